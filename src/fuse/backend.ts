@@ -1,0 +1,22 @@
+/** How a session came to its end: unmounted everywhere, or its connection was cut while it is still mounted. */
+export type SessionEnd = 'unmounted' | 'aborted'
+
+/** One mounted file system that is being served. */
+export interface Session {
+  /** Resolves when the kernel has no more requests for this session. */
+  readonly ended: Promise<SessionEnd>
+  /**
+   * Takes the mount off its mount point, whoever uses it, and stops waiting for the session's end.
+   * Consumers that still hold it get ENOTCONN once the process is gone.
+   */
+  close(): void
+}
+
+/** Serves a file system to the kernel. */
+export interface Backend {
+  /**
+   * Mounts at an absolute path with mount options as `-o` takes them; the later of two wins. Resolves once the kernel's INIT has
+   * been handled; rejects with an Error that says why there is no mount.
+   */
+  mount(mountpoint: string, options: readonly string[]): Promise<Session>
+}

@@ -1,0 +1,127 @@
+import Fuse, { type Operations } from 'fuse-native'
+import { closeSync, readdirSync, readlinkSync, writeSync } from 'node:fs'
+import type { Libc } from '../../os/libc.ts'
+import { MNT_DETACH } from '../../os/libc.ts'
+import { MountinfoTable } from '../../os/mount-table.ts'
+import type { Backend, Session, SessionEnd } from '../backend.ts'
+import type { FileSystem } from '../filesystem.ts'
+import { binding } from './binding.ts'
+import { operations } from './operations.ts'
+
+/** libfuse copies both into arrays of 1,024 bytes (fuse-native.c) and would cut what is longer. */
+const LIMIT = 1023
+const POLLIN = 1
+
+/** Holds INIT back for as long as the returned promise takes: for faults on purpose. */
+export type InitHook = () => Promise<void>
+
+/** Serves by libfuse 2.9, through fuse-native. */
+export class NativeBackend implements Backend {
+  readonly #filesystem: FileSystem
+  readonly #libc: () => Libc
+  readonly #beforeInit: InitHook
+
+  /** `libc` is asked for once the mount stands, so that loading it delays nobody. */
+  constructor(filesystem: FileSystem, libc: () => Libc, beforeInit: InitHook) {
+    this.#filesystem = filesystem
+    this.#libc = libc
+    this.#beforeInit = beforeInit
+  }
+
+  async mount(mountpoint: string, options: readonly string[]): Promise<Session> {
+    const joined = `-o${options.join(',')}`
+    if (Buffer.byteLength(mountpoint) > LIMIT) throw new Error(`the path is longer than the ${LIMIT} bytes that fuse-native takes`)
+    if (Buffer.byteLength(joined) > LIMIT) throw new Error(`the mount options are longer than the ${LIMIT} bytes that fuse-native takes`)
+    const initialised = Promise.withResolvers<void>()
+    const init: Operations['init'] = (done) => {
+      void this.#beforeInit().then(() => {
+        done(0)
+        // fuse-native hands the answer to libfuse's thread at the next tick.
+        setImmediate(initialised.resolve)
+      })
+    }
+    const fuse = new DirectFuse(mountpoint, operations(this.#filesystem, init), joined)
+    fuse.mount((error) => {
+      if (error !== null) initialised.reject(error)
+    })
+    await initialised.promise
+    return new NativeSession(mountpoint, this.#libc())
+  }
+}
+
+/**
+ * The package's own _open() asks stat(2) of the mount point and refuses one that is on another file system than its parent, as
+ * each directory is that a container runtime mounted; its close() wants fusermount. Neither is called here.
+ */
+class DirectFuse extends Fuse {
+  readonly #options: string
+
+  constructor(mountpoint: string, ops: Operations, options: string) {
+    super(mountpoint, ops, { timeout: false })
+    this.#options = options
+  }
+
+  override _open(done: (error: Error | null) => void): void {
+    this._thread = Buffer.alloc(binding.sizeof_fuse_thread_t)
+    this._openCallback = done
+    const malloc = this._malloc.bind(this)
+    const implemented = this._getImplementedArray()
+    try {
+      binding.fuse_native_mount(this.mnt, this.#options, this._thread, this, malloc, this._handlers, implemented)
+    } catch (error) {
+      done(new Error('libfuse could not mount; what it said stands above', { cause: error }))
+    }
+  }
+}
+
+class NativeSession implements Session {
+  readonly ended: Promise<SessionEnd>
+  readonly #mountpoint: string
+  readonly #libc: Libc
+  readonly #device: string | undefined
+  readonly #table = new MountinfoTable()
+  readonly #wake: number
+
+  constructor(mountpoint: string, libc: Libc) {
+    this.#mountpoint = mountpoint
+    this.#libc = libc
+    this.#device = this.#deviceThere()
+    this.#wake = libc.eventfd()
+    this.ended = this.#watch()
+  }
+
+  close(): void {
+    // Only our own: another file system may have been mounted on top since, or ours be gone.
+    if (this.#device !== undefined && this.#deviceThere() === this.#device) this.#libc.umount(this.#mountpoint, MNT_DETACH)
+    const one = Buffer.alloc(8)
+    one.writeBigUInt64LE(1n)
+    writeSync(this.#wake, one)
+  }
+
+  /** libfuse's loop ends in silence, but a device whose connection is gone polls POLLERR (fs/fuse/dev.c, fuse_dev_poll). */
+  async #watch(): Promise<SessionEnd> {
+    const watches = [{ fd: this.#wake, events: POLLIN }]
+    const device = fuseDevice()
+    if (device !== undefined) watches.push({ fd: device, events: 0 })
+    await this.#libc.pollAsync(watches)
+    closeSync(this.#wake)
+    return this.#device !== undefined && this.#deviceThere() === this.#device ? 'aborted' : 'unmounted'
+  }
+
+  #deviceThere(): string | undefined {
+    const state = this.#table.at(this.#mountpoint)
+    return state.kind === 'mount' ? state.mount.device : undefined
+  }
+}
+
+/** The descriptor that libfuse opened and keeps to itself; undefined when its session is over already. */
+function fuseDevice(): number | undefined {
+  const found = readdirSync('/proc/self/fd').find((fd) => {
+    try {
+      return readlinkSync(`/proc/self/fd/${fd}`) === '/dev/fuse'
+    } catch {
+      return false
+    }
+  })
+  return found === undefined ? undefined : Number(found)
+}

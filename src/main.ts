@@ -1,0 +1,93 @@
+import { basename } from 'node:path'
+import { isSea } from 'node:sea'
+import { commandLine, parse } from './programs/command-line.ts'
+import { messageOf, ProgramError, UsageError } from './errors.ts'
+import { setProcessName } from './os/process-name.ts'
+import type { Program, ProgramContext } from './programs/program.ts'
+
+const NAME = 'dummy-fuse-csi'
+
+interface Entry {
+  /** As `ps -o comm` shows it, and the argv[0] that chooses it. */
+  readonly name: string
+  readonly description: string
+  /** Loaded only when it is the one: dummy-fuse and the workload are not to wait for gRPC. */
+  readonly load: () => Promise<Program>
+}
+
+/** By the first word after dummy-fuse-csi. */
+const PROGRAMS: Readonly<Record<string, Entry>> = {
+  serve: {
+    name: NAME,
+    description: 'the CSI plugin',
+    load: async () => (await import('./programs/plugin/program.ts')).plugin,
+  },
+  fuse: {
+    name: 'dummy-fuse',
+    description: 'serves one mount; the same as the name dummy-fuse',
+    load: async () => (await import('./programs/dummy-fuse/program.ts')).dummyFuse,
+  },
+  workload: {
+    name: 'dummy-fuse-workload',
+    description: 'reads a file again and again; the same as the name dummy-fuse-workload',
+    load: async () => (await import('./programs/workload.ts')).workload,
+  },
+  lab: {
+    name: NAME,
+    description: 'runs the scenarios: failures against mitigations',
+    load: async () => (await import('./programs/lab.ts')).lab,
+  },
+  status: {
+    name: NAME,
+    description: "each volume's state and the next step to take",
+    load: async () => (await import('./programs/status.ts')).status,
+  },
+}
+
+/** Chooses a program by argv[0], and by the first word under the executable's own name. Throws UsageError for names there are not. */
+function choose(argv0: string, words: readonly string[]): { entry: Entry; words: readonly string[] } {
+  const byName = Object.values(PROGRAMS).find(({ name }) => name !== NAME && name === argv0)
+  if (byName !== undefined) return { entry: byName, words }
+  if (argv0 !== NAME) {
+    const names = [NAME, ...new Set(Object.values(PROGRAMS).map(({ name }) => name))]
+    throw new UsageError(`${argv0}: no program of that name; there are ${[...new Set(names)].join(', ')}`)
+  }
+  const [word = '', ...rest] = words
+  const entry = Object.hasOwn(PROGRAMS, word) ? PROGRAMS[word] : undefined
+  if (entry !== undefined) return { entry, words: rest }
+  if (word.startsWith('-')) parse(overview(), words)
+  const given = word === '' ? 'no program named' : `no program '${word}'`
+  throw new UsageError(`${NAME}: ${given}; there are ${Object.keys(PROGRAMS).join(', ')} (see ${NAME} --help)`)
+}
+
+function overview(): ReturnType<typeof commandLine> {
+  const rows = Object.entries(PROGRAMS).map(([word, { description }]) => `  ${word.padEnd(10)}${description}`)
+  return commandLine(NAME, 'A laboratory for FUSE mounts under CSI.').usage('PROGRAM [options]').addHelpText('after', `\nPrograms:\n${rows.join('\n')}`)
+}
+
+function context(entry: Entry, words: readonly string[]): ProgramContext {
+  const prefix = isSea() ? [] : [process.argv[1] ?? '']
+  const other: ProgramContext['other'] = (argv0, args) => ({ executable: process.execPath, args: [...prefix, ...args], argv0 })
+  return { words, env: process.env, self: (args) => other(entry.name, args), other }
+}
+
+async function main(): Promise<number> {
+  try {
+    const { entry, words } = choose(basename(process.argv0), process.argv.slice(2))
+    setProcessName(entry.name)
+    const program = await entry.load()
+    return await program(context(entry, words))
+  } catch (error) {
+    if (!(error instanceof ProgramError)) throw error
+    if (error.message !== '') process.stderr.write(`${messageOf(error)}\n`)
+    return error.status
+  }
+}
+
+void main().then(
+  (status) => process.exit(status),
+  (error: unknown) => {
+    process.stderr.write(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`)
+    process.exit(1)
+  },
+)

@@ -1,0 +1,87 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { constants } from 'node:os'
+import { join, resolve } from 'node:path'
+import { getRawAsset, isSea } from 'node:sea'
+import { messageOf } from '../errors.ts'
+
+/** glibc's RTLD_NODELETE (bits/dlfcn.h): what is loaded stays loaded. Node's constants lack it. */
+const RTLD_NODELETE = 0x1000
+
+/** Where each native file lies below node_modules; its key is its name inside the executable (build.mjs reads this table). */
+export const NATIVE_FILES = {
+  'koffi.node': '@koromix/koffi-linux-x64/linux_x64/koffi.node',
+  'fuse.node': 'fuse-native/prebuilds/linux-x64/node.napi.node',
+  'libfuse.so.2': 'fuse-native/prebuilds/linux-x64/libfuse.so',
+} as const
+
+export type NativeFile = keyof typeof NATIVE_FILES
+
+/**
+ * Loads the addons that the executable carries inside. dlopen(3) wants a file on a file system that allows execution, so each is
+ * written into a new directory that only we may enter, loaded, and removed again before anything else happens: nothing is left
+ * that another user could replace, and processes that start together do not meet.
+ */
+export class AddonLoader {
+  readonly #directories: readonly string[]
+
+  /** `directories`: where to unpack, the first that works is taken. */
+  constructor(directories: readonly string[] = unpackDirectories(process.env)) {
+    this.#directories = directories
+  }
+
+  /** Loads a Node-API addon and returns its exports. Throws an Error that names every directory tried. */
+  load(file: NativeFile): unknown {
+    const module = { exports: {} as unknown }
+    this.#withFile(file, (path) => {
+      process.dlopen(module, path)
+    })
+    return module.exports
+  }
+
+  /** Loads a plain shared library for good, so that an addon that needs it finds it by its SONAME. */
+  preload(file: NativeFile): void {
+    this.#withFile(file, (path) => {
+      try {
+        process.dlopen({ exports: {} }, path, constants.dlopen.RTLD_NOW | RTLD_NODELETE)
+      } catch (error) {
+        // Node expects an addon to register itself; by then dlopen(3) has done what we are here for.
+        if (!messageOf(error).includes('did not self-register')) throw error
+      }
+    })
+  }
+
+  #withFile(file: NativeFile, load: (path: string) => void): void {
+    if (!isSea()) {
+      load(resolve(import.meta.dirname, '../../node_modules', NATIVE_FILES[file]))
+      return
+    }
+    const failures: string[] = []
+    for (const directory of this.#directories) {
+      try {
+        withUnpacked(directory, file, load)
+        return
+      } catch (error) {
+        failures.push(`${directory}: ${messageOf(error)}`)
+      }
+    }
+    throw new Error(
+      `cannot unpack ${file} anywhere that allows execution; set TMPDIR to a writable directory that is not mounted noexec (${failures.join('; ')})`,
+    )
+  }
+}
+
+function withUnpacked(directory: string, file: NativeFile, load: (path: string) => void): void {
+  const folder = mkdtempSync(join(directory, '.dummy-fuse-'))
+  try {
+    const path = join(folder, file)
+    writeFileSync(path, new Uint8Array(getRawAsset(file)), { flag: 'wx', mode: 0o500 })
+    load(path)
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
+}
+
+/** Debian mounts /run noexec and hardened nodes /tmp and /dev/shm too; /var/lib is left, for root. */
+function unpackDirectories(env: NodeJS.ProcessEnv): readonly string[] {
+  return [...(env['TMPDIR'] ? [env['TMPDIR']] : []), '/var/lib', '/tmp', '/var/tmp', '/dev/shm', '/run']
+}

@@ -1,0 +1,26 @@
+import { closeSync, readdirSync, readFileSync } from 'node:fs'
+import { codeOf } from '../errors.ts'
+
+const O_CLOEXEC = 0o2000000
+
+/**
+ * Closes the descriptors that came from whoever started us, but for standard ones and `keep`. Those that Node and libuv opened are
+ * close-on-exec, those that were inherited through exec cannot be. Node's own spawn() passes on what its caller had.
+ */
+export function closeForeignDescriptors(keep: number): void {
+  for (const name of readdirSync('/proc/self/fd')) {
+    const fd = Number(name)
+    if (fd > 2 && fd !== keep && isForeign(fd)) closeSync(fd)
+  }
+}
+
+function isForeign(fd: number): boolean {
+  try {
+    const [, octal = '0'] = /^flags:\s*([0-7]+)$/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8')) ?? []
+    return (parseInt(octal, 8) & O_CLOEXEC) === 0
+  } catch (error) {
+    // The descriptor that listed the folder is closed by now.
+    if (codeOf(error) === 'ENOENT') return false
+    throw error
+  }
+}

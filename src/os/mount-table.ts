@@ -1,0 +1,151 @@
+import { lstatSync, readFileSync, realpathSync } from 'node:fs'
+import { basename, dirname, join } from 'node:path'
+import { codeOf, SystemError } from '../errors.ts'
+import type { Libc } from './libc.ts'
+import { parseMountinfo, topmostAt } from './mountinfo.ts'
+
+/** The topmost mount at a path. */
+export interface Mount {
+  /** Unique among all mounts of this boot where the kernel tells (6.8), else reused after an unmount. */
+  readonly id: string
+  /** `major:minor` of the super block: two binds of one FUSE session share it, a new session has another. */
+  readonly device: string
+  /** With its subtype: `fuse.dummy-fuse`. */
+  readonly fsType: string
+  readonly source: string
+  readonly readonly: boolean
+}
+
+/** What stands at a path, found without asking the file system that may be mounted there. */
+export type PathState =
+  | { readonly kind: 'absent' }
+  | { readonly kind: 'plain'; readonly type: 'directory' | 'symlink' | 'other' }
+  | { readonly kind: 'mount'; readonly mount: Mount }
+
+/** Tells what is mounted where. Neither blocks on a hung mount nor fails on a dead one. */
+export interface MountTable {
+  /** The state of an absolute path. Throws SystemError for what is neither there nor absent (EACCES, ELOOP, ENAMETOOLONG). */
+  at(path: string): PathState
+}
+
+/** The mount table by statx(2) and statmount(2), whose cost does not grow with the table; before Linux 6.8 by mountinfo. */
+export function openMountTable(libc: Libc): MountTable {
+  const table = new StatmountTable(libc)
+  return table.supported() ? table : new MountinfoTable()
+}
+
+const AT_SYMLINK_NOFOLLOW = 0x100
+const AT_NO_AUTOMOUNT = 0x800
+const AT_STATX_DONT_SYNC = 0x4000
+const STATX_TYPE = 0x1
+const STATX_MNT_ID_UNIQUE = 0x4000
+const STATX_ATTR_MOUNT_ROOT = 0x2000n
+const SYS_STATMOUNT = 457
+const STATMOUNT_SB_BASIC = 0x1n
+const STATMOUNT_MNT_BASIC = 0x2n
+const STATMOUNT_FS_TYPE = 0x20n
+const STATMOUNT_FS_SUBTYPE = 0x100n
+const STATMOUNT_SB_SOURCE = 0x200n
+const MOUNT_ATTR_RDONLY = 1n
+/** Where the strings of a struct statmount begin (include/uapi/linux/mount.h). */
+const STRINGS = 512
+
+/** By system calls: include/uapi/linux/stat.h (struct statx) and include/uapi/linux/mount.h (struct statmount). */
+export class StatmountTable implements MountTable {
+  readonly #libc: Libc
+
+  constructor(libc: Libc) {
+    this.#libc = libc
+  }
+
+  /** Whether this kernel answers in full: statmount(2) came in 6.8, its subtype and source in 6.13. */
+  supported(): boolean {
+    try {
+      const state = this.at('/proc')
+      return state.kind === 'mount' && state.mount.source !== ''
+    } catch (error) {
+      if (error instanceof SystemError) return false
+      throw error
+    }
+  }
+
+  at(path: string): PathState {
+    const statx = Buffer.alloc(256)
+    try {
+      const flags = AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT | AT_SYMLINK_NOFOLLOW
+      this.#libc.statx(path, flags, STATX_TYPE | STATX_MNT_ID_UNIQUE, statx)
+    } catch (error) {
+      if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR') return { kind: 'absent' }
+      throw error
+    }
+    if ((statx.readBigUInt64LE(8) & STATX_ATTR_MOUNT_ROOT) === 0n) return { kind: 'plain', type: typeOf(statx.readUInt16LE(28)) }
+    const mount = this.#statmount(statx.readBigUInt64LE(144))
+    return mount === undefined ? this.at(path) : { kind: 'mount', mount }
+  }
+
+  #statmount(id: bigint): Mount | undefined {
+    const request = Buffer.alloc(24)
+    request.writeUInt32LE(24, 0)
+    request.writeBigUInt64LE(id, 8)
+    const wanted = STATMOUNT_SB_BASIC | STATMOUNT_MNT_BASIC | STATMOUNT_FS_TYPE | STATMOUNT_FS_SUBTYPE | STATMOUNT_SB_SOURCE
+    request.writeBigUInt64LE(wanted, 16)
+    const reply = Buffer.alloc(STRINGS + 8192)
+    try {
+      this.#libc.bufferCall(SYS_STATMOUNT, 'statmount', request, reply)
+    } catch (error) {
+      // It was unmounted between the two calls.
+      if (codeOf(error) === 'ENOENT') return undefined
+      throw error
+    }
+    const has = (bit: bigint): boolean => (reply.readBigUInt64LE(8) & bit) !== 0n
+    const string = (bit: bigint, at: number): string => (has(bit) ? cString(reply, STRINGS + reply.readUInt32LE(at)) : '')
+    const type = string(STATMOUNT_FS_TYPE, 36)
+    const subtype = string(STATMOUNT_FS_SUBTYPE, 120)
+    return {
+      id: String(id),
+      device: `${reply.readUInt32LE(16)}:${reply.readUInt32LE(20)}`,
+      fsType: subtype === '' ? type : `${type}.${subtype}`,
+      source: string(STATMOUNT_SB_SOURCE, 124),
+      readonly: (reply.readBigUInt64LE(64) & MOUNT_ATTR_RDONLY) !== 0n,
+    }
+  }
+}
+
+/** By /proc/self/mountinfo: for kernels before 6.13, and for programs that would load an addon for nothing else. */
+export class MountinfoTable implements MountTable {
+  at(path: string): PathState {
+    const lines = parseMountinfo(readFileSync('/proc/self/mountinfo', 'utf8'))
+    const real = resolveParent(path)
+    if (real === undefined) return { kind: 'absent' }
+    const line = topmostAt(lines, real)
+    if (line === undefined) return plainState(real)
+    const { device, fsType, source, readonly } = line
+    return { kind: 'mount', mount: { id: String(line.id), device, fsType, source, readonly } }
+  }
+}
+
+/** Follows the links of all but the last component: the last may be a mount that must not be asked anything. */
+function resolveParent(path: string): string | undefined {
+  if (path === '/') return path
+  try {
+    return join(realpathSync(dirname(path)), basename(path))
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR') return undefined
+    throw error
+  }
+}
+
+function plainState(path: string): PathState {
+  const stats = lstatSync(path, { throwIfNoEntry: false })
+  return stats === undefined ? { kind: 'absent' } : { kind: 'plain', type: typeOf(stats.mode) }
+}
+
+function typeOf(mode: number): 'directory' | 'symlink' | 'other' {
+  const format = mode & 0o170000
+  if (format === 0o040000) return 'directory'
+  return format === 0o120000 ? 'symlink' : 'other'
+}
+
+function cString(buffer: Buffer, start: number): string {
+  return buffer.toString('utf8', start, buffer.indexOf(0, start))
+}

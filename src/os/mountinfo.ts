@@ -1,0 +1,63 @@
+/** One line of /proc/PID/mountinfo (proc_pid_mountinfo(5)); paths and types are unescaped. */
+export interface MountinfoLine {
+  readonly id: number
+  readonly parentId: number
+  /** `major:minor` of the super block. */
+  readonly device: string
+  readonly root: string
+  readonly mountPoint: string
+  readonly readonly: boolean
+  /** With its subtype: `fuse.dummy-fuse`. */
+  readonly fsType: string
+  readonly source: string
+  /** `shared:N`, `master:N`, `propagate_from:N`, `unbindable`; empty for a private mount. */
+  readonly propagation: readonly string[]
+}
+
+/** Parses a whole mountinfo file, in the kernel's order: of two mounts on one path the later one is on top. */
+export function parseMountinfo(text: string): readonly MountinfoLine[] {
+  return text.split('\n').flatMap((line) => {
+    const parsed = parseLine(line)
+    return parsed === undefined ? [] : [parsed]
+  })
+}
+
+/** The topmost mount at a path, which has no symbolic link in it, if one is mounted just there. */
+export function topmostAt(lines: readonly MountinfoLine[], path: string): MountinfoLine | undefined {
+  return lines.findLast((line) => line.mountPoint === path)
+}
+
+function parseLine(line: string): MountinfoLine | undefined {
+  const separator = line.indexOf(' - ')
+  if (separator < 0) return undefined
+  const [id, parentId, device, root, mountPoint, options, ...propagation] = line.slice(0, separator).split(' ')
+  const [fsType, source] = line.slice(separator + 3).split(' ')
+  if (device === undefined || root === undefined || mountPoint === undefined) return undefined
+  return {
+    id: Number(id),
+    parentId: Number(parentId),
+    device,
+    root: unescape(root),
+    mountPoint: unescape(mountPoint),
+    readonly: options?.split(',').includes('ro') ?? false,
+    fsType: unescape(fsType ?? ''),
+    source: unescape(source ?? ''),
+    propagation,
+  }
+}
+
+/** The kernel writes space, tab, line feed and backslash as three octal digits (fs/proc_namespace.c, mangle). */
+function unescape(field: string): string {
+  if (!field.includes('\\')) return field
+  const bytes = Buffer.from(field)
+  const out: number[] = []
+  for (let i = 0; i < bytes.length; i++) {
+    const byte = bytes[i] ?? 0
+    const digits = byte === 0x5c ? bytes.toString('latin1', i + 1, i + 4) : ''
+    if (/^[0-7]{3}$/.test(digits)) {
+      out.push(parseInt(digits, 8))
+      i += 3
+    } else out.push(byte)
+  }
+  return Buffer.from(out).toString()
+}

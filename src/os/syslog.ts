@@ -1,0 +1,21 @@
+import type { LogLevel, LogSink } from '../log.ts'
+import type { Libc } from './libc.ts'
+
+/** Facility daemon (3) and the severities of RFC 5424, section 6.2.1. */
+const PRIORITY: Readonly<Record<LogLevel, number>> = { error: 3 * 8 + 3, warning: 3 * 8 + 4, info: 3 * 8 + 6 }
+
+/**
+ * A sink into /dev/log, which the journal and every syslog daemon serve. On a machine with neither the line is lost, as
+ * syslog(3) loses it. `libc` is asked for at the first line.
+ */
+export function syslogSink(tag: string, libc: () => Libc): LogSink {
+  return (line, level) => {
+    // The receiver stamps the line itself.
+    const message = line.replace(/^\d{4}\/\d\d\/\d\d \d\d:\d\d:\d\d /, '')
+    try {
+      libc().sendToUnix('/dev/log', Buffer.from(`<${PRIORITY[level]}>${tag}[${process.pid}]: ${message}`))
+    } catch {
+      // There is nobody left to tell.
+    }
+  }
+}

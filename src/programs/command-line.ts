@@ -1,0 +1,52 @@
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
+import { ProgramError, UsageError } from '../errors.ts'
+import type { LogFormat } from '../log.ts'
+import { versionText } from '../version.ts'
+
+/** A program's command line: `--help`, `--version`, and wrong words that end in UsageError and a line of what there is. */
+export function commandLine(name: string, description: string): Command {
+  return new Command(name)
+    .description(description)
+    .version(`${name} ${versionText()}`, '-V, --version', 'print the version and commit')
+    .helpOption('-h, --help', 'print this help')
+    .helpCommand(false)
+    .showHelpAfterError(false)
+    .allowExcessArguments(false)
+    .configureOutput({ outputError: () => undefined })
+    .exitOverride()
+}
+
+/** Parses the words after the program's name. Throws UsageError; --help and --version end with ProgramError of status 0. */
+export function parse(command: Command, words: readonly string[]): void {
+  try {
+    command.parse(words, { from: 'user' })
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error
+    if (error.exitCode === 0) throw new ProgramError('', 0)
+    const what = error.message.replace(/^error: /, '').replace(/\n\(.*/s, '')
+    throw new UsageError(`${command.name()}: ${what}; there are ${choices(command)} (see ${command.name()} --help)`)
+  }
+}
+
+function choices(command: Command): string {
+  const flags = [...command.options, new Option('-h, --help')].map(({ flags }) => flags.replace(/^-\w, (?=--)/, ''))
+  return [...flags, ...command.registeredArguments.map((argument) => argument.name().toUpperCase())].join(', ')
+}
+
+/** An option's value as a number of seconds, fractions allowed, of at least `minimum`. */
+export function seconds(minimum = 0): (value: string) => number {
+  return (value) => {
+    const number = /^\d+(\.\d+)?$/.test(value) ? Number(value) : NaN
+    // setTimeout takes 31 bits of milliseconds.
+    if (!(number >= minimum && number <= 2_000_000)) {
+      throw new InvalidArgumentError(`It is a number of seconds from ${minimum} to 2000000.`)
+    }
+    return number
+  }
+}
+
+/** `--log-format text|json`. */
+export function logFormatOption(): Option {
+  const formats: readonly LogFormat[] = ['text', 'json']
+  return new Option('--log-format <format>', 'lines as the original prints them, or one JSON object each').choices(formats).default('text')
+}

@@ -1,0 +1,73 @@
+import { spawn } from 'node:child_process'
+import { constants } from 'node:os'
+import { ProgramError } from '../../errors.ts'
+import { READY, READY_FD } from './channel.ts'
+import { STATUS } from './exit-status.ts'
+
+/** How the daemon's start came out. */
+type Outcome = { readonly kind: 'ready' } | { readonly kind: 'timeout' } | { readonly kind: 'ended'; readonly status: number }
+
+/** The words that start the executable again as a daemon: everything but the descriptor that it reports on. */
+export interface Reborn {
+  readonly executable: string
+  readonly args: readonly string[]
+  readonly argv0: string
+}
+
+/**
+ * Starts the daemon and returns only when it has handled INIT, with 0, or with its exit status and its whole standard error. Node
+ * cannot fork: the daemon is a new process in a session of its own that holds no descriptor of the caller's. Past `timeout` seconds
+ * it is killed and `cleanUp` called, when no mount of it can land any more.
+ */
+export async function startAndWait(reborn: Reborn, timeout: number, cleanUp: () => void): Promise<number> {
+  const child = spawn(reborn.executable, reborn.args, {
+    argv0: reborn.argv0,
+    detached: true,
+    stdio: ['ignore', 'ignore', 'pipe', 'pipe'],
+    env: { ...process.env, [READY_FD]: '3' },
+  })
+  const [, , stderr, channel] = child.stdio
+  if (stderr === null || channel === null || channel === undefined || !('setEncoding' in channel)) throw new Error('spawn gave no pipes')
+
+  const outcome = await new Promise<Outcome>((resolve, reject) => {
+    let said = ''
+    const timer = setTimeout(() => {
+      child.kill('SIGKILL')
+      child.once('close', () => {
+        resolve({ kind: 'timeout' })
+      })
+    }, timeout * 1000)
+    stderr.on('data', (chunk: Buffer) => process.stderr.write(chunk))
+    channel.setEncoding('utf8').on('data', (text: string) => {
+      said += text
+      if (said !== READY) return
+      clearTimeout(timer)
+      resolve({ kind: 'ready' })
+    })
+    child.on('error', reject)
+    // 'close' comes after the last byte of standard error, unlike 'exit'.
+    child.on('close', (status, signal) => {
+      clearTimeout(timer)
+      resolve({ kind: 'ended', status: status ?? 128 + constants.signals[signal ?? 'SIGKILL'] })
+    })
+  })
+
+  switch (outcome.kind) {
+    case 'ready':
+      return STATUS.ok
+    case 'timeout':
+      cleanUp()
+      throw new ProgramError(`dummy-fuse: INIT was not handled within ${timeout} s; the daemon was killed`, STATUS.initTimeout)
+    case 'ended':
+      if (outcome.status > 128) throw new ProgramError(`dummy-fuse: the daemon was killed by signal ${outcome.status - 128}`, outcome.status)
+      // A daemon that ends well before it is ready was told to end.
+      return outcome.status === STATUS.ok ? STATUS.failed : outcome.status
+  }
+}
+
+/** The flaw of blobfuse2 (issues #1079 and #1081), on purpose: returns while nothing is mounted yet, whatever comes of it. */
+export function startAndForget(reborn: Reborn): number {
+  const child = spawn(reborn.executable, reborn.args, { argv0: reborn.argv0, detached: true, stdio: 'ignore' })
+  child.unref()
+  return STATUS.ok
+}

@@ -1,0 +1,47 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { UsageError } from '../../errors.ts'
+import type { FileSystem } from '../../fuse/filesystem.ts'
+
+/** How a daemon is to be slow or broken on purpose. Seconds. */
+export interface Faults {
+  readonly mountDelay: number
+  readonly mountFail: boolean
+  readonly readDelay: number
+  readonly initHang: boolean
+}
+
+const FORMS = 'mount-delay=S, mount-fail, read-delay=S, init-hang (S: seconds)'
+
+/** Reads the values of `--inject`. Throws UsageError that lists the faults there are. */
+export function parseFaults(values: readonly string[]): Faults {
+  let faults: Faults = { mountDelay: 0, mountFail: false, readDelay: 0, initHang: false }
+  for (const value of values) faults = { ...faults, ...parseFault(value) }
+  return faults
+}
+
+function parseFault(value: string): Partial<Faults> {
+  if (value === 'mount-fail') return { mountFail: true }
+  if (value === 'init-hang') return { initHang: true }
+  const [, name, seconds] = /^(mount-delay|read-delay)=(\d+(?:\.\d+)?)$/.exec(value) ?? []
+  if (name === 'mount-delay') return { mountDelay: Number(seconds) }
+  if (name === 'read-delay') return { readDelay: Number(seconds) }
+  throw new UsageError(`unknown fault '${value}' for --inject; there are ${FORMS}`)
+}
+
+/** A file system whose reads take `delay` seconds longer; each on its own, none waits for another. */
+export function slowReads(filesystem: FileSystem, delay: number): FileSystem {
+  if (delay === 0) return filesystem
+  return {
+    lookup: (parent, name) => filesystem.lookup(parent, name),
+    getattr: (node) => filesystem.getattr(node),
+    readdir: (node) => filesystem.readdir(node),
+    open: (node, flags) => {
+      filesystem.open(node, flags)
+    },
+    statfs: () => filesystem.statfs(),
+    read: async (node, offset, size) => {
+      await sleep(delay * 1000)
+      return filesystem.read(node, offset, size)
+    },
+  }
+}

@@ -1,0 +1,76 @@
+import { resolve } from 'node:path'
+import { Option } from 'commander'
+import { UsageError } from '../../errors.ts'
+import { parseMountOptions } from '../../fuse/options.ts'
+import { commandLine, parse, seconds } from '../command-line.ts'
+import { type Faults, parseFaults } from './faults.ts'
+
+/** What a call of dummy-fuse asks for. */
+export interface FuseOptions {
+  /** Absolute. */
+  readonly mountpoint: string
+  readonly foreground: boolean
+  readonly debug: boolean
+  readonly mountOptions: readonly string[]
+  readonly daemonize: 'wait' | 'early'
+  /** Seconds. */
+  readonly initTimeout: number
+  readonly logFile: string | undefined
+  readonly faults: Faults
+  readonly dieWithParent: boolean
+}
+
+interface Parsed {
+  foreground?: true
+  debug?: true
+  option: string[]
+  daemonize: 'wait' | 'early'
+  initTimeout: number
+  logFile?: string
+  inject: string[]
+  dieWithParent?: true
+}
+
+const EXIT_STATUSES = `
+Exit status: 0 mounted (or, with -f, unmounted or told to end); 1 failed; 2 wrong words; 3 mount point missing; 4 no directory;
+5 not empty; 6 already mounted; 7 dead or hung mount there; 8 no /dev/fuse; 9 not root; 10 INIT timed out; 11 mount failed;
+12 connection aborted; 128+N daemon killed by signal N.`
+
+/** Reads dummy-fuse's words. Throws UsageError. */
+export function parseFuseOptions(words: readonly string[]): FuseOptions {
+  const collect = (value: string, all: string[]): string[] => [...all, value]
+  const command = commandLine('dummy-fuse', 'Serves the dummy file system at one mount point, in the background unless told otherwise.')
+    .argument('<mountpoint>', 'an empty directory')
+    .option('-f, --foreground', 'stay in the foreground; 0 on unmount, SIGTERM, SIGINT and SIGHUP')
+    .option('-d, --debug', "stay in the foreground and print libfuse's debug lines")
+    .option('-s', 'single-threaded: taken for compatibility, the file system always is')
+    .addOption(new Option('-o, --option <opt,...>', 'mount options').argParser(collect).default([], ''))
+    .addOption(new Option('--backend <name>', 'what speaks to the kernel').choices(['fuse-native']).default('fuse-native'))
+    .addOption(
+      new Option('--daemonize <how>', 'return when the kernel has mounted and initialised, or at once (a flaw on purpose)')
+        .choices(['wait', 'early'])
+        .default('wait'),
+    )
+    .option('--init-timeout <seconds>', 'give up after this time without INIT handled', seconds(0.001), 10)
+    .option('--log-file <file>', 'where messages go once in the background, in place of the journal or syslog')
+    .addOption(
+      new Option('--inject <fault>', 'be broken: mount-delay=S, mount-fail, read-delay=S, init-hang').argParser(collect).default([], ''),
+    )
+    .option('--die-with-parent', 'be killed when the process that started this one ends (with -f)')
+    .addHelpText('after', EXIT_STATUSES)
+  parse(command, words)
+  const parsed = command.opts<Parsed>()
+  const mountpoint = command.args[0] ?? ''
+  if (mountpoint === '') throw new UsageError('dummy-fuse: the mount point is empty; name a directory')
+  return {
+    mountpoint: resolve(mountpoint),
+    foreground: (parsed.foreground ?? false) || (parsed.debug ?? false),
+    debug: parsed.debug ?? false,
+    mountOptions: parsed.option.flatMap(parseMountOptions),
+    daemonize: parsed.daemonize,
+    initTimeout: parsed.initTimeout,
+    logFile: parsed.logFile === undefined ? undefined : resolve(parsed.logFile),
+    faults: parseFaults(parsed.inject),
+    dieWithParent: parsed.dieWithParent ?? false,
+  }
+}

@@ -1,0 +1,20 @@
+/** How to start this executable again as the same program, with other words. */
+export interface SelfCommand {
+  readonly executable: string
+  readonly args: readonly string[]
+  readonly argv0: string
+}
+
+/** What main hands to a program. */
+export interface ProgramContext {
+  /** The words after the program's name. */
+  readonly words: readonly string[]
+  readonly env: NodeJS.ProcessEnv
+  /** This program again. */
+  readonly self: (words: readonly string[]) => SelfCommand
+  /** Another program of this executable, by the name that is its argv[0]. */
+  readonly other: (name: string, words: readonly string[]) => SelfCommand
+}
+
+/** A program resolves to its exit status. A ProgramError that it throws is its last line and its status. */
+export type Program = (context: ProgramContext) => Promise<number>

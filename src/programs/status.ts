@@ -1,0 +1,2 @@
+import type { Program } from './program.ts'
+export const status: Program = () => Promise.resolve(1)
