@@ -37,10 +37,7 @@ export class Logger {
 
   #write(level: LogLevel, message: string, fields: LogFields): void {
     const now = new Date()
-    this.#sink(
-      this.#format === 'json' ? jsonLine(now, level, message, fields) : textLine(now, message, fields),
-      level,
-    )
+    this.#sink(this.#format === 'json' ? jsonLine(now, level, message, fields) : textLine(now, message, fields), level)
   }
 }
 

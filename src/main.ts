@@ -1,7 +1,7 @@
 import { basename } from 'node:path'
 import { isSea } from 'node:sea'
 import { commandLine, parse } from './programs/command-line.ts'
-import { messageOf, ProgramError, UsageError } from './errors.ts'
+import { ProgramError, UsageError } from './errors.ts'
 import { setProcessName } from './os/process-name.ts'
 import type { Program, ProgramContext } from './programs/program.ts'
 
@@ -50,19 +50,21 @@ function choose(argv0: string, words: readonly string[]): { entry: Entry; words:
   if (byName !== undefined) return { entry: byName, words }
   if (argv0 !== NAME) {
     const names = [NAME, ...new Set(Object.values(PROGRAMS).map(({ name }) => name))]
-    throw new UsageError(`${argv0}: no program of that name; there are ${[...new Set(names)].join(', ')}`)
+    throw new UsageError(`no program of that name; there are ${[...new Set(names)].join(', ')}`)
   }
   const [word = '', ...rest] = words
   const entry = Object.hasOwn(PROGRAMS, word) ? PROGRAMS[word] : undefined
   if (entry !== undefined) return { entry, words: rest }
   if (word.startsWith('-')) parse(overview(), words)
-  const given = word === '' ? 'no program named' : `no program '${word}'`
-  throw new UsageError(`${NAME}: ${given}; there are ${Object.keys(PROGRAMS).join(', ')} (see ${NAME} --help)`)
+  const given = word === '' ? 'no program given' : `no program '${word}'`
+  throw new UsageError(`${given}; there are ${Object.keys(PROGRAMS).join(', ')} (see ${NAME} --help)`)
 }
 
 function overview(): ReturnType<typeof commandLine> {
   const rows = Object.entries(PROGRAMS).map(([word, { description }]) => `  ${word.padEnd(10)}${description}`)
-  return commandLine(NAME, 'A laboratory for FUSE mounts under CSI.').usage('PROGRAM [options]').addHelpText('after', `\nPrograms:\n${rows.join('\n')}`)
+  return commandLine(NAME, 'A laboratory for FUSE mounts under CSI.')
+    .usage('PROGRAM [options]')
+    .addHelpText('after', `\nPrograms:\n${rows.join('\n')}\n`)
 }
 
 function context(entry: Entry, words: readonly string[]): ProgramContext {
@@ -72,14 +74,16 @@ function context(entry: Entry, words: readonly string[]): ProgramContext {
 }
 
 async function main(): Promise<number> {
+  let name = basename(process.argv0)
   try {
-    const { entry, words } = choose(basename(process.argv0), process.argv.slice(2))
-    setProcessName(entry.name)
+    const { entry, words } = choose(name, process.argv.slice(2))
+    name = entry.name
+    setProcessName(name)
     const program = await entry.load()
     return await program(context(entry, words))
   } catch (error) {
     if (!(error instanceof ProgramError)) throw error
-    if (error.message !== '') process.stderr.write(`${messageOf(error)}\n`)
+    if (error.message !== '') process.stderr.write(`${name}: ${error.message}\n`)
     return error.status
   }
 }

@@ -51,12 +51,7 @@ const IGNORED = new Set(['defaults', 'auto', 'noauto', 'user', 'nouser', 'users'
  * asks the daemon at each lookup, stat and read at the end of a file, so that no consumer goes on living off cached answers
  * of a daemon that is gone; libfuse's own default is one second.
  */
-export const DEFAULT_OPTIONS: readonly string[] = [
-  'fsname=dummy-fuse',
-  'subtype=dummy-fuse',
-  'entry_timeout=0',
-  'attr_timeout=0',
-]
+export const DEFAULT_OPTIONS: readonly string[] = ['fsname=dummy-fuse', 'subtype=dummy-fuse', 'entry_timeout=0', 'attr_timeout=0']
 
 /**
  * Splits and checks what follows `-o` (a comma inside a value is written `\,`).
@@ -72,7 +67,8 @@ export function checkMountOption(option: string): string {
   const equals = option.indexOf('=')
   const key = equals < 0 ? option : option.slice(0, equals)
   const check = Object.hasOwn(OPTIONS, key) ? OPTIONS[key] : undefined
-  if (key === 'auto_unmount') throw new UsageError("mount option 'auto_unmount' needs fusermount; the daemon unmounts by itself when it is told to end")
+  if (key === 'auto_unmount')
+    throw new UsageError("mount option 'auto_unmount' needs fusermount; the daemon unmounts by itself when it is told to end")
   if (check === undefined) throw new UsageError(`unknown mount option '${key}'; known are ${Object.keys(OPTIONS).join(', ')}`)
   if (check === null && equals >= 0) throw new UsageError(`mount option '${key}' takes no value`)
   if (check !== null && (equals < 0 || !check(option.slice(equals + 1)))) {

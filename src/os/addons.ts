@@ -83,5 +83,5 @@ function withUnpacked(directory: string, file: NativeFile, load: (path: string) 
 
 /** Debian mounts /run noexec and hardened nodes /tmp and /dev/shm too; /var/lib is left, for root. */
 function unpackDirectories(env: NodeJS.ProcessEnv): readonly string[] {
-  return [...(env['TMPDIR'] ? [env['TMPDIR']] : []), '/var/lib', '/tmp', '/var/tmp', '/dev/shm', '/run']
+  return [...(env.TMPDIR ? [env.TMPDIR] : []), '/var/lib', '/tmp', '/var/tmp', '/dev/shm', '/run']
 }

@@ -33,6 +33,9 @@ export async function probe(path: string, deadline = PROBE_DEADLINE): Promise<Pr
 }
 
 function parseUsage(text: string): Usage {
-  const [blockSize = 0, blocks = 0, blocksFree = 0, blocksAvailable = 0, files = 0, filesFree = 0] = text.trim().split(' ').map(Number)
+  const [blockSize = 0, blocks = 0, blocksFree = 0, blocksAvailable = 0, files = 0, filesFree = 0] = text
+    .trim()
+    .split(' ')
+    .map(Number)
   return { blockSize, blocks, blocksFree, blocksAvailable, files, filesFree }
 }

@@ -14,7 +14,7 @@ export interface RunResult {
  * a process that waits for a file system in state D takes SIGKILL only when its request is answered. Rejects if it cannot be started.
  */
 export async function run(file: string, args: readonly string[], deadline: number): Promise<RunResult> {
-  const child = spawn(file, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { PATH: process.env['PATH'], LC_ALL: 'C' } })
+  const child = spawn(file, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { PATH: process.env.PATH, LC_ALL: 'C' } })
   let stdout = ''
   let stderr = ''
   child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text))

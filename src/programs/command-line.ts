@@ -24,7 +24,7 @@ export function parse(command: Command, words: readonly string[]): void {
     if (!(error instanceof CommanderError)) throw error
     if (error.exitCode === 0) throw new ProgramError('', 0)
     const what = error.message.replace(/^error: /, '').replace(/\n\(.*/s, '')
-    throw new UsageError(`${command.name()}: ${what}; there are ${choices(command)} (see ${command.name()} --help)`)
+    throw new UsageError(`${what}; there are ${choices(command)} (see ${command.name()} --help)`)
   }
 }
 
@@ -48,5 +48,7 @@ export function seconds(minimum = 0): (value: string) => number {
 /** `--log-format text|json`. */
 export function logFormatOption(): Option {
   const formats: readonly LogFormat[] = ['text', 'json']
-  return new Option('--log-format <format>', 'lines as the original prints them, or one JSON object each').choices(formats).default('text')
+  return new Option('--log-format <format>', 'lines as the original prints them, or one JSON object each')
+    .choices(formats)
+    .default('text')
 }

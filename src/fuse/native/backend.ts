@@ -31,13 +31,14 @@ export class NativeBackend implements Backend {
   async mount(mountpoint: string, options: readonly string[]): Promise<Session> {
     const joined = `-o${options.join(',')}`
     if (Buffer.byteLength(mountpoint) > LIMIT) throw new Error(`the path is longer than the ${LIMIT} bytes that fuse-native takes`)
-    if (Buffer.byteLength(joined) > LIMIT) throw new Error(`the mount options are longer than the ${LIMIT} bytes that fuse-native takes`)
-    const initialised = Promise.withResolvers<void>()
+    if (Buffer.byteLength(joined) > LIMIT)
+      throw new Error(`the mount options are longer than the ${LIMIT} bytes that fuse-native takes`)
+    const initialised = Promise.withResolvers<undefined>()
     const init: Operations['init'] = (done) => {
       void this.#beforeInit().then(() => {
         done(0)
         // fuse-native hands the answer to libfuse's thread at the next tick.
-        setImmediate(initialised.resolve)
+        setImmediate(initialised.resolve, undefined)
       })
     }
     const fuse = new DirectFuse(mountpoint, operations(this.#filesystem, init), joined)

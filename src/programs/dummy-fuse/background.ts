@@ -27,15 +27,16 @@ export async function startAndWait(reborn: Reborn, timeout: number, cleanUp: () 
     env: { ...process.env, [READY_FD]: '3' },
   })
   const [, , stderr, channel] = child.stdio
-  if (stderr === null || channel === null || channel === undefined || !('setEncoding' in channel)) throw new Error('spawn gave no pipes')
+  if (stderr === null || channel === null || channel === undefined || !('setEncoding' in channel))
+    throw new Error('spawn gave no pipes')
 
   const outcome = await new Promise<Outcome>((resolve, reject) => {
     let said = ''
     const timer = setTimeout(() => {
-      child.kill('SIGKILL')
-      child.once('close', () => {
+      child.removeAllListeners('close').once('close', () => {
         resolve({ kind: 'timeout' })
       })
+      child.kill('SIGKILL')
     }, timeout * 1000)
     stderr.on('data', (chunk: Buffer) => process.stderr.write(chunk))
     channel.setEncoding('utf8').on('data', (text: string) => {
@@ -57,9 +58,9 @@ export async function startAndWait(reborn: Reborn, timeout: number, cleanUp: () 
       return STATUS.ok
     case 'timeout':
       cleanUp()
-      throw new ProgramError(`dummy-fuse: INIT was not handled within ${timeout} s; the daemon was killed`, STATUS.initTimeout)
+      throw new ProgramError(`INIT was not handled within ${timeout} s; the daemon was killed`, STATUS.initTimeout)
     case 'ended':
-      if (outcome.status > 128) throw new ProgramError(`dummy-fuse: the daemon was killed by signal ${outcome.status - 128}`, outcome.status)
+      if (outcome.status > 128) throw new ProgramError(`the daemon was killed by signal ${outcome.status - 128}`, outcome.status)
       // A daemon that ends well before it is ready was told to end.
       return outcome.status === STATUS.ok ? STATUS.failed : outcome.status
   }

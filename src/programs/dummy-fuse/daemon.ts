@@ -44,7 +44,7 @@ export async function serve(options: FuseOptions, context: DaemonContext): Promi
   if (started === 'timeout' || started === 'lost' || 'kind' in started) {
     detachUnless(table, context.libc(), mountpoint, before)
     if (started !== 'timeout') return STATUS.ok
-    throw new ProgramError(`dummy-fuse: ${mountpoint}: INIT was not handled within ${options.initTimeout} s`, STATUS.initTimeout)
+    throw new ProgramError(`${mountpoint}: INIT was not handled within ${options.initTimeout} s`, STATUS.initTimeout)
   }
 
   const log = new Logger(sinkAfterStart(options, context))
@@ -56,7 +56,7 @@ export async function serve(options: FuseOptions, context: DaemonContext): Promi
 async function mount(mountpoint: string, options: FuseOptions, context: DaemonContext): Promise<Session> {
   const { faults } = options
   if (faults.mountDelay > 0) await sleep(faults.mountDelay * 1000)
-  if (faults.mountFail) throw new ProgramError(`dummy-fuse: ${mountpoint}: mount failed, as --inject mount-fail asks`, STATUS.mountFailed)
+  if (faults.mountFail) throw new ProgramError(`${mountpoint}: mount failed, as --inject mount-fail asks`, STATUS.mountFailed)
   const { NativeBackend } = await import('../../fuse/native/backend.ts')
   const beforeInit = faults.initHang ? () => new Promise<never>(() => undefined) : () => Promise.resolve()
   const backend = new NativeBackend(slowReads(new DummyFs(), faults.readDelay), context.libc, beforeInit)
@@ -65,7 +65,7 @@ async function mount(mountpoint: string, options: FuseOptions, context: DaemonCo
     // preflight() has looked whether it is empty, also where libfuse would not.
     return await backend.mount(mountpoint, [...DEFAULT_OPTIONS, ...options.mountOptions, 'nonempty', ...debug])
   } catch (error) {
-    throw new ProgramError(`dummy-fuse: ${mountpoint}: cannot mount: ${messageOf(error)}`, STATUS.mountFailed, { cause: error })
+    throw new ProgramError(`${mountpoint}: cannot mount: ${messageOf(error)}`, STATUS.mountFailed, { cause: error })
   }
 }
 

@@ -39,7 +39,10 @@ Exit status: 0 mounted (or, with -f, unmounted or told to end); 1 failed; 2 wron
 /** Reads dummy-fuse's words. Throws UsageError. */
 export function parseFuseOptions(words: readonly string[]): FuseOptions {
   const collect = (value: string, all: string[]): string[] => [...all, value]
-  const command = commandLine('dummy-fuse', 'Serves the dummy file system at one mount point, in the background unless told otherwise.')
+  const command = commandLine(
+    'dummy-fuse',
+    'Serves the dummy file system at one mount point, in the background unless told otherwise.',
+  )
     .argument('<mountpoint>', 'an empty directory')
     .option('-f, --foreground', 'stay in the foreground; 0 on unmount, SIGTERM, SIGINT and SIGHUP')
     .option('-d, --debug', "stay in the foreground and print libfuse's debug lines")
@@ -54,14 +57,16 @@ export function parseFuseOptions(words: readonly string[]): FuseOptions {
     .option('--init-timeout <seconds>', 'give up after this time without INIT handled', seconds(0.001), 10)
     .option('--log-file <file>', 'where messages go once in the background, in place of the journal or syslog')
     .addOption(
-      new Option('--inject <fault>', 'be broken: mount-delay=S, mount-fail, read-delay=S, init-hang').argParser(collect).default([], ''),
+      new Option('--inject <fault>', 'be broken: mount-delay=S, mount-fail, read-delay=S, init-hang')
+        .argParser(collect)
+        .default([], ''),
     )
     .option('--die-with-parent', 'be killed when the process that started this one ends (with -f)')
     .addHelpText('after', EXIT_STATUSES)
   parse(command, words)
   const parsed = command.opts<Parsed>()
   const mountpoint = command.args[0] ?? ''
-  if (mountpoint === '') throw new UsageError('dummy-fuse: the mount point is empty; name a directory')
+  if (mountpoint === '') throw new UsageError('the mount point is empty; name a directory')
   return {
     mountpoint: resolve(mountpoint),
     foreground: (parsed.foreground ?? false) || (parsed.debug ?? false),

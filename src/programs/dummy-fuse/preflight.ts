@@ -17,21 +17,24 @@ export async function preflight(mountpoint: string, nonempty: boolean): Promise<
 }
 
 function checkPrivileges(): void {
-  if (process.geteuid?.() !== 0) throw new ProgramError('dummy-fuse: mounting needs root; run it as root (sudo dummy-fuse ...)', STATUS.notRoot)
+  if (process.geteuid?.() !== 0) throw new ProgramError('mounting needs root; run it as root (sudo dummy-fuse ...)', STATUS.notRoot)
 }
 
 function checkDevice(): void {
   try {
     accessSync(DEVICE, constants.R_OK | constants.W_OK)
   } catch (error) {
-    const hint = codeOf(error) === 'ENOENT' ? "run 'modprobe fuse', or pass the device into this container" : 'make it readable and writable for root'
-    throw new ProgramError(`dummy-fuse: cannot use ${DEVICE}: ${messageOf(error)}; ${hint}`, STATUS.noDevice)
+    const hint =
+      codeOf(error) === 'ENOENT'
+        ? "run 'modprobe fuse', or pass the device into this container"
+        : 'make it readable and writable for root'
+    throw new ProgramError(`cannot use ${DEVICE}: ${messageOf(error)}; ${hint}`, STATUS.noDevice)
   }
 }
 
 async function checkMountpoint(path: string, nonempty: boolean): Promise<string> {
   const refuse = (what: string, status: number): never => {
-    throw new ProgramError(`dummy-fuse: ${path}: ${what}`, status)
+    throw new ProgramError(`${path}: ${what}`, status)
   }
   const state = new MountinfoTable().at(path)
   switch (state.kind) {
@@ -45,8 +48,10 @@ async function checkMountpoint(path: string, nonempty: boolean): Promise<string>
       const { fsType } = state.mount
       if (fsType !== 'fuse' && !fsType.startsWith('fuse.')) break
       const probed = await probe(path)
-      if (probed.kind === 'hung') return refuse(`a hung ${fsType} mount is there; end its daemon, then umount -l ${path}`, STATUS.deadMount)
-      if (probed.kind === 'dead') return refuse(`a dead ${fsType} mount is there; remove it first (umount ${path})`, STATUS.deadMount)
+      if (probed.kind === 'hung')
+        return refuse(`a hung ${fsType} mount is there; end its daemon, then umount -l ${path}`, STATUS.deadMount)
+      if (probed.kind === 'dead')
+        return refuse(`a dead ${fsType} mount is there; remove it first (umount ${path})`, STATUS.deadMount)
       if (fsType === 'fuse.dummy-fuse') return refuse(`already mounted by dummy-fuse; umount ${path} first`, STATUS.alreadyMounted)
     }
   }
@@ -58,7 +63,7 @@ function follow(path: string): string {
   try {
     return realpathSync(path)
   } catch (error) {
-    throw new ProgramError(`dummy-fuse: ${path}: ${messageOf(error)}; mend the link or name the directory itself`, STATUS.mountpointMissing)
+    throw new ProgramError(`${path}: ${messageOf(error)}; mend the link or name the directory itself`, STATUS.mountpointMissing)
   }
 }
 
