@@ -1,0 +1,117 @@
+import type { MessageInitShape } from '@bufbuild/protobuf'
+import {
+  type CapacityRange as CapacityRangeMessage,
+  type Controller,
+  ControllerServiceCapability_RPC_Type as Capability,
+  type VolumeCapability,
+  type VolumeSchema,
+} from '../rpc/csi_pb.ts'
+import { VolumeError } from '../volumes/errors.ts'
+import type { CapacityRange, VolumeRecord, VolumeRegistry } from '../volumes/registry.ts'
+import type { UnaryHandlers } from './grpc-service.ts'
+import { page } from './page.ts'
+import { requireId, unsupported } from './validation.ts'
+
+const CAPABILITIES = [
+  Capability.CREATE_DELETE_VOLUME,
+  Capability.LIST_VOLUMES,
+  Capability.GET_CAPACITY,
+  Capability.GET_VOLUME,
+  Capability.SINGLE_NODE_MULTI_WRITER,
+  Capability.GET_VOLUME_HEALTH,
+  Capability.LIST_VOLUME_HEALTH,
+]
+
+/**
+ * CSI's Controller service over the registry. Unless `advertised` it names no capabilities, but making, deleting and validating volumes
+ * works: csi-sanity does that with every plugin. Its health speaks of records only, which are always there: that a volume is
+ * INACCESSIBLE would mean on every node.
+ */
+export function controller(registry: VolumeRegistry, advertised: boolean): UnaryHandlers<typeof Controller> {
+  const always: UnaryHandlers<typeof Controller> = {
+    controllerGetCapabilities: () => ({
+      capabilities: advertised ? CAPABILITIES.map((type) => ({ type: { case: 'rpc', value: { type } } })) : [],
+    }),
+
+    async createVolume(request) {
+      const name = requireId(request.name, 'name')
+      requireCapabilities(request.volumeCapabilities)
+      if (request.volumeContentSource !== undefined) {
+        throw new VolumeError('invalid', 'volume_content_source is not supported: there is nothing to copy a volume from')
+      }
+      return { volume: message(await registry.create(name, range(request.capacityRange))) }
+    },
+
+    async deleteVolume(request) {
+      await registry.delete(requireId(request.volumeId, 'volume_id'))
+      return {}
+    },
+
+    validateVolumeCapabilities(request) {
+      known(registry, request.volumeId)
+      const { volumeCapabilities, volumeContext, parameters } = request
+      if (volumeCapabilities.length === 0) throw new VolumeError('invalid', 'volume_capabilities is missing')
+      const refusal = volumeCapabilities.map(unsupported).find((line) => line !== undefined)
+      return refusal === undefined ? { confirmed: { volumeCapabilities, volumeContext, parameters } } : { message: refusal }
+    },
+  }
+  if (!advertised) return always
+
+  return {
+    ...always,
+
+    listVolumes(request) {
+      const { items, nextToken } = page(registry.list(), request.maxEntries, request.startingToken)
+      return { entries: items.map((record) => ({ volume: message(record), status: {} })), nextToken }
+    },
+
+    getCapacity(request) {
+      const impossible = request.volumeCapabilities.some((capability) => unsupported(capability) !== undefined)
+      const availableCapacity = impossible ? 0n : BigInt(registry.available())
+      return { availableCapacity, maximumVolumeSize: availableCapacity, minimumVolumeSize: 1n }
+    },
+
+    controllerGetVolume: (request) => ({ volume: message(known(registry, request.volumeId)), status: {} }),
+
+    controllerGetVolumeHealth(request) {
+      const { id } = known(registry, request.volumeId)
+      return { volumeHealth: { volumeId: id } }
+    },
+
+    controllerListVolumeHealth(request) {
+      // Volumes without anything wrong are left out (spec), and no record has.
+      page(registry.list(), request.maxEntries, request.startingToken)
+      return {}
+    },
+  }
+}
+
+function known(registry: VolumeRegistry, volumeId: string): VolumeRecord {
+  const record = registry.get(requireId(volumeId, 'volume_id'))
+  if (record === undefined) throw new VolumeError('missing', `volume ${volumeId} does not exist`)
+  return record
+}
+
+function message({ id, name, capacity }: VolumeRecord): MessageInitShape<typeof VolumeSchema> {
+  return { volumeId: id, capacityBytes: BigInt(capacity), volumeContext: { name } }
+}
+
+function requireCapabilities(capabilities: readonly VolumeCapability[]): void {
+  if (capabilities.length === 0) throw new VolumeError('invalid', 'volume_capabilities is missing')
+  for (const capability of capabilities) {
+    const refusal =
+      capability.accessType.case === undefined ? 'volume_capabilities: neither mount nor block' : unsupported(capability)
+    if (refusal !== undefined) throw new VolumeError('invalid', refusal)
+  }
+}
+
+function range(message: CapacityRangeMessage | undefined): CapacityRange {
+  const bytes = (value: bigint, field: string): number => {
+    if (value < 0n) throw new VolumeError('invalid', `capacity_range.${field} is negative`)
+    if (value > BigInt(Number.MAX_SAFE_INTEGER))
+      throw new VolumeError('range', `capacity_range.${field} ${value} is more than there is`)
+    return Number(value)
+  }
+  if (message === undefined) return { required: 0, limit: 0 }
+  return { required: bytes(message.requiredBytes, 'required_bytes'), limit: bytes(message.limitBytes, 'limit_bytes') }
+}

@@ -1,0 +1,94 @@
+import type { MessageInitShape } from '@bufbuild/protobuf'
+import {
+  type Node,
+  type NodeGetStorageHealthResponseSchema,
+  NodeServiceCapability_RPC_Type as Capability,
+  StorageHealthErrorType,
+  VolumeHealthErrorType,
+  VolumeUsage_Unit as Unit,
+} from '../rpc/csi_pb.ts'
+import type { NodeVolumes } from '../volumes/node-volumes.ts'
+import type { UnaryHandlers } from './grpc-service.ts'
+import { type CheckFlag, requireCapability, requireId, requirePath } from './validation.ts'
+
+const CAPABILITIES = [
+  Capability.STAGE_UNSTAGE_VOLUME,
+  Capability.GET_VOLUME_STATS,
+  Capability.SINGLE_NODE_MULTI_WRITER,
+  Capability.GET_VOLUME_HEALTH,
+  Capability.GET_STORAGE_HEALTH,
+]
+
+/** CSI's Node service: checks each request, and has the volumes do it. */
+export function node(nodeId: string, volumes: NodeVolumes, checkFlag: CheckFlag): UnaryHandlers<typeof Node> {
+  return {
+    nodeGetInfo: () => ({ nodeId }),
+    nodeGetCapabilities: () => ({ capabilities: CAPABILITIES.map((type) => ({ type: { case: 'rpc', value: { type } } })) }),
+
+    async nodeStageVolume(request) {
+      await volumes.stage({
+        volumeId: requireId(request.volumeId, 'volume_id'),
+        stagingPath: requirePath(request.stagingTargetPath, 'staging_target_path'),
+        capability: requireCapability(request.volumeCapability, checkFlag),
+      })
+      return {}
+    },
+
+    async nodeUnstageVolume(request) {
+      const volumeId = requireId(request.volumeId, 'volume_id')
+      await volumes.unstage(volumeId, requirePath(request.stagingTargetPath, 'staging_target_path'))
+      return {}
+    },
+
+    async nodePublishVolume(request) {
+      const volumeId = requireId(request.volumeId, 'volume_id')
+      const targetPath = requirePath(request.targetPath, 'target_path')
+      const capability = requireCapability(request.volumeCapability, checkFlag)
+      const staging = request.stagingTargetPath
+      const stagingPath = staging === '' ? undefined : requirePath(staging, 'staging_target_path')
+      await volumes.publish({ volumeId, stagingPath, targetPath, readonly: request.readonly, capability })
+      return {}
+    },
+
+    async nodeUnpublishVolume(request) {
+      const volumeId = requireId(request.volumeId, 'volume_id')
+      await volumes.unpublish(volumeId, requirePath(request.targetPath, 'target_path'))
+      return {}
+    },
+
+    async nodeGetVolumeStats(request) {
+      const volumeId = requireId(request.volumeId, 'volume_id')
+      // A path that is not absolute is nobody's, which the spec calls NOT_FOUND.
+      const path = /^[^/]/.test(request.volumePath) ? request.volumePath : requirePath(request.volumePath, 'volume_path')
+      const { blockSize, blocks, blocksFree, blocksAvailable, files, filesFree } = await volumes.usage(volumeId, path)
+      const bytes = { available: blocksAvailable * blockSize, total: blocks * blockSize, used: (blocks - blocksFree) * blockSize }
+      const inodes = { available: filesFree, total: files, used: files - filesFree }
+      const usage = [
+        { unit: Unit.BYTES, ...bytes },
+        { unit: Unit.INODES, ...inodes },
+      ]
+      return {
+        usage: usage.map(({ unit, available, total, used }) => ({
+          unit,
+          available: BigInt(available),
+          total: BigInt(total),
+          used: BigInt(used),
+        })),
+      }
+    },
+
+    async nodeGetVolumeHealth(request) {
+      const volumeId = requireId(request.volumeId, 'volume_id')
+      const findings = await volumes.health(volumeId)
+      const healthStatuses = findings.map((finding) => ({ status: VolumeHealthErrorType.INACCESSIBLE, ...finding }))
+      return { volumeHealth: { volumeId, healthStatuses } }
+    },
+
+    nodeGetStorageHealth: () => storageHealth(volumes.trouble()),
+  }
+}
+
+function storageHealth(trouble: string | undefined): MessageInitShape<typeof NodeGetStorageHealthResponseSchema> {
+  if (trouble === undefined) return {}
+  return { backendHealth: [{ status: StorageHealthErrorType.STORAGE_UNREACHABLE, reason: 'FuseDeviceUnusable', message: trouble }] }
+}

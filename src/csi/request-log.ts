@@ -1,0 +1,79 @@
+import {
+  type DescField,
+  type DescMessage,
+  getOption,
+  type JsonObject,
+  type JsonValue,
+  type Message,
+  toJson,
+} from '@bufbuild/protobuf'
+import { status } from '@grpc/grpc-js'
+import type { Logger } from '../log.ts'
+import { csi_secret } from '../rpc/csi_pb.ts'
+import type { UnaryInterceptor } from './grpc-service.ts'
+import { toStatus } from './status.ts'
+
+const STRIPPED = '***stripped***'
+
+/** Where the kubelet puts the tokens of a CSIDriver's tokenRequests (kubernetes pkg/volume/csi/csi_mounter.go). */
+const TOKENS = 'csi.storage.k8s.io/serviceAccount.tokens'
+
+/** Logs every call as the original does, `[ID:n]` counting, without secrets and tokens; and gives each failure its status. */
+export function requestLog(log: Logger): UnaryInterceptor {
+  let last = 0
+  return async (method, request, act) => {
+    const id = ++last
+    log.info('GRPC call', { id, data: `/${method.parent.typeName}/${method.name}` })
+    log.info('GRPC request', { id, data: stripped(method.input, request) })
+    try {
+      const response = await act()
+      log.info('GRPC response', { id, data: stripped(method.output, response) })
+      return response
+    } catch (error) {
+      const failed = toStatus(error)
+      log.error('GRPC error', { id, data: `rpc error: code = ${codeName(failed.code)} desc = ${failed.details}` })
+      // gRPC statuses are plain objects to grpc-js.
+      // eslint-disable-next-line @typescript-eslint/only-throw-error
+      throw failed
+    }
+  }
+}
+
+/** A message as JSON with the proto's field names, its csi_secret fields and service-account tokens replaced. */
+export function stripped(desc: DescMessage, message: Message): JsonValue {
+  return strip(desc, toJson(desc, message, { useProtoFieldName: true }))
+}
+
+function strip(desc: DescMessage, json: JsonValue): JsonValue {
+  if (!isObject(json)) return json
+  const out: Record<string, JsonValue> = { ...json }
+  for (const field of desc.fields) {
+    const value = out[field.name]
+    if (value !== undefined) out[field.name] = stripField(field, value)
+  }
+  return out
+}
+
+function stripField(field: DescField, value: JsonValue): JsonValue {
+  if (getOption(field, csi_secret)) return isObject(value) ? mapValues(value, () => STRIPPED) : STRIPPED
+  if (field.name === 'volume_context' && isObject(value))
+    return mapValues(value, (inner, key) => (key === TOKENS ? STRIPPED : inner))
+  if (field.message === undefined) return value
+  const { message } = field
+  if (field.fieldKind === 'map' && isObject(value)) return mapValues(value, (inner) => strip(message, inner))
+  if (Array.isArray(value)) return value.map((inner) => strip(message, inner))
+  return strip(message, value)
+}
+
+function mapValues(object: JsonObject, map: (value: JsonValue, key: string) => JsonValue): JsonObject {
+  return Object.fromEntries(Object.entries(object).map(([key, value]) => [key, map(value, key)]))
+}
+
+function isObject(value: JsonValue): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+/** As Go prints a code: `InvalidArgument`. */
+function codeName(code: status): string {
+  return status[code].toLowerCase().replace(/(^|_)(\w)/g, (_, __, letter: string) => letter.toUpperCase())
+}

@@ -1,0 +1,82 @@
+import { posix } from 'node:path'
+import { UsageError } from '../errors.ts'
+import {
+  type VolumeCapability,
+  VolumeCapability_AccessMode_Mode as Mode,
+  VolumeCapability_AccessMode_ModeSchema as ModeSchema,
+} from '../rpc/csi_pb.ts'
+import type { MountCapability } from '../volumes/entry.ts'
+import { VolumeError } from '../volumes/errors.ts'
+
+/** Bytes that a string field may have where the CSI spec names no other size (spec, "Size Limits"). */
+const FIELD_LIMIT = 128
+
+/** Bytes of a path, with its NUL (include/uapi/linux/limits.h). */
+const PATH_MAX = 4096
+
+/** Names for the file system type that mean ours; empty leaves it to us. */
+const FS_TYPES = new Set(['', 'fuse', 'fuse.dummy-fuse', 'dummy-fuse'])
+
+/** A volume's id or name. Throws VolumeError `invalid`. */
+export function requireId(value: string, field: string): string {
+  if (value === '') throw new VolumeError('invalid', `${field} is missing`)
+  if (Buffer.byteLength(value) > FIELD_LIMIT) {
+    throw new VolumeError('invalid', `${field} has ${Buffer.byteLength(value)} bytes; the CSI spec allows ${FIELD_LIMIT}`)
+  }
+  if (value.includes('\0')) throw new VolumeError('invalid', `${field} holds a NUL byte`)
+  return value
+}
+
+/** An absolute path in its shortest form, so that one directory has one name. Throws VolumeError `invalid`. */
+export function requirePath(value: string, field: string): string {
+  if (value === '') throw new VolumeError('invalid', `${field} is missing`)
+  if (!value.startsWith('/')) throw new VolumeError('invalid', `${field} '${value}' is not an absolute path`)
+  if (value.includes('\0')) throw new VolumeError('invalid', `${field} holds a NUL byte`)
+  if (Buffer.byteLength(value) >= PATH_MAX) throw new VolumeError('invalid', `${field} is longer than ${PATH_MAX - 1} bytes`)
+  const path = posix.normalize(value).replace(/(?<=.)\/+$/, '')
+  if (path === '/') throw new VolumeError('invalid', `${field} is the root directory`)
+  return path
+}
+
+/** Returns a mount flag that the file system knows. Throws UsageError for one that it does not. */
+export type CheckFlag = (flag: string) => string
+
+/** What a capability asks of a mount. Throws VolumeError: `invalid` for what is missing or malformed, `precondition` for what a volume of ours cannot. */
+export function requireCapability(capability: VolumeCapability | undefined, checkFlag: CheckFlag): MountCapability {
+  if (capability === undefined) throw new VolumeError('invalid', 'volume_capability is missing')
+  const refusal = unsupported(capability)
+  if (refusal !== undefined) throw new VolumeError('precondition', refusal)
+  const { accessType, accessMode } = capability
+  if (accessType.case !== 'mount') throw new VolumeError('invalid', 'volume_capability names neither mount nor block')
+  const mode = accessMode?.mode ?? Mode.UNKNOWN
+  if (mode === Mode.UNKNOWN) throw new VolumeError('invalid', 'volume_capability.access_mode is missing')
+  return {
+    accessMode: modeName(mode),
+    fsType: accessType.value.fsType,
+    mountFlags: accessType.value.mountFlags.map((flag) => validFlag(flag, checkFlag)),
+  }
+}
+
+/** Why no volume of ours has a capability, as a line; undefined if one can. */
+export function unsupported({ accessType, accessMode }: VolumeCapability): string | undefined {
+  if (accessType.case === 'block')
+    return 'block volumes are not supported: a FUSE file system can only be mounted; use access type mount'
+  if (accessType.case === 'mount' && !FS_TYPES.has(accessType.value.fsType)) {
+    return `file system type '${accessType.value.fsType}' is not supported; leave fs_type empty or name fuse.dummy-fuse`
+  }
+  const mode = accessMode?.mode ?? Mode.UNKNOWN
+  return mode !== Mode.UNKNOWN && modeName(mode) === '' ? `access mode ${mode} is unknown` : undefined
+}
+
+function validFlag(flag: string, checkFlag: CheckFlag): string {
+  try {
+    return checkFlag(flag)
+  } catch (error) {
+    if (error instanceof UsageError) throw new VolumeError('invalid', `mount_flags: ${error.message}`, { cause: error })
+    throw error
+  }
+}
+
+function modeName(mode: Mode): string {
+  return ModeSchema.value[mode]?.name ?? ''
+}

@@ -1,0 +1,57 @@
+import { accessSync, constants } from 'node:fs'
+import { delimiter, join } from 'node:path'
+import type { Execution } from './daemon-process.ts'
+import type { MakeExecution } from './process-host.ts'
+
+/** How this executable is called as dummy-fuse. */
+export type DummyFuseCommand = (words: readonly string[]) => { executable: string; args: readonly string[]; argv0: string }
+
+/**
+ * `--fuse-host child`: in our process group and cgroup, killed by the kernel the moment we end, as in the original's container.
+ * `words` come before all others: the faults that the lab asks for.
+ */
+export function childExecution(dummyFuse: DummyFuseCommand, words: readonly string[]): MakeExecution {
+  return (path, options) => {
+    const { executable, args, argv0 } = dummyFuse(['-f', '--die-with-parent', ...words, ...optionWords(options), path])
+    return { file: executable, args, argv0, detached: false }
+  }
+}
+
+/**
+ * `--fuse-host detached`: in a session of its own; where systemd manages the machine, in a transient scope too, because
+ * a session is not a cgroup and systemd ends cgroups.
+ */
+export function detachedExecution(
+  dummyFuse: DummyFuseCommand,
+  words: readonly string[],
+  systemdRun: string | undefined,
+): MakeExecution {
+  return (path, options): Execution => {
+    const daemonWords = ['-f', ...words, ...optionWords(options), path]
+    const { executable, args, argv0 } = dummyFuse(daemonWords)
+    if (systemdRun === undefined) return { file: executable, args, argv0, detached: true }
+    // The program that systemd-run executes has its path as argv[0], so the first word chooses the program.
+    const scope = ['--scope', '--quiet', '--collect', `--description=dummy-fuse ${path}`, '--', executable, 'fuse', ...daemonWords]
+    return { file: systemdRun, args: scope, argv0: 'systemd-run', detached: true }
+  }
+}
+
+/** The path of systemd-run where systemd runs the machine (sd_booted(3)), else undefined. */
+export function findSystemdRun(env: NodeJS.ProcessEnv): string | undefined {
+  if (!exists('/run/systemd/system')) return undefined
+  const folders = (env.PATH ?? '/usr/bin:/bin').split(delimiter)
+  return folders.map((folder) => join(folder, 'systemd-run')).find(exists)
+}
+
+function optionWords(options: readonly string[]): readonly string[] {
+  return options.length === 0 ? [] : ['-o', options.join(',')]
+}
+
+function exists(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK)
+    return true
+  } catch {
+    return false
+  }
+}

@@ -1,0 +1,22 @@
+import { processEnds, processesNamed, type ProcessStat, signalProcess } from '../os/processes.ts'
+import type { Daemon } from './host.ts'
+
+/** The dummy-fuse whose last argument is this mount point: nothing has to be remembered that could go stale. */
+export function findDaemon(path: string): ProcessStat | undefined {
+  return processesNamed('dummy-fuse').find(({ args }) => args.at(-1) === path)?.stat
+}
+
+export function toDaemon({ pid, state }: ProcessStat): Daemon {
+  return { pid, stopped: state === 'T' || state === 't' }
+}
+
+/** Milliseconds that the kernel may take to bury what was sent SIGKILL. */
+const BURIAL = 1000
+
+/** Waits `grace` milliseconds for a daemon to end by itself, as it does once it is unmounted everywhere; then kills it. */
+export async function endDaemon(stat: ProcessStat, grace: number): Promise<void> {
+  const stopped = stat.state === 'T' || stat.state === 't'
+  if (!stopped && (await processEnds(stat, grace))) return
+  signalProcess(stat, 'SIGKILL')
+  await processEnds(stat, BURIAL)
+}

@@ -1,0 +1,19 @@
+/** A program to start: of this executable, or whatever stands in for it. */
+export interface Command {
+  readonly executable: string
+  readonly args: readonly string[]
+  readonly argv0: string
+}
+
+/** The programs that the lab drives from outside. */
+export interface Programs {
+  /** The CSI plugin with these flags after `serve`. */
+  readonly plugin: Command
+  /** The consumer; its flags follow. */
+  readonly workload: Command
+}
+
+/** The same program with further words. */
+export function withArgs(command: Command, words: readonly string[]): Command {
+  return { ...command, args: [...command.args, ...words] }
+}

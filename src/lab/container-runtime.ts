@@ -1,0 +1,76 @@
+import { dirname } from 'node:path'
+import { errnoText } from '../errors.ts'
+import { run } from '../os/run.ts'
+import { type Command, withArgs } from './command.ts'
+import { KUBELET, targetPath } from './node-paths.ts'
+import type { Pod } from './pod.ts'
+import { StartedProcess } from './started-process.ts'
+
+/** Milliseconds that the runtime waits for the host path of a volume. */
+const STAT_DEADLINE = 5000
+
+/**
+ * A container's mounts, made in its new mount namespace as a runtime makes them: the host path bound to /mnt with the propagation
+ * asked for, the rest of the node out of sight. What the machine itself may have below /mnt goes first; the executable is opened
+ * before, for it may be there. A bind of a shared mount in a slave namespace is a slave of it.
+ */
+const SET_UP = `
+set -e
+exec 9<"$2"
+while read -r _ _ _ _ path _; do
+  case $path in /mnt/*) umount -n -l "$path" 2>/dev/null || true;; esac
+done </proc/self/mountinfo
+mount -n --rbind "$1" /mnt
+mount -n --make-r"$3" /mnt
+umount -n -l ${KUBELET}
+shift 3
+exec -a "$0" /proc/self/fd/9 "$@"
+`
+
+/** A container that could not be created; the message is the kubelet's in the pod's events. */
+export class CreateError extends Error {
+  override readonly name = 'CreateError'
+}
+
+/** Creates containers as containerd does under the kubelet: processes in mount namespaces of their own. */
+export class ContainerRuntime {
+  readonly #workload: Command
+
+  constructor(workload: Command) {
+    this.#workload = workload
+  }
+
+  /** Creates and starts the pod's container. Throws CreateError when the runtime cannot look at the volume's host path. */
+  async start(pod: Pod): Promise<StartedProcess> {
+    const { spec } = pod
+    const target = targetPath(pod.uid, spec.volume.pv)
+    const hostPath = spec.mounts === 'volume' ? target : dirname(target)
+    await stat(hostPath)
+    const propagation = spec.propagation === 'None' ? 'private' : 'slave'
+    const workload = withArgs(this.#workload, ['--file', pod.file, ...spec.flags])
+    const container = await StartedProcess.start(
+      {
+        executable: 'unshare',
+        argv0: 'unshare',
+        args: [
+          ...['--mount', '--propagation', propagation, '--', 'bash', '-c', SET_UP, workload.argv0],
+          ...[hostPath, workload.executable, propagation, ...workload.args],
+        ],
+      },
+      pod.log,
+    )
+    pod.container = container
+    return container
+  }
+}
+
+async function stat(path: string): Promise<void> {
+  const result = await run('stat', ['--', path], STAT_DEADLINE)
+  if (result.kind === 'exited' && result.status === 0) return
+  // coreutils ends its line with what strerror(3) says.
+  const said = result.stderr.trim().split(': ').at(-1) ?? ''
+  const why = result.kind === 'timeout' ? errnoText('ETIMEDOUT') : said.toLowerCase()
+  throw new CreateError(
+    `Error: failed to generate container spec: failed to generate spec: failed to stat "${path}": stat ${path}: ${why}`,
+  )
+}

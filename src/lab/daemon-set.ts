@@ -1,0 +1,44 @@
+import { connect } from 'node:net'
+import { type Command, withArgs } from './command.ts'
+import { PLUGIN_FOLDER, SOCKET } from './node-paths.ts'
+import type { ProcessLog } from './process-log.ts'
+import { StartedProcess } from './started-process.ts'
+import { until } from './wait.ts'
+
+/** Stands in for the controller that keeps one plugin running on the node: `plugin-1`, `plugin-2` after its first restart. */
+export class DaemonSet {
+  readonly #plugin: Command
+  readonly #newLog: (name: string) => ProcessLog
+  #generation = 0
+
+  constructor(plugin: Command, newLog: (name: string) => ProcessLog) {
+    this.#plugin = plugin
+    this.#newLog = newLog
+  }
+
+  /** Starts the plugin with these flags, and waits until its socket can be connected to. Throws an Error if it ends before. */
+  async start(flags: readonly string[]): Promise<StartedProcess> {
+    this.#generation++
+    const log = this.#newLog(`plugin-${this.#generation}`)
+    const place = ['--endpoint', `unix://${SOCKET}`, '--state-dir', PLUGIN_FOLDER, '--nodeid', 'lab-node']
+    const plugin = await StartedProcess.start(withArgs(this.#plugin, [...place, ...flags]), log)
+    const state = await until('the plugin listens', async () =>
+      plugin.ending ? 'ended' : (await connectable(SOCKET)) && 'listens',
+    )
+    if (state === 'listens') return plugin
+    throw new Error(`the plugin ended before it listened:\n${log.tail(5).join('\n')}`)
+  }
+}
+
+async function connectable(socket: string): Promise<boolean> {
+  return await new Promise((resolve) => {
+    const connection = connect(socket)
+    connection.on('connect', () => {
+      connection.destroy()
+      resolve(true)
+    })
+    connection.on('error', () => {
+      resolve(false)
+    })
+  })
+}

@@ -1,0 +1,28 @@
+import { readFileSync } from 'node:fs'
+import { parseMountinfo, topmostAt } from '../os/mountinfo.ts'
+import { setUpBench } from './bench.ts'
+import type { Programs } from './command.ts'
+import { MARK } from './namespaces.ts'
+import { KUBELET } from './node-paths.ts'
+import type { Message } from './record.ts'
+import { SCENARIOS } from './scenarios/all.ts'
+
+/** What the lab hands to a process on a private node, as the first line of its standard input. */
+export interface Job {
+  readonly scenario: string
+  readonly programs: Programs
+}
+
+/** Whether this process is on a node of the lab's own, where it may do as it likes. */
+export function isPrivateNode(): boolean {
+  return topmostAt(parseMountinfo(readFileSync('/proc/self/mountinfo', 'utf8')), KUBELET)?.source === MARK
+}
+
+/** Carries one scenario out on the private node. Throws what breaks it off. */
+export async function carryOut(job: Job, tell: (message: Message) => void): Promise<void> {
+  const scenario = SCENARIOS.find(({ name }) => name === job.scenario)
+  if (scenario === undefined) throw new Error(`no scenario '${job.scenario}'`)
+  const bench = setUpBench(job.programs, tell)
+  await scenario.run(bench)
+  tell({ kind: 'end' })
+}

@@ -1,0 +1,29 @@
+import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { Printer } from './printer.ts'
+import type { ScenarioRecord } from './record.ts'
+
+/** A folder for people to look into afterwards: for each scenario its transcript, and each process's log. */
+export class KeptFolder {
+  readonly path: string
+
+  /** Makes it, below `parent`. */
+  constructor(parent: string) {
+    this.path = mkdtempSync(join(parent, 'dummy-fuse-lab-'))
+  }
+
+  /** Writes what there is of a scenario, broken off or not. */
+  add(record: ScenarioRecord): void {
+    const folder = join(this.path, record.name)
+    mkdirSync(folder)
+    let text = ''
+    const printer = new Printer((more) => (text += more), false)
+    printer.begin(record)
+    for (const step of record.transcript) printer.step(step)
+    printer.end(record)
+    writeFileSync(join(folder, 'transcript.txt'), text)
+    for (const [name, lines] of Object.entries(record.logs)) {
+      writeFileSync(join(folder, `${name}.log`), lines.map(({ line }) => `${line}\n`).join(''))
+    }
+  }
+}

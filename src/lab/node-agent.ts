@@ -1,0 +1,85 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Clock } from './clock.ts'
+import { type ContainerRuntime, CreateError } from './container-runtime.ts'
+import type { Pod } from './pod.ts'
+import { until } from './wait.ts'
+
+/** Milliseconds between two attempts to start a container. The kubelet's begin at 10 s. */
+const BACK_OFF = 250
+
+/** An entry of what `kubectl describe pod` shows. */
+export interface PodEvent {
+  readonly atMs: number
+  readonly type: 'Normal' | 'Warning'
+  readonly reason: 'Started' | 'Failed'
+  readonly message: string
+}
+
+/** Starts one pod's container again whenever it has ended, as the kubelet does under `restartPolicy: Always`. */
+export class NodeAgent implements AsyncDisposable {
+  readonly events: PodEvent[] = []
+  readonly #pod: Pod
+  readonly #runtime: ContainerRuntime
+  readonly #clock: Clock
+  readonly #stop = new AbortController()
+  readonly #watching: Promise<void>
+
+  /** Starts the first container, and watches from then on. */
+  constructor(pod: Pod, runtime: ContainerRuntime, clock: Clock) {
+    this.#pod = pod
+    this.#runtime = runtime
+    this.#clock = clock
+    this.#watching = this.#watch()
+    // Whoever waits for an event, and disposal, are told of its failure.
+    this.#watching.catch(() => undefined)
+  }
+
+  /** How often a container was started after the first. */
+  get restarts(): number {
+    return Math.max(0, this.events.filter(({ reason }) => reason === 'Started').length - 1)
+  }
+
+  /** Waits for an event among those after `sinceMs`. */
+  async event(reason: PodEvent['reason'], sinceMs = 0): Promise<PodEvent> {
+    const what = `an event ${reason} of ${this.#pod.name}`
+    return await Promise.race([
+      until(what, () => this.events.find((event) => event.reason === reason && event.atMs >= sinceMs)),
+      // Resolves only after disposal; what it rejects with is why no event comes.
+      this.#watching.then(() => Promise.reject<PodEvent>(new Error(`${what}: nobody watches it any more`))),
+    ])
+  }
+
+  async #watch(): Promise<void> {
+    while (!this.#stop.signal.aborted) {
+      try {
+        const container = await this.#runtime.start(this.#pod)
+        this.#record('Normal', 'Started', 'Started container dummy-workload')
+        await Promise.race([container.ending, this.#stopped])
+      } catch (error) {
+        if (!(error instanceof CreateError)) throw error
+        this.#record('Warning', 'Failed', error.message)
+        await sleep(BACK_OFF)
+      }
+    }
+  }
+
+  #record(type: PodEvent['type'], reason: PodEvent['reason'], message: string): void {
+    this.events.push({ atMs: this.#clock(), type, reason, message })
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stop.abort()
+    await this.#watching
+  }
+}
+
+/** The events as `kubectl describe pod` lays them out, each with its time into the scenario instead of its age. */
+export function eventTable(events: readonly PodEvent[]): readonly string[] {
+  const rows = [
+    ['Type', 'Reason', 'At', 'From', 'Message'],
+    ['----', '------', '--', '----', '-------'],
+    ...events.map(({ type, reason, atMs, message }) => [type, reason, `${(atMs / 1000).toFixed(1)}s`, 'kubelet', message]),
+  ]
+  const widths = [0, 1, 2, 3].map((column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)))
+  return rows.map((row) => row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  '))
+}

@@ -1,0 +1,19 @@
+import { join } from 'node:path'
+
+/** The kubelet's root directory, by its usual name: it exists as such on the private node only. */
+export const KUBELET = '/var/lib/kubelet'
+
+/** The plugin's folder on the node: its socket and its state. */
+export const PLUGIN_FOLDER = join(KUBELET, 'plugins/dummy-fuse-csi')
+
+export const SOCKET = join(PLUGIN_FOLDER, 'csi.sock')
+
+/** Where the kubelet has a volume staged (kubernetes pkg/volume/csi, makeDeviceMountPath of its earlier releases, as in the seed). */
+export function stagingPath(pv: string): string {
+  return join(KUBELET, 'plugins/kubernetes.io/csi/pv', pv, 'globalmount')
+}
+
+/** Where the kubelet has a volume published for one pod (kubernetes pkg/volume/csi, GetPath). */
+export function targetPath(podUid: string, pv: string): string {
+  return join(KUBELET, 'pods', podUid, 'volumes/kubernetes.io~csi', pv, 'mount')
+}

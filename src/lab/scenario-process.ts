@@ -1,0 +1,75 @@
+import { type ChildProcessByStdio, spawn } from 'node:child_process'
+import { createInterface } from 'node:readline'
+import type { Readable, Writable } from 'node:stream'
+import type { Command } from './command.ts'
+import type { Job } from './inside.ts'
+import { onPrivateNode, privateEnvironment } from './namespaces.ts'
+import type { Message } from './record.ts'
+
+/** Milliseconds that one scenario may take; the slowest takes a few seconds. */
+const SCENARIO_DEADLINE = 120_000
+/** Milliseconds that a node has to end by itself once its standard input is closed. */
+const END_DEADLINE = 3000
+
+type NodeProcess = ChildProcessByStdio<Writable, Readable, Readable>
+
+/**
+ * Has a job carried out on a private node by `inside`, and tells of each message. Resolves when the node is gone, with every process
+ * and mount on it: to undefined, or to the reason for which the scenario was broken off. `signal` ends it early.
+ */
+export async function carryOutOnPrivateNode(
+  job: Job,
+  inside: Command,
+  env: NodeJS.ProcessEnv,
+  tell: (message: Message) => void,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  const { executable, args, argv0 } = onPrivateNode(inside)
+  // A session of its own keeps the terminal's Ctrl-C from all but the lab, which then ends the node as a whole.
+  const child = spawn(executable, args, { argv0, stdio: 'pipe', detached: true, env: privateEnvironment(env) })
+  let errors = ''
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (errors += text))
+  child.stdin.on('error', () => undefined)
+  child.stdin.write(`${JSON.stringify(job)}\n`)
+  let ended = false
+  createInterface(child.stdout).on('line', (line) => {
+    const message = JSON.parse(line) as Message
+    ended ||= message.kind === 'end'
+    tell(message)
+  })
+
+  const reasons: string[] = []
+  const breakOff = (why: string): void => {
+    reasons.push(why)
+    end(child)
+  }
+  const deadline = setTimeout(breakOff, SCENARIO_DEADLINE, `it took more than ${SCENARIO_DEADLINE / 1000} s`)
+  const aborted = (): void => {
+    breakOff('it was interrupted')
+  }
+  signal.addEventListener('abort', aborted)
+  if (signal.aborted) aborted()
+  try {
+    await closed(child)
+  } finally {
+    clearTimeout(deadline)
+    signal.removeEventListener('abort', aborted)
+  }
+  if (ended) return undefined
+  return reasons[0] ?? (errors.trim() || 'its process was killed')
+}
+
+/** Process 1 ends with the process whose standard input this is, and takes the node along; only then does unshare(1) end. */
+function end(child: NodeProcess): void {
+  child.stdin.end()
+  setTimeout(() => child.kill('SIGKILL'), END_DEADLINE).unref()
+}
+
+async function closed(child: NodeProcess): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    child.on('error', reject)
+    child.on('close', () => {
+      resolve()
+    })
+  })
+}

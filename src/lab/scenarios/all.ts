@@ -1,0 +1,7 @@
+import type { Scenario } from '../scenario.ts'
+import { pluginRestart } from './plugin-restart.ts'
+import { restoreMounts } from './restore-mounts.ts'
+import { restoreMountsExitOnError } from './restore-mounts-exit-on-error.ts'
+
+/** Every scenario, in the order in which they run. */
+export const SCENARIOS: readonly Scenario[] = [pluginRestart, restoreMounts, restoreMountsExitOnError]

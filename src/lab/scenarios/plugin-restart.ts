@@ -1,0 +1,45 @@
+import type { Scenario } from '../scenario.ts'
+import { killPlugin, mountVolume, nodePaths, podSpec, READS, seeDead, seeServed } from './steps.ts'
+
+const FLAGS = ['--no-restore-mounts']
+
+/** The seed's first demonstration: the failure itself, with nothing against it. */
+export const pluginRestart: Scenario = {
+  name: 'plugin-restart',
+  summary: 'the plugin is killed and started again, its mounts are not restored: pods get ENOTCONN for ever',
+  run: async (bench) => {
+    const { transcript, daemonSet, kubelet, runtime, shell, checks, clock } = bench
+    const pod = bench.newPod(podSpec('dummy-fuse-pod', { flags: [...READS, '--keep-open'] }))
+    const opensAnew = bench.newPod(podSpec('open-each-time-pod'))
+    const pods = [pod, opensAnew]
+
+    const plugin = await mountVolume(bench, FLAGS, pods)
+    for (const each of pods) await runtime.start(each)
+    transcript.say(
+      'Two pods read the volume, each in a mount namespace of its own: the first keeps its file open, the second opens it for each read. Everything is fine up until now.',
+    )
+    for (const each of pods) await seeServed(bench, each, 'before', 0)
+
+    transcript.say('Trouble ahead: the plugin is killed. The FUSE daemon was its child, in the same container, and goes with it.')
+    const killed = await killPlugin(bench, plugin)
+    transcript.say('Nobody answers the kernel any more. The pods still have the mount, and every access to it fails.')
+    for (const each of pods) await seeDead(bench, each, 'after the kill', killed)
+
+    transcript.say('The controller starts a new plugin. It is healthy, and knows nothing of the mounts.')
+    const successor = await daemonSet.start(FLAGS)
+    await kubelet.register()
+    const restarted = clock()
+    transcript.log(successor.log)
+    transcript.say('So nothing is repaired: neither on the node, where staging and target are dead mounts, nor in the pods.')
+    for (const path of nodePaths(pods)) {
+      const { output } = await shell.onNode(`ls -l ${path}`)
+      checks.see(
+        `${path} is dead on the node`,
+        output,
+        /Transport endpoint is not connected/,
+        'Transport endpoint is not connected',
+      )
+    }
+    for (const each of pods) await seeDead(bench, each, 'after the restart', restarted)
+  },
+}

@@ -1,0 +1,64 @@
+import type { Scenario } from '../scenario.ts'
+import { killPlugin, mountVolume, nodePaths, podSpec, READS, seeDead, seeFailingReads, seeServed } from './steps.ts'
+
+const FLAGS = ['--restore-mounts']
+
+/** The seed's second demonstration: the plugin mounts again what it had mounted, which is only half of what is needed. */
+export const restoreMounts: Scenario = {
+  name: 'restore-mounts',
+  summary: 'the restarted plugin restores its mounts: the node has them again, pods only by path and where mounts propagate',
+  run: async (bench) => {
+    const { transcript, daemonSet, kubelet, runtime, shell, checks, clock } = bench
+    const above = { mounts: 'folder above', propagation: 'HostToContainer' } as const
+    const isolated = bench.newPod(podSpec('private-pod'))
+    const slaveVolume = bench.newPod(podSpec('slave-volume-pod', { propagation: 'HostToContainer' }))
+    const slaveFolder = bench.newPod(podSpec('slave-folder-pod', above))
+    const keepsOpen = bench.newPod(podSpec('keep-open-pod', { ...above, flags: [...READS, '--keep-open'] }))
+    const pods = [isolated, slaveVolume, slaveFolder, keepsOpen]
+
+    const plugin = await mountVolume(bench, FLAGS, pods)
+    for (const each of pods) await runtime.start(each)
+    transcript.say(
+      'Four pods read the volume. private-pod has it without propagation, as Kubernetes does by default; slave-volume-pod with mountPropagation HostToContainer. slave-folder-pod and keep-open-pod have the folder above it, HostToContainer too; the last keeps its file open.',
+    )
+    for (const each of pods) await seeServed(bench, each, 'before', 0)
+
+    transcript.say('The plugin is killed, and its FUSE daemon with it.')
+    const killed = await killPlugin(bench, plugin)
+    for (const each of pods) await seeDead(bench, each, 'after the kill', killed)
+
+    transcript.say('The controller starts a new plugin, which replays the mount instructions that it finds in its cache.')
+    const successor = await daemonSet.start(FLAGS)
+    await kubelet.register()
+    const restored = clock()
+    transcript.log(successor.log)
+    const log = successor.log.lines.map(({ line }) => line).join('\n')
+    for (const path of nodePaths(pods)) {
+      const seen = log.split('\n').filter((line) => line.includes('successfully remounted') && line.includes(path))
+      checks.see(`the plugin says that it remounted ${path}`, seen.join('\n'), /./, 'successfully remounted ...')
+    }
+
+    transcript.say('On the node all is well again.')
+    for (const path of nodePaths(pods)) {
+      const { output } = await shell.onNode(`cat ${path}/dummy-file.txt`)
+      checks.see(`${path} works again on the node`, output, 'Hello world!')
+    }
+
+    transcript.say(
+      'The pods are another matter. private-pod still has the mount of the dead session: what the node mounts now never gets into its namespace.',
+    )
+    await seeDead(bench, isolated, 'after the restore', restored)
+    transcript.say(
+      'Nor does HostToContainer on the volume itself help: the dead mount was taken away on the node, and with it the only one whose events this pod received. The new mount is on the directory beneath, which the pod does not see.',
+    )
+    await seeDead(bench, slaveVolume, 'after the restore', restored)
+    transcript.say('slave-folder-pod sees that directory, and so the new mount reaches it: its next open finds the new session.')
+    await seeServed(bench, slaveFolder, 'after the restore', restored)
+    transcript.say(
+      'But only by path. keep-open-pod lists the new mount just as well, while its open descriptor belongs to the dead session.',
+    )
+    const { output } = await shell.inPod(keepsOpen, `cat ${keepsOpen.file}`)
+    checks.see('keep-open-pod, after the restore: a new open reads', output, 'Hello world!')
+    await seeFailingReads(bench, keepsOpen, 'after the restore', restored)
+  },
+}

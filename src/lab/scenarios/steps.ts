@@ -1,0 +1,97 @@
+import { VOLUME } from '../kubelet.ts'
+import { stagingPath, targetPath } from '../node-paths.ts'
+import type { Pod, PodSpec } from '../pod.ts'
+import { living } from '../processes.ts'
+import { describeRounds } from '../rounds.ts'
+import type { Bench } from '../scenario.ts'
+import type { StartedProcess } from '../started-process.ts'
+
+/** A workload reads five times a second here, and every five seconds in a real pod. */
+export const READS = ['--read-interval', '0.2']
+
+const DEAD = 'transport endpoint is not connected'
+const LISTING = /^-r--r--r-- +1 root +root +13 Jan +1 +1970 dummy-file\.txt$/m
+
+/** A pod's usual way to have the volume: its own mount at /mnt, nothing propagated. */
+export function podSpec(name: string, rest: Partial<PodSpec> = {}): PodSpec {
+  return { name, volume: VOLUME, mounts: 'volume', propagation: 'None', flags: READS, ...rest }
+}
+
+/** Starts the plugin and has it mount the volume for the pods, as the kubelet does before it starts their containers. */
+export async function mountVolume(bench: Bench, flags: readonly string[], pods: readonly Pod[]): Promise<StartedProcess> {
+  const { daemonSet, kubelet, transcript } = bench
+  transcript.say(
+    `The DaemonSet's controller starts the plugin (serve ${flags.join(' ')}); the kubelet finds its socket, stages the volume, and publishes it for each pod.`,
+  )
+  const plugin = await daemonSet.start(flags)
+  await kubelet.register()
+  await kubelet.stage(VOLUME)
+  for (const pod of pods) await kubelet.publish(VOLUME, pod.uid)
+  transcript.log(plugin.log)
+  return plugin
+}
+
+/** Shows the volume from within the pod and the pod's log, and checks that both are as they must be while all is well. */
+export async function seeServed({ shell, transcript, checks }: Bench, pod: Pod, when: string, sinceMs: number): Promise<void> {
+  const { output } = await shell.inPod(pod, `mount | grep /mnt ; ls -l ${pod.volumePath}`)
+  checks.see(`${pod.name}, ${when}: has the mount`, mountLines(pod, output), mountLine(pod))
+  checks.see(`${pod.name}, ${when}: lists the file`, output, LISTING, '-r--r--r-- 1 root root 13 Jan 1 1970 dummy-file.txt')
+  const look = (): string => describeRounds(pod.log.lines, sinceMs)
+  await checks.comeToSee(`${pod.name}, ${when}: reads`, look, /^(?:[3-9]|\d\d+) rounds right$/, 'at least 3 rounds, all right')
+  transcript.log(pod.log, 5)
+}
+
+/** Shows the volume from within the pod, where it is dead though still in its mount table, and that every read since then failed. */
+export async function seeDead({ shell, transcript, checks }: Bench, pod: Pod, when: string, sinceMs: number): Promise<void> {
+  const { output, status } = await shell.inPod(pod, `mount | grep /mnt ; ls -l ${pod.volumePath}`)
+  checks.see(`${pod.name}, ${when}: still has the mount`, mountLines(pod, output), mountLine(pod))
+  checks.see(
+    `${pod.name}, ${when}: cannot list it`,
+    `${output.split('\n').at(-1) ?? ''} (${status})`,
+    /Transport endpoint is not connected \([^0]\d*\)$/,
+    'Transport endpoint is not connected, and a status other than 0',
+  )
+  await seeFailingReads({ transcript, checks }, pod, when, sinceMs)
+}
+
+/** Shows that every read since then failed with ENOTCONN. */
+export async function seeFailingReads(
+  { transcript, checks }: Pick<Bench, 'transcript' | 'checks'>,
+  pod: Pod,
+  when: string,
+  sinceMs: number,
+): Promise<void> {
+  const call = pod.spec.flags.includes('--keep-open') ? 'read' : 'open'
+  const error = `${call} ${pod.file}: ${DEAD}`
+  const pattern = new RegExp(`^(?:[3-9]|\\d\\d+) rounds failed: ${error}$`)
+  const look = (): string => describeRounds(pod.log.lines, sinceMs)
+  await checks.comeToSee(`${pod.name}, ${when}: cannot read`, look, pattern, `at least 3 rounds, all failed: ${error}`)
+  transcript.log(pod.log, 5)
+}
+
+/** Kills the plugin as nothing else would, and waits until the processes that served its mounts have gone too. */
+export async function killPlugin({ shell, checks, clock }: Bench, plugin: StartedProcess): Promise<number> {
+  await shell.onNode(`kill -9 ${plugin.pid}`)
+  const { signal } = await plugin.ended()
+  checks.see('the plugin was killed', signal ?? 'ended by itself', 'SIGKILL')
+  const daemons = (): string => `${living('dummy-fuse').length} dummy-fuse processes`
+  await checks.comeToSee('its FUSE daemon died with it, as in one container', daemons, /^0 /, '0 dummy-fuse processes')
+  return clock()
+}
+
+/** The paths on the node at which the volume is mounted: staged, and published for each pod. */
+export function nodePaths(pods: readonly Pod[]): readonly string[] {
+  return [stagingPath(VOLUME.pv), ...pods.map(({ uid }) => targetPath(uid, VOLUME.pv))]
+}
+
+function mountLine(pod: Pod): string {
+  return `dummy-fuse on ${pod.volumePath} type fuse.dummy-fuse (rw,nosuid,nodev,relatime,user_id=0,group_id=0)`
+}
+
+function mountLines(pod: Pod, output: string): string {
+  const at = ` on ${pod.volumePath} type `
+  return output
+    .split('\n')
+    .filter((line) => line.includes(at))
+    .join('\n')
+}

@@ -1,0 +1,45 @@
+import { run } from '../os/run.ts'
+import type { Pod } from './pod.ts'
+import type { Transcript } from './transcript.ts'
+
+/** Milliseconds for a command, after which its file system counts as hung. */
+const COMMAND_DEADLINE = 10_000
+
+/** What a command printed on both its streams, and its exit status; -1 if it had to be killed. */
+export interface Answer {
+  readonly output: string
+  readonly status: number
+}
+
+/** Runs commands where the reader of the transcript can follow them. */
+export class Shell {
+  readonly #transcript: Transcript
+
+  constructor(transcript: Transcript) {
+    this.#transcript = transcript
+  }
+
+  /** On the node itself. */
+  async onNode(command: string): Promise<Answer> {
+    return this.#show('node', command, await sh([], command))
+  }
+
+  /** In a pod's mount namespace, as `kubectl exec` does. The pod's container must be running. */
+  async inPod(pod: Pod, command: string): Promise<Answer> {
+    const { container } = pod
+    if (container === undefined || container.ending !== undefined) throw new Error(`${pod.name} has no running container`)
+    return this.#show(pod.name, command, await sh(['nsenter', '--target', String(container.pid), '--mount', '--'], command))
+  }
+
+  #show(where: string, command: string, answer: Answer): Answer {
+    this.#transcript.command(where, command, answer.output, answer.status)
+    return answer
+  }
+}
+
+/** In the container's time zone, which is UTC as in any image. */
+async function sh(prefix: readonly string[], command: string): Promise<Answer> {
+  const args = [...prefix, 'TZ=UTC', 'sh', '-c', `exec 2>&1\n${command}`]
+  const { status, stdout, stderr } = await run('env', args, COMMAND_DEADLINE)
+  return { output: (stdout + stderr).trimEnd(), status }
+}

@@ -1,0 +1,29 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+
+/** Milliseconds that the slowest step may take on a loaded machine before the lab gives up on it. */
+export const PATIENCE = 15_000
+
+/** Looks every 20 ms until `condition` gives something truthy, which it returns; after `deadline` ms throws an Error naming `what`. */
+export async function until<T>(what: string, condition: () => T | Promise<T>, deadline = PATIENCE): Promise<NonNullable<T>> {
+  const end = performance.now() + deadline
+  for (;;) {
+    const value = await condition()
+    if (value) return value
+    if (performance.now() > end) throw new Error(`waited ${deadline / 1000} s in vain: ${what}`)
+    await sleep(20)
+  }
+}
+
+/** Waits for a promise; after `deadline` ms throws an Error naming `what`. */
+export async function within<T>(what: string, promise: Promise<T>, deadline = PATIENCE): Promise<T> {
+  const timer = new AbortController()
+  const late = sleep(deadline, undefined, { signal: timer.signal }).then(
+    () => Promise.reject<T>(new Error(`waited ${deadline / 1000} s in vain: ${what}`)),
+    () => promise,
+  )
+  try {
+    return await Promise.race([promise, late])
+  } finally {
+    timer.abort()
+  }
+}

@@ -1,0 +1,53 @@
+import { lstatSync, mkdirSync, unlinkSync } from 'node:fs'
+import { connect } from 'node:net'
+import { dirname, isAbsolute } from 'node:path'
+import { codeOf, messageOf, ProgramError, UsageError } from '../errors.ts'
+
+/** Bytes of a unix socket's path that fit a struct sockaddr_un with its NUL (unix(7)). */
+const LONGEST = 107
+
+/** The path in an endpoint such as `unix:///run/x.sock`, `unix:/run/x.sock` or `/run/x.sock`. Throws UsageError. */
+export function socketPath(endpoint: string): string {
+  const path = endpoint.replace(/^unix:(\/\/)?/, '')
+  if (/^[a-z]+:/.test(path))
+    throw new UsageError(`endpoint '${endpoint}' is not a unix socket; name one, such as unix:///run/dummy-fuse-csi/csi.sock`)
+  if (!isAbsolute(path))
+    throw new UsageError(`endpoint '${endpoint}' is not an absolute path; name one, such as unix:///run/dummy-fuse-csi/csi.sock`)
+  if (Buffer.byteLength(path) > LONGEST)
+    throw new UsageError(`endpoint '${endpoint}' is longer than the ${LONGEST} bytes a socket's path may have`)
+  return path
+}
+
+/**
+ * Makes room for a socket: its folder (0750) if it is missing, and in place of one that nobody listens on any more.
+ * Throws ProgramError, status 1, when somebody does, or when something else is in the way.
+ */
+export async function claimSocket(path: string): Promise<void> {
+  try {
+    mkdirSync(dirname(path), { recursive: true, mode: 0o750 })
+    const there = lstatSync(path, { throwIfNoEntry: false })
+    if (there === undefined) return
+    if (!there.isSocket()) throw new ProgramError(`${path} exists and is no socket; remove it, or name another endpoint`, 1)
+    if (await answers(path)) throw new ProgramError(`another process listens on ${path}; stop it, or name another endpoint`, 1)
+    unlinkSync(path)
+  } catch (error) {
+    if (error instanceof ProgramError) throw error
+    throw new ProgramError(`cannot make the socket ${path}: ${messageOf(error)}`, 1, { cause: error })
+  }
+}
+
+async function answers(path: string): Promise<boolean> {
+  return await new Promise((resolve, reject) => {
+    const socket = connect(path)
+    socket.once('connect', () => {
+      socket.destroy()
+      resolve(true)
+    })
+    socket.once('error', (error) => {
+      // A full backlog (EAGAIN) is a listener too.
+      if (codeOf(error) === 'ECONNREFUSED' || codeOf(error) === 'ENOENT') resolve(false)
+      else if (codeOf(error) === 'EAGAIN') resolve(true)
+      else reject(error)
+    })
+  })
+}

@@ -1,0 +1,114 @@
+import { hostname } from 'node:os'
+import { resolve } from 'node:path'
+import { Option } from 'commander'
+import { UsageError } from '../../errors.ts'
+import type { LogFormat } from '../../log.ts'
+import { socketPath } from '../../os/unix-socket.ts'
+import { commandLine, logFormatOption, parse } from '../command-line.ts'
+import { parseFaults } from '../dummy-fuse/faults.ts'
+
+const ROLES = ['identity', 'node', 'controller'] as const
+
+export type Role = (typeof ROLES)[number]
+
+/** What a call of serve asks for. */
+export interface PluginOptions {
+  /** The socket's path. */
+  readonly socket: string
+  readonly driverName: string
+  readonly nodeId: string
+  readonly roles: ReadonlySet<Role>
+  readonly stateDir: string
+  readonly restoreMounts: boolean
+  readonly fuseHost: 'child' | 'detached'
+  readonly logFormat: LogFormat
+  readonly daemonize: 'wait' | 'early'
+  /** The values of --inject, checked. */
+  readonly faults: readonly string[]
+}
+
+interface Parsed {
+  endpoint: string
+  drivername: string
+  nodeid: string
+  role: ReadonlySet<Role>
+  stateDir: string
+  restoreMounts: boolean
+  fuseHost: PluginOptions['fuseHost']
+  logFormat: LogFormat
+  daemonize: PluginOptions['daemonize']
+  inject: string[]
+}
+
+const EXIT_STATUSES = '\nExit status: 0 told to end by SIGTERM or SIGINT; 1 failed, such as a socket in use; 2 wrong words.'
+
+/** Reads serve's words. Throws UsageError. */
+export function parsePluginOptions(words: readonly string[], env: NodeJS.ProcessEnv): PluginOptions {
+  const endpoint = env.CSI_ENDPOINT ?? 'unix:///run/dummy-fuse-csi/csi.sock'
+  const command = commandLine('dummy-fuse-csi serve', 'Serves CSI 1.13.0 on a unix socket.')
+    .option('--endpoint <endpoint>', 'the socket to serve on; $CSI_ENDPOINT', endpoint)
+    .option('--drivername <name>', "the plugin's name", 'dummy-fuse-csi')
+    .option('--nodeid <id>', "the node's id", hostname())
+    .addOption(
+      new Option('--role <roles>', 'services to serve, of identity,node,controller')
+        .argParser(parseRoles)
+        .default(parseRoles('identity,node'), 'identity,node'),
+    )
+    .option(
+      '--state-dir <folder>',
+      'where mounts and volumes are remembered; $STATE_DIRECTORY',
+      env.STATE_DIRECTORY ?? '/var/lib/dummy-fuse-csi',
+    )
+    .option('--restore-mounts', 'mount again at start what was mounted before', true)
+    .option('--no-restore-mounts', 'leave it as it is')
+    .addOption(
+      new Option('--fuse-host <host>', 'where FUSE processes live: child dies with the plugin, detached survives it')
+        .choices(['child', 'detached'])
+        .default('child'),
+    )
+    .addOption(new Option('--fuse-backend <backend>', 'what speaks to the kernel').choices(['fuse-native']).default('fuse-native'))
+    .addOption(logFormatOption())
+    .addOption(
+      new Option('--daemonize <how>', 'early: trust daemons that return before they have mounted (a flaw on purpose, for the lab)')
+        .choices(['wait', 'early'])
+        .default('wait'),
+    )
+    .addOption(
+      new Option('--inject <fault>', 'have every daemon broken: mount-delay=S, mount-fail, read-delay=S, init-hang')
+        .argParser((value: string, all: string[]) => [...all, value])
+        .default([], ''),
+    )
+    .addHelpText('after', EXIT_STATUSES)
+  parse(command, words)
+  const parsed = command.opts<Parsed>()
+  parseFaults(parsed.inject)
+  if (parsed.nodeid === '') throw new UsageError('--nodeid is empty; name this node')
+  if (Buffer.byteLength(parsed.nodeid) > 256) throw new UsageError('--nodeid is longer than the 256 bytes that CSI allows')
+  if (!/^[A-Za-z]([-.A-Za-z0-9]{0,61}[A-Za-z])?$/.test(parsed.drivername)) {
+    throw new UsageError(
+      `--drivername '${parsed.drivername}' is no plugin name: up to 63 letters, digits, dots and dashes, a letter at both ends`,
+    )
+  }
+  return {
+    socket: socketPath(parsed.endpoint),
+    driverName: parsed.drivername,
+    nodeId: parsed.nodeid,
+    roles: parsed.role,
+    stateDir: resolve(parsed.stateDir),
+    restoreMounts: parsed.restoreMounts,
+    fuseHost: parsed.fuseHost,
+    logFormat: parsed.logFormat,
+    daemonize: parsed.daemonize,
+    faults: parsed.inject,
+  }
+}
+
+function parseRoles(text: string): ReadonlySet<Role> {
+  const roles = text.split(',').map((word) => {
+    const role = ROLES.find((known) => known === word)
+    if (role === undefined) throw new UsageError(`--role: no role '${word}'; there are ${ROLES.join(', ')}`)
+    return role
+  })
+  if (!roles.includes('identity')) throw new UsageError('--role: every plugin serves identity; add it')
+  return new Set(roles)
+}

@@ -1,0 +1,70 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { CarelessHost } from '../../hosts/careless-host.ts'
+import { childExecution, detachedExecution, findSystemdRun } from '../../hosts/executions.ts'
+import type { FuseHost } from '../../hosts/host.ts'
+import { ProcessHost } from '../../hosts/process-host.ts'
+import type { Logger } from '../../log.ts'
+import type { Libc } from '../../os/libc.ts'
+import { openMountTable } from '../../os/mount-table.ts'
+import { CarelessVolumes } from '../../volumes/careless-volumes.ts'
+import { Failures } from '../../volumes/failures.ts'
+import { Inspector } from '../../volumes/health.ts'
+import { VolumeLocks } from '../../volumes/locks.ts'
+import { MountCache } from '../../volumes/mount-cache.ts'
+import { Mounts } from '../../volumes/mounts.ts'
+import { CarefulVolumes, type NodeVolumes } from '../../volumes/node-volumes.ts'
+import { Publisher } from '../../volumes/publisher.ts'
+import { VolumeRegistry } from '../../volumes/registry.ts'
+import { Restorer } from '../../volumes/restore.ts'
+import { Stager } from '../../volumes/stager.ts'
+import type { ProgramContext } from '../program.ts'
+import type { PluginOptions } from './options.ts'
+
+/** The volumes of one state folder, put together. */
+export interface VolumeSystem {
+  readonly volumes: NodeVolumes
+  readonly registry: VolumeRegistry
+  readonly restorer: Restorer
+}
+
+/** Reads the state folder and puts everything below the CSI services together. Throws if the folder cannot be made or read. */
+export function openVolumes(options: PluginOptions, context: ProgramContext, libc: Libc, log: Logger): VolumeSystem {
+  const bootId = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()
+  const host = openHost(options, context, log)
+  const cache = new MountCache(join(options.stateDir, 'mountcache'), log)
+  cache.load()
+  const registry = new VolumeRegistry(join(options.stateDir, 'volumes'), log)
+  registry.load()
+  const mounts = new Mounts(libc, openMountTable(libc), host)
+  const stager = new Stager(mounts, cache, host, bootId, log)
+  const publisher = new Publisher(mounts, cache, stager, bootId, log)
+  const inspector = new Inspector(mounts, cache, host)
+  const careful = new CarefulVolumes({
+    locks: new VolumeLocks(),
+    cache,
+    stager,
+    publisher,
+    inspector,
+    failures: new Failures(),
+    registry,
+    host,
+  })
+  const volumes = options.daemonize === 'early' ? new CarelessVolumes(careful, host, mounts, cache, bootId, log) : careful
+  return { volumes, registry, restorer: new Restorer(cache, stager, publisher, bootId, log) }
+}
+
+function openHost({ fuseHost, daemonize, faults }: PluginOptions, context: ProgramContext, log: Logger): FuseHost {
+  const dummyFuse = (words: readonly string[]): ReturnType<ProgramContext['other']> => context.other('dummy-fuse', words)
+  const words = faults.flatMap((fault) => ['--inject', fault])
+  if (daemonize === 'early') {
+    const careless = ['--daemonize', 'early', ...words]
+    return new CarelessHost((path, options) => {
+      const { executable, args, argv0 } = dummyFuse([...careless, ...(options.length === 0 ? [] : ['-o', options.join(',')]), path])
+      return { file: executable, args, argv0, detached: false }
+    }, log)
+  }
+  const execution =
+    fuseHost === 'child' ? childExecution(dummyFuse, words) : detachedExecution(dummyFuse, words, findSystemdRun(context.env))
+  return new ProcessHost(execution, log)
+}

@@ -1,0 +1,70 @@
+import type { FuseHost } from '../hosts/host.ts'
+import type { Logger } from '../log.ts'
+import type { Usage } from '../os/probe.ts'
+import { VolumeError } from './errors.ts'
+import type { Finding } from './health.ts'
+import type { MountCache } from './mount-cache.ts'
+import type { Mounts } from './mounts.ts'
+import type { CarefulVolumes, NodeVolumes } from './node-volumes.ts'
+import type { PublishRequest } from './publisher.ts'
+import type { StageRequest } from './stager.ts'
+
+/**
+ * Volumes as the drivers of blobfuse2 #1079 had them, for the lab (`serve --daemonize early`): Stage and Publish trust the exit status
+ * and look at no mount table. Questions are answered by careful ones.
+ */
+export class CarelessVolumes implements NodeVolumes {
+  readonly #careful: CarefulVolumes
+  readonly #host: FuseHost
+  readonly #mounts: Mounts
+  readonly #cache: MountCache
+  readonly #bootId: string
+  readonly #log: Logger
+
+  constructor(careful: CarefulVolumes, host: FuseHost, mounts: Mounts, cache: MountCache, bootId: string, log: Logger) {
+    this.#careful = careful
+    this.#host = host
+    this.#mounts = mounts
+    this.#cache = cache
+    this.#bootId = bootId
+    this.#log = log
+  }
+
+  async stage({ volumeId, stagingPath, capability }: StageRequest): Promise<void> {
+    const madeDirectory = this.#mounts.makeDirectory(stagingPath)
+    await this.#host.start(stagingPath, capability.mountFlags, 0)
+    const entry = { version: 1, kind: 'staged', bootId: this.#bootId, volumeId, stagingPath, capability, madeDirectory } as const
+    this.#log.info(`Saved stage mount entry to ${await this.#cache.save(entry)}`)
+  }
+
+  async publish({ volumeId, stagingPath, targetPath, readonly, capability }: Parameters<NodeVolumes['publish']>[0]): Promise<void> {
+    if (stagingPath === undefined) throw new VolumeError('precondition', 'staging_target_path is missing')
+    this.#mounts.makeDirectory(targetPath)
+    this.#log.info(`mount --bind ${stagingPath} ${targetPath}`)
+    this.#mounts.bindBlindly(stagingPath, targetPath)
+    const request: PublishRequest = { volumeId, stagingPath, targetPath, readonly, capability }
+    this.#log.info(
+      `Saved publish mount entry to ${await this.#cache.save({ version: 1, kind: 'published', bootId: this.#bootId, ...request })}`,
+    )
+  }
+
+  async unpublish(volumeId: string, targetPath: string): Promise<void> {
+    await this.#careful.unpublish(volumeId, targetPath)
+  }
+
+  async unstage(volumeId: string, stagingPath: string): Promise<void> {
+    await this.#careful.unstage(volumeId, stagingPath)
+  }
+
+  async usage(volumeId: string, path: string): Promise<Usage> {
+    return await this.#careful.usage(volumeId, path)
+  }
+
+  async health(volumeId: string): Promise<readonly Finding[]> {
+    return await this.#careful.health(volumeId)
+  }
+
+  trouble(): string | undefined {
+    return this.#careful.trouble()
+  }
+}

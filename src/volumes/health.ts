@@ -1,0 +1,135 @@
+import type { FuseHost } from '../hosts/host.ts'
+import type { PublishedEntry, StagedEntry } from './entry.ts'
+import type { MountCache } from './mount-cache.ts'
+import type { Mounts, MountState } from './mounts.ts'
+
+/** Why a volume, or a part of it, cannot be reached: a CamelCase word for machines (CSI spec, VolumeHealthEntry.reason). */
+export type Reason =
+  | 'DaemonDead'
+  | 'DaemonHung'
+  | 'StagingNotMounted'
+  | 'StagingWrongFileSystem'
+  | 'StaleBind'
+  | 'TargetNotMounted'
+  | 'TargetWrongFileSystem'
+  | 'MountFailed'
+
+/** One thing that is wrong with a volume, and what to do about it. */
+export interface Finding {
+  readonly reason: Reason
+  readonly message: string
+}
+
+/** A path of a volume and what stands there. STALE is a bind of a session that its staging path no longer has. */
+export interface PathReport {
+  readonly path: string
+  readonly state: MountState['kind'] | 'STALE'
+}
+
+/** All that is known of one staged volume. */
+export interface VolumeReport {
+  readonly volumeId: string
+  readonly stagingPath: string
+  readonly state: MountState['kind']
+  readonly daemon: { readonly pid: number } | null
+  readonly targets: readonly PathReport[]
+  readonly findings: readonly Finding[]
+}
+
+/** Looks at what the mount cache says should be there. Changes nothing, and is not held up by a hung mount for longer than its probe. */
+export class Inspector {
+  readonly #mounts: Mounts
+  readonly #cache: MountCache
+  readonly #host: FuseHost
+
+  constructor(mounts: Mounts, cache: MountCache, host: FuseHost) {
+    this.#mounts = mounts
+    this.#cache = cache
+    this.#host = host
+  }
+
+  /** Every staged volume. */
+  async all(): Promise<readonly VolumeReport[]> {
+    return await Promise.all(this.#cache.staged().map((entry) => this.#report(entry)))
+  }
+
+  /** One volume, at every path it is staged at; empty if it is staged nowhere. */
+  async volume(volumeId: string): Promise<readonly VolumeReport[]> {
+    return await Promise.all(this.#cache.of(volumeId).staged.map((entry) => this.#report(entry)))
+  }
+
+  async #report(entry: StagedEntry): Promise<VolumeReport> {
+    const { volumeId, stagingPath } = entry
+    const staging = await this.#mounts.staging(stagingPath, true)
+    const device = staging.kind === 'MOUNTED' || staging.kind === 'DEAD' || staging.kind === 'HUNG' ? staging.device : undefined
+    const published = this.#cache.of(volumeId).published.filter((one) => one.stagingPath === stagingPath)
+    const targets = await Promise.all(published.map((one) => this.#target(one, device)))
+    const daemon = this.#host.daemonAt(stagingPath)
+    const findings = [...stagingFindings(stagingPath, staging, daemon?.pid), ...targets.flatMap(targetFindings)]
+    return {
+      volumeId,
+      stagingPath,
+      state: staging.kind,
+      daemon: daemon === undefined ? null : { pid: daemon.pid },
+      targets,
+      findings: merge(findings),
+    }
+  }
+
+  async #target({ targetPath: path }: PublishedEntry, staging: string | undefined): Promise<PathReport> {
+    const mount = this.#mounts.mountAt(path)
+    if (mount !== undefined && mount.device === staging) return { path, state: 'MOUNTED' }
+    const state = await this.#mounts.target(path, staging)
+    return { path, state: state.kind === 'NOT_MOUNTED' || state.kind === 'FOREIGN' ? state.kind : 'STALE' }
+  }
+}
+
+function stagingFindings(path: string, state: MountState, pid: number | undefined): readonly Finding[] {
+  const again = 'call NodeStageVolume or NodePublishVolume for the volume, or restart the plugin, then restart its consumers'
+  switch (state.kind) {
+    case 'MOUNTED':
+      return []
+    case 'DEAD':
+      return [{ reason: 'DaemonDead', message: `the FUSE daemon of ${path} is gone, every access gets ENOTCONN; ${again}` }]
+    case 'HUNG':
+      return [
+        {
+          reason: 'DaemonHung',
+          message: `the FUSE daemon of ${path}${pid === undefined ? '' : ` (process ${pid})`} does not answer; resume or kill it, then ${again}`,
+        },
+      ]
+    case 'NOT_MOUNTED':
+      return [{ reason: 'StagingNotMounted', message: `nothing is mounted at ${path}, where the volume was staged; ${again}` }]
+    case 'FOREIGN':
+      return [
+        { reason: 'StagingWrongFileSystem', message: `${path} shows a ${state.fsType} file system; unmount it, then ${again}` },
+      ]
+  }
+}
+
+function targetFindings({ path, state }: PathReport): readonly Finding[] {
+  const again = 'restart the consumer, so that the volume is unpublished and published again'
+  switch (state) {
+    case 'STALE':
+      return [{ reason: 'StaleBind', message: `${path} is bound to a session that its staging path no longer has; ${again}` }]
+    case 'NOT_MOUNTED':
+      return [
+        {
+          reason: 'TargetNotMounted',
+          message: `nothing is mounted at ${path}, what is written there lands on the node's own disk; ${again}`,
+        },
+      ]
+    case 'FOREIGN':
+      return [{ reason: 'TargetWrongFileSystem', message: `${path} shows a file system that is not the volume's; ${again}` }]
+    case 'MOUNTED':
+    case 'DEAD':
+    case 'HUNG':
+      return []
+  }
+}
+
+/** One finding per reason, as the CSI spec has it; their messages are joined. */
+export function merge(findings: readonly Finding[]): readonly Finding[] {
+  const byReason = Map.groupBy(findings, ({ reason }) => reason)
+  return [...byReason].map(([reason, all]) => ({ reason, message: all.map(({ message }) => message).join('; ') }))
+}

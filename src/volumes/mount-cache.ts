@@ -1,0 +1,109 @@
+import { mkdirSync, readdirSync, readFileSync, renameSync } from 'node:fs'
+import { join } from 'node:path'
+import { codeOf, messageOf } from '../errors.ts'
+import type { Logger } from '../log.ts'
+import { PARTIAL, removeDurably, writeDurably } from '../os/durable-file.ts'
+import { type Entry, parseEntry, type PublishedEntry, type StagedEntry } from './entry.ts'
+import { fileNameFor } from './file-name.ts'
+
+/** A damaged entry keeps its name and gets this ending; no one but people reads it any more. */
+const DAMAGED = '.damaged'
+
+/** Mount instructions on disk, one file for each staged volume and each target, for a plugin that starts anew to replay. */
+export class MountCache {
+  readonly #folders: Readonly<Record<Entry['kind'], string>>
+  readonly #log: Logger
+  readonly #staged = new Map<string, StagedEntry>()
+  readonly #published = new Map<string, PublishedEntry>()
+
+  /** `folder` is `<state-dir>/mountcache`. Call {@link load} before anything else. */
+  constructor(folder: string, log: Logger) {
+    this.#folders = { staged: join(folder, 'staged'), published: join(folder, 'published') }
+    this.#log = log
+  }
+
+  /** Reads all entries. Throws only if the folders themselves cannot be made or read. */
+  load(): void {
+    for (const kind of ['staged', 'published'] as const) {
+      const folder = this.#folders[kind]
+      mkdirSync(folder, { recursive: true, mode: 0o750 })
+      for (const name of readdirSync(folder).sort()) this.#loadFile(kind, name)
+    }
+  }
+
+  /** Where the entries of one kind lie. */
+  folder(kind: Entry['kind']): string {
+    return this.#folders[kind]
+  }
+
+  staged(): readonly StagedEntry[] {
+    return [...this.#staged.values()]
+  }
+
+  published(): readonly PublishedEntry[] {
+    return [...this.#published.values()]
+  }
+
+  stagedAt(stagingPath: string): StagedEntry | undefined {
+    return this.#staged.get(stagingPath)
+  }
+
+  publishedAt(targetPath: string): PublishedEntry | undefined {
+    return this.#published.get(targetPath)
+  }
+
+  /** Entries of one volume. */
+  of(volumeId: string): { staged: readonly StagedEntry[]; published: readonly PublishedEntry[] } {
+    return {
+      staged: this.staged().filter((entry) => entry.volumeId === volumeId),
+      published: this.published().filter((entry) => entry.volumeId === volumeId),
+    }
+  }
+
+  /** Writes an entry through to the disk and returns its file. */
+  async save(entry: Entry): Promise<string> {
+    const file = this.#fileOf(entry)
+    await writeDurably(file, `${JSON.stringify(entry)}\n`)
+    this.#remember(entry)
+    return file
+  }
+
+  async remove(entry: Entry): Promise<void> {
+    await removeDurably(this.#fileOf(entry))
+    if (entry.kind === 'staged') this.#staged.delete(entry.stagingPath)
+    else this.#published.delete(entry.targetPath)
+  }
+
+  #remember(entry: Entry): void {
+    if (entry.kind === 'staged') this.#staged.set(entry.stagingPath, entry)
+    else this.#published.set(entry.targetPath, entry)
+  }
+
+  #fileOf(entry: Entry): string {
+    const path = entry.kind === 'staged' ? entry.stagingPath : entry.targetPath
+    return join(this.#folders[entry.kind], fileNameFor(entry.volumeId, path))
+  }
+
+  #loadFile(kind: Entry['kind'], name: string): void {
+    if (name.endsWith(PARTIAL) || name.endsWith(DAMAGED)) return
+    const file = join(this.#folders[kind], name)
+    try {
+      const entry = parseEntry(readFileSync(file, 'utf8'), kind)
+      if (this.#fileOf(entry) !== file) throw new Error('it is the entry of another volume or path')
+      this.#remember(entry)
+    } catch (error) {
+      this.#setAside(file, messageOf(error))
+    }
+  }
+
+  #setAside(file: string, why: string): void {
+    try {
+      renameSync(file, `${file}${DAMAGED}`)
+      this.#log.error(`Skipped damaged mount cache entry ${file}: ${why}; kept as ${file}${DAMAGED}`)
+    } catch (error) {
+      this.#log.error(
+        `Skipped damaged mount cache entry ${file}: ${why}; cannot be kept aside: ${codeOf(error) ?? messageOf(error)}`,
+      )
+    }
+  }
+}

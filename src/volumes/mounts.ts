@@ -1,0 +1,221 @@
+import { mkdirSync, rmdirSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { codeOf, errnoText, messageOf } from '../errors.ts'
+import type { FuseHost } from '../hosts/host.ts'
+import { type Libc, MNT_DETACH, MS } from '../os/libc.ts'
+import type { Mount, MountTable } from '../os/mount-table.ts'
+import { probe } from '../os/probe.ts'
+import { VolumeError } from './errors.ts'
+
+/** The type that every mount of dummy-fuse shows in the mount table. */
+const FS_TYPE = 'fuse.dummy-fuse'
+
+/** Layers that are taken off one path at the most: nobody stacks more, and a loop must end. */
+const MOST_LAYERS = 64
+
+/** Milliseconds that our own mount gets to answer before it counts as hung and is replaced. */
+const PATIENCE = 2500
+
+/**
+ * What is mounted at a path. FOREIGN is a mount, but not of dummy-fuse; DEAD answers ENOTCONN, its server gone; HUNG does not answer.
+ * `device` tells one FUSE session from another, and is the same for all binds of it.
+ */
+export type MountState =
+  | { readonly kind: 'NOT_MOUNTED'; readonly directory: boolean }
+  | { readonly kind: 'MOUNTED'; readonly device: string; readonly readonly: boolean }
+  | { readonly kind: 'DEAD'; readonly device: string }
+  | { readonly kind: 'HUNG'; readonly device: string }
+  | { readonly kind: 'FOREIGN'; readonly fsType: string }
+
+/** Looks at mount points, binds them and takes them off. Never asks a file system anything in this process. */
+export class Mounts {
+  readonly #libc: Libc
+  readonly #table: MountTable
+  readonly #host: FuseHost
+  /** Devices of the sessions that were seen alive, by where they are mounted. */
+  readonly #sessions = new Map<string, string>()
+
+  constructor(libc: Libc, table: MountTable, host: FuseHost) {
+    this.#libc = libc
+    this.#table = table
+    this.#host = host
+  }
+
+  /**
+   * The state of a path where a session is, or was, mounted itself. A session that was alive and whose daemon still runs counts as
+   * alive, unless it is to be `asked` all the same. Throws VolumeError for a path that nothing can be mounted at.
+   */
+  async staging(path: string, asked = false): Promise<MountState> {
+    const state = this.#at(path)
+    if ('kind' in state) return state
+    const { device, readonly } = state.mount
+    const daemon = this.#host.daemonAt(path)
+    if (daemon?.stopped === true) return { kind: 'HUNG', device }
+    if (!asked && daemon !== undefined && this.#sessions.get(path) === device) return { kind: 'MOUNTED', device, readonly }
+    const answer = await this.#ask(path, device, readonly)
+    if (answer.kind === 'MOUNTED' && daemon !== undefined) this.#sessions.set(path, device)
+    return answer
+  }
+
+  /** Remembers the session that has just been mounted at a path, and returns its device. Throws VolumeError if none is there. */
+  admit(path: string): string {
+    const mount = this.mountAt(path)
+    if (mount?.fsType !== FS_TYPE)
+      throw new VolumeError('internal', `dummy-fuse reported success, but ${path} shows ${mount?.fsType ?? 'no mount'}`)
+    this.#sessions.set(path, mount.device)
+    return mount.device
+  }
+
+  /** The state of a path that `staging`, a live session's device, may be bound to. */
+  async target(path: string, staging: string | undefined): Promise<MountState> {
+    const state = this.#at(path)
+    if ('kind' in state) return state
+    const { device, readonly } = state.mount
+    if (device === staging) return { kind: 'MOUNTED', device, readonly }
+    return await this.#ask(path, device, readonly)
+  }
+
+  /** Like {@link staging} and {@link target}, without asking anybody: all that the mount table alone tells. */
+  mountAt(path: string): Mount | undefined {
+    const state = this.#table.at(path)
+    return state.kind === 'mount' ? state.mount : undefined
+  }
+
+  /**
+   * Makes sure that system calls on a path do not wait for a FUSE file system further up. Throws VolumeError that names it if it
+   * does not answer.
+   */
+  async reachable(path: string): Promise<void> {
+    for (const ancestor of ancestorsOf(path)) {
+      const state = this.#table.at(ancestor)
+      if (state.kind === 'absent') return
+      if (state.kind !== 'mount' || !state.mount.fsType.startsWith('fuse')) continue
+      const { kind } = await probe(ancestor)
+      if (kind !== 'alive')
+        throw new VolumeError('precondition', `${path} lies on ${ancestor}, a ${kind} ${state.mount.fsType} mount; mend that first`)
+    }
+  }
+
+  /** Makes a directory to mount on, with its parents; tells whether it had to. Throws VolumeError. */
+  makeDirectory(path: string): boolean {
+    try {
+      return mkdirSync(path, { recursive: true, mode: 0o750 }) !== undefined
+    } catch (error) {
+      throw new VolumeError('internal', `cannot make the directory ${path}: ${messageOf(error)}`, { cause: error })
+    }
+  }
+
+  /**
+   * Binds a mounted session to a directory and makes sure that it is this session that is there now: what was bound could have been
+   * the empty directory below it (blobfuse2 #1079). Leaves nothing mounted when it throws.
+   */
+  bind(source: string, target: string, device: string, flags: number): void {
+    this.#libc.mount(source, target, null, MS.BIND, null)
+    try {
+      const bound = this.mountAt(target)
+      if (bound?.device !== device) {
+        throw new VolumeError(
+          'unavailable',
+          `${source} changed while it was bound to ${target}: found ${bound?.fsType ?? 'nothing'} there; call again`,
+        )
+      }
+      // A bind takes over the flags of its source; a remount that did not name them would take them away.
+      if (flags !== 0) this.#libc.mount('none', target, null, MS.REMOUNT | MS.BIND | MS.NOSUID | MS.NODEV | flags, null)
+    } catch (error) {
+      this.#libc.umount(target, MNT_DETACH)
+      throw error
+    }
+  }
+
+  /** Binds without a look at what is bound: the flaw of the drivers of #1079, for the lab. */
+  bindBlindly(source: string, target: string): void {
+    this.#libc.mount(source, target, null, MS.BIND, null)
+  }
+
+  /**
+   * Takes every layer off a path, in whatever state they are. A busy or dead one is detached. `foreign`: also what is not dummy-fuse's.
+   * Throws VolumeError for a layer that it may not or cannot take off.
+   */
+  clear(path: string, foreign: boolean): void {
+    this.#sessions.delete(path)
+    for (let layer = 0; layer < MOST_LAYERS; layer++) {
+      const mount = this.mountAt(path)
+      if (mount === undefined) return
+      if (mount.fsType !== FS_TYPE && !foreign) {
+        throw new VolumeError(
+          'precondition',
+          `${path} is a mount point of ${mount.fsType} (${mount.source}), which is not ours to unmount`,
+        )
+      }
+      this.#unmount(path, mount)
+    }
+    throw new VolumeError('internal', `${path} has more than ${MOST_LAYERS} mounts on top of each other; unmount them by hand`)
+  }
+
+  /** Removes an empty directory that nothing is mounted on; one that is not there is fine. Throws VolumeError `precondition` if it is not empty. */
+  removeDirectory(path: string): void {
+    try {
+      rmdirSync(path)
+    } catch (error) {
+      const code = codeOf(error)
+      if (code === 'ENOENT') return
+      if (code === 'ENOTEMPTY' || code === 'EEXIST') {
+        throw new VolumeError(
+          'precondition',
+          `${path} holds files on the node's own disk; move them away, they are nobody's volume`,
+        )
+      }
+      throw new VolumeError('internal', `cannot remove ${path}: ${code === undefined ? messageOf(error) : errnoText(code)}`, {
+        cause: error,
+      })
+    }
+  }
+
+  #unmount(path: string, mount: Mount): void {
+    // A FUSE file system may be hung, where only the detaching umount2(2) is known to return at once.
+    const lazily = mount.fsType.startsWith('fuse')
+    try {
+      this.#libc.umount(path, lazily ? MNT_DETACH : 0)
+    } catch (error) {
+      if (codeOf(error) !== 'EBUSY')
+        throw new VolumeError('internal', `cannot unmount ${path}: ${messageOf(error)}`, { cause: error })
+      this.#libc.umount(path, MNT_DETACH)
+    }
+  }
+
+  async #ask(path: string, device: string, readonly: boolean): Promise<MountState> {
+    const { kind } = await probe(path, PATIENCE)
+    switch (kind) {
+      case 'alive':
+        return { kind: 'MOUNTED', device, readonly }
+      case 'dead':
+        return { kind: 'DEAD', device }
+      case 'hung':
+        return { kind: 'HUNG', device }
+      case 'absent':
+        return { kind: 'NOT_MOUNTED', directory: false }
+    }
+  }
+
+  #at(path: string): MountState | { readonly mount: Mount } {
+    const state = this.#table.at(path)
+    switch (state.kind) {
+      case 'absent':
+        return { kind: 'NOT_MOUNTED', directory: false }
+      case 'plain':
+        if (state.type === 'directory') return { kind: 'NOT_MOUNTED', directory: true }
+        throw new VolumeError(
+          'precondition',
+          `${path} is ${state.type === 'symlink' ? 'a symbolic link' : 'a file'}, not a directory; nothing is mounted on it`,
+        )
+      case 'mount':
+        return state.mount.fsType === FS_TYPE ? { mount: state.mount } : { kind: 'FOREIGN', fsType: state.mount.fsType }
+    }
+  }
+}
+
+function ancestorsOf(path: string): readonly string[] {
+  const all: string[] = []
+  for (let parent = dirname(path); parent !== '/'; parent = dirname(parent)) all.unshift(parent)
+  return all
+}

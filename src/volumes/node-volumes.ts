@@ -1,0 +1,102 @@
+import type { FuseHost } from '../hosts/host.ts'
+import { probe, type Usage } from '../os/probe.ts'
+import { VolumeError } from './errors.ts'
+import type { Failures } from './failures.ts'
+import { type Finding, type Inspector, merge } from './health.ts'
+import type { VolumeLocks } from './locks.ts'
+import type { MountCache } from './mount-cache.ts'
+import type { Publisher, PublishRequest } from './publisher.ts'
+import type { VolumeRegistry } from './registry.ts'
+import type { Stager, StageRequest } from './stager.ts'
+
+/** All that the Node service asks of volumes. Each change holds its volume's lock. */
+export interface NodeVolumes {
+  stage(request: StageRequest): Promise<void>
+  unstage(volumeId: string, stagingPath: string): Promise<void>
+  /** Without a staging path there is nothing to bind: VolumeError `precondition`. */
+  publish(request: Omit<PublishRequest, 'stagingPath'> & { readonly stagingPath: string | undefined }): Promise<void>
+  unpublish(volumeId: string, targetPath: string): Promise<void>
+  /** statfs(2) of a path that the volume is mounted at. Throws VolumeError `missing`, or `unavailable` while it is dead or hung. */
+  usage(volumeId: string, path: string): Promise<Usage>
+  /** What is wrong with a volume; empty if nothing is. Throws VolumeError `missing` for a volume that nobody has spoken of. */
+  health(volumeId: string): Promise<readonly Finding[]>
+  /** What keeps any volume from being mounted here. */
+  trouble(): string | undefined
+}
+
+/** The parts that {@link CarefulVolumes} is put together from. */
+export interface VolumeParts {
+  readonly locks: VolumeLocks
+  readonly cache: MountCache
+  readonly stager: Stager
+  readonly publisher: Publisher
+  readonly inspector: Inspector
+  readonly failures: Failures
+  readonly registry: VolumeRegistry
+  readonly host: FuseHost
+}
+
+/** Volumes whose every step looks before it acts. */
+export class CarefulVolumes implements NodeVolumes {
+  readonly #parts: VolumeParts
+
+  constructor(parts: VolumeParts) {
+    this.#parts = parts
+  }
+
+  async stage(request: StageRequest): Promise<void> {
+    const { locks, failures, stager } = this.#parts
+    using _ = locks.take(request.volumeId, 'NodeStageVolume')
+    await failures.watch(request.volumeId, () => stager.stage(request))
+  }
+
+  async unstage(volumeId: string, stagingPath: string): Promise<void> {
+    using _ = this.#parts.locks.take(volumeId, 'NodeUnstageVolume')
+    await this.#parts.stager.unstage(volumeId, stagingPath)
+    this.#parts.failures.forget(volumeId)
+  }
+
+  async publish({ stagingPath, ...request }: Parameters<NodeVolumes['publish']>[0]): Promise<void> {
+    const { locks, failures, publisher } = this.#parts
+    if (stagingPath === undefined) {
+      throw new VolumeError(
+        'precondition',
+        'staging_target_path is missing: stage the volume and name where, publishing binds from there',
+      )
+    }
+    using _ = locks.take(request.volumeId, 'NodePublishVolume')
+    await failures.watch(request.volumeId, () => publisher.publish({ ...request, stagingPath }))
+  }
+
+  async unpublish(volumeId: string, targetPath: string): Promise<void> {
+    using _ = this.#parts.locks.take(volumeId, 'NodeUnpublishVolume')
+    await this.#parts.publisher.unpublish(volumeId, targetPath)
+  }
+
+  async usage(volumeId: string, path: string): Promise<Usage> {
+    const { staged, published } = this.#parts.cache.of(volumeId)
+    const known = staged.some((entry) => entry.stagingPath === path) || published.some((entry) => entry.targetPath === path)
+    if (!known) throw new VolumeError('missing', `volume ${volumeId} is not mounted at ${path}`)
+    const asked = await probe(path)
+    if (asked.kind === 'alive') return asked.usage
+    if (asked.kind === 'absent') throw new VolumeError('missing', `${path} is gone`)
+    const [finding] = await this.#parts.inspector.volume(volumeId).then((reports) => reports.flatMap(({ findings }) => findings))
+    throw new VolumeError('unavailable', finding?.message ?? `${path} is ${asked.kind}`)
+  }
+
+  async health(volumeId: string): Promise<readonly Finding[]> {
+    const { inspector, failures, registry, cache } = this.#parts
+    const reports = await inspector.volume(volumeId)
+    const failure = failures.of(volumeId)
+    const known =
+      reports.length > 0 || failure !== undefined || cache.of(volumeId).published.length > 0 || registry.get(volumeId) !== undefined
+    if (!known) throw new VolumeError('missing', `volume ${volumeId} is not on this node`)
+    const failed: readonly Finding[] =
+      failure === undefined ? [] : [{ reason: 'MountFailed', message: `the last attempt to mount it failed: ${failure}` }]
+    return merge([...reports.flatMap(({ findings }) => findings), ...failed])
+  }
+
+  trouble(): string | undefined {
+    return this.#parts.host.trouble()
+  }
+}

@@ -1,0 +1,114 @@
+import { mkdirSync, readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { messageOf } from '../errors.ts'
+import type { Logger } from '../log.ts'
+import { PARTIAL, removeDurably, writeDurably } from '../os/durable-file.ts'
+import { VolumeError } from './errors.ts'
+import { fileNameFor } from './file-name.ts'
+
+/** A volume that the Controller made: a record and nothing else. `capacity` is in bytes. */
+export interface VolumeRecord {
+  readonly version: 1
+  readonly id: string
+  readonly name: string
+  readonly capacity: number
+}
+
+/** Bytes asked for: at least `required`, at most `limit`; 0 is no bound. */
+export interface CapacityRange {
+  readonly required: number
+  readonly limit: number
+}
+
+/** What the records may add up to: 1 PiB, so that a capacity has an end like everybody's. */
+export const TOTAL_CAPACITY = 2 ** 50
+
+/** What a volume holds when nobody says: the original's PersistentVolume has 1 GiB. */
+const DEFAULT_CAPACITY = 2 ** 30
+
+/** The volumes that CreateVolume made, one file each. */
+export class VolumeRegistry {
+  readonly #folder: string
+  readonly #log: Logger
+  readonly #records = new Map<string, VolumeRecord>()
+
+  constructor(folder: string, log: Logger) {
+    this.#folder = folder
+    this.#log = log
+  }
+
+  /** Reads the records; a damaged one is reported and left alone. */
+  load(): void {
+    mkdirSync(this.#folder, { recursive: true, mode: 0o750 })
+    for (const name of readdirSync(this.#folder)) {
+      if (name.endsWith(PARTIAL)) continue
+      try {
+        const record = parseRecord(readFileSync(join(this.#folder, name), 'utf8'))
+        this.#records.set(record.id, record)
+      } catch (error) {
+        this.#log.error(`Skipped damaged volume record ${join(this.#folder, name)}: ${messageOf(error)}`)
+      }
+    }
+  }
+
+  /** All records, by id. */
+  list(): readonly VolumeRecord[] {
+    return [...this.#records.values()].sort((a, b) => (a.id < b.id ? -1 : 1))
+  }
+
+  get(id: string): VolumeRecord | undefined {
+    return this.#records.get(id)
+  }
+
+  /** Bytes that are not spoken for. */
+  available(): number {
+    return TOTAL_CAPACITY - this.list().reduce((sum, { capacity }) => sum + capacity, 0)
+  }
+
+  /** Makes a volume, or returns the one of that name. Throws VolumeError `conflict` (another size) or `range`. */
+  async create(name: string, { required, limit }: CapacityRange): Promise<VolumeRecord> {
+    if (limit > 0 && required > limit) throw new VolumeError('range', `required_bytes ${required} exceeds limit_bytes ${limit}`)
+    const id = fileNameFor(name).replace(/\.json$/, '')
+    const known = this.#records.get(id)
+    if (known !== undefined) {
+      if (known.capacity >= required && (limit === 0 || known.capacity <= limit)) return known
+      throw new VolumeError('conflict', `volume ${name} exists with ${known.capacity} bytes, which is outside of what is asked for`)
+    }
+    const capacity = required > 0 ? required : limit > 0 ? Math.min(limit, DEFAULT_CAPACITY) : DEFAULT_CAPACITY
+    if (capacity > this.available())
+      throw new VolumeError('range', `${capacity} bytes are more than the ${this.available()} that are left`)
+    const record: VolumeRecord = { version: 1, id, name, capacity }
+    this.#records.set(id, record)
+    try {
+      await writeDurably(this.#fileOf(id), `${JSON.stringify(record)}\n`)
+    } catch (error) {
+      this.#records.delete(id)
+      throw error
+    }
+    return record
+  }
+
+  /** Removes a volume; one that there is not is fine. */
+  async delete(id: string): Promise<void> {
+    if (!this.#records.has(id)) return
+    await removeDurably(this.#fileOf(id))
+    this.#records.delete(id)
+  }
+
+  #fileOf(id: string): string {
+    return join(this.#folder, `${id}.json`)
+  }
+}
+
+function parseRecord(text: string): VolumeRecord {
+  const value = JSON.parse(text) as Partial<VolumeRecord> | null
+  if (
+    value?.version !== 1 ||
+    typeof value.id !== 'string' ||
+    typeof value.name !== 'string' ||
+    !Number.isSafeInteger(value.capacity)
+  ) {
+    throw new Error('not a volume record of version 1')
+  }
+  return { version: 1, id: value.id, name: value.name, capacity: value.capacity ?? 0 }
+}

@@ -1,0 +1,174 @@
+import { messageOf } from '../errors.ts'
+import { type FuseHost, HostError } from '../hosts/host.ts'
+import type { Logger } from '../log.ts'
+import { type MountCapability, sameCapability, type StagedEntry } from './entry.ts'
+import { VolumeError } from './errors.ts'
+import type { MountCache } from './mount-cache.ts'
+import type { Mounts, MountState } from './mounts.ts'
+
+/** Milliseconds for a daemon to handle INIT: with all that may come before and after, an RPC stays below 10 s. */
+const START_DEADLINE = 5000
+
+/** Milliseconds for a daemon whose mount was taken off to end by itself. */
+const GRACE = 1000
+
+/** A volume to be mounted at its staging path. */
+export interface StageRequest {
+  readonly volumeId: string
+  readonly stagingPath: string
+  readonly capability: MountCapability
+}
+
+/** Mounts volumes at their staging paths and takes them off again. The caller holds the volume's lock. */
+export class Stager {
+  readonly #mounts: Mounts
+  readonly #cache: MountCache
+  readonly #host: FuseHost
+  readonly #bootId: string
+  readonly #log: Logger
+
+  constructor(mounts: Mounts, cache: MountCache, host: FuseHost, bootId: string, log: Logger) {
+    this.#mounts = mounts
+    this.#cache = cache
+    this.#host = host
+    this.#bootId = bootId
+    this.#log = log
+  }
+
+  /** NodeStageVolume. Throws VolumeError; then nothing new is mounted. */
+  async stage(request: StageRequest): Promise<void> {
+    const { volumeId, stagingPath, capability } = request
+    await this.#mounts.reachable(stagingPath)
+    const entry = this.#owned(request)
+    const state = await this.#mounts.staging(stagingPath)
+    if (entry !== undefined && state.kind === 'MOUNTED' && !sameCapability(entry.capability, capability)) {
+      throw new VolumeError('conflict', `volume ${volumeId} is staged at ${stagingPath} with another capability; unstage it first`)
+    }
+    await this.#mountIn(state, request)
+  }
+
+  /**
+   * The device of a volume's live session at its staging path, mounting it anew where it is dead, hung or not there: the kubelet does
+   * not stage again before it publishes. Throws VolumeError.
+   */
+  async ensure(request: StageRequest): Promise<string> {
+    const { stagingPath } = request
+    await this.#mounts.reachable(stagingPath)
+    const entry = this.#owned(request)
+    const state = await this.#mounts.staging(stagingPath)
+    if (state.kind === 'MOUNTED' && entry !== undefined) return state.device
+    return await this.#mountIn(state, entry === undefined ? request : { ...request, capability: entry.capability })
+  }
+
+  /** NodeUnstageVolume: takes all layers off and ends the daemon, in any state. Throws VolumeError. */
+  async unstage(volumeId: string, stagingPath: string): Promise<void> {
+    await this.#mounts.reachable(stagingPath)
+    const entry = this.#cache.stagedAt(stagingPath)
+    if (entry !== undefined && entry.volumeId !== volumeId) {
+      throw new VolumeError('precondition', `${stagingPath} is the staging path of volume ${entry.volumeId}, not of ${volumeId}`)
+    }
+    this.#refuseWhilePublished(volumeId, stagingPath)
+    this.#mounts.clear(stagingPath, entry !== undefined)
+    await this.#host.stop(stagingPath, GRACE)
+    if (entry === undefined) return
+    if (entry.madeDirectory) this.#mounts.removeDirectory(stagingPath)
+    await this.#cache.remove(entry)
+  }
+
+  /** Mounts what a cache entry says, for a plugin that starts; tells whether it had to. Throws VolumeError. */
+  async restore(entry: StagedEntry): Promise<boolean> {
+    await this.#mounts.reachable(entry.stagingPath)
+    const state = await this.#mounts.staging(entry.stagingPath)
+    if (state.kind === 'MOUNTED') return false
+    await this.#mountIn(state, entry)
+    return true
+  }
+
+  async #mountIn(state: MountState, request: StageRequest): Promise<string> {
+    const { stagingPath } = request
+    switch (state.kind) {
+      case 'MOUNTED':
+        // Live, but perhaps not in our books: a plugin killed before it could write them, or a mount made by hand.
+        await this.#save(request, false)
+        return this.#mounts.admit(stagingPath)
+      case 'FOREIGN':
+        throw new VolumeError('precondition', `${stagingPath} is a mount point of ${state.fsType} already; unmount that first`)
+      case 'DEAD':
+      case 'HUNG':
+        this.#log.info(`umount ${stagingPath} (${state.kind.toLowerCase()})`)
+        this.#mounts.clear(stagingPath, false)
+        await this.#host.stop(stagingPath, 0)
+        return await this.#mount(request, false)
+      case 'NOT_MOUNTED':
+        return await this.#mount(request, !state.directory && this.#mounts.makeDirectory(stagingPath))
+    }
+  }
+
+  async #mount(request: StageRequest, madeDirectory: boolean): Promise<string> {
+    const { stagingPath, capability } = request
+    try {
+      await this.#host.start(stagingPath, capability.mountFlags, START_DEADLINE)
+      const device = this.#mounts.admit(stagingPath)
+      await this.#save(request, madeDirectory)
+      return device
+    } catch (error) {
+      await this.#undo(stagingPath, madeDirectory)
+      throw asVolumeError(error, stagingPath)
+    }
+  }
+
+  /** When the daemon of a failed mount is dead, what it had mounted is taken off too. */
+  async #undo(stagingPath: string, madeDirectory: boolean): Promise<void> {
+    try {
+      await this.#host.stop(stagingPath, 0)
+      this.#mounts.clear(stagingPath, false)
+      if (madeDirectory) this.#mounts.removeDirectory(stagingPath)
+    } catch (error) {
+      this.#log.error(`cannot undo the failed mount at ${stagingPath}: ${messageOf(error)}`)
+    }
+  }
+
+  async #save({ volumeId, stagingPath, capability }: StageRequest, madeDirectory: boolean): Promise<void> {
+    const known = this.#cache.stagedAt(stagingPath)
+    if (known?.bootId === this.#bootId && sameCapability(known.capability, capability)) return
+    const made = madeDirectory || (known?.madeDirectory ?? false)
+    const entry = {
+      version: 1,
+      kind: 'staged',
+      bootId: this.#bootId,
+      volumeId,
+      stagingPath,
+      capability,
+      madeDirectory: made,
+    } as const
+    this.#log.info(`Saved stage mount entry to ${await this.#cache.save(entry)}`)
+  }
+
+  #owned({ volumeId, stagingPath }: StageRequest): StagedEntry | undefined {
+    const target = this.#cache.publishedAt(stagingPath)
+    if (target !== undefined)
+      throw new VolumeError('precondition', `${stagingPath} is a target of volume ${target.volumeId}; a path holds one volume`)
+    const entry = this.#cache.stagedAt(stagingPath)
+    if (entry === undefined || entry.volumeId === volumeId) return entry
+    throw new VolumeError('precondition', `${stagingPath} is the staging path of volume ${entry.volumeId}; a path holds one volume`)
+  }
+
+  #refuseWhilePublished(volumeId: string, stagingPath: string): void {
+    const inUse = this.#cache
+      .of(volumeId)
+      .published.filter((entry) => entry.stagingPath === stagingPath && this.#mounts.mountAt(entry.targetPath) !== undefined)
+      .map(({ targetPath }) => targetPath)
+    if (inUse.length > 0) {
+      throw new VolumeError(
+        'precondition',
+        `volume ${volumeId} is still published at ${inUse.join(', ')}; unpublish it there first`,
+      )
+    }
+  }
+}
+
+function asVolumeError(error: unknown, stagingPath: string): unknown {
+  if (!(error instanceof HostError)) return error
+  const kind = { failed: 'internal', timeout: 'timeout', unavailable: 'unavailable' } as const
+  return new VolumeError(kind[error.kind], `cannot mount ${stagingPath}: ${error.message}`, { cause: error })
+}
