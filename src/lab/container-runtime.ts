@@ -1,10 +1,13 @@
+import { readFileSync } from 'node:fs'
 import { dirname } from 'node:path'
-import { errnoText } from '../errors.ts'
+import { codeOf, errnoText } from '../errors.ts'
+import { parseMountinfo, topmostAt } from '../os/mountinfo.ts'
 import { run } from '../os/run.ts'
 import { type Command, withArgs } from './command.ts'
 import { KUBELET, targetPath } from './node-paths.ts'
 import type { Pod } from './pod.ts'
 import { StartedProcess } from './started-process.ts'
+import { until } from './wait.ts'
 
 /** Milliseconds that the runtime waits for the host path of a volume. */
 const STAT_DEADLINE = 5000
@@ -40,7 +43,7 @@ export class ContainerRuntime {
     this.#workload = workload
   }
 
-  /** Creates and starts the pod's container. Throws CreateError when the runtime cannot look at the volume's host path. */
+  /** Creates and starts the pod's container, and returns when its mounts are in place. Throws CreateError when the runtime cannot look at the volume's host path. */
   async start(pod: Pod): Promise<StartedProcess> {
     const { spec } = pod
     const target = targetPath(pod.uid, spec.volume.pv)
@@ -60,7 +63,19 @@ export class ContainerRuntime {
       pod.log,
     )
     pod.container = container
+    // The last thing that the set-up does; the workload itself comes next.
+    await until(`the mounts of ${pod.name}`, () => !container.running || !hasMountAt(container.pid, KUBELET))
     return container
+  }
+}
+
+function hasMountAt(pid: number, path: string): boolean {
+  try {
+    return topmostAt(parseMountinfo(readFileSync(`/proc/${pid}/mountinfo`, 'utf8')), path) !== undefined
+  } catch (error) {
+    // A zombie has no mounts any more (EINVAL), and one that was reaped no folder.
+    if (codeOf(error) === undefined) throw error
+    return false
   }
 }
 

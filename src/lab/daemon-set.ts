@@ -23,7 +23,7 @@ export class DaemonSet {
     const place = ['--endpoint', `unix://${SOCKET}`, '--state-dir', PLUGIN_FOLDER, '--nodeid', 'lab-node']
     const plugin = await StartedProcess.start(withArgs(this.#plugin, [...place, ...flags]), log)
     const state = await until('the plugin listens', async () =>
-      plugin.ending ? 'ended' : (await connectable(SOCKET)) && 'listens',
+      plugin.running ? (await connectable(SOCKET)) && 'listens' : 'ended',
     )
     if (state === 'listens') return plugin
     throw new Error(`the plugin ended before it listened:\n${log.tail(5).join('\n')}`)

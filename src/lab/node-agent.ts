@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { messageOf } from '../errors.ts'
 import type { Clock } from './clock.ts'
 import { type ContainerRuntime, CreateError } from './container-runtime.ts'
 import type { Pod } from './pod.ts'
@@ -21,17 +22,19 @@ export class NodeAgent implements AsyncDisposable {
   readonly #pod: Pod
   readonly #runtime: ContainerRuntime
   readonly #clock: Clock
-  readonly #stop = new AbortController()
+  readonly #stop = Promise.withResolvers<undefined>()
   readonly #watching: Promise<void>
+  #stopped = false
+  #failure: Error | undefined
 
   /** Starts the first container, and watches from then on. */
   constructor(pod: Pod, runtime: ContainerRuntime, clock: Clock) {
     this.#pod = pod
     this.#runtime = runtime
     this.#clock = clock
-    this.#watching = this.#watch()
-    // Whoever waits for an event, and disposal, are told of its failure.
-    this.#watching.catch(() => undefined)
+    this.#watching = this.#watch().catch((error: unknown) => {
+      this.#failure = new Error(`the node agent gave up: ${messageOf(error)}`, { cause: error })
+    })
   }
 
   /** How often a container was started after the first. */
@@ -39,22 +42,20 @@ export class NodeAgent implements AsyncDisposable {
     return Math.max(0, this.events.filter(({ reason }) => reason === 'Started').length - 1)
   }
 
-  /** Waits for an event among those after `sinceMs`. */
+  /** Waits for an event among those after `sinceMs`. Throws what made the agent give up. */
   async event(reason: PodEvent['reason'], sinceMs = 0): Promise<PodEvent> {
-    const what = `an event ${reason} of ${this.#pod.name}`
-    return await Promise.race([
-      until(what, () => this.events.find((event) => event.reason === reason && event.atMs >= sinceMs)),
-      // Resolves only after disposal; what it rejects with is why no event comes.
-      this.#watching.then(() => Promise.reject<PodEvent>(new Error(`${what}: nobody watches it any more`))),
-    ])
+    return await until(`an event ${reason} of ${this.#pod.name}`, () => {
+      if (this.#failure !== undefined) throw this.#failure
+      return this.events.find((event) => event.reason === reason && event.atMs >= sinceMs)
+    })
   }
 
   async #watch(): Promise<void> {
-    while (!this.#stop.signal.aborted) {
+    while (!this.#stopped) {
       try {
         const container = await this.#runtime.start(this.#pod)
         this.#record('Normal', 'Started', 'Started container dummy-workload')
-        await Promise.race([container.ending, this.#stopped])
+        await Promise.race([container.ending, this.#stop.promise])
       } catch (error) {
         if (!(error instanceof CreateError)) throw error
         this.#record('Warning', 'Failed', error.message)
@@ -68,7 +69,8 @@ export class NodeAgent implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#stop.abort()
+    this.#stopped = true
+    this.#stop.resolve(undefined)
     await this.#watching
   }
 }

@@ -31,10 +31,10 @@ export async function carryOutOnPrivateNode(
   child.stderr.setEncoding('utf8').on('data', (text: string) => (errors += text))
   child.stdin.on('error', () => undefined)
   child.stdin.write(`${JSON.stringify(job)}\n`)
-  let ended = false
+  let last: Message['kind'] | undefined
   createInterface(child.stdout).on('line', (line) => {
     const message = JSON.parse(line) as Message
-    ended ||= message.kind === 'end'
+    last = message.kind
     tell(message)
   })
 
@@ -55,7 +55,7 @@ export async function carryOutOnPrivateNode(
     clearTimeout(deadline)
     signal.removeEventListener('abort', aborted)
   }
-  if (ended) return undefined
+  if (last === 'end') return undefined
   return reasons[0] ?? (errors.trim() || 'its process was killed')
 }
 

@@ -27,7 +27,7 @@ export class Shell {
   /** In a pod's mount namespace, as `kubectl exec` does. The pod's container must be running. */
   async inPod(pod: Pod, command: string): Promise<Answer> {
     const { container } = pod
-    if (container === undefined || container.ending !== undefined) throw new Error(`${pod.name} has no running container`)
+    if (container?.running !== true) throw new Error(`${pod.name} has no running container`)
     return this.#show(pod.name, command, await sh(['nsenter', '--target', String(container.pid), '--mount', '--'], command))
   }
 
@@ -39,7 +39,7 @@ export class Shell {
 
 /** In the container's time zone, which is UTC as in any image. */
 async function sh(prefix: readonly string[], command: string): Promise<Answer> {
-  const args = [...prefix, 'TZ=UTC', 'sh', '-c', `exec 2>&1\n${command}`]
-  const { status, stdout, stderr } = await run('env', args, COMMAND_DEADLINE)
+  const [file, ...args] = [...prefix, 'env', 'TZ=UTC', 'sh', '-c', `exec 2>&1\n${command}`]
+  const { status, stdout, stderr } = await run(file, args, COMMAND_DEADLINE)
   return { output: (stdout + stderr).trimEnd(), status }
 }

@@ -13,7 +13,7 @@ export interface Ending {
 export class StartedProcess {
   readonly pid: number
   readonly log: ProcessLog
-  /** Resolves when it has ended and its output is in. */
+  /** Resolves when it has ended; its last lines may still be on their way then. */
   readonly ending: Promise<Ending>
   #running = true
 

@@ -1,2 +1,61 @@
+import { join, resolve } from 'node:path'
+import { Observer } from '../hosts/observer.ts'
+import { descriptorSink, Logger } from '../log.ts'
+import { AddonLoader } from '../os/addons.ts'
+import { Libc } from '../os/libc.ts'
+import { openMountTable } from '../os/mount-table.ts'
+import { Inspector, type VolumeReport } from '../volumes/health.ts'
+import { MountCache } from '../volumes/mount-cache.ts'
+import { Mounts } from '../volumes/mounts.ts'
+import { commandLine, parse } from './command-line.ts'
 import type { Program } from './program.ts'
-export const status: Program = () => Promise.resolve(1)
+
+interface Parsed {
+  stateDir: string
+  json?: true
+}
+
+/** dummy-fuse-csi status: what the mount cache says should be there, what is, and the next step to take. */
+export const status: Program = async ({ words, env }) => {
+  const command = commandLine('dummy-fuse-csi status', 'Shows each volume, its state, daemon, targets and the next step to take.')
+    .option('--state-dir <folder>', "the plugin's; $STATE_DIRECTORY", env.STATE_DIRECTORY ?? '/var/lib/dummy-fuse-csi')
+    .option('--json', 'print one JSON object')
+    .addHelpText('after', '\nExit status: 0, whatever the state of the volumes; 1 the state folder cannot be read; 2 wrong words.')
+  parse(command, words)
+  const { stateDir, json = false } = command.opts<Parsed>()
+  const folder = resolve(stateDir)
+  const reports = await look(folder)
+  process.stdout.write(json ? `${JSON.stringify(asJson(folder, reports), null, 2)}\n` : asText(folder, reports))
+  return 0
+}
+
+async function look(stateDir: string): Promise<readonly VolumeReport[]> {
+  const host = new Observer()
+  const libc = new Libc(new AddonLoader())
+  const cache = new MountCache(join(stateDir, 'mountcache'), new Logger(descriptorSink(2)))
+  cache.peek()
+  return await new Inspector(new Mounts(libc, openMountTable(libc), host), cache, host).all()
+}
+
+function asJson(stateDir: string, reports: readonly VolumeReport[]): object {
+  return { stateDir, volumes: reports.map(({ findings, ...report }) => ({ ...report, findings, next: next(findings) })) }
+}
+
+function asText(stateDir: string, reports: readonly VolumeReport[]): string {
+  if (reports.length === 0) return `no volumes in ${stateDir}\n`
+  return reports.map(block).join('\n')
+}
+
+function block({ volumeId, stagingPath, state, daemon, targets, findings }: VolumeReport): string {
+  const lines = [
+    `volume ${JSON.stringify(volumeId)}: ${findings.length === 0 ? 'healthy' : findings.map(({ reason }) => reason).join(', ')}`,
+    `  staged    ${stagingPath}  ${state}${daemon === null ? '' : `  daemon ${daemon.pid}`}`,
+    ...targets.map(({ path, state: targetState }) => `  published ${path}  ${targetState}`),
+    `  next      ${next(findings)}`,
+  ]
+  return `${lines.join('\n')}\n`
+}
+
+function next(findings: VolumeReport['findings']): string {
+  return findings.length === 0 ? 'nothing to do' : findings.map(({ message }) => message).join('; ')
+}

@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, readFileSync, renameSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync } from 'node:fs'
 import { join } from 'node:path'
 import { codeOf, messageOf } from '../errors.ts'
 import type { Logger } from '../log.ts'
@@ -22,12 +22,24 @@ export class MountCache {
     this.#log = log
   }
 
-  /** Reads all entries. Throws only if the folders themselves cannot be made or read. */
+  /** Makes the folders and reads all entries, setting damaged ones aside. Throws only if the folders cannot be made or read. */
   load(): void {
     for (const kind of ['staged', 'published'] as const) {
       const folder = this.#folders[kind]
       mkdirSync(folder, { recursive: true, mode: 0o750 })
-      for (const name of readdirSync(folder).sort()) this.#loadFile(kind, name)
+      this.#loadFolder(kind, (file, why) => {
+        this.#setAside(file, why)
+      })
+    }
+  }
+
+  /** Reads all entries and changes nothing: for whoever looks while a plugin may be running. Folders that are missing hold none. */
+  peek(): void {
+    for (const kind of ['staged', 'published'] as const) {
+      if (!existsSync(this.#folders[kind])) continue
+      this.#loadFolder(kind, (file, why) => {
+        this.#log.warning(`damaged mount cache entry ${file}: ${why}`)
+      })
     }
   }
 
@@ -84,15 +96,18 @@ export class MountCache {
     return join(this.#folders[entry.kind], fileNameFor(entry.volumeId, path))
   }
 
-  #loadFile(kind: Entry['kind'], name: string): void {
-    if (name.endsWith(PARTIAL) || name.endsWith(DAMAGED)) return
-    const file = join(this.#folders[kind], name)
+  #loadFolder(kind: Entry['kind'], damaged: (file: string, why: string) => void): void {
+    const names = readdirSync(this.#folders[kind]).filter((name) => !name.endsWith(PARTIAL) && !name.endsWith(DAMAGED))
+    for (const name of names.sort()) this.#loadFile(kind, join(this.#folders[kind], name), damaged)
+  }
+
+  #loadFile(kind: Entry['kind'], file: string, damaged: (file: string, why: string) => void): void {
     try {
       const entry = parseEntry(readFileSync(file, 'utf8'), kind)
       if (this.#fileOf(entry) !== file) throw new Error('it is the entry of another volume or path')
       this.#remember(entry)
     } catch (error) {
-      this.#setAside(file, messageOf(error))
+      damaged(file, messageOf(error))
     }
   }
 

@@ -1,5 +1,5 @@
 import type { Scenario } from '../scenario.ts'
-import { killPlugin, mountVolume, nodePaths, podSpec, READS, seeDead, seeServed } from './steps.ts'
+import { killPlugin, mountVolume, placesOnNode, podSpec, READS, seeDead, seeServed } from './steps.ts'
 
 const FLAGS = ['--no-restore-mounts']
 
@@ -18,7 +18,7 @@ export const pluginRestart: Scenario = {
     transcript.say(
       'Two pods read the volume, each in a mount namespace of its own: the first keeps its file open, the second opens it for each read. Everything is fine up until now.',
     )
-    for (const each of pods) await seeServed(bench, each, 'before', 0)
+    for (const each of pods) await seeServed(bench, each, 'before the kill', 0)
 
     transcript.say('Trouble ahead: the plugin is killed. The FUSE daemon was its child, in the same container, and goes with it.')
     const killed = await killPlugin(bench, plugin)
@@ -31,10 +31,10 @@ export const pluginRestart: Scenario = {
     const restarted = clock()
     transcript.log(successor.log)
     transcript.say('So nothing is repaired: neither on the node, where staging and target are dead mounts, nor in the pods.')
-    for (const path of nodePaths(pods)) {
+    for (const { what, path } of placesOnNode(pods)) {
       const { output } = await shell.onNode(`ls -l ${path}`)
       checks.see(
-        `${path} is dead on the node`,
+        `${what} is dead on the node`,
         output,
         /Transport endpoint is not connected/,
         'Transport endpoint is not connected',

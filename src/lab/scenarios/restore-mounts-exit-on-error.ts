@@ -21,18 +21,17 @@ export const restoreMountsExitOnError: Scenario = {
     )
     await using agent = new NodeAgent(pod, runtime, clock)
     await agent.event('Started')
-    await seeServed(bench, pod, 'before', 0)
+    await seeServed(bench, pod, 'before the kill', 0)
     const first = pod.container
 
     transcript.say('The plugin is killed, and its FUSE daemon with it. The workload meets the error and exits.')
     const killed = await killPlugin(bench, plugin)
     const ending = await first?.ended()
     checks.see('the workload exits on the error', `exit status ${ending?.status ?? 'none'}`, 'exit status 1')
-    const last = pod.log.tail(1)[0] ?? ''
     // A read that the daemon's death interrupts gets ECONNABORTED.
-    checks.see(
+    await checks.comeToSee(
       'its last words name the error',
-      last,
+      () => pod.log.tail(1).join(''),
       /error: read \S+: (?:transport endpoint is not connected|software caused connection abort)$/,
       'read error: read /mnt/dummy-file.txt: transport endpoint is not connected',
     )

@@ -1,5 +1,5 @@
 import type { Scenario } from '../scenario.ts'
-import { killPlugin, mountVolume, nodePaths, podSpec, READS, seeDead, seeFailingReads, seeServed } from './steps.ts'
+import { killPlugin, mountVolume, placesOnNode, podSpec, READS, seeDead, seeFailingReads, seeServed } from './steps.ts'
 
 const FLAGS = ['--restore-mounts']
 
@@ -21,7 +21,7 @@ export const restoreMounts: Scenario = {
     transcript.say(
       'Four pods read the volume. private-pod has it without propagation, as Kubernetes does by default; slave-volume-pod with mountPropagation HostToContainer. slave-folder-pod and keep-open-pod have the folder above it, HostToContainer too; the last keeps its file open.',
     )
-    for (const each of pods) await seeServed(bench, each, 'before', 0)
+    for (const each of pods) await seeServed(bench, each, 'before the kill', 0)
 
     transcript.say('The plugin is killed, and its FUSE daemon with it.')
     const killed = await killPlugin(bench, plugin)
@@ -33,15 +33,15 @@ export const restoreMounts: Scenario = {
     const restored = clock()
     transcript.log(successor.log)
     const log = successor.log.lines.map(({ line }) => line).join('\n')
-    for (const path of nodePaths(pods)) {
+    for (const { what, path } of placesOnNode(pods)) {
       const seen = log.split('\n').filter((line) => line.includes('successfully remounted') && line.includes(path))
-      checks.see(`the plugin says that it remounted ${path}`, seen.join('\n'), /./, 'successfully remounted ...')
+      checks.see(`the plugin says that it remounted ${what}`, seen.join('\n'), /./, 'successfully remounted ...')
     }
 
     transcript.say('On the node all is well again.')
-    for (const path of nodePaths(pods)) {
+    for (const { what, path } of placesOnNode(pods)) {
       const { output } = await shell.onNode(`cat ${path}/dummy-file.txt`)
-      checks.see(`${path} works again on the node`, output, 'Hello world!')
+      checks.see(`${what} works again on the node`, output, 'Hello world!')
     }
 
     transcript.say(

@@ -79,9 +79,10 @@ export async function killPlugin({ shell, checks, clock }: Bench, plugin: Starte
   return clock()
 }
 
-/** The paths on the node at which the volume is mounted: staged, and published for each pod. */
-export function nodePaths(pods: readonly Pod[]): readonly string[] {
-  return [stagingPath(VOLUME.pv), ...pods.map(({ uid }) => targetPath(uid, VOLUME.pv))]
+/** The places on the node at which the volume is mounted: staged, and published for each pod. */
+export function placesOnNode(pods: readonly Pod[]): readonly { readonly what: string; readonly path: string }[] {
+  const targets = pods.map(({ name, uid }) => ({ what: `${name}'s target`, path: targetPath(uid, VOLUME.pv) }))
+  return [{ what: 'the staging path', path: stagingPath(VOLUME.pv) }, ...targets]
 }
 
 function mountLine(pod: Pod): string {
