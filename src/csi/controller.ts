@@ -51,7 +51,7 @@ export function controller(registry: VolumeRegistry, advertised: boolean): Unary
       known(registry, request.volumeId)
       const { volumeCapabilities, volumeContext, parameters } = request
       if (volumeCapabilities.length === 0) throw new VolumeError('invalid', 'volume_capabilities is missing')
-      const refusal = volumeCapabilities.map(unsupported).find((line) => line !== undefined)
+      const refusal = volumeCapabilities.map(refusalOf).find((line) => line !== undefined)
       return refusal === undefined ? { confirmed: { volumeCapabilities, volumeContext, parameters } } : { message: refusal }
     },
   }
@@ -99,10 +99,13 @@ function message({ id, name, capacity }: VolumeRecord): MessageInitShape<typeof 
 function requireCapabilities(capabilities: readonly VolumeCapability[]): void {
   if (capabilities.length === 0) throw new VolumeError('invalid', 'volume_capabilities is missing')
   for (const capability of capabilities) {
-    const refusal =
-      capability.accessType.case === undefined ? 'volume_capabilities: neither mount nor block' : unsupported(capability)
+    const refusal = refusalOf(capability)
     if (refusal !== undefined) throw new VolumeError('invalid', refusal)
   }
+}
+
+function refusalOf(capability: VolumeCapability): string | undefined {
+  return capability.accessType.case === undefined ? 'volume_capabilities: neither mount nor block' : unsupported(capability)
 }
 
 function range(message: CapacityRangeMessage | undefined): CapacityRange {

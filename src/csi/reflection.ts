@@ -73,13 +73,19 @@ export class Reflection {
     }
   }
 
-  /** The file of a message, enum, service or extension, or of a service's method (`csi.v1.Node.NodeGetInfo`). */
+  /** The file of a message, enum, service or extension, or of a part of one (`csi.v1.Node.NodeGetInfo`, `csi.v1.Volume.volume_id`). */
   #fileOf(symbol: string): DescFile | undefined {
     const own = this.#registry.get(symbol)
     if (own !== undefined) return own.file
-    const dot = symbol.lastIndexOf('.')
-    const service = this.#registry.getService(symbol.slice(0, Math.max(dot, 0)))
-    return service?.methods.some(({ name }) => name === symbol.slice(dot + 1)) === true ? service.file : undefined
+    const [, scope = '', last] = /^(.*)\.(.*)$/.exec(symbol) ?? []
+    const holds = (parts: readonly { readonly name: string }[]): boolean => parts.some(({ name }) => name === last)
+    const whole = [...this.#registry].find((type) => {
+      if (type.kind === 'service') return type.typeName === scope && holds(type.methods)
+      if (type.kind === 'message') return type.typeName === scope && (holds(type.fields) || holds(type.oneofs))
+      // An enum's values stand beside it, not below it (descriptor.proto, EnumValueDescriptorProto).
+      return type.kind === 'enum' && (type.parent?.typeName ?? type.file.proto.package) === scope && holds(type.values)
+    })
+    return whole?.file
   }
 }
 

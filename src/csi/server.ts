@@ -1,11 +1,13 @@
-import { unlinkSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Server, ServerCredentials, type UntypedServiceImplementation } from '@grpc/grpc-js'
 import type { DescService } from '@bufbuild/protobuf'
 import type { Logger } from '../log.ts'
+import type { ListeningSocket } from '../os/listening-socket.ts'
 import { Controller, Identity, Node } from '../rpc/csi_pb.ts'
 import { Health } from '../rpc/health_pb.ts'
 import { ServerReflection } from '../rpc/reflection_v1_pb.ts'
 import { ServerReflection as ServerReflectionAlpha } from '../rpc/reflection_v1alpha_pb.ts'
+import { CallsUnderWay } from './calls.ts'
 import { type UnaryHandler, type UnaryHandlers, serviceDefinition, unaryImplementation } from './grpc-service.ts'
 import { HealthService } from './health-service.ts'
 import { Reflection } from './reflection.ts'
@@ -13,6 +15,9 @@ import { requestLog } from './request-log.ts'
 
 /** Milliseconds that calls under way get to end after SIGTERM; none of ours takes longer. */
 const DRAIN_DEADLINE = 10_000
+
+/** Milliseconds that clients get to take their last answers and hang up, once no call is under way. */
+const HANG_UP = 200
 
 /** The CSI services to serve; one that is absent is not registered. */
 export interface CsiServices {
@@ -23,10 +28,11 @@ export interface CsiServices {
 
 /** The gRPC server on its socket, with health and reflection beside the CSI services. */
 export class CsiServer {
-  readonly #server = new Server()
+  readonly #server = new Server({ 'grpc.enable_channelz': 0 })
   readonly #health: HealthService
   readonly #log: Logger
-  #path: string | undefined
+  readonly #calls = new CallsUnderWay()
+  #socket: ListeningSocket | undefined
 
   constructor(services: CsiServices, log: Logger) {
     this.#log = log
@@ -35,7 +41,7 @@ export class CsiServer {
       [Node, services.node],
       [Controller, services.controller],
     ]
-    const intercept = requestLog(log)
+    const intercept = this.#calls.around(requestLog(log))
     const registered = csi.flatMap(([service, handlers]) => (handlers === undefined ? [] : [{ service, handlers }]))
     for (const { service, handlers } of registered) {
       log.info(`Registering ${service.name} server`)
@@ -43,60 +49,42 @@ export class CsiServer {
     }
     const reflected = [...registered.map(({ service }) => service), Health, ServerReflection, ServerReflectionAlpha]
     this.#health = new HealthService(registered.map(({ service }) => service.typeName))
-    const health = unaryImplementation(
-      Health,
-      this.#health.handlers,
-      (_method, _request, act) => act(),
-    )
+    const health = unaryImplementation(Health, this.#health.handlers, (_method, _request, act) => act())
     this.#add(Health, { ...health, watch: this.#health.watch })
     const reflection = new Reflection(reflected)
     this.#add(ServerReflection, { serverReflectionInfo: reflection.handle })
     this.#add(ServerReflectionAlpha, { serverReflectionInfo: reflection.handle })
   }
 
-  /** Listens on a unix socket of mode 0600, whose path nothing may be in the way of. */
-  async listen(path: string): Promise<void> {
-    const before = process.umask(0o177)
-    try {
-      await new Promise<void>((resolve, reject) => {
-        this.#server.bindAsync(`unix:${path}`, ServerCredentials.createInsecure(), (error) => {
-          if (error === null) resolve()
-          else reject(error)
-        })
-      })
-    } finally {
-      process.umask(before)
-    }
-    this.#path = path
-    this.#log.info(`Listening for connections on &net.UnixAddr{Name:"${path}", Net:"unix"}`)
+  /** Serves whoever connects to a socket that is listened on already. */
+  serve(socket: ListeningSocket): void {
+    const injector = this.#server.createConnectionInjector(ServerCredentials.createInsecure())
+    socket.serve((connection) => {
+      injector.injectConnection(connection)
+    })
+    this.#socket = socket
+    this.#log.info(`Listening for connections on &net.UnixAddr{Name:"${socket.path}", Net:"unix"}`)
   }
 
-  /** Takes no new calls, lets those under way end, until a deadline, and removes the socket. */
+  /**
+   * Takes no new calls, lets those under way end, until a deadline, and removes the socket. grpc-js waits for connections too, and one
+   * on which a client never spoke HTTP/2 it would wait for for ever.
+   */
   async close(): Promise<void> {
+    this.#socket?.close()
     this.#health.stop()
-    const drained = new Promise<void>((resolve) => {
+    const drained = new Promise<'drained'>((resolve) => {
       this.#server.tryShutdown(() => {
-        resolve()
+        resolve('drained')
       })
     })
-    const timer = setTimeout(() => {
-      this.#log.warning(`calls are still under way after ${DRAIN_DEADLINE / 1000} s, and are cut off`)
-      this.#server.forceShutdown()
-    }, DRAIN_DEADLINE)
-    await drained
-    clearTimeout(timer)
-    if (this.#path !== undefined) removeIfThere(this.#path)
+    const answered = await Promise.race([this.#calls.ended(), sleep(DRAIN_DEADLINE, 'late' as const, { ref: false })])
+    if (answered === 'late') this.#log.warning(`calls are still under way after ${DRAIN_DEADLINE / 1000} s, and are cut off`)
+    await Promise.race([drained, sleep(HANG_UP, undefined, { ref: false })])
+    this.#server.forceShutdown()
   }
 
   #add(service: DescService, implementation: UntypedServiceImplementation): void {
     this.#server.addService(serviceDefinition(service), implementation)
-  }
-}
-
-function removeIfThere(path: string): void {
-  try {
-    unlinkSync(path)
-  } catch {
-    // grpc-js removes it as it closes.
   }
 }

@@ -14,6 +14,9 @@ const FIELD_LIMIT = 128
 /** Bytes of a path, with its NUL (include/uapi/linux/limits.h). */
 const PATH_MAX = 4096
 
+/** Bytes of one name in a path (include/uapi/linux/limits.h). */
+const NAME_MAX = 255
+
 /** Names for the file system type that mean ours; empty leaves it to us. */
 const FS_TYPES = new Set(['', 'fuse', 'fuse.dummy-fuse', 'dummy-fuse'])
 
@@ -33,6 +36,8 @@ export function requirePath(value: string, field: string): string {
   if (!value.startsWith('/')) throw new VolumeError('invalid', `${field} '${value}' is not an absolute path`)
   if (value.includes('\0')) throw new VolumeError('invalid', `${field} holds a NUL byte`)
   if (Buffer.byteLength(value) >= PATH_MAX) throw new VolumeError('invalid', `${field} is longer than ${PATH_MAX - 1} bytes`)
+  if (value.split('/').some((name) => Buffer.byteLength(name) > NAME_MAX))
+    throw new VolumeError('invalid', `${field} holds a name longer than ${NAME_MAX} bytes`)
   const path = posix.normalize(value).replace(/(?<=.)\/+$/, '')
   if (path === '/') throw new VolumeError('invalid', `${field} is the root directory`)
   return path
@@ -69,6 +74,10 @@ export function unsupported({ accessType, accessMode }: VolumeCapability): strin
 }
 
 function validFlag(flag: string, checkFlag: CheckFlag): string {
+  // It stands in a list behind -o, where a comma would begin the next option.
+  if (/[,\\\p{Cc}]/u.test(flag))
+    throw new VolumeError('invalid', `mount_flags: '${flag}' holds a comma, a backslash or a control character`)
+  if (flag.startsWith('subtype=')) throw new VolumeError('invalid', `mount_flags: ${flag} would disguise the mount; leave it out`)
   try {
     return checkFlag(flag)
   } catch (error) {

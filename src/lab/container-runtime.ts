@@ -4,6 +4,7 @@ import { codeOf, errnoText } from '../errors.ts'
 import { parseMountinfo, topmostAt } from '../os/mountinfo.ts'
 import { run } from '../os/run.ts'
 import { type Command, withArgs } from './command.ts'
+import { SHELL } from './namespaces.ts'
 import { KUBELET, targetPath } from './node-paths.ts'
 import type { Pod } from './pod.ts'
 import { StartedProcess } from './started-process.ts'
@@ -14,15 +15,15 @@ const STAT_DEADLINE = 5000
 
 /**
  * A container's mounts, made in its new mount namespace as a runtime makes them: the host path bound to /mnt with the propagation
- * asked for, the rest of the node out of sight. What the machine itself may have below /mnt goes first; the executable is opened
+ * asked for, the rest of the node out of sight. What the machine itself may have there goes first; the executable is opened
  * before, for it may be there. A bind of a shared mount in a slave namespace is a slave of it.
  */
 const SET_UP = `
 set -e
 exec 9<"$2"
 while read -r _ _ _ _ path _; do
-  case $path in /mnt/*) umount -n -l "$path" 2>/dev/null || true;; esac
-done </proc/self/mountinfo
+  case $path in /mnt | /mnt/*) umount -n -l "$path" 2>/dev/null || true ;; esac
+done < <(cat /proc/self/mountinfo)
 mount -n --rbind "$1" /mnt
 mount -n --make-r"$3" /mnt
 umount -n -l ${KUBELET}
@@ -43,7 +44,10 @@ export class ContainerRuntime {
     this.#workload = workload
   }
 
-  /** Creates and starts the pod's container, and returns when its mounts are in place. Throws CreateError when the runtime cannot look at the volume's host path. */
+  /**
+   * Creates and starts the pod's container, and returns when its mounts are in place. Throws CreateError when the runtime cannot
+   * look at the volume's host path.
+   */
   async start(pod: Pod): Promise<StartedProcess> {
     const { spec } = pod
     const target = targetPath(pod.uid, spec.volume.pv)
@@ -56,7 +60,7 @@ export class ContainerRuntime {
         executable: 'unshare',
         argv0: 'unshare',
         args: [
-          ...['--mount', '--propagation', propagation, '--', 'bash', '-c', SET_UP, workload.argv0],
+          ...['--mount', '--propagation', 'slave', '--', ...SHELL, SET_UP, workload.argv0],
           ...[hostPath, workload.executable, propagation, ...workload.args],
         ],
       },

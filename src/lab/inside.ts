@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import { messageOf } from '../errors.ts'
 import { parseMountinfo, topmostAt } from '../os/mountinfo.ts'
 import { setUpBench } from './bench.ts'
 import type { Programs } from './command.ts'
@@ -18,11 +19,14 @@ export function isPrivateNode(): boolean {
   return topmostAt(parseMountinfo(readFileSync('/proc/self/mountinfo', 'utf8')), KUBELET)?.source === MARK
 }
 
-/** Carries one scenario out on the private node. Throws what breaks it off. */
+/** Carries one scenario out on the private node, and tells all that is seen, at last how it ended. */
 export async function carryOut(job: Job, tell: (message: Message) => void): Promise<void> {
-  const scenario = SCENARIOS.find(({ name }) => name === job.scenario)
-  if (scenario === undefined) throw new Error(`no scenario '${job.scenario}'`)
-  const bench = setUpBench(job.programs, tell)
-  await scenario.run(bench)
-  tell({ kind: 'end' })
+  try {
+    const scenario = SCENARIOS.find(({ name }) => name === job.scenario)
+    if (scenario === undefined) throw new Error(`no scenario '${job.scenario}'`)
+    await scenario.run(setUpBench(job.programs, tell))
+    tell({ kind: 'end' })
+  } catch (error) {
+    tell({ kind: 'broken off', reason: messageOf(error) })
+  }
 }

@@ -71,6 +71,7 @@ export class Lab {
           checks.push(message.check)
           break
         case 'end':
+        case 'broken off':
       }
     }
     const reason = await carryOutOnPrivateNode({ scenario: name, programs }, inside, env, tell, signal)

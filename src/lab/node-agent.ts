@@ -3,7 +3,7 @@ import { messageOf } from '../errors.ts'
 import type { Clock } from './clock.ts'
 import { type ContainerRuntime, CreateError } from './container-runtime.ts'
 import type { Pod } from './pod.ts'
-import { until } from './wait.ts'
+import { PATIENCE, until } from './wait.ts'
 
 /** Milliseconds between two attempts to start a container. The kubelet's begin at 10 s. */
 const BACK_OFF = 250
@@ -42,12 +42,13 @@ export class NodeAgent implements AsyncDisposable {
     return Math.max(0, this.events.filter(({ reason }) => reason === 'Started').length - 1)
   }
 
-  /** Waits for an event among those after `sinceMs`. Throws what made the agent give up. */
-  async event(reason: PodEvent['reason'], sinceMs = 0): Promise<PodEvent> {
-    return await until(`an event ${reason} of ${this.#pod.name}`, () => {
+  /** Waits for an event among those after `sinceMs`, at most `deadline` milliseconds. Throws what made the agent give up. */
+  async event(reason: PodEvent['reason'], sinceMs = 0, deadline = PATIENCE): Promise<PodEvent> {
+    const look = (): PodEvent | undefined => {
       if (this.#failure !== undefined) throw this.#failure
       return this.events.find((event) => event.reason === reason && event.atMs >= sinceMs)
-    })
+    }
+    return await until(`an event ${reason} of ${this.#pod.name}`, look, deadline)
   }
 
   async #watch(): Promise<void> {

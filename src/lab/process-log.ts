@@ -1,7 +1,6 @@
 import type { Readable } from 'node:stream'
 import type { Clock } from './clock.ts'
 import type { LogLine } from './record.ts'
-import { until } from './wait.ts'
 
 /** Told of each line as it arrives. */
 export type OnLine = (process: string, line: LogLine) => void
@@ -43,17 +42,6 @@ export class ProcessLog {
     const fresh = this.#lines.slice(this.#shown)
     this.#shown = this.#lines.length
     return fresh.map(({ line }) => line)
-  }
-
-  /** Waits for a line that matches, among those after `sinceMs`, and returns it. Throws an Error that quotes the last lines. */
-  async line(pattern: RegExp, sinceMs = 0): Promise<LogLine> {
-    try {
-      return await until(`a line like ${String(pattern)}`, () =>
-        this.#lines.find(({ atMs, line }) => atMs >= sinceMs && pattern.test(line)),
-      )
-    } catch (error) {
-      throw new Error(`${this.name} does not say what it must:\n${this.tail(5).join('\n')}`, { cause: error })
-    }
   }
 
   /** The last few lines. */

@@ -33,6 +33,7 @@ export type Message =
   | { readonly kind: 'line'; readonly process: string; readonly line: LogLine }
   | { readonly kind: 'check'; readonly check: Check }
   | { readonly kind: 'end' }
+  | { readonly kind: 'broken off'; readonly reason: string }
 
 /**
  * How a scenario came out: `as expected`, every check passed; `not as expected`, at least one did not; `broken off`, it did not get

@@ -16,9 +16,10 @@ export function roundsOf(lines: readonly LogLine[]): readonly Round[] {
   let reading: number | undefined
   for (const { atMs, line } of lines) {
     const words = line.replace(/^\S+ \S+ /, '')
-    const error = /^(?:open|read) error: (.*)$/.exec(words)?.[1]
-    if (error !== undefined) rounds.push({ atMs: reading ?? atMs, error })
+    const [, call, error] = /^(open|read) error: (.*)$/.exec(words) ?? []
+    if (call === 'read' && error !== undefined) rounds.push({ atMs: reading ?? atMs, error })
     else if (reading !== undefined) rounds.push({ atMs: reading, error: '' })
+    if (call === 'open' && error !== undefined) rounds.push({ atMs, error })
     reading = words === 'reading' ? atMs : undefined
   }
   return rounds

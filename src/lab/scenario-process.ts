@@ -1,6 +1,7 @@
 import { type ChildProcessByStdio, spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import type { Readable, Writable } from 'node:stream'
+import { messageOf } from '../errors.ts'
 import type { Command } from './command.ts'
 import type { Job } from './inside.ts'
 import { onPrivateNode, privateEnvironment } from './namespaces.ts'
@@ -31,16 +32,16 @@ export async function carryOutOnPrivateNode(
   child.stderr.setEncoding('utf8').on('data', (text: string) => (errors += text))
   child.stdin.on('error', () => undefined)
   child.stdin.write(`${JSON.stringify(job)}\n`)
-  let last: Message['kind'] | undefined
+  const seen: { ended: boolean; reasons: string[] } = { ended: false, reasons: [] }
   createInterface(child.stdout).on('line', (line) => {
     const message = JSON.parse(line) as Message
-    last = message.kind
+    if (message.kind === 'end') seen.ended = true
+    if (message.kind === 'broken off') seen.reasons.push(message.reason)
     tell(message)
   })
 
-  const reasons: string[] = []
   const breakOff = (why: string): void => {
-    reasons.push(why)
+    seen.reasons.push(why)
     end(child)
   }
   const deadline = setTimeout(breakOff, SCENARIO_DEADLINE, `it took more than ${SCENARIO_DEADLINE / 1000} s`)
@@ -51,12 +52,14 @@ export async function carryOutOnPrivateNode(
   if (signal.aborted) aborted()
   try {
     await closed(child)
+  } catch (error) {
+    return `cannot make a private node: ${messageOf(error)}`
   } finally {
     clearTimeout(deadline)
     signal.removeEventListener('abort', aborted)
   }
-  if (last === 'end') return undefined
-  return reasons[0] ?? (errors.trim() || 'its process was killed')
+  if (seen.ended) return undefined
+  return seen.reasons[0] ?? (errors.trim() || 'its process was killed')
 }
 
 /** Process 1 ends with the process whose standard input this is, and takes the node along; only then does unshare(1) end. */

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
-import { mkdirSync } from 'node:fs'
+import { lstatSync, mkdirSync, readdirSync, readFileSync, unlinkSync } from 'node:fs'
 import { type FileHandle, open, rename, unlink } from 'node:fs/promises'
-import { dirname } from 'node:path'
+import { dirname, join } from 'node:path'
 import { codeOf } from '../errors.ts'
 
 /** Files ending so are half-written ones of a process that died; whoever lists a folder passes over them. */
@@ -15,13 +15,31 @@ export async function writeDurably(path: string, text: string): Promise<void> {
   const partial = `${path}.${randomBytes(4).toString('hex')}${PARTIAL}`
   const file = await openIn(dirname(path), partial)
   try {
-    await file.writeFile(text)
-    await file.sync()
-  } finally {
-    await file.close()
+    try {
+      await file.writeFile(text)
+      await file.sync()
+    } finally {
+      await file.close()
+    }
+    await rename(partial, path)
+  } catch (error) {
+    await unlink(partial).catch(() => undefined)
+    throw error
   }
-  await rename(partial, path)
   await syncFolder(dirname(path))
+}
+
+/** Removes the half-written files of processes that died; nobody else may be writing into the folder. Returns the names of all others. */
+export function sweepFolder(folder: string): readonly string[] {
+  const names = readdirSync(folder)
+  for (const name of names.filter((one) => one.endsWith(PARTIAL))) removePartial(join(folder, name))
+  return names.filter((name) => !name.endsWith(PARTIAL))
+}
+
+/** The text of a regular file. Throws for anything else: a named pipe would keep its reader waiting. */
+export function readRegularFile(path: string): string {
+  if (!lstatSync(path).isFile()) throw new Error('it is no regular file')
+  return readFileSync(path, 'utf8')
 }
 
 /** Removes a file for good; one that is not there is fine. */
@@ -33,6 +51,14 @@ export async function removeDurably(path: string): Promise<void> {
     throw error
   }
   await syncFolder(dirname(path))
+}
+
+function removePartial(path: string): void {
+  try {
+    unlinkSync(path)
+  } catch {
+    // On a read-only file system it stays, and does no harm.
+  }
 }
 
 async function openIn(folder: string, path: string): Promise<FileHandle> {

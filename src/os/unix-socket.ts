@@ -1,6 +1,6 @@
 import { lstatSync, mkdirSync, unlinkSync } from 'node:fs'
 import { connect } from 'node:net'
-import { dirname, isAbsolute } from 'node:path'
+import { dirname, isAbsolute, posix } from 'node:path'
 import { codeOf, messageOf, ProgramError, UsageError } from '../errors.ts'
 
 /** Bytes of a unix socket's path that fit a struct sockaddr_un with its NUL (unix(7)). */
@@ -15,7 +15,7 @@ export function socketPath(endpoint: string): string {
     throw new UsageError(`endpoint '${endpoint}' is not an absolute path; name one, such as unix:///run/dummy-fuse-csi/csi.sock`)
   if (Buffer.byteLength(path) > LONGEST)
     throw new UsageError(`endpoint '${endpoint}' is longer than the ${LONGEST} bytes a socket's path may have`)
-  return path
+  return posix.normalize(path)
 }
 
 /**

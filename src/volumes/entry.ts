@@ -1,3 +1,5 @@
+import { posix } from 'node:path'
+
 /** The parts of a volume's capability that make a difference to how it is mounted. */
 export interface MountCapability {
   /** CSI's access mode by name: `SINGLE_NODE_WRITER`. */
@@ -77,7 +79,8 @@ function textOf(value: Json, key: string): string {
 
 function absolute(value: Json, key: string): string {
   const path = textOf(value, key)
-  if (!path.startsWith('/') || path.includes('\0')) throw new Error(`${key} is no absolute path`)
+  if (path === '/' || !path.startsWith('/') || path.includes('\0') || posix.normalize(path) !== path)
+    throw new Error(`${key} is no absolute path in its shortest form`)
   return path
 }
 

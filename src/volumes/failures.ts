@@ -1,4 +1,5 @@
 import { messageOf } from '../errors.ts'
+import { VolumeError, type VolumeErrorKind } from './errors.ts'
 
 /** Volumes whose failure is remembered: the oldest is forgotten first, because not every CO unstages what it could not stage. */
 const MOST = 1000
@@ -14,6 +15,7 @@ export class Failures {
       this.#last.delete(volumeId)
       return result
     } catch (error) {
+      if (isCallers(error)) throw error
       this.#last.delete(volumeId)
       this.#last.set(volumeId, messageOf(error))
       const [oldest] = this.#last.keys()
@@ -29,4 +31,11 @@ export class Failures {
   forget(volumeId: string): void {
     this.#last.delete(volumeId)
   }
+}
+
+/** A call that asked for what cannot be says nothing about the volume, which may be well. */
+const CALLERS: ReadonlySet<VolumeErrorKind> = new Set(['invalid', 'missing', 'conflict', 'precondition', 'busy'])
+
+function isCallers(error: unknown): boolean {
+  return error instanceof VolumeError && CALLERS.has(error.kind)
 }

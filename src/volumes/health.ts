@@ -1,3 +1,4 @@
+import { messageOf } from '../errors.ts'
 import type { FuseHost } from '../hosts/host.ts'
 import type { PublishedEntry, StagedEntry } from './entry.ts'
 import type { MountCache } from './mount-cache.ts'
@@ -12,6 +13,7 @@ export type Reason =
   | 'StaleBind'
   | 'TargetNotMounted'
   | 'TargetWrongFileSystem'
+  | 'PathUnreachable'
   | 'MountFailed'
 
 /** One thing that is wrong with a volume, and what to do about it. */
@@ -20,17 +22,22 @@ export interface Finding {
   readonly message: string
 }
 
-/** A path of a volume and what stands there. STALE is a bind of a session that its staging path no longer has. */
+/**
+ * A path of a volume and what stands there. STALE is a bind of a session that its staging path no longer has; UNREACHABLE lies on a mount
+ * that does not answer, or is no directory any more.
+ */
 export interface PathReport {
   readonly path: string
-  readonly state: MountState['kind'] | 'STALE'
+  readonly state: MountState['kind'] | 'STALE' | 'UNREACHABLE'
+  /** Of UNREACHABLE. */
+  readonly why?: string
 }
 
 /** All that is known of one staged volume. */
 export interface VolumeReport {
   readonly volumeId: string
   readonly stagingPath: string
-  readonly state: MountState['kind']
+  readonly state: MountState['kind'] | 'UNREACHABLE'
   readonly daemon: { readonly pid: number } | null
   readonly targets: readonly PathReport[]
   readonly findings: readonly Finding[]
@@ -50,18 +57,24 @@ export class Inspector {
 
   /** Every staged volume. */
   async all(): Promise<readonly VolumeReport[]> {
-    return await Promise.all(this.#cache.staged().map((entry) => this.#report(entry)))
+    return await this.#reports(this.#cache.staged(), this.#cache.published())
   }
 
-  /** One volume, at every path it is staged at; empty if it is staged nowhere. */
+  /** One volume, at every path it is staged at; empty if it is staged and published nowhere. */
   async volume(volumeId: string): Promise<readonly VolumeReport[]> {
-    return await Promise.all(this.#cache.of(volumeId).staged.map((entry) => this.#report(entry)))
+    const { staged, published } = this.#cache.of(volumeId)
+    return await this.#reports(staged, published)
   }
 
-  async #report(entry: StagedEntry): Promise<VolumeReport> {
-    const { volumeId, stagingPath } = entry
-    const staging = await this.#mounts.staging(stagingPath, true)
-    const device = staging.kind === 'MOUNTED' || staging.kind === 'DEAD' || staging.kind === 'HUNG' ? staging.device : undefined
+  /** A target whose volume is staged nowhere should have been unpublished: its staging path counts as one, and shows what is missing. */
+  async #reports(staged: readonly StagedEntry[], published: readonly PublishedEntry[]): Promise<readonly VolumeReport[]> {
+    const places = new Map([...published, ...staged].map(({ volumeId, stagingPath }) => [stagingPath, volumeId]))
+    return await Promise.all([...places].map(([stagingPath, volumeId]) => this.#report(volumeId, stagingPath)))
+  }
+
+  async #report(volumeId: string, stagingPath: string): Promise<VolumeReport> {
+    const staging = await this.#staging(stagingPath)
+    const device = 'device' in staging ? staging.device : undefined
     const published = this.#cache.of(volumeId).published.filter((one) => one.stagingPath === stagingPath)
     const targets = await Promise.all(published.map((one) => this.#target(one, device)))
     const daemon = this.#host.daemonAt(stagingPath)
@@ -76,15 +89,35 @@ export class Inspector {
     }
   }
 
+  async #staging(path: string): Promise<MountState | Unreachable> {
+    try {
+      await this.#mounts.reachable(path)
+      return await this.#mounts.staging(path, true)
+    } catch (error) {
+      return { kind: 'UNREACHABLE', message: messageOf(error) }
+    }
+  }
+
   async #target({ targetPath: path }: PublishedEntry, staging: string | undefined): Promise<PathReport> {
-    const mount = this.#mounts.mountAt(path)
-    if (mount !== undefined && mount.device === staging) return { path, state: 'MOUNTED' }
-    const state = await this.#mounts.target(path, staging)
-    return { path, state: state.kind === 'NOT_MOUNTED' || state.kind === 'FOREIGN' ? state.kind : 'STALE' }
+    try {
+      await this.#mounts.reachable(path)
+      const mount = this.#mounts.mountAt(path)
+      if (mount !== undefined && mount.device === staging) return { path, state: 'MOUNTED' }
+      const state = await this.#mounts.target(path, staging)
+      return { path, state: state.kind === 'NOT_MOUNTED' || state.kind === 'FOREIGN' ? state.kind : 'STALE' }
+    } catch (error) {
+      return { path, state: 'UNREACHABLE', why: messageOf(error) }
+    }
   }
 }
 
-function stagingFindings(path: string, state: MountState, pid: number | undefined): readonly Finding[] {
+/** A path that nothing is or can be mounted at, and why. */
+interface Unreachable {
+  readonly kind: 'UNREACHABLE'
+  readonly message: string
+}
+
+function stagingFindings(path: string, state: MountState | Unreachable, pid: number | undefined): readonly Finding[] {
   const again = 'call NodeStageVolume or NodePublishVolume for the volume, or restart the plugin, then restart its consumers'
   switch (state.kind) {
     case 'MOUNTED':
@@ -100,6 +133,8 @@ function stagingFindings(path: string, state: MountState, pid: number | undefine
       ]
     case 'NOT_MOUNTED':
       return [{ reason: 'StagingNotMounted', message: `nothing is mounted at ${path}, where the volume was staged; ${again}` }]
+    case 'UNREACHABLE':
+      return [{ reason: 'PathUnreachable', message: state.message }]
     case 'FOREIGN':
       return [
         { reason: 'StagingWrongFileSystem', message: `${path} shows a ${state.fsType} file system; unmount it, then ${again}` },
@@ -107,7 +142,7 @@ function stagingFindings(path: string, state: MountState, pid: number | undefine
   }
 }
 
-function targetFindings({ path, state }: PathReport): readonly Finding[] {
+function targetFindings({ path, state, why }: PathReport): readonly Finding[] {
   const again = 'restart the consumer, so that the volume is unpublished and published again'
   switch (state) {
     case 'STALE':
@@ -121,6 +156,8 @@ function targetFindings({ path, state }: PathReport): readonly Finding[] {
       ]
     case 'FOREIGN':
       return [{ reason: 'TargetWrongFileSystem', message: `${path} shows a file system that is not the volume's; ${again}` }]
+    case 'UNREACHABLE':
+      return [{ reason: 'PathUnreachable', message: why ?? path }]
     case 'MOUNTED':
     case 'DEAD':
     case 'HUNG':

@@ -1,9 +1,9 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, renameSync } from 'node:fs'
 import { join } from 'node:path'
 import { codeOf, messageOf } from '../errors.ts'
 import type { Logger } from '../log.ts'
-import { PARTIAL, removeDurably, writeDurably } from '../os/durable-file.ts'
-import { type Entry, parseEntry, type PublishedEntry, type StagedEntry } from './entry.ts'
+import { PARTIAL, readRegularFile, removeDurably, sweepFolder, writeDurably } from '../os/durable-file.ts'
+import { type Entry, parseEntry, pathOf, type PublishedEntry, type StagedEntry } from './entry.ts'
 import { fileNameFor } from './file-name.ts'
 
 /** A damaged entry keeps its name and gets this ending; no one but people reads it any more. */
@@ -27,7 +27,7 @@ export class MountCache {
     for (const kind of ['staged', 'published'] as const) {
       const folder = this.#folders[kind]
       mkdirSync(folder, { recursive: true, mode: 0o750 })
-      this.#loadFolder(kind, (file, why) => {
+      this.#loadFiles(kind, sweepFolder(folder), (file, why) => {
         this.#setAside(file, why)
       })
     }
@@ -37,7 +37,8 @@ export class MountCache {
   peek(): void {
     for (const kind of ['staged', 'published'] as const) {
       if (!existsSync(this.#folders[kind])) continue
-      this.#loadFolder(kind, (file, why) => {
+      const names = readdirSync(this.#folders[kind]).filter((name) => !name.endsWith(PARTIAL))
+      this.#loadFiles(kind, names, (file, why) => {
         this.#log.warning(`damaged mount cache entry ${file}: ${why}`)
       })
     }
@@ -92,19 +93,19 @@ export class MountCache {
   }
 
   #fileOf(entry: Entry): string {
-    const path = entry.kind === 'staged' ? entry.stagingPath : entry.targetPath
-    return join(this.#folders[entry.kind], fileNameFor(entry.volumeId, path))
+    return join(this.#folders[entry.kind], fileNameFor(entry.volumeId, pathOf(entry)))
   }
 
-  #loadFolder(kind: Entry['kind'], damaged: (file: string, why: string) => void): void {
-    const names = readdirSync(this.#folders[kind]).filter((name) => !name.endsWith(PARTIAL) && !name.endsWith(DAMAGED))
-    for (const name of names.sort()) this.#loadFile(kind, join(this.#folders[kind], name), damaged)
+  #loadFiles(kind: Entry['kind'], names: readonly string[], damaged: (file: string, why: string) => void): void {
+    const entries = names.filter((name) => !name.endsWith(DAMAGED)).sort()
+    for (const name of entries) this.#loadFile(kind, join(this.#folders[kind], name), damaged)
   }
 
   #loadFile(kind: Entry['kind'], file: string, damaged: (file: string, why: string) => void): void {
     try {
-      const entry = parseEntry(readFileSync(file, 'utf8'), kind)
+      const entry = parseEntry(readRegularFile(file), kind)
       if (this.#fileOf(entry) !== file) throw new Error('it is the entry of another volume or path')
+      if ((kind === 'staged' ? this.#staged : this.#published).has(pathOf(entry))) throw new Error('another entry has its path')
       this.#remember(entry)
     } catch (error) {
       damaged(file, messageOf(error))

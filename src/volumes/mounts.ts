@@ -1,11 +1,11 @@
 import { mkdirSync, rmdirSync } from 'node:fs'
-import { dirname } from 'node:path'
 import { codeOf, errnoText, messageOf } from '../errors.ts'
 import type { FuseHost } from '../hosts/host.ts'
 import { type Libc, MNT_DETACH, MS } from '../os/libc.ts'
 import type { Mount, MountTable } from '../os/mount-table.ts'
 import { probe } from '../os/probe.ts'
 import { VolumeError } from './errors.ts'
+import { mountsOnTheWayTo } from './path-walk.ts'
 
 /** The type that every mount of dummy-fuse shows in the mount table. */
 const FS_TYPE = 'fuse.dummy-fuse'
@@ -81,18 +81,21 @@ export class Mounts {
     return state.kind === 'mount' ? state.mount : undefined
   }
 
+  /** Whether the topmost mount at a path is one of dummy-fuse, alive or not. */
+  shows(path: string): boolean {
+    return this.mountAt(path)?.fsType === FS_TYPE
+  }
+
   /**
-   * Makes sure that system calls on a path do not wait for a FUSE file system further up. Throws VolumeError that names it if it
-   * does not answer.
+   * Makes sure that system calls on a path do not wait for a FUSE file system further up, nor behind a symbolic link. Throws
+   * VolumeError that names it if it does not answer. To be called before anything else is done with a path.
    */
   async reachable(path: string): Promise<void> {
-    for (const ancestor of ancestorsOf(path)) {
-      const state = this.#table.at(ancestor)
-      if (state.kind === 'absent') return
-      if (state.kind !== 'mount' || !state.mount.fsType.startsWith('fuse')) continue
+    for (const { path: ancestor, mount } of mountsOnTheWayTo(this.#table, path)) {
+      if (!mount.fsType.startsWith('fuse')) continue
       const { kind } = await probe(ancestor)
       if (kind !== 'alive')
-        throw new VolumeError('precondition', `${path} lies on ${ancestor}, a ${kind} ${state.mount.fsType} mount; mend that first`)
+        throw new VolumeError('precondition', `${path} lies on ${ancestor}, a ${kind} ${mount.fsType} mount; mend that first`)
     }
   }
 
@@ -212,10 +215,4 @@ export class Mounts {
         return state.mount.fsType === FS_TYPE ? { mount: state.mount } : { kind: 'FOREIGN', fsType: state.mount.fsType }
     }
   }
-}
-
-function ancestorsOf(path: string): readonly string[] {
-  const all: string[] = []
-  for (let parent = dirname(path); parent !== '/'; parent = dirname(parent)) all.unshift(parent)
-  return all
 }

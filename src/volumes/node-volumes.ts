@@ -5,6 +5,7 @@ import type { Failures } from './failures.ts'
 import { type Finding, type Inspector, merge } from './health.ts'
 import type { VolumeLocks } from './locks.ts'
 import type { MountCache } from './mount-cache.ts'
+import type { Mounts } from './mounts.ts'
 import type { Publisher, PublishRequest } from './publisher.ts'
 import type { VolumeRegistry } from './registry.ts'
 import type { Stager, StageRequest } from './stager.ts'
@@ -28,6 +29,7 @@ export interface NodeVolumes {
 export interface VolumeParts {
   readonly locks: VolumeLocks
   readonly cache: MountCache
+  readonly mounts: Mounts
   readonly stager: Stager
   readonly publisher: Publisher
   readonly inspector: Inspector
@@ -46,12 +48,12 @@ export class CarefulVolumes implements NodeVolumes {
 
   async stage(request: StageRequest): Promise<void> {
     const { locks, failures, stager } = this.#parts
-    using _ = locks.take(request.volumeId, 'NodeStageVolume')
+    using _ = locks.take(request.volumeId, 'NodeStageVolume', request.stagingPath)
     await failures.watch(request.volumeId, () => stager.stage(request))
   }
 
   async unstage(volumeId: string, stagingPath: string): Promise<void> {
-    using _ = this.#parts.locks.take(volumeId, 'NodeUnstageVolume')
+    using _ = this.#parts.locks.take(volumeId, 'NodeUnstageVolume', stagingPath)
     await this.#parts.stager.unstage(volumeId, stagingPath)
     this.#parts.failures.forget(volumeId)
   }
@@ -64,19 +66,23 @@ export class CarefulVolumes implements NodeVolumes {
         'staging_target_path is missing: stage the volume and name where, publishing binds from there',
       )
     }
-    using _ = locks.take(request.volumeId, 'NodePublishVolume')
+    using _ = locks.take(request.volumeId, 'NodePublishVolume', stagingPath, request.targetPath)
     await failures.watch(request.volumeId, () => publisher.publish({ ...request, stagingPath }))
   }
 
   async unpublish(volumeId: string, targetPath: string): Promise<void> {
-    using _ = this.#parts.locks.take(volumeId, 'NodeUnpublishVolume')
+    using _ = this.#parts.locks.take(volumeId, 'NodeUnpublishVolume', targetPath)
     await this.#parts.publisher.unpublish(volumeId, targetPath)
   }
 
   async usage(volumeId: string, path: string): Promise<Usage> {
-    const { staged, published } = this.#parts.cache.of(volumeId)
+    const { cache, mounts } = this.#parts
+    const { staged, published } = cache.of(volumeId)
     const known = staged.some((entry) => entry.stagingPath === path) || published.some((entry) => entry.targetPath === path)
     if (!known) throw new VolumeError('missing', `volume ${volumeId} is not mounted at ${path}`)
+    await mounts.reachable(path)
+    // What is below an absent mount has figures too: the node's own disk's.
+    if (!mounts.shows(path)) throw new VolumeError('missing', `volume ${volumeId} is not mounted at ${path} any more`)
     const asked = await probe(path)
     if (asked.kind === 'alive') return asked.usage
     if (asked.kind === 'absent') throw new VolumeError('missing', `${path} is gone`)

@@ -42,7 +42,7 @@ export class Publisher {
     const known = this.#compatible(request)
     await this.#mounts.reachable(request.targetPath)
     const device = await this.#stager.ensure(request)
-    await this.#bindIn(device, request)
+    await this.#bindIn(device, request, known !== undefined)
     if (known?.bootId === this.#bootId && known.stagingPath === request.stagingPath) return
     const entry: PublishedEntry = { version: 1, kind: 'published', bootId: this.#bootId, ...strip(request) }
     try {
@@ -73,16 +73,19 @@ export class Publisher {
   async restore(entry: PublishedEntry): Promise<boolean> {
     await this.#mounts.reachable(entry.targetPath)
     const device = await this.#stager.ensure(entry)
-    return await this.#bindIn(device, entry)
+    return await this.#bindIn(device, entry, true)
   }
 
-  async #bindIn(device: string, request: PublishRequest): Promise<boolean> {
+  /** `ours`: whether what is mounted at the target is known to be a bind that we made. */
+  async #bindIn(device: string, request: PublishRequest, ours: boolean): Promise<boolean> {
     const { stagingPath, targetPath } = request
     const flags = bindFlags(request)
     const state = await this.#mounts.target(targetPath, device)
     switch (state.kind) {
       case 'MOUNTED':
         if (state.device === device && state.readonly === ((flags & MS.RDONLY) !== 0)) return false
+        if (state.device !== device && !ours)
+          throw new VolumeError('precondition', `${targetPath} is a mount point of another dummy-fuse already; unmount that first`)
         this.#mounts.clear(targetPath, false)
         break
       case 'FOREIGN':
@@ -102,6 +105,9 @@ export class Publisher {
   /** The entry of an earlier call for the same target. Throws VolumeError by the CSI spec's table of second calls. */
   #compatible(request: PublishRequest): PublishedEntry | undefined {
     const { volumeId, targetPath, capability } = request
+    const staged = this.#cache.stagedAt(targetPath)
+    if (staged !== undefined)
+      throw new VolumeError('precondition', `${targetPath} is the staging path of volume ${staged.volumeId}; name another target`)
     const known = this.#cache.publishedAt(targetPath)
     if (known !== undefined && known.volumeId !== volumeId) {
       throw new VolumeError('precondition', `${targetPath} is a target of volume ${known.volumeId}; a path holds one volume`)

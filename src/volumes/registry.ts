@@ -1,8 +1,8 @@
-import { mkdirSync, readdirSync, readFileSync } from 'node:fs'
+import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { messageOf } from '../errors.ts'
 import type { Logger } from '../log.ts'
-import { PARTIAL, removeDurably, writeDurably } from '../os/durable-file.ts'
+import { readRegularFile, removeDurably, sweepFolder, writeDurably } from '../os/durable-file.ts'
 import { VolumeError } from './errors.ts'
 import { fileNameFor } from './file-name.ts'
 
@@ -40,10 +40,10 @@ export class VolumeRegistry {
   /** Reads the records; a damaged one is reported and left alone. */
   load(): void {
     mkdirSync(this.#folder, { recursive: true, mode: 0o750 })
-    for (const name of readdirSync(this.#folder)) {
-      if (name.endsWith(PARTIAL)) continue
+    for (const name of sweepFolder(this.#folder)) {
       try {
-        const record = parseRecord(readFileSync(join(this.#folder, name), 'utf8'))
+        const record = parseRecord(readRegularFile(join(this.#folder, name)))
+        if (this.#fileOf(record.id) !== join(this.#folder, name)) throw new Error('it is the record of another volume')
         this.#records.set(record.id, record)
       } catch (error) {
         this.#log.error(`Skipped damaged volume record ${join(this.#folder, name)}: ${messageOf(error)}`)
@@ -106,9 +106,11 @@ function parseRecord(text: string): VolumeRecord {
     value?.version !== 1 ||
     typeof value.id !== 'string' ||
     typeof value.name !== 'string' ||
-    !Number.isSafeInteger(value.capacity)
+    typeof value.capacity !== 'number' ||
+    !Number.isSafeInteger(value.capacity) ||
+    value.capacity < 0
   ) {
     throw new Error('not a volume record of version 1')
   }
-  return { version: 1, id: value.id, name: value.name, capacity: value.capacity ?? 0 }
+  return { version: 1, id: value.id, name: value.name, capacity: value.capacity }
 }

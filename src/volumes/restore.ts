@@ -4,6 +4,7 @@ import { messageOf } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import { type Entry, pathOf, type PublishedEntry, type StagedEntry } from './entry.ts'
 import type { MountCache } from './mount-cache.ts'
+import type { Mounts } from './mounts.ts'
 import type { Publisher } from './publisher.ts'
 import type { Stager } from './stager.ts'
 
@@ -15,13 +16,15 @@ const AT_ONCE = 4
  * entry that cannot be replayed is reported and kept; none stops another.
  */
 export class Restorer {
+  readonly #mounts: Mounts
   readonly #cache: MountCache
   readonly #stager: Stager
   readonly #publisher: Publisher
   readonly #bootId: string
   readonly #log: Logger
 
-  constructor(cache: MountCache, stager: Stager, publisher: Publisher, bootId: string, log: Logger) {
+  constructor(mounts: Mounts, cache: MountCache, stager: Stager, publisher: Publisher, bootId: string, log: Logger) {
+    this.#mounts = mounts
     this.#cache = cache
     this.#stager = stager
     this.#publisher = publisher
@@ -60,6 +63,7 @@ export class Restorer {
   async #dropped(entry: Entry): Promise<boolean> {
     if (entry.bootId === this.#bootId) return false
     const parent = dirname(pathOf(entry))
+    await this.#mounts.reachable(pathOf(entry))
     if (existsSync(parent)) return false
     await this.#cache.remove(entry)
     this.#log.info(`Dropped mount cache entry of ${pathOf(entry)}: the machine was rebooted, and ${parent} is gone`)

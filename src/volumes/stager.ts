@@ -67,7 +67,7 @@ export class Stager {
     if (entry !== undefined && entry.volumeId !== volumeId) {
       throw new VolumeError('precondition', `${stagingPath} is the staging path of volume ${entry.volumeId}, not of ${volumeId}`)
     }
-    this.#refuseWhilePublished(volumeId, stagingPath)
+    await this.#refuseWhilePublished(volumeId, stagingPath)
     this.#mounts.clear(stagingPath, entry !== undefined)
     await this.#host.stop(stagingPath, GRACE)
     if (entry === undefined) return
@@ -88,7 +88,10 @@ export class Stager {
     const { stagingPath } = request
     switch (state.kind) {
       case 'MOUNTED':
-        // Live, but perhaps not in our books: a plugin killed before it could write them, or a mount made by hand.
+        // Live, but perhaps not in our books: a plugin killed before it could write them, or a mount made by hand. A bind of some
+        // other session has no daemon of its own, and would end with that session.
+        if (this.#cache.stagedAt(stagingPath) === undefined && this.#host.daemonAt(stagingPath) === undefined)
+          throw new VolumeError('precondition', `${stagingPath} is a bind of another dummy-fuse already; unmount that first`)
         await this.#save(request, false)
         return this.#mounts.admit(stagingPath)
       case 'FOREIGN':
@@ -153,11 +156,10 @@ export class Stager {
     throw new VolumeError('precondition', `${stagingPath} is the staging path of volume ${entry.volumeId}; a path holds one volume`)
   }
 
-  #refuseWhilePublished(volumeId: string, stagingPath: string): void {
-    const inUse = this.#cache
-      .of(volumeId)
-      .published.filter((entry) => entry.stagingPath === stagingPath && this.#mounts.mountAt(entry.targetPath) !== undefined)
-      .map(({ targetPath }) => targetPath)
+  async #refuseWhilePublished(volumeId: string, stagingPath: string): Promise<void> {
+    const targets = this.#cache.of(volumeId).published.filter((entry) => entry.stagingPath === stagingPath)
+    await Promise.all(targets.map(({ targetPath }) => this.#mounts.reachable(targetPath)))
+    const inUse = targets.map(({ targetPath }) => targetPath).filter((path) => this.#mounts.mountAt(path) !== undefined)
     if (inUse.length > 0) {
       throw new VolumeError(
         'precondition',

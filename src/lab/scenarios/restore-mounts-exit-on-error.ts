@@ -1,7 +1,9 @@
 import { VOLUME } from '../kubelet.ts'
 import { NodeAgent, eventTable } from '../node-agent.ts'
 import { targetPath } from '../node-paths.ts'
+import { roundsOf } from '../rounds.ts'
 import type { Scenario } from '../scenario.ts'
+import { until } from '../wait.ts'
 import { killPlugin, mountVolume, podSpec, READS, seeServed } from './steps.ts'
 
 const FLAGS = ['--restore-mounts']
@@ -53,7 +55,6 @@ export const restoreMountsExitOnError: Scenario = {
     const begun = clock()
     const successor = await daemonSet.start(FLAGS)
     await kubelet.register()
-    const restored = clock()
     transcript.log(successor.log)
     const log = successor.log.lines.map(({ line }) => line).join('\n')
     checks.see(
@@ -64,12 +65,17 @@ export const restoreMountsExitOnError: Scenario = {
     )
 
     transcript.say("The kubelet's next attempt finds a live mount and binds it into a new container.")
-    const started = await agent.event('Started', killed)
-    const order = started.atMs < begun ? 'before the new plugin was started' : 'after the new plugin was started'
-    checks.see('the restart succeeds', order, 'after the new plugin was started')
-    await seeServed(bench, pod, 'after the restart', restored)
+    const started = await agent.event('Started', killed, 5000).catch(() => undefined)
+    const order = started === undefined ? 'never' : started.atMs < begun ? 'before the restore' : 'after the restore'
+    checks.see('the restart succeeds', order, 'after the restore')
+    if (started === undefined) return
+    // An attempt that falls between the plugin's umount and mount of the target binds the bare directory, and another one follows.
+    const read = await until(`${pod.name} reads`, () =>
+      roundsOf(pod.log.lines).find(({ atMs, error }) => atMs >= begun && error === ''),
+    )
+    await seeServed(bench, pod, 'after the restart', read.atMs)
     transcript.lines(`events of ${pod.name}`, eventTable(agent.events))
-    checks.see('it was restarted once', `restarts: ${agent.restarts}`, 'restarts: 1')
+    checks.see('it was restarted', `restarts: ${agent.restarts}`, /^restarts: [1-9]/, 'restarts: 1 or more')
     transcript.say(
       'Only in this very setup do restored mounts reach the consumer: it has to exit on the error, and somebody has to make its container anew.',
     )

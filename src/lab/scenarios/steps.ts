@@ -2,12 +2,16 @@ import { VOLUME } from '../kubelet.ts'
 import { stagingPath, targetPath } from '../node-paths.ts'
 import type { Pod, PodSpec } from '../pod.ts'
 import { living } from '../processes.ts'
-import { describeRounds } from '../rounds.ts'
+import { describeRounds, roundsOf } from '../rounds.ts'
 import type { Bench } from '../scenario.ts'
 import type { StartedProcess } from '../started-process.ts'
+import { until } from '../wait.ts'
 
 /** A workload reads five times a second here, and every five seconds in a real pod. */
 export const READS = ['--read-interval', '0.2']
+
+/** Reading rounds that tell how a pod fares. */
+const ENOUGH = 3
 
 const DEAD = 'transport endpoint is not connected'
 const LISTING = /^-r--r--r-- +1 root +root +13 Jan +1 +1970 dummy-file\.txt$/m
@@ -36,8 +40,8 @@ export async function seeServed({ shell, transcript, checks }: Bench, pod: Pod, 
   const { output } = await shell.inPod(pod, `mount | grep /mnt ; ls -l ${pod.volumePath}`)
   checks.see(`${pod.name}, ${when}: has the mount`, mountLines(pod, output), mountLine(pod))
   checks.see(`${pod.name}, ${when}: lists the file`, output, LISTING, '-r--r--r-- 1 root root 13 Jan 1 1970 dummy-file.txt')
-  const look = (): string => describeRounds(pod.log.lines, sinceMs)
-  await checks.comeToSee(`${pod.name}, ${when}: reads`, look, /^(?:[3-9]|\d\d+) rounds right$/, 'at least 3 rounds, all right')
+  const seen = await roundsSince(pod, sinceMs)
+  checks.see(`${pod.name}, ${when}: reads`, seen, /^(?:[3-9]|\d\d+) rounds right$/, 'at least 3 rounds, all right')
   transcript.log(pod.log, 5)
 }
 
@@ -64,9 +68,16 @@ export async function seeFailingReads(
   const call = pod.spec.flags.includes('--keep-open') ? 'read' : 'open'
   const error = `${call} ${pod.file}: ${DEAD}`
   const pattern = new RegExp(`^(?:[3-9]|\\d\\d+) rounds failed: ${error}$`)
-  const look = (): string => describeRounds(pod.log.lines, sinceMs)
-  await checks.comeToSee(`${pod.name}, ${when}: cannot read`, look, pattern, `at least 3 rounds, all failed: ${error}`)
+  const seen = await roundsSince(pod, sinceMs)
+  checks.see(`${pod.name}, ${when}: cannot read`, seen, pattern, `at least 3 rounds, all failed: ${error}`)
   transcript.log(pod.log, 5)
+}
+
+/** What has come of the rounds since then, once there are enough of them to tell. */
+async function roundsSince({ name, log }: Pod, sinceMs: number): Promise<string> {
+  const enough = (): boolean => roundsOf(log.lines).filter(({ atMs }) => atMs >= sinceMs).length >= ENOUGH
+  await until(`rounds of ${name}`, enough).catch(() => undefined)
+  return describeRounds(log.lines, sinceMs)
 }
 
 /** Kills the plugin as nothing else would, and waits until the processes that served its mounts have gone too. */
@@ -75,7 +86,7 @@ export async function killPlugin({ shell, checks, clock }: Bench, plugin: Starte
   const { signal } = await plugin.ended()
   checks.see('the plugin was killed', signal ?? 'ended by itself', 'SIGKILL')
   const daemons = (): string => `${living('dummy-fuse').length} dummy-fuse processes`
-  await checks.comeToSee('its FUSE daemon died with it, as in one container', daemons, /^0 /, '0 dummy-fuse processes')
+  await checks.comeToSee('its FUSE daemon died with it, as in one container', daemons, /^0 /, '0 dummy-fuse processes', 5000)
   return clock()
 }
 

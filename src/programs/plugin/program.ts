@@ -1,18 +1,16 @@
-import { controller } from '../../csi/controller.ts'
-import { identity } from '../../csi/identity.ts'
-import { node } from '../../csi/node.ts'
-import { CsiServer } from '../../csi/server.ts'
+import { mkdirSync } from 'node:fs'
 import { messageOf, ProgramError } from '../../errors.ts'
-import { checkMountOption } from '../../fuse/options.ts'
 import { descriptorSink, Logger } from '../../log.ts'
 import { AddonLoader } from '../../os/addons.ts'
 import { Libc } from '../../os/libc.ts'
+import { ListeningSocket } from '../../os/listening-socket.ts'
 import { ServiceManager } from '../../os/sd-notify.ts'
 import { claimSocket } from '../../os/unix-socket.ts'
 import { versionText } from '../../version.ts'
 import type { Program } from '../program.ts'
-import { parsePluginOptions, type PluginOptions } from './options.ts'
-import { openVolumes, type VolumeSystem } from './volumes.ts'
+import { parsePluginOptions } from './options.ts'
+import { lockState } from './state-lock.ts'
+import { openVolumes } from './volumes.ts'
 
 /** dummy-fuse-csi serve: the CSI plugin, until SIGTERM or SIGINT. */
 export const plugin: Program = async (context) => {
@@ -25,10 +23,13 @@ export const plugin: Program = async (context) => {
   log.info(`Driver: ${options.driverName}`)
   log.info(`Driver version: ${versionText()}`)
   await claimSocket(options.socket)
-  const system = openState(() => openVolumes(options, context, libc, log), options.stateDir)
+  const system = await openState(options.stateDir, () => openVolumes(options, context, libc, log))
   if (options.restoreMounts) await system.restorer.restore()
-  const server = new CsiServer(services(options, system), log)
-  await server.listen(options.socket)
+  const socket = await listen(options.socket)
+  // gRPC takes as long to load as all that came before: the mounts are back and clients can connect by then.
+  const { openServer } = await import('./services.ts')
+  const server = openServer(options, system, log)
+  server.serve(socket)
   manager.notify('READY=1', `STATUS=Serving on ${options.socket}`)
 
   const signal = await told
@@ -38,27 +39,27 @@ export const plugin: Program = async (context) => {
   return 0
 }
 
-function services(
-  { driverName, nodeId, roles }: PluginOptions,
-  { volumes, registry }: VolumeSystem,
-): ConstructorParameters<typeof CsiServer>[0] {
-  const isController = roles.has('controller')
-  return {
-    identity: identity(driverName, versionText(), isController),
-    node: roles.has('node') ? node(nodeId, volumes, checkMountOption) : undefined,
-    controller: controller(registry, isController),
-  }
-}
-
-function openState<T>(open: () => T, stateDir: string): T {
+async function openState<T>(stateDir: string, open: () => T): Promise<T> {
   try {
+    mkdirSync(stateDir, { recursive: true, mode: 0o750 })
+    await lockState(stateDir)
     return open()
   } catch (error) {
+    if (error instanceof ProgramError) throw error
     throw new ProgramError(
       `cannot use the state folder ${stateDir}: ${messageOf(error)}; mend it, or name another with --state-dir`,
       1,
       { cause: error },
     )
+  }
+}
+
+/** The socket's path was free when we began, but restoring takes time. */
+async function listen(path: string): Promise<ListeningSocket> {
+  try {
+    return await ListeningSocket.open(path)
+  } catch (error) {
+    throw new ProgramError(`cannot listen on ${path}: ${messageOf(error)}; name another endpoint`, 1, { cause: error })
   }
 }
 

@@ -43,6 +43,7 @@ export function openVolumes(options: PluginOptions, context: ProgramContext, lib
   const careful = new CarefulVolumes({
     locks: new VolumeLocks(),
     cache,
+    mounts,
     stager,
     publisher,
     inspector,
@@ -51,7 +52,7 @@ export function openVolumes(options: PluginOptions, context: ProgramContext, lib
     host,
   })
   const volumes = options.daemonize === 'early' ? new CarelessVolumes(careful, host, mounts, cache, bootId, log) : careful
-  return { volumes, registry, restorer: new Restorer(cache, stager, publisher, bootId, log) }
+  return { volumes, registry, restorer: new Restorer(mounts, cache, stager, publisher, bootId, log) }
 }
 
 function openHost({ fuseHost, daemonize, faults }: PluginOptions, context: ProgramContext, log: Logger): FuseHost {

@@ -1,0 +1,54 @@
+import assert from 'node:assert/strict'
+import { DUMMY_FUSE } from './paths.ts'
+import type { Result, Running, Sandbox } from './sandbox.ts'
+import { eventually } from './wait.ts'
+
+/** Mounts in the background at a new directory of the sandbox, with more words before it, and returns its path. */
+export async function mountDummyFuse(sandbox: Sandbox, words: readonly string[] = [], name = 'mnt'): Promise<string> {
+  const path = sandbox.directory(name)
+  const { status, stderr } = await sandbox.run(DUMMY_FUSE, [...words, path])
+  assert.equal(status, 0, stderr)
+  return path
+}
+
+/** The daemon that serves below the sandbox, when it is the only one. */
+export function daemonIn(sandbox: Sandbox): number {
+  const [pid, ...others] = sandbox.processes('dummy-fuse')
+  assert.ok(pid !== undefined && others.length === 0, 'there is one daemon')
+  return pid
+}
+
+/** Starts `dummy-fuse -f` at a directory and waits until it is mounted there. */
+export async function inForeground(sandbox: Sandbox, path: string, words: readonly string[] = []): Promise<Running> {
+  const running = sandbox.start(DUMMY_FUSE, ['-f', ...words, path])
+  await eventually(`${path} is mounted: ${running.output()}`, () => sandbox.mounts().includes(path))
+  return running
+}
+
+/** Waits until a program that was started has ended; throws if it goes on for longer than ten seconds. */
+export async function endOf(running: Running): Promise<Result> {
+  let result: Result | undefined
+  void running.ended.then((ended) => (result = ended))
+  return await eventually('the program has ended', () => result)
+}
+
+/** Makes a dead mount: mounts, kills the daemon with SIGKILL, waits until it is gone, and returns the path. */
+export async function deadMount(sandbox: Sandbox, name = 'mnt'): Promise<string> {
+  const path = await mountDummyFuse(sandbox, [], name)
+  process.kill(daemonIn(sandbox), 'SIGKILL')
+  await eventually('the daemon is gone', () => sandbox.processes('dummy-fuse').length === 0)
+  return path
+}
+
+/** Makes a hung mount: mounts and stops the daemon with SIGSTOP, and returns the path. */
+export async function hungMount(sandbox: Sandbox, name = 'mnt'): Promise<string> {
+  const path = await mountDummyFuse(sandbox, [], name)
+  process.kill(daemonIn(sandbox), 'SIGSTOP')
+  return path
+}
+
+/** The line that mount(8) prints for a path; empty if nothing is mounted there. */
+export async function mountLine(sandbox: Sandbox, path: string): Promise<string> {
+  const { stdout } = await sandbox.run('mount', [])
+  return stdout.split('\n').find((line) => line.includes(` on ${path} type `)) ?? ''
+}

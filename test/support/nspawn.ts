@@ -1,0 +1,292 @@
+import { mkdirSync, readdirSync, readFileSync, rmdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { basename, join } from 'node:path'
+import { ROOT } from './paths.ts'
+import { commOf, type Result, type Running, Sandbox } from './sandbox.ts'
+import { eventually } from './wait.ts'
+
+/** What a machine is to be like. */
+export interface MachineOptions {
+  /** Programs and files of this host that are to be had inside, read-only: `{ '/inside': '/outside' }`. */
+  readonly bindings?: Readonly<Record<string, string>>
+}
+
+/** How a command is run inside. */
+export interface CommandOptions {
+  /** Milliseconds, after which the command is killed. 60 s if not given. */
+  readonly timeout?: number
+  readonly input?: string
+}
+
+/** Where the checkout is to be seen inside a machine, read-only. */
+export const CHECKOUT_INSIDE = '/srv/checkout'
+
+const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
+
+/** Units of a whole machine that no test needs, and that cost time at each boot. */
+const MASKED = [
+  ...['systemd-logind.service', 'systemd-user-sessions.service', 'getty.target', 'systemd-update-utmp.service'],
+  ...['systemd-update-utmp-runlevel.service', 'sys-kernel-debug.mount', 'sys-kernel-tracing.mount', 'dev-hugepages.mount'],
+]
+
+/**
+ * Mounts for a machine, seen by it alone. The files that it writes lie in a tmpfs over the host's own root, which also serves where
+ * that root is an overlay itself. The cgroup tree is version 2's alone, whatever mix the host has, as on an ordinary Debian.
+ */
+const HOLD = `set -e
+mount -t tmpfs -o mode=755 dummy-fuse-test "$1"
+mkdir "$1/upper" "$1/work" "$1/root"
+mount -t overlay -o "lowerdir=/,upperdir=$1/upper,workdir=$1/work" overlay "$1/root"
+mount -t cgroup2 cgroup2 /sys/fs/cgroup
+mkdir "/sys/fs/cgroup/$2"
+echo ready
+exec sleep infinity`
+
+/** systemd-nspawn puts its machine below the cgroup that it finds itself in. */
+const BOOT = `echo $$ > "/sys/fs/cgroup/$1/cgroup.procs"
+shift
+exec "$@"`
+
+/**
+ * A machine that a real systemd runs, in systemd-nspawn: the host's files with changes of its own over them, which last from one boot
+ * to the next; nothing but a loopback network; /dev/fuse; no unit of the host's /etc. `await using` it: at its end, also of a failing
+ * test, everything in it is killed, and no mount, cgroup or file is left. (After a test that was killed itself: an empty cgroup and
+ * folder.)
+ *
+ *     await using machine = await Machine.create()
+ *     writeFileSync(join(machine.root, 'etc/systemd/system/x.service'), …)
+ *     await machine.boot()
+ *     await machine.systemctl('start', 'x.service')
+ */
+export class Machine implements AsyncDisposable {
+  /** Its root directory, to be read and changed from outside at any time, but for what it mounts inside (/run, /tmp, /proc, /sys). */
+  readonly root: string
+  readonly #sandbox: Sandbox
+  readonly #cgroup: string
+  /** The process whose mount and pid namespaces hold the machine; when it ends, all ends. */
+  readonly #holder: number
+  readonly #bindings: Readonly<Record<string, string>>
+  #nspawn: Running | undefined
+  #systemd: number | undefined
+
+  private constructor(sandbox: Sandbox, holder: number, cgroup: string, options: MachineOptions) {
+    this.#sandbox = sandbox
+    this.#holder = holder
+    this.#cgroup = cgroup
+    this.#bindings = { [CHECKOUT_INSIDE]: ROOT, ...options.bindings }
+    this.root = join(`/proc/${holder}/root`, sandbox.path, 'root')
+  }
+
+  /** A machine that is still off: files can be put below its `root`. Needs root and Debian's package systemd-container. */
+  static async create(options: MachineOptions = {}): Promise<Machine> {
+    const sandbox = new Sandbox()
+    try {
+      const cgroup = basename(sandbox.path)
+      const namespaces = ['unshare', '--mount', '--propagation', 'private', '--pid', '--fork', '--kill-child', '--mount-proc']
+      const held = sandbox.start('setpriv', ['--pdeathsig', 'KILL', ...namespaces, 'sh', '-c', HOLD, 'sh', sandbox.path, cgroup])
+      await eventually(`namespaces for a machine: ${held.output()}`, () => {
+        if (held.child.exitCode !== null) throw new Error(`cannot make namespaces for a machine: ${held.output()}`)
+        return held.output().includes('ready')
+      })
+      const [holder] = childrenOf(held.pid)
+      if (holder === undefined) throw new Error('the process that holds the namespaces has ended')
+      const machine = new Machine(sandbox, holder, cgroup, options)
+      machine.#strip()
+      return machine
+    } catch (error) {
+      await sandbox[Symbol.asyncDispose]()
+      throw error
+    }
+  }
+
+  /** Takes the host's own units, journal and installed dummy-fuse-csi away, and what costs time at boot. */
+  #strip(): void {
+    const installed = ['dummy-fuse-csi', 'dummy-fuse', 'dummy-fuse-workload'].map((name) => `usr/local/bin/${name}`)
+    for (const path of [
+      ...installed,
+      'etc/systemd/system',
+      'etc/default/dummy-fuse-csi',
+      'var/lib/dummy-fuse-csi',
+      'var/log/journal',
+    ]) {
+      rmSync(join(this.root, path), { recursive: true, force: true })
+    }
+    const units = join(this.root, 'etc/systemd/system')
+    mkdirSync(units, { recursive: true })
+    for (const unit of MASKED) symlinkSync('/dev/null', join(units, unit))
+    symlinkSync('/lib/systemd/system/multi-user.target', join(units, 'default.target'))
+    // The journal of one boot is to be read in the next.
+    mkdirSync(join(this.root, 'var/log/journal'), { recursive: true })
+    writeFileSync(join(this.root, 'etc/machine-id'), '')
+  }
+
+  /** Starts it and waits until systemd has started everything. A unit that failed is not an error here. */
+  async boot(): Promise<void> {
+    if (this.#nspawn !== undefined) throw new Error('the machine is on already')
+    const nspawn = this.#sandbox.start(
+      'nsenter',
+      [...this.#enterHolder(), 'sh', '-c', BOOT, 'sh', this.#cgroup, ...this.#nspawnCommand()],
+      {
+        env: { PATH },
+        stdio: ['ignore', 'pipe', 'pipe'],
+      },
+    )
+    this.#nspawn = nspawn
+    this.#systemd = await eventually(`systemd has started: ${nspawn.output()}`, () => {
+      if (nspawn.child.exitCode !== null) throw new Error(`systemd-nspawn has ended: ${nspawn.output()}`)
+      return childrenOf(nspawn.pid)
+        .flatMap(childrenOf)
+        .find((pid) => commOf(pid) === 'systemd')
+    })
+    let state = ''
+    await eventually(
+      'systemd has started everything',
+      async () => {
+        state = (await this.run('systemctl', ['is-system-running', '--wait'])).stdout.trim()
+        return state === 'running' || state === 'degraded'
+      },
+      60_000,
+    )
+  }
+
+  /** Stops it as `poweroff` does: units are stopped in order. */
+  async shutDown(): Promise<void> {
+    const [pid] = childrenOf(this.#on().pid)
+    if (pid !== undefined) process.kill(pid, 'SIGTERM')
+    await this.#off()
+  }
+
+  /** Stops it as a power cut does: everything in it is gone at once. */
+  async cutPower(): Promise<void> {
+    process.kill(this.#pid(), 'SIGKILL')
+    await this.#off()
+  }
+
+  /** {@link shutDown}, then {@link boot}: its files stay, its mounts, processes, /run and /tmp do not, and the boot id is another. */
+  async reboot(): Promise<void> {
+    await this.shutDown()
+    await this.boot()
+  }
+
+  /** Runs a program inside, as root, to its end. */
+  async run(file: string, args: readonly string[] = [], options: CommandOptions = {}): Promise<Result> {
+    const env = { PATH, HOME: '/root', LANG: 'C.UTF-8', TERM: 'dumb' }
+    return await this.#sandbox.run('nsenter', ['--target', String(this.#pid()), '--all', '--', file, ...args], {
+      timeout: 60_000,
+      env,
+      ...options,
+    })
+  }
+
+  /** Runs a program inside and returns its standard output without the last line feed. Throws if it fails, with all it said. */
+  async output(file: string, args: readonly string[] = [], options: CommandOptions = {}): Promise<string> {
+    const { status, signal, stdout, stderr } = await this.run(file, args, options)
+    if (status === 0) return stdout.trimEnd()
+    throw new Error(`${[file, ...args].join(' ')} ended with ${status ?? signal ?? '?'}: ${stderr}${stdout}`)
+  }
+
+  /** Runs a program of the host's, outside, to its end: what is to act on {@link root}. */
+  async host(file: string, args: readonly string[] = []): Promise<Result> {
+    return await this.#sandbox.run(file, args)
+  }
+
+  /** Runs systemctl inside and returns what it printed. Throws if it fails. */
+  async systemctl(...args: readonly string[]): Promise<string> {
+    return await this.output('systemctl', args)
+  }
+
+  /** One property of a unit (`ActiveState`, `MainPID`, `NRestarts`), as `systemctl show` prints its value. */
+  async property(unit: string, name: string): Promise<string> {
+    return await this.systemctl('show', '--property', name, '--value', unit)
+  }
+
+  /** A unit's messages since the last boot, those about it included. */
+  async journal(unit: string): Promise<string> {
+    return await this.output('journalctl', ['--no-pager', '--output', 'cat', '--boot', '--unit', unit])
+  }
+
+  /** Process ids, as they are inside, of those that `ps -o comm` shows under a name. */
+  async processes(comm: string): Promise<number[]> {
+    const { stdout } = await this.run('ps', ['-e', '-o', 'pid=,stat=,comm='])
+    const rows = stdout.split('\n').map((line) => line.trim().split(/\s+/))
+    return rows.filter(([, state, name]) => name === comm && state?.startsWith('Z') === false).map(([pid]) => Number(pid))
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    try {
+      if (this.#nspawn !== undefined) {
+        // Before its systemd is up, and after it has gone, there is only systemd-nspawn to kill.
+        for (const pid of childrenOf(this.#nspawn.pid).flatMap((pid) => [...childrenOf(pid), pid])) killNow(pid)
+        await this.#off()
+      }
+      await eventually('the cgroups of the machine are empty', () => removeCgroups(this.#cgroupFolder()))
+    } finally {
+      killNow(this.#holder)
+      await this.#sandbox[Symbol.asyncDispose]()
+    }
+  }
+
+  async #off(): Promise<void> {
+    const nspawn = this.#on()
+    let ended = false
+    void nspawn.ended.then(() => (ended = true))
+    await eventually(`the machine is off: ${nspawn.output()}`, () => ended, 60_000)
+    this.#nspawn = undefined
+    this.#systemd = undefined
+  }
+
+  #on(): Running {
+    if (this.#nspawn === undefined) throw new Error('the machine is off')
+    return this.#nspawn
+  }
+
+  #pid(): number {
+    if (this.#systemd === undefined) throw new Error('the machine is off')
+    return this.#systemd
+  }
+
+  #cgroupFolder(): string {
+    return join(`/proc/${this.#holder}/root/sys/fs/cgroup`, this.#cgroup)
+  }
+
+  #enterHolder(): string[] {
+    return ['--target', String(this.#holder), '--mount', '--pid', '--']
+  }
+
+  #nspawnCommand(): string[] {
+    const bindings = Object.entries(this.#bindings).map(([inside, outside]) => `--bind-ro=${outside}:${inside}`)
+    const apart = ['--register=no', '--keep-unit', '--private-network', '--link-journal=no', '--resolv-conf=off', '--timezone=off']
+    const able = ['--capability=all', '--bind=/dev/fuse', ...bindings]
+    return ['systemd-nspawn', '--quiet', `--directory=${this.#sandbox.path}/root`, '--console=pipe', ...apart, ...able, '--boot']
+  }
+}
+
+/** Processes that a process has started and not yet reaped (proc_pid_task(5), `children`). */
+function childrenOf(pid: number): number[] {
+  try {
+    return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean).map(Number)
+  } catch {
+    return []
+  }
+}
+
+function killNow(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL')
+  } catch {
+    // It ended by itself.
+  }
+}
+
+/** Removes a tree of cgroups; false while one of them still has processes. */
+function removeCgroups(folder: string): boolean {
+  try {
+    for (const entry of readdirSync(folder, { withFileTypes: true })) {
+      if (entry.isDirectory() && !removeCgroups(join(folder, entry.name))) return false
+    }
+    rmdirSync(folder)
+    return true
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'EBUSY') return false
+    throw error
+  }
+}

@@ -1,0 +1,217 @@
+import type { DescMessage, DescMethodUnary, MessageInitShape, MessageShape } from '@bufbuild/protobuf'
+import { existsSync, readdirSync } from 'node:fs'
+import { connect } from 'node:net'
+import { join } from 'node:path'
+import { Node, type VolumeCapabilitySchema, VolumeCapability_AccessMode_Mode as Mode } from '../../src/rpc/csi_pb.ts'
+import { processStat } from '../../src/os/processes.ts'
+import { CsiClient } from './csi-client.ts'
+import { EXECUTABLE } from './paths.ts'
+import { argumentsOf, type Result, type Running, type Sandbox } from './sandbox.ts'
+import { eventually } from './wait.ts'
+
+type Capability = MessageInitShape<typeof VolumeCapabilitySchema>
+
+/** How a plugin is to be started. */
+export interface PluginOptions {
+  /** Words for `serve` beyond `--endpoint` and `--state-dir`. */
+  readonly words?: readonly string[]
+  readonly env?: NodeJS.ProcessEnv
+  /** What its socket and state folder are named after, where one sandbox has several. */
+  readonly name?: string
+  /** A program that the plugin is executed by, with its arguments. */
+  readonly by?: readonly string[]
+}
+
+/** `dummy-fuse-csi serve` in a sandbox, with a socket and a state folder of its own. */
+export class Plugin implements Disposable {
+  readonly socket: string
+  readonly stateDir: string
+  readonly #sandbox: Sandbox
+  readonly #options: PluginOptions
+  #running: Running
+  #client: CsiClient
+
+  private constructor(sandbox: Sandbox, options: PluginOptions) {
+    const { name = 'csi' } = options
+    this.#sandbox = sandbox
+    this.#options = options
+    this.socket = join(sandbox.path, `${name}.sock`)
+    this.stateDir = join(sandbox.path, `${name}-state`)
+    this.#running = this.#execute([])
+    this.#client = new CsiClient(this.socket)
+  }
+
+  /** Starts a plugin and resolves once its socket takes connections. */
+  static async start(sandbox: Sandbox, options: PluginOptions = {}): Promise<Plugin> {
+    const plugin = new Plugin(sandbox, options)
+    await plugin.#listening()
+    return plugin
+  }
+
+  /** Runs a plugin that is not expected to serve to its end. */
+  static async fails(sandbox: Sandbox, options: PluginOptions = {}): Promise<Result> {
+    const plugin = new Plugin(sandbox, options)
+    const timer = setTimeout(() => plugin.#running.child.kill('SIGKILL'), 20_000)
+    try {
+      return await plugin.#running.ended
+    } finally {
+      clearTimeout(timer)
+      plugin[Symbol.dispose]()
+    }
+  }
+
+  get pid(): number {
+    return this.#running.pid
+  }
+
+  /** All that this run of the plugin has logged. */
+  log(): string {
+    return this.#running.output()
+  }
+
+  /** The log's lines without their times. */
+  lines(): string[] {
+    return this.log()
+      .split('\n')
+      .filter(Boolean)
+      .map((line) => line.replace(/^\d{4}\/\d\d\/\d\d \d\d:\d\d:\d\d /, ''))
+  }
+
+  get client(): CsiClient {
+    return this.#client
+  }
+
+  async call<I extends DescMessage, O extends DescMessage>(
+    method: DescMethodUnary<I, O>,
+    request: MessageInitShape<I> = {} as MessageInitShape<I>,
+  ): Promise<MessageShape<O>> {
+    return await this.#client.call(method, request)
+  }
+
+  /** NodeStageVolume, by default as any number of nodes' reader. */
+  async stage(volumeId: string, stagingTargetPath: string, volumeCapability: Capability = mountCapability()): Promise<void> {
+    await this.call(Node.method.nodeStageVolume, { volumeId, stagingTargetPath, volumeCapability })
+  }
+
+  async publish(
+    volumeId: string,
+    stagingTargetPath: string,
+    targetPath: string,
+    { readonly = false, capability = mountCapability() }: { readonly readonly?: boolean; readonly capability?: Capability } = {},
+  ): Promise<void> {
+    const request = { volumeId, stagingTargetPath, targetPath, readonly, volumeCapability: capability }
+    await this.call(Node.method.nodePublishVolume, request)
+  }
+
+  async unpublish(volumeId: string, targetPath: string): Promise<void> {
+    await this.call(Node.method.nodeUnpublishVolume, { volumeId, targetPath })
+  }
+
+  async unstage(volumeId: string, stagingTargetPath: string): Promise<void> {
+    await this.call(Node.method.nodeUnstageVolume, { volumeId, stagingTargetPath })
+  }
+
+  /** The reasons of NodeGetVolumeHealth, sorted. */
+  async reasons(volumeId: string): Promise<string[]> {
+    const { volumeHealth } = await this.call(Node.method.nodeGetVolumeHealth, { volumeId })
+    return (volumeHealth?.healthStatuses ?? []).map(({ reason }) => reason).sort()
+  }
+
+  /** Process ids of the FUSE daemons in this sandbox. */
+  daemons(): number[] {
+    return this.#sandbox.processes('dummy-fuse')
+  }
+
+  /** The process that serves a mount point. */
+  daemonOf(path: string): number {
+    const found = this.daemons().find((pid) => argumentsOf(pid).at(-1) === path)
+    if (found === undefined) throw new Error(`no dummy-fuse serves ${path}`)
+    return found
+  }
+
+  /** Ends what serves a mount point with SIGKILL and waits until it is gone. */
+  async killDaemon(path: string): Promise<void> {
+    const pid = this.daemonOf(path)
+    process.kill(pid, 'SIGKILL')
+    // Its arguments go first, its descriptors and with them the connection later.
+    await eventually(`dummy-fuse[${pid}] is gone`, () => processStat(pid) === undefined)
+  }
+
+  /** The files of the mount cache, with their kind's folder: `staged/vol-….json`. */
+  entries(): string[] {
+    return ['staged', 'published'].flatMap((kind) => {
+      const folder = join(this.stateDir, 'mountcache', kind)
+      return existsSync(folder) ? readdirSync(folder).map((name) => `${kind}/${name}`) : []
+    })
+  }
+
+  /** SIGKILL; resolves when it is gone. */
+  async kill(): Promise<void> {
+    this.#running.child.kill('SIGKILL')
+    await this.#ended()
+  }
+
+  /** SIGTERM; resolves to how it ended. */
+  async stop(): Promise<Result> {
+    this.#running.child.kill('SIGTERM')
+    return await this.#running.ended
+  }
+
+  /** Starts again after {@link kill} or {@link stop}, with the words it had and others after them; the log begins anew. */
+  async restart(words: readonly string[] = []): Promise<void> {
+    this.#client[Symbol.dispose]()
+    this.#running = this.#execute(words)
+    this.#client = new CsiClient(this.socket)
+    await this.#listening()
+  }
+
+  [Symbol.dispose](): void {
+    this.#client[Symbol.dispose]()
+  }
+
+  #execute(words: readonly string[]): Running {
+    const { words: common = [], env = {}, by = [] } = this.#options
+    const own = ['serve', '--endpoint', `unix://${this.socket}`, '--state-dir', this.stateDir, ...common, ...words]
+    const [file = EXECUTABLE, ...args] = [...by, EXECUTABLE, ...own]
+    return this.#sandbox.start(file, args, { env: { ...process.env, ...env } })
+  }
+
+  async #listening(): Promise<void> {
+    const { child } = this.#running
+    await eventually(
+      `the plugin listens; it said: ${this.log()}`,
+      async () => {
+        if (child.exitCode !== null || child.signalCode !== null) throw new Error(`the plugin ended: ${this.log()}`)
+        return await connects(this.socket)
+      },
+      20_000,
+    )
+  }
+
+  /** A detached daemon holds the log's pipe, so that it is not closed when the plugin ends. */
+  async #ended(): Promise<void> {
+    const { child } = this.#running
+    await eventually('the plugin ends', () => child.exitCode !== null || child.signalCode !== null)
+  }
+}
+
+/** A capability for a mount; `flags` are its mount flags. */
+export function mountCapability(
+  mode: keyof typeof Mode = 'MULTI_NODE_READER_ONLY',
+  mountFlags: readonly string[] = [],
+  fsType = '',
+): Capability {
+  return { accessType: { case: 'mount', value: { mountFlags: [...mountFlags], fsType } }, accessMode: { mode: Mode[mode] } }
+}
+
+async function connects(socket: string): Promise<boolean> {
+  return await new Promise((resolve) => {
+    const attempt = connect(socket, () => {
+      attempt.destroy()
+      resolve(true)
+    })
+    attempt.on('error', () => {
+      resolve(false)
+    })
+  })
+}
