@@ -1,0 +1,48 @@
+# shellcheck shell=bash
+# What a fresh machine lacks. Every function here does nothing, in a moment, where there is nothing to do.
+# shellcheck source=scripts/lib/common.sh
+. "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"
+# shellcheck source=scripts/lib/packages.sh
+. "$CHECKOUT/scripts/lib/packages.sh"
+# shellcheck source=scripts/lib/node.sh
+. "$CHECKOUT/scripts/lib/node.sh"
+# shellcheck source=scripts/lib/go.sh
+. "$CHECKOUT/scripts/lib/go.sh"
+
+# Go wants a home for its caches.
+export HOME=${HOME:-/root}
+
+CSI_SANITY_VERSION=v5.6.0
+GRPCURL_VERSION=v1.9.3
+
+# Two set-ups of one checkout at the same time would undo each other.
+lock_setup() {
+  mkdir -p "$CACHE"
+  exec 9>"$CACHE/setup.lock"
+  flock 9
+}
+
+unlock_setup() {
+  exec 9>&-
+}
+
+# Everything that builds and runs the executable. The build needs strip; the lab, unshare, nsenter, mount and ps.
+setup_to_run() {
+  [ "$(uname -s) $(uname -m)" = 'Linux x86_64' ] || fail 'x86-64 Linux only'
+  need_packages npm:npm git:git strip:binutils unshare:util-linux mount:mount ps:procps
+  need_modules
+  need_executable
+}
+
+# What the tests need beside that: a systemd to boot, python3 as a foreign reader, and the CSI's own clients.
+setup_to_test() {
+  need_packages systemd-nspawn:systemd-container /lib/systemd/systemd:systemd /lib/systemd/system/dbus.service:dbus python3:python3
+  need_go_tool github.com/kubernetes-csi/csi-test/v5/cmd/csi-sanity "$CSI_SANITY_VERSION"
+  need_go_tool github.com/fullstorydev/grpcurl/cmd/grpcurl "$GRPCURL_VERSION"
+}
+
+# The tests mount; /dev/fuse is in every kernel of Debian's, as a module.
+need_fuse() {
+  [ -e /dev/fuse ] || modprobe fuse 2>/dev/null || true
+  [ -e /dev/fuse ] || fail "no /dev/fuse; run 'modprobe fuse', or pass the device into this container"
+}

@@ -1,0 +1,115 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { outcome } from '../support/csi-client.ts'
+import { layersAt, mount } from '../support/mounts.ts'
+import { Plugin } from '../support/plugin.ts'
+import { Sandbox } from '../support/sandbox.ts'
+import { Volume } from '../support/volume.ts'
+import { eventually } from '../support/wait.ts'
+
+interface Case {
+  readonly title: string
+  readonly words: readonly string[]
+  readonly rpc: 'stage' | 'publish'
+  readonly code: string
+  readonly details: RegExp
+  /** SIGSTOP for the daemon as soon as it is there. */
+  readonly stop?: true
+}
+
+const TIMEOUT = { code: 'DEADLINE_EXCEEDED', details: /did not handle INIT within 5 s and was killed/ } as const
+const FAILURE = { code: 'INTERNAL', details: /mount failed, as --inject mount-fail asks/ } as const
+
+const CASES: readonly Case[] = (['child', 'detached'] as const).flatMap((host) => {
+  const words = ['--fuse-host', host]
+  const inject = (fault: string): string[] => [...words, '--inject', fault]
+  return [
+    { title: `Stage with a ${host} daemon that never answers INIT`, words: inject('init-hang'), rpc: 'stage', ...TIMEOUT },
+    { title: `Publish with a ${host} daemon that never answers INIT`, words: inject('init-hang'), rpc: 'publish', ...TIMEOUT },
+    {
+      title: `Stage with a ${host} daemon that is slower than the deadline`,
+      words: inject('mount-delay=6'),
+      rpc: 'stage',
+      ...TIMEOUT,
+    },
+    {
+      title: `Stage with a ${host} daemon that is stopped as it starts`,
+      words: inject('mount-delay=1'),
+      rpc: 'stage',
+      ...TIMEOUT,
+      stop: true,
+    },
+    { title: `Stage with a ${host} daemon that fails`, words: inject('mount-fail'), rpc: 'stage', ...FAILURE },
+    { title: `Publish with a ${host} daemon that fails`, words: inject('mount-fail'), rpc: 'publish', ...FAILURE },
+  ] satisfies Case[]
+})
+
+void test(
+  'a daemon that does not come up ends the call with its reason and leaves nothing that could mount later',
+  { concurrency: true },
+  async (t) => {
+    const run = async ({ words, rpc, code, details, stop }: Case): Promise<void> => {
+      await using sandbox = new Sandbox()
+      using plugin = await Plugin.start(sandbox, { words })
+      const volume = new Volume(sandbox, plugin, 'volume')
+      const call = outcome(volume[rpc]())
+      if (stop === true) {
+        const pid = await eventually('the daemon is there', () => plugin.daemons().find((one) => one > 0))
+        process.kill(pid, 'SIGSTOP')
+      }
+      const failed = await call
+      // What could mount anything must be gone by now, not later.
+      assert.deepEqual(plugin.daemons(), [])
+      assert.deepEqual(layersAt(volume.staging), [])
+      assert.deepEqual(layersAt(volume.target), [])
+      assert.equal(failed.code, code, failed.details)
+      assert.match(failed.details, details)
+      assert.ok(failed.details.includes(volume.staging))
+      assert.deepEqual(plugin.entries(), [])
+      assert.deepEqual(await volume.reasons(), ['MountFailed'])
+      await volume.unpublish()
+      await volume.unstage()
+      assert.equal((await outcome(volume.reasons())).code, 'NOT_FOUND', 'an unstaged volume is forgotten')
+    }
+    await Promise.all(CASES.map((one) => t.test(`${one.title}: ${one.code}`, () => run(one))))
+  },
+)
+
+void test('what a failing daemon said is in the log and in the status, without what is said by others', async () => {
+  await using sandbox = new Sandbox()
+  using plugin = await Plugin.start(sandbox)
+  const volume = new Volume(sandbox, plugin, 'volume')
+  await sandbox.run('touch', [`${volume.staging}/in-the-way`])
+  const { code, details } = await outcome(volume.stage())
+  assert.equal(code, 'INTERNAL')
+  assert.match(details, /not empty/)
+  assert.ok(
+    plugin.lines().some((line) => /^dummy-fuse\[\d+\]: .*not empty/.test(line)),
+    plugin.log(),
+  )
+  await sandbox.run('rm', [`${volume.staging}/in-the-way`])
+  await volume.stage()
+  assert.deepEqual(await volume.reasons(), [])
+})
+
+void test('a state folder that cannot be written to fails Stage and Publish, and what they mounted is taken off again', async () => {
+  await using sandbox = new Sandbox()
+  const state = sandbox.directory('csi-state')
+  mount('--bind', state, state)
+  using plugin = await Plugin.start(sandbox)
+  const volume = new Volume(sandbox, plugin, 'volume')
+  await volume.stage()
+  mount('-o', 'remount,ro,bind', state)
+  assert.equal((await outcome(volume.publish())).code, 'INTERNAL')
+  assert.deepEqual(layersAt(volume.target), [])
+  const other = new Volume(sandbox, plugin, 'other')
+  const { code, details } = await outcome(other.stage())
+  assert.equal(code, 'INTERNAL')
+  assert.match(details, /read-only file system/i)
+  assert.deepEqual(layersAt(other.staging), [])
+  assert.equal(plugin.daemons().length, 1)
+  mount('-o', 'remount,rw,bind', state)
+  await volume.publish()
+  await volume.unpublish()
+  await volume.unstage()
+})

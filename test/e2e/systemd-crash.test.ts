@@ -1,0 +1,53 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { InstalledPlugin, UNIT } from '../support/installed-plugin.ts'
+import { eventually } from '../support/wait.ts'
+
+/** Kills the plugin and waits until systemd has started another one that is ready. */
+async function crash(plugin: InstalledPlugin, signal = 'KILL'): Promise<void> {
+  const { machine } = plugin
+  const before = await plugin.mainPid()
+  await machine.output('kill', ['-s', signal, String(before)])
+  await eventually(
+    'another plugin is ready',
+    async () => {
+      const state = await machine.property(UNIT, 'ActiveState')
+      const pid = await plugin.mainPid()
+      return state === 'active' && pid !== 0 && pid !== before
+    },
+    30_000,
+  )
+}
+
+describe('dummy-fuse-csi.service, when the plugin crashes', () => {
+  it('is started again and mounts its volumes again', async () => {
+    await using plugin = await InstalledPlugin.start()
+    const targets = await plugin.publish('volume', 'one', 'two')
+    const mounted = await plugin.mounts()
+    assert.equal(await plugin.machine.property(UNIT, 'RestartUSec'), '1s')
+    await crash(plugin)
+
+    assert.equal(await plugin.machine.property(UNIT, 'NRestarts'), '1')
+    for (const target of targets) assert.equal((await plugin.read(target)).stdout, 'Hello world!\n')
+    assert.deepEqual(await plugin.mounts(), mounted)
+    assert.equal((await plugin.daemons()).length, 1)
+    assert.deepEqual(await plugin.call('csi.v1.Identity/Probe'), { ready: true })
+  })
+
+  it('is started again after a plain kill as well', async () => {
+    await using plugin = await InstalledPlugin.start()
+    await crash(plugin, 'TERM')
+    assert.deepEqual(await plugin.call('csi.v1.Identity/Probe'), { ready: true })
+  })
+
+  it('outlives more crashes than systemd lets a unit have by default', async () => {
+    await using plugin = await InstalledPlugin.start()
+    const [target = ''] = await plugin.publish('volume', 'pod')
+    for (let i = 0; i < 6; i++) await crash(plugin)
+    assert.equal(await plugin.machine.property(UNIT, 'NRestarts'), '6')
+    assert.equal((await plugin.read(target)).stdout, 'Hello world!\n')
+    await plugin.unpublish('volume', 'pod')
+    assert.deepEqual(await plugin.mounts(), [])
+    assert.deepEqual(await plugin.daemons(), [])
+  })
+})

@@ -1,0 +1,72 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { InstalledPlugin, UNIT } from '../support/installed-plugin.ts'
+import { eventually } from '../support/wait.ts'
+
+/** Ways for the plugin to end and another one to be there. */
+const ENDS: Readonly<Record<string, (plugin: InstalledPlugin) => Promise<void>>> = {
+  'a stop and a start': async ({ machine }) => {
+    await machine.systemctl('stop', UNIT)
+    await machine.systemctl('start', UNIT)
+  },
+  'a restart': async ({ machine }) => {
+    await machine.systemctl('restart', UNIT)
+  },
+  'a crash': async (plugin) => {
+    const before = await plugin.mainPid()
+    await plugin.machine.output('kill', ['-9', String(before)])
+    await eventually('another plugin is ready', async () => {
+      const pid = await plugin.mainPid()
+      return pid !== 0 && pid !== before && (await plugin.machine.property(UNIT, 'ActiveState')) === 'active'
+    })
+  },
+}
+
+describe('dummy-fuse-csi.service with --fuse-host detached', () => {
+  it('has its daemons in units of their own, and a stop leaves them serving', async () => {
+    await using plugin = await InstalledPlugin.start('--fuse-host detached')
+    const [target = ''] = await plugin.publish('volume', 'pod')
+    const [daemon = 0] = await plugin.daemons()
+    const cgroup = await plugin.machine.output('cat', [`/proc/${daemon}/cgroup`])
+    assert.match(cgroup, /\.(scope|service)$/)
+    assert.doesNotMatch(cgroup, /dummy-fuse-csi\.service/)
+    await plugin.machine.systemctl('stop', UNIT)
+    assert.deepEqual(await plugin.daemons(), [daemon])
+    assert.equal((await plugin.read(target)).stdout, 'Hello world!\n')
+  })
+
+  for (const [what, end] of Object.entries(ENDS)) {
+    it(`knows them again after ${what}, and ends them with their volume`, async () => {
+      await using plugin = await InstalledPlugin.start('--fuse-host detached')
+      const [target = ''] = await plugin.publish('volume', 'pod')
+      const mounted = await plugin.mounts()
+      const [daemon = 0] = await plugin.daemons()
+      // A consumer that has the file open all the while sees no failure.
+      const { machine } = plugin
+      await machine.output('systemd-run', ['--quiet', '--unit=consumer', '--', 'dummy-fuse-workload', ...workload(target)])
+      await eventually('the consumer reads', async () => (await machine.journal('consumer')).includes('reading'))
+      await end(plugin)
+
+      const { volumes } = await plugin.status()
+      assert.deepEqual(
+        volumes.map(({ volumeId, state, daemon: known, targets }) => ({ volumeId, state, pid: known?.pid, targets })),
+        [{ volumeId: 'volume', state: 'MOUNTED', pid: daemon, targets: [{ path: target, state: 'MOUNTED' }] }],
+      )
+      assert.deepEqual(await plugin.mounts(), mounted)
+      assert.equal(await machine.property('consumer', 'ActiveState'), 'active')
+      assert.doesNotMatch(await machine.journal('consumer'), /read error/)
+      await machine.systemctl('stop', 'consumer')
+
+      await plugin.unpublish('volume', 'pod')
+      assert.deepEqual(await plugin.mounts(), [])
+      await eventually('the daemon has ended', async () => (await plugin.daemons()).length === 0)
+      const left = await machine.systemctl('list-units', '--all', '--plain', '--no-legend', '--full', '*fuse*')
+      const ours = left.split('\n').filter((line) => line.includes('dummy-fuse') && !line.startsWith(UNIT))
+      assert.deepEqual(ours, [], 'the daemon has left no unit behind')
+    })
+  }
+})
+
+function workload(target: string): string[] {
+  return ['--file', `${target}/dummy-file.txt`, '--read-interval', '0.05', '--keep-open', '--exit-on-error']
+}

@@ -1,0 +1,67 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { InstalledPlugin, UNIT } from '../support/installed-plugin.ts'
+
+const SOCKET = '/run/dummy-fuse-csi/csi.sock'
+
+describe('dummy-fuse-csi.service', () => {
+  it('is active only when its volumes are restored and its socket answers', async () => {
+    await using plugin = await InstalledPlugin.start()
+    const { machine } = plugin
+    const [target = ''] = await plugin.publish('volume', 'pod')
+    await machine.systemctl('stop', UNIT)
+    plugin.setOptions('--inject mount-delay=3')
+    const script = `systemctl start --no-block ${UNIT} && systemctl show --property ActiveState --value ${UNIT}
+      until systemctl --quiet is-active ${UNIT}; do sleep 0.02; done
+      cat ${target}/dummy-file.txt`
+    assert.equal(await machine.output('sh', ['-c', script]), 'activating\nHello world!')
+    assert.deepEqual(await plugin.call('csi.v1.Identity/Probe'), { ready: true })
+  })
+
+  it('keeps its socket and its records from other users', async () => {
+    await using plugin = await InstalledPlugin.start()
+    const modes = await plugin.machine.output('stat', ['-c', '%a %U %n', SOCKET, '/run/dummy-fuse-csi', '/var/lib/dummy-fuse-csi'])
+    assert.equal(modes, `600 root ${SOCKET}\n750 root /run/dummy-fuse-csi\n700 root /var/lib/dummy-fuse-csi`)
+  })
+
+  it('ends cleanly when stopped: no socket, no daemon, and mounts that are dead but not unmounted', async () => {
+    await using plugin = await InstalledPlugin.start()
+    const { machine } = plugin
+    const targets = await plugin.publish('volume', 'one', 'two')
+    const mounted = await plugin.mounts()
+    assert.deepEqual(mounted, [...targets, InstalledPlugin.stagingPath('volume')].sort())
+    await machine.systemctl('stop', UNIT)
+
+    assert.equal(await machine.property(UNIT, 'Result'), 'success')
+    assert.equal(await machine.property(UNIT, 'ExecMainStatus'), '0')
+    assert.equal((await machine.run('test', ['-e', '/run/dummy-fuse-csi'])).status, 1)
+    assert.deepEqual(await plugin.daemons(), [])
+    assert.deepEqual(await plugin.mounts(), mounted)
+    for (const path of mounted) assert.match((await plugin.read(path)).stderr, /Transport endpoint is not connected/)
+  })
+
+  it('mounts again what a restart has severed, with new daemons', async () => {
+    await using plugin = await InstalledPlugin.start()
+    const targets = await plugin.publish('volume', 'one', 'two')
+    const mounted = await plugin.mounts()
+    const before = await plugin.daemons()
+    await plugin.machine.systemctl('restart', UNIT)
+
+    for (const target of targets) assert.equal((await plugin.read(target)).stdout, 'Hello world!\n')
+    assert.deepEqual(await plugin.mounts(), mounted)
+    const after = await plugin.daemons()
+    assert.equal(after.length, 1)
+    assert.notDeepEqual(after, before)
+    await plugin.unpublish('volume', 'one', 'two')
+    assert.deepEqual(await plugin.mounts(), [])
+  })
+
+  it('stays down where DUMMY_FUSE_CSI_OPTS has wrong words, and the journal has the line', async () => {
+    await using plugin = await InstalledPlugin.start()
+    plugin.setOptions('--no-such-option')
+    assert.notEqual((await plugin.machine.run('systemctl', ['restart', UNIT])).status, 0)
+    assert.equal(await plugin.machine.property(UNIT, 'ActiveState'), 'failed')
+    assert.equal(await plugin.machine.property(UNIT, 'ExecMainStatus'), '2')
+    assert.match(await plugin.machine.journal(UNIT), /unknown option '--no-such-option'/)
+  })
+})
