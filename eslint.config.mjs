@@ -1,7 +1,7 @@
 import tseslint from 'typescript-eslint'
 
 export default tseslint.config(
-  { ignores: ['node_modules', 'dist', 'build', 'src/rpc', '**/*.d.ts'] },
+  { ignores: ['node_modules', '.cache', 'dist', 'build', 'src/rpc', '**/*.d.ts'] },
   {
     files: ['src/**/*.ts', 'test/**/*.ts', 'bench/**/*.ts'],
     extends: [tseslint.configs.strictTypeChecked, tseslint.configs.stylisticTypeChecked],

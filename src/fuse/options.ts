@@ -4,6 +4,7 @@ type Check = (value: string) => boolean
 
 const seconds: Check = (value) => /^\d+(\.\d+)?$/.test(value)
 const count: Check = (value) => /^\d+$/.test(value)
+const id: Check = (value) => count(value) && Number(value) <= 0xffffffff
 const octal: Check = (value) => /^[0-7]{1,4}$/.test(value)
 const name: Check = (value) => value !== ''
 
@@ -38,8 +39,8 @@ const OPTIONS: Readonly<Record<string, Check | null>> = {
   ac_attr_timeout: seconds,
   negative_timeout: seconds,
   umask: octal,
-  uid: count,
-  gid: count,
+  uid: id,
+  gid: id,
   debug: null,
 }
 

@@ -15,14 +15,14 @@ const STAT_DEADLINE = 5000
 
 /**
  * A container's mounts, made in its new mount namespace as a runtime makes them: the host path bound to /mnt with the propagation
- * asked for, the rest of the node out of sight. What the machine itself may have there goes first; the executable is opened
- * before, for it may be there. A bind of a shared mount in a slave namespace is a slave of it.
+ * asked for, the rest of the node out of sight. What the machine itself may have there goes first, and all else that `mount | grep /mnt`
+ * would show; the executable is opened before, for it may be there. A bind of a shared mount in a slave namespace is a slave of it.
  */
 const SET_UP = `
 set -e
 exec 9<"$2"
 while read -r _ _ _ _ path _; do
-  case $path in /mnt | /mnt/*) umount -n -l "$path" 2>/dev/null || true ;; esac
+  case $path in */mnt*) umount -n -l "$path" 2>/dev/null || true ;; esac
 done < <(cat /proc/self/mountinfo)
 mount -n --rbind "$1" /mnt
 mount -n --make-r"$3" /mnt

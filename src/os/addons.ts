@@ -1,11 +1,14 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { closeSync, constants as fsConstants, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs'
 import { constants } from 'node:os'
 import { join, resolve } from 'node:path'
 import { getRawAsset, isSea } from 'node:sea'
-import { messageOf } from '../errors.ts'
+import { codeOf, messageOf } from '../errors.ts'
 
 /** glibc's RTLD_NODELETE (bits/dlfcn.h): what is loaded stays loaded. Node's constants lack it. */
 const RTLD_NODELETE = 0x1000
+
+/** open(2): a file without a name in the directory that is given. Node's constants lack it. */
+const O_TMPFILE = 0o20200000
 
 /** Where each native file lies below node_modules; its key is its name inside the executable (build.mjs reads this table). */
 export const NATIVE_FILES = {
@@ -18,8 +21,8 @@ export type NativeFile = keyof typeof NATIVE_FILES
 
 /**
  * Loads the addons that the executable carries inside. dlopen(3) wants a file on a file system that allows execution, so each is
- * written into a new directory that only we may enter, loaded, and removed again before anything else happens: nothing is left
- * that another user could replace, and processes that start together do not meet.
+ * written into a file without a name and loaded through its descriptor: there is no path under which another user could replace
+ * it, nothing stays behind whenever the process is killed, and processes that start together do not meet.
  */
 export class AddonLoader {
   readonly #directories: readonly string[]
@@ -71,11 +74,27 @@ export class AddonLoader {
 }
 
 function withUnpacked(directory: string, file: NativeFile, load: (path: string) => void): void {
+  const fd = openNameless(directory)
+  try {
+    writeFileSync(fd, new Uint8Array(getRawAsset(file)))
+    // dlopen(3) takes a path that it has seen for the library that it has loaded, and descriptors' numbers come again.
+    const spelling = './'.repeat(Object.keys(NATIVE_FILES).indexOf(file))
+    load(`/proc/self/fd/${spelling}${fd}`)
+  } finally {
+    closeSync(fd)
+  }
+}
+
+function openNameless(directory: string): number {
+  try {
+    return openSync(directory, O_TMPFILE | fsConstants.O_RDWR, 0o500)
+  } catch (error) {
+    if (codeOf(error) !== 'EOPNOTSUPP' && codeOf(error) !== 'ENOTSUP' && codeOf(error) !== 'EISDIR') throw error
+  }
+  // NFS, and overlayfs before Linux 6.3, know no nameless files.
   const folder = mkdtempSync(join(directory, '.dummy-fuse-'))
   try {
-    const path = join(folder, file)
-    writeFileSync(path, new Uint8Array(getRawAsset(file)), { flag: 'wx', mode: 0o500 })
-    load(path)
+    return openSync(join(folder, 'addon'), 'wx+', 0o500)
   } finally {
     rmSync(folder, { recursive: true, force: true })
   }

@@ -4,10 +4,10 @@ import { codeOf } from '../errors.ts'
 const O_CLOEXEC = 0o2000000
 
 /**
- * Closes the descriptors that came from whoever started us, but for standard ones and `keep`. Those that Node and libuv opened are
+ * Closes the descriptors that came from whoever started us, but for standard ones and `keep`, if one is given. Those that Node and libuv opened are
  * close-on-exec, those that were inherited through exec cannot be. Node's own spawn() passes on what its caller had.
  */
-export function closeForeignDescriptors(keep: number): void {
+export function closeForeignDescriptors(keep?: number): void {
   for (const name of readdirSync('/proc/self/fd')) {
     const fd = Number(name)
     if (fd > 2 && fd !== keep && isForeign(fd)) closeSync(fd)

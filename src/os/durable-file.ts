@@ -1,7 +1,18 @@
 import { randomBytes } from 'node:crypto'
-import { lstatSync, mkdirSync, readdirSync, readFileSync, unlinkSync } from 'node:fs'
-import { type FileHandle, open, rename, unlink } from 'node:fs/promises'
+import {
+  closeSync,
+  fsync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  unlinkSync,
+  writeSync,
+} from 'node:fs'
 import { dirname, join } from 'node:path'
+import { promisify } from 'node:util'
 import { codeOf } from '../errors.ts'
 
 /** Files ending so are half-written ones of a process that died; whoever lists a folder passes over them. */
@@ -9,21 +20,22 @@ export const PARTIAL = '.partial'
 
 /**
  * Writes a whole file so that after a crash or a power cut it holds either what it held or `text`, and once this has resolved, `text`.
- * Mode 0600. Makes the folder if it is missing.
+ * Mode 0600. Makes the folder if it is missing. Only waiting for the disk is left to another thread: all else ends in the page cache,
+ * sooner than a thread could be woken for it.
  */
 export async function writeDurably(path: string, text: string): Promise<void> {
   const partial = `${path}.${randomBytes(4).toString('hex')}${PARTIAL}`
-  const file = await openIn(dirname(path), partial)
+  const fd = openIn(dirname(path), partial)
   try {
     try {
-      await file.writeFile(text)
-      await file.sync()
+      writeSync(fd, text)
+      await promisify(fsync)(fd)
     } finally {
-      await file.close()
+      closeSync(fd)
     }
-    await rename(partial, path)
+    renameSync(partial, path)
   } catch (error) {
-    await unlink(partial).catch(() => undefined)
+    removePartial(partial)
     throw error
   }
   await syncFolder(dirname(path))
@@ -45,7 +57,7 @@ export function readRegularFile(path: string): string {
 /** Removes a file for good; one that is not there is fine. */
 export async function removeDurably(path: string): Promise<void> {
   try {
-    await unlink(path)
+    unlinkSync(path)
   } catch (error) {
     if (codeOf(error) === 'ENOENT') return
     throw error
@@ -61,22 +73,22 @@ function removePartial(path: string): void {
   }
 }
 
-async function openIn(folder: string, path: string): Promise<FileHandle> {
+function openIn(folder: string, path: string): number {
   try {
-    return await open(path, 'wx', 0o600)
+    return openSync(path, 'wx', 0o600)
   } catch (error) {
     if (codeOf(error) !== 'ENOENT') throw error
     mkdirSync(folder, { recursive: true, mode: 0o750 })
-    return await open(path, 'wx', 0o600)
+    return openSync(path, 'wx', 0o600)
   }
 }
 
 /** A rename or unlink is on disk only when its folder is (fsync(2)). */
 async function syncFolder(folder: string): Promise<void> {
-  const handle = await open(folder, 'r')
+  const fd = openSync(folder, 'r')
   try {
-    await handle.sync()
+    await promisify(fsync)(fd)
   } finally {
-    await handle.close()
+    closeSync(fd)
   }
 }

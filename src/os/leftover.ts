@@ -1,5 +1,6 @@
 import { type Libc, MNT_DETACH } from './libc.ts'
 import type { MountTable } from './mount-table.ts'
+import { probe } from './probe.ts'
 
 /** The super block that is topmost at a path now, or none: what {@link detachUnless} compares with later. */
 export function deviceAt(table: MountTable, path: string): string | undefined {
@@ -7,12 +8,30 @@ export function deviceAt(table: MountTable, path: string): string | undefined {
   return state.kind === 'mount' ? state.mount.device : undefined
 }
 
+/** Whether a type from the mount table is a FUSE file system's, of whatever subtype. */
+export function isFuse(fsType: string): boolean {
+  return /^fuse(blk)?(\.|$)/.test(fsType)
+}
+
 /**
- * Takes off what has come to a path since: every layer above the super block `before`. For after the death of a daemon that had been
- * mounting there, when no further mount can land.
+ * Takes off what has come to a path since: every layer above the super block `before`. For whoever was alone in mounting there, when
+ * no further mount can land.
  */
 export function detachUnless(table: MountTable, libc: Libc, path: string, before: string | undefined): void {
   for (let now = deviceAt(table, path); now !== undefined && now !== before; now = deviceAt(table, path)) {
     libc.umount(path, MNT_DETACH)
+  }
+}
+
+/**
+ * Takes off the dead FUSE mounts that have come to a path since: what a daemon that was killed leaves. What another daemon has mounted
+ * there meanwhile answers, and stays.
+ */
+export async function detachDead(table: MountTable, libc: () => Libc, path: string, before: string | undefined): Promise<void> {
+  for (;;) {
+    const state = table.at(path)
+    if (state.kind !== 'mount' || state.mount.device === before || !isFuse(state.mount.fsType)) return
+    if ((await probe(path)).kind !== 'dead') return
+    libc().umount(path, MNT_DETACH)
   }
 }

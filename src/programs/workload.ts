@@ -10,6 +10,15 @@ interface Parsed {
   exitOnError?: true
 }
 
+/**
+ * Gives signals back the kernel's own action. Node catches these two to mend the terminal, in the main thread: one that waits for
+ * a hung file system would never come to that, and only SIGKILL would end it. libuv leaves SIG_DFL when its last watcher goes.
+ */
+function leaveToKernel(signals: readonly NodeJS.Signals[]): void {
+  const nothing = (): void => undefined
+  for (const signal of signals) process.on(signal, nothing).off(signal, nothing)
+}
+
 /** dummy-fuse-workload: opens a file and reads it again and again. */
 export const workload: Program = async ({ words }) => {
   const command = commandLine('dummy-fuse-workload', 'Reads a file every few seconds and says what comes of it.')
@@ -20,6 +29,7 @@ export const workload: Program = async ({ words }) => {
     .addHelpText('after', '\nExit status: 1 a failure, with --exit-on-error; 2 wrong words. It ends with a signal otherwise.')
   parse(command, words)
   const { file, readInterval, keepOpen = false, exitOnError = false } = command.opts<Parsed>()
+  leaveToKernel(['SIGTERM', 'SIGINT'])
   const loop = new ReadingLoop(file, keepOpen, new Logger(descriptorSink(2)))
   return await loop.run(readInterval * 1000, exitOnError)
 }

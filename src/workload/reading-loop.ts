@@ -3,17 +3,15 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { codeOf, errnoText } from '../errors.ts'
 import type { Logger } from '../log.ts'
 
-/** Opens and reads one file for ever, as an application does, and logs what each round comes to. */
+/**
+ * Opens and reads one file for ever, as an application does, and logs what each round comes to. A round is one read to whoever
+ * follows the log: it fails as `read error: read FILE: why`, also when it is open(2) that says so.
+ */
 export class ReadingLoop {
   readonly #file: string
   readonly #keepOpen: boolean
   readonly #log: Logger
   readonly #buffer = Buffer.alloc(4096)
-  /**
-   * Past the page cache, so that each read asks the file system: cached pages go on being served when the daemon is gone. Given up
-   * for a file on a file system that refuses it, as a node's own disk does to buffers that are not aligned.
-   */
-  #direct = constants.O_DIRECT
   #fd: number | undefined
 
   constructor(file: string, keepOpen: boolean, log: Logger) {
@@ -31,53 +29,54 @@ export class ReadingLoop {
   }
 
   #round(): boolean {
-    return this.#open() && this.#read()
-  }
-
-  #open(): boolean {
-    if (this.#fd !== undefined) return true
     try {
-      this.#fd = openSync(this.#file, constants.O_RDONLY | this.#direct)
-    } catch (error) {
-      if (this.#refusesDirect(error)) return this.#open()
-      this.#failed('open', error)
-      return false
-    }
-    this.#log.info(`opened file ${this.#file}`)
-    return true
-  }
-
-  #read(): boolean {
-    const fd = this.#fd
-    if (fd === undefined) return false
-    this.#log.info('reading')
-    try {
-      let offset = 0
-      for (let count = -1; count !== 0; offset += count) count = readSync(fd, this.#buffer, 0, this.#buffer.length, offset)
+      const fd = this.#opened()
+      this.#log.info('reading')
+      this.#readAll(fd)
       return true
     } catch (error) {
-      if (this.#refusesDirect(error)) {
-        this.#close()
-        this.#fd = openSync(this.#file, constants.O_RDONLY)
-        return this.#read()
-      }
-      this.#failed('read', error)
+      const code = codeOf(error)
+      if (code === undefined) throw error
+      if (this.#fd === undefined) this.#log.info('reading')
+      this.#log.error(`read error: read ${this.#file}: ${errnoText(code)}`)
       return false
     } finally {
       if (!this.#keepOpen) this.#close()
     }
   }
 
-  #refusesDirect(error: unknown): boolean {
-    if (codeOf(error) !== 'EINVAL' || this.#direct === 0) return false
-    this.#direct = 0
-    return true
+  /**
+   * Opens past the page cache, so that each read asks the file system: cached pages go on being served when the daemon is gone.
+   * Some file systems refuse that at once.
+   */
+  #opened(): number {
+    if (this.#fd !== undefined) return this.#fd
+    try {
+      this.#fd = openSync(this.#file, constants.O_RDONLY | constants.O_DIRECT)
+    } catch (error) {
+      if (codeOf(error) !== 'EINVAL') throw error
+      this.#fd = openSync(this.#file, constants.O_RDONLY)
+    }
+    this.#log.info(`opened file ${this.#file}`)
+    return this.#fd
   }
 
-  #failed(call: string, error: unknown): void {
-    const code = codeOf(error)
-    if (code === undefined) throw error
-    this.#log.error(`${call} error: ${call} ${this.#file}: ${errnoText(code)}`)
+  #readAll(fd: number): void {
+    try {
+      this.#readToEnd(fd)
+    } catch (error) {
+      if (codeOf(error) !== 'EINVAL') throw error
+      // A node's own disk refuses buffers that are not aligned. A buffered descriptor takes the place of this one.
+      const buffered = openSync(this.#file, constants.O_RDONLY)
+      this.#close()
+      this.#fd = buffered
+      this.#readToEnd(buffered)
+    }
+  }
+
+  #readToEnd(fd: number): void {
+    let offset = 0
+    for (let count = -1; count !== 0; offset += count) count = readSync(fd, this.#buffer, 0, this.#buffer.length, offset)
   }
 
   #close(): void {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { describe, it } from 'node:test'
 import { parseMountinfo, topmostAt } from '../../src/os/mountinfo.ts'
-import { daemonIn, endOf, inForeground, mountDummyFuse } from '../support/mounting.ts'
+import { daemonIn, endOf, inForeground, mountDummyFuse, waitsForFuse } from '../support/mounting.ts'
 import { DUMMY_FUSE } from '../support/paths.ts'
 import { python } from '../support/python.ts'
 import { type Running, Sandbox } from '../support/sandbox.ts'
@@ -199,7 +199,7 @@ with concurrent.futures.ThreadPoolExecutor(8) as pool:
     await using sandbox = new Sandbox()
     const path = await mountDummyFuse(sandbox, ['--inject', 'read-delay=600'])
     const reader = sandbox.start('dd', ['iflag=direct', 'bs=4096', `if=${path}/dummy-file.txt`])
-    await eventually('the reader waits', () => readFileSync(`/proc/${reader.pid}/wchan`, 'utf8').includes('request_wait'))
+    await eventually('the reader waits', () => waitsForFuse(reader.pid))
     process.kill(daemonIn(sandbox), 'SIGTERM')
     await eventually('the daemon is gone', () => sandbox.processes('dummy-fuse').length === 0)
     assert.deepEqual(sandbox.mounts(), [])

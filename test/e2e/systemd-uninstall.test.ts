@@ -2,16 +2,17 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { InstalledPlugin, UNIT } from '../support/installed-plugin.ts'
 import { CHECKOUT_INSIDE, type Machine } from '../support/nspawn.ts'
+import { ROOT } from '../support/paths.ts'
 import { eventually } from '../support/wait.ts'
 
 const UNINSTALL = `${CHECKOUT_INSIDE}/scripts/uninstall`
 const INSTALL = `${CHECKOUT_INSIDE}/scripts/install`
 
-/** Everything on the machine that names us: files (but for the journal's and the kubelet's), mounts, processes, units. */
+/** Everything on the machine that names us: files (but for the kubelet's), mounts, processes, units. */
 async function traces(machine: Machine): Promise<Record<string, string[]>> {
   const lines = async (file: string, args: readonly string[]): Promise<string[]> =>
     (await machine.run(file, args)).stdout.split('\n').filter(Boolean)
-  const elsewhere = ['/srv', '/proc', '/sys', '/work', '/var/lib/kubelet'].flatMap((path) => ['-path', path, '-prune', '-o'])
+  const elsewhere = [ROOT, '/var/tmp', '/var/lib/kubelet'].flatMap((path) => ['-path', path, '-prune', '-o'])
   const processes = (await lines('ps', ['-e', '-o', 'comm='])).filter((name) => name.startsWith('dummy-fuse'))
   return {
     files: await lines('find', ['/etc', '/usr/local', '/var', '/run', '/tmp', ...elsewhere, '-name', '*dummy-fuse*', '-print']),

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
 import { DUMMY_FUSE } from './paths.ts'
 import type { Result, Running, Sandbox } from './sandbox.ts'
 import { eventually } from './wait.ts'
@@ -51,4 +52,9 @@ export async function hungMount(sandbox: Sandbox, name = 'mnt'): Promise<string>
 export async function mountLine(sandbox: Sandbox, path: string): Promise<string> {
   const { stdout } = await sandbox.run('mount', [])
   return stdout.split('\n').find((line) => line.includes(` on ${path} type `)) ?? ''
+}
+
+/** Whether a process's main thread waits in the kernel for the answer of a FUSE file system. */
+export function waitsForFuse(pid: number): boolean {
+  return readFileSync(`/proc/${pid}/wchan`, 'utf8').includes('request_wait')
 }

@@ -29,7 +29,8 @@ export class NativeBackend implements Backend {
   }
 
   async mount(mountpoint: string, options: readonly string[]): Promise<Session> {
-    const joined = `-o${options.join(',')}`
+    // libfuse would number the nodes itself, and readdir's differently from stat's.
+    const joined = `-o${['use_ino', ...options].join(',')}`
     if (Buffer.byteLength(mountpoint) > LIMIT) throw new Error(`the path is longer than the ${LIMIT} bytes that fuse-native takes`)
     if (Buffer.byteLength(joined) > LIMIT)
       throw new Error(`the mount options are longer than the ${LIMIT} bytes that fuse-native takes`)
@@ -41,12 +42,14 @@ export class NativeBackend implements Backend {
         setImmediate(initialised.resolve, undefined)
       })
     }
+    const others = fuseDevices()
     const fuse = new DirectFuse(mountpoint, operations(this.#filesystem, init), joined)
     fuse.mount((error) => {
       if (error !== null) initialised.reject(error)
     })
     await initialised.promise
-    return new NativeSession(mountpoint, this.#libc())
+    const device = fuseDevices().find((fd) => !others.includes(fd))
+    return new NativeSession(mountpoint, this.#libc(), device)
   }
 }
 
@@ -83,26 +86,26 @@ class NativeSession implements Session {
   readonly #table = new MountinfoTable()
   readonly #wake: number
 
-  constructor(mountpoint: string, libc: Libc) {
+  /** `fd`: the descriptor that libfuse keeps to itself; undefined when its session is over already. */
+  constructor(mountpoint: string, libc: Libc, fd: number | undefined) {
     this.#mountpoint = mountpoint
     this.#libc = libc
     this.#device = this.#deviceThere()
     this.#wake = libc.eventfd()
-    this.ended = this.#watch()
+    this.ended = this.#watch(fd)
   }
 
   close(): void {
-    // Only our own: another file system may have been mounted on top since, or ours be gone.
-    if (this.#device !== undefined && this.#deviceThere() === this.#device) this.#libc.umount(this.#mountpoint, MNT_DETACH)
+    // Only our own, and each bind of it there: another file system may have been mounted on top since, or ours be gone.
+    while (this.#device !== undefined && this.#deviceThere() === this.#device) this.#libc.umount(this.#mountpoint, MNT_DETACH)
     const one = Buffer.alloc(8)
     one.writeBigUInt64LE(1n)
     writeSync(this.#wake, one)
   }
 
   /** libfuse's loop ends in silence, but a device whose connection is gone polls POLLERR (fs/fuse/dev.c, fuse_dev_poll). */
-  async #watch(): Promise<SessionEnd> {
+  async #watch(device: number | undefined): Promise<SessionEnd> {
     const watches = [{ fd: this.#wake, events: POLLIN }]
-    const device = fuseDevice()
     if (device !== undefined) watches.push({ fd: device, events: 0 })
     await this.#libc.pollAsync(watches)
     closeSync(this.#wake)
@@ -115,14 +118,14 @@ class NativeSession implements Session {
   }
 }
 
-/** The descriptor that libfuse opened and keeps to itself; undefined when its session is over already. */
-function fuseDevice(): number | undefined {
-  const found = readdirSync('/proc/self/fd').find((fd) => {
+/** Our descriptors of the FUSE device; whoever started us may have left us some of its own. */
+function fuseDevices(): readonly number[] {
+  const found = readdirSync('/proc/self/fd').filter((fd) => {
     try {
       return readlinkSync(`/proc/self/fd/${fd}`) === '/dev/fuse'
     } catch {
       return false
     }
   })
-  return found === undefined ? undefined : Number(found)
+  return found.map(Number)
 }

@@ -17,6 +17,7 @@ declare module 'fuse-native' {
 
   export interface Operations {
     init(done: Done): void
+    access(path: string, mode: number, done: Done): void
     statfs(path: string, done: Done<object>): void
     getattr(path: string, done: Done<Stat>): void
     readdir(path: string, done: (status: number, names?: string[], stats?: Stat[]) => void): void

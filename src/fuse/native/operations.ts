@@ -1,6 +1,10 @@
 import type { Operations, Stat } from 'fuse-native'
+import { constants as fsConstants } from 'node:fs'
 import { constants } from 'node:os'
 import { type Attributes, type FileSystem, FileSystemError, ROOT_ID } from '../filesystem.ts'
+
+const { S_IXUSR, S_IXGRP, S_IXOTH, W_OK, X_OK } = fsConstants
+const EXECUTE = S_IXUSR | S_IXGRP | S_IXOTH
 
 /** What libfuse would answer with ENOSYS if it were absent; on a file system that is only read it is EROFS. */
 const CHANGES = [
@@ -33,6 +37,13 @@ export function operations(filesystem: FileSystem, init: Operations['init']): Op
   return {
     ...Object.fromEntries(CHANGES.map((name) => [name, refuse])),
     init,
+    access(path, mode, done) {
+      answer(done, () => {
+        const attributes = resolve(path)
+        if ((mode & W_OK) !== 0) throw new FileSystemError('EROFS')
+        if ((mode & X_OK) !== 0 && (attributes.mode & EXECUTE) === 0) throw new FileSystemError('EACCES')
+      })
+    },
     statfs(_path, done) {
       answer(done, () => {
         const { blockSize, blocks, blocksFree, files, filesFree, nameLength } = filesystem.statfs()

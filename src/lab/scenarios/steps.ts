@@ -65,11 +65,9 @@ export async function seeFailingReads(
   when: string,
   sinceMs: number,
 ): Promise<void> {
-  const call = pod.spec.flags.includes('--keep-open') ? 'read' : 'open'
-  const error = `${call} ${pod.file}: ${DEAD}`
-  const pattern = new RegExp(`^(?:[3-9]|\\d\\d+) rounds failed: ${error}$`)
+  const pattern = new RegExp(`^(?:[3-9]|\\d\\d+) rounds failed: (?:open|read) ${pod.file}: ${DEAD}$`)
   const seen = await roundsSince(pod, sinceMs)
-  checks.see(`${pod.name}, ${when}: cannot read`, seen, pattern, `at least 3 rounds, all failed: ${error}`)
+  checks.see(`${pod.name}, ${when}: cannot read`, seen, pattern, `at least 3 rounds, all failed: ${DEAD}`)
   transcript.log(pod.log, 5)
 }
 

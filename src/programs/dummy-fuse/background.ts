@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { constants } from 'node:os'
-import { ProgramError } from '../../errors.ts'
+import { messageOf, ProgramError } from '../../errors.ts'
 import { READY, READY_FD } from './channel.ts'
 import { STATUS } from './exit-status.ts'
 
@@ -17,9 +17,27 @@ export interface Reborn {
 /**
  * Starts the daemon and returns only when it has handled INIT, with 0, or with its exit status and its whole standard error. Node
  * cannot fork: the daemon is a new process in a session of its own that holds no descriptor of the caller's. Past `timeout` seconds
- * it is killed and `cleanUp` called, when no mount of it can land any more.
+ * it is killed. However it ended, `cleanUp` is awaited when no mount of it can land any more. Throws ProgramError.
  */
-export async function startAndWait(reborn: Reborn, timeout: number, cleanUp: () => void): Promise<number> {
+export async function startAndWait(
+  reborn: Reborn,
+  mountpoint: string,
+  timeout: number,
+  cleanUp: () => Promise<void>,
+): Promise<number> {
+  const outcome = await start(reborn, timeout)
+  if (outcome.kind === 'ready') return STATUS.ok
+  await cleanUp()
+  if (outcome.kind === 'timeout')
+    throw new ProgramError(`${mountpoint}: INIT was not handled within ${timeout} s; the daemon was killed`, STATUS.initTimeout)
+  if (outcome.status > 128)
+    throw new ProgramError(`${mountpoint}: the daemon was killed by signal ${outcome.status - 128}`, outcome.status)
+  if (outcome.status === STATUS.ok)
+    throw new ProgramError(`${mountpoint}: the daemon was told to end before it had mounted`, STATUS.failed)
+  return outcome.status
+}
+
+async function start(reborn: Reborn, timeout: number): Promise<Outcome> {
   const child = spawn(reborn.executable, reborn.args, {
     argv0: reborn.argv0,
     detached: true,
@@ -30,9 +48,11 @@ export async function startAndWait(reborn: Reborn, timeout: number, cleanUp: () 
   if (stderr === null || channel === null || channel === undefined || !('setEncoding' in channel))
     throw new Error('spawn gave no pipes')
 
-  const outcome = await new Promise<Outcome>((resolve, reject) => {
+  return await new Promise<Outcome>((resolve, reject) => {
     let said = ''
     const timer = setTimeout(() => {
+      // A word that comes now comes from a daemon that is being killed.
+      channel.removeAllListeners('data').resume()
       child.removeAllListeners('close').once('close', () => {
         resolve({ kind: 'timeout' })
       })
@@ -45,25 +65,16 @@ export async function startAndWait(reborn: Reborn, timeout: number, cleanUp: () 
       clearTimeout(timer)
       resolve({ kind: 'ready' })
     })
-    child.on('error', reject)
+    child.on('error', (error) => {
+      clearTimeout(timer)
+      reject(new ProgramError(`cannot start the daemon: ${messageOf(error)}`, STATUS.failed, { cause: error }))
+    })
     // 'close' comes after the last byte of standard error, unlike 'exit'.
     child.on('close', (status, signal) => {
       clearTimeout(timer)
       resolve({ kind: 'ended', status: status ?? 128 + constants.signals[signal ?? 'SIGKILL'] })
     })
   })
-
-  switch (outcome.kind) {
-    case 'ready':
-      return STATUS.ok
-    case 'timeout':
-      cleanUp()
-      throw new ProgramError(`INIT was not handled within ${timeout} s; the daemon was killed`, STATUS.initTimeout)
-    case 'ended':
-      if (outcome.status > 128) throw new ProgramError(`the daemon was killed by signal ${outcome.status - 128}`, outcome.status)
-      // A daemon that ends well before it is ready was told to end.
-      return outcome.status === STATUS.ok ? STATUS.failed : outcome.status
-  }
 }
 
 /** The flaw of blobfuse2 (issues #1079 and #1081), on purpose: returns while nothing is mounted yet, whatever comes of it. */

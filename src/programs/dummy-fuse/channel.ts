@@ -16,16 +16,16 @@ export class ReadyChannel {
     this.#socket.on('error', onLost).on('close', onLost).resume()
   }
 
-  /** Tells the parent and lets go of it. */
-  async announce(): Promise<void> {
+  /** Tells the parent and lets go of it. Resolves to whether it was still there to be told. */
+  async announce(): Promise<boolean> {
     this.#socket.removeAllListeners('close').removeAllListeners('error')
-    await new Promise<void>((resolve) => {
+    return await new Promise<boolean>((resolve) => {
       this.#socket.on('error', () => {
-        resolve()
+        resolve(false)
       })
       this.#socket.end(READY, () => {
         this.#socket.destroy()
-        resolve()
+        resolve(true)
       })
     })
   }

@@ -1,10 +1,10 @@
 import { closeSync, openSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { DummyFs } from '../../dummyfs/dummyfs.ts'
-import { messageOf, ProgramError } from '../../errors.ts'
+import { codeOf, errnoText, messageOf, ProgramError } from '../../errors.ts'
 import type { Session, SessionEnd } from '../../fuse/backend.ts'
 import { DEFAULT_OPTIONS } from '../../fuse/options.ts'
-import { descriptorSink, Logger } from '../../log.ts'
+import { descriptorSink, Logger, type LogSink } from '../../log.ts'
 import { deviceAt, detachUnless } from '../../os/leftover.ts'
 import type { Libc } from '../../os/libc.ts'
 import { MountinfoTable } from '../../os/mount-table.ts'
@@ -24,38 +24,66 @@ export interface DaemonContext {
 
 type Ending = { readonly kind: 'signal'; readonly signal: NodeJS.Signals } | { readonly kind: 'session'; readonly end: SessionEnd }
 
+/** What can come before the mount stands. */
+type Interruption = Ending | { readonly kind: 'timeout' } | { readonly kind: 'lost' }
+
 /** Mounts and serves until it is unmounted or told to end; resolves to the exit status. Throws ProgramError if it cannot mount. */
 export async function serve(options: FuseOptions, context: DaemonContext): Promise<number> {
   if (options.dieWithParent) context.libc().setParentDeathSignal('SIGKILL')
   const told = toldToEnd(options)
-  const lost = Promise.withResolvers<'lost'>()
-  const channel =
-    context.readyFd === undefined
-      ? undefined
-      : new ReadyChannel(context.readyFd, () => {
-          lost.resolve('lost')
-        })
+  const { channel, lost } = channelTo(context.readyFd)
+  const timeout = context.readyFd === undefined ? [timeoutAfter(options.initTimeout)] : []
+  const interrupted: Promise<Interruption> = Promise.race([told, lost, ...timeout])
 
   const mountpoint = await preflight(options.mountpoint, options.mountOptions.includes('nonempty'))
+  const logFile = openLogFile(options, context)
+  if (inBackground(options, context)) process.chdir('/')
   const table = new MountinfoTable()
   const before = deviceAt(table, mountpoint)
-  const timeout = context.readyFd === undefined ? sleep(options.initTimeout * 1000, 'timeout' as const, { ref: false }) : []
-  const started = await Promise.race([mount(mountpoint, options, context), told, lost.promise, timeout].flat())
-  if (started === 'timeout' || started === 'lost' || 'kind' in started) {
+  const delayed = await Promise.race([sleep(options.faults.mountDelay * 1000), interrupted])
+  if (delayed !== undefined) return interruptedStatus(delayed, mountpoint, options)
+  if (deviceAt(table, mountpoint) !== before)
+    throw new ProgramError(
+      `${mountpoint}: somebody else has mounted there meanwhile; umount ${mountpoint} first`,
+      STATUS.alreadyMounted,
+    )
+  const session = await Promise.race([mount(mountpoint, options, context), interrupted])
+  if ('kind' in session) {
     detachUnless(table, context.libc(), mountpoint, before)
-    if (started !== 'timeout') return STATUS.ok
-    throw new ProgramError(`${mountpoint}: INIT was not handled within ${options.initTimeout} s`, STATUS.initTimeout)
+    return interruptedStatus(session, mountpoint, options)
   }
 
-  const log = new Logger(sinkAfterStart(options, context))
-  await channel?.announce()
-  const ending = await Promise.race([told, started.ended.then((end): Ending => ({ kind: 'session', end }))])
-  return finish(ending, started, mountpoint, log)
+  const log = new Logger(sinkAfterStart(options, context, logFile))
+  if ((await channel?.announce()) === false) {
+    session.close()
+    return STATUS.ok
+  }
+  const ending = await Promise.race([told, session.ended.then((end): Ending => ({ kind: 'session', end }))])
+  return finish(ending, session, mountpoint, log)
+}
+
+function channelTo(fd: number | undefined): { channel: ReadyChannel | undefined; lost: Promise<Interruption> } {
+  const { promise, resolve } = Promise.withResolvers<Interruption>()
+  const channel =
+    fd === undefined
+      ? undefined
+      : new ReadyChannel(fd, () => {
+          resolve({ kind: 'lost' })
+        })
+  return { channel, lost: promise }
+}
+
+async function timeoutAfter(seconds: number): Promise<Interruption> {
+  return await sleep(seconds * 1000, { kind: 'timeout' } as const, { ref: false })
+}
+
+function interruptedStatus(interruption: Interruption, mountpoint: string, { initTimeout }: FuseOptions): number {
+  if (interruption.kind !== 'timeout') return STATUS.ok
+  throw new ProgramError(`${mountpoint}: INIT was not handled within ${initTimeout} s`, STATUS.initTimeout)
 }
 
 async function mount(mountpoint: string, options: FuseOptions, context: DaemonContext): Promise<Session> {
   const { faults } = options
-  if (faults.mountDelay > 0) await sleep(faults.mountDelay * 1000)
   if (faults.mountFail) throw new ProgramError(`${mountpoint}: mount failed, as --inject mount-fail asks`, STATUS.mountFailed)
   const { NativeBackend } = await import('../../fuse/native/backend.ts')
   const beforeInit = faults.initHang ? () => new Promise<never>(() => undefined) : () => Promise.resolve()
@@ -96,22 +124,39 @@ async function toldToEnd({ dieWithParent }: FuseOptions): Promise<Ending> {
   })
 }
 
+function inBackground(options: FuseOptions, context: DaemonContext): boolean {
+  return !options.foreground && context.readyFd !== undefined
+}
+
+/** Before the mount, so that a log file that cannot be written is told to whoever waits. */
+function openLogFile(options: FuseOptions, context: DaemonContext): number | undefined {
+  if (options.logFile === undefined || !inBackground(options, context)) return undefined
+  try {
+    return openSync(options.logFile, 'a')
+  } catch (error) {
+    const why = errnoText(codeOf(error) ?? messageOf(error))
+    throw new ProgramError(`cannot write the log file ${options.logFile}: ${why}; name another with --log-file`, STATUS.failed)
+  }
+}
+
 /**
  * In the foreground messages go on to standard error, and to syslog once its reader has gone, as a plugin's end makes it go.
  * In the background the parent's pipe is given up for the log file, or for syslog.
  */
-function sinkAfterStart(options: FuseOptions, context: DaemonContext): (line: string, level: 'info' | 'warning' | 'error') => void {
+function sinkAfterStart(options: FuseOptions, context: DaemonContext, logFile: number | undefined): LogSink {
   const syslog = syslogSink('dummy-fuse', context.libc)
   if (options.foreground && context.readyFd === undefined) return quiet(descriptorSink(2, syslog))
   if (options.foreground) return descriptorSink(2, syslog)
   closeSync(2)
   // open(2) takes the lowest free descriptor, so that what libfuse and Node print lands there too.
-  openSync(options.logFile ?? '/dev/null', 'a')
-  return options.logFile === undefined ? syslog : descriptorSink(2)
+  openSync(logFile === undefined ? '/dev/null' : `/proc/self/fd/${logFile}`, 'a')
+  if (logFile === undefined) return syslog
+  closeSync(logFile)
+  return descriptorSink(2)
 }
 
 /** By hand in the foreground, an end that was asked for is no news. */
-function quiet(sink: (line: string, level: 'info' | 'warning' | 'error') => void): typeof sink {
+function quiet(sink: LogSink): LogSink {
   return (line, level) => {
     if (level !== 'info') sink(line, level)
   }

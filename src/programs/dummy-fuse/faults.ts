@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { UsageError } from '../../errors.ts'
+import { messageOf, UsageError } from '../../errors.ts'
 import type { FileSystem } from '../../fuse/filesystem.ts'
+import { seconds } from '../command-line.ts'
 
 /** How a daemon is to be slow or broken on purpose. Seconds. */
 export interface Faults {
@@ -22,10 +23,18 @@ export function parseFaults(values: readonly string[]): Faults {
 function parseFault(value: string): Partial<Faults> {
   if (value === 'mount-fail') return { mountFail: true }
   if (value === 'init-hang') return { initHang: true }
-  const [, name, seconds] = /^(mount-delay|read-delay)=(\d+(?:\.\d+)?)$/.exec(value) ?? []
-  if (name === 'mount-delay') return { mountDelay: Number(seconds) }
-  if (name === 'read-delay') return { readDelay: Number(seconds) }
+  const [, name, delay] = /^(mount-delay|read-delay)=(.*)$/s.exec(value) ?? []
+  if (name === 'mount-delay') return { mountDelay: parseDelay(value, delay) }
+  if (name === 'read-delay') return { readDelay: parseDelay(value, delay) }
   throw new UsageError(`unknown fault '${value}' for --inject; there are ${FORMS}`)
+}
+
+function parseDelay(value: string, delay = ''): number {
+  try {
+    return seconds()(delay)
+  } catch (error) {
+    throw new UsageError(`bad fault '${value}' for --inject: ${messageOf(error)} There are ${FORMS}`)
+  }
 }
 
 /** A file system whose reads take `delay` seconds longer; each on its own, none waits for another. */

@@ -1,4 +1,4 @@
-import { resolve } from 'node:path'
+import { isAbsolute, resolve } from 'node:path'
 import { Option } from 'commander'
 import { UsageError } from '../../errors.ts'
 import { parseMountOptions } from '../../fuse/options.ts'
@@ -67,15 +67,27 @@ export function parseFuseOptions(words: readonly string[]): FuseOptions {
   const parsed = command.opts<Parsed>()
   const mountpoint = command.args[0] ?? ''
   if (mountpoint === '') throw new UsageError('the mount point is empty; name a directory')
+  const given = parsed.option.flatMap(parseMountOptions)
+  // As libfuse has it, -o debug is -d.
+  const debug = (parsed.debug ?? false) || given.includes('debug')
   return {
-    mountpoint: resolve(mountpoint),
-    foreground: (parsed.foreground ?? false) || (parsed.debug ?? false),
-    debug: parsed.debug ?? false,
-    mountOptions: parsed.option.flatMap(parseMountOptions),
+    mountpoint: absolute(mountpoint),
+    foreground: (parsed.foreground ?? false) || debug,
+    debug,
+    mountOptions: given.filter((option) => option !== 'debug'),
     daemonize: parsed.daemonize,
     initTimeout: parsed.initTimeout,
-    logFile: parsed.logFile === undefined ? undefined : resolve(parsed.logFile),
+    logFile: parsed.logFile === undefined ? undefined : absolute(parsed.logFile),
     faults: parseFaults(parsed.inject),
     dieWithParent: parsed.dieWithParent ?? false,
+  }
+}
+
+function absolute(path: string): string {
+  if (isAbsolute(path)) return resolve(path)
+  try {
+    return resolve(path)
+  } catch {
+    throw new UsageError(`${path}: the working directory is gone; name the full path`)
   }
 }

@@ -1,82 +1,88 @@
-import { accessSync, constants, readdirSync, realpathSync } from 'node:fs'
-import { codeOf, messageOf, ProgramError } from '../../errors.ts'
+import { closeSync, fstatSync, openSync, readdirSync, readFileSync } from 'node:fs'
+import { codeOf, errnoText, messageOf, ProgramError } from '../../errors.ts'
 import { MountinfoTable } from '../../os/mount-table.ts'
-import { probe } from '../../os/probe.ts'
 import { STATUS } from './exit-status.ts'
+import { followLinks, refuseDead } from './mountpoint.ts'
 
 const DEVICE = '/dev/fuse'
+/** Major 10, minor 229 (Documentation/admin-guide/devices.txt), as makedev(3) packs them. */
+const DEVICE_NUMBER = (10 << 8) | 229
+/** include/uapi/linux/capability.h. */
+const CAP_SYS_ADMIN = 21n
 
 /**
  * Looks at everything that would make a mount fail, before anything is done, and returns the mount point with its links followed.
- * Throws ProgramError whose line names the path and what to do.
+ * Throws ProgramError whose line names the path and what to do. Asks nothing of a hung file system but in processes of their own.
  */
 export async function preflight(mountpoint: string, nonempty: boolean): Promise<string> {
   checkPrivileges()
   checkDevice()
-  return await checkMountpoint(mountpoint, nonempty)
+  const path = await followLinks(mountpoint)
+  await checkMountpoint(path, nonempty)
+  return path
 }
 
 function checkPrivileges(): void {
   if (process.geteuid?.() !== 0) throw new ProgramError('mounting needs root; run it as root (sudo dummy-fuse ...)', STATUS.notRoot)
+  const [, effective = '0'] = /^CapEff:\s*([0-9a-f]+)$/m.exec(readFileSync('/proc/self/status', 'utf8')) ?? []
+  if ((BigInt(`0x${effective}`) & (1n << CAP_SYS_ADMIN)) === 0n)
+    throw new ProgramError('mounting needs the capability CAP_SYS_ADMIN; run it in a privileged container', STATUS.notRoot)
 }
 
+/** Opens it: root may access(2) what a device cgroup or a nodev mount then forbids. */
 function checkDevice(): void {
+  let fd: number
   try {
-    accessSync(DEVICE, constants.R_OK | constants.W_OK)
+    fd = openSync(DEVICE, 'r+')
   } catch (error) {
-    const hint =
-      codeOf(error) === 'ENOENT'
-        ? "run 'modprobe fuse', or pass the device into this container"
-        : 'make it readable and writable for root'
-    throw new ProgramError(`cannot use ${DEVICE}: ${messageOf(error)}; ${hint}`, STATUS.noDevice)
+    throw new ProgramError(`cannot use ${DEVICE}: ${errnoText(codeOf(error) ?? messageOf(error))}; ${hint(error)}`, STATUS.noDevice)
   }
+  const stats = fstatSync(fd)
+  closeSync(fd)
+  if (!stats.isCharacterDevice() || stats.rdev !== DEVICE_NUMBER)
+    throw new ProgramError(
+      `cannot use ${DEVICE}: it is not the FUSE device; remove it and run 'mknod ${DEVICE} c 10 229'`,
+      STATUS.noDevice,
+    )
 }
 
-async function checkMountpoint(path: string, nonempty: boolean): Promise<string> {
-  const refuse = (what: string, status: number): never => {
-    throw new ProgramError(`${path}: ${what}`, status)
-  }
+function hint(error: unknown): string {
+  return ['ENOENT', 'ENODEV', 'ENXIO'].includes(codeOf(error) ?? '')
+    ? "run 'modprobe fuse', or pass the device into this container"
+    : 'make it readable and writable for root, on a mount that is not nodev, and allow c 10:229 to this container'
+}
+
+async function checkMountpoint(path: string, nonempty: boolean): Promise<void> {
   const state = new MountinfoTable().at(path)
   switch (state.kind) {
     case 'absent':
-      return refuse(`no such directory; create it first (mkdir -p ${path})`, STATUS.mountpointMissing)
+      throw new ProgramError(`${path}: no such directory; create it first (mkdir -p ${path})`, STATUS.mountpointMissing)
     case 'plain':
-      if (state.type === 'symlink') return await checkMountpoint(follow(path), nonempty)
-      if (state.type === 'other') return refuse('not a directory; name an empty directory', STATUS.notADirectory)
+      if (state.type !== 'directory') throw notADirectory(path)
       break
     case 'mount': {
       const { fsType } = state.mount
-      if (fsType !== 'fuse' && !fsType.startsWith('fuse.')) break
-      const probed = await probe(path)
-      if (probed.kind === 'hung')
-        return refuse(`a hung ${fsType} mount is there; end its daemon, then umount -l ${path}`, STATUS.deadMount)
-      if (probed.kind === 'dead')
-        return refuse(`a dead ${fsType} mount is there; remove it first (umount ${path})`, STATUS.deadMount)
-      if (fsType === 'fuse.dummy-fuse') return refuse(`already mounted by dummy-fuse; umount ${path} first`, STATUS.alreadyMounted)
+      await refuseDead(path, fsType, path)
+      if (fsType === 'fuse.dummy-fuse')
+        throw new ProgramError(`${path}: already mounted by dummy-fuse; umount ${path} first`, STATUS.alreadyMounted)
     }
   }
-  checkEntries(path, nonempty, refuse)
-  return path
-}
-
-function follow(path: string): string {
-  try {
-    return realpathSync(path)
-  } catch (error) {
-    throw new ProgramError(`${path}: ${messageOf(error)}; mend the link or name the directory itself`, STATUS.mountpointMissing)
+  if (entries(path).length > 0 && !nonempty) {
+    const advice = 'empty it, name another directory, or mount over it with -o nonempty'
+    throw new ProgramError(`${path}: not empty; ${advice}`, STATUS.notEmpty)
   }
 }
 
-function checkEntries(path: string, nonempty: boolean, refuse: (what: string, status: number) => never): void {
-  let entries: string[]
+function entries(path: string): readonly string[] {
   try {
-    entries = readdirSync(path)
+    return readdirSync(path)
   } catch (error) {
-    if (codeOf(error) === 'ENOTDIR') refuse('not a directory; name an empty directory', STATUS.notADirectory)
-    refuse(`cannot be read: ${messageOf(error)}; mend it, or name another directory`, STATUS.failed)
-    return
+    if (codeOf(error) === 'ENOTDIR') throw notADirectory(path)
+    const why = errnoText(codeOf(error) ?? messageOf(error))
+    throw new ProgramError(`${path}: cannot be read: ${why}; mend it, or name another directory`, STATUS.failed)
   }
-  if (entries.length > 0 && !nonempty) {
-    refuse('not empty; empty it, name another directory, or mount over it with -o nonempty', STATUS.notEmpty)
-  }
+}
+
+function notADirectory(path: string): ProgramError {
+  return new ProgramError(`${path}: not a directory; name an empty directory`, STATUS.notADirectory)
 }

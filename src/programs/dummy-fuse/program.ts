@@ -1,6 +1,6 @@
 import { AddonLoader } from '../../os/addons.ts'
 import { closeForeignDescriptors } from '../../os/descriptors.ts'
-import { deviceAt, detachUnless } from '../../os/leftover.ts'
+import { detachDead, deviceAt } from '../../os/leftover.ts'
 import { Libc } from '../../os/libc.ts'
 import { MountinfoTable } from '../../os/mount-table.ts'
 import type { Program } from '../program.ts'
@@ -8,6 +8,7 @@ import { startAndForget, startAndWait } from './background.ts'
 import { takeReadyFd } from './channel.ts'
 import { serve } from './daemon.ts'
 import { parseFuseOptions } from './options.ts'
+import { preflight } from './preflight.ts'
 
 /** dummy-fuse: serves one mount, with libfuse's command line. */
 export const dummyFuse: Program = async ({ words, env, self }) => {
@@ -16,13 +17,14 @@ export const dummyFuse: Program = async ({ words, env, self }) => {
   const libc = (): Libc => (loaded ??= new Libc(new AddonLoader()))
 
   const readyFd = takeReadyFd(env)
-  if (readyFd !== undefined) closeForeignDescriptors(readyFd)
+  // What spawns the daemon lets go of them too: they would be passed on.
+  if (readyFd !== undefined || !options.foreground) closeForeignDescriptors(readyFd)
   if (options.foreground || readyFd !== undefined) return await serve(options, { libc, readyFd })
   if (options.daemonize === 'early') return startAndForget(self(['-f', ...words]))
 
+  const mountpoint = await preflight(options.mountpoint, options.mountOptions.includes('nonempty'))
   const table = new MountinfoTable()
-  const before = deviceAt(table, options.mountpoint)
-  return await startAndWait(self(words), options.initTimeout, () => {
-    detachUnless(table, libc(), options.mountpoint, before)
-  })
+  const before = deviceAt(table, mountpoint)
+  const cleanUp = (): Promise<void> => detachDead(table, libc, mountpoint, before)
+  return await startAndWait(self(words), mountpoint, options.initTimeout, cleanUp)
 }

