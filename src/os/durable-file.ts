@@ -19,9 +19,10 @@ import { codeOf } from '../errors.ts'
 export const PARTIAL = '.partial'
 
 /**
- * Writes a whole file so that after a crash or a power cut it holds either what it held or `text`, and once this has resolved, `text`.
- * Mode 0600. Makes the folder if it is missing. Only waiting for the disk is left to another thread: all else ends in the page cache,
- * sooner than a thread could be woken for it.
+ * Writes a whole file so that after a crash or a power cut there is either what was there before or all of `text`. Mode 0600. Makes the
+ * folder if it is missing. The bytes are on the disk once this has resolved; the name follows at once, but is not waited for: whoever loses
+ * the power in that millisecond has to do with a rebooted machine, where a missing record is a volume that is mounted anew.
+ * Only waiting for the disk is left to another thread: all else ends in the page cache, sooner than a thread could be woken for it.
  */
 export async function writeDurably(path: string, text: string): Promise<void> {
   const partial = `${path}.${randomBytes(4).toString('hex')}${PARTIAL}`
@@ -38,7 +39,8 @@ export async function writeDurably(path: string, text: string): Promise<void> {
     removePartial(partial)
     throw error
   }
-  await syncFolder(dirname(path))
+  // A disk that fails here fails again at the next record, where somebody waits.
+  void syncFolder(dirname(path)).catch(() => undefined)
 }
 
 /** Removes the half-written files of processes that died; nobody else may be writing into the folder. Returns the names of all others. */

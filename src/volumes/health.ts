@@ -74,9 +74,8 @@ export class Inspector {
 
   async #report(volumeId: string, stagingPath: string): Promise<VolumeReport> {
     const staging = await this.#staging(stagingPath)
-    const device = 'device' in staging ? staging.device : undefined
     const published = this.#cache.of(volumeId).published.filter((one) => one.stagingPath === stagingPath)
-    const targets = await Promise.all(published.map((one) => this.#target(one, device)))
+    const targets = await Promise.all(published.map((one) => this.#target(one, staging)))
     const daemon = this.#host.daemonAt(stagingPath)
     const findings = [...stagingFindings(stagingPath, staging, daemon?.pid), ...targets.flatMap(targetFindings)]
     return {
@@ -98,12 +97,14 @@ export class Inspector {
     }
   }
 
-  async #target({ targetPath: path }: PublishedEntry, staging: string | undefined): Promise<PathReport> {
+  async #target({ targetPath: path }: PublishedEntry, staging: MountState | Unreachable): Promise<PathReport> {
+    const device = 'device' in staging ? staging.device : undefined
     try {
       await this.#mounts.reachable(path)
       const mount = this.#mounts.mountAt(path)
-      if (mount !== undefined && mount.device === staging) return { path, state: 'MOUNTED' }
-      const state = await this.#mounts.target(path, staging)
+      // A bind of the same session is as well as that is, and need not be asked.
+      if (mount !== undefined && mount.device === device) return { path, state: staging.kind }
+      const state = await this.#mounts.target(path, device)
       return { path, state: state.kind === 'NOT_MOUNTED' || state.kind === 'FOREIGN' ? state.kind : 'STALE' }
     } catch (error) {
       return { path, state: 'UNREACHABLE', why: messageOf(error) }

@@ -113,7 +113,7 @@ describe('dummy-fuse in the background', () => {
       // Node's 'close' event comes when all of the pipes, those beyond standard error too, have seen their end.
       const stdio = ['ignore', 'pipe', 'pipe', 'pipe', 'pipe', 'pipe'] as const
       const parent = sandbox.start(DUMMY_FUSE, ['--daemonize', how, path], { stdio: [...stdio] })
-      for (const stream of parent.child.stdio.slice(3)) if (stream !== null && 'read' in stream) stream.resume()
+      for (const stream of parent.child.stdio.slice(3)) if (stream && 'read' in stream) stream.resume()
       const { status } = await endOf(parent)
       assert.equal(status, 0)
       await eventually('it is mounted', () => sandbox.mounts().includes(path))

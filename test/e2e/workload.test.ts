@@ -164,18 +164,30 @@ describe('dummy-fuse-workload', () => {
       assert.equal((await endOf(running)).signal, signal)
     })
 
-    for (const keepOpen of [[], ['--keep-open']]) {
-      it(`ends at ${signal} also while it waits for a hung file system: ${['reading', ...keepOpen].join(' ')}`, async () => {
-        await using sandbox = new Sandbox()
-        const path = await mountDummyFuse(sandbox)
-        const running = start(sandbox, `${path}/dummy-file.txt`, ...keepOpen)
-        await lines(running, 2)
-        process.kill(daemonIn(sandbox), 'SIGSTOP')
-        await eventually('it waits in the kernel', () => waitsForFuse(running.pid))
-        running.child.kill(signal)
-        assert.equal((await endOf(running)).signal, signal)
-      })
-    }
+    it(`ends at ${signal} also while it waits for a hung file system`, async () => {
+      await using sandbox = new Sandbox()
+      const path = await mountDummyFuse(sandbox)
+      const running = start(sandbox, `${path}/dummy-file.txt`)
+      await lines(running, 6)
+      process.kill(daemonIn(sandbox), 'SIGSTOP')
+      await eventually('it waits in the kernel', () => waitsForFuse(running.pid))
+      running.child.kill(signal)
+      assert.equal((await endOf(running)).signal, signal)
+    })
+
+    // The kernel asks the file system at the close of a descriptor (FLUSH), and no signal ends that wait (fs/fuse/file.c, fuse_flush).
+    it(`ends at ${signal} while it holds a file of a hung file system when the daemon is gone`, async () => {
+      await using sandbox = new Sandbox()
+      const path = await mountDummyFuse(sandbox)
+      const running = start(sandbox, `${path}/dummy-file.txt`, '--keep-open')
+      await lines(running, 6)
+      const daemon = daemonIn(sandbox)
+      process.kill(daemon, 'SIGSTOP')
+      await eventually('it waits in the kernel', () => waitsForFuse(running.pid))
+      running.child.kill(signal)
+      process.kill(daemon, 'SIGKILL')
+      assert.equal((await endOf(running)).signal, signal)
+    })
   }
 
   it('ends at SIGTERM when it is started on a hung file system', async () => {
@@ -190,7 +202,7 @@ describe('dummy-fuse-workload', () => {
     'no file': [[], /--file/],
     'an interval that is no number': [['--file', 'f', '--read-interval', 'often'], /--read-interval/],
     'a negative interval': [['--file', 'f', '--read-interval', '-1'], /--read-interval/],
-    'an unknown option': [['--file', 'f', '--write'], /unknown option '--write'; there are --file/],
+    'an unknown option': [['--file', 'f', '--write'], /unknown option '--write'; there are .*--file <file>/],
     'a word too many': [['--file', 'f', 'g'], /too many arguments/],
   }
   for (const [title, [words, said]] of Object.entries(wrong)) {
