@@ -86,7 +86,11 @@ async function pack(main, base, output) {
   const { default: sea } = await import('@yao-pkg/pkg/lib-es5/sea.js')
   const assets = Object.fromEntries(Object.entries(NATIVE_FILES).map(([name, path]) => [name, join(modules, path)]))
   const target = { nodeRange: `node${process.version.slice(1)}`, platform: 'linux', arch: 'x64', output }
-  await (sea.default ?? sea)(main, { targets: [target], nodePath: base, seaConfig: { useCodeCache: true, assets } })
+  await (sea.default ?? sea)(main, {
+    targets: [target],
+    nodePath: base,
+    seaConfig: { useCodeCache: true, execArgvExtension: 'none', assets },
+  })
   await chmod(output, 0o755)
 }
 

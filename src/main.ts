@@ -83,7 +83,8 @@ async function main(): Promise<number> {
     return await program(context(entry, words))
   } catch (error) {
     if (!(error instanceof ProgramError)) throw error
-    if (error.message !== '') process.stderr.write(`${name}: ${error.message}\n`)
+    // One line, whatever is in a path that it names.
+    if (error.message !== '') process.stderr.write(`${name}: ${error.message.replaceAll('\n', '\\n')}\n`)
     return error.status
   }
 }

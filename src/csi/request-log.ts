@@ -55,7 +55,7 @@ function strip(desc: DescMessage, json: JsonValue): JsonValue {
 }
 
 function stripField(field: DescField, value: JsonValue): JsonValue {
-  if (getOption(field, csi_secret)) return isObject(value) ? mapValues(value, () => STRIPPED) : STRIPPED
+  if (isSecret(field)) return isObject(value) ? mapValues(value, () => STRIPPED) : STRIPPED
   if (field.name === 'volume_context' && isObject(value))
     return mapValues(value, (inner, key) => (key === TOKENS ? STRIPPED : inner))
   if (field.message === undefined) return value
@@ -63,6 +63,11 @@ function stripField(field: DescField, value: JsonValue): JsonValue {
   if (field.fieldKind === 'map' && isObject(value)) return mapValues(value, (inner) => strip(message, inner))
   if (Array.isArray(value)) return value.map((inner) => strip(message, inner))
   return strip(message, value)
+}
+
+/** Most fields have no options at all, and an extension is decoded anew each time that it is asked for. */
+function isSecret(field: DescField): boolean {
+  return field.proto.options !== undefined && getOption(field, csi_secret)
 }
 
 function mapValues(object: JsonObject, map: (value: JsonValue, key: string) => JsonValue): JsonObject {

@@ -67,20 +67,17 @@ export class CsiServer {
   }
 
   /**
-   * Takes no new calls, lets those under way end, until a deadline, and removes the socket. grpc-js waits for connections too, and one
-   * on which a client never spoke HTTP/2 it would wait for for ever.
+   * Takes no new calls, lets those under way end, until a deadline, and removes the socket. A connection ends when its last answer has
+   * been taken, but one on which a client never spoke HTTP/2 would stay for ever. That grpc-js calls itself shut down says
+   * nothing: it counts a session as ended that still has an answer to give (Node closes the sessions of a server that it closes).
    */
   async close(): Promise<void> {
-    this.#socket?.close()
+    const hungUp = this.#socket?.close()
     this.#health.stop()
-    const drained = new Promise<'drained'>((resolve) => {
-      this.#server.tryShutdown(() => {
-        resolve('drained')
-      })
-    })
+    this.#server.tryShutdown(() => undefined)
     const answered = await Promise.race([this.#calls.ended(), sleep(DRAIN_DEADLINE, 'late' as const, { ref: false })])
     if (answered === 'late') this.#log.warning(`calls are still under way after ${DRAIN_DEADLINE / 1000} s, and are cut off`)
-    await Promise.race([drained, sleep(HANG_UP, undefined, { ref: false })])
+    await Promise.race([hungUp, sleep(HANG_UP, undefined, { ref: false })])
     this.#server.forceShutdown()
   }
 

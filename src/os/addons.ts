@@ -2,7 +2,7 @@ import { closeSync, constants as fsConstants, mkdtempSync, openSync, rmSync, wri
 import { constants } from 'node:os'
 import { join, resolve } from 'node:path'
 import { getRawAsset, isSea } from 'node:sea'
-import { codeOf, messageOf } from '../errors.ts'
+import { codeOf, messageOf, ProgramError } from '../errors.ts'
 
 /** glibc's RTLD_NODELETE (bits/dlfcn.h): what is loaded stays loaded. Node's constants lack it. */
 const RTLD_NODELETE = 0x1000
@@ -32,7 +32,7 @@ export class AddonLoader {
     this.#directories = directories
   }
 
-  /** Loads a Node-API addon and returns its exports. Throws an Error that names every directory tried. */
+  /** Loads a Node-API addon and returns its exports. Throws a ProgramError that names every directory tried. */
   load(file: NativeFile): unknown {
     const module = { exports: {} as unknown }
     this.#withFile(file, (path) => {
@@ -67,9 +67,8 @@ export class AddonLoader {
         failures.push(`${directory}: ${messageOf(error)}`)
       }
     }
-    throw new Error(
-      `cannot unpack ${file} anywhere that allows execution; set TMPDIR to a writable directory that is not mounted noexec (${failures.join('; ')})`,
-    )
+    const advice = 'set TMPDIR to a writable directory that is not mounted noexec'
+    throw new ProgramError(`cannot unpack ${file} anywhere that allows execution; ${advice} (${failures.join('; ')})`, 1)
   }
 }
 

@@ -9,6 +9,9 @@ export const MS = { RDONLY: 1, NOSUID: 2, NODEV: 4, NOEXEC: 8, REMOUNT: 32, BIND
 export const MNT_DETACH = 2
 const UMOUNT_NOFOLLOW = 8
 
+/** send(2). */
+export const MSG_DONTWAIT = 0x40
+
 const AT_FDCWD = -100
 const PR_SET_PDEATHSIG = 1
 const AF_UNIX = 1
@@ -63,13 +66,16 @@ export class Libc {
     this.#checked('prctl', undefined, 'int prctl(int, ulong, ulong, ulong, ulong)', PR_SET_PDEATHSIG, number, 0, 0, 0)
   }
 
-  /** Sends one datagram to a unix socket; a leading `@` names an abstract one. Throws SystemError (ENOENT, ECONNREFUSED, EAGAIN). */
-  sendToUnix(path: string, payload: Buffer): void {
+  /**
+   * Sends one datagram to a unix socket; a leading `@` names an abstract one. Throws SystemError (ENOENT, ECONNREFUSED). Where the
+   * receiver's queue is full it waits for room, with `MSG_DONTWAIT` among the flags it throws EAGAIN.
+   */
+  sendToUnix(path: string, payload: Buffer, flags = 0): void {
     const fd = this.#checked('socket', undefined, 'int socket(int, int, int)', AF_UNIX, SOCK_DGRAM_CLOEXEC, 0)
     try {
       const address = unixAddress(path)
       const definition = 'long sendto(int, void *, ulong, int, void *, uint)'
-      this.#checked('sendto', path, definition, fd, payload, payload.length, 0, address, address.length)
+      this.#checked('sendto', path, definition, fd, payload, payload.length, flags, address, address.length)
     } finally {
       this.#call('int close(int)', fd)
     }

@@ -39,14 +39,19 @@ export class ListeningSocket {
     this.#waiting = []
   }
 
-  /** Takes nobody any more and removes the socket; connections that were handed over live on. */
-  close(): void {
-    this.#server.close()
+  /** Takes nobody any more and removes the socket. Connections that were handed over live on; resolves when the last has ended. */
+  async close(): Promise<void> {
+    const ended = new Promise<void>((resolve) => {
+      this.#server.close(() => {
+        resolve()
+      })
+    })
     try {
       unlinkSync(this.path)
     } catch (error) {
       // Node removes it as it closes.
       if (codeOf(error) !== 'ENOENT') throw error
     }
+    await ended
   }
 }

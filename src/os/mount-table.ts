@@ -136,8 +136,12 @@ function resolveParent(path: string): string | undefined {
 }
 
 function plainState(path: string): PathState {
-  const stats = lstatSync(path, { throwIfNoEntry: false })
-  return stats === undefined ? { kind: 'absent' } : { kind: 'plain', type: typeOf(stats.mode) }
+  try {
+    return { kind: 'plain', type: typeOf(lstatSync(path).mode) }
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR') return { kind: 'absent' }
+    throw error
+  }
 }
 
 function typeOf(mode: number): 'directory' | 'symlink' | 'other' {

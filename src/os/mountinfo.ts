@@ -22,9 +22,26 @@ export function parseMountinfo(text: string): readonly MountinfoLine[] {
   })
 }
 
-/** The topmost mount at a path, which has no symbolic link in it, if one is mounted just there. */
+/**
+ * The topmost mount at a path, which has no symbolic link in it, if one is mounted just there. Goes down from the root, mount by mount:
+ * the file also has mounts that nobody can reach, because a directory above theirs was mounted over.
+ */
 export function topmostAt(lines: readonly MountinfoLine[], path: string): MountinfoLine | undefined {
-  return lines.findLast((line) => line.mountPoint === path)
+  const ids = new Set(lines.map(({ id }) => id))
+  // The root's own parent is not in the file; in a chroot that is no mount point, neither are the parents of the mounts below it.
+  const isFirst = ({ id, parentId }: MountinfoLine): boolean => id === parentId || !ids.has(parentId)
+  const mountedOn = (below: MountinfoLine | undefined, at: string): MountinfoLine | undefined =>
+    lines.find(
+      (line) => line.mountPoint === at && line !== below && (below === undefined ? isFirst(line) : line.parentId === below.id),
+    )
+
+  const names = path.split('/').filter((name) => name !== '')
+  let current: MountinfoLine | undefined
+  for (let depth = 0; depth <= names.length; depth++) {
+    const prefix = `/${names.slice(0, depth).join('/')}`
+    for (let next = mountedOn(current, prefix); next !== undefined; next = mountedOn(next, prefix)) current = next
+  }
+  return current?.mountPoint === path ? current : undefined
 }
 
 function parseLine(line: string): MountinfoLine | undefined {

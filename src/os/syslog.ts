@@ -1,19 +1,19 @@
 import type { LogLevel, LogSink } from '../log.ts'
-import type { Libc } from './libc.ts'
+import { type Libc, MSG_DONTWAIT } from './libc.ts'
 
 /** Facility daemon (3) and the severities of RFC 5424, section 6.2.1. */
 const PRIORITY: Readonly<Record<LogLevel, number>> = { error: 3 * 8 + 3, warning: 3 * 8 + 4, info: 3 * 8 + 6 }
 
 /**
- * A sink into /dev/log, which the journal and every syslog daemon serve. On a machine with neither the line is lost, as
- * syslog(3) loses it. `libc` is asked for at the first line.
+ * A sink into /dev/log, which the journal and every syslog daemon serve. On a machine with neither, or where nobody reads it any more,
+ * the line is lost: a daemon that waited for its reader would take its mount along. `libc` is asked for at the first line.
  */
 export function syslogSink(tag: string, libc: () => Libc): LogSink {
   return (line, level) => {
     // The receiver stamps the line itself.
     const message = line.replace(/^\d{4}\/\d\d\/\d\d \d\d:\d\d:\d\d /, '')
     try {
-      libc().sendToUnix('/dev/log', Buffer.from(`<${PRIORITY[level]}>${tag}[${process.pid}]: ${message}`))
+      libc().sendToUnix('/dev/log', Buffer.from(`<${PRIORITY[level]}>${tag}[${process.pid}]: ${message}`), MSG_DONTWAIT)
     } catch {
       // There is nobody left to tell.
     }

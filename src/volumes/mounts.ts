@@ -14,7 +14,7 @@ const FS_TYPE = 'fuse.dummy-fuse'
 const MOST_LAYERS = 64
 
 /** Milliseconds that our own mount gets to answer before it counts as hung and is replaced. */
-const PATIENCE = 2500
+const PATIENCE = 2000
 
 /**
  * What is mounted at a path. FOREIGN is a mount, but not of dummy-fuse; DEAD answers ENOTCONN, its server gone; HUNG does not answer.

@@ -83,10 +83,7 @@ void test('what a failing daemon said is in the log and in the status, without w
   const { code, details } = await outcome(volume.stage())
   assert.equal(code, 'INTERNAL')
   assert.match(details, /not empty/)
-  assert.ok(
-    plugin.lines().some((line) => /^dummy-fuse\[\d+\]: .*not empty/.test(line)),
-    plugin.log(),
-  )
+  await eventually('it is in the log', () => plugin.lines().some((line) => /^dummy-fuse\[\d+\]: .*not empty/.test(line)))
   await sandbox.run('rm', [`${volume.staging}/in-the-way`])
   await volume.stage()
   assert.deepEqual(await volume.reasons(), [])

@@ -21,6 +21,7 @@ void test('calls are logged as the original logs them, counting, with the protoâ
   await plugin.stage(volume.id, volume.staging, mountCapability('MULTI_NODE_MULTI_WRITER'))
   await plugin.publish(volume.id, volume.staging, volume.target, { capability: mountCapability('MULTI_NODE_MULTI_WRITER') })
   await outcome(plugin.stage('', volume.staging))
+  await plugin.logged('desc = volume_id is missing')
   const text = plugin.log()
   for (const line of text.trimEnd().split('\n')) assert.match(line, STAMP)
   const lines = plugin.lines()
@@ -158,6 +159,7 @@ void test('the pluginâ€™s log holds no secret and no token of a call, failed one
   const volumeId = made?.volumeId ?? ''
   await plugin.call(Controller.method.validateVolumeCapabilities, { volumeId, volumeCapabilities, ...hidden })
   await plugin.call(Controller.method.deleteVolume, { volumeId, secrets: hidden.secrets })
+  await plugin.logged('[ID:6] GRPC response')
   assert.doesNotMatch(plugin.log(), /SENSITIVE/)
   const requests = plugin.lines().filter((line) => line.includes('GRPC request'))
   assert.equal(requests.filter((line) => line.includes('"secrets":{"password":"***stripped***","":"***stripped***"}')).length, 6)
@@ -182,7 +184,11 @@ void test('an id with line feeds forges no line, in either format', async (t) =>
         assert.equal((await outcome(plugin.unstage('other', staging))).code, 'FAILED_PRECONDITION')
         await plugin.unstage(id, staging)
       }
+      await plugin.logged(
+        format === 'text' ? `[ID:${3 * FORGERIES.length}] GRPC response` : `"msg":"GRPC response","id":${3 * FORGERIES.length},`,
+      )
       const lines = plugin.log().trimEnd().split('\n')
+      for (const line of lines) assert.doesNotMatch(line, /[\p{Cc}\u2028\u2029]/u)
       if (format === 'text') {
         for (const line of lines) assert.match(line, STAMP)
         assert.ok(lines.every((line) => !/^\S+ \S+ Driver: forged/.test(line)))

@@ -22,13 +22,13 @@ const PROGRAMS: Readonly<Record<string, Run>> = {
   },
   'dummy-fuse-workload': {
     script: `${MOUNTED} dummy-fuse-workload --keep-open --read-interval 0.05 --file /run/mnt/dummy-file.txt > /run/log 2>&1 &
-until_ grep -q reading /run/log; kill $!; cut -d' ' -f3- /run/log | head -2`,
+until_ grep -qs reading /run/log; kill $!; cut -d' ' -f3- /run/log | head -2`,
     stdout: 'opened file /run/mnt/dummy-file.txt\nreading\n',
   },
   'dummy-fuse-workload as nobody': {
     script: `mkdir -p /run/mnt && dummy-fuse -o allow_other /run/mnt && umask 0 && cd / && ${UNTIL}
 setpriv --reuid=65534 --regid=65534 --clear-groups dummy-fuse-workload --file /run/mnt/dummy-file.txt > /run/log 2>&1 &
-until_ grep -q reading /run/log; kill $!; cut -d' ' -f3- /run/log | head -2`,
+until_ grep -qs reading /run/log; kill $!; cut -d' ' -f3- /run/log | head -2`,
     stdout: 'opened file /run/mnt/dummy-file.txt\nreading\n',
   },
   'dummy-fuse-csi --version': { script: 'dummy-fuse-csi --version', stdout: /^dummy-fuse-csi \d/ },
@@ -102,9 +102,9 @@ rmdir /run/mnt; ${LEFT}; echo done`
     await using sandbox = new Sandbox()
     const root = new MinimalRoot(sandbox)
     await root.prepare()
-    const script = `${MOUNTED} pid=$(pgrep -x dummy-fuse) && grep -E ' r-xp ' /proc/$pid/maps | awk '{print $6, $7}' | grep -v -E '^(\\[|/usr/lib/|/lib/|/usr/local/bin/dummy-fuse-csi $)' | sort -u | sed 's/#[0-9]*/#N/'`
+    const script = `${MOUNTED} pid=$(pgrep -x dummy-fuse) && grep -E ' r-xp ' /proc/$pid/maps | awk '{print $6, $7}' | grep -v -E '^( |\\[|/usr/lib/|/lib/|/usr/local/bin/dummy-fuse-csi $)' | sort -u | sed 's/#[0-9]*/#N/'`
     const { stdout, stderr } = await root.run(script)
-    assert.match(stdout, /^(\/(var\/lib\/)?#N \(deleted\)\n| \n)+$/, stderr)
+    assert.match(stdout, /^(\S*\/#N \(deleted\)\n){3}$/, stderr)
   })
 
   it('where no folder allows execution it says which were tried and what to do', async () => {
@@ -112,7 +112,7 @@ rmdir /run/mnt; ${LEFT}; echo done`
     const root = new MinimalRoot(sandbox)
     await root.prepare()
     const { stdout, stderr } = await root.run('mount -o remount,noexec /var/lib; mkdir /run/mnt; dummy-fuse /run/mnt; echo $?')
-    assert.match(stdout, /^(1|11)\n$/)
+    assert.match(stdout, /^1\n$/)
     assert.match(stderr, /^dummy-fuse: [^\n]*set TMPDIR to a writable directory[^\n]*\/var\/lib: [^\n]*\n$/)
   })
 })

@@ -147,7 +147,7 @@ const PROGRAMS: Readonly<Record<string, readonly [words: readonly string[], name
   ],
   'dummy-fuse-csi serve': [['serve'], 'dummy-fuse-csi serve', '--endpoint', '--fuse-host', 'xit status'],
   'dummy-fuse-csi status': [['status'], 'dummy-fuse-csi status', '--json', 'xit status'],
-  'dummy-fuse-csi lab': [['lab'], 'dummy-fuse-csi lab', 'xit status'],
+  'dummy-fuse-csi lab run': [['lab', 'run'], 'dummy-fuse-csi lab run', 'xit status'],
 }
 
 describe('--help and --version', () => {

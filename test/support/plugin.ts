@@ -69,6 +69,11 @@ export class Plugin implements Disposable {
     return this.#running.output()
   }
 
+  /** Waits until the log holds a text: what is logged before an answer may reach us after it. */
+  async logged(text: string): Promise<void> {
+    await eventually(`the plugin logs ${text}; it said: ${this.log()}`, () => this.log().includes(text))
+  }
+
   /** The log's lines without their times. */
   lines(): string[] {
     return this.log()
@@ -182,7 +187,7 @@ export class Plugin implements Disposable {
       `the plugin listens; it said: ${this.log()}`,
       async () => {
         if (child.exitCode !== null || child.signalCode !== null) throw new Error(`the plugin ended: ${this.log()}`)
-        return await connects(this.socket)
+        return this.log().includes('Listening for connections') && (await connects(this.socket))
       },
       20_000,
     )

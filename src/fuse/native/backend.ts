@@ -98,18 +98,28 @@ class NativeSession implements Session {
   close(): void {
     // Only our own, and each bind of it there: another file system may have been mounted on top since, or ours be gone.
     while (this.#device !== undefined && this.#deviceThere() === this.#device) this.#libc.umount(this.#mountpoint, MNT_DETACH)
-    const one = Buffer.alloc(8)
-    one.writeBigUInt64LE(1n)
-    writeSync(this.#wake, one)
+    this.#wakeUp()
   }
 
   /** libfuse's loop ends in silence, but a device whose connection is gone polls POLLERR (fs/fuse/dev.c, fuse_dev_poll). */
   async #watch(device: number | undefined): Promise<SessionEnd> {
     const watches = [{ fd: this.#wake, events: POLLIN }]
     if (device !== undefined) watches.push({ fd: device, events: 0 })
+    // libuv joins its threads as the process exits, in an uncaught exception too: one that polled on would keep a dead daemon's mount hung.
+    const wakeUp = (): void => {
+      this.#wakeUp()
+    }
+    process.once('exit', wakeUp)
     await this.#libc.pollAsync(watches)
+    process.off('exit', wakeUp)
     closeSync(this.#wake)
     return this.#device !== undefined && this.#deviceThere() === this.#device ? 'aborted' : 'unmounted'
+  }
+
+  #wakeUp(): void {
+    const one = Buffer.alloc(8)
+    one.writeBigUInt64LE(1n)
+    writeSync(this.#wake, one)
   }
 
   #deviceThere(): string | undefined {

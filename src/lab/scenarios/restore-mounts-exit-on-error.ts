@@ -1,10 +1,8 @@
 import { VOLUME } from '../kubelet.ts'
 import { NodeAgent, eventTable } from '../node-agent.ts'
 import { targetPath } from '../node-paths.ts'
-import { roundsOf } from '../rounds.ts'
 import type { Scenario } from '../scenario.ts'
-import { until } from '../wait.ts'
-import { killPlugin, mountVolume, podSpec, READS, seeServed } from './steps.ts'
+import { firstRight, killPlugin, mountVolume, podSpec, READS, seeServed } from './steps.ts'
 
 const FLAGS = ['--restore-mounts']
 
@@ -70,10 +68,7 @@ export const restoreMountsExitOnError: Scenario = {
     checks.see('the restart succeeds', order, 'after the restore')
     if (started === undefined) return
     // An attempt that falls between the plugin's umount and mount of the target binds the bare directory, and another one follows.
-    const read = await until(`${pod.name} reads`, () =>
-      roundsOf(pod.log.lines).find(({ atMs, error }) => atMs >= begun && error === ''),
-    )
-    await seeServed(bench, pod, 'after the restart', read.atMs)
+    await seeServed(bench, pod, 'after the restart', await firstRight(pod, begun))
     transcript.lines(`events of ${pod.name}`, eventTable(agent.events))
     checks.see('it was restarted', `restarts: ${agent.restarts}`, /^restarts: [1-9]/, 'restarts: 1 or more')
     transcript.say(

@@ -9,7 +9,11 @@ import type { PluginOptions } from './options.ts'
 import type { VolumeSystem } from './volumes.ts'
 
 /** The gRPC server with the services that `--role` names. */
-export function openServer({ driverName, nodeId, roles }: PluginOptions, { volumes, registry }: VolumeSystem, log: Logger): CsiServer {
+export function openServer(
+  { driverName, nodeId, roles }: PluginOptions,
+  { volumes, registry }: VolumeSystem,
+  log: Logger,
+): CsiServer {
   const isController = roles.has('controller')
   return new CsiServer(
     {

@@ -1,0 +1,139 @@
+import assert from 'node:assert/strict'
+import { symlinkSync, writeFileSync } from 'node:fs'
+import { describe, it } from 'node:test'
+import { AddonLoader } from '../../src/os/addons.ts'
+import { Libc } from '../../src/os/libc.ts'
+import { MountinfoTable, type MountTable, openMountTable, StatmountTable } from '../../src/os/mount-table.ts'
+import { deadMount, hungMount, mountDummyFuse } from '../support/mounting.ts'
+import { Sandbox } from '../support/sandbox.ts'
+
+const libc = new Libc(new AddonLoader())
+const statmount = new StatmountTable(libc)
+const TABLES: Readonly<Record<string, MountTable>> = {
+  'by mountinfo': new MountinfoTable(),
+  ...(statmount.supported() ? { 'by statmount(2)': statmount } : {}),
+}
+
+const FUSE = { fsType: 'fuse.dummy-fuse', source: 'dummy-fuse', readonly: false }
+
+/** The mount at a path without what differs from one run to the next; undefined if there is none. */
+function mountAt(table: MountTable, path: string): Record<string, unknown> | undefined {
+  const state = table.at(path)
+  if (state.kind !== 'mount') return undefined
+  const { fsType, source, readonly } = state.mount
+  return { fsType, source, readonly }
+}
+
+function deviceAt(table: MountTable, path: string): string | undefined {
+  const state = table.at(path)
+  return state.kind === 'mount' ? state.mount.device : undefined
+}
+
+function idAt(table: MountTable, path: string): string | undefined {
+  const state = table.at(path)
+  return state.kind === 'mount' ? state.mount.id : undefined
+}
+
+for (const [title, table] of Object.entries(TABLES)) {
+  describe(`the mount table ${title}`, () => {
+    it('tells directories, links, files and what is absent apart', async () => {
+      await using sandbox = new Sandbox()
+      const path = sandbox.directory('folder')
+      writeFileSync(`${sandbox.path}/file`, '')
+      symlinkSync('folder', `${sandbox.path}/link`)
+      assert.deepEqual(table.at(path), { kind: 'plain', type: 'directory' })
+      assert.deepEqual(table.at(`${sandbox.path}/link`), { kind: 'plain', type: 'symlink' })
+      assert.deepEqual(table.at(`${sandbox.path}/file`), { kind: 'plain', type: 'other' })
+      for (const name of ['nothing', 'nothing/below', 'file/below', 'dangling/below'])
+        assert.deepEqual(table.at(`${sandbox.path}/${name}`), { kind: 'absent' }, name)
+    })
+
+    it('tells type, source and whether it is read-only', async () => {
+      await using sandbox = new Sandbox()
+      assert.deepEqual(mountAt(table, await mountDummyFuse(sandbox)), FUSE)
+      const readonly = await mountDummyFuse(sandbox, ['-o', 'ro,fsname=a b,subtype=c'], 'two words')
+      assert.deepEqual(mountAt(table, readonly), { fsType: 'fuse.c', source: 'a b', readonly: true })
+      assert.equal(mountAt(table, '/proc')?.fsType, 'proc')
+      assert.equal(table.at('/').kind, 'mount')
+    })
+
+    it('gives a bind the device of what it binds and an id of its own, read-only by itself', async () => {
+      await using sandbox = new Sandbox()
+      const path = await mountDummyFuse(sandbox)
+      const bind = sandbox.directory('bind')
+      await sandbox.run('mount', ['--bind', path, bind])
+      await sandbox.run('mount', ['-o', 'remount,bind,ro', bind])
+      assert.equal(deviceAt(table, bind), deviceAt(table, path))
+      assert.notEqual(idAt(table, bind), idAt(table, path))
+      assert.deepEqual([mountAt(table, path)?.readonly, mountAt(table, bind)?.readonly], [false, true])
+    })
+
+    it('gives two sessions two devices', async () => {
+      await using sandbox = new Sandbox()
+      const [one, two] = [await mountDummyFuse(sandbox, [], 'one'), await mountDummyFuse(sandbox, [], 'two')]
+      assert.notEqual(deviceAt(table, one), deviceAt(table, two))
+    })
+
+    it('tells of the topmost of several mounts, and of the one below when that is gone', async () => {
+      await using sandbox = new Sandbox()
+      const path = await mountDummyFuse(sandbox)
+      await sandbox.run('mount', ['-t', 'tmpfs', 'tmpfs', path])
+      assert.equal(mountAt(table, path)?.fsType, 'tmpfs')
+      await sandbox.run('umount', [path])
+      assert.equal(mountAt(table, path)?.fsType, 'fuse.dummy-fuse')
+      await sandbox.run('umount', [path])
+      assert.deepEqual(table.at(path), { kind: 'plain', type: 'directory' })
+    })
+
+    it('does not see a mount that lies hidden under one on a directory above', async () => {
+      await using sandbox = new Sandbox()
+      const path = await mountDummyFuse(sandbox, [], 'above/mnt')
+      await sandbox.run('mount', ['-t', 'tmpfs', 'tmpfs', `${sandbox.path}/above`])
+      assert.deepEqual(table.at(path), { kind: 'absent' })
+      sandbox.directory('above', 'mnt')
+      assert.deepEqual(table.at(path), { kind: 'plain', type: 'directory' })
+    })
+
+    it('sees a dead FUSE mount and a bind of it as what they are', async () => {
+      await using sandbox = new Sandbox()
+      const path = await deadMount(sandbox)
+      assert.deepEqual(mountAt(table, path), FUSE)
+      const bind = sandbox.directory('bind')
+      if ((await sandbox.run('mount', ['--bind', path, bind])).status === 0) assert.deepEqual(mountAt(table, bind), FUSE)
+    })
+
+    it('does not wait for a hung FUSE mount', { timeout: 20_000 }, async () => {
+      await using sandbox = new Sandbox()
+      const path = await hungMount(sandbox)
+      assert.deepEqual(mountAt(table, path), FUSE)
+    })
+
+    it('follows the links that lead to a mount, but not the last one', async () => {
+      await using sandbox = new Sandbox()
+      await mountDummyFuse(sandbox, [], 'real/mnt')
+      symlinkSync('real', `${sandbox.path}/way`)
+      symlinkSync('real/mnt', `${sandbox.path}/link`)
+      assert.deepEqual(mountAt(table, `${sandbox.path}/way/mnt`), FUSE)
+      assert.deepEqual(table.at(`${sandbox.path}/link`), { kind: 'plain', type: 'symlink' })
+    })
+
+    it('reads names with spaces, line feeds and letters of other scripts', async () => {
+      await using sandbox = new Sandbox()
+      for (const name of ['a b', 'a\nb', 'a\\040b', 'é挂🦆'])
+        assert.deepEqual(mountAt(table, await mountDummyFuse(sandbox, [], name)), FUSE, name)
+    })
+
+    it('throws for a path that can be nothing', async () => {
+      await using sandbox = new Sandbox()
+      assert.throws(() => table.at(`${sandbox.path}/${'x'.repeat(256)}`), { code: 'ENAMETOOLONG' })
+      symlinkSync('loop', `${sandbox.path}/loop`)
+      assert.throws(() => table.at(`${sandbox.path}/loop/below`), { code: 'ELOOP' })
+    })
+  })
+}
+
+describe('openMountTable', () => {
+  it('takes statmount(2) just where the kernel answers it in full', () => {
+    assert.equal(openMountTable(libc) instanceof StatmountTable, statmount.supported())
+  })
+})
