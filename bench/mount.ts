@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { join } from 'node:path'
 import { DUMMY_FUSE } from '../test/support/paths.ts'
 import { Plugin } from '../test/support/plugin.ts'
 import type { Sandbox } from '../test/support/sandbox.ts'
@@ -10,7 +11,8 @@ const STAGE_ALLOWANCE = 3
 
 /** Stage beside `dummy-fuse MOUNTPOINT` by hand, and Publish beside a spawned `mount --bind`; what is undone in between is not timed. */
 export async function mount(sandbox: Sandbox, rounds: number): Promise<readonly Comparison[]> {
-  using plugin = await Plugin.start(sandbox)
+  // Its log goes where a journal would take it: the client that is timed here is not to read it too.
+  using plugin = await Plugin.start(sandbox, { log: join(sandbox.path, 'log') })
   const staging = sandbox.directory('staging')
   const target = sandbox.directory('target')
   const byHand = sandbox.directory('by-hand')
@@ -31,7 +33,7 @@ export async function mount(sandbox: Sandbox, rounds: number): Promise<readonly 
   )
   await plugin.stage('bench', staging)
   const publish = await alternate(
-    rounds * 5,
+    rounds * 20,
     async () => {
       const took = await timed(() => plugin.publish('bench', staging, target))
       await plugin.unpublish('bench', target)

@@ -9,6 +9,11 @@ export class ProgramError extends Error {
   }
 }
 
+/** Whether it is a ProgramError, also one of another bundle's class. */
+export function isProgramError(error: unknown): error is ProgramError {
+  return error instanceof Error && error.name === 'ProgramError' && 'status' in error && typeof error.status === 'number'
+}
+
 /** Wrong words on the command line: every program of ours exits with 2 then. */
 export class UsageError extends ProgramError {
   constructor(message: string) {

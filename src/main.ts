@@ -1,7 +1,7 @@
 import { basename } from 'node:path'
 import { isSea } from 'node:sea'
 import { commandLine, parse } from './programs/command-line.ts'
-import { ProgramError, UsageError } from './errors.ts'
+import { isProgramError, UsageError } from './errors.ts'
 import { setProcessName } from './os/process-name.ts'
 import type { Program, ProgramContext } from './programs/program.ts'
 
@@ -20,7 +20,7 @@ const PROGRAMS: Readonly<Record<string, Entry>> = {
   serve: {
     name: NAME,
     description: 'the CSI plugin',
-    load: async () => (await import('./programs/plugin/program.ts')).plugin,
+    load: async () => await (await import('./programs/large.ts')).loadPlugin(),
   },
   fuse: {
     name: 'dummy-fuse',
@@ -35,12 +35,12 @@ const PROGRAMS: Readonly<Record<string, Entry>> = {
   lab: {
     name: NAME,
     description: 'runs the scenarios: failures against mitigations',
-    load: async () => (await import('./programs/lab.ts')).lab,
+    load: async () => await (await import('./programs/large.ts')).loadLab(),
   },
   status: {
     name: NAME,
     description: "each volume's state and the next step to take",
-    load: async () => (await import('./programs/status.ts')).status,
+    load: async () => await (await import('./programs/large.ts')).loadStatus(),
   },
 }
 
@@ -82,7 +82,7 @@ async function main(): Promise<number> {
     const program = await entry.load()
     return await program(context(entry, words))
   } catch (error) {
-    if (!(error instanceof ProgramError)) throw error
+    if (!isProgramError(error)) throw error
     // One line, whatever is in a path that it names.
     if (error.message !== '') process.stderr.write(`${name}: ${error.message.replaceAll('\n', '\\n')}\n`)
     return error.status

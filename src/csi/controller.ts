@@ -33,17 +33,17 @@ export function controller(registry: VolumeRegistry, advertised: boolean): Unary
       capabilities: advertised ? CAPABILITIES.map((type) => ({ type: { case: 'rpc', value: { type } } })) : [],
     }),
 
-    async createVolume(request) {
+    createVolume(request) {
       const name = requireId(request.name, 'name')
       requireCapabilities(request.volumeCapabilities)
       if (request.volumeContentSource !== undefined) {
         throw new VolumeError('invalid', 'volume_content_source is not supported: there is nothing to copy a volume from')
       }
-      return { volume: message(await registry.create(name, range(request.capacityRange))) }
+      return { volume: message(registry.create(name, range(request.capacityRange))) }
     },
 
-    async deleteVolume(request) {
-      await registry.delete(requireId(request.volumeId, 'volume_id'))
+    deleteVolume(request) {
+      registry.delete(requireId(request.volumeId, 'volume_id'))
       return {}
     },
 

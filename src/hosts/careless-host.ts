@@ -16,9 +16,9 @@ export class CarelessHost implements FuseHost {
   }
 
   async start(path: string, options: readonly string[]): Promise<void> {
-    const { file, args, argv0 } = this.#execution(path, options)
+    const { file, args, argv0, env } = this.#execution(path, options)
     this.#log.info(`exec dummy-fuse [${args.join(' ')}]`)
-    const child = spawn(file, args, { argv0, stdio: 'ignore' })
+    const child = spawn(file, args, { argv0, env, stdio: 'ignore' })
     const [status] = (await once(child, 'exit')) as [number | null]
     if (status !== 0) throw new HostError('failed', `dummy-fuse ended with exit status ${status ?? -1}`)
   }

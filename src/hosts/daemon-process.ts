@@ -10,6 +10,7 @@ export interface Execution {
   readonly argv0: string
   /** In a session, and so a process group, of its own. */
   readonly detached: boolean
+  readonly env: NodeJS.ProcessEnv
 }
 
 /** Milliseconds that the kernel may take to bury a daemon that was sent SIGKILL. */
@@ -22,7 +23,7 @@ const BURIAL = 1000
  */
 export async function startDaemon(execution: Execution, deadline: number, log: Logger): Promise<ChildProcess> {
   const { file, args, argv0, detached } = execution
-  const env = { ...process.env, DUMMY_FUSE_READY_FD: '3' }
+  const env = { ...execution.env, DUMMY_FUSE_READY_FD: '3' }
   const child = spawn(file, args, { argv0, detached, stdio: ['ignore', 'ignore', 'pipe', 'pipe'], env })
   const said = relay(child, log)
   const outcome = await Promise.race([ready(child), ended(child), expired(deadline)])

@@ -10,10 +10,10 @@ export type DummyFuseCommand = (words: readonly string[]) => { executable: strin
  * `--fuse-host child`: in our process group and cgroup, killed by the kernel the moment we end, as in the original's container.
  * `words` come before all others: the faults that the lab asks for.
  */
-export function childExecution(dummyFuse: DummyFuseCommand, words: readonly string[]): MakeExecution {
+export function childExecution(dummyFuse: DummyFuseCommand, words: readonly string[], env: NodeJS.ProcessEnv): MakeExecution {
   return (path, options) => {
     const { executable, args, argv0 } = dummyFuse(['-f', '--die-with-parent', ...words, ...optionWords(options), path])
-    return { file: executable, args, argv0, detached: false }
+    return { file: executable, args, argv0, detached: false, env }
   }
 }
 
@@ -24,15 +24,16 @@ export function childExecution(dummyFuse: DummyFuseCommand, words: readonly stri
 export function detachedExecution(
   dummyFuse: DummyFuseCommand,
   words: readonly string[],
+  env: NodeJS.ProcessEnv,
   systemdRun: string | undefined,
 ): MakeExecution {
   return (path, options): Execution => {
     const daemonWords = ['-f', ...words, ...optionWords(options), path]
     const { executable, args, argv0 } = dummyFuse(daemonWords)
-    if (systemdRun === undefined) return { file: executable, args, argv0, detached: true }
+    if (systemdRun === undefined) return { file: executable, args, argv0, detached: true, env }
     // The program that systemd-run executes has its path as argv[0], so the first word chooses the program.
     const scope = ['--scope', '--quiet', '--collect', `--description=dummy-fuse ${path}`, '--', executable, 'fuse', ...daemonWords]
-    return { file: systemdRun, args: scope, argv0: 'systemd-run', detached: true }
+    return { file: systemdRun, args: scope, argv0: 'systemd-run', detached: true, env }
   }
 }
 

@@ -6,8 +6,9 @@ export function findDaemon(path: string): ProcessStat | undefined {
   return processesNamed('dummy-fuse').find(({ args }) => args.at(-1) === path)?.stat
 }
 
-export function toDaemon({ pid, state }: ProcessStat): Daemon {
-  return { pid, stopped: state === 'T' || state === 't' }
+/** Nothing, for a process that is ending: its session is about to die with its descriptors. */
+export function toDaemon({ pid, state, exiting }: ProcessStat): Daemon | undefined {
+  return exiting ? undefined : { pid, stopped: state === 'T' || state === 't' }
 }
 
 /** Milliseconds that the kernel may take to bury what was sent SIGKILL. */

@@ -60,6 +60,10 @@ export class ProcessHost implements FuseHost {
   #find(path: string): ProcessStat | undefined {
     const known = this.#known.get(path)
     const now = known === undefined ? undefined : processStat(known.pid)
-    return now !== undefined && now.start === known?.start ? now : findDaemon(path)
+    if (now !== undefined && now.start === known?.start) return now
+    // One that another plugin started, or somebody by hand: looking through /proc takes longer with every process.
+    const found = findDaemon(path)
+    if (found !== undefined) this.#known.set(path, found)
+    return found
   }
 }

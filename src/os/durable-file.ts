@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import {
   closeSync,
   fsync,
+  fsyncSync,
   lstatSync,
   mkdirSync,
   openSync,
@@ -12,25 +13,24 @@ import {
   writeSync,
 } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { promisify } from 'node:util'
 import { codeOf } from '../errors.ts'
 
 /** Files ending so are half-written ones of a process that died; whoever lists a folder passes over them. */
 export const PARTIAL = '.partial'
 
 /**
- * Writes a whole file so that after a crash or a power cut there is either what was there before or all of `text`. Mode 0600. Makes the
- * folder if it is missing. The bytes are on the disk once this has resolved; the name follows at once, but is not waited for: whoever loses
- * the power in that millisecond has to do with a rebooted machine, where a missing record is a volume that is mounted anew.
- * Only waiting for the disk is left to another thread: all else ends in the page cache, sooner than a thread could be woken for it.
+ * Writes a whole file so that after a crash or a power cut it holds either what it held or `text`. Mode 0600. Makes the folder if it is
+ * missing. The bytes are on the disk once this returns: it waits for them in this thread, because to hand that to another and hear
+ * of its end takes as long again as a disk that is well. The name follows at once, in another thread, and is not waited for: who loses the
+ * power in that millisecond has a rebooted machine, where a missing record is a volume that is mounted anew.
  */
-export async function writeDurably(path: string, text: string): Promise<void> {
+export function writeDurably(path: string, text: string): void {
   const partial = `${path}.${randomBytes(4).toString('hex')}${PARTIAL}`
   const fd = openIn(dirname(path), partial)
   try {
     try {
       writeSync(fd, text)
-      await promisify(fsync)(fd)
+      fsyncSync(fd)
     } finally {
       closeSync(fd)
     }
@@ -39,8 +39,8 @@ export async function writeDurably(path: string, text: string): Promise<void> {
     removePartial(partial)
     throw error
   }
-  // A disk that fails here fails again at the next record, where somebody waits.
-  void syncFolder(dirname(path)).catch(() => undefined)
+  const folder = openSync(dirname(path), 'r')
+  fsync(folder, () => closeSync(folder))
 }
 
 /** Removes the half-written files of processes that died; nobody else may be writing into the folder. Returns the names of all others. */
@@ -57,14 +57,14 @@ export function readRegularFile(path: string): string {
 }
 
 /** Removes a file for good; one that is not there is fine. */
-export async function removeDurably(path: string): Promise<void> {
+export function removeDurably(path: string): void {
   try {
     unlinkSync(path)
   } catch (error) {
     if (codeOf(error) === 'ENOENT') return
     throw error
   }
-  await syncFolder(dirname(path))
+  syncFolder(dirname(path))
 }
 
 function removePartial(path: string): void {
@@ -86,10 +86,10 @@ function openIn(folder: string, path: string): number {
 }
 
 /** A rename or unlink is on disk only when its folder is (fsync(2)). */
-async function syncFolder(folder: string): Promise<void> {
+function syncFolder(folder: string): void {
   const fd = openSync(folder, 'r')
   try {
-    await promisify(fsync)(fd)
+    fsyncSync(fd)
   } finally {
     closeSync(fd)
   }

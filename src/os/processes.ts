@@ -8,7 +8,12 @@ export interface ProcessStat {
   /** One letter of proc_pid_stat(5): `T` stopped, `Z` zombie, `D` waiting for I/O. */
   readonly state: string
   readonly start: string
+  /** It runs no more code of its own, but may not have closed its descriptors yet. */
+  readonly exiting: boolean
 }
+
+/** include/linux/sched.h */
+const PF_EXITING = 0x4
 
 /** A process by its id; undefined when it is gone. A zombie is gone. */
 export function processStat(pid: number): ProcessStat | undefined {
@@ -20,7 +25,7 @@ export function processStat(pid: number): ProcessStat | undefined {
   const fields = text.slice(close + 2).split(' ')
   const [state = ''] = fields
   if (state === 'Z' || state === 'X') return undefined
-  return { pid, comm: text.slice(open + 1, close), state, start: fields[19] ?? '' }
+  return { pid, comm: text.slice(open + 1, close), state, start: fields[19] ?? '', exiting: (Number(fields[6]) & PF_EXITING) !== 0 }
 }
 
 /** The processes of one name (its first 15 bytes) with their arguments. */

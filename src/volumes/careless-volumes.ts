@@ -34,18 +34,19 @@ export class CarelessVolumes implements NodeVolumes {
     const madeDirectory = this.#mounts.makeDirectory(stagingPath)
     await this.#host.start(stagingPath, capability.mountFlags, 0)
     const entry = { version: 1, kind: 'staged', bootId: this.#bootId, volumeId, stagingPath, capability, madeDirectory } as const
-    this.#log.info(`Saved stage mount entry to ${await this.#cache.save(entry)}`)
+    this.#log.info(`Saved stage mount entry to ${this.#cache.save(entry)}`)
   }
 
-  async publish({ volumeId, stagingPath, targetPath, readonly, capability }: Parameters<NodeVolumes['publish']>[0]): Promise<void> {
-    if (stagingPath === undefined) throw new VolumeError('precondition', 'staging_target_path is missing')
-    this.#mounts.makeDirectory(targetPath)
-    this.#log.info(`mount --bind ${stagingPath} ${targetPath}`)
-    this.#mounts.bindBlindly(stagingPath, targetPath)
-    const request: PublishRequest = { volumeId, stagingPath, targetPath, readonly, capability }
-    this.#log.info(
-      `Saved publish mount entry to ${await this.#cache.save({ version: 1, kind: 'published', bootId: this.#bootId, ...request })}`,
-    )
+  publish({ volumeId, stagingPath, targetPath, readonly, capability }: Parameters<NodeVolumes['publish']>[0]): Promise<void> {
+    return Promise.try(() => {
+      if (stagingPath === undefined) throw new VolumeError('precondition', 'staging_target_path is missing')
+      this.#mounts.makeDirectory(targetPath)
+      this.#log.info(`mount --bind ${stagingPath} ${targetPath}`)
+      this.#mounts.bindBlindly(stagingPath, targetPath)
+      const request: PublishRequest = { volumeId, stagingPath, targetPath, readonly, capability }
+      const file = this.#cache.save({ version: 1, kind: 'published', bootId: this.#bootId, ...request })
+      this.#log.info(`Saved publish mount entry to ${file}`)
+    })
   }
 
   async unpublish(volumeId: string, targetPath: string): Promise<void> {

@@ -60,9 +60,11 @@ export function parseEntry(text: string, kind: Entry['kind']): Entry {
 
 /** Whether two capabilities ask for the same mount. */
 export function sameCapability(a: MountCapability, b: MountCapability): boolean {
-  return (
-    a.accessMode === b.accessMode && a.fsType === b.fsType && [...a.mountFlags].sort().join() === [...b.mountFlags].sort().join()
-  )
+  return a.accessMode === b.accessMode && a.fsType === b.fsType && flagsOf(a) === flagsOf(b)
+}
+
+function flagsOf({ mountFlags }: MountCapability): string {
+  return JSON.stringify([...mountFlags].sort())
 }
 
 type Json = Readonly<Record<string, unknown>>
@@ -79,7 +81,7 @@ function textOf(value: Json, key: string): string {
 
 function absolute(value: Json, key: string): string {
   const path = textOf(value, key)
-  if (path === '/' || !path.startsWith('/') || path.includes('\0') || posix.normalize(path) !== path)
+  if (path.endsWith('/') || !path.startsWith('/') || path.includes('\0') || posix.normalize(path) !== path)
     throw new Error(`${key} is no absolute path in its shortest form`)
   return path
 }

@@ -74,15 +74,15 @@ export class MountCache {
   }
 
   /** Writes an entry through to the disk and returns its file. */
-  async save(entry: Entry): Promise<string> {
+  save(entry: Entry): string {
     const file = this.#fileOf(entry)
-    await writeDurably(file, `${JSON.stringify(entry)}\n`)
+    writeDurably(file, `${JSON.stringify(entry)}\n`)
     this.#remember(entry)
     return file
   }
 
-  async remove(entry: Entry): Promise<void> {
-    await removeDurably(this.#fileOf(entry))
+  remove(entry: Entry): void {
+    removeDurably(this.#fileOf(entry))
     if (entry.kind === 'staged') this.#staged.delete(entry.stagingPath)
     else this.#published.delete(entry.targetPath)
   }

@@ -46,7 +46,7 @@ export class Publisher {
     if (known?.bootId === this.#bootId && known.stagingPath === request.stagingPath) return
     const entry: PublishedEntry = { version: 1, kind: 'published', bootId: this.#bootId, ...strip(request) }
     try {
-      this.#log.info(`Saved publish mount entry to ${await this.#cache.save(entry)}`)
+      this.#log.info(`Saved publish mount entry to ${this.#cache.save(entry)}`)
     } catch (error) {
       if (known === undefined) this.#mounts.clear(request.targetPath, false)
       throw error
@@ -66,7 +66,7 @@ export class Publisher {
     const ours = entry !== undefined || this.#mounts.mountAt(targetPath) !== undefined
     this.#mounts.clear(targetPath, entry !== undefined)
     if (ours) this.#mounts.removeDirectory(targetPath)
-    if (entry !== undefined) await this.#cache.remove(entry)
+    if (entry !== undefined) this.#cache.remove(entry)
   }
 
   /** Binds what a cache entry says, for a plugin that starts; tells whether it had to. Throws VolumeError. */

@@ -66,7 +66,7 @@ export class VolumeRegistry {
   }
 
   /** Makes a volume, or returns the one of that name. Throws VolumeError `conflict` (another size) or `range`. */
-  async create(name: string, { required, limit }: CapacityRange): Promise<VolumeRecord> {
+  create(name: string, { required, limit }: CapacityRange): VolumeRecord {
     if (limit > 0 && required > limit) throw new VolumeError('range', `required_bytes ${required} exceeds limit_bytes ${limit}`)
     const id = fileNameFor(name).replace(/\.json$/, '')
     const known = this.#records.get(id)
@@ -78,20 +78,15 @@ export class VolumeRegistry {
     if (capacity > this.available())
       throw new VolumeError('range', `${capacity} bytes are more than the ${this.available()} that are left`)
     const record: VolumeRecord = { version: 1, id, name, capacity }
+    writeDurably(this.#fileOf(id), `${JSON.stringify(record)}\n`)
     this.#records.set(id, record)
-    try {
-      await writeDurably(this.#fileOf(id), `${JSON.stringify(record)}\n`)
-    } catch (error) {
-      this.#records.delete(id)
-      throw error
-    }
     return record
   }
 
   /** Removes a volume; one that there is not is fine. */
-  async delete(id: string): Promise<void> {
+  delete(id: string): void {
     if (!this.#records.has(id)) return
-    await removeDurably(this.#fileOf(id))
+    removeDurably(this.#fileOf(id))
     this.#records.delete(id)
   }
 

@@ -53,7 +53,7 @@ export class Restorer {
       if (await this.#dropped(entry)) return
       const done = await act(entry)
       this.#log.info(done ? `successfully remounted ${what}` : `still mounted ${what}`)
-      if (entry.bootId !== this.#bootId) await this.#cache.save({ ...entry, bootId: this.#bootId })
+      if (entry.bootId !== this.#bootId) this.#cache.save({ ...entry, bootId: this.#bootId })
     } catch (error) {
       this.#log.error(`failed to remount ${what}: ${messageOf(error)}`)
     }
@@ -65,7 +65,7 @@ export class Restorer {
     const parent = dirname(pathOf(entry))
     await this.#mounts.reachable(pathOf(entry))
     if (existsSync(parent)) return false
-    await this.#cache.remove(entry)
+    this.#cache.remove(entry)
     this.#log.info(`Dropped mount cache entry of ${pathOf(entry)}: the machine was rebooted, and ${parent} is gone`)
     return true
   }

@@ -72,7 +72,7 @@ export class Stager {
     await this.#host.stop(stagingPath, GRACE)
     if (entry === undefined) return
     if (entry.madeDirectory) this.#mounts.removeDirectory(stagingPath)
-    await this.#cache.remove(entry)
+    this.#cache.remove(entry)
   }
 
   /** Mounts what a cache entry says, for a plugin that starts; tells whether it had to. Throws VolumeError. */
@@ -92,7 +92,7 @@ export class Stager {
         // other session has no daemon of its own, and would end with that session.
         if (this.#cache.stagedAt(stagingPath) === undefined && this.#host.daemonAt(stagingPath) === undefined)
           throw new VolumeError('precondition', `${stagingPath} is a bind of another dummy-fuse already; unmount that first`)
-        await this.#save(request, false)
+        this.#save(request, false)
         return this.#mounts.admit(stagingPath)
       case 'FOREIGN':
         throw new VolumeError('precondition', `${stagingPath} is a mount point of ${state.fsType} already; unmount that first`)
@@ -112,7 +112,7 @@ export class Stager {
     try {
       await this.#host.start(stagingPath, capability.mountFlags, START_DEADLINE)
       const device = this.#mounts.admit(stagingPath)
-      await this.#save(request, madeDirectory)
+      this.#save(request, madeDirectory)
       return device
     } catch (error) {
       await this.#undo(stagingPath, madeDirectory)
@@ -131,7 +131,7 @@ export class Stager {
     }
   }
 
-  async #save({ volumeId, stagingPath, capability }: StageRequest, madeDirectory: boolean): Promise<void> {
+  #save({ volumeId, stagingPath, capability }: StageRequest, madeDirectory: boolean): void {
     const known = this.#cache.stagedAt(stagingPath)
     if (known?.bootId === this.#bootId && sameCapability(known.capability, capability)) return
     const made = madeDirectory || (known?.madeDirectory ?? false)
@@ -144,7 +144,7 @@ export class Stager {
       capability,
       madeDirectory: made,
     } as const
-    this.#log.info(`Saved stage mount entry to ${await this.#cache.save(entry)}`)
+    this.#log.info(`Saved stage mount entry to ${this.#cache.save(entry)}`)
   }
 
   #owned({ volumeId, stagingPath }: StageRequest): StagedEntry | undefined {

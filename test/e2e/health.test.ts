@@ -31,7 +31,7 @@ const CASES: readonly Case[] = [
   },
   {
     title: 'has a tmpfs on its staging path',
-    harm: (volume) => Promise.resolve(mount('-t', 'tmpfs', 'tmpfs', volume.staging)),
+    harm: async (volume, sandbox) => await sandbox.run('mount', ['-t', 'tmpfs', 'tmpfs', volume.staging]),
     expected: { StagingWrongFileSystem: /tmpfs.*unmount it/, StaleBind: /restart the consumer/ },
   },
   {
@@ -57,7 +57,7 @@ const CASES: readonly Case[] = [
   },
   {
     title: 'has a target with a tmpfs on it',
-    harm: (volume) => Promise.resolve(mount('-t', 'tmpfs', 'tmpfs', volume.target)),
+    harm: async (volume, sandbox) => await sandbox.run('mount', ['-t', 'tmpfs', 'tmpfs', volume.target]),
     expected: { TargetWrongFileSystem: /pod\/mount/ },
   },
   {

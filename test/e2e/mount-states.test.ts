@@ -42,12 +42,12 @@ const STAGING: readonly State[] = [
   { state: 'MOUNTED by us', make: async ({ volume }) => await volume.stage(), expected: OK },
   {
     state: 'MOUNTED with a tmpfs',
-    make: ({ volume }) => Promise.resolve(mount('-t', 'tmpfs', 'tmpfs', volume.staging)),
+    make: async ({ sandbox, volume }) => await sandbox.run('mount', ['-t', 'tmpfs', 'tmpfs', volume.staging]),
     expected: FOREIGN,
   },
   {
     state: "MOUNTED with another volume's session",
-    make: ({ volume, other }) => Promise.resolve(mount('--bind', other.staging, volume.staging)),
+    make: async ({ sandbox, volume, other }) => await sandbox.run('mount', ['--bind', other.staging, volume.staging]),
     expected: { ...FOREIGN, Unstage: 'OK' },
   },
   {
@@ -170,14 +170,14 @@ const TARGET: readonly State[] = [
   },
   {
     state: 'MOUNTED with a tmpfs',
-    make: ({ sandbox, volume }) =>
-      Promise.resolve(mount('-t', 'tmpfs', 'tmpfs', sandbox.directory('pods', volume.id, 'pod', 'mount'))),
+    make: async ({ sandbox, volume }) =>
+      await sandbox.run('mount', ['-t', 'tmpfs', 'tmpfs', sandbox.directory('pods', volume.id, 'pod', 'mount')]),
     expected: { Publish: 'FAILED_PRECONDITION', Unpublish: 'FAILED_PRECONDITION' },
   },
   {
     state: "MOUNTED with another volume's session",
-    make: ({ sandbox, volume, other }) =>
-      Promise.resolve(mount('--bind', other.staging, sandbox.directory('pods', volume.id, 'pod', 'mount'))),
+    make: async ({ sandbox, volume, other }) =>
+      await sandbox.run('mount', ['--bind', other.staging, sandbox.directory('pods', volume.id, 'pod', 'mount')]),
     expected: { Publish: 'FAILED_PRECONDITION', Unpublish: 'OK' },
   },
   {

@@ -73,7 +73,7 @@ void test('a request that asks for what cannot be ends with the status that the 
   const stagingTargetPath = sandbox.directory('staging')
   const targetPath = join(sandbox.path, 'target')
   const stage: StageRequest = { volumeId: 'volume', stagingTargetPath, volumeCapability: mountCapability() }
-  const publish: PublishRequest = { ...stage, targetPath } as PublishRequest
+  const publish: PublishRequest = { ...stage, targetPath }
   const { volumeCapability: _capability, ...bare } = stage
   const { nodeStageVolume, nodePublishVolume, nodeUnstageVolume, nodeUnpublishVolume, nodeGetVolumeStats } = Node.method
   const call = plugin.call.bind(plugin)

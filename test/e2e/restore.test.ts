@@ -18,7 +18,7 @@ function restoreLines(plugin: Plugin): string[] {
   const lines = plugin.lines()
   return lines
     .slice(DRIVER_LINES, lines.findIndex((line) => line.startsWith('Listening')) + 1)
-    .filter((line) => !/^dummy-fuse\[/.test(line))
+    .filter((line) => !line.startsWith('dummy-fuse['))
 }
 
 /** The files of the mount cache, as paths. */

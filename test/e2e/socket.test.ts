@@ -209,9 +209,9 @@ void test('connections and streams that clients keep open do not keep the plugin
     same,
   )
   const watch = plugin.client.raw.makeServerStreamRequest('/grpc.health.v1.Health/Watch', same, same, Buffer.alloc(0))
-  const codes: number[] = []
+  const codes: status[] = []
   for (const stream of [reflection, watch]) {
-    stream.on('error', (error: { code?: number }) => codes.push(error.code ?? -1))
+    stream.on('error', (error: { code?: status }) => codes.push(error.code ?? status.OK))
     stream.on('data', () => undefined)
   }
   await new Promise((resolve) => watch.once('data', resolve))
@@ -235,7 +235,7 @@ void test('bytes that are no request end that call alone', async () => {
     assert.notEqual(code, undefined)
   }
   const raw = connect(plugin.socket)
-  raw.on('error', () => undefined)
+  raw.on('error', () => undefined).resume()
   raw.end('GET / HTTP/1.1\r\nHost: localhost\r\n\r\n')
   await new Promise((resolve) => raw.once('close', resolve))
   const code = await new Promise((resolve) => {

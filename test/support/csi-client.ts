@@ -32,7 +32,11 @@ export class CsiClient implements Disposable {
 
   constructor(socket: string) {
     // grpc-js would send the socket's path as :authority, which its own server refuses.
-    this.raw = new Client(`unix:${socket}`, credentials.createInsecure(), { 'grpc.default_authority': 'localhost' })
+    this.raw = new Client(`unix:${socket}`, credentials.createInsecure(), {
+      'grpc.default_authority': 'localhost',
+      'grpc.enable_retries': 0,
+      'grpc.enable_channelz': 0,
+    })
   }
 
   /** Rejects with CallError, also DEADLINE_EXCEEDED with the client's own words when the plugin does not keep to {@link RPC_LIMIT}. */

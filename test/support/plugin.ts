@@ -1,5 +1,5 @@
 import type { DescMessage, DescMethodUnary, MessageInitShape, MessageShape } from '@bufbuild/protobuf'
-import { existsSync, readdirSync } from 'node:fs'
+import { closeSync, existsSync, openSync, readdirSync, readFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { Node, type VolumeCapabilitySchema, VolumeCapability_AccessMode_Mode as Mode } from '../../src/rpc/csi_pb.ts'
@@ -20,6 +20,8 @@ export interface PluginOptions {
   readonly name?: string
   /** A program that the plugin is executed by, with its arguments. */
   readonly by?: readonly string[]
+  /** A file that its log goes to, in place of {@link Plugin.log}. */
+  readonly log?: string
 }
 
 /** `dummy-fuse-csi serve` in a sandbox, with a socket and a state folder of its own. */
@@ -66,7 +68,8 @@ export class Plugin implements Disposable {
 
   /** All that this run of the plugin has logged. */
   log(): string {
-    return this.#running.output()
+    const { log } = this.#options
+    return log === undefined ? this.#running.output() : readFileSync(log, 'utf8')
   }
 
   /** Waits until the log holds a text: what is logged before an answer may reach us after it. */
@@ -175,10 +178,15 @@ export class Plugin implements Disposable {
   }
 
   #execute(words: readonly string[]): Running {
-    const { words: common = [], env = {}, by = [] } = this.#options
+    const { words: common = [], env = {}, by = [], log } = this.#options
     const own = ['serve', '--endpoint', `unix://${this.socket}`, '--state-dir', this.stateDir, ...common, ...words]
     const [file = EXECUTABLE, ...args] = [...by, EXECUTABLE, ...own]
-    return this.#sandbox.start(file, args, { env: { ...process.env, ...env } })
+    const fd = log === undefined ? 'pipe' : openSync(log, 'w')
+    try {
+      return this.#sandbox.start(file, args, { env: { ...process.env, ...env }, stdio: ['pipe', 'pipe', fd] })
+    } finally {
+      if (fd !== 'pipe') closeSync(fd)
+    }
   }
 
   async #listening(): Promise<void> {

@@ -62,10 +62,12 @@ function openHost({ fuseHost, daemonize, faults }: PluginOptions, context: Progr
     const careless = ['--daemonize', 'early', ...words]
     return new CarelessHost((path, options) => {
       const { executable, args, argv0 } = dummyFuse([...careless, ...(options.length === 0 ? [] : ['-o', options.join(',')]), path])
-      return { file: executable, args, argv0, detached: false }
+      return { file: executable, args, argv0, detached: false, env: context.env }
     }, log)
   }
   const execution =
-    fuseHost === 'child' ? childExecution(dummyFuse, words) : detachedExecution(dummyFuse, words, findSystemdRun(context.env))
+    fuseHost === 'child'
+      ? childExecution(dummyFuse, words, context.env)
+      : detachedExecution(dummyFuse, words, context.env, findSystemdRun(context.env))
   return new ProcessHost(execution, log)
 }

@@ -1,0 +1,11 @@
+import type { Program } from './program.ts'
+
+/**
+ * The programs that bring gRPC along. build.mjs bundles them apart from the small ones, which would start slower for having them in
+ * their own bundle; so nothing that main shares with them is the same object, and errors are told by their names.
+ */
+export const loadPlugin = async (): Promise<Program> => (await import('./plugin/program.ts')).plugin
+
+export const loadLab = async (): Promise<Program> => (await import('./lab.ts')).lab
+
+export const loadStatus = async (): Promise<Program> => (await import('./status.ts')).status

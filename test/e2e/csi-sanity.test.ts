@@ -1,0 +1,30 @@
+import assert from 'node:assert/strict'
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { Plugin } from '../support/plugin.ts'
+import { Sandbox } from '../support/sandbox.ts'
+import { CSI_SANITY } from '../support/tools.ts'
+
+/** Specs of csi-sanity 5.6.0: 103, one of them pending. A number that changes is a spec that has begun or ceased to run. */
+const CASES = [
+  { role: 'identity,node', passed: 29, skipped: 73 },
+  { role: 'identity,node,controller', passed: 48, skipped: 54 },
+]
+
+for (const { role, passed, skipped } of CASES) {
+  for (const host of ['child', 'detached']) {
+    void test(`csi-sanity passes ${passed} specs and skips ${skipped} with --role ${role} --fuse-host ${host}, and leaves nothing`, async () => {
+      assert.ok(existsSync(CSI_SANITY), `${CSI_SANITY} is missing; run scripts/test --setup-only`)
+      await using sandbox = new Sandbox()
+      using plugin = await Plugin.start(sandbox, { words: ['--role', role, '--fuse-host', host] })
+      const folders = ['-csi.mountdir', join(sandbox.path, 'mount'), '-csi.stagingdir', join(sandbox.path, 'staging')]
+      const words = ['-csi.endpoint', `unix://${plugin.socket}`, '-ginkgo.no-color', ...folders]
+      const { status, stdout } = await sandbox.run(CSI_SANITY, words, { timeout: 120_000 })
+      assert.match(stdout, new RegExp(` ${passed} Passed \\| 0 Failed \\| 1 Pending \\| ${skipped} Skipped`), stdout)
+      assert.equal(status, 0)
+      assert.deepEqual([...plugin.entries(), ...plugin.daemons(), ...sandbox.mounts()], [])
+      assert.equal((await sandbox.run('ls', ['-A', join(plugin.stateDir, 'volumes')])).stdout, '')
+    })
+  }
+}

@@ -1,0 +1,80 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import fc from 'fast-check'
+import { type Entry, parseEntry, pathOf, sameCapability } from '../../src/volumes/entry.ts'
+
+const path = fc.array(fc.stringMatching(/^[^/\0.]{1,20}$/), { minLength: 1, maxLength: 4 }).map((names) => `/${names.join('/')}`)
+const text = fc.string({ unit: 'binary', minLength: 1 })
+const plain = { noNullPrototype: true } as const
+const capability = fc.record({ accessMode: text, fsType: fc.string(), mountFlags: fc.array(fc.string()) }, plain)
+const common = { version: fc.constant(1 as const), bootId: text, volumeId: text, stagingPath: path, capability }
+const staged = fc.record({ ...common, kind: fc.constant('staged' as const), madeDirectory: fc.boolean() }, plain)
+const published = fc.record({ ...common, kind: fc.constant('published' as const), targetPath: path, readonly: fc.boolean() }, plain)
+const entry: fc.Arbitrary<Entry> = fc.oneof(staged, published)
+
+describe('parseEntry', () => {
+  it('reads what was written', () => {
+    fc.assert(
+      fc.property(entry, (value) => {
+        assert.deepEqual(parseEntry(JSON.stringify(value), value.kind), value)
+        assert.equal(pathOf(value), value.kind === 'staged' ? value.stagingPath : value.targetPath)
+      }),
+    )
+  })
+
+  it('refuses an entry that is cut short anywhere, or lacks a field, and never returns half of one', () => {
+    fc.assert(
+      fc.property(entry, fc.nat(), (value, seed) => {
+        const json = JSON.stringify(value)
+        assert.throws(() => parseEntry(json.slice(0, seed % json.length), value.kind))
+        const keys = Object.keys(value)
+        const { [keys[seed % keys.length] ?? '']: _gone, ...rest } = value as unknown as Record<string, unknown>
+        assert.throws(() => parseEntry(JSON.stringify(rest), value.kind))
+        assert.throws(() => parseEntry(json, value.kind === 'staged' ? 'published' : 'staged'))
+      }),
+    )
+  })
+
+  it('throws an Error, and nothing worse, at any JSON', () => {
+    fc.assert(
+      fc.property(fc.jsonValue(), (value) => {
+        assert.throws(() => parseEntry(JSON.stringify(value), 'staged'), Error)
+      }),
+    )
+  })
+
+  it('takes no field along that it does not know: a file cannot make a call carry more', () => {
+    fc.assert(
+      fc.property(entry, (value) => {
+        const more = { ...value, secrets: { password: 'x' } }
+        assert.deepEqual(parseEntry(JSON.stringify(more), value.kind), value)
+      }),
+    )
+  })
+
+  it('wants paths in their shortest form, and none of them the root', () => {
+    const value = fc.sample(staged, 1)[0]
+    for (const stagingPath of ['/', '//', '/a/', '/a//b', '/a/../b', './a', 'a', '', '/a\0b', 7, null]) {
+      assert.throws(() => parseEntry(JSON.stringify({ ...value, stagingPath }), 'staged'), /stagingPath/)
+    }
+  })
+})
+
+describe('sameCapability', () => {
+  it('knows itself, with its flags in any order, and no other', () => {
+    const one = { accessMode: 'SINGLE_NODE_WRITER', fsType: '', mountFlags: ['ro', 'noexec'] }
+    assert.ok(sameCapability(one, { ...one, mountFlags: ['noexec', 'ro'] }))
+    for (const other of [{ fsType: 'fuse' }, { accessMode: 'X' }, { mountFlags: ['ro'] }, { mountFlags: ['ro', 'noexec', 'ro'] }]) {
+      assert.ok(!sameCapability(one, { ...one, ...other }))
+    }
+  })
+
+  it('takes one flag with a comma for no two', () => {
+    const of = (mountFlags: readonly string[]): Parameters<typeof sameCapability>[0] => ({
+      accessMode: 'X',
+      fsType: '',
+      mountFlags,
+    })
+    assert.ok(!sameCapability(of(['a,b']), of(['a', 'b'])))
+  })
+})
