@@ -51,9 +51,11 @@ function textLine(now: Date, message: string, { id, data }: LogFields): string {
   return `${goTimestamp(now)} ${prefix}${oneLine(message + suffix)}`
 }
 
-/** Line feeds inside a message would let its author forge log lines. */
+/** A line feed inside a message would let its author forge lines, an escape sequence what a terminal shows of others. */
 function oneLine(text: string): string {
-  return text.replaceAll('\n', '\\n')
+  return text
+    .replaceAll('\n', '\\n')
+    .replace(/\p{Cc}/gu, (character) => `\\x${character.charCodeAt(0).toString(16).padStart(2, '0')}`)
 }
 
 /** Local time as Go's log package writes it: `2021/04/16 13:36:21`. */

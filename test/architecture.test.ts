@@ -45,8 +45,8 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
 /** Where the environment may be read, inside of functions: it is handed on from main. `os` reads PATH and TMPDIR. */
 const ENVIRONMENT = ['main.ts', 'programs', 'os']
 
-/** The only place that exits, but for the lab's process on a private node, which ends with whoever started it. */
-const EXITS = ['main.ts', 'programs/lab.ts']
+/** The only place that exits. */
+const EXITS = ['main.ts']
 
 interface Import {
   readonly from: string

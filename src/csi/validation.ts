@@ -43,8 +43,8 @@ export function requirePath(value: string, field: string): string {
   return path
 }
 
-/** Returns a mount flag that the file system knows. Throws UsageError for one that it does not. */
-export type CheckFlag = (flag: string) => string
+/** Returns a mount flag that the file system knows, or nothing for one to leave out. Throws UsageError for one that it does not know. */
+export type CheckFlag = (flag: string) => readonly string[]
 
 /** What a capability asks of a mount. Throws VolumeError: `invalid` for what is missing or malformed, `precondition` for what a volume of ours cannot. */
 export function requireCapability(capability: VolumeCapability | undefined, checkFlag: CheckFlag): MountCapability {
@@ -58,7 +58,7 @@ export function requireCapability(capability: VolumeCapability | undefined, chec
   return {
     accessMode: modeName(mode),
     fsType: accessType.value.fsType,
-    mountFlags: accessType.value.mountFlags.map((flag) => validFlag(flag, checkFlag)),
+    mountFlags: accessType.value.mountFlags.flatMap((flag) => validFlag(flag, checkFlag)),
   }
 }
 
@@ -73,7 +73,7 @@ export function unsupported({ accessType, accessMode }: VolumeCapability): strin
   return mode !== Mode.UNKNOWN && modeName(mode) === '' ? `access mode ${mode} is unknown` : undefined
 }
 
-function validFlag(flag: string, checkFlag: CheckFlag): string {
+function validFlag(flag: string, checkFlag: CheckFlag): readonly string[] {
   // It stands in a list behind -o, where a comma would begin the next option.
   if (/[,\\\p{Cc}]/u.test(flag))
     throw new VolumeError('invalid', `mount_flags: '${flag}' holds a comma, a backslash or a control character`)

@@ -63,6 +63,11 @@ export function parseMountOptions(text: string): readonly string[] {
   return options.filter((option) => !IGNORED.has(option)).map(checkMountOption)
 }
 
+/** Checks one of a CSI capability's mount flags; empty for one that says nothing to FUSE. Throws UsageError. */
+export function checkMountFlag(flag: string): readonly string[] {
+  return IGNORED.has(flag) ? [] : [checkMountOption(flag)]
+}
+
 /** Checks one option and returns it. Throws UsageError. */
 export function checkMountOption(option: string): string {
   const equals = option.indexOf('=')

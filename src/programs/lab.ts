@@ -137,14 +137,16 @@ function untilTold(): { signal: AbortSignal; told: () => number | undefined } {
 /** The lab's own process on a private node: takes its job from standard input and lives no longer than that is open. */
 async function inside(): Promise<number> {
   if (!isPrivateNode()) throw new UsageError(`${NAME} inside is for the lab itself, on a node that it has made`)
-  process.stdout.on('error', () => process.exit(1))
   const input = createInterface(process.stdin)
-  const job = await new Promise<Job>((taken) => {
-    input.once('line', (line) => {
-      taken(JSON.parse(line) as Job)
-    })
-    input.on('close', () => process.exit(1))
+  const abandoned = new Promise<number>((resolve) => {
+    process.stdout.on('error', () => resolve(1))
+    input.on('close', () => resolve(1))
   })
-  await carryOut(job, (message) => process.stdout.write(`${JSON.stringify(message)}\n`))
-  return 0
+  const carriedOut = new Promise<Job>((taken) => {
+    input.once('line', (line) => taken(JSON.parse(line) as Job))
+  }).then(async (job) => {
+    await carryOut(job, (message) => process.stdout.write(`${JSON.stringify(message)}\n`))
+    return 0
+  })
+  return await Promise.race([abandoned, carriedOut])
 }

@@ -2,7 +2,7 @@ import { controller } from '../../csi/controller.ts'
 import { identity } from '../../csi/identity.ts'
 import { node } from '../../csi/node.ts'
 import { CsiServer } from '../../csi/server.ts'
-import { checkMountOption } from '../../fuse/options.ts'
+import { checkMountFlag } from '../../fuse/options.ts'
 import type { Logger } from '../../log.ts'
 import { versionText } from '../../version.ts'
 import type { PluginOptions } from './options.ts'
@@ -18,7 +18,7 @@ export function openServer(
   return new CsiServer(
     {
       identity: identity(driverName, versionText(), isController),
-      node: roles.has('node') ? node(nodeId, volumes, checkMountOption) : undefined,
+      node: roles.has('node') ? node(nodeId, volumes, checkMountFlag) : undefined,
       controller: controller(registry, isController),
     },
     log,
