@@ -1,3 +1,4 @@
+import { fstatSync } from 'node:fs'
 import { Socket } from 'node:net'
 
 /** The variable that tells a daemon on which descriptor its parent waits for its word. */
@@ -35,5 +36,15 @@ export class ReadyChannel {
 export function takeReadyFd(env: NodeJS.ProcessEnv): number | undefined {
   const text = env[READY_FD]
   Reflect.deleteProperty(env, READY_FD)
-  return text !== undefined && /^\d+$/.test(text) ? Number(text) : undefined
+  if (text === undefined || !/^\d+$/.test(text)) return undefined
+  return isSocket(Number(text)) ? Number(text) : undefined
+}
+
+/** A variable that came from anywhere else says nothing about our descriptors. */
+function isSocket(fd: number): boolean {
+  try {
+    return fstatSync(fd).isSocket()
+  } catch {
+    return false
+  }
 }
