@@ -1,9 +1,12 @@
-import { processEnds, processesNamed, type ProcessStat, signalProcess } from '../os/processes.ts'
+import { processEnds, processesNamed, type ProcessStat, sharesMounts, signalProcess } from '../os/processes.ts'
 import type { Daemon } from './host.ts'
 
-/** The dummy-fuse whose last argument is this mount point: nothing has to be remembered that could go stale. */
+/**
+ * The dummy-fuse whose last argument is this mount point: nothing has to be remembered that could go stale. A container's, whose paths
+ * are as ours but not the same, is none of ours.
+ */
 export function findDaemon(path: string): ProcessStat | undefined {
-  return processesNamed('dummy-fuse').find(({ args }) => args.at(-1) === path)?.stat
+  return processesNamed('dummy-fuse').find(({ stat, args }) => args.at(-1) === path && sharesMounts(stat.pid))?.stat
 }
 
 /** Nothing, for a process that is ending: its session is about to die with its descriptors. */

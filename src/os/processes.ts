@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from 'node:fs'
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 /** A process as /proc shows it. `start` is in clock ticks since boot and tells a reused id from the first. */
@@ -36,6 +36,15 @@ export function processesNamed(comm: string): { stat: ProcessStat; args: readonl
     const args = readOrUndefined(`/proc/${name}/cmdline`)
     return stat === undefined || args === undefined ? [] : [{ stat, args: args.split('\0').slice(0, -1) }]
   })
+}
+
+/** Whether a process is in our mount namespace (namespaces(7)); not, when it is gone. */
+export function sharesMounts(pid: number): boolean {
+  try {
+    return readlinkSync(`/proc/${pid}/ns/mnt`) === readlinkSync('/proc/self/ns/mnt')
+  } catch {
+    return false
+  }
 }
 
 /** Sends a signal to a process if it is still the one that `stat` described. */

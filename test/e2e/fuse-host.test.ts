@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { processStat } from '../../src/os/processes.ts'
 import { layersAt, mountAt, read, serves } from '../support/mounts.ts'
+import { DUMMY_FUSE } from '../support/paths.ts'
 import { Plugin } from '../support/plugin.ts'
 import { argumentsOf, Sandbox } from '../support/sandbox.ts'
 import { Volume } from '../support/volume.ts'
@@ -158,4 +159,19 @@ void test('a plugin that is restarted with another --fuse-host goes on with the 
   await volume.unpublish()
   await volume.unstage()
   assert.deepEqual(argumentsOf(daemon), [])
+})
+
+void test('a daemon at the same path in another mount namespace is left alone', async () => {
+  await using sandbox = new Sandbox()
+  using plugin = await Plugin.start(sandbox)
+  const staging = sandbox.directory('staging')
+  const container = sandbox.start('unshare', ['--mount', '--propagation', 'private', DUMMY_FUSE, '-f', staging])
+  const serving = (): boolean => readFileSync(`/proc/${container.pid}/mountinfo`, 'utf8').includes(`${staging} rw`)
+  await eventually('the container has its mount', serving)
+  // Of a volume that this plugin does not know, it can only look for the daemon.
+  await plugin.unstage('volume', staging)
+  await plugin.stage('volume', staging)
+  await plugin.unstage('volume', staging)
+  assert.ok(processStat(container.pid), container.output())
+  assert.ok(serving())
 })
