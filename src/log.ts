@@ -65,6 +65,11 @@ export function goTimestamp(at: Date): string {
   return `${date} ${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}`
 }
 
+/** A text line for somebody who stamps it himself. */
+export function withoutTimestamp(line: string): string {
+  return line.replace(/^\d{4}\/\d\d\/\d\d \d\d:\d\d:\d\d /, '')
+}
+
 /**
  * A sink that writes to a descriptor at once, so that nothing is lost when the process dies next.
  * `onBroken` takes the lines that find no reader any more (EPIPE); without it they are dropped.

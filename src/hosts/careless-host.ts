@@ -24,8 +24,7 @@ export class CarelessHost implements FuseHost {
   }
 
   daemonAt(path: string): Daemon | undefined {
-    const stat = findDaemon(path)
-    return stat === undefined ? undefined : toDaemon(stat)
+    return toDaemon(findDaemon(path))
   }
 
   async stop(path: string, grace: number): Promise<void> {

@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
-import type { Logger } from '../log.ts'
+import { type Logger, withoutTimestamp } from '../log.ts'
+import { READY, READY_FD } from '../os/ready-word.ts'
 import { HostError } from './host.ts'
 
 /** How a daemon is to be executed. `argv0` is the name it goes by. */
@@ -23,7 +24,7 @@ const BURIAL = 1000
  */
 export async function startDaemon(execution: Execution, deadline: number, log: Logger): Promise<ChildProcess> {
   const { file, args, argv0, detached } = execution
-  const env = { ...execution.env, DUMMY_FUSE_READY_FD: '3' }
+  const env = { ...execution.env, [READY_FD]: '3' }
   const child = spawn(file, args, { argv0, detached, stdio: ['ignore', 'ignore', 'pipe', 'pipe'], env })
   const said = relay(child, log)
   const outcome = await Promise.race([ready(child), ended(child), expired(deadline)])
@@ -42,9 +43,9 @@ function relay(child: ChildProcess, log: Logger): readonly string[] {
   const said: string[] = []
   if (child.stderr === null) return said
   createInterface({ input: child.stderr }).on('line', (line) => {
-    const text = line.replace(/^\d{4}\/\d\d\/\d\d \d\d:\d\d:\d\d /, '')
-    if (said.length < 20) said.push(text.replace(/^dummy-fuse: /, ''))
-    log.info(`dummy-fuse[${child.pid ?? 0}]: ${text.replace(/^dummy-fuse: /, '')}`)
+    const text = withoutTimestamp(line).replace(/^dummy-fuse: /, '')
+    if (said.length < 20) said.push(text)
+    log.info(`dummy-fuse[${child.pid ?? 0}]: ${text}`)
   })
   return said
 }
@@ -56,7 +57,7 @@ async function ready(child: ChildProcess): Promise<'ready'> {
     let text = ''
     channel.on('data', (chunk: Buffer) => {
       text += chunk.toString()
-      if (text === 'ready\n') resolve('ready')
+      if (text === READY) resolve('ready')
     })
   })
 }

@@ -17,6 +17,14 @@ export function childExecution(dummyFuse: DummyFuseCommand, words: readonly stri
   }
 }
 
+/** `--daemonize early`: the command that is back before it has mounted, whose word CarelessHost takes for it. */
+export function carelessExecution(dummyFuse: DummyFuseCommand, words: readonly string[], env: NodeJS.ProcessEnv): MakeExecution {
+  return (path, options) => {
+    const { executable, args, argv0 } = dummyFuse(['--daemonize', 'early', ...words, ...optionWords(options), path])
+    return { file: executable, args, argv0, detached: false, env }
+  }
+}
+
 /**
  * `--fuse-host detached`: in a session of its own; where systemd manages the machine, in a transient scope too, because
  * a session is not a cgroup and systemd ends cgroups.

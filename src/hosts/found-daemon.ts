@@ -10,8 +10,12 @@ export function findDaemon(path: string): ProcessStat | undefined {
 }
 
 /** Nothing, for a process that is ending: its session is about to die with its descriptors. */
-export function toDaemon({ pid, state, exiting }: ProcessStat): Daemon | undefined {
-  return exiting ? undefined : { pid, stopped: state === 'T' || state === 't' }
+export function toDaemon(stat: ProcessStat | undefined): Daemon | undefined {
+  return stat === undefined || stat.exiting ? undefined : { pid: stat.pid, stopped: isStopped(stat) }
+}
+
+function isStopped({ state }: ProcessStat): boolean {
+  return state === 'T' || state === 't'
 }
 
 /** Milliseconds that the kernel may take to bury what was sent SIGKILL. */
@@ -19,8 +23,7 @@ const BURIAL = 1000
 
 /** Waits `grace` milliseconds for a daemon to end by itself, as it does once it is unmounted everywhere; then kills it. */
 export async function endDaemon(stat: ProcessStat, grace: number): Promise<void> {
-  const stopped = stat.state === 'T' || stat.state === 't'
-  if (!stopped && (await processEnds(stat, grace))) return
+  if (!isStopped(stat) && (await processEnds(stat, grace))) return
   signalProcess(stat, 'SIGKILL')
   await processEnds(stat, BURIAL)
 }

@@ -8,8 +8,7 @@ export class Observer implements FuseHost {
   }
 
   daemonAt(path: string): Daemon | undefined {
-    const stat = findDaemon(path)
-    return stat === undefined ? undefined : toDaemon(stat)
+    return toDaemon(findDaemon(path))
   }
 
   stop(): Promise<void> {

@@ -34,8 +34,7 @@ export class ProcessHost implements FuseHost {
   }
 
   daemonAt(path: string): Daemon | undefined {
-    const stat = this.#find(path)
-    return stat === undefined ? undefined : toDaemon(stat)
+    return toDaemon(this.#find(path))
   }
 
   async stop(path: string, grace: number): Promise<void> {

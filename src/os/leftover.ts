@@ -1,16 +1,11 @@
 import { type Libc, MNT_DETACH } from './libc.ts'
-import type { MountTable } from './mount-table.ts'
+import { isFuse, type MountTable } from './mount-table.ts'
 import { probe } from './probe.ts'
 
 /** The super block that is topmost at a path now, or none: what {@link detachUnless} compares with later. */
 export function deviceAt(table: MountTable, path: string): string | undefined {
   const state = table.at(path)
   return state.kind === 'mount' ? state.mount.device : undefined
-}
-
-/** Whether a type from the mount table is a FUSE file system's, of whatever subtype. */
-export function isFuse(fsType: string): boolean {
-  return /^fuse(blk)?(\.|$)/.test(fsType)
 }
 
 /**

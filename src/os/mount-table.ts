@@ -16,6 +16,11 @@ export interface Mount {
   readonly readonly: boolean
 }
 
+/** Whether a mount's type is a FUSE file system's, of whatever subtype. */
+export function isFuse(fsType: string): boolean {
+  return /^fuse(blk)?(\.|$)/.test(fsType)
+}
+
 /** What stands at a path, found without asking the file system that may be mounted there. */
 export type PathState =
   | { readonly kind: 'absent' }

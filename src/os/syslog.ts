@@ -1,4 +1,4 @@
-import type { LogLevel, LogSink } from '../log.ts'
+import { type LogLevel, type LogSink, withoutTimestamp } from '../log.ts'
 import { type Libc, MSG_DONTWAIT } from './libc.ts'
 
 /** Facility daemon (3) and the severities of RFC 5424, section 6.2.1. */
@@ -11,7 +11,7 @@ const PRIORITY: Readonly<Record<LogLevel, number>> = { error: 3 * 8 + 3, warning
 export function syslogSink(tag: string, libc: () => Libc): LogSink {
   return (line, level) => {
     // The receiver stamps the line itself.
-    const message = line.replace(/^\d{4}\/\d\d\/\d\d \d\d:\d\d:\d\d /, '')
+    const message = withoutTimestamp(line)
     try {
       libc().sendToUnix('/dev/log', Buffer.from(`<${PRIORITY[level]}>${tag}[${process.pid}]: ${message}`), MSG_DONTWAIT)
     } catch {

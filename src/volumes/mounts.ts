@@ -2,7 +2,7 @@ import { mkdirSync, rmdirSync } from 'node:fs'
 import { codeOf, errnoText, messageOf } from '../errors.ts'
 import type { FuseHost } from '../hosts/host.ts'
 import { type Libc, MNT_DETACH, MS } from '../os/libc.ts'
-import type { Mount, MountTable } from '../os/mount-table.ts'
+import { isFuse, type Mount, type MountTable } from '../os/mount-table.ts'
 import { probe } from '../os/probe.ts'
 import { VolumeError } from './errors.ts'
 import { mountsOnTheWayTo } from './path-walk.ts'
@@ -92,7 +92,7 @@ export class Mounts {
    */
   async reachable(path: string): Promise<void> {
     for (const { path: ancestor, mount } of mountsOnTheWayTo(this.#table, path)) {
-      if (!mount.fsType.startsWith('fuse')) continue
+      if (!isFuse(mount.fsType)) continue
       const { kind } = await probe(ancestor)
       if (kind !== 'alive')
         throw new VolumeError('precondition', `${path} lies on ${ancestor}, a ${kind} ${mount.fsType} mount; mend that first`)
@@ -176,7 +176,7 @@ export class Mounts {
 
   #unmount(path: string, mount: Mount): void {
     // A FUSE file system may be hung, where only the detaching umount2(2) is known to return at once.
-    const lazily = mount.fsType.startsWith('fuse')
+    const lazily = isFuse(mount.fsType)
     try {
       this.#libc.umount(path, lazily ? MNT_DETACH : 0)
     } catch (error) {

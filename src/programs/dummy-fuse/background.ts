@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import { constants } from 'node:os'
 import { messageOf, ProgramError } from '../../errors.ts'
-import { READY, READY_FD } from './channel.ts'
+import { READY, READY_FD } from '../../os/ready-word.ts'
 import { STATUS } from './exit-status.ts'
 
 /** How the daemon's start came out. */

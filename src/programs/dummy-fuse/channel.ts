@@ -1,11 +1,6 @@
 import { fstatSync } from 'node:fs'
 import { Socket } from 'node:net'
-
-/** The variable that tells a daemon on which descriptor its parent waits for its word. */
-export const READY_FD = 'DUMMY_FUSE_READY_FD'
-
-/** What the daemon says once INIT has been handled. */
-export const READY = 'ready\n'
+import { READY, READY_FD } from '../../os/ready-word.ts'
 
 /** The daemon's end of the socket pair on which its parent waits. */
 export class ReadyChannel {

@@ -1,7 +1,7 @@
 import { readFileSync, readlinkSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { codeOf, errnoText, messageOf, ProgramError } from '../../errors.ts'
-import { isFuse } from '../../os/leftover.ts'
+import { isFuse } from '../../os/mount-table.ts'
 import { parseMountinfo, topmostAt } from '../../os/mountinfo.ts'
 import { probe } from '../../os/probe.ts'
 import { STATUS } from './exit-status.ts'

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { CarelessHost } from '../../hosts/careless-host.ts'
-import { childExecution, detachedExecution, findSystemdRun } from '../../hosts/executions.ts'
+import { carelessExecution, childExecution, detachedExecution, findSystemdRun } from '../../hosts/executions.ts'
 import type { FuseHost } from '../../hosts/host.ts'
 import { ProcessHost } from '../../hosts/process-host.ts'
 import type { Logger } from '../../log.ts'
@@ -58,13 +58,7 @@ export function openVolumes(options: PluginOptions, context: ProgramContext, lib
 function openHost({ fuseHost, daemonize, faults }: PluginOptions, context: ProgramContext, log: Logger): FuseHost {
   const dummyFuse = (words: readonly string[]): ReturnType<ProgramContext['other']> => context.other('dummy-fuse', words)
   const words = faults.flatMap((fault) => ['--inject', fault])
-  if (daemonize === 'early') {
-    const careless = ['--daemonize', 'early', ...words]
-    return new CarelessHost((path, options) => {
-      const { executable, args, argv0 } = dummyFuse([...careless, ...(options.length === 0 ? [] : ['-o', options.join(',')]), path])
-      return { file: executable, args, argv0, detached: false, env: context.env }
-    }, log)
-  }
+  if (daemonize === 'early') return new CarelessHost(carelessExecution(dummyFuse, words, context.env), log)
   const execution =
     fuseHost === 'child'
       ? childExecution(dummyFuse, words, context.env)
