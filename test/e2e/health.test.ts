@@ -21,7 +21,7 @@ const CASES: readonly Case[] = [
   { title: 'has a dead daemon', harm: (volume) => volume.killDaemon(), expected: { DaemonDead: /ENOTCONN.*NodeStageVolume/ } },
   {
     title: 'has a daemon that is stopped',
-    harm: (volume) => Promise.resolve(volume.stopDaemon()),
+    harm: (volume) => volume.stopDaemon(),
     expected: { DaemonHung: /process \d+\) does not answer; resume or kill it/ },
   },
   {
@@ -131,7 +131,7 @@ void test('a target whose volume was unstaged behind its back is found, and one 
   await volume.publish()
   await host.stage()
   mount('--bind', host.staging, volume.another('pod').replace(/\/mount$/, ''))
-  host.stopDaemon()
+  await host.stopDaemon()
   assert.deepEqual(await volume.reasons(), ['PathUnreachable'])
   assert.deepEqual(await host.reasons(), ['DaemonHung'])
   const { code, details } = await outcome(volume.unstage())
@@ -159,7 +159,7 @@ void test('NodeGetVolumeStats works on a live volume and answers for any other w
     ['another path', () => Promise.resolve(), volume.id, sandbox.path, 'NOT_FOUND'],
     ['a relative path', () => Promise.resolve(), volume.id, 'some/path', 'NOT_FOUND'],
     ['no path', () => Promise.resolve(), volume.id, '', 'INVALID_ARGUMENT'],
-    ['hung', () => Promise.resolve(volume.stopDaemon()), volume.id, volume.target, 'UNAVAILABLE'],
+    ['hung', () => volume.stopDaemon(), volume.id, volume.target, 'UNAVAILABLE'],
     ['hung, at the staging path', () => Promise.resolve(), volume.id, volume.staging, 'UNAVAILABLE'],
     ['dead', () => volume.killDaemon(), volume.id, volume.target, 'UNAVAILABLE'],
     [

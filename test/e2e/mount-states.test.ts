@@ -81,7 +81,7 @@ const STAGING: readonly State[] = [
     state: 'HUNG',
     make: async ({ volume }) => {
       await volume.stage()
-      volume.stopDaemon()
+      await volume.stopDaemon()
     },
     expected: OK,
   },
@@ -90,7 +90,7 @@ const STAGING: readonly State[] = [
     make: async ({ sandbox, volume }) => {
       await volume.stage()
       await hold(sandbox, volume.staging)
-      volume.stopDaemon()
+      await volume.stopDaemon()
     },
     expected: OK,
   },
@@ -210,7 +210,7 @@ const TARGET: readonly State[] = [
     state: 'HUNG',
     make: async ({ volume }) => {
       await volume.publish()
-      volume.stopDaemon()
+      await volume.stopDaemon()
     },
     expected: TARGET_OK,
   },
@@ -261,7 +261,7 @@ void test('a daemon that was hung is dead once its mount was replaced', async ()
   using plugin = await Plugin.start(sandbox)
   const volume = new Volume(sandbox, plugin, 'volume')
   await volume.publish()
-  const pid = volume.stopDaemon()
+  const pid = await volume.stopDaemon()
   const session = mountAt(volume.staging).device
   await volume.publish()
   assert.deepEqual(argumentsOf(pid), [])
@@ -276,7 +276,7 @@ void test('a path below a hung mount is refused within 10 s, by a symbolic link 
   const well = new Volume(sandbox, plugin, 'well')
   await hung.stage()
   await well.publish()
-  hung.stopDaemon()
+  await hung.stopDaemon()
   const link = join(sandbox.path, 'link')
   const chain = join(sandbox.path, 'link-to-link')
   symlinkSync(hung.staging, link)
