@@ -11,6 +11,8 @@ interface Entry {
   /** As `ps -o comm` shows it, and the argv[0] that chooses it. */
   readonly name: string
   readonly description: string
+  /** Not for people, and so not in the overview. */
+  readonly hidden?: true
   /** Loaded only when it is the one: dummy-fuse and the workload are not to wait for gRPC. */
   readonly load: () => Promise<Program>
 }
@@ -37,6 +39,12 @@ const PROGRAMS: Readonly<Record<string, Entry>> = {
     description: 'runs the scenarios: failures against mitigations',
     load: async () => await (await import('./programs/large.ts')).loadLab(),
   },
+  'lab-consumer': {
+    name: 'lab-consumer',
+    description: 'what the lab starts as a consumer of a volume',
+    hidden: true,
+    load: async () => (await import('./programs/lab-consumer.ts')).labConsumer,
+  },
   status: {
     name: NAME,
     description: "each volume's state and the next step to take",
@@ -49,7 +57,7 @@ function choose(argv0: string, words: readonly string[]): { entry: Entry; words:
   const byName = Object.values(PROGRAMS).find(({ name }) => name !== NAME && name === argv0)
   if (byName !== undefined) return { entry: byName, words }
   if (argv0 !== NAME) {
-    const names = [NAME, ...new Set(Object.values(PROGRAMS).map(({ name }) => name))]
+    const names = [NAME, ...new Set(shown().map(([, { name }]) => name))]
     throw new UsageError(`no program of that name; there are ${[...new Set(names)].join(', ')}`)
   }
   const [word = '', ...rest] = words
@@ -57,11 +65,19 @@ function choose(argv0: string, words: readonly string[]): { entry: Entry; words:
   if (entry !== undefined) return { entry, words: rest }
   if (word.startsWith('-')) parse(overview(), words)
   const given = word === '' ? 'no program given' : `no program '${word}'`
-  throw new UsageError(`${given}; there are ${Object.keys(PROGRAMS).join(', ')} (see ${NAME} --help)`)
+  throw new UsageError(
+    `${given}; there are ${shown()
+      .map(([word]) => word)
+      .join(', ')} (see ${NAME} --help)`,
+  )
+}
+
+function shown(): readonly (readonly [string, Entry])[] {
+  return Object.entries(PROGRAMS).filter(([, { hidden }]) => hidden === undefined)
 }
 
 function overview(): ReturnType<typeof commandLine> {
-  const rows = Object.entries(PROGRAMS).map(([word, { description }]) => `  ${word.padEnd(10)}${description}`)
+  const rows = shown().map(([word, { description }]) => `  ${word.padEnd(10)}${description}`)
   return commandLine(NAME, 'A laboratory for FUSE mounts under CSI.')
     .usage('PROGRAM [options]')
     .addHelpText('after', `\nPrograms:\n${rows.join('\n')}\n`)

@@ -11,6 +11,8 @@ export interface Programs {
   readonly plugin: Command
   /** The consumer; its flags follow. */
   readonly workload: Command
+  /** The lab's own consumer, which tells of each of its reads; its flags follow. */
+  readonly consumer: Command
 }
 
 /** The same program with further words. */

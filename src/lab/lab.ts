@@ -70,11 +70,12 @@ export class Lab {
         case 'check':
           checks.push(message.check)
           break
+        case 'cell':
         case 'end':
         case 'broken off':
       }
     }
-    const reason = await carryOutOnPrivateNode({ scenario: name, programs }, inside, env, tell, signal)
+    const reason = await carryOutOnPrivateNode({ kind: 'scenario', scenario: name, programs }, inside, env, tell, signal)
     const durationMs = Math.round(performance.now() - start)
     const seen = { name, summary, durationMs, checks, transcript, logs }
     return reason === undefined ? { ...seen, outcome: outcomeOf(checks) } : { ...seen, outcome: 'broken off', reason }

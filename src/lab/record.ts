@@ -1,3 +1,5 @@
+import type { Cell } from './matrix/record.ts'
+
 /** One thing that a scenario shows, in the order in which it is to be read. `atMs`: milliseconds since the scenario began. */
 export type Step =
   | { readonly kind: 'say'; readonly atMs: number; readonly text: string }
@@ -32,6 +34,7 @@ export type Message =
   | { readonly kind: 'step'; readonly step: Step }
   | { readonly kind: 'line'; readonly process: string; readonly line: LogLine }
   | { readonly kind: 'check'; readonly check: Check }
+  | { readonly kind: 'cell'; readonly cell: Cell }
   | { readonly kind: 'end' }
   | { readonly kind: 'broken off'; readonly reason: string }
 

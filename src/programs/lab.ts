@@ -75,7 +75,11 @@ async function run(context: ProgramContext, words: readonly string[]): Promise<n
   const { signal, told } = untilTold()
   const labRun = new Lab({
     inside: context.self(['lab', 'inside']),
-    programs: { plugin: context.other('dummy-fuse-csi', ['serve']), workload: context.other('dummy-fuse-workload', []) },
+    programs: {
+      plugin: context.other('dummy-fuse-csi', ['serve']),
+      workload: context.other('dummy-fuse-workload', []),
+      consumer: context.other('dummy-fuse-csi', ['lab-consumer']),
+    },
     env: context.env,
     program: versionText(),
   })

@@ -27,16 +27,7 @@ export type ConsumerId = string
  * `strays` it sees the node's own folder in place of the volume to the end: what it writes lands on the node's disk.
  */
 export type OutcomeId =
-  | 'works'
-  | 'waits'
-  | 'starts-late'
-  | 'recovers'
-  | 'restarted'
-  | 'strays-recovers'
-  | 'errors'
-  | 'never-starts'
-  | 'hangs'
-  | 'strays'
+  'works' | 'waits' | 'starts-late' | 'recovers' | 'restarted' | 'strays-recovers' | 'errors' | 'never-starts' | 'hangs' | 'strays'
 
 /**
  * How a cell compares with the model: `as-modelled`, every consumer came out as foreseen; `better` or `worse`, at least one did, and none
@@ -123,7 +114,7 @@ export interface Cell {
   readonly mendedAtMs: number | null
   readonly consumers: readonly ConsumerResult[]
   /** In the order of `atMs`. */
-  readonly events: readonly Event[]
+  readonly events: readonly CellEvent[]
   /** Processes first, in the order in which they started. */
   readonly lanes: readonly Lane[]
   readonly evidence: Evidence
@@ -176,7 +167,7 @@ export interface Reads {
  * `log`: a line of note. `start`, `end`: a process; `restart`: one that takes another's place. `failure`: the failure itself;
  * `mended`: what was done about it by the outside world is done.
  */
-export interface Event {
+export interface CellEvent {
   readonly atMs: number
   /** An id of the cell's lanes. */
   readonly lane: string

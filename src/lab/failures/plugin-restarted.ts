@@ -1,0 +1,15 @@
+import { type Failure, nothing } from './failure.ts'
+
+/** What an administrator does to a service. */
+export const pluginRestarted: Failure = {
+  id: 'plugin-restarted',
+  title: 'Plugin restarted',
+  words: 'The plugin is a service of systemd, and somebody restarts it (systemctl restart): SIGTERM, then a new process.',
+  needsSystemd: true,
+  startsMeanwhile: true,
+  strike: async ({ plugin, timeline }) => {
+    timeline.note('plugin', 'failure', 'systemctl restart')
+    await plugin.restart()
+  },
+  mend: nothing,
+}

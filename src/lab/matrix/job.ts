@@ -1,0 +1,19 @@
+import type { Programs } from '../command.ts'
+import type { OutcomeId } from './record.ts'
+
+/** What the model says of one consumer of a cell. */
+export interface Expectation {
+  readonly outcome: OutcomeId
+  readonly reason: string
+  readonly source: string
+}
+
+/** A cell to carry out on a private node. */
+export interface CellJob {
+  readonly kind: 'cell'
+  readonly failure: string
+  readonly mitigation: string
+  /** By the ids of the consumers that take part. Without a model, null. */
+  readonly consumers: Readonly<Record<string, Expectation | null>>
+  readonly programs: Programs
+}

@@ -1,0 +1,28 @@
+import { mkdirSync, renameSync, symlinkSync } from 'node:fs'
+import { basename, join } from 'node:path'
+import { type Command } from '../command.ts'
+import { KUBELET } from '../node-paths.ts'
+
+/** A program at a path of its own on the node, at which another file can be put, as an update does. */
+export class Replaceable {
+  readonly command: Command
+  readonly #executable: string
+  #version = 1
+
+  /** `folder`: a name of its own. */
+  constructor(command: Command, folder: string) {
+    const path = join(KUBELET, 'tmp/bin', folder, basename(command.executable))
+    mkdirSync(join(path, '..'), { recursive: true })
+    symlinkSync(command.executable, path)
+    this.#executable = command.executable
+    this.command = { ...command, executable: path }
+  }
+
+  /** rename(2) over the path: whoever starts it from now on gets the new one. */
+  replace(): void {
+    const { executable: path } = this.command
+    const successor = `${path}.${++this.#version}`
+    symlinkSync(this.#executable, successor)
+    renameSync(successor, path)
+  }
+}
