@@ -58,22 +58,6 @@ export interface ScenarioRecord {
   readonly logs: Readonly<Record<string, readonly LogLine[]>>
 }
 
-/** What `--json` writes. */
-export interface Report {
-  /** Of this shape: raised when a reader of the older one would misread it. */
-  readonly version: 1
-  /** Version and commit of the executable that was tried. */
-  readonly program: string
-  /** As `uname -r` prints it. */
-  readonly kernel: string
-  /** ISO 8601, UTC. */
-  readonly startedAt: string
-  readonly durationMs: number
-  /** Whether every scenario came out as expected. */
-  readonly passed: boolean
-  readonly scenarios: readonly ScenarioRecord[]
-}
-
 /** The outcome that checks alone make. */
 export function outcomeOf(checks: readonly Check[]): Outcome {
   return checks.length > 0 && checks.every(({ passed }) => passed) ? 'as expected' : 'not as expected'

@@ -1,6 +1,7 @@
 import { connectionAborted } from './connection-aborted.ts'
 import { daemonHung } from './daemon-hung.ts'
 import { daemonKilled } from './daemon-killed.ts'
+import { daemonReplaced } from './daemon-replaced.ts'
 import { daemonUpgraded } from './daemon-upgraded.ts'
 import type { Failure } from './failure.ts'
 import { machineCrash } from './machine-crash.ts'
@@ -21,6 +22,7 @@ export const FAILURES: readonly Failure[] = [
   daemonKilled,
   daemonUpgraded,
   daemonHung,
+  daemonReplaced,
   mountFails,
   mountLate,
   stagingUnmounted,

@@ -10,8 +10,6 @@ export interface Failure extends Title {
   readonly lastsMs?: number
   /** Whether the plugin has to be a unit of systemd's. */
   readonly needsSystemd?: true
-  /** Whether it is over when `strike` resolves, so that what starts during it has to start meanwhile. */
-  readonly startsMeanwhile?: true
   /** Makes it happen; resolves when it has. */
   strike(bench: CellBench): Promise<void>
   /** Undoes it as far as the world does by itself: a controller starts the plugin again, a hung process goes on. */

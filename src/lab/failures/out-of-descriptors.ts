@@ -1,4 +1,4 @@
-import { readdirSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import type { Failure } from './failure.ts'
 
 /** EMFILE in the plugin and the daemons. */
@@ -8,15 +8,20 @@ export const outOfDescriptors: Failure = {
   words: 'The plugin and the FUSE daemon may open no further file (RLIMIT_NOFILE); after a moment they may again.',
   strike: async ({ node, plugin, daemons, timeline }) => {
     timeline.note('node', 'failure', 'RLIMIT_NOFILE of plugin and daemon is lowered to what they have open')
-    const pids = [...plugin.pids, ...daemons.pids]
-    await node.shell(pids.map((pid) => `prlimit --pid ${pid} --nofile=${highest(pid) + 1}:`).join('\n'))
+    await node.shell([...plugin.pids, ...daemons.pids].map((pid) => `prlimit --pid ${pid} --nofile=${open(pid)}:`).join('\n'))
   },
   mend: async ({ node, plugin, daemons }) => {
-    const pids = [...plugin.pids, ...daemons.pids]
-    await node.shell(pids.map((pid) => `prlimit --pid ${pid} --nofile=65536:`).join('\n'))
+    await node.shell([...plugin.pids, ...daemons.pids].map((pid) => `prlimit --pid ${pid} --nofile=${most(pid)}:`).join('\n'))
   },
 }
 
-function highest(pid: number): number {
-  return Math.max(...readdirSync(`/proc/${pid}/fd`).map(Number))
+/** One more than the highest descriptor: no further one can be had. */
+function open(pid: number): number {
+  return Math.max(...readdirSync(`/proc/${pid}/fd`).map(Number)) + 1
+}
+
+/** The hard limit (proc_pid_limits(5)). */
+function most(pid: number): string {
+  const [, hard = 'unlimited'] = /^Max open files\s+\S+\s+(\S+)/m.exec(readFileSync(`/proc/${pid}/limits`, 'utf8')) ?? []
+  return hard
 }

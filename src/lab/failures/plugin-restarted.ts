@@ -1,4 +1,4 @@
-import { type Failure, nothing } from './failure.ts'
+import type { Failure } from './failure.ts'
 
 /** What an administrator does to a service. */
 export const pluginRestarted: Failure = {
@@ -6,10 +6,11 @@ export const pluginRestarted: Failure = {
   title: 'Plugin restarted',
   words: 'The plugin is a service of systemd, and somebody restarts it (systemctl restart): SIGTERM, then a new process.',
   needsSystemd: true,
-  startsMeanwhile: true,
   strike: async ({ plugin, timeline }) => {
     timeline.note('plugin', 'failure', 'systemctl restart')
-    await plugin.restart()
+    await plugin.stop()
   },
-  mend: nothing,
+  mend: async ({ plugin }) => {
+    await plugin.start()
+  },
 }

@@ -1,7 +1,7 @@
 import type { Clock } from '../clock.ts'
 import type { Kubelet, Volume } from '../kubelet.ts'
 import type { CellConsumer } from './cell-consumer.ts'
-import type { StagedVolume } from './staged-volume.ts'
+import type { VolumeOperations } from './volume-operations.ts'
 import type { Timeline } from './timeline.ts'
 
 /** The CSI plugin as a failure can get at it. */
@@ -47,7 +47,7 @@ export interface CellBench {
   readonly timeline: Timeline
   readonly kubelet: Kubelet
   readonly volume: Volume
-  readonly staged: StagedVolume
+  readonly operations: VolumeOperations
   readonly plugin: PluginControl
   readonly daemons: DaemonControl
   readonly node: NodeControl

@@ -9,7 +9,7 @@ import type { CellBench } from './bench.ts'
 import type { CellConsumer } from './cell-consumer.ts'
 import { classify, ENOUGH } from './classify.ts'
 import { CONSUMERS } from './consumers.ts'
-import { filesOnDisk, fuseHolders, volumeMounts } from './evidence.ts'
+import { filesOnDisk, fuseHolders, nodeMounts, podMounts } from './evidence.ts'
 import { HealthWatch } from './health-watch.ts'
 import type { CellJob, Expectation } from './job.ts'
 import { verdictOf } from './outcomes.ts'
@@ -40,7 +40,7 @@ export async function carryOutCell(job: CellJob): Promise<Cell> {
 
   const { failureAtMs, mendedAtMs, before } = await course(bench, failure, mitigation, job)
   watch.look()
-  const after = { mounts: volumeMounts('self'), holders: fuseHolders(), disk: await filesOnDisk() }
+  const after = { mounts: nodeMounts(), holders: fuseHolders(), disk: await filesOnDisk() }
   const results = bench.consumers.map((consumer) =>
     resultOf(consumer, job.consumers[consumer.kind.id] ?? null, failureAtMs, clock()),
   )
@@ -84,10 +84,10 @@ async function course(
   for (const consumer of at('before')) consumer.want()
   if (failure.flaw === undefined) await allRead(at('before'))
   await using _health = mitigation.watchesHealth === true ? new HealthWatch(bench, consumers, timeline) : undefined
-  const before = { mounts: volumeMounts('self'), holders: fuseHolders() }
+  const before = { mounts: nodeMounts(), holders: fuseHolders() }
 
   if (failure.flaw === undefined) failureAtMs = clock()
-  const meanwhile = failure.startsMeanwhile === true || failure.flaw !== undefined
+  const meanwhile = failure.flaw !== undefined
   if (meanwhile) for (const consumer of at('during')) consumer.want()
   await failure.strike(bench)
   const struck = clock()
@@ -126,9 +126,10 @@ function settled(consumers: readonly CellConsumer[], job: CellJob, failureAt: nu
   return consumers.every((consumer) => {
     const seen = outcomeOf(consumer, failureAt, now)
     const last = consumer.reads.ended(mendedAt).slice(-ENOUGH)
-    if (last.length === ENOUGH && last.every(({ saw }) => saw === 'right')) return now - mendedAt > 300
-    const expected = job.consumers[consumer.kind.id]?.outcome ?? seen
-    return now - mendedAt > (seen === expected ? WATCH : PATIENCE)
+    if (last.length === ENOUGH && last.every(({ saw }) => saw === 'right')) return true
+    const model = job.consumers[consumer.kind.id] ?? null
+    const asModelled = model === null || model.outcome === seen || model.or?.includes(seen) === true
+    return now - mendedAt > (asModelled ? WATCH : PATIENCE)
   })
 }
 
@@ -156,6 +157,7 @@ function resultOf(consumer: CellConsumer, model: Expectation | null, failureAt: 
   return {
     consumer: kind.id,
     expected: model?.outcome ?? seen,
+    ...(model?.or === undefined ? {} : { alsoExpected: model.or }),
     seen,
     reason: model?.reason ?? '',
     source: model?.source ?? '',
@@ -173,7 +175,7 @@ function resultOf(consumer: CellConsumer, model: Expectation | null, failureAt: 
 
 function mountTable({ kind, pid, target }: CellConsumer): readonly string[] {
   if (pid === undefined) return []
-  return kind.place === 'node' ? volumeMounts('self').filter((line) => line.includes(` ${target} `)) : volumeMounts(pid)
+  return kind.place === 'node' ? nodeMounts().filter((line) => line.includes(` ${target} `)) : podMounts(pid)
 }
 
 function named<T extends { readonly id: string }>(all: readonly T[], id: string): T {

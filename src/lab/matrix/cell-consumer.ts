@@ -4,16 +4,15 @@ import { codeOf, messageOf } from '../../errors.ts'
 import { type Command, withArgs } from '../command.ts'
 import { type ContainerRuntime, CreateError } from '../container-runtime.ts'
 import { CallError } from '../csi-client.ts'
-import type { Kubelet, Volume } from '../kubelet.ts'
+import type { Volume } from '../kubelet.ts'
 import { targetPath } from '../node-paths.ts'
 import { Pod } from '../pod.ts'
 import { ProcessLog } from '../process-log.ts'
 import { StartedProcess } from '../started-process.ts'
-import { until } from '../wait.ts'
 import type { Clock } from '../clock.ts'
 import type { ConsumerKind } from './consumers.ts'
 import type { ReadLog } from './read-log.ts'
-import type { StagedVolume } from './staged-volume.ts'
+import type { VolumeOperations } from './volume-operations.ts'
 import type { Timeline } from './timeline.ts'
 
 /** Milliseconds between two attempts to bring a consumer up. The kubelet's begin at 500 ms for a volume and 10 s for a container. */
@@ -26,11 +25,10 @@ const BURIAL = 1000
 export interface Surroundings {
   readonly clock: Clock
   readonly timeline: Timeline
-  readonly kubelet: Kubelet
   readonly runtime: ContainerRuntime
   readonly consumer: Command
   readonly volume: Volume
-  readonly staged: StagedVolume
+  readonly operations: VolumeOperations
   /** The file that consumers read, below the volume. */
   readonly file: string
 }
@@ -74,6 +72,11 @@ export class CellConsumer {
     return this.#process?.running === true ? this.#process.pid : undefined
   }
 
+  /** Whether its volume is published for it. */
+  get published(): boolean {
+    return this.#published
+  }
+
   get started(): boolean {
     return this.#starts > 0
   }
@@ -103,8 +106,7 @@ export class CellConsumer {
     const process = this.#process
     if (process?.running !== true) return
     process.kill()
-    await until(`${this.kind.id} ends`, () => !process.running, BURIAL).catch(() => undefined)
-    if (!process.running) await this.#noteEnd(process)
+    if ((await Promise.race([process.ending, sleep(BURIAL)])) !== undefined) await this.#noteEnd(process)
   }
 
   /** The machine is new: nothing is published on it. */
@@ -115,8 +117,7 @@ export class CellConsumer {
   /** Deletes the pod: ends its process and takes its volume away. What the plugin answers does not matter: the pod goes in any case. */
   async evict(): Promise<void> {
     await this.halt()
-    const { kubelet, volume } = this.#around
-    await kubelet.unpublish(volume, this.#pod.uid).catch((error: unknown) => {
+    await this.#around.operations.unpublish(this.#pod.uid).catch((error: unknown) => {
       this.#complain(error)
     })
     this.#published = false
@@ -135,13 +136,12 @@ export class CellConsumer {
   }
 
   async #bringUp(): Promise<StartedProcess | undefined> {
-    const { timeline, kubelet, volume, staged } = this.#around
+    const { timeline, operations } = this.#around
     const { id } = this.kind
     try {
       // A container that is started again keeps its volumes; a pod that is made anew is given them.
       if (!this.#published) {
-        await staged.ensure()
-        await kubelet.publish(volume, this.#pod.uid)
+        await operations.publish(this.#pod.uid)
         this.#published = true
       }
       this.#process = await this.#start()

@@ -8,8 +8,17 @@ import { KUBELET } from '../node-paths.ts'
 
 const POD_MOUNT = '/mnt'
 
-/** The lines of a process's mountinfo that concern volumes: what is mounted below the kubelet's folder, or in a pod at its /mnt. */
-export function volumeMounts(pid: number | 'self'): readonly string[] {
+/** The lines of the node's mountinfo that concern volumes: what is mounted below the kubelet's folder. */
+export function nodeMounts(): readonly string[] {
+  return mountsBelow('self', KUBELET).filter((line) => !line.includes(` ${KUBELET} `))
+}
+
+/** The lines of a pod's mountinfo that concern its volume. */
+export function podMounts(pid: number): readonly string[] {
+  return mountsBelow(pid, POD_MOUNT)
+}
+
+function mountsBelow(pid: number | 'self', folder: string): readonly string[] {
   let text: string
   try {
     text = readFileSync(`/proc/${pid}/mountinfo`, 'utf8')
@@ -17,10 +26,9 @@ export function volumeMounts(pid: number | 'self'): readonly string[] {
     // It ended.
     return []
   }
-  const of = (path: string, folder: string): boolean => path === folder || path.startsWith(`${folder}/`)
   const wanted = new Set(
     parseMountinfo(text)
-      .filter(({ mountPoint }) => (of(mountPoint, KUBELET) && mountPoint !== KUBELET) || of(mountPoint, POD_MOUNT))
+      .filter(({ mountPoint }) => mountPoint === folder || mountPoint.startsWith(`${folder}/`))
       .map(({ id }) => id),
   )
   return text.split('\n').filter((line) => wanted.has(parseInt(line, 10)) && line !== '')

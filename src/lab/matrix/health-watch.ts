@@ -5,7 +5,7 @@ import type { Kubelet, Volume } from '../kubelet.ts'
 import { until } from '../wait.ts'
 import type { CellBench } from './bench.ts'
 import type { CellConsumer } from './cell-consumer.ts'
-import type { StagedVolume } from './staged-volume.ts'
+import type { VolumeOperations } from './volume-operations.ts'
 import type { Timeline } from './timeline.ts'
 
 /** Milliseconds between two questions. */
@@ -20,7 +20,7 @@ const UP = 3000
 export class HealthWatch implements AsyncDisposable {
   readonly #kubelet: Kubelet
   readonly #volume: Volume
-  readonly #staged: StagedVolume
+  readonly #operations: VolumeOperations
   readonly #consumers: readonly CellConsumer[]
   readonly #timeline: Timeline
   readonly #watching: Promise<void>
@@ -28,13 +28,13 @@ export class HealthWatch implements AsyncDisposable {
   #complaint = ''
 
   constructor(
-    { kubelet, volume, staged }: Pick<CellBench, 'kubelet' | 'volume' | 'staged'>,
+    { kubelet, volume, operations }: Pick<CellBench, 'kubelet' | 'volume' | 'operations'>,
     consumers: readonly CellConsumer[],
     timeline: Timeline,
   ) {
     this.#kubelet = kubelet
     this.#volume = volume
-    this.#staged = staged
+    this.#operations = operations
     this.#consumers = consumers
     this.#timeline = timeline
     this.#watching = this.#watch()
@@ -47,26 +47,32 @@ export class HealthWatch implements AsyncDisposable {
         const reasons = await this.#kubelet.inaccessible(this.#volume)
         if (reasons.length > 0) await this.#replace(reasons)
       } catch (error) {
-        if (!(error instanceof CallError)) throw error
-        if (error.code === 'UNIMPLEMENTED') this.#ended = true
-        const words = messageOf(error)
-        if (words !== this.#complaint) this.#timeline.note('kubelet', 'log', words)
-        this.#complaint = words
+        this.#complain(error)
       }
     }
   }
 
   async #replace(reasons: readonly string[]): Promise<void> {
-    const running = this.#consumers.filter(({ started }) => started)
+    const running = this.#consumers.filter(({ published }) => published)
     this.#timeline.note(
       'kubelet',
       'log',
       `the volume is INACCESSIBLE (${reasons.join(', ')}): its ${running.length} pods are made anew`,
     )
     await Promise.all(running.map((consumer) => consumer.evict()))
-    await this.#staged.release()
+    await this.#operations.unstage().catch((error: unknown) => {
+      this.#complain(error)
+    })
     for (const consumer of running) consumer.want()
     await until('they are up again', () => this.#ended || running.every(({ pid }) => pid !== undefined), UP).catch(() => undefined)
+  }
+
+  /** Each time that the words change. */
+  #complain(error: unknown): void {
+    if (!(error instanceof CallError)) throw error
+    const words = messageOf(error)
+    if (words !== this.#complaint) this.#timeline.note('kubelet', 'log', words)
+    this.#complaint = words
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

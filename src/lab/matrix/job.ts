@@ -4,6 +4,8 @@ import type { OutcomeId } from './record.ts'
 /** What the model says of one consumer of a cell. */
 export interface Expectation {
   readonly outcome: OutcomeId
+  /** What may come of it as well: a race that nobody decides. */
+  readonly or?: readonly OutcomeId[]
   readonly reason: string
   readonly source: string
 }

@@ -13,6 +13,9 @@ export interface Read {
 /** A read that takes longer than this is worth showing, in milliseconds. */
 const STALL = 50
 
+/** A read that has been under way for so long at the end hangs, in milliseconds. */
+const HANGS = 1000
+
 /** Every read of one consumer, over its restarts. */
 export class ReadLog {
   readonly #reads: Read[] = []
@@ -43,9 +46,9 @@ export class ReadLog {
     this.#open = undefined
   }
 
-  /** In order; the last one may be under way, if it has been for longer than `STALL`. */
+  /** In order; the last one may be under way, if it has been for a second (HUNG in record.ts). */
   reads(nowMs: number): readonly Read[] {
-    const hanging = this.#open !== undefined && nowMs - this.#open > STALL
+    const hanging = this.#open !== undefined && nowMs - this.#open > HANGS
     return hanging ? [...this.#reads, { beganMs: this.#open ?? 0, endedMs: undefined, saw: '' }] : this.#reads
   }
 
@@ -84,7 +87,7 @@ export function eventsOf(lane: string, reads: readonly Read[], nowMs: number): r
     if (endedMs === undefined) continue
     const kind = saw === 'right' || saw === 'wrong' ? saw : 'error'
     const last = events.at(-1)
-    if (last !== undefined && last.kind === kind && last.text === saw) {
+    if (last?.kind === kind && last.text === saw) {
       events[events.length - 1] = { ...last, until, count: last.count + 1 }
     } else events.push({ atMs: beganMs, lane, kind, text: saw, until, count: 1 })
   }

@@ -125,6 +125,8 @@ export interface ConsumerResult {
   readonly consumer: ConsumerId
   /** What the model says; `seen` where there is no model. */
   readonly expected: OutcomeId
+  /** What the model allows as well: a race that nobody decides. */
+  readonly alsoExpected?: readonly OutcomeId[]
   readonly seen: OutcomeId
   /** Why the model says so; empty where there is none. */
   readonly reason: string
@@ -165,7 +167,7 @@ export interface Reads {
  * Something that happened. `right`, `wrong`, `error`: reads of a consumer that came to the same one after another, taken together: from
  * `atMs` (the first began) to `until` (the last one ended), `count` of them. `stall`: one read that took longer than 50 ms, from `atMs` to `until`.
  * `log`: a line of note. `start`, `end`: a process; `restart`: one that takes another's place. `failure`: the failure itself;
- * `mended`: what was done about it by the outside world is done.
+ * `mended`: what the outside world does about it is done.
  */
 export interface CellEvent {
   readonly atMs: number

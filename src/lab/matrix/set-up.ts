@@ -11,7 +11,7 @@ import type { ConsumerKind } from './consumers.ts'
 import { ContainerPlugin } from './container-plugin.ts'
 import { PrivateNode } from './private-node.ts'
 import { ReadLog } from './read-log.ts'
-import { StagedVolume } from './staged-volume.ts'
+import { VolumeOperations } from './volume-operations.ts'
 import type { Timeline } from './timeline.ts'
 import { VolumeDaemons } from './volume-daemons.ts'
 
@@ -29,14 +29,14 @@ export function setUpCell(
   startMs: number,
 ): CellBench {
   const kubelet = new Kubelet(SOCKET, CALL_DEADLINE)
-  const staged = new StagedVolume(kubelet, VOLUME)
+  const operations = new VolumeOperations(kubelet, VOLUME)
   const early = failure.flaw !== undefined && mitigation.trustsDaemons ? ['--daemonize', 'early'] : []
   const flags = [...mitigation.pluginFlags, '--fuse-host', mitigation.hosting, ...early]
   const plugin = new ContainerPlugin(programs.plugin, flags, mitigation.hosting === 'child' ? ['dummy-fuse'] : [], timeline, clock)
   const daemons = new VolumeDaemons(plugin)
   const node = new PrivateNode(timeline, plugin, ['dummy-fuse'])
   const around = {
-    ...{ clock, timeline, kubelet, volume: VOLUME, staged, file: 'dummy-file.txt' },
+    ...{ clock, timeline, volume: VOLUME, operations, file: 'dummy-file.txt' },
     ...{ consumer: programs.consumer, runtime: new ContainerRuntime(programs.consumer) },
   }
   const consumers = kinds.map((kind) => new CellConsumer(mitigation.consumer?.(kind) ?? kind, new ReadLog(startMs), around))
@@ -44,5 +44,5 @@ export function setUpCell(
     for (const consumer of consumers) if (consumer.kind.starts === 'before') consumer.want()
     await Promise.resolve()
   }
-  return { clock, timeline, kubelet, volume: VOLUME, staged, plugin, daemons, node, consumers, startConsumers }
+  return { clock, timeline, kubelet, volume: VOLUME, operations, plugin, daemons, node, consumers, startConsumers }
 }
