@@ -2,20 +2,26 @@ import { readFileSync } from 'node:fs'
 import { stagingPath } from '../node-paths.ts'
 import { parseMountinfo, topmostAt } from '../../os/mountinfo.ts'
 
+import { until } from '../wait.ts'
 import { type Failure, nothing } from './failure.ts'
+
+/** Milliseconds that a daemon may take to see that its connection is gone. */
+const NOTICE = 1000
 
 /** The kernel's own way of ending a session (Documentation/filesystems/fuse, "Control filesystem"). */
 export const connectionAborted: Failure = {
   id: 'connection-aborted',
   title: 'Connection aborted',
   words: "Somebody aborts the volume's FUSE connection through /sys/fs/fuse/connections.",
-  strike: async ({ node, volume, timeline }) => {
+  strike: async ({ node, volume, daemons, timeline }) => {
     const mount = topmostAt(parseMountinfo(readFileSync('/proc/self/mountinfo', 'utf8')), stagingPath(volume.pv))
     if (mount === undefined) throw new Error(`nothing is mounted at ${stagingPath(volume.pv)}`)
     const [, minor = ''] = mount.device.split(':')
     timeline.note('node', 'failure', `connection ${minor} is aborted`)
     await node.shell(`mountpoint -q /sys/fs/fuse/connections || mount -n -t fusectl none /sys/fs/fuse/connections
 echo 1 > /sys/fs/fuse/connections/${minor}/abort`)
+    // A daemon of this one connection ends when it has noticed. One that serves others goes on.
+    await until('the daemon has noticed', () => daemons.pids.length === 0, NOTICE).catch(() => undefined)
   },
   mend: nothing,
 }

@@ -88,7 +88,6 @@ export const MODEL: readonly Line[] = [
   // The background mount fails, and works once the storage is back.
   ['mount-fails', 'waiting-parent,sync-init', 'starts-after', 'works|starts-late', 'waited'],
   ['mount-fails', 'waiting-parent,sync-init', '*', 'starts-late', 'waited'],
-  ['mount-fails', 'none', 'starts-after', 'works', 'mends'],
   ['mount-fails', 'none', '*', 'strays', 'emptied'],
 
   // The background mount lands after the bind.

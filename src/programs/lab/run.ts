@@ -11,6 +11,7 @@ import { Progress } from '../../lab/matrix/progress.ts'
 import type { Cell, LabRecord } from '../../lab/matrix/record.ts'
 import { runCells } from '../../lab/matrix/run-cells.ts'
 import { table } from '../../lab/matrix/table.ts'
+import { renderReport } from '../../lab/report/report.ts'
 import { preflight } from '../../lab/preflight.ts'
 import { Printer } from '../../lab/printer.ts'
 import type { ScenarioRecord } from '../../lab/record.ts'
@@ -49,6 +50,7 @@ export async function run(context: ProgramContext, words: readonly string[]): Pr
   })
   if (record.cells.length > 0) process.stdout.write(`\n${table(record.cells, record.absent)}`)
   if (files.json !== undefined) writeFileSync(files.json, `${JSON.stringify(record)}\n`)
+  if (files.report !== undefined) writeFileSync(files.report, renderReport(record))
   if (folder !== undefined) process.stdout.write(`\nkept in ${folder.path}\n`)
   return told() ?? statusOf(record)
 }
