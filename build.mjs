@@ -31,6 +31,7 @@ const { NATIVE_FILES } = await import('./src/os/addons.ts')
 await mkdir(build, { recursive: true })
 await mkdir(dist, { recursive: true })
 await bundle('src/main.ts', join(build, 'main.cjs'), [fuseNative(), largeAsAsset()])
+await bundle('src/programs/serving-thread.ts', join(build, 'serving-thread.cjs'), [])
 await bundle('src/programs/large.ts', join(build, 'large.cjs'), [])
 await cacheCode(join(build, 'large.cjs'), join(build, 'large.cache'))
 await strip(join(build, 'node'))
@@ -120,8 +121,8 @@ async function strip(file) {
 async function pack(main, base, output) {
   const { default: sea } = await import('@yao-pkg/pkg/lib-es5/sea.js')
   const native = Object.entries(NATIVE_FILES).map(([name, path]) => [name, join(modules, path)])
-  const large = ['large.cjs', 'large.cache'].map((name) => [name, join(build, name)])
-  const assets = Object.fromEntries([...native, ...large])
+  const bundles = ['large.cjs', 'large.cache', 'serving-thread.cjs'].map((name) => [name, join(build, name)])
+  const assets = Object.fromEntries([...native, ...bundles])
   const target = { nodeRange: `node${process.version.slice(1)}`, platform: 'linux', arch: 'x64', output }
   await (sea.default ?? sea)(main, {
     targets: [target],

@@ -12,14 +12,16 @@ import { ROOT } from './support/paths.ts'
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'main.ts': ['programs', 'os/process-name.ts'],
   programs: ['csi', 'volumes', 'hosts', 'fuse', 'dummyfs', 'workload', 'lab', 'os', 'rpc', 'version.ts'],
-  csi: ['volumes', 'rpc', 'os/listening-socket.ts'],
+  csi: ['volumes', 'rpc', 'grpc'],
   volumes: ['hosts/host.ts', 'os'],
-  hosts: ['rpc', 'os'],
+  hosts: ['rpc', 'grpc', 'os'],
   'fuse/protocol': [],
   'fuse/filesystem.ts': ['fuse/protocol'],
   'fuse/backend.ts': ['fuse/filesystem.ts'],
   'fuse/options.ts': [],
   'fuse/session': ['fuse/protocol', 'fuse/filesystem.ts', 'fuse/backend.ts', 'os'],
+  fused: ['fuse/session', 'fuse/filesystem.ts', 'grpc', 'os', 'rpc'],
+  grpc: ['rpc', 'os/listening-socket.ts'],
   'fuse/native': ['fuse/filesystem.ts', 'fuse/backend.ts', 'os'],
   dummyfs: ['fuse/filesystem.ts'],
   workload: [],
@@ -36,8 +38,8 @@ const NOT_IN = ['fuse/protocol', 'rpc']
 
 /** Packages, and the parts of src that may import them. */
 const PACKAGES: Readonly<Record<string, readonly string[]>> = {
-  '@bufbuild/protobuf': ['csi', 'hosts', 'lab', 'rpc'],
-  '@grpc/grpc-js': ['csi', 'hosts', 'lab'],
+  '@bufbuild/protobuf': ['csi', 'fused', 'grpc', 'hosts', 'lab', 'rpc'],
+  '@grpc/grpc-js': ['csi', 'fused', 'grpc', 'hosts', 'lab'],
   commander: ['programs'],
   'fuse-native': ['fuse/native'],
 }

@@ -8,7 +8,7 @@ import {
 } from '../rpc/csi_pb.ts'
 import { VolumeError } from '../volumes/errors.ts'
 import type { CapacityRange, VolumeRecord, VolumeRegistry } from '../volumes/registry.ts'
-import type { UnaryHandlers } from './grpc-service.ts'
+import type { UnaryHandlers } from '../grpc/service.ts'
 import { page } from './page.ts'
 import { requireId, unsupported } from './validation.ts'
 

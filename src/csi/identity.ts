@@ -1,5 +1,5 @@
 import { type Identity, PluginCapability_Service_Type as Service } from '../rpc/csi_pb.ts'
-import type { UnaryHandlers } from './grpc-service.ts'
+import type { UnaryHandlers } from '../grpc/service.ts'
 
 /** CSI's Identity service. `controller`: whether the Controller service is advertised. */
 export function identity(driverName: string, version: string, controller: boolean): UnaryHandlers<typeof Identity> {

@@ -8,7 +8,7 @@ import {
   VolumeUsage_Unit as Unit,
 } from '../rpc/csi_pb.ts'
 import type { NodeVolumes } from '../volumes/node-volumes.ts'
-import type { UnaryHandlers } from './grpc-service.ts'
+import type { UnaryHandlers } from '../grpc/service.ts'
 import { type CheckFlag, requireCapability, requireId, requirePath } from './validation.ts'
 
 const CAPABILITIES = [

@@ -17,14 +17,22 @@ const PR_SET_PDEATHSIG = 1
 const AF_UNIX = 1
 const EFD_CLOEXEC = 0o2000000
 const SOCK_DGRAM_CLOEXEC = 2 | 0o2000000
+const SOL_SOCKET = 1
+const SCM_RIGHTS = 1
+const O_CLOEXEC = 0o2000000
+const F_SETFD = 2
+const FD_CLOEXEC = 1
 
-type Callable = ((...args: unknown[]) => number | bigint) & {
+/** A C function: its arguments and result as its definition says, 64-bit numbers as bigint where they do not fit a double. */
+export type Callable = ((...args: unknown[]) => number | bigint) & {
   async: (...args: [...unknown[], (error: Error | null, result: number) => void]) => void
 }
 
 interface Koffi {
   load(path: string): { func(definition: string): Callable }
   errno(): number
+  /** The address of a buffer's bytes. */
+  address(buffer: Buffer): bigint
 }
 
 /** The system calls that Node lacks, by way of glibc. All but `pollAsync` block the calling thread. */
@@ -42,6 +50,28 @@ export class Libc {
   /** mount(2). Throws SystemError. */
   mount(source: string, target: string, type: string | null, flags: number, data: string | null): void {
     this.#checked('mount', target, 'int mount(str, str, str, ulong, str)', source, target, type, flags, data)
+  }
+
+  /** mount(2) in a thread of libuv's pool: with FUSE_DEV_IOC_SYNC_INIT it returns only once INIT has been answered. Rejects with SystemError. */
+  async mountAsync(source: string, target: string, type: string, flags: number, data: string): Promise<void> {
+    const mount = this.foreign('int mount(str, str, str, ulong, str)')
+    await new Promise<void>((resolve, reject) => {
+      mount.async(source, target, type, flags, data, (error, result) => {
+        if (error !== null) reject(error)
+        else if (result >= 0) resolve()
+        else reject(this.lastError('mount', target))
+      })
+    })
+  }
+
+  /** ioctl(2) without an argument. Throws SystemError. */
+  ioctl(fd: number, name: string, request: number): void {
+    this.#checked(`ioctl ${name}`, undefined, 'int ioctl(int, ulong, ulong)', fd, request, 0)
+  }
+
+  /** fcntl(2) F_SETFD: marks a descriptor that came through exec as closed at the next one. Throws SystemError. */
+  closeOnExec(fd: number): void {
+    this.#checked('fcntl', undefined, 'int fcntl(int, int, ulong)', fd, F_SETFD, FD_CLOEXEC)
   }
 
   /** umount2(2), never following a symbolic link. Throws SystemError (EINVAL: not a mount point, EBUSY). */
@@ -81,9 +111,40 @@ export class Libc {
     }
   }
 
+  /** Like {@link sendToUnix}, with descriptors that the receiver gets copies of (unix(7), SCM_RIGHTS). Throws SystemError. */
+  sendWithDescriptors(path: string, payload: Buffer, descriptors: readonly number[]): void {
+    const fd = this.#checked('socket', undefined, 'int socket(int, int, int)', AF_UNIX, SOCK_DGRAM_CLOEXEC, 0)
+    try {
+      const { header, parts } = datagram(unixAddress(path), payload, descriptors, (buffer) => this.#koffi.address(buffer))
+      this.#checked('sendmsg', path, 'long sendmsg(int, void *, int)', fd, header, 0)
+      // The header holds their addresses as numbers, which keep nothing alive.
+      parts.length = 0
+    } finally {
+      this.#call('int close(int)', fd)
+    }
+  }
+
+  /** pipe2(2), both ends closed on exec: `[read, write]`. Throws SystemError. */
+  pipe(): readonly [number, number] {
+    const ends = Buffer.alloc(8)
+    this.#checked('pipe2', undefined, 'int pipe2(void *, int)', ends, O_CLOEXEC)
+    return [ends.readInt32LE(0), ends.readInt32LE(4)]
+  }
+
   /** eventfd(2), closed on exec. A write of eight bytes that hold 1 wakes whoever polls it. */
   eventfd(): number {
     return this.#checked('eventfd', undefined, 'int eventfd(uint, int)', 0, EFD_CLOEXEC)
+  }
+
+  /** The errno of the call before, as an error that names it. */
+  lastError(name: string, path?: string): SystemError {
+    const errno = this.errno()
+    return new SystemError(name, errnoName(errno), errno, path)
+  }
+
+  /** The errno that the last call left in this thread. */
+  errno(): number {
+    return this.#koffi.errno()
   }
 
   /**
@@ -96,7 +157,7 @@ export class Libc {
       buffer.writeInt32LE(fd, 8 * index)
       buffer.writeInt16LE(events, 8 * index + 4)
     })
-    const poll = this.#function('int poll(void *, ulong, int)')
+    const poll = this.foreign('int poll(void *, ulong, int)')
     await new Promise<void>((resolve, reject) => {
       poll.async(buffer, watches.length, -1, (error) => {
         if (error === null) resolve()
@@ -106,7 +167,8 @@ export class Libc {
     return watches.map((_, index) => buffer.readInt16LE(8 * index + 6))
   }
 
-  #function(definition: string): Callable {
+  /** A function of glibc by its C declaration, to be kept by who calls it often. */
+  foreign(definition: string): Callable {
     const known = this.#functions.get(definition)
     if (known !== undefined) return known
     const made = this.#library.func(definition)
@@ -115,15 +177,40 @@ export class Libc {
   }
 
   #call(definition: string, ...args: unknown[]): number {
-    return Number(this.#function(definition)(...args))
+    return Number(this.foreign(definition)(...args))
   }
 
   #checked(name: string, path: string | undefined, definition: string, ...args: unknown[]): number {
     const result = this.#call(definition, ...args)
     if (result >= 0) return result
-    const errno = this.#koffi.errno()
-    throw new SystemError(name, errnoName(errno), errno, path)
+    throw this.lastError(name, path)
   }
+}
+
+/** struct msghdr with one struct iovec and one SCM_RIGHTS control message (bits/socket.h); `parts` is what it points to. */
+function datagram(
+  address: Buffer,
+  payload: Buffer,
+  descriptors: readonly number[],
+  addressOf: (buffer: Buffer) => bigint,
+): { header: Buffer; parts: Buffer[] } {
+  const vector = Buffer.alloc(16)
+  vector.writeBigUInt64LE(addressOf(payload), 0)
+  vector.writeBigUInt64LE(BigInt(payload.length), 8)
+  const length = 16 + 4 * descriptors.length
+  const control = Buffer.alloc((length + 7) & ~7)
+  control.writeBigUInt64LE(BigInt(length), 0)
+  control.writeInt32LE(SOL_SOCKET, 8)
+  control.writeInt32LE(SCM_RIGHTS, 12)
+  descriptors.forEach((fd, index) => control.writeInt32LE(fd, 16 + 4 * index))
+  const header = Buffer.alloc(56)
+  header.writeBigUInt64LE(addressOf(address), 0)
+  header.writeUInt32LE(address.length, 8)
+  header.writeBigUInt64LE(addressOf(vector), 16)
+  header.writeBigUInt64LE(1n, 24)
+  header.writeBigUInt64LE(addressOf(control), 32)
+  header.writeBigUInt64LE(BigInt(control.length), 40)
+  return { header, parts: [address, payload, vector, control] }
 }
 
 function errnoName(errno: number): string {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { readFileSync, readlinkSync } from 'node:fs'
 import { describe, it } from 'node:test'
-import { daemonIn, endOf, mountDummyFuse } from '../support/mounting.ts'
+import { daemonIn, endOf, mountCalled, mountDummyFuse } from '../support/mounting.ts'
 import { DUMMY_FUSE } from '../support/paths.ts'
 import { descriptorsOf, type Running, Sandbox } from '../support/sandbox.ts'
 import { eventually } from '../support/wait.ts'
@@ -55,7 +55,7 @@ describe('dummy-fuse in the background', () => {
       const path = sandbox.directory('mnt')
       const parent = sandbox.start(DUMMY_FUSE, ['--inject', fault, path])
       const daemon = await daemonOf(sandbox, parent)
-      if (fault === 'init-hang') await eventually('mount(2) was called', () => sandbox.mounts().includes(path))
+      if (fault === 'init-hang') await mountCalled(sandbox)
       process.kill(daemon, 'SIGKILL')
       const { status, stderr } = await endOf(parent)
       assert.deepEqual([status, stderr], [137, `dummy-fuse: ${path}: the daemon was killed by signal 9\n`])
@@ -80,7 +80,7 @@ describe('dummy-fuse in the background', () => {
         const path = sandbox.directory('mnt')
         const parent = sandbox.start(DUMMY_FUSE, ['--inject', fault, path])
         await daemonOf(sandbox, parent)
-        if (fault === 'init-hang') await eventually('mount(2) was called', () => sandbox.mounts().includes(path))
+        if (fault === 'init-hang') await mountCalled(sandbox)
         parent.child.kill(signal)
         await endOf(parent)
         await nothingIsLeft(sandbox)
@@ -91,7 +91,7 @@ describe('dummy-fuse in the background', () => {
   it("returns the daemon's status and all that it and libfuse said", async () => {
     await using sandbox = new Sandbox()
     const path = sandbox.directory('mnt')
-    const { status, stderr } = await sandbox.run(DUMMY_FUSE, ['-o', 'allow_other,allow_root', path])
+    const { status, stderr } = await sandbox.run(DUMMY_FUSE, ['--backend', 'fuse-native', '-o', 'allow_other,allow_root', path])
     assert.equal(status, 11)
     assert.match(stderr, /^fuse: 'allow_other' and 'allow_root'.*\ndummy-fuse: .*\n$/)
     assert.ok(stderr.includes(path))

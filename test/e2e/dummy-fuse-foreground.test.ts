@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { describe, it } from 'node:test'
 import { parseMountinfo, topmostAt } from '../../src/os/mountinfo.ts'
-import { daemonIn, endOf, inForeground, mountDummyFuse, waitsForFuse } from '../support/mounting.ts'
+import { daemonIn, endOf, inForeground, mountCalled, mountDummyFuse, waitsForFuse } from '../support/mounting.ts'
 import { DUMMY_FUSE } from '../support/paths.ts'
 import { python } from '../support/python.ts'
 import { type Running, Sandbox } from '../support/sandbox.ts'
@@ -143,18 +143,18 @@ describe('dummy-fuse -f', () => {
     await using sandbox = new Sandbox()
     const path = sandbox.directory('mnt')
     const running = sandbox.start(DUMMY_FUSE, ['-f', '--inject', 'init-hang', path])
-    await eventually('mount(2) was called', () => sandbox.mounts().includes(path))
+    await mountCalled(sandbox)
     running.child.kill('SIGTERM')
     assert.equal((await endOf(running)).status, 0)
     assert.deepEqual(sandbox.mounts(), [])
   })
 
   for (const words of [['-d'], ['-o', 'debug'], ['-df']]) {
-    it(`stays and prints libfuse's lines with ${words.join(' ')}`, async () => {
+    it(`stays and prints each request with ${words.join(' ')}`, async () => {
       await using sandbox = new Sandbox()
       const path = sandbox.directory('mnt')
       const running = sandbox.start(DUMMY_FUSE, [...words, path])
-      await eventually('it has served INIT', () => /^FUSE library version[^]*opcode: INIT/m.test(running.output()))
+      await eventually('it has served INIT', () => /^FUSE session of protocol 7[^]*opcode: INIT/m.test(running.output()))
       await sandbox.run('cat', [`${path}/dummy-file.txt`])
       await eventually('the read is in the output', () => running.output().includes('opcode: READ '))
       running.child.kill('SIGTERM')

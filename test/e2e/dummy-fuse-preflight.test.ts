@@ -123,6 +123,7 @@ const REFUSALS: Readonly<Record<string, Refusal>> = {
   'with a line feed in its name': { prepare: (sandbox) => `${sandbox.path}/a\nb`, status: 3, advice: /create it first/ },
   'whose path is too long for libfuse': {
     prepare: (sandbox) => sandbox.directory(...Array<string>(5).fill('x'.repeat(250))),
+    words: ['--backend', 'fuse-native'],
     status: 11,
     advice: /longer than the 1023 bytes/,
   },

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { DUMMY_FUSE } from './paths.ts'
-import type { Result, Running, Sandbox } from './sandbox.ts'
+import { descriptorsOf, type Result, type Running, type Sandbox } from './sandbox.ts'
 import { eventually } from './wait.ts'
 
 /** Mounts in the background at a new directory of the sandbox, with more words before it, and returns its path. */
@@ -57,4 +57,15 @@ export async function mountLine(sandbox: Sandbox, path: string): Promise<string>
 /** Whether a process's main thread waits in the kernel for the answer of a FUSE file system. */
 export function waitsForFuse(pid: number): boolean {
   return readFileSync(`/proc/${pid}/wchan`, 'utf8').includes('request_wait')
+}
+
+/** Waits until a daemon's mount(2) has come to the kernel: with a synchronous INIT it is in no table before it has returned. */
+export async function mountCalled(sandbox: Sandbox): Promise<void> {
+  await eventually('mount(2) was called', () => sandbox.processes('dummy-fuse').some(hasConnection))
+}
+
+function hasConnection(pid: number): boolean {
+  const devices = [...descriptorsOf(pid)].filter(([, target]) => target === '/dev/fuse')
+  // Older kernels do not tell of a connection there; they have no synchronous INIT either.
+  return devices.some(([fd]) => /^fuse_connection:/m.test(readFileSync(`/proc/${pid}/fdinfo/${fd}`, 'utf8')))
 }

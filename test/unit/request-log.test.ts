@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { create, type DescField, type DescMessage, type DescMethod, getOption, ScalarType, toBinary } from '@bufbuild/protobuf'
 import { reflect, type ReflectMessage } from '@bufbuild/protobuf/reflect'
-import { stripped } from '../../src/csi/request-log.ts'
+import { stripped } from '../../src/grpc/request-log.ts'
 import { Controller, csi_secret, GroupController, Identity, Node, SnapshotMetadata } from '../../src/rpc/csi_pb.ts'
 
 const TOKENS = 'csi.storage.k8s.io/serviceAccount.tokens'

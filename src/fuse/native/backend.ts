@@ -1,8 +1,8 @@
 import Fuse, { type Operations } from 'fuse-native'
 import { closeSync, readdirSync, readlinkSync, writeSync } from 'node:fs'
 import type { Libc } from '../../os/libc.ts'
-import { MNT_DETACH } from '../../os/libc.ts'
 import { MountinfoTable } from '../../os/mount-table.ts'
+import { OwnMount } from '../../os/own-mount.ts'
 import type { Backend, Session, SessionEnd } from '../backend.ts'
 import type { FileSystem } from '../filesystem.ts'
 import { binding } from './binding.ts'
@@ -80,24 +80,20 @@ class DirectFuse extends Fuse {
 
 class NativeSession implements Session {
   readonly ended: Promise<SessionEnd>
-  readonly #mountpoint: string
+  readonly #mount: OwnMount
   readonly #libc: Libc
-  readonly #device: string | undefined
-  readonly #table = new MountinfoTable()
   readonly #wake: number
 
   /** `fd`: the descriptor that libfuse keeps to itself; undefined when its session is over already. */
   constructor(mountpoint: string, libc: Libc, fd: number | undefined) {
-    this.#mountpoint = mountpoint
+    this.#mount = new OwnMount(mountpoint, new MountinfoTable(), libc)
     this.#libc = libc
-    this.#device = this.#deviceThere()
     this.#wake = libc.eventfd()
     this.ended = this.#watch(fd)
   }
 
   close(): void {
-    // Only our own, and each bind of it there: another file system may have been mounted on top since, or ours be gone.
-    while (this.#device !== undefined && this.#deviceThere() === this.#device) this.#libc.umount(this.#mountpoint, MNT_DETACH)
+    this.#mount.detach()
     this.#wakeUp()
   }
 
@@ -113,18 +109,13 @@ class NativeSession implements Session {
     await this.#libc.pollAsync(watches)
     process.off('exit', wakeUp)
     closeSync(this.#wake)
-    return this.#device !== undefined && this.#deviceThere() === this.#device ? 'aborted' : 'unmounted'
+    return this.#mount.there ? 'aborted' : 'unmounted'
   }
 
   #wakeUp(): void {
     const one = Buffer.alloc(8)
     one.writeBigUInt64LE(1n)
     writeSync(this.#wake, one)
-  }
-
-  #deviceThere(): string | undefined {
-    const state = this.#table.at(this.#mountpoint)
-    return state.kind === 'mount' ? state.mount.device : undefined
   }
 }
 

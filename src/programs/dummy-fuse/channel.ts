@@ -15,13 +15,12 @@ export class ReadyChannel {
   /** Tells the parent and lets go of it. Resolves to whether it was still there to be told. */
   async announce(): Promise<boolean> {
     this.#socket.removeAllListeners('close').removeAllListeners('error')
+    // What comes after the word was taken is the parent's own end.
+    this.#socket.on('error', () => undefined)
     return await new Promise<boolean>((resolve) => {
-      this.#socket.on('error', () => {
-        resolve(false)
-      })
-      this.#socket.end(READY, () => {
+      this.#socket.write(READY, (error) => {
         this.#socket.destroy()
-        resolve(true)
+        resolve(!error)
       })
     })
   }

@@ -1,6 +1,5 @@
 import { closeSync, openSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { DummyFs } from '../../dummyfs/dummyfs.ts'
 import { codeOf, errnoText, messageOf, ProgramError } from '../../errors.ts'
 import type { Session, SessionEnd } from '../../fuse/backend.ts'
 import { DEFAULT_OPTIONS } from '../../fuse/options.ts'
@@ -11,7 +10,6 @@ import { MountinfoTable } from '../../os/mount-table.ts'
 import { syslogSink } from '../../os/syslog.ts'
 import { ReadyChannel } from './channel.ts'
 import { STATUS } from './exit-status.ts'
-import { slowReads } from './faults.ts'
 import type { FuseOptions } from './options.ts'
 import { preflight } from './preflight.ts'
 
@@ -83,11 +81,10 @@ function interruptedStatus(interruption: Interruption, mountpoint: string, { ini
 }
 
 async function mount(mountpoint: string, options: FuseOptions, context: DaemonContext): Promise<Session> {
-  const { faults } = options
-  if (faults.mountFail) throw new ProgramError(`${mountpoint}: mount failed, as --inject mount-fail asks`, STATUS.mountFailed)
-  const { NativeBackend } = await import('../../fuse/native/backend.ts')
-  const beforeInit = faults.initHang ? () => new Promise<never>(() => undefined) : () => Promise.resolve()
-  const backend = new NativeBackend(slowReads(new DummyFs(), faults.readDelay), context.libc, beforeInit)
+  if (options.faults.mountFail)
+    throw new ProgramError(`${mountpoint}: mount failed, as --inject mount-fail asks`, STATUS.mountFailed)
+  const { openBackend } = await import('./backends.ts')
+  const backend = await openBackend(options, context.libc)
   const debug = options.debug ? ['debug'] : []
   try {
     // preflight() has looked whether it is empty, also where libfuse would not.

@@ -3,6 +3,7 @@ import { Option } from 'commander'
 import { UsageError } from '../../errors.ts'
 import { parseMountOptions } from '../../fuse/options.ts'
 import { commandLine, parse, seconds } from '../command-line.ts'
+import { backendOption, type FuseBackend, pollTimeOption } from '../session-options.ts'
 import { type Faults, parseFaults } from './faults.ts'
 
 /** What a call of dummy-fuse asks for. */
@@ -17,7 +18,12 @@ export interface FuseOptions {
   readonly initTimeout: number
   readonly logFile: string | undefined
   readonly faults: Faults
+  /** {@link faults} as they were given. */
+  readonly faultWords: readonly string[]
   readonly dieWithParent: boolean
+  readonly backend: FuseBackend
+  /** Milliseconds. */
+  readonly pollTime: number
 }
 
 interface Parsed {
@@ -29,6 +35,8 @@ interface Parsed {
   logFile?: string
   inject: string[]
   dieWithParent?: true
+  backend: FuseBackend
+  pollTime: number
 }
 
 const EXIT_STATUSES = `
@@ -45,10 +53,11 @@ export function parseFuseOptions(words: readonly string[]): FuseOptions {
   )
     .argument('<mountpoint>', 'an empty directory')
     .option('-f, --foreground', 'stay in the foreground; 0 on unmount, SIGTERM, SIGINT and SIGHUP')
-    .option('-d, --debug', "stay in the foreground and print libfuse's debug lines")
+    .option('-d, --debug', 'stay in the foreground and print each request')
     .option('-s', 'single-threaded: taken for compatibility, the file system always is')
     .addOption(new Option('-o, --option <opt,...>', 'mount options').argParser(collect).default([], ''))
-    .addOption(new Option('--backend <name>', 'what speaks to the kernel').choices(['fuse-native']).default('fuse-native'))
+    .addOption(backendOption('--backend <name>'))
+    .addOption(pollTimeOption())
     .addOption(
       new Option('--daemonize <how>', 'return when the kernel has mounted and initialised, or at once (a flaw on purpose)')
         .choices(['wait', 'early'])
@@ -79,7 +88,10 @@ export function parseFuseOptions(words: readonly string[]): FuseOptions {
     initTimeout: parsed.initTimeout,
     logFile: parsed.logFile === undefined ? undefined : absolute(parsed.logFile),
     faults: parseFaults(parsed.inject),
+    faultWords: parsed.inject,
     dieWithParent: parsed.dieWithParent ?? false,
+    backend: parsed.backend,
+    pollTime: parsed.pollTime,
   }
 }
 

@@ -6,6 +6,7 @@ import type { LogFormat } from '../../log.ts'
 import { socketPath } from '../../os/unix-socket.ts'
 import { commandLine, logFormatOption, parse } from '../command-line.ts'
 import { parseFaults } from '../dummy-fuse/faults.ts'
+import { backendOption, type FuseBackend } from '../session-options.ts'
 
 const ROLES = ['identity', 'node', 'controller'] as const
 
@@ -21,6 +22,7 @@ export interface PluginOptions {
   readonly stateDir: string
   readonly restoreMounts: boolean
   readonly fuseHost: 'child' | 'detached'
+  readonly fuseBackend: FuseBackend
   readonly logFormat: LogFormat
   readonly daemonize: 'wait' | 'early'
   /** The values of --inject, checked. */
@@ -35,6 +37,7 @@ interface Parsed {
   stateDir: string
   restoreMounts: boolean
   fuseHost: PluginOptions['fuseHost']
+  fuseBackend: FuseBackend
   logFormat: LogFormat
   daemonize: PluginOptions['daemonize']
   inject: string[]
@@ -66,7 +69,7 @@ export function parsePluginOptions(words: readonly string[], env: NodeJS.Process
         .choices(['child', 'detached'])
         .default('child'),
     )
-    .addOption(new Option('--fuse-backend <backend>', 'what speaks to the kernel').choices(['fuse-native']).default('fuse-native'))
+    .addOption(backendOption('--fuse-backend <backend>'))
     .addOption(logFormatOption())
     .addOption(
       new Option('--daemonize <how>', 'early: trust daemons that return before they have mounted (a flaw on purpose, for the lab)')
@@ -97,6 +100,7 @@ export function parsePluginOptions(words: readonly string[], env: NodeJS.Process
     stateDir: resolve(parsed.stateDir),
     restoreMounts: parsed.restoreMounts,
     fuseHost: parsed.fuseHost,
+    fuseBackend: parsed.fuseBackend,
     logFormat: parsed.logFormat,
     daemonize: parsed.daemonize,
     faults: parsed.inject,

@@ -1,9 +1,12 @@
 import { controller } from '../../csi/controller.ts'
 import { identity } from '../../csi/identity.ts'
 import { node } from '../../csi/node.ts'
-import { CsiServer } from '../../csi/server.ts'
+import { toStatus } from '../../csi/status.ts'
 import { checkMountFlag } from '../../fuse/options.ts'
+import { requestLog } from '../../grpc/request-log.ts'
+import { GrpcServer } from '../../grpc/server.ts'
 import type { Logger } from '../../log.ts'
+import { Controller, Identity, Node } from '../../rpc/csi_pb.ts'
 import { versionText } from '../../version.ts'
 import type { PluginOptions } from './options.ts'
 import type { VolumeSystem } from './volumes.ts'
@@ -13,14 +16,15 @@ export function openServer(
   { driverName, nodeId, roles }: PluginOptions,
   { volumes, registry }: VolumeSystem,
   log: Logger,
-): CsiServer {
+): GrpcServer {
   const isController = roles.has('controller')
-  return new CsiServer(
-    {
-      identity: identity(driverName, versionText(), isController),
-      node: roles.has('node') ? node(nodeId, volumes, checkMountFlag) : undefined,
-      controller: controller(registry, isController),
-    },
+  return new GrpcServer(
+    [
+      { service: Identity, handlers: identity(driverName, versionText(), isController) },
+      ...(roles.has('node') ? [{ service: Node, handlers: node(nodeId, volumes, checkMountFlag) }] : []),
+      { service: Controller, handlers: controller(registry, isController) },
+    ],
+    requestLog(log, toStatus),
     log,
   )
 }

@@ -55,9 +55,9 @@ export function openVolumes(options: PluginOptions, context: ProgramContext, lib
   return { volumes, registry, restorer: new Restorer(mounts, cache, stager, publisher, bootId, log) }
 }
 
-function openHost({ fuseHost, daemonize, faults }: PluginOptions, context: ProgramContext, log: Logger): FuseHost {
+function openHost({ fuseHost, fuseBackend, daemonize, faults }: PluginOptions, context: ProgramContext, log: Logger): FuseHost {
   const dummyFuse = (words: readonly string[]): ReturnType<ProgramContext['other']> => context.other('dummy-fuse', words)
-  const words = faults.flatMap((fault) => ['--inject', fault])
+  const words = ['--backend', fuseBackend, ...faults.flatMap((fault) => ['--inject', fault])]
   if (daemonize === 'early') return new CarelessHost(carelessExecution(dummyFuse, words, context.env), log)
   const execution =
     fuseHost === 'child'

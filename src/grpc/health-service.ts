@@ -7,7 +7,7 @@ import {
   HealthCheckResponse_ServingStatus as Serving,
   HealthCheckResponseSchema,
 } from '../rpc/health_pb.ts'
-import type { UnaryHandlers } from './grpc-service.ts'
+import type { UnaryHandlers } from './service.ts'
 
 /** The gRPC health checking protocol (grpc/health/v1/health.proto): the server as a whole (``) and each of its services. */
 export class HealthService {

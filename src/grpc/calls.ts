@@ -1,4 +1,4 @@
-import type { UnaryInterceptor } from './grpc-service.ts'
+import type { UnaryInterceptor } from './service.ts'
 
 /** Counts the calls under way, so that a server knows when it may close connections that clients keep open. */
 export class CallsUnderWay {

@@ -3,15 +3,13 @@ import { Server, ServerCredentials, type UntypedServiceImplementation } from '@g
 import type { DescService } from '@bufbuild/protobuf'
 import type { Logger } from '../log.ts'
 import type { ListeningSocket } from '../os/listening-socket.ts'
-import { Controller, Identity, Node } from '../rpc/csi_pb.ts'
 import { Health } from '../rpc/health_pb.ts'
 import { ServerReflection } from '../rpc/reflection_v1_pb.ts'
 import { ServerReflection as ServerReflectionAlpha } from '../rpc/reflection_v1alpha_pb.ts'
 import { CallsUnderWay } from './calls.ts'
-import { type UnaryHandler, type UnaryHandlers, serviceDefinition, unaryImplementation } from './grpc-service.ts'
+import { serviceDefinition, type UnaryHandler, unaryImplementation, type UnaryInterceptor } from './service.ts'
 import { HealthService } from './health-service.ts'
 import { Reflection } from './reflection.ts'
-import { requestLog } from './request-log.ts'
 
 /** Milliseconds that calls under way get to end after SIGTERM; none of ours takes longer. */
 const DRAIN_DEADLINE = 10_000
@@ -19,39 +17,33 @@ const DRAIN_DEADLINE = 10_000
 /** Milliseconds that clients get to take their last answers and hang up, once no call is under way. */
 const HANG_UP = 200
 
-/** The CSI services to serve; one that is absent is not registered. */
-export interface CsiServices {
-  readonly identity: UnaryHandlers<typeof Identity>
-  readonly node: UnaryHandlers<typeof Node> | undefined
-  readonly controller: UnaryHandlers<typeof Controller>
+/** A service and the handlers of its unary methods. */
+export interface ServedService {
+  readonly service: DescService
+  readonly handlers: object
 }
 
-/** The gRPC server on its socket, with health and reflection beside the CSI services. */
-export class CsiServer {
+/** A gRPC server on its socket, with health and reflection beside its own services. */
+export class GrpcServer {
   readonly #server = new Server({ 'grpc.enable_channelz': 0 })
   readonly #health: HealthService
   readonly #log: Logger
   readonly #calls = new CallsUnderWay()
   #socket: ListeningSocket | undefined
 
-  constructor(services: CsiServices, log: Logger) {
+  /** `intercept` stands around every call of `services`. */
+  constructor(services: readonly ServedService[], intercept: UnaryInterceptor, log: Logger) {
     this.#log = log
-    const csi: readonly (readonly [DescService, object | undefined])[] = [
-      [Identity, services.identity],
-      [Node, services.node],
-      [Controller, services.controller],
-    ]
-    const intercept = this.#calls.around(requestLog(log))
-    const registered = csi.flatMap(([service, handlers]) => (handlers === undefined ? [] : [{ service, handlers }]))
-    for (const { service, handlers } of registered) {
+    const counted = this.#calls.around(intercept)
+    for (const { service, handlers } of services) {
       log.info(`Registering ${service.name} server`)
-      this.#add(service, unaryImplementation(service, handlers as Readonly<Record<string, UnaryHandler>>, intercept))
+      this.#add(service, unaryImplementation(service, handlers as Readonly<Record<string, UnaryHandler>>, counted))
     }
-    const reflected = [...registered.map(({ service }) => service), Health, ServerReflection, ServerReflectionAlpha]
-    this.#health = new HealthService(registered.map(({ service }) => service.typeName))
+    const own = services.map(({ service }) => service)
+    this.#health = new HealthService(own.map(({ typeName }) => typeName))
     const health = unaryImplementation(Health, this.#health.handlers, (_method, _request, act) => act())
     this.#add(Health, { ...health, watch: this.#health.watch })
-    const reflection = new Reflection(reflected)
+    const reflection = new Reflection([...own, Health, ServerReflection, ServerReflectionAlpha])
     this.#add(ServerReflection, { serverReflectionInfo: reflection.handle })
     this.#add(ServerReflectionAlpha, { serverReflectionInfo: reflection.handle })
   }

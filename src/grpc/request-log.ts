@@ -7,19 +7,21 @@ import {
   type Message,
   toJson,
 } from '@bufbuild/protobuf'
-import { status } from '@grpc/grpc-js'
+import { status, type StatusObject } from '@grpc/grpc-js'
 import type { Logger } from '../log.ts'
 import { csi_secret } from '../rpc/csi_pb.ts'
-import type { UnaryInterceptor } from './grpc-service.ts'
-import { toStatus } from './status.ts'
+import type { UnaryInterceptor } from './service.ts'
 
 const STRIPPED = '***stripped***'
 
 /** Where the kubelet puts the tokens of a CSIDriver's tokenRequests (kubernetes pkg/volume/csi/csi_mounter.go). */
 const TOKENS = 'csi.storage.k8s.io/serviceAccount.tokens'
 
-/** Logs every call as the original does, `[ID:n]` counting, without secrets and tokens; and gives each failure its status. */
-export function requestLog(log: Logger): UnaryInterceptor {
+/**
+ * Logs every call as the original does, `[ID:n]` counting, without secrets and tokens; and gives each failure the status that
+ * `toStatus` says.
+ */
+export function requestLog(log: Logger, toStatus: (error: unknown) => StatusObject): UnaryInterceptor {
   let last = 0
   return async (method, request, act) => {
     const id = ++last

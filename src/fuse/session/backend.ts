@@ -1,0 +1,48 @@
+import type { Libc } from '../../os/libc.ts'
+import type { MountTable } from '../../os/mount-table.ts'
+import { OwnMount } from '../../os/own-mount.ts'
+import type { Backend, Session, SessionEnd } from '../backend.ts'
+import type { RunningSession, SessionEngine } from './engine.ts'
+import { mountSession } from './mounting.ts'
+
+/** What a session backend is put together from. */
+export interface SessionBackendParts {
+  readonly engine: SessionEngine
+  readonly libc: Libc
+  readonly table: MountTable
+  /** Faults to inject, checked. */
+  readonly faults: readonly string[]
+  /** Never to answer INIT: a fault on purpose. */
+  readonly holdInit: boolean
+}
+
+/** Mounts by mount(2) and serves by a session of our own. */
+export class SessionBackend implements Backend {
+  readonly #parts: SessionBackendParts
+  #count = 0
+
+  constructor(parts: SessionBackendParts) {
+    this.#parts = parts
+  }
+
+  async mount(mountpoint: string, options: readonly string[]): Promise<Session> {
+    const { engine, libc, table, faults, holdInit } = this.#parts
+    const id = String(++this.#count)
+    const running = await mountSession(libc, engine, { id, mountpoint, options, faults, holdInit })
+    return new MountedSession(running, new OwnMount(mountpoint, table, libc))
+  }
+}
+
+class MountedSession implements Session {
+  readonly ended: Promise<SessionEnd>
+  readonly #mount: OwnMount
+
+  constructor(running: RunningSession, mount: OwnMount) {
+    this.#mount = mount
+    this.ended = running.ended.then(() => (mount.there ? 'aborted' : 'unmounted'))
+  }
+
+  close(): void {
+    this.#mount.detach()
+  }
+}

@@ -1,0 +1,72 @@
+import { closeSync, openSync, readFileSync } from 'node:fs'
+import { codeOf } from '../../errors.ts'
+import type { Callable, Libc } from '../../os/libc.ts'
+
+/** A FUSE connection's end in user space, as a session needs it. */
+export interface Device {
+  /** One whole request into `buffer`: its length in bytes, or a negative errno (EAGAIN: there is none). Never waits. */
+  read(buffer: Buffer): number
+  /** One whole reply, the first `length` bytes of `buffer`: 0, or a negative errno (ENOENT: nobody waits for it any more). */
+  write(buffer: Buffer, length: number): number
+  close(): void
+}
+
+/** open(2), include/uapi/asm-generic/fcntl.h. */
+const O_RDWR_NONBLOCK = 0o2 | 0o4000
+
+/** _IO(229, 3), include/uapi/linux/fuse.h, Linux 6.18: mount(2) is to return only once INIT has been answered. */
+const FUSE_DEV_IOC_SYNC_INIT = 0xe503
+
+/** Opens /dev/fuse, non-blocking and closed on exec; returns its descriptor. Throws Node's error. */
+export function openFuseDevice(): number {
+  return openSync('/dev/fuse', O_RDWR_NONBLOCK)
+}
+
+/**
+ * The connection that a device belongs to: the minor number of its mounts' super block, and its folder's name below
+ * /sys/fs/fuse/connections. Undefined before mount(2) has come to it, and on kernels that do not tell (fs/fuse/dev.c, fuse_dev_show_fdinfo).
+ * Unlike a read, it never waits for a mount.
+ */
+export function connectionOf(fd: number): number | undefined {
+  const [, number] = /^fuse_connection:\s*(\d+)$/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8')) ?? []
+  return number === undefined ? undefined : Number(number)
+}
+
+/** Asks for the synchronous INIT; tells whether this kernel has it. To be called before mount(2). */
+export function requestSyncInit(libc: Libc, fd: number): boolean {
+  try {
+    libc.ioctl(fd, 'FUSE_DEV_IOC_SYNC_INIT', FUSE_DEV_IOC_SYNC_INIT)
+    return true
+  } catch (error) {
+    if (['ENOTTY', 'EINVAL'].includes(codeOf(error) ?? '')) return false
+    throw error
+  }
+}
+
+/** The kernel's device, by read(2) and write(2) through glibc: Node's own would throw each EAGAIN, which costs more than a request. */
+export class KernelDevice implements Device {
+  readonly fd: number
+  readonly #libc: Libc
+  readonly #read: Callable
+  readonly #write: Callable
+
+  constructor(libc: Libc, fd: number) {
+    this.fd = fd
+    this.#libc = libc
+    this.#read = libc.foreign('long read(int, void *, ulong)')
+    this.#write = libc.foreign('long write(int, void *, ulong)')
+  }
+
+  read(buffer: Buffer): number {
+    const length = Number(this.#read(this.fd, buffer, buffer.length))
+    return length < 0 ? -this.#libc.errno() : length
+  }
+
+  write(buffer: Buffer, length: number): number {
+    return Number(this.#write(this.fd, buffer, length)) < 0 ? -this.#libc.errno() : 0
+  }
+
+  close(): void {
+    closeSync(this.fd)
+  }
+}

@@ -1,0 +1,264 @@
+import { closeSync, writeSync } from 'node:fs'
+import type { Worker } from 'node:worker_threads'
+import { messageOf } from '../../errors.ts'
+import type { Libc } from '../../os/libc.ts'
+import type { Attachment, Command, Inspection, ServerEvent } from './messages.ts'
+import type { Negotiated } from './negotiated.ts'
+import { type MakeFileSystem, SessionServer } from './server.ts'
+import type { SessionOutcome } from './session.ts'
+import type { ThreadData } from './thread.ts'
+
+/** Milliseconds that this thread waits for requests at a time while it serves for the one that is starting. */
+const TICK = 1
+
+/** What an engine is put together from. */
+export interface EngineParts {
+  readonly libc: Libc
+  readonly filesystem: MakeFileSystem
+  /** Starts the thread that runs serveInThread(). */
+  readonly startThread: (data: ThreadData) => Worker
+  /** Milliseconds that a device is asked for more after a request; 0: never. */
+  readonly pollTime: number
+  /** A warning, or a line for `-d`, of one session. */
+  readonly say: (kind: 'warning' | 'trace', id: string, text: string) => void
+  /** The serving thread is gone, and with it everything that this process is for. */
+  readonly onLost: (error: Error) => void
+}
+
+/** One session that an engine serves. */
+export interface RunningSession {
+  /** Resolves when INIT has come; its answer is held back if that was asked for. */
+  readonly initialising: Promise<Negotiated>
+  /** Resolves when INIT has been answered. */
+  readonly initialised: Promise<void>
+  /** Resolves when there are no more requests, or {@link detach} was called; the descriptor is closed by then. */
+  readonly ended: Promise<SessionOutcome | { readonly kind: 'detached' }>
+  /** Answers INIT. */
+  answerInit(): void
+  /** Refuses INIT: mount(2) fails, and the session ends with what `reason` says. */
+  refuseInit(reason: unknown): void
+  /** Serves no more, and closes the descriptor. If nobody else holds it, the connection is aborted. */
+  detach(): void
+}
+
+interface Entry extends RunningSession {
+  readonly attachment: Attachment
+  readonly tell: {
+    initialising(negotiated: Negotiated): void
+    initialised(): void
+    ended(outcome: SessionOutcome | { kind: 'detached' }): void
+  }
+  /** Where its requests are read. */
+  at: 'here' | 'thread'
+  detaching: boolean
+}
+
+/**
+ * Serves sessions in a thread of its own, so that the caller's is free for signals and calls. A thread takes longer to start than a consumer should
+ * wait for its successor, so that until it is up the sessions are served right here.
+ */
+export class SessionEngine {
+  readonly #parts: EngineParts
+  readonly #sessions = new Map<string, Entry>()
+  readonly #wakeHere: number
+  readonly #wakeThread: number
+  readonly #here: SessionServer
+  readonly #queue: Command[] = []
+  readonly #inspections = new Map<number, (sessions: readonly Inspection[]) => void>()
+  #thread: Worker | undefined
+  #up = false
+  #pumping = false
+  #stopping = false
+  #drains: { missing: number; done: () => void } | undefined
+  #token = 0
+
+  constructor(parts: EngineParts) {
+    this.#parts = parts
+    const { libc, filesystem, pollTime } = parts
+    this.#wakeHere = libc.eventfd()
+    this.#wakeThread = libc.eventfd()
+    const commands = (): readonly Command[] => this.#queue.splice(0)
+    const emit = (event: ServerEvent): void => {
+      this.#on(event, 'here')
+    }
+    this.#here = new SessionServer({ libc, filesystem, pollTime, wakeFd: this.#wakeHere, commands, emit })
+    // Whoever sleeps in a system call is ended by no exit of the process: neither the serving thread, nor one that waits for INIT.
+    process.once('exit', () => {
+      this.stop()
+    })
+  }
+
+  /** Serves a session from now on. Its id must be new. */
+  attach(attachment: Attachment): RunningSession {
+    const initialising = Promise.withResolvers<Negotiated>()
+    const initialised = Promise.withResolvers<undefined>()
+    const ended = Promise.withResolvers<SessionOutcome | { kind: 'detached' }>()
+    const { id } = attachment
+    const entry: Entry = {
+      attachment,
+      initialising: initialising.promise,
+      initialised: initialised.promise,
+      ended: ended.promise,
+      tell: {
+        initialising: initialising.resolve,
+        initialised: () => {
+          initialised.resolve(undefined)
+        },
+        ended: ended.resolve,
+      },
+      at: this.#up ? 'thread' : 'here',
+      detaching: false,
+      answerInit: () => {
+        this.#send(entry.at, { type: 'answer-init', id, refusal: undefined })
+      },
+      refuseInit: (reason) => {
+        this.#send(entry.at, { type: 'answer-init', id, refusal: messageOf(reason) })
+      },
+      detach: () => {
+        if (entry.detaching || this.#sessions.get(id) !== entry) return
+        entry.detaching = true
+        this.#send(entry.at, { type: 'detach', id })
+      },
+    }
+    this.#sessions.set(id, entry)
+    this.#send(entry.at, { type: 'attach', session: attachment })
+    if (entry.at === 'here') this.#pump()
+    return entry
+  }
+
+  /** What each session has done; an answer shows that the serving thread is alive. */
+  async inspect(): Promise<readonly Inspection[]> {
+    const token = ++this.#token
+    return await new Promise((resolve) => {
+      this.#inspections.set(token, resolve)
+      this.#send(this.#up ? 'thread' : 'here', { type: 'inspect', token })
+    })
+  }
+
+  /** Reads no more requests of any session and resolves when what has been read is answered. */
+  async drain(): Promise<void> {
+    await new Promise<void>((resolve) => {
+      this.#drains = { missing: this.#up ? 2 : 1, done: resolve }
+      this.#send('here', { type: 'drain' })
+      this.#pump()
+      if (this.#up) this.#send('thread', { type: 'drain' })
+    })
+  }
+
+  /** Ends the serving thread, so that the process can exit. Callable while it exits. */
+  stop(): void {
+    this.#stopping = true
+    this.#here.obey({ type: 'stop' })
+    if (this.#thread !== undefined) this.#send('thread', { type: 'stop' })
+  }
+
+  #send(at: Entry['at'], command: Command): void {
+    if (at === 'here') {
+      this.#here.obey(command)
+      return
+    }
+    this.#thread?.postMessage(command)
+    wake(this.#wakeThread)
+  }
+
+  #on(event: ServerEvent, at: Entry['at']): void {
+    switch (event.type) {
+      case 'up':
+        this.#up = true
+        for (const entry of this.#sessions.values()) this.#handOver(entry)
+        return
+      case 'inspection':
+        this.#inspections.get(event.token)?.(event.sessions)
+        this.#inspections.delete(event.token)
+        return
+      case 'drained':
+        if (this.#drains !== undefined && --this.#drains.missing === 0) this.#drains.done()
+        return
+      case 'warning':
+      case 'trace':
+        this.#parts.say(event.type, event.id, event.text)
+        return
+      case 'initialising':
+      case 'initialised':
+      case 'ended':
+      case 'detached': {
+        const entry = this.#sessions.get(event.id)
+        if (entry !== undefined) this.#onSession(event, entry, at)
+      }
+    }
+  }
+
+  #onSession(
+    event: Extract<ServerEvent, { type: 'initialising' | 'initialised' | 'ended' | 'detached' }>,
+    entry: Entry,
+    at: Entry['at'],
+  ): void {
+    switch (event.type) {
+      case 'initialising':
+        entry.tell.initialising(event.negotiated)
+        return
+      case 'initialised':
+        entry.tell.initialised()
+        this.#handOver(entry)
+        return
+      case 'ended':
+        this.#end(entry, event.outcome)
+        return
+      case 'detached':
+        // One that is handed over is only let go of here.
+        if (entry.detaching && at === entry.at) this.#end(entry, { kind: 'detached' })
+    }
+  }
+
+  #end(entry: Entry, outcome: SessionOutcome | { kind: 'detached' }): void {
+    const { id, fd } = entry.attachment
+    this.#sessions.delete(id)
+    this.#here.abandon(id)
+    closeSync(fd)
+    entry.tell.ended(outcome)
+  }
+
+  /** INIT is answered by who has read it; all other requests that were read here are answered from here too. */
+  #handOver(entry: Entry): void {
+    const { attachment } = entry
+    if (!this.#up || entry.at === 'thread' || entry.detaching || this.#here.holdsInit(attachment.id)) return
+    this.#here.obey({ type: 'detach', id: attachment.id })
+    entry.at = 'thread'
+    this.#send('thread', { type: 'attach', session: { ...attachment, resend: false } })
+  }
+
+  /** Serves here, between all else that this thread does, for as long as a session is served here. */
+  #pump(): void {
+    if (this.#pumping) return
+    this.#pumping = true
+    const turn = (): void => {
+      if (this.#stopping || !this.#here.busy) {
+        this.#pumping = false
+        return
+      }
+      this.#here.turn(this.#here.awaited > 0 ? 0 : TICK)
+      if (this.#thread === undefined) this.#begin()
+      setImmediate(turn)
+    }
+    turn()
+  }
+
+  #begin(): void {
+    const { startThread, pollTime, onLost } = this.#parts
+    const thread = startThread({ wakeFd: this.#wakeThread, pollTime })
+    this.#thread = thread
+    thread.on('message', (event: ServerEvent) => {
+      this.#on(event, 'thread')
+    })
+    thread.on('error', onLost)
+    thread.on('exit', () => {
+      if (!this.#stopping) onLost(new Error('the thread that serves has ended'))
+    })
+  }
+}
+
+function wake(fd: number): void {
+  const one = Buffer.alloc(8)
+  one.writeBigUInt64LE(1n)
+  writeSync(fd, one)
+}

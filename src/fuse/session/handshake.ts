@@ -1,0 +1,52 @@
+import { INIT } from '../protocol/constants.ts'
+import { negotiate } from '../protocol/negotiation.ts'
+import type { InitReply } from '../protocol/replies.ts'
+import type { InitRequest } from '../protocol/requests.ts'
+import type { SessionSettings } from './mount-options.ts'
+import type { Negotiated } from './negotiated.ts'
+
+/** Pages of the largest request; with 4 KiB pages as much as the reply's buffer takes. */
+const MAX_PAGES = 32
+const PAGE = 4096
+/** Bytes; the kernel's smallest, since nothing here is written (fs/fuse/inode.c, process_init_reply). */
+const MAX_WRITE = 4096
+
+/** Bytes that a session's buffers must hold: a request with an extended attribute of the largest size, and a reply of the most pages. */
+export const REQUEST_SIZE = 80 * 1024
+export const REPLY_SIZE = MAX_PAGES * PAGE + PAGE
+
+/**
+ * What every session wants. Without PARALLEL_DIROPS a second lookup in one directory that waits cannot be killed; HAS_RESEND tells
+ * whether a successor can ask for lost requests again.
+ */
+const WANTED =
+  INIT.PARALLEL_DIROPS |
+  INIT.DO_READDIRPLUS |
+  INIT.READDIRPLUS_AUTO |
+  INIT.BIG_WRITES |
+  INIT.MAX_PAGES |
+  INIT.INIT_EXT |
+  INIT.HAS_RESEND
+
+/** What is agreed on with the kernel that sent INIT; `initAgain` if it will send another first. Throws UnsupportedKernelError. */
+export function agree(request: InitRequest, settings: SessionSettings): Negotiated & { readonly initAgain: boolean } {
+  const { minor, flags, initAgain } = negotiate(request, WANTED | settings.initFlags)
+  const maxPages = (flags & INIT.MAX_PAGES) === 0n ? 32 : MAX_PAGES
+  return { minor, flags, maxWrite: MAX_WRITE, maxPages, timeGran: 1, resend: (flags & INIT.HAS_RESEND) !== 0n, initAgain }
+}
+
+/** The answer to INIT. */
+export function initReply(request: InitRequest, negotiated: Negotiated, settings: SessionSettings): InitReply {
+  const { minor, flags, maxWrite, maxPages, timeGran } = negotiated
+  const { maxReadahead = request.maxReadahead, maxBackground = 0, congestionThreshold = 0 } = settings
+  return {
+    minor,
+    flags,
+    maxWrite,
+    maxPages,
+    timeGran,
+    maxReadahead: Math.min(maxReadahead, request.maxReadahead),
+    maxBackground,
+    congestionThreshold,
+  }
+}

@@ -1,0 +1,102 @@
+import { readSync } from 'node:fs'
+import type { Epoll } from '../../os/epoll.ts'
+import type { AdaptivePolling } from './polling.ts'
+
+/** Requests that one device is served in a row, while others may wait. */
+const MOST_IN_A_ROW = 16
+/** Rounds of one device alone, after which the others are looked at. */
+const ROUNDS_ALONE = 16
+
+/** Something whose requests are to be served. */
+export interface Served {
+  readonly fd: number
+  /** Serves up to `most` requests; how many there were. It is not called again once it has ended. */
+  serve(most: number): number
+}
+
+/** Serves any number of devices from one thread, each in turn. */
+export class ServingLoop {
+  readonly #epoll: Epoll
+  readonly #wakeFd: number
+  readonly #onWake: () => void
+  readonly #polling: AdaptivePolling
+  readonly #served = new Map<number, Served>()
+  readonly #eight = Buffer.alloc(8)
+  /** The device that had the last request: the next one is its too, more often than not. */
+  #hot: Served | undefined
+  #alone = 0
+  #lastServed = 0
+
+  /** `wakeFd`: an eventfd that other threads write to; `onWake` is called then. */
+  constructor(epoll: Epoll, wakeFd: number, onWake: () => void, polling: AdaptivePolling) {
+    this.#epoll = epoll
+    this.#wakeFd = wakeFd
+    this.#onWake = onWake
+    this.#polling = polling
+    epoll.add(wakeFd)
+  }
+
+  add(served: Served): void {
+    this.#epoll.add(served.fd)
+    this.#served.set(served.fd, served)
+  }
+
+  /** Its descriptor must still be open. */
+  remove(served: Served): void {
+    if (!this.#served.delete(served.fd)) return
+    if (this.#hot === served) this.#hot = undefined
+    this.#epoll.remove(served.fd)
+  }
+
+  /** Serves what there is, or waits up to `timeout` milliseconds (-1: for ever) until there is something. */
+  turn(timeout: number): void {
+    if (this.#poll()) return
+    const count = this.#epoll.wait(timeout)
+    if (count === 0) return
+    this.#polling.woke(performance.now() - this.#lastServed)
+    this.#serve(count)
+  }
+
+  #poll(): boolean {
+    const { window } = this.#polling
+    if (window === 0 || this.#hot === undefined) return false
+    const until = this.#lastServed + window
+    do {
+      if (this.#alone < ROUNDS_ALONE && this.#serveOne(this.#hot)) {
+        this.#alone++
+        this.#polling.hit()
+        return true
+      }
+      this.#alone = 0
+      const count = this.#epoll.wait(0)
+      if (count > 0) {
+        this.#polling.hit()
+        this.#serve(count)
+        return true
+      }
+    } while (performance.now() < until)
+    this.#polling.miss()
+    this.#hot = undefined
+    return false
+  }
+
+  #serve(count: number): void {
+    for (let index = 0; index < count; index++) {
+      const fd = this.#epoll.descriptor(index)
+      if (fd === this.#wakeFd) {
+        readSync(fd, this.#eight)
+        this.#onWake()
+        continue
+      }
+      const served = this.#served.get(fd)
+      if (served !== undefined) this.#serveOne(served)
+    }
+  }
+
+  #serveOne(served: Served): boolean {
+    if (served.serve(MOST_IN_A_ROW) === 0) return false
+    this.#lastServed = performance.now()
+    this.#hot = this.#served.has(served.fd) ? served : undefined
+    return true
+  }
+}

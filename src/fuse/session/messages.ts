@@ -1,0 +1,48 @@
+import type { Negotiated } from './negotiated.ts'
+import type { SessionOutcome } from './session.ts'
+
+/** A session to be served: its device's descriptor, open and non-blocking. */
+export interface Attachment {
+  readonly id: string
+  readonly fd: number
+  /** Mount options, checked. */
+  readonly options: readonly string[]
+  /** Faults to inject, as `--inject` takes them, checked. */
+  readonly faults: readonly string[]
+  /** Whether a predecessor may have read requests that it did not answer. */
+  readonly resend: boolean
+  /** Whether INIT is answered only when it is said so. */
+  readonly holdInit: boolean
+}
+
+/** What a server of sessions can be told. Every `detach` is answered by `detached`, `inspect` by `inspection`, `drain` by `drained`. */
+export type Command =
+  | { readonly type: 'attach'; readonly session: Attachment }
+  /** `refusal`: why INIT is refused. */
+  | { readonly type: 'answer-init'; readonly id: string; readonly refusal: string | undefined }
+  /** Reads no more of a session. What it has read is still answered. */
+  | { readonly type: 'detach'; readonly id: string }
+  | { readonly type: 'inspect'; readonly token: number }
+  /** Reads no more of any session, and answers what has been read. */
+  | { readonly type: 'drain' }
+  | { readonly type: 'stop' }
+
+/** What a server of sessions tells. */
+export type ServerEvent =
+  | { readonly type: 'up' }
+  | { readonly type: 'initialising'; readonly id: string; readonly negotiated: Negotiated }
+  | { readonly type: 'initialised'; readonly id: string }
+  | { readonly type: 'ended'; readonly id: string; readonly outcome: SessionOutcome }
+  | { readonly type: 'detached'; readonly id: string }
+  | { readonly type: 'warning' | 'trace'; readonly id: string; readonly text: string }
+  | { readonly type: 'inspection'; readonly token: number; readonly sessions: readonly Inspection[] }
+  | { readonly type: 'drained' }
+
+/** What a session has done so far in this process. */
+export interface Inspection {
+  readonly id: string
+  /** Requests by their opcode's name. */
+  readonly counts: Readonly<Record<string, number>>
+  /** Requests whose answer the file system still owes. */
+  readonly pending: number
+}

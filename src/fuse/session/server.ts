@@ -1,0 +1,184 @@
+import { messageOf } from '../../errors.ts'
+import { Epoll } from '../../os/epoll.ts'
+import type { Libc } from '../../os/libc.ts'
+import type { FileSystem } from '../filesystem.ts'
+import { Writer } from '../protocol/writer.ts'
+import { KernelDevice } from './device.ts'
+import { REPLY_SIZE, REQUEST_SIZE } from './handshake.ts'
+import { type Served, ServingLoop } from './loop.ts'
+import type { Attachment, Command, ServerEvent } from './messages.ts'
+import { sessionSettings } from './mount-options.ts'
+import { AdaptivePolling } from './polling.ts'
+import { FuseSession, type SessionHooks, type Shared } from './session.ts'
+
+/** Warnings of one session that are passed on: a file system that fails each request would fill the disk with them. */
+const MOST_WARNINGS = 20
+
+/** Makes the file system of a session that is to have these faults. */
+export type MakeFileSystem = (faults: readonly string[]) => FileSystem
+
+/** What a server is put together from. */
+export interface ServerParts {
+  readonly libc: Libc
+  readonly filesystem: MakeFileSystem
+  /** Milliseconds that a device is asked for more after a request; 0: never. */
+  readonly pollTime: number
+  /** An eventfd that is written to after each command; closed by whoever made it. */
+  readonly wakeFd: number
+  /** The commands that have come since. */
+  readonly commands: () => Iterable<Command>
+  readonly emit: (event: ServerEvent) => void
+}
+
+interface Entry extends Served {
+  readonly session: FuseSession
+  warnings: number
+}
+
+/** Serves sessions in the thread that calls {@link turn}. It closes no descriptor: whoever attached it does, once it has ended or is detached. */
+export class SessionServer {
+  readonly #parts: ServerParts
+  readonly #epoll: Epoll
+  readonly #loop: ServingLoop
+  readonly #sessions = new Map<string, Entry>()
+  readonly #shared: Shared = { request: Buffer.alloc(REQUEST_SIZE), reply: new Writer(REPLY_SIZE), awaited: 0 }
+  /** Sessions that are read elsewhere by now, some of whose answers are still to be written here. */
+  readonly #lingering = new Map<string, FuseSession>()
+  #stopped = false
+  #draining = false
+
+  constructor(parts: ServerParts) {
+    this.#parts = parts
+    this.#epoll = new Epoll(parts.libc)
+    const polling = new AdaptivePolling(parts.pollTime)
+    this.#loop = new ServingLoop(this.#epoll, parts.wakeFd, () => this.#obeyAll(), polling)
+  }
+
+  get stopped(): boolean {
+    return this.#stopped
+  }
+
+  /** Answers that file systems still owe: while there are any, the event loop of this thread must go on too. */
+  get awaited(): number {
+    return this.#shared.awaited
+  }
+
+  /** Whether there is anything to {@link turn} for. */
+  get busy(): boolean {
+    return this.#sessions.size > 0 || this.#draining
+  }
+
+  /** Whether a session's INIT has been read here and is not answered. */
+  holdsInit(id: string): boolean {
+    return this.#sessions.get(id)?.session.holdsInit ?? false
+  }
+
+  /** Writes nothing more for a session: its descriptor is about to be closed. */
+  abandon(id: string): void {
+    this.#lingering.get(id)?.abandon()
+    this.#lingering.delete(id)
+  }
+
+  /** Serves what there is, or waits up to `timeout` milliseconds (-1: for ever). */
+  turn(timeout: number): void {
+    this.#loop.turn(timeout)
+    if (this.#draining && this.#shared.awaited === 0) {
+      this.#draining = false
+      this.#parts.emit({ type: 'drained' })
+    }
+  }
+
+  obey(command: Command): void {
+    switch (command.type) {
+      case 'attach':
+        this.#attach(command.session)
+        return
+      case 'answer-init':
+        this.#sessions.get(command.id)?.session.answerInit(command.refusal)
+        return
+      case 'detach':
+        this.#detach(command.id)
+        return
+      case 'inspect':
+        this.#parts.emit({ type: 'inspection', token: command.token, sessions: this.#inspect() })
+        return
+      case 'drain':
+        for (const entry of this.#sessions.values()) this.#loop.remove(entry)
+        this.#draining = true
+        return
+      case 'stop':
+        for (const { session } of this.#sessions.values()) session.answerInit('the process ends')
+        this.#stopped = true
+    }
+  }
+
+  /** Lets go of what the kernel holds for this server. */
+  close(): void {
+    this.#epoll.close()
+  }
+
+  #obeyAll(): void {
+    for (const command of this.#parts.commands()) this.obey(command)
+  }
+
+  #attach({ id, fd, options, faults, resend, holdInit }: Attachment): void {
+    const device = new KernelDevice(this.#parts.libc, fd)
+    const hooks = this.#hooks(id, holdInit)
+    const session = new FuseSession(device, this.#parts.filesystem(faults), sessionSettings(options), this.#shared, hooks)
+    const entry: Entry = { fd, session, warnings: 0, serve: (most) => session.serve(most) }
+    this.#sessions.set(id, entry)
+    try {
+      if (resend) session.resend()
+      this.#loop.add(entry)
+    } catch (error) {
+      this.#sessions.delete(id)
+      this.#parts.emit({ type: 'ended', id, outcome: { kind: 'refused', message: messageOf(error) } })
+    }
+  }
+
+  #hooks(id: string, holdInit: boolean): SessionHooks {
+    const { emit } = this.#parts
+    return {
+      initialising: (negotiated) => {
+        emit({ type: 'initialising', id, negotiated })
+        return holdInit ? 'hold' : 'answer'
+      },
+      initialised: () => {
+        emit({ type: 'initialised', id })
+      },
+      ended: (outcome) => {
+        this.#forget(id)
+        emit({ type: 'ended', id, outcome })
+      },
+      warning: (text) => {
+        const entry = this.#sessions.get(id)
+        if (entry !== undefined && ++entry.warnings <= MOST_WARNINGS) emit({ type: 'warning', id, text })
+      },
+      trace: (text) => {
+        emit({ type: 'trace', id, text })
+      },
+    }
+  }
+
+  #forget(id: string): void {
+    const entry = this.#sessions.get(id)
+    if (entry === undefined) return
+    this.#sessions.delete(id)
+    this.#loop.remove(entry)
+  }
+
+  #detach(id: string): void {
+    const session = this.#sessions.get(id)?.session
+    if (session !== undefined && session.pending > 0) this.#lingering.set(id, session)
+    this.#forget(id)
+    this.#parts.emit({ type: 'detached', id })
+  }
+
+  #inspect(): Extract<ServerEvent, { type: 'inspection' }>['sessions'] {
+    return [...this.#sessions].map(([id, { session }]) => ({
+      id,
+      counts: Object.fromEntries(session.counts),
+      pending: session.pending,
+    }))
+  }
+}

@@ -1,0 +1,248 @@
+import { constants } from 'node:os'
+import { messageOf } from '../../errors.ts'
+import type { FileSystem } from '../filesystem.ts'
+import { FileSystemError } from '../filesystem.ts'
+import { ProtocolError } from '../protocol/errors.ts'
+import { UnsupportedKernelError } from '../protocol/negotiation.ts'
+import { encodeEmpty, encodeError, encodeInit, encodeResend } from '../protocol/replies.ts'
+import { decodeRequest, type InitRequest, type Request } from '../protocol/requests.ts'
+import type { Writer } from '../protocol/writer.ts'
+import type { Device } from './device.ts'
+import { agree, initReply } from './handshake.ts'
+import type { SessionSettings } from './mount-options.ts'
+import type { Negotiated } from './negotiated.ts'
+import { Operations } from './operations.ts'
+import { traceLine } from './trace.ts'
+
+const { EAGAIN, ECONNABORTED, EINTR, EIO, ENODEV, ENOENT, ENOSYS, EPROTO } = constants.errno
+
+/** Why a session is over: unmounted or aborted, which the kernel tells alike, or a kernel that it cannot serve. */
+export type SessionOutcome = { readonly kind: 'disconnected' } | { readonly kind: 'refused'; readonly message: string }
+
+/** What a session tells whoever runs it. */
+export interface SessionHooks {
+  /** INIT has come and is about to be answered: at once, or when {@link FuseSession.answerInit} is called. */
+  initialising(negotiated: Negotiated): 'answer' | 'hold'
+  /** INIT has been answered. */
+  initialised(): void
+  /** There will be no more requests. The device is still open. */
+  ended(outcome: SessionOutcome): void
+  /** Something about a single request that people should know. */
+  warning(message: string): void
+  /** A line for `-d`. */
+  trace(line: string): void
+}
+
+/** What sessions of one thread share: room for one request and for one reply, and how many answers file systems still owe. */
+export interface Shared {
+  readonly request: Buffer
+  readonly reply: Writer
+  awaited: number
+}
+
+/** One FUSE connection: reads requests, has the file system answer them, writes replies. Never waits. */
+export class FuseSession {
+  readonly #device: Device
+  readonly #settings: SessionSettings
+  readonly #operations: Operations
+  readonly #shared: Shared
+  readonly #hooks: SessionHooks
+  readonly #counts = new Map<string, number>()
+  /** Requests that the file system is still at, by their unique; true once the caller has given up on it. */
+  readonly #pending = new Map<bigint, boolean>()
+  #init: { readonly unique: bigint; readonly request: InitRequest; readonly negotiated: Negotiated } | undefined
+  #over = false
+
+  constructor(device: Device, filesystem: FileSystem, settings: SessionSettings, shared: Shared, hooks: SessionHooks) {
+    this.#device = device
+    this.#settings = settings
+    this.#operations = new Operations(filesystem, settings)
+    this.#shared = shared
+    this.#hooks = hooks
+  }
+
+  /** Requests whose answer the file system still owes. */
+  get pending(): number {
+    return this.#pending.size
+  }
+
+  /** Whether INIT has been read and its answer is held back. */
+  get holdsInit(): boolean {
+    return this.#init !== undefined
+  }
+
+  /** Requests that were read, by their opcode's name. */
+  get counts(): ReadonlyMap<string, number> {
+    return this.#counts
+  }
+
+  /** Asks the kernel for all requests again that a predecessor read and did not answer. Before the first {@link serve}. */
+  resend(): void {
+    encodeResend(this.#shared.reply)
+    const written = this.#device.write(this.#shared.reply.buffer, this.#shared.reply.length)
+    // A connection that is gone says so to the first read.
+    if (written < 0 && -written !== ENODEV && -written !== ENOENT)
+      this.#hooks.warning(`cannot ask for lost requests again: errno ${-written}`)
+  }
+
+  /** Serves up to `most` requests that are there; how many there were. */
+  serve(most: number): number {
+    let served = 0
+    while (served < most && !this.#over) {
+      const length = this.#device.read(this.#shared.request)
+      if (length === -EAGAIN) break
+      if (length === -ENODEV || length === -ECONNABORTED) {
+        this.#end({ kind: 'disconnected' })
+        break
+      }
+      served++
+      // ENOENT: the request was withdrawn while it was being read. EINTR: try again.
+      if (length === -ENOENT || length === -EINTR) continue
+      if (length < 0) this.#end({ kind: 'refused', message: `reading the device gives errno ${-length}` })
+      else this.#take(this.#shared.request.subarray(0, length))
+    }
+    return served
+  }
+
+  /** Nothing is written any more: the device is about to be closed. */
+  abandon(): void {
+    this.#over = true
+  }
+
+  /** Answers the INIT that {@link SessionHooks.initialising} held back; a refusal makes mount(2) fail, and is the session's end. */
+  answerInit(refusal?: string): void {
+    if (this.#init === undefined || this.#over) return
+    const { unique, request, negotiated } = this.#init
+    this.#init = undefined
+    if (refusal !== undefined) {
+      this.#refuse(unique, EIO)
+      this.#end({ kind: 'refused', message: refusal })
+      return
+    }
+    encodeInit(this.#shared.reply, unique, initReply(request, negotiated, this.#settings))
+    this.#write()
+    this.#hooks.initialised()
+  }
+
+  #take(bytes: Buffer): void {
+    let request: Request
+    try {
+      request = decodeRequest(bytes)
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error
+      this.#hooks.warning(`a request that cannot be read: ${error.message}`)
+      if (error.unique !== undefined) this.#refuse(error.unique, error.kind === 'unknown-opcode' ? ENOSYS : EIO)
+      return
+    }
+    this.#counts.set(request.op, (this.#counts.get(request.op) ?? 0) + 1)
+    if (this.#settings.debug) this.#hooks.trace(traceLine(request))
+    switch (request.op) {
+      case 'INIT':
+        this.#initialise(request)
+        return
+      case 'DESTROY':
+        this.#empty(request.header.unique)
+        return
+      case 'INTERRUPT':
+        this.#interrupt(request.target)
+        return
+      // Node ids mean something by themselves, so that there is no table to count in; neither is answered.
+      case 'FORGET':
+      case 'BATCH_FORGET':
+        return
+      default:
+        this.#answer(request)
+    }
+  }
+
+  #initialise(request: InitRequest): void {
+    const { unique } = request.header
+    let negotiated: ReturnType<typeof agree>
+    try {
+      negotiated = agree(request, this.#settings)
+    } catch (error) {
+      if (!(error instanceof UnsupportedKernelError)) throw error
+      this.#refuse(unique, EPROTO)
+      this.#end({ kind: 'refused', message: error.message })
+      return
+    }
+    if (negotiated.initAgain) {
+      encodeInit(this.#shared.reply, unique, initReply(request, negotiated, this.#settings))
+      this.#write()
+      return
+    }
+    this.#init = { unique, request, negotiated }
+    if (this.#hooks.initialising(negotiated) === 'answer') this.answerInit()
+  }
+
+  #answer(request: Request): void {
+    const { unique } = request.header
+    try {
+      const later = this.#operations.answer(request, this.#shared.reply)
+      if (later === undefined) this.#write()
+      else this.#await(unique, later)
+    } catch (error) {
+      this.#fail(unique, error)
+    }
+  }
+
+  /** The caller that gave up on a request has its EINTR already. */
+  #await(unique: bigint, later: Promise<(reply: Writer) => void>): void {
+    this.#pending.set(unique, false)
+    this.#shared.awaited++
+    const settle = (answer: () => void): void => {
+      this.#shared.awaited--
+      const interrupted = this.#pending.get(unique) ?? true
+      this.#pending.delete(unique)
+      if (!interrupted && !this.#over) answer()
+    }
+    later.then(
+      (encode) => {
+        settle(() => {
+          encode(this.#shared.reply)
+          this.#write()
+        })
+      },
+      (error: unknown) => {
+        settle(() => {
+          this.#fail(unique, error)
+        })
+      },
+    )
+  }
+
+  /** One that is not pending has been answered while its INTERRUPT was on its way. */
+  #interrupt(target: bigint): void {
+    if (this.#pending.get(target) !== false) return
+    this.#pending.set(target, true)
+    this.#refuse(target, EINTR)
+  }
+
+  #fail(unique: bigint, error: unknown): void {
+    if (!(error instanceof FileSystemError)) this.#hooks.warning(`the file system failed: ${messageOf(error)}`)
+    this.#refuse(unique, error instanceof FileSystemError ? error.errno : EIO)
+  }
+
+  #refuse(unique: bigint, errno: number): void {
+    encodeError(this.#shared.reply, unique, errno)
+    this.#write()
+  }
+
+  #empty(unique: bigint): void {
+    encodeEmpty(this.#shared.reply, unique)
+    this.#write()
+  }
+
+  #write(): void {
+    const { buffer, length } = this.#shared.reply
+    const written = this.#device.write(buffer, length)
+    // ENOENT: whoever asked was interrupted. ENODEV: the next read says so too.
+    if (written < 0 && ![ENOENT, ENODEV, ECONNABORTED].includes(-written))
+      this.#hooks.warning(`the kernel refuses an answer of ${length} bytes: errno ${-written}`)
+  }
+
+  #end(outcome: SessionOutcome): void {
+    this.#over = true
+    this.#hooks.ended(outcome)
+  }
+}

@@ -1,0 +1,34 @@
+import { setImmediate } from 'node:timers/promises'
+import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads'
+import type { Libc } from '../../os/libc.ts'
+import type { Command, ServerEvent } from './messages.ts'
+import { type MakeFileSystem, SessionServer } from './server.ts'
+
+/** Milliseconds between two looks at this thread's timers, while a file system is still at a request. */
+const TICK = 5
+
+/** What a serving thread is started with. */
+export interface ThreadData {
+  readonly wakeFd: number
+  /** Milliseconds. */
+  readonly pollTime: number
+}
+
+/** Serves sessions in this thread until it is told to stop; commands come and events go through `port`. */
+export async function serveInThread(port: MessagePort, data: ThreadData, libc: Libc, filesystem: MakeFileSystem): Promise<void> {
+  const emit = (event: ServerEvent): void => {
+    port.postMessage(event)
+  }
+  const server = new SessionServer({ libc, filesystem, ...data, commands: () => commandsOf(port), emit })
+  emit({ type: 'up' })
+  while (!server.stopped) {
+    server.turn(server.awaited > 0 ? TICK : -1)
+    if (server.awaited > 0) await setImmediate()
+  }
+  server.close()
+}
+
+/** Without the event loop, which a thread that sleeps in epoll_wait(2) does not come to. */
+function* commandsOf(port: MessagePort): Generator<Command> {
+  for (let next = receiveMessageOnPort(port); next !== undefined; next = receiveMessageOnPort(port)) yield next.message as Command
+}

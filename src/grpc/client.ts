@@ -1,0 +1,66 @@
+import {
+  create,
+  type DescMessage,
+  type DescMethodUnary,
+  fromBinary,
+  type MessageInitShape,
+  type MessageShape,
+  toBinary,
+} from '@bufbuild/protobuf'
+import { Client, credentials, Metadata, type ServiceError, status } from '@grpc/grpc-js'
+
+/** A call that came back with a status other than OK. */
+export class CallError extends Error {
+  override readonly name = 'CallError'
+  /** The status's name: `UNAVAILABLE`. */
+  readonly code: string
+  readonly details: string
+
+  constructor(method: string, error: ServiceError) {
+    super(`${method}: ${status[error.code]}: ${error.details}`, { cause: error })
+    this.code = status[error.code]
+    this.details = error.details
+  }
+}
+
+/** Calls any unary method that protobuf-es describes, over a unix socket. */
+export class GrpcClient implements Disposable {
+  readonly #client: Client
+
+  constructor(socket: string) {
+    // grpc-js would send the socket's path as :authority, which its own server refuses.
+    this.#client = new Client(`unix:${socket}`, credentials.createInsecure(), {
+      'grpc.default_authority': 'localhost',
+      'grpc.enable_retries': 0,
+      'grpc.enable_channelz': 0,
+    })
+  }
+
+  /** Rejects with CallError: UNAVAILABLE when nobody listens or the connection breaks, DEADLINE_EXCEEDED after `deadline` milliseconds. */
+  async call<I extends DescMessage, O extends DescMessage>(
+    method: DescMethodUnary<I, O>,
+    request: MessageInitShape<I>,
+    deadline: number,
+  ): Promise<MessageShape<O>> {
+    const path = `/${method.parent.typeName}/${method.name}`
+    return await new Promise((resolve, reject) => {
+      this.#client.makeUnaryRequest(
+        path,
+        (message: MessageShape<I>) => Buffer.from(toBinary(method.input, message)),
+        (bytes) => fromBinary(method.output, bytes),
+        create(method.input, request),
+        new Metadata(),
+        { deadline: Date.now() + deadline },
+        (error, response) => {
+          if (error !== null) reject(new CallError(method.name, error))
+          else if (response === undefined) reject(new Error(`${path}: neither an answer nor an error`))
+          else resolve(response)
+        },
+      )
+    })
+  }
+
+  [Symbol.dispose](): void {
+    this.#client.close()
+  }
+}

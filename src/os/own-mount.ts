@@ -1,0 +1,30 @@
+import { type Libc, MNT_DETACH } from './libc.ts'
+import type { MountTable } from './mount-table.ts'
+import { deviceAt } from './leftover.ts'
+
+/** The file system that this process has mounted at a path, told from whatever else comes there by its super block. */
+export class OwnMount {
+  readonly path: string
+  /** `major:minor`, as mountinfo has it; undefined if it was gone again before we could look. */
+  readonly device: string | undefined
+  readonly #table: MountTable
+  readonly #libc: Libc
+
+  /** To be made once the mount stands. */
+  constructor(path: string, table: MountTable, libc: Libc) {
+    this.path = path
+    this.#table = table
+    this.#libc = libc
+    this.device = deviceAt(table, path)
+  }
+
+  /** Whether it is the topmost mount at its path. */
+  get there(): boolean {
+    return this.device !== undefined && deviceAt(this.#table, this.path) === this.device
+  }
+
+  /** Takes it off its path, with each bind of it there, whoever uses it. Throws SystemError. */
+  detach(): void {
+    while (this.there) this.#libc.umount(this.path, MNT_DETACH)
+  }
+}

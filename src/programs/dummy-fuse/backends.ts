@@ -1,0 +1,37 @@
+import type { Backend } from '../../fuse/backend.ts'
+import { PROTOCOL } from '../../fuse/protocol/constants.ts'
+import { SessionBackend } from '../../fuse/session/backend.ts'
+import { SessionEngine } from '../../fuse/session/engine.ts'
+import { type Libc } from '../../os/libc.ts'
+import { MountinfoTable } from '../../os/mount-table.ts'
+import { dummyFileSystem } from '../file-systems.ts'
+import { startServingThread } from '../start-thread.ts'
+import type { FuseOptions } from './options.ts'
+
+/** The backend that `--backend` names, over the dummy file system with the faults that were asked for. */
+export async function openBackend(options: FuseOptions, libc: () => Libc): Promise<Backend> {
+  const { initHang } = options.faults
+  if (options.backend === 'fuse-native') {
+    const { NativeBackend } = await import('../../fuse/native/backend.ts')
+    const beforeInit = initHang ? () => new Promise<never>(() => undefined) : () => Promise.resolve()
+    return new NativeBackend(dummyFileSystem(options.faultWords), libc, beforeInit)
+  }
+  if (options.debug)
+    process.stderr.write(
+      `FUSE session of protocol ${PROTOCOL.major}.${PROTOCOL.oldestMinor} to ${PROTOCOL.major}.${PROTOCOL.newestMinor}\n`,
+    )
+  const engine = new SessionEngine({
+    libc: libc(),
+    filesystem: dummyFileSystem,
+    startThread: startServingThread,
+    pollTime: options.pollTime,
+    say: (_kind, _id, text) => {
+      process.stderr.write(`${text}\n`)
+    },
+    onLost: (error) => {
+      throw error
+    },
+  })
+  const faults = options.faultWords
+  return new SessionBackend({ engine, libc: libc(), table: new MountinfoTable(), faults, holdInit: initHang })
+}

@@ -1,0 +1,22 @@
+import { InvalidArgumentError, Option } from 'commander'
+
+/** What speaks to the kernel: a session of our own, or libfuse 2.9 through fuse-native. */
+export type FuseBackend = 'session' | 'fuse-native'
+
+const BACKENDS: readonly FuseBackend[] = ['session', 'fuse-native']
+
+/** `--backend`, by whatever name. */
+export function backendOption(flags: string): Option {
+  return new Option(flags, 'what speaks to the kernel').choices(BACKENDS).default('session')
+}
+
+/** `--poll-time MICROSECONDS`, which it gives as milliseconds. */
+export function pollTimeOption(): Option {
+  return new Option('--poll-time <microseconds>', 'how long a session looks for the next request before it sleeps; 0: not at all')
+    .argParser((value: string) => {
+      if (!/^\d+$/.test(value) || Number(value) > 10_000)
+        throw new InvalidArgumentError('It is a number of microseconds from 0 to 10000.')
+      return Number(value) / 1000
+    })
+    .default(0.05, '50')
+}
