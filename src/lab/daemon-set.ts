@@ -20,8 +20,7 @@ export class DaemonSet {
   async start(flags: readonly string[]): Promise<StartedProcess> {
     this.#generation++
     const log = this.#newLog(`plugin-${this.#generation}`)
-    const place = ['--endpoint', `unix://${SOCKET}`, '--state-dir', PLUGIN_FOLDER, '--nodeid', 'lab-node']
-    const plugin = await StartedProcess.start(withArgs(this.#plugin, [...place, ...flags]), log)
+    const plugin = await StartedProcess.start(withArgs(this.#plugin, [...placeFlags(), ...flags]), log)
     const state = await until('the plugin listens', async () =>
       plugin.running ? (await connectable(SOCKET)) && 'listens' : 'ended',
     )
@@ -30,7 +29,13 @@ export class DaemonSet {
   }
 }
 
-async function connectable(socket: string): Promise<boolean> {
+/** Flags that give the plugin its place on the node. */
+export function placeFlags(): readonly string[] {
+  return ['--endpoint', `unix://${SOCKET}`, '--state-dir', PLUGIN_FOLDER, '--nodeid', 'lab-node']
+}
+
+/** Whether somebody listens on a unix socket. */
+export async function connectable(socket: string): Promise<boolean> {
   return await new Promise((resolve) => {
     const connection = connect(socket)
     connection.on('connect', () => {

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { readFileSync, readlinkSync } from 'node:fs'
 import { messageOf } from '../errors.ts'
 import { parseMountinfo, topmostAt } from '../os/mountinfo.ts'
 import { setUpBench } from './bench.ts'
@@ -28,6 +28,7 @@ export function isPrivateNode(): boolean {
 /** Carries a scenario or a cell out on the private node, and tells all that is seen, at last how it ended. */
 export async function carryOut(job: Job, tell: (message: Message) => void): Promise<void> {
   try {
+    tell({ kind: 'namespace', mnt: readlinkSync('/proc/self/ns/mnt') })
     if (job.kind === 'cell') tell({ kind: 'cell', cell: await carryOutCell(job) })
     else await carryOutScenario(job, tell)
     tell({ kind: 'end' })

@@ -57,6 +57,7 @@ export class Lab {
         case 'check':
           checks.push(message.check)
           break
+        case 'namespace':
         case 'cell':
         case 'end':
         case 'broken off':

@@ -34,6 +34,8 @@ export type Message =
   | { readonly kind: 'step'; readonly step: Step }
   | { readonly kind: 'line'; readonly process: string; readonly line: LogLine }
   | { readonly kind: 'check'; readonly check: Check }
+  /** The node's mount namespace, as the link in /proc/PID/ns has it. */
+  | { readonly kind: 'namespace'; readonly mnt: string }
   | { readonly kind: 'cell'; readonly cell: Cell }
   | { readonly kind: 'end' }
   | { readonly kind: 'broken off'; readonly reason: string }

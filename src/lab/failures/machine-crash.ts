@@ -13,7 +13,8 @@ export const machineCrash: Failure = {
     for (const consumer of consumers) consumer.forget()
     operations.forget()
   },
-  mend: async ({ plugin, startConsumers }) => {
+  mend: async ({ plugin, daemons, startConsumers }) => {
+    await daemons.start()
     await plugin.start()
     await startConsumers()
   },

@@ -23,8 +23,12 @@ export interface PluginControl {
 export interface DaemonControl {
   /** Processes that answer the kernel. */
   readonly pids: readonly number[]
-  /** SIGKILL; resolves when they are gone. */
+  /** Starts what has to run before the plugin, as a boot does. */
+  start(): Promise<void>
+  /** SIGKILL; resolves when they are gone, whoever takes their place. */
   kill(): Promise<void>
+  /** All of it ends, and nobody starts it again, until `start`. */
+  crash(): Promise<void>
   /** Has another executable take their place in the best way that this hosting knows. */
   upgrade(): Promise<void>
   /** SIGSTOP; resolves when they have stopped. */

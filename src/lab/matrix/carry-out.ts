@@ -35,7 +35,7 @@ export async function carryOutCell(job: CellJob): Promise<Cell> {
   const failure = named(FAILURES, job.failure)
   const mitigation = named(MITIGATIONS, job.mitigation)
   const kinds = CONSUMERS.filter(({ id }) => Object.hasOwn(job.consumers, id))
-  const bench = setUpCell(job.programs, failure, mitigation, kinds, timeline, clock, startMs)
+  const bench = setUpCell(job, { failure, mitigation, kinds }, timeline, clock, startMs)
   using watch = new ProcessWatch(timeline, { 'dummy-fuse': 'FUSE daemon', 'dummy-fused': 'FUSE service' })
 
   const { failureAtMs, mendedAtMs, before } = await course(bench, failure, mitigation, job)
@@ -77,6 +77,7 @@ async function course(
 ): Promise<{ failureAtMs: number; mendedAtMs: number; before: { mounts: readonly string[]; holders: readonly string[] } }> {
   const { clock, timeline, plugin, kubelet, consumers } = bench
   const at = (starts: string): readonly CellConsumer[] => consumers.filter(({ kind }) => kind.starts === starts)
+  await bench.daemons.start()
   await plugin.start(failure.flaw)
   await kubelet.register()
   let failureAtMs = clock()

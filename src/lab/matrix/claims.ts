@@ -84,7 +84,8 @@ export const CLAIMS = {
     source: 'docs/architecture.md: HUNG',
   },
   emptied: {
-    reason: 'The command that was to mount has returned without a word of its failure: the pods are given the bare folder, also later, for the volume counts as staged.',
+    reason:
+      'The command that was to mount has returned without a word of its failure: the pods are given the bare folder, also later, for the volume counts as staged.',
     source: 'blobfuse2 #1081',
   },
   waited: {

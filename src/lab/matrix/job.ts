@@ -18,4 +18,6 @@ export interface CellJob {
   /** By the ids of the consumers that take part. Without a model, null. */
   readonly consumers: Readonly<Record<string, Expectation | null>>
   readonly programs: Programs
+  /** Where systemd can be had: the name, without `.slice`, of the slice that the cell has to itself. */
+  readonly slice?: string
 }

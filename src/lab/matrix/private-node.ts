@@ -4,8 +4,7 @@ import { join } from 'node:path'
 import { parseMountinfo } from '../../os/mountinfo.ts'
 import { run } from '../../os/run.ts'
 import { KUBELET } from '../node-paths.ts'
-import type { NodeControl, PluginControl } from './bench.ts'
-import { killServers } from './container-plugin.ts'
+import type { DaemonControl, NodeControl, PluginControl } from './bench.ts'
 import type { Timeline } from './timeline.ts'
 
 /** Milliseconds for a command on the node. */
@@ -15,13 +14,12 @@ const DEADLINE = 10_000
 export class PrivateNode implements NodeControl {
   readonly #timeline: Timeline
   readonly #plugin: PluginControl
-  readonly #processes: readonly string[]
+  readonly #daemons: DaemonControl
 
-  /** `processes`: by comm, what a crash ends beside the plugin. */
-  constructor(timeline: Timeline, plugin: PluginControl, processes: readonly string[]) {
+  constructor(timeline: Timeline, plugin: PluginControl, daemons: DaemonControl) {
     this.#timeline = timeline
     this.#plugin = plugin
-    this.#processes = processes
+    this.#daemons = daemons
     timeline.lane('node', 'process', 'Node')
     timeline.lane('kubelet', 'process', 'Kubelet')
   }
@@ -37,7 +35,7 @@ export class PrivateNode implements NodeControl {
 
   async crash(): Promise<void> {
     await this.#plugin.kill()
-    await killServers(this.#processes)
+    await this.#daemons.crash()
     const below = parseMountinfo(readFileSync('/proc/self/mountinfo', 'utf8'))
       .map(({ mountPoint }) => mountPoint)
       .filter((path) => path.startsWith(`${KUBELET}/`))

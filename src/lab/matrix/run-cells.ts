@@ -1,5 +1,10 @@
 import type { Command, Programs } from '../command.ts'
 import { carryOutOnPrivateNode } from '../scenario-process.ts'
+import type { Message } from '../record.ts'
+import { onSystemdNode } from '../namespaces.ts'
+import type { Systemd } from '../systemd.ts'
+import type { CellJob } from './job.ts'
+import { needsSystemd } from './set-up.ts'
 import type { PlannedCell } from './plan.ts'
 import type { Cell } from './record.ts'
 
@@ -9,6 +14,8 @@ export interface CellOptions {
   readonly inside: Command
   readonly programs: Programs
   readonly env: NodeJS.ProcessEnv
+  /** For cells that need it; an Error says why it cannot be had. */
+  readonly systemd: () => Promise<Systemd | Error>
   /** How many at once. */
   readonly jobs: number
   /** Of the order in which they run. */
@@ -43,24 +50,49 @@ export async function runCells(
   return cells.flatMap((planned) => done.get(planned) ?? [])
 }
 
-async function carryOut(planned: PlannedCell, { inside, programs, env }: CellOptions, signal: AbortSignal): Promise<Cell> {
+async function carryOut(planned: PlannedCell, options: CellOptions, signal: AbortSignal): Promise<Cell> {
   const { failure, mitigation, consumers } = planned
   const startedAt = new Date().toISOString()
   const start = performance.now()
-  let cell: Cell | undefined
-  const job = { kind: 'cell', failure: failure.id, mitigation: mitigation.id, consumers, programs } as const
-  const reason = await carryOutOnPrivateNode(
-    job,
-    inside,
-    env,
-    (message) => {
-      if (message.kind === 'cell') cell = message.cell
-    },
-    signal,
-  )
+  const job = { kind: 'cell', failure: failure.id, mitigation: mitigation.id, consumers, programs: options.programs } as const
+  const { cell, reason } = needsSystemd(failure, mitigation)
+    ? await underSystemd(job, options, signal)
+    : await onNode(job, options, signal)
   if (cell !== undefined && reason === undefined) return cell
   const tookMs = Math.round(performance.now() - start)
   return notRun(planned, reason ?? 'its process said nothing', startedAt, tookMs)
+}
+
+/** What came of a job: its cell, or why there is none. */
+interface Carried {
+  readonly cell?: Cell | undefined
+  readonly reason: string | undefined
+  readonly namespace?: string | undefined
+}
+
+async function underSystemd(job: CellJob, options: CellOptions, signal: AbortSignal): Promise<Carried> {
+  const systemd = await options.systemd()
+  if (systemd instanceof Error) return { reason: systemd.message }
+  const slice = systemd.slice()
+  const carried = await onNode({ ...job, slice }, options, signal, (inner) => onSystemdNode(inner, systemd.enter, slice))
+  await systemd.end(slice, carried.namespace)
+  return carried
+}
+
+async function onNode(
+  job: CellJob,
+  { inside, env }: CellOptions,
+  signal: AbortSignal,
+  makeNode?: (inner: Command) => Command,
+): Promise<Carried> {
+  let cell: Cell | undefined
+  let namespace: string | undefined
+  const tell = (message: Message): void => {
+    if (message.kind === 'cell') cell = message.cell
+    if (message.kind === 'namespace') namespace = message.mnt
+  }
+  const reason = await carryOutOnPrivateNode(job, inside, env, tell, signal, makeNode)
+  return { cell, reason, namespace }
 }
 
 /** A cell of which nothing is known. */

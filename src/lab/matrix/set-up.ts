@@ -1,40 +1,55 @@
 import { ContainerRuntime } from '../container-runtime.ts'
-import { type Clock } from '../clock.ts'
-import type { Programs } from '../command.ts'
+import type { Clock } from '../clock.ts'
 import type { Failure } from '../failures/failure.ts'
 import { Kubelet, VOLUME } from '../kubelet.ts'
-import type { Mitigation } from '../mitigations/mitigation.ts'
+import type { Hosting, Mitigation } from '../mitigations/mitigation.ts'
 import { SOCKET } from '../node-paths.ts'
-import type { CellBench } from './bench.ts'
+import type { CellBench, DaemonControl, PluginControl } from './bench.ts'
 import { CellConsumer } from './cell-consumer.ts'
 import type { ConsumerKind } from './consumers.ts'
 import { ContainerPlugin } from './container-plugin.ts'
+import { FUSED_SOCKET } from './fused.ts'
+import type { CellJob } from './job.ts'
+import { KeeperDaemons } from './keeper-daemons.ts'
 import { PrivateNode } from './private-node.ts'
 import { ReadLog } from './read-log.ts'
-import { VolumeOperations } from './volume-operations.ts'
 import type { Timeline } from './timeline.ts'
+import { UnitDaemons } from './unit-daemons.ts'
+import { UnitPlugin } from './unit-plugin.ts'
 import { VolumeDaemons } from './volume-daemons.ts'
+import { VolumeOperations } from './volume-operations.ts'
 
 /** Milliseconds for one of the kubelet's calls: a plugin that cannot answer is asked again. */
 const CALL_DEADLINE = 3000
 
+/** What a cell is about. */
+export interface Subject {
+  readonly failure: Failure
+  readonly mitigation: Mitigation
+  readonly kinds: readonly ConsumerKind[]
+}
+
+const HOSTS: Readonly<Record<Hosting, readonly string[]>> = {
+  child: ['--fuse-host', 'child'],
+  detached: ['--fuse-host', 'detached'],
+  systemd: ['--fuse-host', 'service', '--fused-socket', FUSED_SOCKET],
+  keep: ['--fuse-host', 'service', '--fused-socket', FUSED_SOCKET],
+}
+
+/** Whether a cell can be carried out only where systemd can be had. */
+export function needsSystemd(failure: Failure, mitigation: Mitigation): boolean {
+  return failure.needsSystemd === true || mitigation.hosting === 'systemd'
+}
+
 /** Puts a cell's node together; nothing runs yet. `startMs`: the cell's start on CLOCK_MONOTONIC. */
-export function setUpCell(
-  programs: Programs,
-  failure: Failure,
-  mitigation: Mitigation,
-  kinds: readonly ConsumerKind[],
-  timeline: Timeline,
-  clock: Clock,
-  startMs: number,
-): CellBench {
+export function setUpCell(job: CellJob, subject: Subject, timeline: Timeline, clock: Clock, startMs: number): CellBench {
+  const { programs } = job
+  const { mitigation, kinds } = subject
   const kubelet = new Kubelet(SOCKET, CALL_DEADLINE)
   const operations = new VolumeOperations(kubelet, VOLUME)
-  const early = failure.flaw !== undefined && mitigation.trustsDaemons ? ['--daemonize', 'early'] : []
-  const flags = [...mitigation.pluginFlags, '--fuse-host', mitigation.hosting, ...early]
-  const plugin = new ContainerPlugin(programs.plugin, flags, mitigation.hosting === 'child' ? ['dummy-fuse'] : [], timeline, clock)
-  const daemons = new VolumeDaemons(plugin)
-  const node = new PrivateNode(timeline, plugin, ['dummy-fuse'])
+  const plugin = pluginOf(job, subject, timeline, clock)
+  const daemons = daemonsOf(job, mitigation, plugin, timeline, clock)
+  const node = new PrivateNode(timeline, plugin, daemons)
   const around = {
     ...{ clock, timeline, volume: VOLUME, operations, file: 'dummy-file.txt' },
     ...{ consumer: programs.consumer, runtime: new ContainerRuntime(programs.consumer) },
@@ -45,4 +60,35 @@ export function setUpCell(
     await Promise.resolve()
   }
   return { clock, timeline, kubelet, volume: VOLUME, operations, plugin, daemons, node, consumers, startConsumers }
+}
+
+function pluginOf({ programs, slice }: CellJob, { failure, mitigation }: Subject, timeline: Timeline, clock: Clock): PluginControl {
+  const early = failure.flaw !== undefined && mitigation.trustsDaemons ? ['--daemonize', 'early'] : []
+  const flags = [...mitigation.pluginFlags, ...HOSTS[mitigation.hosting], ...early]
+  if (failure.needsSystemd === true) return new UnitPlugin(programs.plugin, flags, sliceOf(slice), timeline)
+  const inContainer = mitigation.hosting === 'child' ? ['dummy-fuse'] : []
+  return new ContainerPlugin(programs.plugin, flags, inContainer, timeline, clock)
+}
+
+function daemonsOf(
+  { programs, slice }: CellJob,
+  { hosting }: Mitigation,
+  plugin: PluginControl,
+  timeline: Timeline,
+  clock: Clock,
+): DaemonControl {
+  switch (hosting) {
+    case 'child':
+    case 'detached':
+      return new VolumeDaemons(plugin)
+    case 'systemd':
+      return new UnitDaemons(programs.fused, sliceOf(slice), timeline)
+    case 'keep':
+      return new KeeperDaemons(programs.keep, programs.fused, timeline, clock)
+  }
+}
+
+function sliceOf(slice: string | undefined): string {
+  if (slice === undefined) throw new Error('this cell needs systemd')
+  return slice
 }

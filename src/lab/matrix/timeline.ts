@@ -30,6 +30,11 @@ export class Timeline {
     this.#logs.push({ lane, atMs, text })
   }
 
+  /** A line that was found just now. */
+  logNow(lane: string, text: string): void {
+    this.log(lane, this.#clock(), text)
+  }
+
   /** In the order of their times, with those of the consumers' reads. */
   events(more: readonly CellEvent[]): readonly CellEvent[] {
     return [...this.#events, ...more].sort((a, b) => a.atMs - b.atMs)

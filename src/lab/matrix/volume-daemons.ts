@@ -18,8 +18,17 @@ export class VolumeDaemons implements DaemonControl {
     return servers(COMM)
   }
 
+  /** The plugin starts them. */
+  async start(): Promise<void> {
+    await Promise.resolve()
+  }
+
   async kill(): Promise<void> {
     await killServers([COMM])
+  }
+
+  async crash(): Promise<void> {
+    await this.kill()
   }
 
   /** Nobody can hand a session over: the daemon unmounts and ends, and the plugin has to start the next one. */

@@ -12,6 +12,7 @@ import type { Cell, LabRecord } from '../../lab/matrix/record.ts'
 import { runCells } from '../../lab/matrix/run-cells.ts'
 import { table } from '../../lab/matrix/table.ts'
 import { renderReport } from '../../lab/report/report.ts'
+import { LateSystemd } from '../../lab/systemd.ts'
 import { preflight } from '../../lab/preflight.ts'
 import { Printer } from '../../lab/printer.ts'
 import type { ScenarioRecord } from '../../lab/record.ts'
@@ -36,11 +37,12 @@ export async function run(context: ProgramContext, words: readonly string[]): Pr
 
   const scenarios = await runScenarios(context, options, folder, signal)
   const { cells, absent } = options.cells === undefined ? { cells: [], absent: [] } : plan(options.cells)
-  const seen = await runMatrix(context, options, cells, folder, signal)
+  await using systemd = new LateSystemd(options.systemd, tmpdir(), executables(context))
+  const seen = await runMatrix(context, options, cells, systemd, folder, signal)
   const record = composeRecord({
     tool: { name: 'dummy-fuse-csi', ...version() },
     driver: 'dummy-fuse-csi',
-    node: { kernel: release(), systemd: 'none', cpus: cpus().length },
+    node: { kernel: release(), systemd: systemd.name, cpus: cpus().length },
     startedAt,
     tookMs: Math.round(performance.now() - start),
     jobs: options.jobs,
@@ -85,6 +87,7 @@ async function runMatrix(
   context: ProgramContext,
   { jobs, seed }: RunOptions,
   cells: ReturnType<typeof plan>['cells'],
+  systemd: LateSystemd,
   folder: KeptFolder | undefined,
   signal: AbortSignal,
 ): Promise<readonly Cell[]> {
@@ -99,7 +102,10 @@ async function runMatrix(
       folder?.addCell(cell)
     },
   }
-  const cellOptions = { inside: context.self(['lab', 'inside']), programs: programs(context), env: context.env, jobs, seed }
+  const cellOptions = {
+    ...{ inside: context.self(['lab', 'inside']), programs: programs(context), env: context.env, jobs, seed },
+    systemd: () => systemd.get(),
+  }
   return await runCells(cells, cellOptions, observer, signal)
 }
 
@@ -107,8 +113,17 @@ function programs(context: ProgramContext): Programs {
   return {
     plugin: context.other('dummy-fuse-csi', ['serve']),
     workload: context.other('dummy-fuse-workload', []),
+    fused: context.other('dummy-fused', []),
+    keep: context.other('dummy-fuse-csi', ['keep']),
     consumer: context.other('dummy-fuse-csi', ['lab-consumer']),
   }
+}
+
+/** The files that a machine of the lab's own has to have. */
+function executables(context: ProgramContext): readonly string[] {
+  const { plugin, workload, fused, keep, consumer } = programs(context)
+  const commands = [plugin, workload, fused, keep, consumer, context.self([])]
+  return [...new Set(commands.map(({ executable }) => executable).filter((path) => path.startsWith('/')))]
 }
 
 function statusOf({ passed, cells, scenarios }: LabRecord): number {
