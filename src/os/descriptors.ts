@@ -1,4 +1,4 @@
-import { closeSync, readdirSync, readFileSync } from 'node:fs'
+import { closeSync, fstatSync, readdirSync, readFileSync } from 'node:fs'
 import { codeOf } from '../errors.ts'
 
 const O_CLOEXEC = 0o2000000
@@ -22,5 +22,14 @@ function isForeign(fd: number): boolean {
     // The descriptor that listed the folder is closed by now.
     if (codeOf(error) === 'ENOENT') return false
     throw error
+  }
+}
+
+/** Whether a descriptor is open and a socket: a variable that came from anywhere else says nothing about our descriptors. */
+export function isSocket(fd: number): boolean {
+  try {
+    return fstatSync(fd).isSocket()
+  } catch {
+    return false
   }
 }

@@ -147,6 +147,14 @@ export class Libc {
     return this.#koffi.errno()
   }
 
+  /** poll(2) without waiting, for errors and hang-up alone: the `revents` of each descriptor. Throws SystemError. */
+  pollErrors(descriptors: readonly number[]): readonly number[] {
+    const buffer = Buffer.alloc(8 * descriptors.length)
+    descriptors.forEach((fd, index) => buffer.writeInt32LE(fd, 8 * index))
+    this.#checked('poll', undefined, 'int poll(void *, ulong, int)', buffer, descriptors.length, 0)
+    return descriptors.map((_, index) => buffer.readInt16LE(8 * index + 6))
+  }
+
   /**
    * poll(2) in a thread of libuv's pool, for `events` (0: errors and hang-up alone) on each descriptor, without a time limit.
    * Resolves to the `revents` of each.

@@ -1,4 +1,4 @@
-import { INIT } from '../protocol/constants.ts'
+import { INIT, PROTOCOL } from '../protocol/constants.ts'
 import { negotiate } from '../protocol/negotiation.ts'
 import type { InitReply } from '../protocol/replies.ts'
 import type { InitRequest } from '../protocol/requests.ts'
@@ -49,4 +49,9 @@ export function initReply(request: InitRequest, negotiated: Negotiated, settings
     maxBackground,
     congestionThreshold,
   }
+}
+
+/** What is presumed of a session whose record is lost: nothing that its answers would depend on. */
+export function presumed(): Negotiated {
+  return { minor: PROTOCOL.oldestMinor, flags: 0n, maxWrite: MAX_WRITE, maxPages: MAX_PAGES, timeGran: 1, resend: true }
 }
