@@ -166,9 +166,8 @@ export class FusedDaemon {
     const used = this.sessions.all().flatMap((session) => this.#unmountUnused(session, lines))
     const served = this.sessions.all().filter((session) => session.kind === 'served')
     const ends = sleep(deadline, undefined, { ref: false })
-    await Promise.all(
-      served.map(({ running, record }) => (used.includes(record.id) ? undefined : Promise.race([running.ended, ends]))),
-    )
+    const unused = served.filter(({ record }) => !used.includes(record.id))
+    await Promise.race([Promise.all(unused.map(({ running }) => running.ended)), ends])
     for (const session of this.sessions.all()) {
       const { path } = session.record ?? { path: 'an unknown path' }
       this.#parts.log.error(
