@@ -1,5 +1,5 @@
 import { accessSync, constants, statSync } from 'node:fs'
-import { join, resolve } from 'node:path'
+import { basename, join, resolve } from 'node:path'
 import type { Execution } from './main-process.ts'
 import { OWN_PID } from './launcher.ts'
 
@@ -22,7 +22,13 @@ export class Command {
     this.#env = Object.fromEntries(Object.entries(env).filter(([name]) => !OURS.includes(name)))
   }
 
+  /** As a log line names it. */
   get name(): string {
+    return basename(this.#words[0])
+  }
+
+  /** The program as it was given. */
+  get given(): string {
     return this.#words[0]
   }
 

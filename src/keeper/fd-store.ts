@@ -1,6 +1,6 @@
 import { close } from 'node:fs'
 import type { Libc } from '../os/libc.ts'
-import { hungUp, sameOpenFile } from '../os/stored-descriptors.ts'
+import { canBePolled, hungUp, sameOpenFile } from '../os/stored-descriptors.ts'
 
 /** exec(2) fails with E2BIG when one string of the environment is longer (MAX_ARG_STRLEN); a part of it is left to the sockets. */
 const LONGEST_NAMES = 128 * 1024 - 4096
@@ -40,7 +40,7 @@ export class FdStore {
   /** Takes a descriptor over: `known` is a copy of one that is held, `full` too many, `names` too much for LISTEN_FDNAMES. */
   add(entry: Stored): Outcome {
     const outcome = this.#judge(entry)
-    if (outcome === 'stored') this.#stored.push(entry)
+    if (outcome === 'stored') this.#stored.push({ ...entry, poll: entry.poll && canBePolled(entry.fd) })
     else letGo(entry)
     return outcome
   }

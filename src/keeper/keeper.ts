@@ -58,7 +58,7 @@ export class Keeper {
   #intent: 'run' | 'upgrade' | 'stop' = 'run'
   #lastEnd: MainEnd = { status: 0, signal: null }
 
-  /** `sockets` are passed before what is stored. Throws SystemError. */
+  /** `sockets`, as they are when the program is started, are passed before what is stored. Throws SystemError. */
   constructor(
     command: Command,
     launcher: Launcher,
@@ -158,7 +158,7 @@ export class Keeper {
     this.#holdings.prune()
     const path = this.#command.find()
     if (path === undefined) {
-      this.#retry(`${this.#command.name} is not there or no executable file`)
+      this.#retry(`${this.#command.given} is not there or no executable file`)
       return
     }
     const passed = [...this.#sockets, ...this.#holdings.entries]
@@ -214,7 +214,7 @@ export class Keeper {
     }
     this.#holdings.orphaned()
     const alive = life.readyAt === undefined ? undefined : performance.now() - life.readyAt
-    const delay = this.#intent === 'upgrade' ? 0 : this.#backoff.delay(alive)
+    const delay = this.#intent === 'upgrade' ? 0 : this.#backoff.delay(alive, end.signal !== 'SIGKILL')
     if (delay === 0) this.#start()
     else this.#putOff(delay)
   }
@@ -222,7 +222,7 @@ export class Keeper {
   #retry(problem: string): void {
     this.#log.error(problem)
     this.#holdings.orphaned()
-    this.#putOff(this.#backoff.delay(undefined))
+    this.#putOff(this.#backoff.delay(undefined, true))
   }
 
   #putOff(delay: number): void {

@@ -97,7 +97,7 @@ function numberOf(
   if (value === undefined) return undefined
   const number = /^\d{1,20}$/.test(value) ? Number(value) : NaN
   if (number >= least && number <= most) return number
-  flaws.push(`${name} is no number from ${least} to ${most}`)
+  flaws.push(`${name} is no valid number`)
   return undefined
 }
 

@@ -59,13 +59,14 @@ export class NotifySocket {
   #take({ payload, descriptors, sender, truncated, controlTruncated }: Datagram): void {
     const pid = sender?.pid ?? 0
     const notice = truncated ? `it is longer than ${LONGEST} bytes` : parseNotice(payload)
+    const known = pid !== 0 && this.#handler.mayNotify(pid)
     let refused: string | undefined
-    if (pid === 0 || !this.#handler.mayNotify(pid)) refused = 'it is none of the program’s processes'
+    if (!known) refused = 'it is none of the program’s processes'
     else if (controlTruncated) refused = 'more descriptors came with it than fit; is the limit of open files too low?'
     else if (typeof notice === 'string') refused = notice
     if (refused !== undefined || typeof notice === 'string') {
       for (const fd of descriptors) closeSync(fd)
-      this.#log.warning('message', `ignored a message of process ${pid}: ${refused ?? ''}`)
+      this.#log.warning(known ? 'message' : 'stranger', `ignored a message of process ${pid}: ${refused ?? ''}`)
       return
     }
     for (const flaw of notice.flaws) this.#log.warning('message', `in a message of process ${pid}: ${flaw}`)

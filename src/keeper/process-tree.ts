@@ -1,4 +1,4 @@
-import { descendantsOf, descendsFrom, endedChild, type ProcessEnd, reap } from '../os/child-processes.ts'
+import { descendantsOf, descendsFrom, endedChild, hasChildren, type ProcessEnd, reap } from '../os/child-processes.ts'
 import type { Libc } from '../os/libc.ts'
 
 /** The processes below us. As their subreaper we are told of each end that no parent of theirs is there to hear of. */
@@ -51,14 +51,19 @@ export class ProcessTree {
 
   /** Sends SIGKILL to all below us; tells how many they were. */
   killAll(): number {
-    const all = descendantsOf(process.pid)
+    this.reapOrphans()
+    const all = this.#all()
     for (const pid of all) signal(pid, 'SIGKILL')
     return all.length
   }
 
   get empty(): boolean {
     this.reapOrphans()
-    return descendantsOf(process.pid).length === 0
+    return this.#all().length === 0
+  }
+
+  #all(): readonly number[] {
+    return hasChildren(this.#libc) ? descendantsOf(process.pid) : []
   }
 }
 

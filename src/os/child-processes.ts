@@ -11,6 +11,8 @@ const WNOWAIT = 0x1000000
 const CLD_EXITED = 1
 const SYS_PIDFD_OPEN = 434
 
+const WAITID = 'int waitid(int, int, void *, int)'
+
 /** Offsets in siginfo_t on 64-bit Linux (bits/types/siginfo_t.h). */
 const SIGINFO = { size: 128, code: 8, pid: 16, status: 24 } as const
 
@@ -26,12 +28,16 @@ export function becomeSubreaper(libc: Libc): void {
   libc.checked('prctl', undefined, definition, PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 }
 
+/** Whether we have a child at all, a zombie or one that runs: without one there is nothing below us. */
+export function hasChildren(libc: Libc): boolean {
+  return Number(libc.foreign(WAITID)(P_ALL, 0, Buffer.alloc(SIGINFO.size), WEXITED | WNOHANG | WNOWAIT)) === 0
+}
+
 /** A child that has ended and waits to be reaped, which it goes on doing; undefined if there is none. */
 export function endedChild(libc: Libc): { readonly pid: number; readonly end: ProcessEnd } | undefined {
   const info = Buffer.alloc(SIGINFO.size)
-  const waitid = libc.foreign('int waitid(int, int, void *, int)')
   // ECHILD, the only error that there can be, leaves the pid 0 as WNOHANG does.
-  waitid(P_ALL, 0, info, WEXITED | WNOHANG | WNOWAIT)
+  libc.foreign(WAITID)(P_ALL, 0, info, WEXITED | WNOHANG | WNOWAIT)
   const pid = info.readInt32LE(SIGINFO.pid)
   if (pid === 0) return undefined
   const value = info.readInt32LE(SIGINFO.status)

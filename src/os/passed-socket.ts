@@ -11,17 +11,20 @@ const BACKLOG = 4096
 /** A unix socket that is listened on for another process: nobody of ours accepts, so that clients wait until it is passed on. */
 export class PassedSocket {
   readonly path: string
+  /** What the other process knows it by. */
+  readonly name: string
   readonly fd: number
   readonly #made: Stats
 
-  private constructor(path: string, fd: number) {
+  private constructor(path: string, name: string, fd: number) {
     this.path = path
+    this.name = name
     this.fd = fd
     this.#made = lstatSync(path)
   }
 
   /** Listens, mode 0600 from the first moment on. Rejects with ProgramError when something is in the way, or SystemError. */
-  static async open(libc: Libc, path: string): Promise<PassedSocket> {
+  static async open(libc: Libc, path: string, name: string): Promise<PassedSocket> {
     await claimSocket(path)
     const fd = libc.checked('socket', path, 'int socket(int, int, int)', AF_UNIX, SOCK_STREAM_CLOEXEC, 0)
     const before = process.umask(0o177)
@@ -29,7 +32,7 @@ export class PassedSocket {
       const address = unixAddress(path)
       libc.checked('bind', path, 'int bind(int, void *, uint)', fd, address, address.length)
       libc.checked('listen', path, 'int listen(int, int)', fd, BACKLOG)
-      return new PassedSocket(path, fd)
+      return new PassedSocket(path, name, fd)
     } catch (error) {
       closeSync(fd)
       throw error

@@ -21,17 +21,18 @@ export function sameOpenFile(libc: Foreign, one: number, other: number): boolean
   return /^(socket|pipe):/.test(name) && name === nameOf(other) && accessOf(one) === accessOf(other)
 }
 
-/**
- * Those of the descriptors that show an error or a hang-up. Files of file systems are not asked: poll(2) goes to the daemon of a FUSE
- * file, which may be the process that is gone.
- */
+/** Whether poll(2) may ask it. Files of file systems it may not: that goes to the daemon of a FUSE file, which may be the one that is gone. */
+export function canBePolled(fd: number): boolean {
+  return /^(socket:|pipe:|anon_inode:|\/dev\/)/.test(nameOf(fd))
+}
+
+/** Those of the descriptors that show an error or a hang-up. */
 export function hungUp(libc: Foreign, descriptors: readonly number[]): readonly number[] {
-  const asked = descriptors.filter((fd) => /^(socket:|pipe:|anon_inode:|\/dev\/)/.test(nameOf(fd)))
-  if (asked.length === 0) return []
-  const buffer = Buffer.alloc(8 * asked.length)
-  asked.forEach((fd, index) => buffer.writeInt32LE(fd, 8 * index))
-  libc.foreign('int poll(void *, ulong, int)')(buffer, asked.length, 0)
-  return asked.filter((_, index) => (buffer.readInt16LE(8 * index + 6) & (POLLERR | POLLHUP | POLLNVAL)) !== 0)
+  if (descriptors.length === 0) return []
+  const buffer = Buffer.alloc(8 * descriptors.length)
+  descriptors.forEach((fd, index) => buffer.writeInt32LE(fd, 8 * index))
+  libc.foreign('int poll(void *, ulong, int)')(buffer, descriptors.length, 0)
+  return descriptors.filter((_, index) => (buffer.readInt16LE(8 * index + 6) & (POLLERR | POLLHUP | POLLNVAL)) !== 0)
 }
 
 /** What /proc says that a descriptor is, without asking its file system. */

@@ -10,7 +10,7 @@ import { descriptorSink, type LogFormat, Logger } from '../log.ts'
 import { AddonLoader } from '../os/addons.ts'
 import { becomeSubreaper } from '../os/child-processes.ts'
 import { DescriptorWatch } from '../os/descriptor-watch.ts'
-import { closeForeignDescriptors } from '../os/descriptors.ts'
+import { closeForeignDescriptors, openFilesLimit } from '../os/descriptors.ts'
 import { Libc } from '../os/libc.ts'
 import { PassedSocket } from '../os/passed-socket.ts'
 import { socketPath } from '../os/unix-socket.ts'
@@ -44,39 +44,46 @@ const FORWARDED: readonly NodeJS.Signals[] = [
   'SIGIO',
 ]
 
+/** What keep needs for itself, the descriptors of a message that is being read included. */
+const OWN_DESCRIPTORS = 128
+
 /** dummy-fuse-csi keep: a service manager for one program, where there is no systemd. */
 export const keep: Program = async ({ words, env }) => {
   const { options, program } = parseKeep(words)
   const command = new Command(program, env)
-  if (command.find() === undefined) throw new ProgramError(`${command.name} is not there or no executable file; name one`, 1)
+  if (command.find() === undefined) throw new ProgramError(`${command.given} is not there or no executable file; name one`, 1)
   const log = new Logger(descriptorSink(2), options.logFormat)
   // They would go on to the program, each time.
   closeForeignDescriptors()
   const libc = new Libc(new AddonLoader())
   becomeSubreaper(libc)
   const launcher = new Launcher(libc)
-  const sockets: (NamedSocket & { readonly fd: number; readonly open: PassedSocket })[] = []
+  const sockets: PassedSocket[] = []
+  const surroundings = { libc, tree: new ProcessTree(libc), watch: new DescriptorWatch(libc) }
+  const storeMax = Math.min(options.storeMax, room())
+  if (storeMax < options.storeMax) log.warning(`holds at most ${storeMax} descriptors: the limit of open files allows no more`)
+  const times = {
+    watchdog: options.watchdog * 1000,
+    stopTimeout: options.stopTimeout * 1000,
+    takeoverDeadline: options.takeoverDeadline * 1000,
+  }
+  const keeper = new Keeper(command, launcher, sockets, surroundings, { storeMax, ...times }, log)
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => keeper.stop())
+  process.on('SIGHUP', () => keeper.upgrade())
+  process.on('SIGCHLD', () => surroundings.tree.reapOrphans())
+  for (const signal of FORWARDED) process.on(signal, () => keeper.forward(signal))
   try {
-    for (const { path, name } of options.socket) {
-      const open = await PassedSocket.open(libc, path)
-      sockets.push({ path, name, fd: open.fd, open })
-    }
-    const surroundings = { libc, tree: new ProcessTree(libc), watch: new DescriptorWatch(libc) }
-    const times = {
-      watchdog: options.watchdog * 1000,
-      stopTimeout: options.stopTimeout * 1000,
-      takeoverDeadline: options.takeoverDeadline * 1000,
-    }
-    const keeper = new Keeper(command, launcher, sockets, surroundings, { storeMax: options.storeMax, ...times }, log)
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => keeper.stop())
-    process.on('SIGHUP', () => keeper.upgrade())
-    process.on('SIGCHLD', () => surroundings.tree.reapOrphans())
-    for (const signal of FORWARDED) process.on(signal, () => keeper.forward(signal))
+    for (const { path, name } of options.socket) sockets.push(await PassedSocket.open(libc, path, name))
     return await keeper.run()
   } finally {
-    for (const { open } of sockets) open.close()
+    for (const socket of sockets) socket.close()
     launcher.close()
   }
+}
+
+/** How many descriptors can be held: while a child of Node's puts them in their order it has two of each (libuv's spawn). */
+function room(): number {
+  return Math.max(0, Math.floor((openFilesLimit() - OWN_DESCRIPTORS) / 2))
 }
 
 function parseKeep(words: readonly string[]): { options: Parsed; program: readonly [string, ...string[]] } {
