@@ -156,6 +156,32 @@ wait()`
     assert.ok(!existsSync(path))
   })
 
+  it('is the first process of a container as well as any other', async () => {
+    await using sandbox = new Sandbox()
+    const code = `
+say([os.getpid(), os.getppid(), len(names())])
+if not listen():
+    store('m', os.memfd_create('m'))
+    notify('READY=1')
+    os.kill(os.getpid(), 9)
+notify('READY=1')
+if os.fork() == 0:
+    if os.fork() == 0: time.sleep(0.1)
+    os._exit(0)
+os.wait()
+while True:
+    alive = sorted(int(p) for p in os.listdir('/proc') if p.isdigit())
+    if len(alive) == 2: break
+    time.sleep(0.01)
+say(alive)
+wait()`
+    const kept = startKeep(sandbox, code, [], {}, ['unshare', '--pid', '--fork', '--mount-proc', '--kill-child'])
+    const heard = (await kept.hear(3)) as [[number, number, number], [number, number, number], number[]]
+    const [[first, parent], [second, again, stored], left] = heard
+    assert.deepEqual([parent, again, stored, left], [1, 1, 1, [1, second]])
+    assert.ok(second > first)
+  })
+
   it('goes on when its terminal or log is gone', async () => {
     await using sandbox = new Sandbox()
     const kept = startKeep(sandbox, `say(os.getpid()); notify('READY=1'); wait()`)

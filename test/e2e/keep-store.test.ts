@@ -218,6 +218,37 @@ wait()`
     assert.match(kept.running.output(), /with 1 descriptors/)
   })
 
+  it('bears any bytes with any descriptors, and holds none of them twice afterwards', async () => {
+    await using sandbox = new Sandbox()
+    const code = `
+import random
+if os.path.exists(folder + '/done'): wait()
+open(folder + '/done', 'w').close()
+seed = random.randrange(2**32)
+say('seed %d' % seed)
+random.seed(seed)
+r, w = os.pipe()
+m = [os.memfd_create('m') for _ in range(4)] + [r, w]
+words = [b'READY=1', b'FDSTORE=1', b'FDNAME=a', b'FDNAME=', b'FDSTOREREMOVE=1', b'FDPOLL=0', b'STATUS=', b'BARRIER=1', b'WATCHDOG_USEC=0',
+    b'MAINPID=-', b'EXTEND_TIMEOUT_USEC=9', b'STOPPING=2', b'\\n', b'\\n', b'\\n', b'=', b'\\0', b'\\xff']
+for _ in range(1500):
+    text = b''.join(random.choices(words, k=random.randrange(8))) + random.randbytes(random.choice((0, 0, 0, 3, 5000)))
+    notify(text, random.choices(m, k=random.choice((0, 0, 1, 2, 253))))
+barrier()
+notify('READY=1' + chr(10) + 'STATUS=survived')
+for fd in m: os.close(fd)
+wait()`
+    const kept = startKeep(sandbox, code)
+    const program = await kept.program()
+    await kept.logs(/: survived/)
+    await eventually(`it holds each at most once (${String(kept.said()[0])})`, () => {
+      const held = [...descriptorsOf(kept.running.pid).values()].filter((to) => to.includes('memfd:m '))
+      return held.length <= 4 && descriptorsOf(kept.running.pid).size < 50
+    })
+    assert.equal(await kept.program(), program)
+    assert.match(kept.running.output(), /[1-9]\d* lines like the following|ignored a message/)
+  })
+
   it('holds no more than its limit of open files allows, and stays able to start the program', async () => {
     await using sandbox = new Sandbox()
     const code = `
