@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
+import { join } from 'node:path'
 import { describe, it } from 'node:test'
-import { startKeep, stranger } from '../support/kept.ts'
+import { PYTHON, startKeep, stranger } from '../support/kept.ts'
 import { descriptorsOf, Sandbox } from '../support/sandbox.ts'
 import { eventually } from '../support/wait.ts'
 
@@ -308,4 +309,44 @@ wait()`
     assert.deepEqual(await kept.hear(3), [[], ['memory'], []])
     await kept.logs(/let go of[^]*with 0 descriptors\n.*is ready/)
   })
+
+  for (const [title, successor] of [
+    ['ends before it is ready', 'sys.exit(1)'],
+    ['hangs', 'wait()'],
+  ] as const) {
+    it(`lets no reader of a mount wait longer than the deadline, when the successor ${title}`, async () => {
+      await using sandbox = new Sandbox()
+      const code = `
+import ctypes, struct
+if listen(): ${successor}
+mount = folder + '/mnt'
+if not os.path.exists(folder + '/done'):
+    open(folder + '/done', 'w').close()
+    os.mkdir(mount)
+    fd = os.open('/dev/fuse', os.O_RDWR)
+    options = b'fd=%d,rootmode=40000,user_id=0,group_id=0' % fd
+    assert ctypes.CDLL(None).mount(b'keep-test', mount.encode(), b'fuse', 6, options) == 0
+    [unique] = struct.unpack_from('<Q', os.read(fd, 1 << 20), 8)
+    # struct fuse_out_header and struct fuse_init_out, include/uapi/linux/fuse.h
+    os.write(fd, struct.pack('<IiQ', 80, 0, unique) + struct.pack('<IIIIHHIIHHI28x', 7, 31, 65536, 0, 12, 9, 65536, 1, 16, 0, 0))
+    store('session', fd)
+    barrier()
+notify('READY=1')
+wait()`
+      const kept = startKeep(sandbox, code, ['--takeover-deadline', '1'])
+      await kept.logs(/is ready/)
+      process.kill(await kept.program(), 'SIGKILL')
+      // The first waits, and is told of its end; the second comes after it.
+      const ask = `
+import os, sys
+for _ in range(2):
+    try: os.statvfs(sys.argv[1])
+    except OSError as error: print(error.strerror)`
+      const reader = sandbox.start(PYTHON, ['-c', ask, join(sandbox.path, 'mnt')])
+      await kept.logs(/let go of 1 descriptor: session; /)
+      assert.equal((await reader.ended).stdout, 'Software caused connection abort\nTransport endpoint is not connected\n')
+      await kept.logs(/let go of[^]*with 0 descriptors\n.*is ready/)
+      assert.deepEqual(sandbox.mounts(), [join(sandbox.path, 'mnt')])
+    })
+  }
 })
