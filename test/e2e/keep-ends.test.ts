@@ -11,24 +11,31 @@ import { eventually } from '../support/wait.ts'
 const IGNORE = 'signal.signal(signal.SIGTERM, signal.SIG_IGN)'
 
 describe('keep, told to stop', () => {
-  const cases: readonly { title: string; code: string; status: number; log: RegExp; signal?: NodeJS.Signals }[] = [
-    { title: 'the program ends by SIGTERM', code: '', status: 0, log: /ended: SIGTERM/ },
-    { title: 'the same at SIGINT', code: '', status: 0, log: /ended: SIGTERM/, signal: 'SIGINT' },
-    {
-      title: 'the program ends with 0',
-      code: 'signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))',
-      status: 0,
-      log: /ended: exit status 0/,
-    },
-    {
-      title: 'the program ends with 7',
-      code: 'signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))',
-      status: 7,
-      log: /ended: exit status 7/,
-    },
-    { title: 'the program has to be killed', code: IGNORE, status: 137, log: /did not end in time: SIGKILL\n.*ended: SIGKILL/ },
-  ]
-  for (const { title, code, status, log, signal = 'SIGTERM' } of cases) {
+  const cases: readonly { title: string; code: string; status: number; log: RegExp; signal?: NodeJS.Signals; timeout?: string }[] =
+    [
+      { title: 'the program ends by SIGTERM', code: '', status: 0, log: /ended: SIGTERM/ },
+      { title: 'the same at SIGINT', code: '', status: 0, log: /ended: SIGTERM/, signal: 'SIGINT' },
+      {
+        title: 'the program ends with 0',
+        code: 'signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))',
+        status: 0,
+        log: /ended: exit status 0/,
+      },
+      {
+        title: 'the program ends with 7',
+        code: 'signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))',
+        status: 7,
+        log: /ended: exit status 7/,
+      },
+      {
+        title: 'the program has to be killed',
+        code: IGNORE,
+        status: 137,
+        log: /did not end in time: SIGKILL\n.*ended: SIGKILL/,
+        timeout: '0.3',
+      },
+    ]
+  for (const { title, code, status, log, signal = 'SIGTERM', timeout = '90' } of cases) {
     it(`ends with the program's status, and drops what it holds: ${title}`, async () => {
       await using sandbox = new Sandbox()
       const kept = startKeep(sandbox, `${code}\nstore('m', os.memfd_create('m'))\nnotify('READY=1')\nwait()`, [
@@ -70,12 +77,12 @@ wait()`
     const code = `
 def slowly(*_):
     notify('STOPPING=1' + chr(10) + 'EXTEND_TIMEOUT_USEC=30000000')
-    time.sleep(1)
+    time.sleep(2.5)
     sys.exit(9)
 signal.signal(signal.SIGTERM, slowly)
 notify('READY=1')
 wait()`
-    const kept = startKeep(sandbox, code, ['--stop-timeout', '0.5'])
+    const kept = startKeep(sandbox, code, ['--stop-timeout', '1.5'])
     await kept.logs(/is ready/)
     kept.running.child.kill('SIGTERM')
     assert.equal((await kept.running.ended).status, 9)
@@ -108,14 +115,14 @@ wait()`
   it('leaves one alone that says WATCHDOG=1, and aborts it at WATCHDOG=trigger', async () => {
     await using sandbox = new Sandbox()
     const code = `${start}
-for _ in range(40):
+for _ in range(45):
     notify('WATCHDOG=1')
     time.sleep(0.1)
 say('alive')
 notify('WATCHDOG=trigger')
 wait()`
-    const kept = startKeep(sandbox, code, ['--watchdog', '2'])
-    assert.deepEqual((await kept.hear(2)).slice(0, 2), ['2000000', 'alive'])
+    const kept = startKeep(sandbox, code, ['--watchdog', '3'])
+    assert.deepEqual((await kept.hear(2)).slice(0, 2), ['3000000', 'alive'])
     await kept.logs(/SIGABRT/)
     assert.equal(kept.running.output().match(/missed/g)?.length, 1)
   })

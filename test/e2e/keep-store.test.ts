@@ -282,10 +282,10 @@ if not os.path.exists(folder + '/done'):
 if listen(): sys.exit(1)
 notify('READY=1')
 wait()`
-    const kept = startKeep(sandbox, code, ['--takeover-deadline', '0.5'])
+    const kept = startKeep(sandbox, code, ['--takeover-deadline', '2'])
     await kept.logs(/is ready/)
     process.kill(await kept.program(), 'SIGKILL')
-    await kept.logs(/no successor was ready within 0\.5 s: let go of 2 descriptors: pipe, memory; /)
+    await kept.logs(/no successor was ready within 2 s: let go of 2 descriptors: pipe, memory; /)
     await kept.logs(/let go of[^]*with 0 descriptors\n.*is ready/)
     const all = kept.said()
     assert.deepEqual([all[0], all[1], all.at(-1)], [[], ['pipe', 'memory'], []])
@@ -302,7 +302,7 @@ if not os.path.exists(folder + '/done'):
     barrier()
 notify('READY=1')
 wait()`
-    const kept = startKeep(sandbox, code, ['--takeover-deadline', '0.5'])
+    const kept = startKeep(sandbox, code, ['--takeover-deadline', '2'])
     await kept.logs(/is ready/)
     process.kill(await kept.program(), 'SIGKILL')
     await kept.logs(/let go of 1 descriptor: memory[^]*was not ready in time: SIGKILL/)
@@ -333,7 +333,7 @@ if not os.path.exists(folder + '/done'):
     barrier()
 notify('READY=1')
 wait()`
-      const kept = startKeep(sandbox, code, ['--takeover-deadline', '1'])
+      const kept = startKeep(sandbox, code, ['--takeover-deadline', '2'])
       await kept.logs(/is ready/)
       process.kill(await kept.program(), 'SIGKILL')
       // The first waits, and is told of its end; the second comes after it.
