@@ -14,6 +14,12 @@ export function closeForeignDescriptors(keep?: number): void {
   }
 }
 
+/** RLIMIT_NOFILE: one more than the highest descriptor that we may have. Node has raised it as far as it is allowed to. */
+export function openFilesLimit(): number {
+  const [, soft = ''] = /^Max open files\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8')) ?? []
+  return soft === '' ? Infinity : Number(soft)
+}
+
 function isForeign(fd: number): boolean {
   try {
     const [, octal = '0'] = /^flags:\s*([0-7]+)$/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8')) ?? []

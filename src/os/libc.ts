@@ -184,6 +184,16 @@ export class Libc {
     return made
   }
 
+  /** A call of {@link foreign} whose negative result is an error. Throws SystemError, which names `name` and `path`. */
+  checked(name: string, path: string | undefined, definition: string, ...args: unknown[]): number {
+    return this.#checked(name, path, definition, ...args)
+  }
+
+  /** Where a buffer's bytes lie, for structs that hold pointers. The number keeps nothing alive. */
+  addressOf(buffer: Buffer): bigint {
+    return this.#koffi.address(buffer)
+  }
+
   #call(definition: string, ...args: unknown[]): number {
     return Number(this.foreign(definition)(...args))
   }
@@ -227,7 +237,7 @@ function errnoName(errno: number): string {
 }
 
 /** struct sockaddr_un: a 16-bit family and the path, which a NUL begins when it is abstract and ends otherwise. */
-function unixAddress(path: string): Buffer {
+export function unixAddress(path: string): Buffer {
   const name = path.startsWith('@') ? `\0${path.slice(1)}` : `${path}\0`
   const bytes = Buffer.from(name)
   if (bytes.length > 108) throw new SystemError('connect', 'ENAMETOOLONG', constants.errno.ENAMETOOLONG, path)
