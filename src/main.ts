@@ -29,6 +29,16 @@ const PROGRAMS: Readonly<Record<string, Entry>> = {
     description: 'serves one mount; the same as the name dummy-fuse',
     load: async () => (await import('./programs/dummy-fuse/program.ts')).dummyFuse,
   },
+  fused: {
+    name: 'dummy-fused',
+    description: 'serves volumes that survive it; the same as the name dummy-fused',
+    load: async () => (await import('./programs/fused/program.ts')).fused,
+  },
+  keep: {
+    name: 'dummy-fuse-keep',
+    description: 'runs a program, starts it again when it ends, and keeps its descriptors',
+    load: async () => (await import('./programs/keep.ts')).keep,
+  },
   workload: {
     name: 'dummy-fuse-workload',
     description: 'reads a file again and again; the same as the name dummy-fuse-workload',

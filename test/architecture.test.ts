@@ -11,7 +11,7 @@ import { ROOT } from './support/paths.ts'
  */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'main.ts': ['programs', 'os/process-name.ts'],
-  programs: ['csi', 'volumes', 'hosts', 'fuse', 'dummyfs', 'workload', 'lab', 'os', 'rpc', 'version.ts'],
+  programs: ['csi', 'volumes', 'hosts', 'fuse', 'dummyfs', 'workload', 'lab', 'keeper', 'os', 'rpc', 'version.ts'],
   csi: ['volumes', 'rpc', 'grpc'],
   volumes: ['hosts/host.ts', 'os'],
   hosts: ['rpc', 'grpc', 'os'],
@@ -20,11 +20,12 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'fuse/backend.ts': ['fuse/filesystem.ts'],
   'fuse/options.ts': [],
   'fuse/session': ['fuse/protocol', 'fuse/filesystem.ts', 'fuse/backend.ts', 'os'],
-  fused: ['fuse/session', 'fuse/filesystem.ts', 'grpc', 'os', 'rpc'],
+  fused: ['fuse/options.ts', 'fuse/protocol', 'fuse/session', 'grpc', 'os', 'rpc'],
   grpc: ['rpc', 'os/listening-socket.ts'],
   'fuse/native': ['fuse/filesystem.ts', 'fuse/backend.ts', 'os'],
   dummyfs: ['fuse/filesystem.ts'],
   workload: [],
+  keeper: ['os'],
   lab: ['rpc', 'os'],
   os: [],
   rpc: [],
@@ -192,9 +193,12 @@ describe('the architecture', () => {
 
   it('has main load no program before it is chosen, and no FUSE process or workload load gRPC', () => {
     for (const file of loadedWith('main.ts')) {
-      assert.ok(!within(file, ['csi', 'volumes', 'hosts', 'fuse', 'lab', 'rpc', 'dummyfs', 'workload']), `main.ts loads ${file}`)
+      assert.ok(
+        !within(file, ['csi', 'volumes', 'hosts', 'fuse', 'lab', 'rpc', 'dummyfs', 'workload', 'keeper']),
+        `main.ts loads ${file}`,
+      )
     }
-    for (const program of ['programs/dummy-fuse/program.ts', 'programs/workload.ts']) {
+    for (const program of ['programs/dummy-fuse/program.ts', 'programs/workload.ts', 'programs/keep.ts']) {
       const loaded = [...loadedWith(program)]
       assert.deepEqual(
         loaded.filter((one) => /^@|^(csi|volumes|hosts|lab|rpc)\//.test(one)),

@@ -1,4 +1,4 @@
-import { closeSync, readdirSync, readFileSync } from 'node:fs'
+import { closeSync, fstatSync, readdirSync, readFileSync } from 'node:fs'
 import { codeOf } from '../errors.ts'
 
 const O_CLOEXEC = 0o2000000
@@ -14,6 +14,12 @@ export function closeForeignDescriptors(keep?: number): void {
   }
 }
 
+/** RLIMIT_NOFILE: one more than the highest descriptor that we may have. Node has raised it as far as it is allowed to. */
+export function openFilesLimit(): number {
+  const [, soft = ''] = /^Max open files\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8')) ?? []
+  return soft === '' ? Infinity : Number(soft)
+}
+
 function isForeign(fd: number): boolean {
   try {
     const [, octal = '0'] = /^flags:\s*([0-7]+)$/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8')) ?? []
@@ -22,5 +28,14 @@ function isForeign(fd: number): boolean {
     // The descriptor that listed the folder is closed by now.
     if (codeOf(error) === 'ENOENT') return false
     throw error
+  }
+}
+
+/** Whether a descriptor is open and a socket: a variable that came from anywhere else says nothing about our descriptors. */
+export function isSocket(fd: number): boolean {
+  try {
+    return fstatSync(fd).isSocket()
+  } catch {
+    return false
   }
 }

@@ -147,6 +147,14 @@ export class Libc {
     return this.#koffi.errno()
   }
 
+  /** poll(2) without waiting, for errors and hang-up alone: the `revents` of each descriptor. Throws SystemError. */
+  pollErrors(descriptors: readonly number[]): readonly number[] {
+    const buffer = Buffer.alloc(8 * descriptors.length)
+    descriptors.forEach((fd, index) => buffer.writeInt32LE(fd, 8 * index))
+    this.#checked('poll', undefined, 'int poll(void *, ulong, int)', buffer, descriptors.length, 0)
+    return descriptors.map((_, index) => buffer.readInt16LE(8 * index + 6))
+  }
+
   /**
    * poll(2) in a thread of libuv's pool, for `events` (0: errors and hang-up alone) on each descriptor, without a time limit.
    * Resolves to the `revents` of each.
@@ -174,6 +182,16 @@ export class Libc {
     const made = this.#library.func(definition)
     this.#functions.set(definition, made)
     return made
+  }
+
+  /** A call of {@link foreign} whose negative result is an error. Throws SystemError, which names `name` and `path`. */
+  checked(name: string, path: string | undefined, definition: string, ...args: unknown[]): number {
+    return this.#checked(name, path, definition, ...args)
+  }
+
+  /** Where a buffer's bytes lie, for structs that hold pointers. The number keeps nothing alive. */
+  addressOf(buffer: Buffer): bigint {
+    return this.#koffi.address(buffer)
   }
 
   #call(definition: string, ...args: unknown[]): number {
@@ -219,7 +237,7 @@ function errnoName(errno: number): string {
 }
 
 /** struct sockaddr_un: a 16-bit family and the path, which a NUL begins when it is abstract and ends otherwise. */
-function unixAddress(path: string): Buffer {
+export function unixAddress(path: string): Buffer {
   const name = path.startsWith('@') ? `\0${path.slice(1)}` : `${path}\0`
   const bytes = Buffer.from(name)
   if (bytes.length > 108) throw new SystemError('connect', 'ENAMETOOLONG', constants.errno.ENAMETOOLONG, path)

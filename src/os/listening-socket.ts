@@ -6,11 +6,14 @@ import { codeOf } from '../errors.ts'
 export class ListeningSocket {
   readonly path: string
   readonly #server: Server
+  /** Whether the socket belongs to whoever handed it over, who goes on listening when we do not. */
+  readonly #lent: boolean
   #waiting: Socket[] = []
   #take: ((connection: Socket) => void) | undefined
 
-  private constructor(path: string, server: Server) {
+  private constructor(path: string, server: Server, lent: boolean) {
     this.path = path
+    this.#lent = lent
     this.#server = server
     server.on('connection', (connection) => {
       if (this.#take === undefined) this.#waiting.push(connection)
@@ -29,7 +32,16 @@ export class ListeningSocket {
     } finally {
       process.umask(before)
     }
-    return new ListeningSocket(path, server)
+    return new ListeningSocket(path, server, false)
+  }
+
+  /** Takes the place of a predecessor at a socket that was handed over, already listened on. Rejects with Node's error. */
+  static async adopt(fd: number, path: string): Promise<ListeningSocket> {
+    const server = createServer()
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject).listen({ fd }, resolve)
+    })
+    return new ListeningSocket(path, server, true)
   }
 
   /** Hands over those who wait and all who come. */
@@ -46,12 +58,16 @@ export class ListeningSocket {
         resolve()
       })
     })
+    if (!this.#lent) this.#remove()
+    await ended
+  }
+
+  #remove(): void {
     try {
       unlinkSync(this.path)
     } catch (error) {
       // Node removes it as it closes.
       if (codeOf(error) !== 'ENOENT') throw error
     }
-    await ended
   }
 }

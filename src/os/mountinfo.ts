@@ -44,6 +44,11 @@ export function topmostAt(lines: readonly MountinfoLine[], path: string): Mounti
   return current?.mountPoint === path ? current : undefined
 }
 
+/** Every mount of one super block, the first mounted first: those of a file system and all its binds. */
+export function mountsOfDevice(lines: readonly MountinfoLine[], device: string): readonly MountinfoLine[] {
+  return lines.filter((line) => line.device === device)
+}
+
 function parseLine(line: string): MountinfoLine | undefined {
   const separator = line.indexOf(' - ')
   if (separator < 0) return undefined

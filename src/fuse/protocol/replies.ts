@@ -1,5 +1,6 @@
 import { NOTIFY, OUT_HEADER_SIZE, PROTOCOL } from './constants.ts'
 import { type Entry, type Attributes, writeAttributes, writeEntry, writeValid } from './structs.ts'
+import { type Statx, writeStatx } from './statx.ts'
 import type { Writer } from './writer.ts'
 
 export type { Entry, Attributes } from './structs.ts'
@@ -31,6 +32,16 @@ export interface StatfsReply {
   readonly blockSize: number
   readonly nameLength: number
   readonly fragmentSize: number
+}
+
+/** struct fuse_file_lock. */
+export interface LockReply {
+  readonly start: bigint
+  /** The last byte of the range, not the first after it. */
+  readonly end: bigint
+  /** F_RDLCK, F_WRLCK or F_UNLCK. */
+  readonly type: number
+  readonly pid: number
 }
 
 /** Begins a reply of `size` bytes after the header, struct fuse_out_header. */
@@ -132,7 +143,7 @@ export function encodeWritten(writer: Writer, unique: bigint, size: number): voi
   encodeCount(writer, unique, size)
 }
 
-/** struct fuse_getxattr_out and struct fuse_write_out. */
+/** struct fuse_getxattr_out, fuse_write_out and fuse_poll_out. */
 function encodeCount(writer: Writer, unique: bigint, count: number): void {
   begin(writer, unique, 8)
   writer.u32(count)
@@ -143,6 +154,48 @@ function encodeCount(writer: Writer, unique: bigint, count: number): void {
 export function encodeLseek(writer: Writer, unique: bigint, offset: bigint): void {
   begin(writer, unique, 8)
   writer.u64(offset)
+}
+
+/** To COPY_FILE_RANGE_64: how many bytes were. */
+export function encodeCopied(writer: Writer, unique: bigint, size: bigint): void {
+  begin(writer, unique, 8)
+  writer.u64(size)
+}
+
+/** To GETLK: the lock in the way, or one of type F_UNLCK. */
+export function encodeLock(writer: Writer, unique: bigint, lock: LockReply): void {
+  begin(writer, unique, 24)
+  writer.u64(lock.start)
+  writer.u64(lock.end)
+  writer.u32(lock.type)
+  writer.u32(lock.pid)
+}
+
+/** To BMAP: the block on the device. */
+export function encodeBmap(writer: Writer, unique: bigint, block: bigint): void {
+  begin(writer, unique, 8)
+  writer.u64(block)
+}
+
+/** To IOCTL: what ioctl(2) returns, and the bytes for its argument, never more than the request's `outSize`. */
+export function encodeIoctl(writer: Writer, unique: bigint, result: number, bytes: Uint8Array): void {
+  begin(writer, unique, 16 + bytes.length)
+  writer.i32(result)
+  writer.zero(12)
+  writer.bytes(bytes)
+}
+
+/** To POLL: `revents` as in poll(2). */
+export function encodePoll(writer: Writer, unique: bigint, revents: number): void {
+  encodeCount(writer, unique, revents)
+}
+
+/** To STATX; `attrValid` in seconds, fractions allowed. */
+export function encodeStatx(writer: Writer, unique: bigint, attrValid: number, statx: Statx): void {
+  begin(writer, unique, 288)
+  writeValid(writer, attrValid)
+  writer.zero(20)
+  writeStatx(writer, statx)
 }
 
 /** Asks the kernel, without being asked, to send all requests again that were read and not answered. */

@@ -76,7 +76,7 @@ function duration(seconds: number): number {
 }
 
 /** The fraction's nanoseconds, less than a second also where rounding would make it one. */
-function nanoseconds(seconds: number): number {
+export function nanoseconds(seconds: number): number {
   const fraction = seconds - Math.floor(seconds)
   return fraction === 0 ? 0 : Math.min(Math.round(fraction * 1e9), 999_999_999)
 }

@@ -27,6 +27,7 @@ export interface EngineParts {
 
 /** One session that an engine serves. */
 export interface RunningSession {
+  readonly fd: number
   /** Resolves when INIT has come; its answer is held back if that was asked for. */
   readonly initialising: Promise<Negotiated>
   /** Resolves when INIT has been answered. */
@@ -65,6 +66,7 @@ export class SessionEngine {
   readonly #here: SessionServer
   readonly #queue: Command[] = []
   readonly #inspections = new Map<number, (sessions: readonly Inspection[]) => void>()
+  readonly #upPromise = Promise.withResolvers<undefined>()
   #thread: Worker | undefined
   #up = false
   #pumping = false
@@ -96,6 +98,7 @@ export class SessionEngine {
     const { id } = attachment
     const entry: Entry = {
       attachment,
+      fd: attachment.fd,
       initialising: initialising.promise,
       initialised: initialised.promise,
       ended: ended.promise,
@@ -126,13 +129,19 @@ export class SessionEngine {
     return entry
   }
 
-  /** What each session has done; an answer shows that the serving thread is alive. */
-  async inspect(): Promise<readonly Inspection[]> {
+  /** What each session, or the one that is named, has done; an answer shows that the serving thread is alive. */
+  async inspect(id?: string): Promise<readonly Inspection[]> {
     const token = ++this.#token
     return await new Promise((resolve) => {
       this.#inspections.set(token, resolve)
-      this.#send(this.#up ? 'thread' : 'here', { type: 'inspect', token })
+      this.#send(this.#up ? 'thread' : 'here', { type: 'inspect', token, id })
     })
+  }
+
+  /** Resolves when the serving thread has taken over; until then sessions are served in the caller's. */
+  get up(): Promise<void> {
+    if (this.#thread === undefined) this.#begin()
+    return this.#upPromise.promise
   }
 
   /** Reads no more requests of any session and resolves when what has been read is answered. */
@@ -166,6 +175,7 @@ export class SessionEngine {
       case 'up':
         this.#up = true
         for (const entry of this.#sessions.values()) this.#handOver(entry)
+        this.#upPromise.resolve(undefined)
         return
       case 'inspection':
         this.#inspections.get(event.token)?.(event.sessions)

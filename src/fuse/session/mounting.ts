@@ -1,6 +1,6 @@
 import { closeSync } from 'node:fs'
 import { setImmediate } from 'node:timers/promises'
-import type { Libc } from '../../os/libc.ts'
+import { type Libc, MNT_DETACH } from '../../os/libc.ts'
 import { connectionOf, openFuseDevice, requestSyncInit } from './device.ts'
 import type { RunningSession, SessionEngine } from './engine.ts'
 import type { Attachment } from './messages.ts'
@@ -11,8 +11,10 @@ import type { Negotiated } from './negotiated.ts'
 export interface MountOrder extends Omit<Attachment, 'fd' | 'resend'> {
   /** An absolute path. */
   readonly mountpoint: string
-  /** What is to be done before INIT is answered, if it is held; what it throws refuses it. */
-  readonly beforeInit?: (negotiated: Negotiated, fd: number) => void
+  /** What is to be done before INIT is answered, if it is held; what it rejects with refuses it. */
+  readonly beforeInit?: (negotiated: Negotiated, fd: number) => Promise<void>
+  /** When to give up. */
+  readonly signal?: AbortSignal
 }
 
 /**
@@ -22,11 +24,16 @@ export interface MountOrder extends Omit<Attachment, 'fd' | 'resend'> {
 export async function mountSession(libc: Libc, engine: SessionEngine, order: MountOrder): Promise<RunningSession> {
   const fd = openFuseDevice()
   const attach = (): RunningSession => {
-    const running = engine.attach({ ...order, fd, resend: false })
+    const { id, options, faults, holdInit } = order
+    const running = engine.attach({ id, fd, options, faults, resend: false, holdInit })
     if (order.beforeInit !== undefined) void answerAfter(order.beforeInit, running, fd)
+    order.signal?.addEventListener('abort', () => {
+      running.refuseInit('it took too long')
+    })
     return running
   }
   let running: RunningSession | undefined
+  let stands = false
   try {
     if (requestSyncInit(libc, fd)) {
       const mounted = mount(libc, order, fd)
@@ -35,11 +42,13 @@ export async function mountSession(libc: Libc, engine: SessionEngine, order: Mou
     } else {
       const { source, type, flags, data } = mountArguments(order.options)
       libc.mount(source, order.mountpoint, type, flags, `fd=${fd},${data}`)
+      stands = true
     }
     running ??= attach()
     await Promise.race([running.initialised, failure(running)])
     return running
   } catch (error) {
+    if (stands) libc.umount(order.mountpoint, MNT_DETACH)
     if (running === undefined) closeSync(fd)
     else running.detach()
     throw error
@@ -69,10 +78,14 @@ async function reaches(mounted: Promise<void>, fd: number): Promise<boolean> {
   return true
 }
 
-async function answerAfter(act: (negotiated: Negotiated, fd: number) => void, running: RunningSession, fd: number): Promise<void> {
+async function answerAfter(
+  act: (negotiated: Negotiated, fd: number) => Promise<void>,
+  running: RunningSession,
+  fd: number,
+): Promise<void> {
   const negotiated = await running.initialising
   try {
-    act(negotiated, fd)
+    await act(negotiated, fd)
     running.answerInit()
   } catch (error) {
     running.refuseInit(error)

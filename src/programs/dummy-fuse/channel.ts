@@ -1,5 +1,5 @@
-import { fstatSync } from 'node:fs'
 import { Socket } from 'node:net'
+import { isSocket } from '../../os/descriptors.ts'
 import { READY, READY_FD } from '../../os/ready-word.ts'
 
 /** The daemon's end of the socket pair on which its parent waits. */
@@ -32,13 +32,4 @@ export function takeReadyFd(env: NodeJS.ProcessEnv): number | undefined {
   Reflect.deleteProperty(env, READY_FD)
   if (text === undefined || !/^\d+$/.test(text)) return undefined
   return isSocket(Number(text)) ? Number(text) : undefined
-}
-
-/** A variable that came from anywhere else says nothing about our descriptors. */
-function isSocket(fd: number): boolean {
-  try {
-    return fstatSync(fd).isSocket()
-  } catch {
-    return false
-  }
 }

@@ -9,7 +9,7 @@ import { claimSocket } from '../../os/unix-socket.ts'
 import { versionText } from '../../version.ts'
 import type { Program } from '../program.ts'
 import { parsePluginOptions } from './options.ts'
-import { lockState } from './state-lock.ts'
+import { lockState } from '../state-lock.ts'
 import { openVolumes } from './volumes.ts'
 
 /** dummy-fuse-csi serve: the CSI plugin, until SIGTERM or SIGINT. */
@@ -42,7 +42,7 @@ export const plugin: Program = async (context) => {
 async function openState<T>(stateDir: string, open: () => T): Promise<T> {
   try {
     mkdirSync(stateDir, { recursive: true, mode: 0o750 })
-    await lockState(stateDir)
+    await lockState(stateDir, 'plugin')
     return open()
   } catch (error) {
     if (error instanceof ProgramError) throw error

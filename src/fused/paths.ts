@@ -1,0 +1,27 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+
+/** One thing at a time per path; who comes second waits for the first. */
+export class Paths {
+  readonly #taken = new Map<string, Promise<void>>()
+
+  /** Resolves once the path is free, and takes it until the result is disposed of. */
+  async take(path: string): Promise<Disposable> {
+    for (let other = this.#taken.get(path); other !== undefined; other = this.#taken.get(path)) await other
+    const { promise, resolve } = Promise.withResolvers<undefined>()
+    this.#taken.set(
+      path,
+      promise.then(() => undefined),
+    )
+    return {
+      [Symbol.dispose]: () => {
+        this.#taken.delete(path)
+        resolve(undefined)
+      },
+    }
+  }
+
+  /** Resolves when no path is taken, at the latest after `deadline` milliseconds. */
+  async idle(deadline: number): Promise<void> {
+    await Promise.race([Promise.all(this.#taken.values()), sleep(deadline, undefined, { ref: false })])
+  }
+}

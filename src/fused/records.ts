@@ -1,0 +1,53 @@
+import { mkdirSync, renameSync } from 'node:fs'
+import { join } from 'node:path'
+import { messageOf } from '../errors.ts'
+import { readRegularFile, removeDurably, sweepFolder, writeDurably } from '../os/durable-file.ts'
+import { decodeRecord, encodeRecord, type ReadRecord, type SessionRecord } from './record.ts'
+
+const SUFFIX = '.json'
+/** What a record is renamed to that cannot be read: for people to look at. */
+const DAMAGED = '.damaged'
+
+/** The sessions' records in a folder of their own, one file each, written whole or not at all. */
+export class Records {
+  readonly #folder: string
+
+  /** Makes the folder if it is missing. Throws Node's error. */
+  constructor(folder: string) {
+    this.#folder = folder
+    mkdirSync(folder, { recursive: true, mode: 0o700 })
+  }
+
+  /** All there are. */
+  read(): readonly ReadRecord[] {
+    return sweepFolder(this.#folder)
+      .filter((name) => name.endsWith(SUFFIX))
+      .map((name) => this.#readOne(name.slice(0, -SUFFIX.length)))
+  }
+
+  /** Once this returns, a successor will find it. Throws Node's error. */
+  save(record: SessionRecord): void {
+    writeDurably(this.#path(record.id), encodeRecord(record))
+  }
+
+  remove(id: string): void {
+    removeDurably(this.#path(id))
+  }
+
+  /** Puts a record that cannot be read out of the way. */
+  setAside(id: string): void {
+    renameSync(this.#path(id), join(this.#folder, `${id}${DAMAGED}`))
+  }
+
+  #readOne(id: string): ReadRecord {
+    try {
+      return decodeRecord(id, readRegularFile(this.#path(id)))
+    } catch (error) {
+      return { kind: 'damaged', id, why: messageOf(error) }
+    }
+  }
+
+  #path(id: string): string {
+    return join(this.#folder, `${id}${SUFFIX}`)
+  }
+}

@@ -1,0 +1,71 @@
+import type { MessageInitShape } from '@bufbuild/protobuf'
+import type { UnaryHandlers } from '../grpc/service.ts'
+import { type DaemonSchema, type Fused, Session_State, type SessionSchema } from '../rpc/fused_pb.ts'
+import type { FusedDaemon, MountOrder } from './daemon.ts'
+import { FusedError } from './errors.ts'
+import { type HostedSession, idOf } from './sessions.ts'
+
+/** Milliseconds for INIT to be handled, if the caller names none; and the most that it may name. */
+const MOUNT_DEADLINE = 5000
+const LONGEST_DEADLINE = 120_000
+
+/** What the service is put together from. */
+export interface FusedServiceParts {
+  readonly daemon: FusedDaemon
+  readonly self: MessageInitShape<typeof DaemonSchema>
+  /** Checks mount options and faults. Throws an Error whose message is for the caller. */
+  readonly checked: (options: readonly string[], faults: readonly string[]) => Pick<MountOrder, 'options' | 'faults' | 'fault'>
+  /** Called once Drain has been answered. */
+  readonly onDrain: () => void
+}
+
+/** dummyfuse.fused.v1.Fused, see proto/fused.proto. */
+export function fusedService({ daemon, self, checked, onDrain }: FusedServiceParts): UnaryHandlers<typeof Fused> {
+  return {
+    mount: async ({ path, options, faults, deadlineMs }) => {
+      const deadline = Math.min(deadlineMs === 0 ? MOUNT_DEADLINE : deadlineMs, LONGEST_DEADLINE)
+      const session = await daemon.mount({ path: absolute(path), deadline, ...check(() => checked(options, faults)) })
+      return { session: describe(session), daemon: self }
+    },
+    unmount: async ({ path, graceMs }) => ({
+      wasMounted: await daemon.unmount(absolute(path), Math.min(graceMs, LONGEST_DEADLINE)),
+    }),
+    list: async () => ({ daemon: self, sessions: (await daemon.list()).map(({ session }) => describe(session)) }),
+    inspect: async ({ path }) => {
+      const { session, inspection } = await daemon.inspect(absolute(path))
+      const counts = Object.entries(inspection?.counts ?? {}).map(([opcode, count]) => [opcode, BigInt(count)])
+      const requests = Object.fromEntries(counts) as Record<string, bigint>
+      return { daemon: self, session: describe(session), requests, pending: BigInt(inspection?.pending ?? 0) }
+    },
+    drain: () => {
+      setImmediate(onDrain)
+      return { sessions: daemon.sessions.all().length }
+    },
+  }
+}
+
+function describe(session: HostedSession): MessageInitShape<typeof SessionSchema> {
+  const { record } = session
+  return {
+    id: idOf(session),
+    path: record?.path ?? '',
+    connection: record?.connection ?? 0,
+    options: [...(record?.options ?? [])],
+    state: session.kind === 'served' ? Session_State.SERVED : Session_State.HELD,
+    reason: session.kind === 'held' ? session.why : '',
+  }
+}
+
+function absolute(path: string): string {
+  if (!path.startsWith('/')) throw new FusedError('invalid', `path '${path}' is not absolute; name one, such as /mnt`)
+  if (path.includes('\0')) throw new FusedError('invalid', 'path holds a NUL; name a path of the file system')
+  return path
+}
+
+function check<T>(act: () => T): T {
+  try {
+    return act()
+  } catch (error) {
+    throw new FusedError('invalid', error instanceof Error ? error.message : String(error), { cause: error })
+  }
+}

@@ -1,0 +1,54 @@
+import type { RunningSession } from '../fuse/session/engine.ts'
+import type { SessionRecord } from './record.ts'
+
+/** A session that is served. */
+export interface ServedSession {
+  readonly kind: 'served'
+  readonly record: SessionRecord
+  readonly running: RunningSession
+}
+
+/** A session whose descriptor is kept for a program that knows more than this one. */
+export interface HeldSession {
+  readonly kind: 'held'
+  readonly id: string
+  readonly fd: number
+  readonly record: SessionRecord | undefined
+  readonly why: string
+}
+
+export type HostedSession = ServedSession | HeldSession
+
+/** The sessions of this daemon, by their ids and by where they are mounted. */
+export class Sessions {
+  readonly #byId = new Map<string, HostedSession>()
+  readonly #byPath = new Map<string, HostedSession>()
+
+  add(session: HostedSession): void {
+    this.#byId.set(idOf(session), session)
+    if (session.record !== undefined) this.#byPath.set(session.record.path, session)
+  }
+
+  /** Forgets a session; one that has come to its path since stays. */
+  remove(session: HostedSession): void {
+    this.#byId.delete(idOf(session))
+    const path = session.record?.path
+    if (path !== undefined && this.#byPath.get(path) === session) this.#byPath.delete(path)
+  }
+
+  has(session: HostedSession): boolean {
+    return this.#byId.get(idOf(session)) === session
+  }
+
+  at(path: string): HostedSession | undefined {
+    return this.#byPath.get(path)
+  }
+
+  all(): readonly HostedSession[] {
+    return [...this.#byId.values()]
+  }
+}
+
+export function idOf(session: HostedSession): string {
+  return session.kind === 'served' ? session.record.id : session.id
+}

@@ -1,0 +1,20 @@
+import { Metadata, status, type StatusObject } from '@grpc/grpc-js'
+import { messageOf } from '../errors.ts'
+import { type FusedErrorKind, isFusedError } from './errors.ts'
+
+/** The one place where this service's failures become gRPC codes. */
+const CODES: Readonly<Record<FusedErrorKind, status>> = {
+  invalid: status.INVALID_ARGUMENT,
+  missing: status.NOT_FOUND,
+  conflict: status.ALREADY_EXISTS,
+  precondition: status.FAILED_PRECONDITION,
+  timeout: status.DEADLINE_EXCEEDED,
+  unavailable: status.UNAVAILABLE,
+  internal: status.INTERNAL,
+}
+
+/** The status of a call that ended with what was thrown. */
+export function toStatus(error: unknown): StatusObject {
+  const code = isFusedError(error) ? CODES[error.kind] : status.INTERNAL
+  return { code, details: messageOf(error), metadata: new Metadata() }
+}

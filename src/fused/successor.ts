@@ -1,0 +1,145 @@
+import { closeSync, readFileSync } from 'node:fs'
+import { messageOf } from '../errors.ts'
+import { DEFAULT_OPTIONS } from '../fuse/options.ts'
+import { connectionOf } from '../fuse/session/device.ts'
+import { presumed } from '../fuse/session/handshake.ts'
+import type { Logger } from '../log.ts'
+import type { InheritedDescriptor } from '../os/inherited.ts'
+import type { Libc } from '../os/libc.ts'
+import { mountsOfDevice, parseMountinfo } from '../os/mountinfo.ts'
+import type { ServiceManager } from '../os/sd-notify.ts'
+import { deviceOf, type FusedDaemon } from './daemon.ts'
+import { RECORD_VERSION } from './record.ts'
+import type { Records } from './records.ts'
+import { type Circumstances, planTakeover, type Step, type StoredDescriptor } from './takeover.ts'
+
+/** What a successor is put together from. */
+export interface SuccessorParts {
+  readonly daemon: FusedDaemon
+  readonly records: Records
+  readonly manager: ServiceManager
+  readonly libc: Libc
+  readonly now: Circumstances
+  /** Milliseconds that a session is held for a program that knows more. */
+  readonly deadline: number
+  readonly log: Logger
+}
+
+const POLLERR = 8
+
+/** Takes over what a predecessor left. Nothing here, before sessions are served, asks anything of a path that one of them may be mounted at. */
+export class Successor {
+  readonly #parts: SuccessorParts
+  #later: readonly Step[] = []
+
+  constructor(parts: SuccessorParts) {
+    this.#parts = parts
+  }
+
+  /** Serves every session that is well. The others are looked after by {@link tidy}. */
+  begin(inherited: readonly InheritedDescriptor[]): void {
+    const { daemon, records, now, libc, log } = this.#parts
+    const errors = libc.pollErrors(inherited.map(({ fd }) => fd))
+    const descriptors = inherited.map(({ fd, name }, index): StoredDescriptor => {
+      return { fd, name, connection: connectionOf(fd), dead: ((errors[index] ?? 0) & POLLERR) !== 0 }
+    })
+    const steps = planTakeover(descriptors, records.read(), now)
+    const serve = steps.filter((step) => step.kind === 'serve')
+    for (const { record, fd } of serve) daemon.adopt(record, fd)
+    if (steps.length > 0) log.info(`took over ${serve.length} sessions of ${inherited.length} descriptors`)
+    this.#later = steps.filter((step) => step.kind !== 'serve' || step.storeAgain)
+  }
+
+  /** All that can wait until sessions are served: each is done by itself, and none that fails stops another. */
+  async tidy(): Promise<void> {
+    for (const step of this.#later) {
+      try {
+        await this.#do(step)
+      } catch (error) {
+        this.#parts.log.error(`cannot ${step.kind} ${nameOf(step)}: ${messageOf(error)}`)
+      }
+    }
+  }
+
+  async #do(step: Step): Promise<void> {
+    const { daemon, records, manager, log } = this.#parts
+    switch (step.kind) {
+      case 'serve':
+        await daemon.keepAgain(step.record.id, step.fd)
+        return
+      case 'heal':
+        await this.#heal(step)
+        return
+      case 'hold':
+        this.#hold(step)
+        return
+      case 'release':
+        log.warning(`descriptor ${step.name} is released: ${step.why}`)
+        closeSync(step.fd)
+        if (step.forget) manager.unstore(step.name)
+        return
+      case 'bury':
+        log.error(`the session of ${step.record.path} is lost: ${step.why}; its consumers get ENOTCONN`)
+        daemon.bury(step.record)
+        return
+      case 'discard':
+        log.warning(`record ${step.id} is discarded: ${step.why}`)
+        if (step.damaged) records.setAside(step.id)
+        else records.remove(step.id)
+    }
+  }
+
+  /** The mount table has the path that the record does not tell; the options are the dummy file system's own. */
+  async #heal({ fd, name, why }: Step & { kind: 'heal' }): Promise<void> {
+    const { daemon, records, manager, now, log } = this.#parts
+    const connection = connectionOf(fd)
+    const lines = parseMountinfo(readFileSync('/proc/self/mountinfo', 'utf8'))
+    const [mount] = connection === undefined ? [] : mountsOfDevice(lines, deviceOf(connection))
+    if (connection === undefined || mount?.fsType !== 'fuse.dummy-fuse') {
+      log.warning(`descriptor ${name} is released: ${why}, and nothing of it is mounted here`)
+      closeSync(fd)
+      manager.unstore(name)
+      return
+    }
+    const record = {
+      version: RECORD_VERSION,
+      id: daemon.newId(mount.mountPoint),
+      path: mount.mountPoint,
+      options: DEFAULT_OPTIONS,
+      faults: [],
+      bootId: now.bootId,
+      connection,
+      negotiated: presumed(),
+    } as const
+    records.save(record)
+    daemon.adopt(record, fd)
+    manager.store(record.id, fd)
+    manager.unstore(name)
+    await manager.barrier()
+    log.warning(`the session of ${record.path} is served with default options: ${why}`)
+  }
+
+  #hold({ fd, id, record, why }: Step & { kind: 'hold' }): void {
+    const { daemon, deadline, log } = this.#parts
+    const session = { kind: 'held', id, fd, record, why } as const
+    daemon.hold(session)
+    log.error(`session ${id} is held for ${deadline / 1000} s: ${why}; start that one again (systemctl restart dummy-fused)`)
+    setTimeout(() => {
+      daemon.release(session, why)
+    }, deadline).unref()
+  }
+}
+
+function nameOf(step: Step): string {
+  switch (step.kind) {
+    case 'serve':
+    case 'bury':
+      return step.record.path
+    case 'hold':
+    case 'discard':
+      return step.id
+    case 'heal':
+    case 'release':
+      return step.name
+  }
+}

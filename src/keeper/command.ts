@@ -1,0 +1,67 @@
+import { accessSync, constants, statSync } from 'node:fs'
+import { basename, join, resolve } from 'node:path'
+import type { Execution } from './main-process.ts'
+import { OWN_PID } from './launcher.ts'
+
+/** A descriptor that the program finds from 3 up, in LISTEN_FDNAMES under its name. */
+export interface Passed {
+  readonly name: string
+  readonly fd: number
+}
+
+/** The variables that a service manager speaks by: what we were given is not meant for the program. */
+const OURS = ['NOTIFY_SOCKET', 'LISTEN_PID', 'LISTEN_FDS', 'LISTEN_FDNAMES', 'LISTEN_PIDFDID', 'WATCHDOG_PID', 'WATCHDOG_USEC']
+
+/** The program that is kept, by name or path, and its words. */
+export class Command {
+  readonly #words: readonly [string, ...string[]]
+  readonly #env: NodeJS.ProcessEnv
+
+  constructor(words: readonly [string, ...string[]], env: NodeJS.ProcessEnv) {
+    this.#words = words
+    this.#env = Object.fromEntries(Object.entries(env).filter(([name]) => !OURS.includes(name)))
+  }
+
+  /** As a log line names it. */
+  get name(): string {
+    return basename(this.#words[0])
+  }
+
+  /** The program as it was given. */
+  get given(): string {
+    return this.#words[0]
+  }
+
+  /** The path at which the program is now; undefined when there is nothing that can be executed. */
+  find(): string | undefined {
+    const [name] = this.#words
+    if (name.includes('/')) return isExecutable(name) ? resolve(name) : undefined
+    const folders = (this.#env.PATH ?? '/usr/local/bin:/usr/bin:/bin').split(':')
+    return folders.map((folder) => resolve(join(folder, name))).find(isExecutable)
+  }
+
+  /** How it is started by way of `launcher`. `watchdog` is in milliseconds, 0 for none. */
+  execution(launcher: string, path: string, notify: string, passed: readonly Passed[], watchdog: number): Execution {
+    const listen = {
+      LISTEN_PID: OWN_PID,
+      LISTEN_FDS: String(passed.length),
+      LISTEN_FDNAMES: passed.map(({ name }) => name).join(':'),
+    }
+    const alive = { WATCHDOG_PID: OWN_PID, WATCHDOG_USEC: String(watchdog * 1000) }
+    return {
+      file: launcher,
+      args: [path, ...this.#words],
+      env: { ...this.#env, NOTIFY_SOCKET: notify, ...(passed.length > 0 && listen), ...(watchdog > 0 && alive) },
+      descriptors: passed.map(({ fd }) => fd),
+    }
+  }
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK)
+    return statSync(path).isFile()
+  } catch {
+    return false
+  }
+}

@@ -1,0 +1,85 @@
+import { close } from 'node:fs'
+import type { Libc } from '../os/libc.ts'
+import { canBePolled, hungUp, sameOpenFile } from '../os/stored-descriptors.ts'
+
+/** exec(2) fails with E2BIG when one string of the environment is longer (MAX_ARG_STRLEN); a part of it is left to the sockets. */
+const LONGEST_NAMES = 128 * 1024 - 4096
+
+/** A descriptor that is held, under the name it is handed over by. */
+export interface Stored {
+  readonly name: string
+  readonly fd: number
+  /** Let go of it when it shows an error or a hang-up. */
+  readonly poll: boolean
+}
+
+/** What became of a descriptor: one that is not stored is closed. */
+export type Outcome = 'stored' | 'known' | 'full' | 'names'
+
+/** The descriptors that outlive the program, as systemd's FileDescriptorStoreMax= has them. */
+export class FdStore {
+  readonly #libc: Libc
+  readonly #max: number
+  #stored: Stored[] = []
+
+  /** Holds at most `max` descriptors. */
+  constructor(libc: Libc, max: number) {
+    this.#libc = libc
+    this.#max = max
+  }
+
+  get entries(): readonly Stored[] {
+    return this.#stored
+  }
+
+  /** Whether the next one is too many. */
+  get full(): boolean {
+    return this.#stored.length >= this.#max
+  }
+
+  /** Takes a descriptor over: `known` is a copy of one that is held, `full` too many, `names` too much for LISTEN_FDNAMES. */
+  add(entry: Stored): Outcome {
+    const outcome = this.#judge(entry)
+    if (outcome === 'stored') this.#stored.push({ ...entry, poll: entry.poll && canBePolled(entry.fd) })
+    else letGo(entry)
+    return outcome
+  }
+
+  /** Lets go of all descriptors of one name; tells how many. */
+  remove(name: string): number {
+    return this.#drop((entry) => entry.name === name).length
+  }
+
+  /** Lets go of those that show an error or a hang-up; returns them. */
+  prune(): readonly Stored[] {
+    const polled = this.#stored.filter(({ poll }) => poll).map(({ fd }) => fd)
+    const gone = new Set(hungUp(this.#libc, polled))
+    return gone.size === 0 ? [] : this.#drop(({ fd }) => gone.has(fd))
+  }
+
+  /** Lets go of all; returns them. */
+  clear(): readonly Stored[] {
+    return this.#drop(() => true)
+  }
+
+  #judge({ name, fd }: Stored): Outcome {
+    if (this.#stored.some((held) => sameOpenFile(this.#libc, held.fd, fd))) return 'known'
+    if (this.full) return 'full'
+    const names = this.#stored.reduce((sum, held) => sum + held.name.length + 1, name.length)
+    return names > LONGEST_NAMES ? 'names' : 'stored'
+  }
+
+  #drop(which: (entry: Stored) => boolean): readonly Stored[] {
+    const kept: Stored[] = []
+    const dropped: Stored[] = []
+    for (const entry of this.#stored) (which(entry) ? dropped : kept).push(entry)
+    this.#stored = kept
+    for (const entry of dropped) letGo(entry)
+    return dropped
+  }
+}
+
+/** In a thread of libuv's pool: close(2) of a file on a hung file system waits for that. */
+function letGo({ fd }: Stored): void {
+  close(fd, () => undefined)
+}

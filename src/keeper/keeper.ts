@@ -1,0 +1,277 @@
+import { closeSync } from 'node:fs'
+import { constants } from 'node:os'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { messageOf } from '../errors.ts'
+import type { Logger } from '../log.ts'
+import { Backoff } from './backoff.ts'
+import type { Command, Passed } from './command.ts'
+import { Deadline } from './deadline.ts'
+import { FdStore } from './fd-store.ts'
+import { Holdings } from './holdings.ts'
+import { EXEC_FAILED, type Launcher } from './launcher.ts'
+import { type MainEnd, MainProcess, type Surroundings } from './main-process.ts'
+import type { Notice } from './notify-message.ts'
+import { NotifySocket } from './notify-socket.ts'
+import { RareLog } from './rare-log.ts'
+
+/** Times in milliseconds. */
+export interface KeeperOptions {
+  readonly storeMax: number
+  /** 0: none. */
+  readonly watchdog: number
+  readonly stopTimeout: number
+  readonly takeoverDeadline: number
+}
+
+/** Between SIGABRT for a program that missed its watchdog and SIGKILL. */
+const ABORT_GRACE = 1000
+
+/** What is left after SIGKILL waits in the kernel; it is not waited for longer. */
+const LAST_WAIT = 5000
+
+/** One life of the program. */
+interface Life {
+  readonly main: MainProcess
+  readyAt?: number
+  status?: string
+}
+
+/** Runs a program again and again, and keeps its descriptors from one life to the next. */
+export class Keeper {
+  readonly #command: Command
+  readonly #launcher: Launcher
+  readonly #sockets: readonly Passed[]
+  readonly #surroundings: Surroundings
+  readonly #options: KeeperOptions
+  readonly #log: Logger
+  readonly #holdings: Holdings
+  readonly #notify: NotifySocket
+  readonly #backoff = new Backoff()
+  readonly #ended = Promise.withResolvers<number>()
+  readonly #restart = new Deadline(() => this.#start())
+  /** When a program that was told to end is killed. */
+  readonly #patience = new Deadline(() => this.#kill('did not end in time'))
+  readonly #watchdog = new Deadline(() => this.#abort())
+  readonly #abortGrace = new Deadline(() => this.#kill('did not end at SIGABRT'))
+  #watchdogInterval = 0
+  #life: Life | undefined
+  #intent: 'run' | 'upgrade' | 'stop' = 'run'
+  #lastEnd: MainEnd = { status: 0, signal: null }
+
+  /** `sockets`, as they are when the program is started, are passed before what is stored. Throws SystemError. */
+  constructor(
+    command: Command,
+    launcher: Launcher,
+    sockets: readonly Passed[],
+    surroundings: Surroundings,
+    options: KeeperOptions,
+    log: Logger,
+  ) {
+    this.#command = command
+    this.#launcher = launcher
+    this.#sockets = sockets
+    this.#surroundings = surroundings
+    this.#options = options
+    this.#log = log
+    const rare = new RareLog(log)
+    const giveUp = (): void => {
+      if (this.#life?.readyAt === undefined) this.#kill('was not ready in time')
+    }
+    const store = new FdStore(surroundings.libc, options.storeMax)
+    this.#holdings = new Holdings(store, options.takeoverDeadline, giveUp, log, rare)
+    const mayNotify = (pid: number): boolean => pid === this.#life?.main.pid || surroundings.tree.contains(pid)
+    const notice: typeof this.notice = (...args) => this.notice(...args)
+    this.#notify = new NotifySocket(surroundings.libc, { mayNotify, notice }, rare)
+  }
+
+  /** Resolves to the exit status once it was told to stop and everything has ended. */
+  async run(): Promise<number> {
+    const { watch } = this.#surroundings
+    watch.add(this.#notify.fd, () => this.#notify.drain())
+    const watching = watch.run()
+    this.#start()
+    const status = await this.#ended.promise
+    watch.end()
+    await watching
+    this.#notify.close()
+    return status
+  }
+
+  /** Ends the program and then itself. */
+  stop(): void {
+    if (this.#intent === 'stop') return
+    this.#intent = 'stop'
+    this.#restart.clear()
+    this.#watchdog.clear()
+    this.#holdings.takenOver()
+    if (this.#life === undefined) {
+      void this.#finish()
+      return
+    }
+    this.#log.info(`stopping ${this.#title()}`)
+    this.#patience.set(this.#options.stopTimeout)
+    this.#life.main.signal('SIGTERM')
+  }
+
+  /** Has the program end by SIGHUP and starts what is at its path then. */
+  upgrade(): void {
+    if (this.#intent !== 'run') return
+    if (this.#life === undefined) {
+      this.#start()
+      return
+    }
+    this.#intent = 'upgrade'
+    this.#log.info(`restarting ${this.#title()}`)
+    this.#watchdog.clear()
+    this.#patience.set(this.#options.stopTimeout)
+    this.#life.main.signal('SIGHUP')
+  }
+
+  forward(signal: NodeJS.Signals): void {
+    this.#life?.main.signal(signal)
+  }
+
+  /** Handles a message of one of our processes. */
+  notice(notice: Notice, descriptors: readonly number[], pid: number): void {
+    const { store, remove } = notice
+    if (store !== undefined) this.#holdings.add(store.name, store.poll, descriptors)
+    // A barrier's pipe end is closed here: all that came before it has been handled.
+    else for (const fd of descriptors) closeSync(fd)
+    if (remove !== undefined) this.#holdings.remove(remove)
+    const life = this.#life
+    if (life === undefined) return
+    if (notice.mainPid !== undefined) this.#follow(life, notice.mainPid, pid)
+    if (notice.ready) this.#ready(life)
+    if (notice.status !== undefined && notice.status !== life.status) {
+      life.status = notice.status
+      this.#log.info(`${this.#title()}: ${notice.status}`)
+    }
+    if (notice.extendTimeout !== undefined) this.#patience.extend(notice.extendTimeout)
+    if (notice.stopping && !this.#patience.armed) this.#patience.set(this.#options.stopTimeout)
+    this.#watched(life, notice)
+  }
+
+  #start(): void {
+    if (this.#intent === 'stop') return
+    this.#intent = 'run'
+    this.#restart.clear()
+    this.#holdings.prune()
+    const path = this.#command.find()
+    if (path === undefined) {
+      this.#retry(`${this.#command.given} is not there or no executable file`)
+      return
+    }
+    const passed = [...this.#sockets, ...this.#holdings.entries]
+    this.#watchdogInterval = this.#options.watchdog
+    const execution = this.#command.execution(this.#launcher.path, path, this.#notify.address, passed, this.#watchdogInterval)
+    const main = new MainProcess(this.#surroundings, execution, (end) => {
+      this.#onEnd(life, end)
+    })
+    const life: Life = { main }
+    this.#life = life
+    this.#log.info(`started ${this.#title()} with ${passed.length} descriptors`)
+  }
+
+  #ready(life: Life): void {
+    if (life.readyAt !== undefined) return
+    life.readyAt = performance.now()
+    this.#holdings.takenOver()
+    this.#log.info(`${this.#title()} is ready`)
+    if (this.#intent === 'run' && this.#watchdogInterval > 0) this.#watchdog.set(this.#watchdogInterval)
+  }
+
+  #watched(life: Life, { watchdog, watchdogInterval }: Notice): void {
+    if (watchdogInterval !== undefined) this.#watchdogInterval = watchdogInterval
+    if (life.readyAt === undefined || this.#intent !== 'run' || this.#abortGrace.armed) return
+    if (watchdog === 'trigger') this.#abort()
+    else if (this.#watchdogInterval === 0) this.#watchdog.clear()
+    else if (watchdog === 'alive' || watchdogInterval !== undefined) this.#watchdog.set(this.#watchdogInterval)
+    if (watchdog === 'alive') this.#holdings.prune()
+  }
+
+  #follow(life: Life, pid: number, sender: number): void {
+    try {
+      if (pid === process.pid || !this.#surroundings.tree.contains(pid)) throw new Error('it is none of the program’s processes')
+      life.main.follow(pid)
+    } catch (error) {
+      this.#log.warning(`process ${sender} names ${pid} as the main process: ${messageOf(error)}`)
+    }
+  }
+
+  #onEnd(life: Life, end: MainEnd): void {
+    // What it said before it died counts, the descriptors that it gave us above all.
+    this.#notify.drain()
+    const title = this.#title()
+    this.#life = undefined
+    for (const deadline of [this.#patience, this.#watchdog, this.#abortGrace]) deadline.clear()
+    this.#lastEnd = end
+    this.#log.info(`${title} ended: ${describe(end)}`)
+    const left = this.#surroundings.tree.killAll()
+    if (left > 0) this.#log.warning(`killed ${left} processes that ${title} left behind`)
+    if (this.#intent === 'stop') {
+      void this.#finish()
+      return
+    }
+    this.#holdings.orphaned()
+    const alive = life.readyAt === undefined ? undefined : performance.now() - life.readyAt
+    const delay = this.#intent === 'upgrade' ? 0 : this.#backoff.delay(alive, end.signal !== 'SIGKILL')
+    if (delay === 0) this.#start()
+    else this.#putOff(delay)
+  }
+
+  #retry(problem: string): void {
+    this.#log.error(problem)
+    this.#holdings.orphaned()
+    this.#putOff(this.#backoff.delay(undefined, true))
+  }
+
+  #putOff(delay: number): void {
+    this.#intent = 'run'
+    this.#log.info(`starting ${this.#command.name} again in ${delay / 1000} s`)
+    this.#restart.set(delay)
+  }
+
+  #abort(): void {
+    this.#watchdog.clear()
+    this.#log.error(`${this.#title()} missed its watchdog: SIGABRT`)
+    this.#abortGrace.set(ABORT_GRACE)
+    this.#life?.main.signal('SIGABRT')
+  }
+
+  #kill(why: string): void {
+    if (this.#life === undefined) return
+    this.#log.error(`${this.#title()} ${why}: SIGKILL`)
+    this.#life.main.signal('SIGKILL')
+    this.#surroundings.tree.killAll()
+  }
+
+  async #finish(): Promise<void> {
+    const { tree } = this.#surroundings
+    const end = performance.now() + LAST_WAIT
+    while (!tree.empty && performance.now() < end) {
+      tree.killAll()
+      await sleep(10)
+    }
+    if (!tree.empty) this.#log.warning('a process does not end, not even by SIGKILL; it waits for a file system or a device')
+    this.#holdings.close()
+    this.#ended.resolve(exitStatus(this.#lastEnd))
+  }
+
+  #title(): string {
+    return `${this.#command.name}[${this.#life?.main.pid ?? 0}]`
+  }
+}
+
+function describe({ status, signal, problem }: MainEnd): string {
+  if (problem !== undefined) return problem
+  if (signal !== null) return signal
+  if (status === null) return 'its status went to its parent'
+  return status === EXEC_FAILED ? `exit status ${status} (as when its file cannot be executed)` : `exit status ${status}`
+}
+
+/** A program that a signal to stop ended has ended as it should (systemd.service(5), SuccessExitStatus=). */
+function exitStatus({ status, signal, problem }: MainEnd): number {
+  if (problem !== undefined) return 1
+  if (signal === null) return status ?? 0
+  return signal === 'SIGTERM' || signal === 'SIGINT' || signal === 'SIGHUP' ? 0 : 128 + constants.signals[signal]
+}

@@ -1,0 +1,90 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { messageOf } from '../errors.ts'
+import { pidfdOpen, type ProcessEnd } from '../os/child-processes.ts'
+import type { DescriptorWatch } from '../os/descriptor-watch.ts'
+import type { Libc } from '../os/libc.ts'
+import { type ProcessTree, signal } from './process-tree.ts'
+
+/** What a process is started with: descriptors are those from 3 up. */
+export interface Execution {
+  readonly file: string
+  readonly args: readonly string[]
+  readonly env: NodeJS.ProcessEnv
+  readonly descriptors: readonly number[]
+}
+
+export interface Surroundings {
+  readonly libc: Libc
+  readonly tree: ProcessTree
+  readonly watch: DescriptorWatch
+}
+
+/** How the main process ended; `problem`: it never ran. */
+export interface MainEnd extends ProcessEnd {
+  readonly problem?: string
+}
+
+/** The process whose end is the program's end: the one that was started, or the one that MAINPID= named. */
+export class MainProcess {
+  readonly #surroundings: Surroundings
+  readonly #child: ChildProcess | undefined
+  #onEnd: ((end: MainEnd) => void) | undefined
+  #pid = 0
+  #pidfd: number | undefined
+
+  /** Starts it in a session of its own. `onEnd` is called once, and never before the constructor has returned. */
+  constructor(surroundings: Surroundings, { file, args, env, descriptors }: Execution, onEnd: (end: MainEnd) => void) {
+    this.#surroundings = surroundings
+    this.#onEnd = onEnd
+    try {
+      const stdio = ['ignore', 'inherit', 'inherit', ...descriptors] as const
+      this.#child = spawn(file, args, { env, stdio: [...stdio], detached: true })
+    } catch (error) {
+      // E2BIG and the like; what Node reports by an event comes below.
+      setImmediate(() => this.#end({ status: null, signal: null, problem: messageOf(error) }))
+      return
+    }
+    const { pid } = this.#child
+    if (pid !== undefined) surroundings.tree.spawned(pid)
+    this.#pid = pid ?? 0
+    this.#child.once('error', (error) => this.#end({ status: null, signal: null, problem: error.message }))
+    this.#child.once('exit', (status, by) => {
+      surroundings.tree.gone(pid ?? 0)
+      if (this.#pid === pid) this.#end({ status, signal: by })
+    })
+  }
+
+  /** 0 when nothing could be started. */
+  get pid(): number {
+    return this.#pid
+  }
+
+  /** Takes another process for the main one, which need not be a child of ours. Throws SystemError (ESRCH). */
+  follow(pid: number): void {
+    if (pid === this.#pid || this.#onEnd === undefined) return
+    const { libc, tree, watch } = this.#surroundings
+    const pidfd = pid === this.#child?.pid ? undefined : pidfdOpen(libc, pid)
+    this.#unwatch()
+    this.#pid = pid
+    if (pidfd === undefined) return
+    tree.remember(pid)
+    this.#pidfd = pidfd
+    watch.add(pidfd, () => this.#end(tree.endOf(pid)))
+  }
+
+  signal(name: NodeJS.Signals): void {
+    if (this.#onEnd !== undefined && this.#pid > 0) signal(this.#pid, name)
+  }
+
+  #end(end: MainEnd): void {
+    const onEnd = this.#onEnd
+    this.#onEnd = undefined
+    this.#unwatch()
+    onEnd?.(end)
+  }
+
+  #unwatch(): void {
+    if (this.#pidfd !== undefined) this.#surroundings.watch.closeWatched(this.#pidfd)
+    this.#pidfd = undefined
+  }
+}

@@ -1,0 +1,77 @@
+import { descendantsOf, descendsFrom, endedChild, hasChildren, type ProcessEnd, reap } from '../os/child-processes.ts'
+import type { Libc } from '../os/libc.ts'
+
+/** The processes below us. As their subreaper we are told of each end that no parent of theirs is there to hear of. */
+export class ProcessTree {
+  readonly #libc: Libc
+  /** Children that libuv waits for: it must be the one to reap them. */
+  readonly #spawned = new Set<number>()
+  readonly #ends = new Map<number, ProcessEnd | undefined>()
+
+  constructor(libc: Libc) {
+    this.#libc = libc
+  }
+
+  /** A child of Node's: not to be reaped, until {@link gone}. */
+  spawned(pid: number): void {
+    this.#spawned.add(pid)
+  }
+
+  gone(pid: number): void {
+    this.#spawned.delete(pid)
+    this.reapOrphans()
+  }
+
+  /** Whether a process is one of those below us, or was when it was last heard of as a child of ours. */
+  contains(pid: number): boolean {
+    return this.#spawned.has(pid) || this.#ends.has(pid) || descendsFrom(pid, process.pid)
+  }
+
+  /** Keeps how this process ends for {@link endOf}. One at a time. */
+  remember(pid: number): void {
+    this.#ends.clear()
+    this.#ends.set(pid, undefined)
+  }
+
+  /** How a process that is remembered has ended, as far as we were told. */
+  endOf(pid: number): ProcessEnd {
+    this.reapOrphans()
+    return this.#ends.get(pid) ?? { status: null, signal: null }
+  }
+
+  /** Reaps every child that has ended, up to one that libuv is about to reap: {@link gone} goes on then. */
+  reapOrphans(): void {
+    for (;;) {
+      const ended = endedChild(this.#libc)
+      if (ended === undefined || this.#spawned.has(ended.pid)) return
+      if (this.#ends.has(ended.pid)) this.#ends.set(ended.pid, ended.end)
+      reap(this.#libc, ended.pid)
+    }
+  }
+
+  /** Sends SIGKILL to all below us; tells how many they were. */
+  killAll(): number {
+    this.reapOrphans()
+    const all = this.#all()
+    for (const pid of all) signal(pid, 'SIGKILL')
+    return all.length
+  }
+
+  get empty(): boolean {
+    this.reapOrphans()
+    return this.#all().length === 0
+  }
+
+  #all(): readonly number[] {
+    return hasChildren(this.#libc) ? descendantsOf(process.pid) : []
+  }
+}
+
+/** kill(2), of a process that may be gone by now. */
+export function signal(pid: number, name: NodeJS.Signals): void {
+  try {
+    process.kill(pid, name)
+  } catch {
+    // It ended by itself.
+  }
+}

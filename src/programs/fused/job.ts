@@ -1,0 +1,27 @@
+import { readFileSync } from 'node:fs'
+import { run } from '../../os/run.ts'
+
+/** Milliseconds that systemd may take to tell its jobs. */
+const PATIENCE = 1000
+
+/**
+ * Whether the unit that this process belongs to is being stopped for good: restart and stop are both SIGTERM. Where that cannot be learnt
+ * it is not, so that nothing is lost that a successor could go on with.
+ */
+export async function isStopped(): Promise<boolean> {
+  const unit = ownUnit()
+  if (unit === undefined) return false
+  const result = await run('systemctl', ['list-jobs', '--no-legend', '--plain', unit], PATIENCE).catch(() => undefined)
+  if (result?.kind !== 'exited') return false
+  // JOB UNIT TYPE STATE
+  return result.stdout.split('\n').some((line) => {
+    const [, of, type] = line.trim().split(/\s+/)
+    return of === unit && type === 'stop'
+  })
+}
+
+/** The last part of a service's cgroup is its unit's name. */
+function ownUnit(): string | undefined {
+  const [, path = ''] = /^0::(.*)$/m.exec(readFileSync('/proc/self/cgroup', 'utf8')) ?? []
+  return path.split('/').findLast((part) => part.endsWith('.service'))
+}

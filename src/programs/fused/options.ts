@@ -1,0 +1,72 @@
+import { resolve } from 'node:path'
+import { UsageError } from '../../errors.ts'
+import type { LogFormat } from '../../log.ts'
+import { socketPath } from '../../os/unix-socket.ts'
+import { commandLine, logFormatOption, parse, seconds } from '../command-line.ts'
+import { pollTimeOption } from '../session-options.ts'
+
+/** What a call of dummy-fused asks for. Times are milliseconds. */
+export interface FusedOptions {
+  readonly socket: string
+  readonly stateDir: string
+  readonly takeoverDeadline: number
+  readonly drainDeadline: number
+  readonly pollTime: number
+  readonly withoutResend: boolean
+  readonly logFormat: LogFormat
+}
+
+interface Parsed {
+  socket: string
+  stateDir: string
+  takeoverDeadline: number
+  drainDeadline: number
+  pollTime: number
+  inject: string[]
+  logFormat: LogFormat
+}
+
+/** Where the plugin and the daemon meet unless told otherwise. */
+export const FUSED_SOCKET = '/run/dummy-fused.sock'
+
+const NOTES = `
+It takes over the sessions of a predecessor that systemd, or dummy-fuse-csi keep, hands over. SIGHUP: answers what it has read and ends for
+a successor. SIGTERM: the same, unless it is to stop for good; systemd and keep are asked which.
+
+Exit status: 0 told to end; 1 failed, such as a socket in use; 2 wrong words.`
+
+/** Reads dummy-fused's words. Throws UsageError. */
+export function parseFusedOptions(words: readonly string[], env: NodeJS.ProcessEnv): FusedOptions {
+  const command = commandLine('dummy-fused', 'Serves FUSE sessions that survive this process and the CSI plugin.')
+    .option('--socket <path>', 'where to listen, unless a listening socket is handed over', FUSED_SOCKET)
+    .option('--state-dir <folder>', 'what successors must know; $RUNTIME_DIRECTORY', env.RUNTIME_DIRECTORY ?? '/run/dummy-fused')
+    .option(
+      '--takeover-deadline <seconds>',
+      'how long a session that this version cannot serve waits for one that can',
+      seconds(),
+      60,
+    )
+    .option('--drain-deadline <seconds>', 'how long requests that were read may take before an upgrade', seconds(), 2)
+    .addOption(pollTimeOption())
+    .option(
+      '--inject <fault>',
+      'be broken: no-resend, as on a kernel before 6.9',
+      (value: string, all: string[]) => [...all, value],
+      [],
+    )
+    .addOption(logFormatOption())
+    .addHelpText('after', NOTES)
+  parse(command, words)
+  const parsed = command.opts<Parsed>()
+  const unknown = parsed.inject.find((fault) => fault !== 'no-resend')
+  if (unknown !== undefined) throw new UsageError(`unknown fault '${unknown}' for --inject; there is no-resend`)
+  return {
+    socket: socketPath(parsed.socket),
+    stateDir: resolve(parsed.stateDir),
+    takeoverDeadline: parsed.takeoverDeadline * 1000,
+    drainDeadline: parsed.drainDeadline * 1000,
+    pollTime: parsed.pollTime,
+    withoutResend: parsed.inject.length > 0,
+    logFormat: parsed.logFormat,
+  }
+}

@@ -1,0 +1,131 @@
+import { InvalidArgumentError, Option } from 'commander'
+import { basename } from 'node:path'
+import { ProgramError } from '../errors.ts'
+import { Command } from '../keeper/command.ts'
+import { Keeper } from '../keeper/keeper.ts'
+import { Launcher } from '../keeper/launcher.ts'
+import { isDescriptorName } from '../keeper/notify-message.ts'
+import { ProcessTree } from '../keeper/process-tree.ts'
+import { descriptorSink, type LogFormat, Logger } from '../log.ts'
+import { AddonLoader } from '../os/addons.ts'
+import { becomeSubreaper } from '../os/child-processes.ts'
+import { DescriptorWatch } from '../os/descriptor-watch.ts'
+import { closeForeignDescriptors, openFilesLimit } from '../os/descriptors.ts'
+import { Libc } from '../os/libc.ts'
+import { PassedSocket } from '../os/passed-socket.ts'
+import { socketPath } from '../os/unix-socket.ts'
+import { commandLine, logFormatOption, parse, seconds } from './command-line.ts'
+import type { Program } from './program.ts'
+
+interface NamedSocket {
+  readonly path: string
+  readonly name: string
+}
+
+interface Parsed {
+  socket: readonly NamedSocket[]
+  storeMax: number
+  watchdog: number
+  stopTimeout: number
+  takeoverDeadline: number
+  logFormat: LogFormat
+}
+
+/** Signals that mean the program, and that Node can catch. */
+const FORWARDED: readonly NodeJS.Signals[] = [
+  'SIGUSR1',
+  'SIGUSR2',
+  'SIGWINCH',
+  'SIGQUIT',
+  'SIGALRM',
+  'SIGCONT',
+  'SIGPWR',
+  'SIGURG',
+  'SIGIO',
+]
+
+/** What keep needs for itself, the descriptors of a message that is being read included. */
+const OWN_DESCRIPTORS = 128
+
+/** dummy-fuse-csi keep: a service manager for one program, where there is no systemd. */
+export const keep: Program = async ({ words, env }) => {
+  const { options, program } = parseKeep(words)
+  const command = new Command(program, env)
+  if (command.find() === undefined) throw new ProgramError(`${command.given} is not there or no executable file; name one`, 1)
+  const log = new Logger(descriptorSink(2), options.logFormat)
+  // They would go on to the program, each time.
+  closeForeignDescriptors()
+  const libc = new Libc(new AddonLoader())
+  becomeSubreaper(libc)
+  const launcher = new Launcher(libc)
+  const sockets: PassedSocket[] = []
+  const surroundings = { libc, tree: new ProcessTree(libc), watch: new DescriptorWatch(libc) }
+  const storeMax = Math.min(options.storeMax, room())
+  if (storeMax < options.storeMax) log.warning(`holds at most ${storeMax} descriptors: the limit of open files allows no more`)
+  const times = {
+    watchdog: options.watchdog * 1000,
+    stopTimeout: options.stopTimeout * 1000,
+    takeoverDeadline: options.takeoverDeadline * 1000,
+  }
+  const keeper = new Keeper(command, launcher, sockets, surroundings, { storeMax, ...times }, log)
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => keeper.stop())
+  process.on('SIGHUP', () => keeper.upgrade())
+  process.on('SIGCHLD', () => surroundings.tree.reapOrphans())
+  for (const signal of FORWARDED) process.on(signal, () => keeper.forward(signal))
+  try {
+    for (const { path, name } of options.socket) sockets.push(await PassedSocket.open(libc, path, name))
+    return await keeper.run()
+  } finally {
+    for (const socket of sockets) socket.close()
+    launcher.close()
+  }
+}
+
+/** How many descriptors can be held: while a child of Node's puts them in their order it has two of each (libuv's spawn). */
+function room(): number {
+  return Math.max(0, Math.floor((openFilesLimit() - OWN_DESCRIPTORS) / 2))
+}
+
+function parseKeep(words: readonly string[]): { options: Parsed; program: readonly [string, ...string[]] } {
+  const command = commandLine(
+    'dummy-fuse-csi keep',
+    'Runs a program, starts it again when it ends, and keeps its descriptors (sd_notify).',
+  )
+    .addOption(
+      new Option('--socket <path[,name=NAME]>', 'listen here for the program; may be given again')
+        .argParser(socket)
+        .default([], 'none'),
+    )
+    .option('--store-max <number>', 'the most descriptors that are kept', count, 4096)
+    .option('--watchdog <seconds>', 'kill the program when it is silent for so long; 0: never', seconds(), 0)
+    .option('--stop-timeout <seconds>', 'kill it when it has not ended after so long', seconds(), 90)
+    .option('--takeover-deadline <seconds>', 'let go of the descriptors when no successor is ready after so long', seconds(0.1), 60)
+    .addOption(logFormatOption())
+    .argument('<program>', 'its path, or a name to be found by PATH')
+    .argument('[words...]')
+    .passThroughOptions()
+    .addHelpText(
+      'after',
+      `
+Signals: SIGTERM, SIGINT stop for good; SIGHUP has the program end and starts the file that is at its path then; others are forwarded.
+Exit status: the program's, 0 when it ended as it was told; 128 + N when signal N had to end it; 1 it could not be started; 2 wrong words.`,
+    )
+  parse(command, words)
+  const [program = '', ...rest] = command.args
+  return { options: command.opts<Parsed>(), program: [program, ...rest] }
+}
+
+function socket(value: string, before: readonly NamedSocket[]): readonly NamedSocket[] {
+  const [, endpoint = '', given] = /^(.*?)(?:,name=(.*))?$/s.exec(value) ?? []
+  const path = socketPath(endpoint)
+  const name = given ?? basename(path)
+  if (!isDescriptorName(name)) throw new InvalidArgumentError('Its name is 1 to 255 characters of ASCII, with no colon.')
+  if (before.some((one) => one.path === path)) throw new InvalidArgumentError('It is given twice.')
+  return [...before, { path, name }]
+}
+
+function count(value: string): number {
+  const number = /^\d{1,6}$/.test(value) ? Number(value) : NaN
+  if (!(number <= 100_000)) throw new InvalidArgumentError('It is a number from 0 to 100000.')
+  return number
+}
