@@ -59,6 +59,20 @@ describe('a cell in a few words', () => {
     })
   }
 
+  it('does not hide those that stay broken behind one that sees the wrong disk', () => {
+    const before = cell('plugin-killed', 'restore')
+    const consumers = before.consumers.map((one, index) =>
+      index === 1 ? { ...one, seen: 'strays-recovers' as const, wroteToNode: true } : one,
+    )
+    assert.deepEqual(shortly({ ...before, consumers }), ['1 of 9', 'see the wrong disk, 4 stay broken'])
+  })
+
+  it('takes the bare folder for a passing error where nothing could be written there', () => {
+    const [one] = cell('mount-late', 'none').consumers
+    assert.ok(one !== undefined)
+    assert.equal(effectOf({ ...one, seen: 'strays-recovers', wroteToNode: false }), 'recovered')
+  })
+
   it('in a sentence names each effect, and the few that had it', () => {
     assert.equal(
       fully(cell('plugin-killed', 'restore-exit'), SAMPLE),
@@ -121,7 +135,7 @@ describe('the report', () => {
       'Mount lands late : add Waiting parent or Synchronous INIT.',
       'Connection aborted : with Restore, consumers restart or Health watched, consumers get errors for a time, then work.',
       'Mount fails in the background : nothing makes it work, but with Waiting parent, Synchronous INIT or Health watched consumers fail openly and do not see the wrong disk.',
-      'Out of descriptors : nothing tried here helps; consumers get errors, then work.',
+      'Out of descriptors : no mitigation spares consumers the errors, but they get over them.',
     ]) {
       assert.ok(text.includes(words), words)
     }

@@ -9,14 +9,15 @@ import { duration, moment, sentence } from './text.ts'
 import { timelineFigure } from './timeline-figure.ts'
 import { VERDICTS } from './verdicts.ts'
 
-/** Characters of log lines in the whole report: shared by its cells, so that a large matrix makes no huge file. */
-const ALL_LOGS = 700_000
+/** Bytes that the cells may take up together, and what one takes without its log lines: the lines of all share the rest. */
+const ALL_CELLS = 2_500_000
+const BARE_CELL = 26_000
 
 /** Each cell's story, timeline and evidence, closed at first, by failure. */
 export function cellsSection(record: LabRecord): Html {
   const { cells, catalogue } = record
   if (cells.length === 0) return html``
-  const room = Math.min(60_000, Math.max(4000, ALL_LOGS / cells.length))
+  const room = Math.min(60_000, Math.max(2500, ALL_CELLS / cells.length - BARE_CELL))
   return html`<section id="cells" aria-labelledby="cells-title">
     <h2 id="cells-title">Cell by cell</h2>
     <p class="measure">
@@ -54,7 +55,7 @@ function details(cell: Cell, record: LabRecord, room: number): Html {
       ${verdict(cell)}
       ${
         ran(cell) &&
-        html`${timelineFigure(cell, `${failure}, with: ${mitigation.title}`)}
+        html`${timelineFigure(cell, `${failure}, with: ${mitigation.title}`, `t${record.cells.indexOf(cell)}`)}
           <h5>What each consumer saw</h5>
           ${consumersTable(cell, record)}${notTried(cell, record)}
           <h5>Evidence</h5>

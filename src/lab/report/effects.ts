@@ -38,15 +38,16 @@ const OF_OUTCOME: Readonly<Record<OutcomeId, Effect>> = {
   'starts-late': 'waited',
   recovers: 'recovered',
   restarted: 'recovered',
-  'strays-recovers': 'wrong',
+  'strays-recovers': 'recovered',
   errors: 'broken',
   'never-starts': 'broken',
   hangs: 'broken',
   strays: 'wrong',
 }
 
-export function effectOf({ seen }: ConsumerResult): Effect {
-  return OF_OUTCOME[seen]
+/** A consumer that saw the bare folder for a time is taken for one that lost data only if it could write there. */
+export function effectOf({ seen, wroteToNode }: ConsumerResult): Effect {
+  return wroteToNode ? 'wrong' : OF_OUTCOME[seen]
 }
 
 /** How many of the cell's consumers fared how; none did in a cell that was not run. */
@@ -84,13 +85,14 @@ export function worksInTheEnd(cell: Cell): boolean {
   return withoutError(cell) || worstOf(cell) === 'recovered'
 }
 
-/** What a cell came to, in a few words: its worst effect, after on how many. */
+/** What a cell came to, in a few words: its worst effect, after on how many. One that lost data does not hide those that stay broken. */
 export function shortly(cell: Cell): readonly [onHowMany: string, effect: string] {
   const worst = worstOf(cell)
   if (worst === undefined) return ['', 'not run']
   const counts = tally([cell])
   if (counts.all === 1) return ['', EFFECTS[worst].few]
-  return [`${counts[worst] === counts.all ? 'all' : `${counts[worst]} of`} ${counts.all}`, EFFECTS[worst].many]
+  const besides = worst === 'wrong' && counts.broken > 0 ? `, ${counts.broken} ${EFFECTS.broken.many}` : ''
+  return [`${counts[worst] === counts.all ? 'all' : `${counts[worst]} of`} ${counts.all}`, EFFECTS[worst].many + besides]
 }
 
 /** What a cell came to, in a sentence that names each effect. */

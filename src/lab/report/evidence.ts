@@ -83,28 +83,27 @@ function sizeOf(lines: Evidence['logs']): number {
   return lines.reduce((sum, { text, lane }) => sum + Math.min(text.length, MOST_TEXT) + lane.length + 60, 0)
 }
 
-/** Two lists of lines, with what went and what came marked. */
-export function beforeAndAfter(before: readonly string[], after: readonly string[], none: string): Html {
-  return html`<div class="pair">
-    <div>
-      <p class="small"><b>Before the failure</b></p>
-      ${listing(before, none, (line) => (after.includes(line) ? '' : 'gone'))}
-    </div>
-    <div>
-      <p class="small"><b>At the end</b></p>
-      ${listing(after, none, (line) => (before.includes(line) ? '' : 'new'))}
-    </div>
-  </div>`
+/** What went, what came and what stayed, each with its heading. */
+function beforeAndAfter(before: readonly string[], after: readonly string[], none: string): Html {
+  const lists: readonly (readonly [string, string, readonly string[]])[] = [
+    ['gone', 'There before the failure, and gone at the end', before.filter((line) => !after.includes(line))],
+    ['new', 'New at the end', after.filter((line) => !before.includes(line))],
+    ['', 'The same before and at the end', before.filter((line) => after.includes(line))],
+  ]
+  if (before.length + after.length === 0) return html`<p class="small soft">At neither time: ${none}.</p>`
+  return html`${lists.map(
+    ([className, title, lines]) =>
+      lines.length > 0 &&
+      html`<p class="small"><b>${title}</b></p>
+        <div class="${className}">${listing(lines)}</div>`,
+  )}`
 }
 
-/** Lines as they were; `mark` names what is particular about one. */
-export function listing(lines: readonly string[], none = 'nothing', mark: (line: string) => string = () => ''): Html {
+/** Lines as they were. */
+export function listing(lines: readonly string[], none = 'nothing'): Html {
   if (lines.length === 0) return html`<p class="small soft">${none}</p>`
   return html`<ul class="lines mono">
-    ${lines.slice(0, MOST_LINES).map((line) => {
-      const word = mark(line)
-      return html`<li class="${word}">${word !== '' && html`<b class="badge">${word}</b> `}${cut(line, MOST_TEXT)}</li>`
-    })}
+    ${lines.slice(0, MOST_LINES).map((line) => html`<li>${cut(line, MOST_TEXT)}</li>`)}
     ${lines.length > MOST_LINES && html`<li>… ${count(lines.length - MOST_LINES, 'more line')} in the JSON record</li>`}
   </ul>`
 }

@@ -101,6 +101,8 @@ function remedy({ failures: those, least, by, most }: Gap, { failures, mitigatio
   const name = html`<b>${listed(those.map((id) => failures[id]?.title ?? id))}</b>`
   const which = or(by, mitigations)
   if (least === 'kept' || least === 'waited') return html`${name}: add ${which}.`
+  if (least === most && least === 'recovered')
+    return html`${name}: no mitigation spares consumers the errors, but they get over them.`
   if (least === most) return html`${name}: nothing tried here helps; consumers ${EFFECTS[least].many}.`
   if (least === 'recovered') return html`${name}: with ${which}, consumers get errors for a time, then work.`
   return html`${name}: nothing makes it work, but with ${which} consumers fail openly and do not see the wrong disk.`

@@ -1,16 +1,14 @@
 import type { Cell, CellEvent, Lane } from '../matrix/record.ts'
 import { type Html, html } from './html.ts'
 import { type Icon, icon } from './icons.ts'
-import { cellId } from './ids.ts'
-import { count, cut, duration, moment, thousands } from './text.ts'
-import { LANE_UNITS, marksOf, pathOf, type Run, runsOf, type Scale, scaleTo } from './timeline.ts'
-
-/** Rows of the timeline in words; the JSON record has the others. */
-const MOST_ROWS = 80
-const MOST_TEXT = 160
+import { noteOf } from './lane-words.ts'
+import { cut, moment } from './text.ts'
+import { LANE_UNITS, marksOf, pathOf, type Scale, scaleTo } from './timeline.ts'
+import { timelineTable } from './timeline-table.ts'
 
 /** Where in a lane of 24 units the marks of a kind are: height tells them apart where colour does not. */
 const SHAPES = [
+  { kind: 'log', spans: [[19, 4]] },
   { kind: 'right', spans: [[12, 9]] },
   { kind: 'stall', spans: [[9, 3]] },
   { kind: 'wrong', spans: [[3, 6], [13, 8]] }, // prettier-ignore
@@ -27,22 +25,22 @@ const SIGNS: Readonly<Partial<Record<CellEvent['kind'], Icon>>> = {
 }
 
 /** The cell's timeline, a lane for each process and consumer, with the same in a table for who does not see it. */
-export function timelineFigure(cell: Cell, name: string): Html {
+export function timelineFigure(cell: Cell, name: string, ground: string): Html {
   const end = cell.events.reduce((latest, { atMs, until = atMs }) => Math.max(latest, until), cell.failureAtMs)
   const scale = scaleTo(end)
   const byLane = Map.groupBy(cell.events, ({ lane }) => lane)
   return html`<figure class="timeline" aria-label="Timeline: ${name}">
       <figcaption class="key" aria-hidden="true">
         <span class="k right">read right</span><span class="k error">error</span><span class="k wrong">wrong data</span
-        ><span class="k stall">one read that takes long</span><span class="k up">process runs</span
+        ><span class="k stall">one read that takes long</span><span class="k up">process runs</span><span class="k log">note</span
         ><span>${icon('restart')} started again</span>
       </figcaption>
       <div class="lane axis">
         <span class="lab"></span>
-        ${axis(cell, scale)}
+        ${axis(cell, scale, ground)}
         <span class="note"></span>
       </div>
-      ${cell.lanes.map((lane) => laneRow(lane, byLane.get(lane.id) ?? [], cell, scale))}
+      ${cell.lanes.flatMap((lane) => laneRow(lane, byLane.get(lane.id) ?? [], scale, ground) ?? [])}
     </figure>
     <details class="sub">
       <summary>The timeline as a table</summary>
@@ -51,11 +49,11 @@ export function timelineFigure(cell: Cell, name: string): Html {
 }
 
 /** Times, and what is at the same place in every lane: round times, the failure and all after it, the mending. */
-function axis(cell: Cell, scale: Scale): Html {
+function axis(cell: Cell, scale: Scale, ground: string): Html {
   const { failureAtMs, mendedAtMs } = cell
   return html`<svg class="bar" aria-hidden="true">
     <defs>
-      <g id="${groundId(cell)}">
+      <g id="${ground}">
         ${scale.ticks.slice(1).map(({ ms }) => line(scale, ms, 'tick'))}
         <rect class="after" x="${scale.percent(failureAtMs)}" width="${scale.percent(scale.endMs - failureAtMs)}" height="100%" />
         ${line(scale, failureAtMs, 'bad')}${mendedAtMs !== null && line(scale, mendedAtMs, 'good')}
@@ -70,17 +68,15 @@ function axis(cell: Cell, scale: Scale): Html {
   </svg>`
 }
 
-function groundId(cell: Cell): string {
-  return `t-${cellId(cell)}`
-}
-
 function flag(scale: Scale, ms: number, text: string, className: string, y: number): Html {
   const at = scale.percent(ms)
-  return html`<line class="${className}" x1="${at}" x2="${at}" y1="${y - 9}" y2="52" /><text
+  const late = ms / scale.endMs > 0.6
+  return html`<line class="${className}" x1="${at}" x2="${at}" y1="${y - 10}" y2="52" /><text
       class="${className}"
       x="${at}"
+      dx="${late ? -5 : 5}"
       y="${y}"
-      text-anchor="${anchor(ms / scale.endMs, 0.3, 0.7)}"
+      text-anchor="${late ? 'end' : 'start'}"
       >${text}</text
     >`
 }
@@ -90,7 +86,8 @@ function anchor(part: number, low: number, high: number): string {
   return part > high ? 'end' : 'middle'
 }
 
-function laneRow(lane: Lane, events: readonly CellEvent[], cell: Cell, scale: Scale): Html {
+function laneRow(lane: Lane, events: readonly CellEvent[], scale: Scale, ground: string): Html | undefined {
+  if (events.length === 0 && lane.kind === 'process') return undefined
   const shapes = SHAPES.map(({ kind, spans }) => ({
     kind,
     spans,
@@ -106,8 +103,8 @@ function laneRow(lane: Lane, events: readonly CellEvent[], cell: Cell, scale: Sc
     <svg class="bar" role="img">
       <title>${lane.title}</title>
       <desc>${note}</desc>
-      <use href="#${groundId(cell)}" />
-      <svg viewBox="0 0 ${LANE_UNITS} 24" preserveAspectRatio="none" width="100%" height="100%">
+      <use href="#${ground}" />
+      <svg viewBox="0 0 ${LANE_UNITS} 24" preserveAspectRatio="none">
         ${path('up', lane.kind === 'process' ? pathOf(up, 8, 9) : pathOf(up, 21, 2))}
         ${shapes.map(({ kind, spans, marks }) => path(kind, spans.map(([top, height]) => pathOf(marks, top, height)).join('')))}
       </svg>
@@ -131,10 +128,8 @@ function sign({ kind, atMs, text }: CellEvent, scale: Scale): Html | undefined {
   if (name === undefined) return undefined
   const near = kind === 'start' && atMs / scale.endMs < 0.02
   return html`<svg class="sign ${name}" x="${scale.percent(atMs)}" y="5">
-    <g>
-      <title>${moment(atMs)} ${cut(text, 60)}</title>
-      <use href="#i-${name}" x="${near ? 0 : -7}" width="14" height="14" />
-    </g>
+    <title>${cut(text, 60)}</title>
+    <use href="#i-${name}" x="${near ? 0 : -7}" width="14" height="14" />
   </svg>`
 }
 
@@ -152,81 +147,4 @@ function lifetimes(events: readonly CellEvent[], endMs: number): readonly CellEv
     }
   }
   return since === undefined ? lives : [...lives, { ...since, until: endMs }]
-}
-
-/** A lane in a few words. */
-function noteOf(lane: Lane, events: readonly CellEvent[]): string {
-  const number = (kind: CellEvent['kind']): number =>
-    events.filter((one) => one.kind === kind).reduce((sum, { count: times = 1 }) => sum + times, 0)
-  const restarts = number('restart')
-  const again = restarts > 0 ? [count(restarts, 'restart')] : []
-  if (lane.kind === 'process') return [...(number('failure') > 0 ? ['the failure'] : []), ...again, ...ends(events)].join(', ')
-  const errors = Map.groupBy(
-    events.filter(({ kind }) => kind === 'error'),
-    ({ text }) => text,
-  )
-  const longest = events
-    .filter(({ kind }) => kind === 'stall')
-    .reduce((most, { atMs, until = atMs }) => Math.max(most, until - atMs), 0)
-  return [
-    ...(number('right') > 0 ? [`${thousands(number('right'))} right`] : ['no read right']),
-    ...(number('wrong') > 0 ? [`${thousands(number('wrong'))} wrong`] : []),
-    ...[...errors].map(
-      ([errno, those]) => `${thousands(those.reduce((sum, { count: times = 1 }) => sum + times, 0))} ${cut(errno, 40)}`,
-    ),
-    ...(longest > 0 ? [`one took ${duration(longest)}`] : []),
-    ...again,
-  ].join(', ')
-}
-
-function ends(events: readonly CellEvent[]): string[] {
-  const last = events.findLast(({ kind }) => kind === 'start' || kind === 'restart' || kind === 'end')
-  return last?.kind === 'end' ? [`ended at ${moment(last.atMs)}`] : []
-}
-
-const TOLD: Readonly<Record<CellEvent['kind'], string>> = {
-  start: 'starts',
-  end: 'ends',
-  failure: 'the failure',
-  mended: 'mended',
-  restart: 'started again',
-  right: 'reads right',
-  wrong: 'reads wrong data',
-  error: 'reads fail',
-  stall: 'a read takes long',
-  log: 'note',
-}
-
-function timelineTable({ events, lanes }: Cell): Html {
-  const runs = runsOf(events)
-  const titles = new Map(lanes.map(({ id, title }) => [id, title]))
-  return html`<div class="scroll" role="group" tabindex="0" aria-label="The timeline as a table">
-      <table class="plain">
-        <thead>
-          <tr>
-            <th scope="col">From</th>
-            <th scope="col">To</th>
-            <th scope="col">Who</th>
-            <th scope="col">What</th>
-          </tr>
-        </thead>
-        <tbody>
-          ${runs.slice(0, MOST_ROWS).map(
-            (run) =>
-              html`<tr>
-                <td>${moment(run.fromMs)}</td>
-                <td>${run.toMs > run.fromMs && moment(run.toMs)}</td>
-                <td>${titles.get(run.lane) ?? run.lane}</td>
-                <td>${told(run)}</td>
-              </tr>`,
-          )}
-        </tbody>
-      </table>
-    </div>
-    ${runs.length > MOST_ROWS && html`<p class="small soft">${count(runs.length - MOST_ROWS, 'more row')} in the JSON record.</p>`}`
-}
-
-function told({ kind, count: times, text }: Run): string {
-  const number = times > 1 ? ` (${count(times, 'time')})` : ''
-  return `${TOLD[kind]}${number}${text === '' ? '' : `: ${cut(text, MOST_TEXT)}`}`
 }

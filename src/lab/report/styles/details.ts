@@ -20,9 +20,10 @@ details > summary { cursor: pointer; border-radius: 8px; }
 .k.wrong, path.wrong { --mark: var(--wrong-mark); }
 .k.stall, path.stall { --mark: var(--waited-mark); }
 .k.up, path.up { --mark: var(--up); }
+.k.log, path.log { --mark: var(--strong); }
 .k.right::before { height: 8px; } .k.error::before { height: 14px; vertical-align: -2px; } .k.stall::before { height: 3px; vertical-align: 3px; }
 .key .k.wrong::before { height: 14px; vertical-align: -2px; background: linear-gradient(var(--mark) 5px, #0000 5px 9px, var(--mark) 9px); }
-.k.up::before { height: 7px; }
+.k.up::before { height: 7px; } .key .k.log::before { height: 4px; width: 3px; }
 .lane { display: grid; grid-template-columns: 1fr auto; gap: 0 .6rem; font-size: .8rem; line-height: 1.3; margin-top: .35rem; }
 .lane .bar { grid-column: 1 / -1; grid-row: 2; }
 .lane .note { color: var(--soft); text-align: right; max-width: 48vw; }
@@ -55,12 +56,9 @@ table.plain, .consumers { border-collapse: collapse; width: 100%; font-size: .85
 .scroll thead th { position: sticky; top: 0; background: var(--card); }
 .consumers th { min-width: 9rem; }
 .consumers td:last-child { min-width: 16rem; }
-.pair { display: grid; gap: .5rem 1.5rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 26rem), 1fr)); }
-.pair p { margin: 0 0 .25rem; }
 .lines { list-style: none; margin: 0 0 .75rem; padding: .65rem .8rem; background: var(--sunk); border-radius: 6px; line-height: 1.5; }
 .lines li { white-space: pre-wrap; padding-left: 1em; text-indent: -1em; }
-.lines .badge { text-indent: 0; }
-.lines .gone { color: var(--broken-ink); } .lines .new { color: var(--kept-ink); }
+.gone .lines { border-left: 4px solid var(--broken-mark); } .new .lines { border-left: 4px solid var(--kept-mark); }
 .steps { list-style: none; padding: 0; margin: 1rem 0; border-left: 2px solid var(--line); }
 .steps > li { position: relative; padding: 0 0 1rem 1.2rem; }
 .steps > li::before { content: ''; position: absolute; left: -6px; top: .45em; width: 10px; height: 10px; border-radius: 50%; background: var(--strong); }
