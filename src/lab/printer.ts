@@ -66,7 +66,7 @@ export class Printer implements Observer {
 
   #check({ name, expected, seen, passed }: Check): void {
     if (passed) {
-      this.#line(`${this.#styled('green', '✓')} ${name}: ${expected}`)
+      this.#line(`${this.#styled('green', '✓')} ${name}: ${expected === '' ? '(nothing)' : expected}`)
       return
     }
     this.#line(`${this.#styled('red', '✗')} ${name}`)

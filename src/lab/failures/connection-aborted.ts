@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
-import { stagingPath } from '../node-paths.ts'
+import { join } from 'node:path'
+import { KUBELET, stagingPath } from '../node-paths.ts'
 import { parseMountinfo, topmostAt } from '../../os/mountinfo.ts'
 
 import { until } from '../wait.ts'
@@ -18,8 +19,9 @@ export const connectionAborted: Failure = {
     if (mount === undefined) throw new Error(`nothing is mounted at ${stagingPath(volume.pv)}`)
     const [, minor = ''] = mount.device.split(':')
     timeline.note('node', 'failure', `connection ${minor} is aborted`)
-    await node.shell(`mountpoint -q /sys/fs/fuse/connections || mount -n -t fusectl none /sys/fs/fuse/connections
-echo 1 > /sys/fs/fuse/connections/${minor}/abort`)
+    // A container's /sys may lack the folder for it.
+    const control = join(KUBELET, 'tmp/fusectl')
+    await node.shell(`mkdir -p ${control}; mount -n -t fusectl none ${control}; echo 1 > ${control}/${minor}/abort`)
     // A daemon of this one connection ends when it has noticed. One that serves others goes on.
     await until('the daemon has noticed', () => daemons.pids.length === 0, NOTICE).catch(() => undefined)
   },

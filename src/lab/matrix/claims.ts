@@ -15,10 +15,6 @@ export const CLAIMS = {
     reason: 'Descriptor, memory map and working directory belong to the session that died; what is mounted again is another one.',
     source: 'seed, second demonstration; open(2)',
   },
-  byPath: {
-    reason: 'Each open looks the path up anew, and the plugin has mounted there again.',
-    source: 'seed, second demonstration; path_resolution(7)',
-  },
   gap: {
     reason:
       'Each open looks the path up anew, and the plugin has mounted there again. Between the unmount of the dead and the mount of the new the bare folder can be seen.',

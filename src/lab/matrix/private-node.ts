@@ -43,6 +43,8 @@ export class PrivateNode implements NodeControl {
     // What tells the plugin's entries of an earlier boot from this one's.
     const bootId = join(KUBELET, 'tmp', `boot-id-${randomUUID()}`)
     writeFileSync(bootId, `${randomUUID()}\n`)
-    await this.shell(`mount -n --bind ${bootId} /proc/sys/kernel/random/boot_id`)
+    const path = '/proc/sys/kernel/random/boot_id'
+    // systemd-nspawn has put a file there whose name is gone, on which nothing can be mounted.
+    await this.shell(`umount -n -l ${path} 2>/dev/null || true; mount -n --bind ${bootId} ${path}`)
   }
 }

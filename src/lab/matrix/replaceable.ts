@@ -1,5 +1,5 @@
 import { mkdirSync, renameSync, symlinkSync } from 'node:fs'
-import { basename, join } from 'node:path'
+import { join } from 'node:path'
 import { type Command } from '../command.ts'
 import { KUBELET } from '../node-paths.ts'
 
@@ -9,9 +9,9 @@ export class Replaceable {
   readonly #executable: string
   #version = 1
 
-  /** `folder`: a name of its own. */
+  /** `folder`: a name of its own. The path ends with argv[0], which so chooses the program also for who executes the path alone. */
   constructor(command: Command, folder: string) {
-    const path = join(KUBELET, 'tmp/bin', folder, basename(command.executable))
+    const path = join(KUBELET, 'tmp/bin', folder, command.argv0)
     mkdirSync(join(path, '..'), { recursive: true })
     symlinkSync(command.executable, path)
     this.#executable = command.executable

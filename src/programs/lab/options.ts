@@ -3,7 +3,7 @@ import { InvalidArgumentError, Option } from 'commander'
 import { UsageError } from '../../errors.ts'
 import { CATALOGUE } from '../../lab/matrix/plan.ts'
 import type { Scenario } from '../../lab/scenario.ts'
-import { DEMONSTRATIONS, SCENARIOS } from '../../lab/scenarios/all.ts'
+import { BACKGROUND_MOUNTS, DEMONSTRATIONS, SCENARIOS } from '../../lab/scenarios/all.ts'
 import { commandLine, parse } from '../command-line.ts'
 
 const NAME = 'dummy-fuse-csi lab run'
@@ -36,11 +36,15 @@ interface Parsed {
 }
 
 /** Words that stand for several scenarios, or for the whole matrix. */
-const SETS: Readonly<Record<string, readonly Scenario[]>> = { demonstrations: DEMONSTRATIONS, matrix: [] }
+const SETS: Readonly<Record<string, readonly Scenario[]>> = {
+  demonstrations: DEMONSTRATIONS,
+  blobfuse2: BACKGROUND_MOUNTS,
+  matrix: [],
+}
 
 const HELP = `
 Without a scenario and a choice of cells everything is run: all scenarios and the whole matrix. SCENARIO is a name that
-lab list prints, or demonstrations (the seed's three), or matrix (every cell). --failure, --mitigation and --consumer choose
+lab list prints, or demonstrations (the seed's three), or blobfuse2 (its two), or matrix (every cell). --failure, --mitigation and --consumer choose
 cells; each takes names with commas between them, and may be given several times.
 
 Exit status: 0 all came out as the model says; 1 something did not, or was broken off; 2 wrong words; 3 the lab cannot run on
