@@ -106,6 +106,13 @@ describe('the advice', () => {
     )
   })
 
+  it('compares two that lead on the failures that were tried with both', () => {
+    const without = (failure: string): readonly string[] =>
+      adviceFrom(only((one) => one.failure !== failure || one.mitigation !== 'systemd')).best
+    assert.deepEqual(without('no-descriptors'), ['systemd', 'keeper'])
+    assert.deepEqual(without('plugin-killed'), ['keeper'])
+  })
+
   it('names for each failure that it leaves what helps, or else what makes the least of it', () => {
     assert.deepEqual(adviceFrom(SAMPLE).gaps, [
       { failures: ['mount-fails'], least: 'broken', by: ['waiting-parent', 'sync-init', 'health'], most: 'wrong' },

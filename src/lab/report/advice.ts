@@ -32,25 +32,33 @@ export interface Advice {
 }
 
 /**
- * Mitigations are compared by the number of failures that no consumer notices, then by the number that all get over. Numbers and not
- * shares, so that one made for a single failure does not beat one that covers most.
+ * Mitigations are compared by the number of failures that no consumer notices, then by the number that all get over, of those that were
+ * tried with both. Numbers and not shares, so that one made for a single failure does not beat one that covers most.
  */
 export function adviceFrom({ cells, catalogue }: LabRecord): Advice {
   const done = cells.filter(ran)
   const scores = Object.keys(catalogue.mitigations)
     .map((mitigation) => scoreOf(mitigation, done))
     .filter(({ tried }) => tried > 0)
-  const [first] = [...scores].sort(byMerit)
-  const best =
-    first === undefined || first.withoutError === 0
-      ? []
-      : scores.filter((score) => byMerit(score, first) === 0).map(({ mitigation }) => mitigation)
+  const best = bestOf(scores, done)
   const open = Object.keys(catalogue.failures).flatMap((failure) => gapOf(failure, best, done))
   const alike = Map.groupBy(open, ({ least, by, most }) => [least, most, ...by].join())
   const gaps = [...alike.values()].flatMap(([one, ...others]) =>
     one === undefined ? [] : [{ ...one, failures: [one, ...others].flatMap(({ failures }) => failures) }],
   )
   return { best, gaps, scores }
+}
+
+function bestOf(scores: readonly Score[], done: readonly Cell[]): readonly MitigationId[] {
+  const most = Math.max(0, ...scores.map((score) => score.withoutError))
+  const leading = scores.filter((score) => most > 0 && score.withoutError === most).map(({ mitigation }) => mitigation)
+  const getOver = (one: MitigationId, other: MitigationId): number => {
+    const both = done.filter(({ failure }) =>
+      [one, other].every((id) => done.some((cell) => cell.failure === failure && cell.mitigation === id)),
+    )
+    return scoreOf(one, both).worksInTheEnd
+  }
+  return leading.filter((one) => leading.every((other) => getOver(one, other) >= getOver(other, one)))
 }
 
 function gapOf(failure: FailureId, best: readonly MitigationId[], done: readonly Cell[]): readonly Gap[] {
@@ -78,8 +86,4 @@ function scoreOf(mitigation: MitigationId, done: readonly Cell[]): Score {
     withoutError: cells.filter(withoutError).length,
     worksInTheEnd: cells.filter(worksInTheEnd).length,
   }
-}
-
-function byMerit(a: Score, b: Score): number {
-  return b.withoutError - a.withoutError || b.worksInTheEnd - a.worksInTheEnd
 }

@@ -33,7 +33,7 @@ export function matrixSection(record: LabRecord, advice: Advice): Html {
       <span id="as-told" role="status" class="small soft"></span>
     </div>
     <div class="region${mitigations.length <= FITTING && ' fits'}" role="group" aria-label="The matrix" tabindex="0">
-      <table class="matrix${mitigations.length > 7 && ' many'}" role="table" aria-labelledby="matrix">
+      <table class="matrix${mitigations.length > 5 && ' many'}" role="table" aria-labelledby="matrix">
         <thead role="rowgroup">
           <tr role="row">
             <th role="columnheader" scope="col">Failure</th>

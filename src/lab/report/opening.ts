@@ -6,7 +6,7 @@ import { cellId } from './ids.ts'
 import { count, duration, listed } from './text.ts'
 import { VERDICTS } from './verdicts.ts'
 
-/** Names in a row beyond which only their number is told. */
+/** Names in a row, the last of which tells the number of the others if there are more. */
 const MOST_NAMES = 4
 
 /** What somebody who knows nothing of FUSE needs: what happens, what it means, what to do. */
@@ -83,7 +83,8 @@ function whatToDo({ catalogue }: LabRecord, { best, gaps }: Advice): Html {
         ? html`<p>Nothing tried in this run keeps workloads working. See the matrix for what at least brings them back.</p>`
         : html`<p>
             <b>Pick: ${or(best, catalogue.mitigations)}.</b>
-            ${best.length === 1 ? catalogue.mitigations[first]?.words : 'In this run they did equally well.'}
+            ${best.length > 1 && `In this run they did equally well. ${catalogue.mitigations[first]?.title ?? first}:`}
+            ${catalogue.mitigations[first]?.words}
           </p>`
     }
     ${
@@ -110,7 +111,8 @@ function remedy({ failures: those, least, by, most }: Gap, { failures, mitigatio
 
 function or(ids: readonly string[], titles: LabRecord['catalogue']['mitigations']): string {
   const names = ids.map((id) => titles[id]?.title ?? id)
-  return names.length <= MOST_NAMES ? listed(names, 'or') : `any of ${names.length} mitigations`
+  const named = names.length <= MOST_NAMES ? names : [...names.slice(0, MOST_NAMES - 1), `${names.length - MOST_NAMES + 1} others`]
+  return listed(named, 'or')
 }
 
 /** Whether the model foresaw what came, and where it did not: the cells that are worth a look first. */

@@ -3,7 +3,7 @@ export const MATRIX = `
 .legend { display: flex; flex-wrap: wrap; gap: .5rem .6rem; padding: 0; margin: 0 0 1rem; list-style: none; font-size: .875rem; }
 .region { position: relative; overflow-x: auto; margin: 0 -.25rem; padding: .25rem; }
 .matrix { border-collapse: separate; border-spacing: 3px; width: 100%; min-width: 40rem; table-layout: fixed; font-size: .8125rem; line-height: 1.3; }
-.matrix.many { min-width: 66rem; }
+.matrix.many { min-width: 64rem; }
 .matrix th { font-weight: 600; text-align: left; vertical-align: bottom; padding: .35rem .3rem; background: var(--page); }
 .matrix thead th:first-child, .matrix tbody th { position: sticky; left: -.25rem; z-index: 1; width: 9.75rem; }
 .matrix tbody th { vertical-align: middle; }
@@ -19,7 +19,7 @@ a.cell:hover { box-shadow: inset 0 0 0 2px var(--mark); }
 a.cell:hover .words { text-decoration: underline; }
 .cell .icon { margin-top: .08em; }
 .cell .words { grid-column: 1 / -1; }
-.cell .number { font-weight: 600; }
+.cell .number { font-weight: 600; white-space: nowrap; }
 .cell .number[hidden] + .words { grid-column: 2; }
 .cell .under { grid-column: 1 / -1; display: flex; flex-wrap: wrap; gap: .3rem; align-items: center; }
 .cell.none { grid-template-columns: 1fr; text-align: center; }
