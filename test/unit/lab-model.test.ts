@@ -38,7 +38,9 @@ describe("the lab's model", () => {
 
   it('has each outcome from a claim with a reason and a source', () => {
     for (const { failure, mitigation, consumers } of plan(ALL).cells) {
-      for (const [consumer, { outcome, or, reason, source }] of Object.entries(consumers)) {
+      for (const [consumer, model] of Object.entries(consumers)) {
+        assert.ok(model !== null)
+        const { outcome, or, reason, source } = model
         const where = `${failure.id} under ${mitigation.id}, ${consumer}`
         for (const id of [outcome, ...(or ?? [])]) assert.ok(Object.hasOwn(OUTCOMES, id), `${where}: ${id}`)
         assert.ok(reason.endsWith('.') && source !== '', where)

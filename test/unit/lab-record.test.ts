@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { composeRecord } from '../../src/lab/matrix/compose.ts'
-import { plan } from '../../src/lab/matrix/plan.ts'
+import { CATALOGUE, plan } from '../../src/lab/matrix/plan.ts'
 import type { Cell, LabRecord, Verdict } from '../../src/lab/matrix/record.ts'
 import { notRun } from '../../src/lab/matrix/run-cells.ts'
 import { ROOT } from '../support/paths.ts'
@@ -24,6 +24,7 @@ function record(cells: readonly Cell[], complete = true): LabRecord {
     driver: 'dummy-fuse-csi',
     node: { kernel: '6.18', systemd: 'none', cpus: 2 },
     ...{ startedAt: '2026-01-01T00:00:00.000Z', tookMs: 1, jobs: 2, seed: 1 },
+    catalogue: CATALOGUE,
     ...{ complete, cells, absent: [], scenarios: [] },
   })
 }

@@ -2,6 +2,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { clockFrom, monotonicMs } from '../clock.ts'
 import { FAILURES } from '../failures/all.ts'
 import type { Failure } from '../failures/failure.ts'
+import { PLACES } from '../driver/container.ts'
+import { DRIVER_MITIGATIONS } from '../driver/matrix.ts'
+import { filled } from '../driver/spec.ts'
 import { MITIGATIONS } from '../mitigations/all.ts'
 import type { Mitigation } from '../mitigations/mitigation.ts'
 import { until } from '../wait.ts'
@@ -19,6 +22,9 @@ import type { Cell, ConsumerResult } from './record.ts'
 import { setUpCell } from './set-up.ts'
 import { Timeline } from './timeline.ts'
 
+/** Our daemons, which the plugin starts or systemd does. */
+const OURS = { 'dummy-fuse': 'FUSE daemon', 'dummy-fused': 'FUSE service' }
+
 /** Milliseconds for which a failure stands before the world mends it, unless every consumer has met it earlier. */
 const OUTAGE = 1000
 /** Milliseconds after the mending for which those who do badly are watched. */
@@ -33,10 +39,14 @@ export async function carryOutCell(job: CellJob): Promise<Cell> {
   const clock = clockFrom(startMs)
   const timeline = new Timeline(clock)
   const failure = named(FAILURES, job.failure)
-  const mitigation = named(MITIGATIONS, job.mitigation)
+  const mitigation = named(job.driver === undefined ? MITIGATIONS : DRIVER_MITIGATIONS, job.mitigation)
   const kinds = CONSUMERS.filter(({ id }) => Object.hasOwn(job.consumers, id))
   const bench = setUpCell(job, { failure, mitigation, kinds }, timeline, clock, startMs)
-  using watch = new ProcessWatch(timeline, { 'dummy-fuse': 'FUSE daemon', 'dummy-fused': 'FUSE service' })
+  const comms =
+    job.driver === undefined ? OURS : { ...(job.driver.daemon === undefined ? {} : { [job.driver.daemon]: 'FUSE daemon' }) }
+  using watch = new ProcessWatch(timeline, comms)
+  if (job.driver?.prepare !== undefined)
+    await bench.node.shell(filled([`mkdir -p {state}; ${job.driver.prepare}`], PLACES).join(''))
 
   const { failureAtMs, mendedAtMs, before } = await course(bench, failure, mitigation, job)
   watch.look()

@@ -1,9 +1,8 @@
 import type { ScenarioRecord } from '../record.ts'
-import { CATALOGUE } from './plan.ts'
 import type { Absent, Cell, LabRecord } from './record.ts'
 
 /** What a run brings to its record; `complete`: whether everything that was chosen has at least begun. */
-export interface Run extends Omit<LabRecord, 'version' | 'catalogue' | 'passed'> {
+export interface Run extends Omit<LabRecord, 'version' | 'passed'> {
   readonly complete: boolean
   readonly cells: readonly Cell[]
   readonly absent: readonly Absent[]
@@ -16,5 +15,5 @@ export function composeRecord({ complete, ...run }: Run): LabRecord {
     complete &&
     run.scenarios.every(({ outcome }) => outcome === 'as expected') &&
     run.cells.every(({ verdict }) => verdict === 'as-modelled' || verdict === 'measured')
-  return { version: 2, ...run, passed, catalogue: CATALOGUE }
+  return { version: 2, ...run, passed }
 }

@@ -1,36 +1,49 @@
 import { DaemonSet } from '../daemon-set.ts'
-import type { Command } from '../command.ts'
 import type { Clock } from '../clock.ts'
 import { ProcessLog } from '../process-log.ts'
 import type { StartedProcess } from '../started-process.ts'
 import { until } from '../wait.ts'
 import type { PluginControl } from './bench.ts'
 import { servers } from './process-watch.ts'
-import { Replaceable } from './replaceable.ts'
+import type { Program } from './replaceable.ts'
 import type { Timeline } from './timeline.ts'
 
 const LANE = 'plugin'
 
+/** What a container of the plugin's is made of. */
+export interface Container {
+  readonly program: Program
+  /** Flags that give the plugin its place on the node. */
+  readonly place: readonly string[]
+  /** Its other flags. */
+  readonly flags: readonly string[]
+  /** By comm, the processes that end with the container. */
+  readonly takes: readonly string[]
+  /** What tells the plugin to end. */
+  readonly stop: 'SIGTERM' | 'SIGINT'
+}
+
 /** The plugin in a container of a DaemonSet's: what it has started ends with it, but for what is hosted outside. */
 export class ContainerPlugin implements PluginControl {
-  readonly #program: Replaceable
+  readonly #program: Program
   readonly #daemonSet: DaemonSet
   readonly #flags: readonly string[]
   readonly #takes: readonly string[]
+  readonly #stop: 'SIGTERM' | 'SIGINT'
   readonly #timeline: Timeline
   #process: StartedProcess | undefined
   #starts = 0
 
-  /** `takes`: by comm, the processes that end with the container. */
-  constructor(plugin: Command, flags: readonly string[], takes: readonly string[], timeline: Timeline, clock: Clock) {
-    this.#program = new Replaceable(plugin, 'plugin')
+  constructor({ program, place, flags, takes, stop }: Container, timeline: Timeline, clock: Clock) {
+    this.#program = program
     const newLog = (): ProcessLog =>
       new ProcessLog(LANE, clock, (lane, { atMs, line }) => {
         timeline.log(lane, atMs, line)
       })
-    this.#daemonSet = new DaemonSet(this.#program.command, newLog)
+    this.#daemonSet = new DaemonSet(() => program.command, newLog, place)
     this.#flags = flags
     this.#takes = takes
+    this.#stop = stop
     this.#timeline = timeline
   }
 
@@ -51,7 +64,7 @@ export class ContainerPlugin implements PluginControl {
   }
 
   async stop(): Promise<void> {
-    await this.#end('SIGTERM')
+    await this.#end(this.#stop)
   }
 
   async restart(): Promise<void> {
@@ -63,7 +76,7 @@ export class ContainerPlugin implements PluginControl {
     this.#program.replace()
   }
 
-  async #end(signal: 'SIGKILL' | 'SIGTERM'): Promise<void> {
+  async #end(signal: NodeJS.Signals): Promise<void> {
     const running = this.#process
     if (running?.running !== true) return
     running.kill(signal)

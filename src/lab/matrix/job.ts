@@ -1,4 +1,5 @@
 import type { Programs } from '../command.ts'
+import type { DriverSpec } from '../driver/spec.ts'
 import type { OutcomeId } from './record.ts'
 
 /** What the model says of one consumer of a cell. */
@@ -18,6 +19,8 @@ export interface CellJob {
   /** By the ids of the consumers that take part. Without a model, null. */
   readonly consumers: Readonly<Record<string, Expectation | null>>
   readonly programs: Programs
+  /** A plugin in the place of ours. */
+  readonly driver?: DriverSpec
   /** Where systemd can be had: the name, without `.slice`, of the slice that the cell has to itself. */
   readonly slice?: string
 }

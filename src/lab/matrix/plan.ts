@@ -13,8 +13,8 @@ import type { Absent, Catalogue, OutcomeId, Title } from './record.ts'
 export interface PlannedCell {
   readonly failure: Failure
   readonly mitigation: Mitigation
-  /** By their ids, in their order. */
-  readonly consumers: Readonly<Record<string, Expectation>>
+  /** By their ids, in their order; null where there is no model. */
+  readonly consumers: Readonly<Record<string, Expectation | null>>
 }
 
 /** Which part of the matrix is wanted; an empty list is all of it. */

@@ -3,8 +3,16 @@ import { join } from 'node:path'
 import { type Command } from '../command.ts'
 import { KUBELET } from '../node-paths.ts'
 
+/** A program that an update can replace. */
+export interface Program {
+  /** How it is started now. */
+  readonly command: Command
+  /** From now on the next version is started. */
+  replace(): void
+}
+
 /** A program at a path of its own on the node, at which another file can be put, as an update does. */
-export class Replaceable {
+export class Replaceable implements Program {
   readonly command: Command
   readonly #executable: string
   #version = 1

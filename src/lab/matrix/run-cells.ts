@@ -1,5 +1,6 @@
 import type { Command, Programs } from '../command.ts'
 import { carryOutOnPrivateNode } from '../scenario-process.ts'
+import type { DriverSpec } from '../driver/spec.ts'
 import type { Message } from '../record.ts'
 import { onSystemdNode } from '../namespaces.ts'
 import type { Systemd } from '../systemd.ts'
@@ -14,6 +15,8 @@ export interface CellOptions {
   readonly inside: Command
   readonly programs: Programs
   readonly env: NodeJS.ProcessEnv
+  /** A plugin in the place of ours. */
+  readonly driver?: DriverSpec | undefined
   /** For cells that need it; an Error says why it cannot be had. */
   readonly systemd: () => Promise<Systemd | Error>
   /** How many at once. */
@@ -54,7 +57,14 @@ async function carryOut(planned: PlannedCell, options: CellOptions, signal: Abor
   const { failure, mitigation, consumers } = planned
   const startedAt = new Date().toISOString()
   const start = performance.now()
-  const job = { kind: 'cell', failure: failure.id, mitigation: mitigation.id, consumers, programs: options.programs } as const
+  const job = {
+    kind: 'cell',
+    failure: failure.id,
+    mitigation: mitigation.id,
+    consumers,
+    programs: options.programs,
+    ...(options.driver === undefined ? {} : { driver: options.driver }),
+  } as const
   const { cell, reason } = needsSystemd(failure, mitigation)
     ? await underSystemd(job, options, signal)
     : await onNode(job, options, signal)

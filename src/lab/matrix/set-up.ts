@@ -1,3 +1,6 @@
+import { withArgs } from '../command.ts'
+import { placeFlags } from '../daemon-set.ts'
+import { driverContainer } from '../driver/container.ts'
 import { ContainerRuntime } from '../container-runtime.ts'
 import type { Clock } from '../clock.ts'
 import type { Failure } from '../failures/failure.ts'
@@ -14,6 +17,7 @@ import { KeeperDaemons } from './keeper-daemons.ts'
 import { PrivateNode } from './private-node.ts'
 import { ReadLog } from './read-log.ts'
 import type { Timeline } from './timeline.ts'
+import { Replaceable } from './replaceable.ts'
 import { UnitDaemons } from './unit-daemons.ts'
 import { UnitPlugin } from './unit-plugin.ts'
 import { VolumeDaemons } from './volume-daemons.ts'
@@ -43,31 +47,43 @@ export function needsSystemd(failure: Failure, mitigation: Mitigation): boolean 
 
 /** Puts a cell's node together; nothing runs yet. `startMs`: the cell's start on CLOCK_MONOTONIC. */
 export function setUpCell(job: CellJob, subject: Subject, timeline: Timeline, clock: Clock, startMs: number): CellBench {
-  const { programs } = job
+  const { programs, driver } = job
   const { mitigation, kinds } = subject
   const kubelet = new Kubelet(SOCKET, CALL_DEADLINE)
-  const operations = new VolumeOperations(kubelet, VOLUME)
+  const volume = driver?.volume ?? VOLUME
+  const operations = new VolumeOperations(kubelet, volume)
   const plugin = pluginOf(job, subject, timeline, clock)
-  const daemons = daemonsOf(job, mitigation, plugin, timeline, clock)
+  const daemons =
+    driver === undefined
+      ? daemonsOf(job, mitigation, plugin, timeline, clock)
+      : new VolumeDaemons(plugin, driver.daemon === undefined ? [] : [driver.daemon])
   const node = new PrivateNode(timeline, plugin, daemons)
+  const consumer = driver === undefined ? programs.consumer : withArgs(programs.consumer, ['--expect', driver.content])
   const around = {
-    ...{ clock, timeline, volume: VOLUME, operations, file: 'dummy-file.txt' },
-    ...{ consumer: programs.consumer, runtime: new ContainerRuntime(programs.consumer) },
+    ...{ clock, timeline, volume, operations, file: driver?.file ?? 'dummy-file.txt' },
+    ...{ consumer, runtime: new ContainerRuntime(consumer) },
   }
   const consumers = kinds.map((kind) => new CellConsumer(mitigation.consumer?.(kind) ?? kind, new ReadLog(startMs), around))
   const startConsumers = async (): Promise<void> => {
     for (const consumer of consumers) if (consumer.kind.starts === 'before') consumer.want()
     await Promise.resolve()
   }
-  return { clock, timeline, kubelet, volume: VOLUME, operations, plugin, daemons, node, consumers, startConsumers }
+  return { clock, timeline, kubelet, volume, operations, plugin, daemons, node, consumers, startConsumers }
 }
 
-function pluginOf({ programs, slice }: CellJob, { failure, mitigation }: Subject, timeline: Timeline, clock: Clock): PluginControl {
+function pluginOf(
+  { programs, slice, driver }: CellJob,
+  { failure, mitigation }: Subject,
+  timeline: Timeline,
+  clock: Clock,
+): PluginControl {
+  if (driver !== undefined) return new ContainerPlugin(driverContainer(driver), timeline, clock)
   const early = failure.flaw !== undefined && mitigation.trustsDaemons ? ['--daemonize', 'early'] : []
   const flags = [...mitigation.pluginFlags, ...HOSTS[mitigation.hosting], ...early]
   if (failure.needsSystemd === true) return new UnitPlugin(programs.plugin, flags, sliceOf(slice), timeline)
-  const inContainer = mitigation.hosting === 'child' ? ['dummy-fuse'] : []
-  return new ContainerPlugin(programs.plugin, flags, inContainer, timeline, clock)
+  const takes = mitigation.hosting === 'child' ? ['dummy-fuse'] : []
+  const program = new Replaceable(programs.plugin, 'plugin')
+  return new ContainerPlugin({ program, place: placeFlags(), flags, takes, stop: 'SIGTERM' }, timeline, clock)
 }
 
 function daemonsOf(
@@ -80,7 +96,7 @@ function daemonsOf(
   switch (hosting) {
     case 'child':
     case 'detached':
-      return new VolumeDaemons(plugin)
+      return new VolumeDaemons(plugin, ['dummy-fuse'])
     case 'systemd':
       return new UnitDaemons(programs.fused, sliceOf(slice), timeline)
     case 'keep':

@@ -4,18 +4,19 @@ import type { DaemonControl, PluginControl } from './bench.ts'
 import { killServers, signal } from './container-plugin.ts'
 import { servers } from './process-watch.ts'
 
-const COMM = 'dummy-fuse'
-
-/** A dummy-fuse process for each volume. */
+/** A process for each volume, which the plugin has started. */
 export class VolumeDaemons implements DaemonControl {
   readonly #plugin: PluginControl
+  readonly #comms: readonly string[]
 
-  constructor(plugin: PluginControl) {
+  /** `comms`: the names that `ps -o comm` shows. */
+  constructor(plugin: PluginControl, comms: readonly string[]) {
     this.#plugin = plugin
+    this.#comms = comms
   }
 
   get pids(): readonly number[] {
-    return servers(COMM)
+    return this.#comms.flatMap(servers)
   }
 
   /** The plugin starts them. */
@@ -24,7 +25,7 @@ export class VolumeDaemons implements DaemonControl {
   }
 
   async kill(): Promise<void> {
-    await killServers([COMM])
+    await killServers(this.#comms)
   }
 
   async crash(): Promise<void> {

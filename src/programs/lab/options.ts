@@ -1,6 +1,10 @@
+import { readFileSync } from 'node:fs'
 import { cpus } from 'node:os'
 import { InvalidArgumentError, Option } from 'commander'
-import { UsageError } from '../../errors.ts'
+import { codeOf, messageOf, UsageError } from '../../errors.ts'
+import { driverCatalogue } from '../../lab/driver/matrix.ts'
+import { parseDriver } from '../../lab/driver/parse.ts'
+import type { DriverSpec } from '../../lab/driver/spec.ts'
 import { CATALOGUE } from '../../lab/matrix/plan.ts'
 import type { Scenario } from '../../lab/scenario.ts'
 import { BACKGROUND_MOUNTS, DEMONSTRATIONS, SCENARIOS } from '../../lab/scenarios/all.ts'
@@ -21,6 +25,8 @@ export interface RunOptions {
   readonly seed: number
   readonly keep: boolean
   readonly systemd: 'host' | 'nspawn' | 'none'
+  /** A plugin in the place of ours. */
+  readonly driver: DriverSpec | undefined
 }
 
 interface Parsed {
@@ -33,6 +39,7 @@ interface Parsed {
   seed: number
   keep?: true
   systemd: RunOptions['systemd']
+  driver?: DriverSpec
 }
 
 /** Words that stand for several scenarios, or for the whole matrix. */
@@ -69,11 +76,19 @@ export function parseRunOptions(words: readonly string[]): RunOptions {
         .choices(['nspawn', 'host', 'none'])
         .default('nspawn'),
     )
+    .addOption(
+      new Option('--driver <file>', "another CSI node plugin in the place of ours (docs/lab.md, 'Your own driver')").argParser(
+        readDriver,
+      ),
+    )
     .option('--keep', 'leave a folder with the transcripts and the logs')
     .addHelpText('after', HELP)
   parse(command, words)
   const { failure, mitigation, consumer, ...rest } = command.opts<Parsed>()
-  const chosen = failure.length + mitigation.length + consumer.length > 0
+  const known = Object.keys((rest.driver === undefined ? CATALOGUE : driverCatalogue(CATALOGUE)).mitigations)
+  const unknown = mitigation.find((id) => !known.includes(id))
+  if (unknown !== undefined) throw new UsageError(`--mitigation: there is no '${unknown}'; there are ${known.join(', ')}`)
+  const chosen = rest.driver !== undefined || failure.length + mitigation.length + consumer.length > 0
   const everything = command.args.length === 0 && !chosen
   const wantsCells = everything || chosen || command.args.includes('matrix')
   return {
@@ -85,6 +100,7 @@ export function parseRunOptions(words: readonly string[]): RunOptions {
     seed: rest.seed,
     keep: rest.keep === true,
     systemd: rest.systemd,
+    driver: rest.driver,
   }
 }
 
@@ -99,12 +115,13 @@ function scenariosOf(names: readonly string[]): readonly Scenario[] {
 
 /** An option that takes ids of a part of the catalogue. */
 function several(flags: string, description: string, part: 'failures' | 'mitigations' | 'consumers'): Option {
-  const known = Object.keys(CATALOGUE[part])
+  // Which mitigations there are lies in the driver.
+  const known = part === 'mitigations' ? undefined : Object.keys(CATALOGUE[part])
   return new Option(flags, description)
     .argParser((value: string, before: readonly string[]) => {
       const ids = value.split(',')
-      const unknown = ids.find((id) => !known.includes(id))
-      if (unknown !== undefined) throw new InvalidArgumentError(`There is no '${unknown}'; there are ${known.join(', ')}.`)
+      const unknown = ids.find((id) => known?.includes(id) === false)
+      if (unknown !== undefined) throw new InvalidArgumentError(`There is no '${unknown}'; there are ${known?.join(', ') ?? ''}.`)
       return [...before, ...ids]
     })
     .default([], 'all')
@@ -116,4 +133,14 @@ function count(value: string): number {
     throw new InvalidArgumentError('It is a whole number from 1 on.')
   }
   return number
+}
+
+/** Throws UsageError also if it cannot be read. */
+function readDriver(file: string): DriverSpec {
+  try {
+    return parseDriver(readFileSync(file, 'utf8'), file)
+  } catch (error) {
+    if (codeOf(error) === undefined) throw error
+    throw new UsageError(`cannot read ${file}: ${messageOf(error)}`)
+  }
 }

@@ -6,7 +6,8 @@ import type { Programs } from '../../lab/command.ts'
 import { KeptFolder } from '../../lab/kept-folder.ts'
 import { Lab, type Observer } from '../../lab/lab.ts'
 import { composeRecord } from '../../lab/matrix/compose.ts'
-import { plan } from '../../lab/matrix/plan.ts'
+import { driverCatalogue, planDriver } from '../../lab/driver/matrix.ts'
+import { CATALOGUE, plan } from '../../lab/matrix/plan.ts'
 import { Progress } from '../../lab/matrix/progress.ts'
 import type { Cell, LabRecord } from '../../lab/matrix/record.ts'
 import { runCells } from '../../lab/matrix/run-cells.ts'
@@ -36,12 +37,13 @@ export async function run(context: ProgramContext, words: readonly string[]): Pr
   const { signal, told } = untilTold()
 
   const scenarios = await runScenarios(context, options, folder, signal)
-  const { cells, absent } = options.cells === undefined ? { cells: [], absent: [] } : plan(options.cells)
+  const { cells, absent } = planned(options)
   await using systemd = new LateSystemd(options.systemd, tmpdir(), executables(context))
   const seen = await runMatrix(context, options, cells, systemd, folder, signal)
   const record = composeRecord({
     tool: { name: 'dummy-fuse-csi', ...version() },
-    driver: 'dummy-fuse-csi',
+    driver: options.driver?.name ?? 'dummy-fuse-csi',
+    catalogue: options.driver === undefined ? CATALOGUE : driverCatalogue(CATALOGUE),
     node: { kernel: release(), systemd: systemd.name, cpus: cpus().length },
     startedAt,
     tookMs: Math.round(performance.now() - start),
@@ -55,6 +57,11 @@ export async function run(context: ProgramContext, words: readonly string[]): Pr
   if (files.report !== undefined) writeFileSync(files.report, renderReport(record))
   if (folder !== undefined) process.stdout.write(`\nkept in ${folder.path}\n`)
   return told() ?? statusOf(record)
+}
+
+function planned({ cells, driver }: RunOptions): ReturnType<typeof plan> {
+  if (cells === undefined) return { cells: [], absent: [] }
+  return driver === undefined ? plan(cells) : planDriver(driver, cells)
 }
 
 async function runScenarios(
@@ -85,7 +92,7 @@ async function runScenarios(
 
 async function runMatrix(
   context: ProgramContext,
-  { jobs, seed }: RunOptions,
+  { jobs, seed, driver }: RunOptions,
   cells: ReturnType<typeof plan>['cells'],
   systemd: LateSystemd,
   folder: KeptFolder | undefined,
@@ -103,7 +110,7 @@ async function runMatrix(
     },
   }
   const cellOptions = {
-    ...{ inside: context.self(['lab', 'inside']), programs: programs(context), env: context.env, jobs, seed },
+    ...{ inside: context.self(['lab', 'inside']), programs: programs(context), env: context.env, jobs, seed, driver },
     systemd: () => systemd.get(),
   }
   return await runCells(cells, cellOptions, observer, signal)
