@@ -5,6 +5,7 @@ import { chmod, copyFile, mkdir, readFile, rename, rm, symlink, writeFile } from
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { setFlagsFromString } from 'node:v8'
 import { Script } from 'node:vm'
 
 const root = dirname(fileURLToPath(import.meta.url))
@@ -30,23 +31,27 @@ const { NATIVE_FILES } = await import('./src/os/addons.ts')
 
 await mkdir(build, { recursive: true })
 await mkdir(dist, { recursive: true })
-await bundle('src/main.ts', join(build, 'main.cjs'), [fuseNative(), largeAsAsset()])
-await bundle('src/programs/serving-thread.ts', join(build, 'serving-thread.cjs'), [])
-await bundle('src/programs/large.ts', join(build, 'large.cjs'), [])
-await cacheCode(join(build, 'large.cjs'), join(build, 'large.cache'))
+await bundle('boot', 'src/boot.ts')
+await bundle('boot-thread', 'src/boot-thread.ts')
+await bundle('main', 'src/main.ts', [fuseNative(), largeAsAsset()])
+await bundle('serving-thread', 'src/programs/serving-thread.ts')
+await bundle('large', 'src/programs/large.ts')
+await cacheCode('main', compileAll)
+await cacheCode('serving-thread', compileAll)
+await cacheCode('large', compileWhatLoads)
 await strip(join(build, 'node'))
-await pack(join(build, 'main.cjs'), join(build, 'node'), join(build, 'dummy-fuse-csi'))
+await pack(join(build, 'boot.cjs'), join(build, 'node'), join(build, 'dummy-fuse-csi'))
 await rename(join(build, 'dummy-fuse-csi'), join(dist, 'dummy-fuse-csi'))
 for (const name of NAMES) {
   await rm(join(dist, name), { force: true })
   await symlink('dummy-fuse-csi', join(dist, name))
 }
 
-async function bundle(entry, outfile, plugins) {
+async function bundle(name, entry, plugins = []) {
   const { build: esbuild } = await import('esbuild')
   await esbuild({
     entryPoints: [join(root, entry)],
-    outfile,
+    outfile: join(build, `${name}.cjs`),
     bundle: true,
     platform: 'node',
     target: 'node24',
@@ -82,29 +87,42 @@ function largeAsAsset() {
   return {
     name: namespace,
     setup({ onResolve, onLoad }) {
-      onResolve({ filter: /\/programs\/large\.ts$/ }, ({ path }) => ({ path, namespace }))
+      onResolve({ filter: /\/large\.ts$/ }, ({ path }) => ({ path, namespace }))
       onLoad({ filter: /./, namespace }, () => ({
-        contents: `
-          const { getRawAsset } = require('node:sea')
-          const { createRequire } = require('node:module')
-          const { Script } = require('node:vm')
-          const source = Buffer.from(getRawAsset('large.cjs')).latin1Slice()
-          const script = new Script(source, { filename: 'large.cjs', cachedData: Buffer.from(getRawAsset('large.cache')) })
-          script.runInThisContext()(module, createRequire('/'))`,
+        resolveDir: root,
+        contents: `module.exports = require('./src/os/bundled.ts').runBundle('large')`,
       }))
     },
   }
 }
 
-/** Makes a function of a bundle, and V8's code cache of it after it has been loaded once: what loading compiles is in it then. */
-async function cacheCode(file, cache) {
+/** Makes a function of a bundle, and V8's code cache of it, of all that `compile` has compiled. */
+async function cacheCode(name, compile) {
+  const file = join(build, `${name}.cjs`)
   const source = `(function(module,require){var exports=module.exports;${await readFile(file, 'latin1')}\n})`
   await writeFile(file, source, 'latin1')
-  const script = new Script(source, { filename: 'large.cjs' })
+  const script = await compile(source, { filename: `${name}.cjs` })
+  await writeFile(join(build, `${name}.cache`), script.createCachedData())
+}
+
+/** Every function: for small bundles, most of which is run at each start. */
+function compileAll(source, options) {
+  setFlagsFromString('--no-lazy')
+  try {
+    return new Script(source, options)
+  } finally {
+    // A cache is good only for a V8 with the same flags.
+    setFlagsFromString('--lazy')
+  }
+}
+
+/** What loading calls. */
+async function compileWhatLoads(source, options) {
+  const script = new Script(source, options)
   const module = { exports: {} }
   script.runInThisContext()(module, createRequire(import.meta.url))
   for (const load of Object.values(module.exports)) await load()
-  await writeFile(cache, script.createCachedData())
+  return script
 }
 
 /** The symbol table is 18 MB that nothing at run time reads. */
@@ -121,13 +139,13 @@ async function strip(file) {
 async function pack(main, base, output) {
   const { default: sea } = await import('@yao-pkg/pkg/lib-es5/sea.js')
   const native = Object.entries(NATIVE_FILES).map(([name, path]) => [name, join(modules, path)])
-  const bundles = ['large.cjs', 'large.cache', 'serving-thread.cjs'].map((name) => [name, join(build, name)])
-  const assets = Object.fromEntries([...native, ...bundles])
+  const bundles = ['main', 'serving-thread', 'large'].flatMap((name) => [`${name}.cjs`, `${name}.cache`])
+  const assets = Object.fromEntries([...native, ...[...bundles, 'boot-thread.cjs'].map((name) => [name, join(build, name)])])
   const target = { nodeRange: `node${process.version.slice(1)}`, platform: 'linux', arch: 'x64', output }
   await (sea.default ?? sea)(main, {
     targets: [target],
     nodePath: base,
-    seaConfig: { useCodeCache: true, execArgvExtension: 'none', assets },
+    seaConfig: { execArgvExtension: 'none', assets },
   })
   await chmod(output, 0o755)
 }

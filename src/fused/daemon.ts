@@ -1,4 +1,3 @@
-import { createHash, randomBytes } from 'node:crypto'
 import { closeSync, readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { codeOf, messageOf, SystemError } from '../errors.ts'
@@ -10,6 +9,7 @@ import type { Logger } from '../log.ts'
 import { type Libc, MNT_DETACH } from '../os/libc.ts'
 import { type MountinfoLine, mountsOfDevice, parseMountinfo } from '../os/mountinfo.ts'
 import type { MountTable } from '../os/mount-table.ts'
+import { randomHex } from '../os/random.ts'
 import type { ServiceManager } from '../os/sd-notify.ts'
 import { FusedError } from './errors.ts'
 import { Paths } from './paths.ts'
@@ -114,11 +114,6 @@ export class FusedDaemon {
     await this.#paths.idle(deadline)
     const drained = await Promise.race([this.#parts.engine.drain(), sleep(deadline, 'late' as const, { ref: false })])
     if (drained === 'late') this.#parts.log.warning('requests are still unanswered; the successor asks for them again')
-  }
-
-  /** A new session's id: short, because systemd hands all names over in one variable, and without a colon, which parts them there. */
-  newId(path: string): string {
-    return createHash('sha256').update(`${this.#parts.bootId} ${path} `).update(randomBytes(8)).digest('hex').slice(0, 16)
   }
 
   /** Serves a session that a predecessor left. */
@@ -261,7 +256,7 @@ export class FusedDaemon {
     const { path, options, faults, fault, deadline } = order
     if (fault.mountFail) throw new FusedError('internal', `${path}: mount failed, as --inject mount-fail asks`)
     const ends = AbortSignal.timeout(deadline)
-    const id = this.newId(path)
+    const id = newId()
     let record: SessionRecord | undefined
     try {
       if (fault.mountDelay > 0) await sleep(fault.mountDelay * 1000, undefined, { signal: ends })
@@ -362,6 +357,11 @@ export class FusedDaemon {
 /** As the mount table has it: FUSE super blocks are anonymous, of major number 0. */
 export function deviceOf(connection: number): string {
   return `0:${connection}`
+}
+
+/** Short, because systemd hands all names over in one variable, and without a colon, which parts them there. */
+export function newId(): string {
+  return randomHex(8)
 }
 
 function equal(one: readonly string[], other: readonly string[]): boolean {

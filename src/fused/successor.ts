@@ -8,7 +8,7 @@ import type { InheritedDescriptor } from '../os/inherited.ts'
 import type { Libc } from '../os/libc.ts'
 import { mountsOfDevice, parseMountinfo } from '../os/mountinfo.ts'
 import type { ServiceManager } from '../os/sd-notify.ts'
-import { deviceOf, type FusedDaemon } from './daemon.ts'
+import { deviceOf, type FusedDaemon, newId } from './daemon.ts'
 import { RECORD_VERSION } from './record.ts'
 import type { Records } from './records.ts'
 import { type Circumstances, planTakeover, type Step, type StoredDescriptor } from './takeover.ts'
@@ -103,7 +103,7 @@ export class Successor {
     }
     const record = {
       version: RECORD_VERSION,
-      id: daemon.newId(mount.mountPoint),
+      id: newId(),
       path: mount.mountPoint,
       options: DEFAULT_OPTIONS,
       faults: [],

@@ -3,8 +3,8 @@ import { getAsset, isSea } from 'node:sea'
 import { Worker } from 'node:worker_threads'
 import type { ThreadData } from '../fuse/session/thread.ts'
 
-/** The bundle of serving-thread.ts inside the executable (build.mjs). */
-const BUNDLE = 'serving-thread.cjs'
+/** The bundle of boot-thread.ts inside the executable (build.mjs). */
+const BUNDLE = 'boot-thread.cjs'
 
 /** Starts the thread that serves sessions. */
 export function startServingThread(data: ThreadData): Worker {
