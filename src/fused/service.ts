@@ -1,3 +1,4 @@
+import { posix } from 'node:path'
 import type { MessageInitShape } from '@bufbuild/protobuf'
 import type { UnaryHandlers } from '../grpc/service.ts'
 import { type DaemonSchema, type Fused, Session_State, type SessionSchema } from '../rpc/fused_pb.ts'
@@ -56,10 +57,11 @@ function describe(session: HostedSession): MessageInitShape<typeof SessionSchema
   }
 }
 
+/** The one way to write a path that the sessions' books know, without a slash at its end. */
 function absolute(path: string): string {
   if (!path.startsWith('/')) throw new FusedError('invalid', `path '${path}' is not absolute; name one, such as /mnt`)
   if (path.includes('\0')) throw new FusedError('invalid', 'path holds a NUL; name a path of the file system')
-  return path
+  return posix.join('/', path, '.').replace(/(?<=.)\/$/, '')
 }
 
 function check<T>(act: () => T): T {

@@ -38,10 +38,13 @@ export class ServiceManager {
     }
   }
 
-  /** Has a copy of a descriptor kept for our successor. To be followed by {@link barrier}. Throws SystemError. */
+  /**
+   * Has a copy of a descriptor kept for our successor, without watching it: who waits for errors of a /dev/fuse is woken by each request
+   * too. To be followed by {@link barrier}. Throws SystemError.
+   */
   store(name: string, fd: number): void {
     if (this.#socket === undefined) return
-    this.#libc.sendWithDescriptors(this.#socket, Buffer.from(`FDSTORE=1\nFDNAME=${name}`), [fd])
+    this.#libc.sendWithDescriptors(this.#socket, Buffer.from(`FDSTORE=1\nFDPOLL=0\nFDNAME=${name}`), [fd])
   }
 
   /** Has all kept descriptors of that name closed. */
