@@ -20,7 +20,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'fuse/backend.ts': ['fuse/filesystem.ts'],
   'fuse/options.ts': [],
   'fuse/session': ['fuse/protocol', 'fuse/filesystem.ts', 'fuse/backend.ts', 'os'],
-  fused: ['fuse/session', 'fuse/filesystem.ts', 'grpc', 'os', 'rpc'],
+  fused: ['fuse/options.ts', 'fuse/protocol', 'fuse/session', 'grpc', 'os', 'rpc'],
   grpc: ['rpc', 'os/listening-socket.ts'],
   'fuse/native': ['fuse/filesystem.ts', 'fuse/backend.ts', 'os'],
   dummyfs: ['fuse/filesystem.ts'],

@@ -34,9 +34,16 @@ setup_to_run() {
   need_executable
 }
 
-# What the tests need beside that: a systemd to boot, python3 as a foreign reader, and the CSI's own clients.
+# What the tests and the bench need beside that: C programs as readers and as peers, and a systemd to boot.
+setup_to_measure() {
+  need_packages gcc:gcc /usr/include/stdio.h:libc6-dev pkg-config:pkg-config /usr/include/fuse3/fuse_lowlevel.h:libfuse3-dev
+  need_packages systemd-nspawn:systemd-container /lib/systemd/systemd:systemd /lib/systemd/system/dbus.service:dbus
+}
+
+# What the tests need beside that: python3 and what people read files with, and the CSI's own clients.
 setup_to_test() {
-  need_packages systemd-nspawn:systemd-container /lib/systemd/systemd:systemd /lib/systemd/system/dbus.service:dbus python3:python3
+  setup_to_measure
+  need_packages python3:python3 fio:fio rsync:rsync getfattr:attr
   need_go_tool github.com/kubernetes-csi/csi-test/v5/cmd/csi-sanity "$CSI_SANITY_VERSION"
   need_go_tool github.com/fullstorydev/grpcurl/cmd/grpcurl "$GRPCURL_VERSION"
 }

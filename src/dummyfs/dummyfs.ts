@@ -11,6 +11,8 @@ import {
 
 const FILE_NAME = 'dummy-file.txt'
 const FILE_ID = 2n as NodeId
+/** Bytes, as statfs(2) tells. */
+const NAME_LENGTH = 255
 const CHANGING = constants.O_WRONLY | constants.O_RDWR | constants.O_TRUNC | constants.O_APPEND
 
 const ROOT: Attributes = {
@@ -40,6 +42,7 @@ export class DummyFs implements FileSystem {
 
   lookup(parent: NodeId, name: string): Attributes {
     if (parent !== ROOT_ID) throw new FileSystemError(parent === FILE_ID ? 'ENOTDIR' : 'ESTALE')
+    if (Buffer.byteLength(name) > NAME_LENGTH) throw new FileSystemError('ENAMETOOLONG')
     if (name !== FILE_NAME) throw new FileSystemError('ENOENT')
     return this.#file
   }
@@ -72,6 +75,6 @@ export class DummyFs implements FileSystem {
 
   /** One block that is in use, so that df(1), which leaves out file systems of no size, shows it. */
   statfs(): Statistics {
-    return { blockSize: 4096, blocks: 1, blocksFree: 0, files: 2, filesFree: 0, nameLength: 255 }
+    return { blockSize: 4096, blocks: 1, blocksFree: 0, files: 2, filesFree: 0, nameLength: NAME_LENGTH }
   }
 }

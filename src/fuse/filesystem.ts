@@ -41,7 +41,7 @@ export interface Statistics {
  * Every method may throw FileSystemError, which names the errno that the caller of the system call is to see.
  */
 export interface FileSystem {
-  /** ENOENT if there is none by that name, ENOTDIR if the parent is no directory. */
+  /** ENOENT if there is none by that name, ENOTDIR if the parent is no directory, ENAMETOOLONG beyond what statfs() tells. */
   lookup(parent: NodeId, name: string): Attributes
   /** ESTALE for a node that never was. */
   getattr(node: NodeId): Attributes

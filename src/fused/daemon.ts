@@ -97,12 +97,12 @@ export class FusedDaemon {
   async inspect(path: string): Promise<SessionReport> {
     const session = this.sessions.at(path)
     if (session === undefined) throw new FusedError('missing', `no session is served at ${path}`)
-    return { session, inspection: (await this.#inspect()).get(idOf(session)) }
+    return { session, inspection: (await this.#inspect(idOf(session))).get(idOf(session)) }
   }
 
   /** Whether the serving thread answers. */
   async alive(): Promise<boolean> {
-    return await this.#inspect().then(
+    return await this.#inspect('').then(
       () => true,
       () => false,
     )
@@ -166,7 +166,8 @@ export class FusedDaemon {
     const used = this.sessions.all().flatMap((session) => this.#unmountUnused(session, lines))
     const served = this.sessions.all().filter((session) => session.kind === 'served')
     const ends = sleep(deadline, undefined, { ref: false })
-    await Promise.all(served.map(({ running, record }) => (used.includes(record.id) ? undefined : Promise.race([running.ended, ends]))))
+    const unused = served.filter(({ record }) => !used.includes(record.id))
+    await Promise.race([Promise.all(unused.map(({ running }) => running.ended)), ends])
     for (const session of this.sessions.all()) {
       const { path } = session.record ?? { path: 'an unknown path' }
       this.#parts.log.error(
@@ -233,7 +234,11 @@ export class FusedDaemon {
     if (session.record !== undefined && !this.#stands(session.record)) return undefined
     if (session.kind === 'held') throw new FusedError('unavailable', `${path} is held for another dummy-fused: ${session.why}`)
     const same = equal(session.record.options, options) && equal(session.record.faults, faults)
-    if (!same) throw new FusedError('conflict', `${path} is served with other options (${session.record.options.join(',')}); unmount it first`)
+    if (!same)
+      throw new FusedError(
+        'conflict',
+        `${path} is served with other options (${session.record.options.join(',')}); unmount it first`,
+      )
     return session
   }
 
@@ -245,7 +250,8 @@ export class FusedDaemon {
       throw new FusedError('precondition', `${path} cannot be reached: ${messageOf(error)}`, { cause: error })
     }
     if (state.kind === 'absent') throw new FusedError('precondition', `${path}: no such directory; create it first`)
-    if (state.kind === 'plain' && state.type !== 'directory') throw new FusedError('precondition', `${path}: not a directory; name an empty one`)
+    if (state.kind === 'plain' && state.type !== 'directory')
+      throw new FusedError('precondition', `${path}: not a directory; name an empty one`)
     if (state.kind === 'mount' && state.mount.fsType === 'fuse.dummy-fuse')
       throw new FusedError('precondition', `${path} is a mount point of another dummy-fuse already; unmount that first`)
   }
@@ -281,9 +287,14 @@ export class FusedDaemon {
       return session
     } catch (error) {
       if (record !== undefined) records.remove(id)
-      if (ends.aborted) throw new FusedError('timeout', `${path}: INIT was not handled within ${deadline / 1000} s`, { cause: error })
+      if (ends.aborted)
+        throw new FusedError('timeout', `${path}: INIT was not handled within ${deadline / 1000} s`, { cause: error })
       if (error instanceof FusedError) throw error
-      throw new FusedError(error instanceof SystemError && error.code === 'ENOTDIR' ? 'precondition' : 'internal', `cannot mount ${path}: ${messageOf(error)}`, { cause: error })
+      throw new FusedError(
+        error instanceof SystemError && error.code === 'ENOTDIR' ? 'precondition' : 'internal',
+        `cannot mount ${path}: ${messageOf(error)}`,
+        { cause: error },
+      )
     } finally {
       if (manager.supervisor === 'none') this.#warnUnkept(path)
     }
@@ -298,7 +309,9 @@ export class FusedDaemon {
     } catch (error) {
       this.#detach(session)
       await this.#cut(session, `its descriptor cannot be kept: ${messageOf(error)}`)
-      throw new FusedError('internal', `the descriptor of ${session.record.path} cannot be kept: ${messageOf(error)}`, { cause: error })
+      throw new FusedError('internal', `the descriptor of ${session.record.path} cannot be kept: ${messageOf(error)}`, {
+        cause: error,
+      })
     }
   }
 
@@ -317,7 +330,8 @@ export class FusedDaemon {
       if (outcome.kind === 'detached' || !this.sessions.has(session)) return
       const { path } = session.record
       if (outcome.kind === 'refused') this.#parts.log.error(`${path}: ${outcome.message}`)
-      else if (this.#standsQuietly(session.record)) this.#parts.log.error(`the connection of ${path} was aborted; what is mounted there is dead`)
+      else if (this.#standsQuietly(session.record))
+        this.#parts.log.error(`the connection of ${path} was aborted; what is mounted there is dead`)
       else this.#parts.log.info(`${path} was unmounted`)
       this.forget(session)
     })
@@ -331,15 +345,17 @@ export class FusedDaemon {
     }
   }
 
-  async #inspect(): Promise<ReadonlyMap<string, Inspection>> {
-    const inspections = await Promise.race([this.#parts.engine.inspect(), sleep(PING_DEADLINE, undefined, { ref: false })])
+  async #inspect(id?: string): Promise<ReadonlyMap<string, Inspection>> {
+    const inspections = await Promise.race([this.#parts.engine.inspect(id), sleep(PING_DEADLINE, undefined, { ref: false })])
     if (inspections === undefined)
       throw new FusedError('unavailable', `the thread that serves has not answered within ${PING_DEADLINE / 1000} s`)
     return new Map(inspections.map((one) => [one.id, one]))
   }
 
   #warnUnkept(path: string): void {
-    this.#parts.log.warning(`nobody keeps the descriptor of ${path}: without systemd or dummy-fuse-csi keep it ends with this process`)
+    this.#parts.log.warning(
+      `nobody keeps the descriptor of ${path}: without systemd or dummy-fuse-csi keep it ends with this process`,
+    )
   }
 }
 
@@ -351,4 +367,3 @@ export function deviceOf(connection: number): string {
 function equal(one: readonly string[], other: readonly string[]): boolean {
   return one.length === other.length && one.every((value, index) => value === other[index])
 }
-

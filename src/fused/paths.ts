@@ -8,7 +8,10 @@ export class Paths {
   async take(path: string): Promise<Disposable> {
     for (let other = this.#taken.get(path); other !== undefined; other = this.#taken.get(path)) await other
     const { promise, resolve } = Promise.withResolvers<undefined>()
-    this.#taken.set(path, promise.then(() => undefined))
+    this.#taken.set(
+      path,
+      promise.then(() => undefined),
+    )
     return {
       [Symbol.dispose]: () => {
         this.#taken.delete(path)

@@ -58,7 +58,8 @@ export function decodeRecord(id: string, text: string): ReadRecord {
 function decodeNegotiated(json: unknown): Negotiated | undefined {
   if (!isObject(json)) return undefined
   const { minor, flags, maxWrite, maxPages, timeGran, resend } = json
-  if (!isCount(minor) || !isCount(maxWrite) || !isCount(maxPages) || !isCount(timeGran) || typeof resend !== 'boolean') return undefined
+  if (!isCount(minor) || !isCount(maxWrite) || !isCount(maxPages) || !isCount(timeGran) || typeof resend !== 'boolean')
+    return undefined
   if (typeof flags !== 'string' || !/^0x[0-9a-f]{1,16}$/.test(flags)) return undefined
   return { minor, flags: BigInt(flags), maxWrite, maxPages, timeGran, resend }
 }

@@ -27,7 +27,9 @@ export function fusedService({ daemon, self, checked, onDrain }: FusedServicePar
       const session = await daemon.mount({ path: absolute(path), deadline, ...check(() => checked(options, faults)) })
       return { session: describe(session), daemon: self }
     },
-    unmount: async ({ path, graceMs }) => ({ wasMounted: await daemon.unmount(absolute(path), Math.min(graceMs, LONGEST_DEADLINE)) }),
+    unmount: async ({ path, graceMs }) => ({
+      wasMounted: await daemon.unmount(absolute(path), Math.min(graceMs, LONGEST_DEADLINE)),
+    }),
     list: async () => ({ daemon: self, sessions: (await daemon.list()).map(({ session }) => describe(session)) }),
     inspect: async ({ path }) => {
       const { session, inspection } = await daemon.inspect(absolute(path))

@@ -18,7 +18,13 @@ export type Step =
   /** Serve it as the mount table describes it, for there is no record that could be read. */
   | { readonly kind: 'heal'; readonly fd: number; readonly name: string; readonly why: string }
   /** Keep it, unread, for a program that knows more. */
-  | { readonly kind: 'hold'; readonly fd: number; readonly id: string; readonly record: SessionRecord | undefined; readonly why: string }
+  | {
+      readonly kind: 'hold'
+      readonly fd: number
+      readonly id: string
+      readonly record: SessionRecord | undefined
+      readonly why: string
+    }
   /** Let go of a descriptor; `forget`: and of all that the store has by that name. */
   | { readonly kind: 'release'; readonly fd: number; readonly name: string; readonly forget: boolean; readonly why: string }
   /** The session is gone; what it left at its path is dead. */
@@ -39,7 +45,11 @@ export interface Circumstances {
 }
 
 /** What is to be done about each descriptor that was handed over and each record that was found. Looks at nothing but its arguments. */
-export function planTakeover(descriptors: readonly StoredDescriptor[], records: readonly ReadRecord[], now: Circumstances): readonly Step[] {
+export function planTakeover(
+  descriptors: readonly StoredDescriptor[],
+  records: readonly ReadRecord[],
+  now: Circumstances,
+): readonly Step[] {
   const byName = Map.groupBy(descriptors, ({ name }) => name)
   const known = new Set(records.map(idOf))
   const strangers = [...byName].filter(([name]) => !known.has(name))
@@ -57,11 +67,20 @@ function stepsFor(read: ReadRecord, group: readonly StoredDescriptor[], now: Cir
   const id = idOf(read)
   if (read.kind === 'newer') {
     if (group.length === 0) return []
-    return group.map(({ fd }) => ({ kind: 'hold', fd, id, record: undefined, why: `its record is of format ${read.version}, which a newer dummy-fused wrote` }))
+    return group.map(({ fd }) => ({
+      kind: 'hold',
+      fd,
+      id,
+      record: undefined,
+      why: `its record is of format ${read.version}, which a newer dummy-fused wrote`,
+    }))
   }
   const { record } = read
   if (record.bootId !== now.bootId) {
-    return [{ kind: 'discard', id, damaged: false, why: 'it is from before the last boot' }, ...group.map((one) => withoutRecord(one, 'its record is of another boot', now))]
+    return [
+      { kind: 'discard', id, damaged: false, why: 'it is from before the last boot' },
+      ...group.map((one) => withoutRecord(one, 'its record is of another boot', now)),
+    ]
   }
   const live = group.filter(({ dead }) => !dead)
   const fitting = live.filter(({ connection }) => connection === undefined || connection === record.connection)
@@ -77,7 +96,13 @@ function stepsFor(read: ReadRecord, group: readonly StoredDescriptor[], now: Cir
   }
   const step: Step = isSpoken(record)
     ? { kind: 'serve', fd: chosen.fd, record, storeAgain: others.length > 0 }
-    : { kind: 'hold', fd: chosen.fd, id, record, why: `it speaks version 7.${record.negotiated.minor} of the FUSE protocol; this dummy-fused knows 7.${PROTOCOL.oldestMinor} to 7.${PROTOCOL.newestMinor}` }
+    : {
+        kind: 'hold',
+        fd: chosen.fd,
+        id,
+        record,
+        why: `it speaks version 7.${record.negotiated.minor} of the FUSE protocol; this dummy-fused knows 7.${PROTOCOL.oldestMinor} to 7.${PROTOCOL.newestMinor}`,
+      }
   return [...others.map((one) => releaseOf(one, false, `the name ${one.name} was used twice`)), step]
 }
 

@@ -23,8 +23,8 @@ export class CarelessHost implements FuseHost {
     if (status !== 0) throw new HostError('failed', `dummy-fuse ended with exit status ${status ?? -1}`)
   }
 
-  daemonAt(path: string): Daemon | undefined {
-    return toDaemon(findDaemon(path))
+  daemonAt(path: string): Promise<Daemon | undefined> {
+    return Promise.resolve(toDaemon(findDaemon(path)))
   }
 
   async stop(path: string, grace: number): Promise<void> {

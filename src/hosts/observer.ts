@@ -1,14 +1,21 @@
 import { findDaemon, toDaemon } from './found-daemon.ts'
 import { type Daemon, type FuseHost, HostError } from './host.ts'
 
-/** Sees the daemons that others started and starts none. */
+/** Sees the daemons that others started, and asks a service about its sessions; starts none. */
 export class Observer implements FuseHost {
+  readonly #service: FuseHost
+
+  constructor(service: FuseHost) {
+    this.#service = service
+  }
+
   start(path: string): Promise<never> {
     return Promise.reject(new HostError('unavailable', `${path}: nothing is mounted by who only looks`))
   }
 
-  daemonAt(path: string): Daemon | undefined {
-    return toDaemon(findDaemon(path))
+  /** A service that does not answer has nothing to say. */
+  async daemonAt(path: string, asked?: boolean): Promise<Daemon | undefined> {
+    return toDaemon(findDaemon(path)) ?? (await this.#service.daemonAt(path, asked).catch(() => undefined))
   }
 
   stop(): Promise<void> {

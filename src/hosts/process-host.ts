@@ -33,8 +33,8 @@ export class ProcessHost implements FuseHost {
     })
   }
 
-  daemonAt(path: string): Daemon | undefined {
-    return toDaemon(this.#find(path))
+  daemonAt(path: string): Promise<Daemon | undefined> {
+    return Promise.resolve(toDaemon(this.#find(path)))
   }
 
   async stop(path: string, grace: number): Promise<void> {

@@ -11,7 +11,10 @@ export async function lockState(folder: string, program: string): Promise<void> 
   const server = createServer()
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error) => {
-      const taken = new ProgramError(`another ${program} uses the state folder ${folder}; stop it, or name another with --state-dir`, 1)
+      const taken = new ProgramError(
+        `another ${program} uses the state folder ${folder}; stop it, or name another with --state-dir`,
+        1,
+      )
       reject(codeOf(error) === 'EADDRINUSE' ? taken : error)
     })
     server.listen(`\0dummy-fuse-csi/state/${dev}:${ino}`, resolve)

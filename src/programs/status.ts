@@ -1,17 +1,21 @@
 import { join, resolve } from 'node:path'
 import { Observer } from '../hosts/observer.ts'
+import { ServiceHost } from '../hosts/service-host.ts'
 import { descriptorSink, Logger } from '../log.ts'
 import { AddonLoader } from '../os/addons.ts'
 import { Libc } from '../os/libc.ts'
 import { openMountTable } from '../os/mount-table.ts'
+import { socketPath } from '../os/unix-socket.ts'
 import { Inspector, type VolumeReport } from '../volumes/health.ts'
 import { MountCache } from '../volumes/mount-cache.ts'
 import { Mounts } from '../volumes/mounts.ts'
 import { commandLine, parse } from './command-line.ts'
+import { FUSED_SOCKET } from './fused/options.ts'
 import type { Program } from './program.ts'
 
 interface Parsed {
   stateDir: string
+  fusedSocket: string
   json?: true
 }
 
@@ -19,20 +23,22 @@ interface Parsed {
 export const status: Program = async ({ words, env }) => {
   const command = commandLine('dummy-fuse-csi status', 'Shows each volume, its state, daemon, targets and the next step to take.')
     .option('--state-dir <folder>', "the plugin's; $STATE_DIRECTORY", env.STATE_DIRECTORY ?? '/var/lib/dummy-fuse-csi')
+    .option('--fused-socket <path>', 'of dummy-fused, whose sessions are asked for', FUSED_SOCKET)
     .option('--json', 'print one JSON object')
     .addHelpText('after', '\nExit status: 0, whatever the state of the volumes; 1 the state folder cannot be read; 2 wrong words.')
   parse(command, words)
-  const { stateDir, json = false } = command.opts<Parsed>()
+  const { stateDir, fusedSocket, json = false } = command.opts<Parsed>()
   const folder = resolve(stateDir)
-  const reports = await look(folder)
+  const reports = await look(folder, socketPath(fusedSocket))
   process.stdout.write(json ? `${JSON.stringify(asJson(folder, reports), null, 2)}\n` : asText(folder, reports))
   return 0
 }
 
-async function look(stateDir: string): Promise<readonly VolumeReport[]> {
-  const host = new Observer()
+async function look(stateDir: string, fusedSocket: string): Promise<readonly VolumeReport[]> {
+  const log = new Logger(descriptorSink(2))
+  const host = new Observer(new ServiceHost(fusedSocket, [], log))
   const libc = new Libc(new AddonLoader())
-  const cache = new MountCache(join(stateDir, 'mountcache'), new Logger(descriptorSink(2)))
+  const cache = new MountCache(join(stateDir, 'mountcache'), log)
   cache.peek()
   return await new Inspector(new Mounts(libc, openMountTable(libc), host), cache, host).all()
 }

@@ -76,7 +76,7 @@ export class Inspector {
     const staging = await this.#staging(stagingPath)
     const published = this.#cache.of(volumeId).published.filter((one) => one.stagingPath === stagingPath)
     const targets = await Promise.all(published.map((one) => this.#target(one, staging)))
-    const daemon = this.#host.daemonAt(stagingPath)
+    const daemon = await this.#host.daemonAt(stagingPath).catch(() => undefined)
     const findings = [...stagingFindings(stagingPath, staging, daemon?.pid), ...targets.flatMap(targetFindings)]
     return {
       volumeId,

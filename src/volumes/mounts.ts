@@ -1,6 +1,6 @@
 import { mkdirSync, rmdirSync } from 'node:fs'
 import { codeOf, errnoText, messageOf } from '../errors.ts'
-import type { FuseHost } from '../hosts/host.ts'
+import { type Daemon, type FuseHost, HostError } from '../hosts/host.ts'
 import { type Libc, MNT_DETACH, MS } from '../os/libc.ts'
 import { isFuse, type Mount, type MountTable } from '../os/mount-table.ts'
 import { probe } from '../os/probe.ts'
@@ -49,12 +49,25 @@ export class Mounts {
     const state = this.#at(path)
     if ('kind' in state) return state
     const { device, readonly } = state.mount
-    const daemon = this.#host.daemonAt(path)
+    const daemon = await this.#daemonAt(path, asked)
     if (daemon?.stopped === true) return { kind: 'HUNG', device }
+    if (daemon?.device === device) {
+      this.#sessions.set(path, device)
+      return { kind: 'MOUNTED', device, readonly }
+    }
     if (!asked && daemon !== undefined && this.#sessions.get(path) === device) return { kind: 'MOUNTED', device, readonly }
     const answer = await this.#ask(path, device, readonly)
     if (answer.kind === 'MOUNTED' && daemon !== undefined) this.#sessions.set(path, device)
     return answer
+  }
+
+  async #daemonAt(path: string, asked: boolean): Promise<Daemon | undefined> {
+    try {
+      return await this.#host.daemonAt(path, asked)
+    } catch (error) {
+      if (!(error instanceof HostError)) throw error
+      throw new VolumeError('unavailable', `${path}: ${error.message}`, { cause: error })
+    }
   }
 
   /** Remembers the session that has just been mounted at a path, and returns its device. Throws VolumeError if none is there. */

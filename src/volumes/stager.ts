@@ -90,7 +90,7 @@ export class Stager {
       case 'MOUNTED':
         // Live, but perhaps not in our books: a plugin killed before it could write them, or a mount made by hand. A bind of some
         // other session has no daemon of its own, and would end with that session.
-        if (this.#cache.stagedAt(stagingPath) === undefined && this.#host.daemonAt(stagingPath) === undefined)
+        if (this.#cache.stagedAt(stagingPath) === undefined && (await this.#host.daemonAt(stagingPath)) === undefined)
           throw new VolumeError('precondition', `${stagingPath} is a bind of another dummy-fuse already; unmount that first`)
         this.#save(request, false)
         return this.#mounts.admit(stagingPath)

@@ -1,4 +1,6 @@
 import { conformance } from '../conformance/cases.ts'
 import { mountDummyFuse } from '../support/mounting.ts'
 
-conformance('fuse-native', (sandbox) => mountDummyFuse(sandbox, ['--backend', 'fuse-native']))
+for (const backend of ['session', 'fuse-native']) {
+  conformance(backend, async (sandbox, options = '') => await mountDummyFuse(sandbox, ['--backend', backend, '-o', options]))
+}

@@ -100,7 +100,7 @@ export class Machine implements AsyncDisposable {
 
   /** Takes the host's own units, journal and installed dummy-fuse-csi away, and what costs time at boot. */
   #strip(): void {
-    const installed = ['dummy-fuse-csi', 'dummy-fuse', 'dummy-fuse-workload'].map((name) => `usr/local/bin/${name}`)
+    const installed = ['dummy-fuse-csi', 'dummy-fuse', 'dummy-fused', 'dummy-fuse-workload'].map((name) => `usr/local/bin/${name}`)
     for (const path of [
       ...installed,
       'etc/systemd/system',

@@ -129,12 +129,12 @@ export class SessionEngine {
     return entry
   }
 
-  /** What each session has done; an answer shows that the serving thread is alive. */
-  async inspect(): Promise<readonly Inspection[]> {
+  /** What each session, or the one that is named, has done; an answer shows that the serving thread is alive. */
+  async inspect(id?: string): Promise<readonly Inspection[]> {
     const token = ++this.#token
     return await new Promise((resolve) => {
       this.#inspections.set(token, resolve)
-      this.#send(this.#up ? 'thread' : 'here', { type: 'inspect', token })
+      this.#send(this.#up ? 'thread' : 'here', { type: 'inspect', token, id })
     })
   }
 

@@ -38,7 +38,11 @@ export function agree(request: InitRequest, settings: SessionSettings): Negotiat
 /** The answer to INIT. */
 export function initReply(request: InitRequest, negotiated: Negotiated, settings: SessionSettings): InitReply {
   const { minor, flags, maxWrite, maxPages, timeGran } = negotiated
-  const { maxReadahead = request.maxReadahead, maxBackground = 0, congestionThreshold = 0 } = settings
+  const { maxReadahead = request.maxReadahead } = settings
+  // Both are 16 bits on the wire, and 0 leaves the kernel its own. As libfuse has it, the threshold is at most the limit, and 3/4 of it by default.
+  const maxBackground = Math.min(settings.maxBackground ?? 0, 0xffff)
+  const threshold = settings.congestionThreshold ?? Math.floor((maxBackground * 3) / 4)
+  const congestionThreshold = Math.min(threshold, maxBackground === 0 ? 0xffff : maxBackground)
   return {
     minor,
     flags,

@@ -22,7 +22,8 @@ export type Command =
   | { readonly type: 'answer-init'; readonly id: string; readonly refusal: string | undefined }
   /** Reads no more of a session. What it has read is still answered. */
   | { readonly type: 'detach'; readonly id: string }
-  | { readonly type: 'inspect'; readonly token: number }
+  /** `id`: of that session alone. */
+  | { readonly type: 'inspect'; readonly token: number; readonly id: string | undefined }
   /** Reads no more of any session, and answers what has been read. */
   | { readonly type: 'drain' }
   | { readonly type: 'stop' }

@@ -87,7 +87,7 @@ export function sessionSettings(options: readonly string[]): SessionSettings {
     return text === undefined ? undefined : Number(text)
   }
   const octal = values.get('umask')
-  const cached = values.has('kernel_cache') || (values.has('auto_cache') && !values.has('noauto_cache'))
+  const cached = values.has('kernel_cache') || values.has('auto_cache')
   return {
     entryTimeout: number('entry_timeout') ?? 1,
     attrTimeout: number('attr_timeout') ?? 1,
@@ -114,6 +114,8 @@ function read(options: readonly string[]): Parsed {
     if (flag === undefined) values.set(name, rest.join('='))
     else flags = flag[1] ? flags | flag[0] : flags & ~flag[0]
     if (name === 'sync_read') values.delete('async_read')
+    if (name === 'auto_cache') values.delete('noauto_cache')
+    if (name === 'noauto_cache') values.delete('auto_cache')
     if (name === 'async_read') values.delete('sync_read')
   }
   return { flags, values }

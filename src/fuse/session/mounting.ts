@@ -78,7 +78,11 @@ async function reaches(mounted: Promise<void>, fd: number): Promise<boolean> {
   return true
 }
 
-async function answerAfter(act: (negotiated: Negotiated, fd: number) => Promise<void>, running: RunningSession, fd: number): Promise<void> {
+async function answerAfter(
+  act: (negotiated: Negotiated, fd: number) => Promise<void>,
+  running: RunningSession,
+  fd: number,
+): Promise<void> {
   const negotiated = await running.initialising
   try {
     await act(negotiated, fd)

@@ -7,7 +7,7 @@ import type { Attributes as ReplyAttributes, Entry as EntryReply } from '../prot
 import type { Writer } from '../protocol/writer.ts'
 import type { SessionSettings } from './mount-options.ts'
 
-const { S_IFMT, S_IXUSR, S_IXGRP, S_IXOTH, W_OK, X_OK } = fsConstants
+const { S_IFDIR, S_IFMT, S_IXUSR, S_IXGRP, S_IXOTH, W_OK, X_OK } = fsConstants
 const EXECUTE = S_IXUSR | S_IXGRP | S_IXOTH
 const ALL = 0o777
 
@@ -154,7 +154,8 @@ export class Operations {
   #access(nodeid: NodeId, mask: number): void {
     const { mode } = this.#filesystem.getattr(nodeid)
     if ((mask & W_OK) !== 0) throw new FileSystemError('EROFS')
-    if ((mask & X_OK) !== 0 && (this.#mode(mode) & EXECUTE) === 0) throw new FileSystemError('EACCES')
+    if ((mask & X_OK) !== 0 && (mode & S_IFMT) !== S_IFDIR && (this.#mode(mode) & EXECUTE) === 0)
+      throw new FileSystemError('EACCES')
   }
 
   #statfs(unique: bigint, reply: Writer): void {

@@ -100,7 +100,7 @@ export class SessionServer {
         this.#detach(command.id)
         return
       case 'inspect':
-        this.#parts.emit({ type: 'inspection', token: command.token, sessions: this.#inspect() })
+        this.#parts.emit({ type: 'inspection', token: command.token, sessions: this.#inspect(command.id) })
         return
       case 'drain':
         for (const entry of this.#sessions.values()) this.#loop.remove(entry)
@@ -174,8 +174,10 @@ export class SessionServer {
     this.#parts.emit({ type: 'detached', id })
   }
 
-  #inspect(): Extract<ServerEvent, { type: 'inspection' }>['sessions'] {
-    return [...this.#sessions].map(([id, { session }]) => ({
+  #inspect(only: string | undefined): Extract<ServerEvent, { type: 'inspection' }>['sessions'] {
+    const one = only === undefined ? undefined : this.#sessions.get(only)
+    const wanted = only === undefined ? [...this.#sessions] : one === undefined ? [] : [[only, one] as const]
+    return wanted.map(([id, { session }]) => ({
       id,
       counts: Object.fromEntries(session.counts),
       pending: session.pending,

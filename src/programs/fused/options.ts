@@ -40,10 +40,20 @@ export function parseFusedOptions(words: readonly string[], env: NodeJS.ProcessE
   const command = commandLine('dummy-fused', 'Serves FUSE sessions that survive this process and the CSI plugin.')
     .option('--socket <path>', 'where to listen, unless a listening socket is handed over', FUSED_SOCKET)
     .option('--state-dir <folder>', 'what successors must know; $RUNTIME_DIRECTORY', env.RUNTIME_DIRECTORY ?? '/run/dummy-fused')
-    .option('--takeover-deadline <seconds>', 'how long a session that this version cannot serve waits for one that can', seconds(), 60)
+    .option(
+      '--takeover-deadline <seconds>',
+      'how long a session that this version cannot serve waits for one that can',
+      seconds(),
+      60,
+    )
     .option('--drain-deadline <seconds>', 'how long requests that were read may take before an upgrade', seconds(), 2)
     .addOption(pollTimeOption())
-    .option('--inject <fault>', 'be broken: no-resend, as on a kernel before 6.9', (value: string, all: string[]) => [...all, value], [])
+    .option(
+      '--inject <fault>',
+      'be broken: no-resend, as on a kernel before 6.9',
+      (value: string, all: string[]) => [...all, value],
+      [],
+    )
     .addOption(logFormatOption())
     .addHelpText('after', NOTES)
   parse(command, words)

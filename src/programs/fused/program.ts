@@ -49,7 +49,12 @@ interface Surroundings {
   readonly manager: ServiceManager
 }
 
-async function serve(options: FusedOptions, env: NodeJS.ProcessEnv, told: Promise<NodeJS.Signals>, failed: FailedStarts): Promise<number> {
+async function serve(
+  options: FusedOptions,
+  env: NodeJS.ProcessEnv,
+  told: Promise<NodeJS.Signals>,
+  failed: FailedStarts,
+): Promise<number> {
   const log = new Logger(descriptorSink(2), options.logFormat)
   const libc = new Libc(new AddonLoader())
   const manager = new ServiceManager(env, libc, log)
@@ -110,9 +115,13 @@ function openDaemon({ options, log, manager }: Surroundings, engine: SessionEngi
     const records = new Records(join(stateDir, 'sessions'))
     return new FusedDaemon({ engine, libc, table: openMountTable(libc), records, manager, bootId: bootId(), withoutResend, log })
   } catch (error) {
-    throw new ProgramError(`cannot use the state folder ${stateDir}: ${messageOf(error)}; mend it, or name another with --state-dir`, 1, {
-      cause: error,
-    })
+    throw new ProgramError(
+      `cannot use the state folder ${stateDir}: ${messageOf(error)}; mend it, or name another with --state-dir`,
+      1,
+      {
+        cause: error,
+      },
+    )
   }
 }
 
@@ -140,7 +149,9 @@ function bootId(): string {
 }
 
 /** The socket to listen on, if one was handed over, and the sessions' devices. */
-function split(inherited: readonly InheritedDescriptor[]): readonly [InheritedDescriptor | undefined, readonly InheritedDescriptor[]] {
+function split(
+  inherited: readonly InheritedDescriptor[],
+): readonly [InheritedDescriptor | undefined, readonly InheritedDescriptor[]] {
   const listening = inherited.find(({ fd }) => isSocket(fd))
   return [listening, inherited.filter((one) => one !== listening)]
 }

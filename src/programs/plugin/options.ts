@@ -6,6 +6,7 @@ import type { LogFormat } from '../../log.ts'
 import { socketPath } from '../../os/unix-socket.ts'
 import { commandLine, logFormatOption, parse } from '../command-line.ts'
 import { parseFaults } from '../dummy-fuse/faults.ts'
+import { FUSED_SOCKET } from '../fused/options.ts'
 import { backendOption, type FuseBackend } from '../session-options.ts'
 
 const ROLES = ['identity', 'node', 'controller'] as const
@@ -21,7 +22,8 @@ export interface PluginOptions {
   readonly roles: ReadonlySet<Role>
   readonly stateDir: string
   readonly restoreMounts: boolean
-  readonly fuseHost: 'child' | 'detached'
+  readonly fuseHost: 'child' | 'detached' | 'service'
+  readonly fusedSocket: string
   readonly fuseBackend: FuseBackend
   readonly logFormat: LogFormat
   readonly daemonize: 'wait' | 'early'
@@ -37,6 +39,7 @@ interface Parsed {
   stateDir: string
   restoreMounts: boolean
   fuseHost: PluginOptions['fuseHost']
+  fusedSocket: string
   fuseBackend: FuseBackend
   logFormat: LogFormat
   daemonize: PluginOptions['daemonize']
@@ -65,10 +68,14 @@ export function parsePluginOptions(words: readonly string[], env: NodeJS.Process
     .option('--restore-mounts', 'mount again at start what was mounted before', true)
     .option('--no-restore-mounts', 'leave it as it is')
     .addOption(
-      new Option('--fuse-host <host>', 'where FUSE processes live: child dies with the plugin, detached survives it')
-        .choices(['child', 'detached'])
+      new Option(
+        '--fuse-host <host>',
+        'where FUSE sessions live: child dies with the plugin, detached survives it, service survives its own crash and upgrade too',
+      )
+        .choices(['child', 'detached', 'service'])
         .default('child'),
     )
+    .option('--fused-socket <path>', 'of dummy-fused, for --fuse-host service', FUSED_SOCKET)
     .addOption(backendOption('--fuse-backend <backend>'))
     .addOption(logFormatOption())
     .addOption(
@@ -85,6 +92,7 @@ export function parsePluginOptions(words: readonly string[], env: NodeJS.Process
   parse(command, words)
   const parsed = command.opts<Parsed>()
   parseFaults(parsed.inject)
+  if (parsed.fuseHost === 'service') refuseUnserved(parsed)
   if (parsed.nodeid === '') throw new UsageError('--nodeid is empty; name this node')
   if (Buffer.byteLength(parsed.nodeid) > 256) throw new UsageError('--nodeid is longer than the 256 bytes that CSI allows')
   if (!/^[A-Za-z]([-.A-Za-z0-9]{0,61}[A-Za-z])?$/.test(parsed.drivername)) {
@@ -100,11 +108,20 @@ export function parsePluginOptions(words: readonly string[], env: NodeJS.Process
     stateDir: resolve(parsed.stateDir),
     restoreMounts: parsed.restoreMounts,
     fuseHost: parsed.fuseHost,
+    fusedSocket: socketPath(parsed.fusedSocket),
     fuseBackend: parsed.fuseBackend,
     logFormat: parsed.logFormat,
     daemonize: parsed.daemonize,
     faults: parsed.inject,
   }
+}
+
+/** What dummy-fused does not do. */
+function refuseUnserved({ fuseBackend, daemonize }: Parsed): void {
+  if (fuseBackend !== 'session')
+    throw new UsageError('--fuse-host service serves by sessions of its own; leave --fuse-backend away')
+  if (daemonize !== 'wait')
+    throw new UsageError('--daemonize early is a flaw of processes in the background; --fuse-host service has none')
 }
 
 function parseRoles(text: string): ReadonlySet<Role> {

@@ -4,6 +4,7 @@ import { CarelessHost } from '../../hosts/careless-host.ts'
 import { carelessExecution, childExecution, detachedExecution, findSystemdRun } from '../../hosts/executions.ts'
 import type { FuseHost } from '../../hosts/host.ts'
 import { ProcessHost } from '../../hosts/process-host.ts'
+import { ServiceHost } from '../../hosts/service-host.ts'
 import type { Logger } from '../../log.ts'
 import type { Libc } from '../../os/libc.ts'
 import { openMountTable } from '../../os/mount-table.ts'
@@ -55,7 +56,12 @@ export function openVolumes(options: PluginOptions, context: ProgramContext, lib
   return { volumes, registry, restorer: new Restorer(mounts, cache, stager, publisher, bootId, log) }
 }
 
-function openHost({ fuseHost, fuseBackend, daemonize, faults }: PluginOptions, context: ProgramContext, log: Logger): FuseHost {
+function openHost(
+  { fuseHost, fusedSocket, fuseBackend, daemonize, faults }: PluginOptions,
+  context: ProgramContext,
+  log: Logger,
+): FuseHost {
+  if (fuseHost === 'service') return new ServiceHost(fusedSocket, faults, log)
   const dummyFuse = (words: readonly string[]): ReturnType<ProgramContext['other']> => context.other('dummy-fuse', words)
   const words = ['--backend', fuseBackend, ...faults.flatMap((fault) => ['--inject', fault])]
   if (daemonize === 'early') return new CarelessHost(carelessExecution(dummyFuse, words, context.env), log)

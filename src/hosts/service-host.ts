@@ -1,0 +1,179 @@
+import { lstatSync } from 'node:fs'
+import { connect } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { DescMessage, DescMethodUnary, MessageInitShape, MessageShape } from '@bufbuild/protobuf'
+import { CallError, GrpcClient } from '../grpc/client.ts'
+import type { Logger } from '../log.ts'
+import { processStat, type ProcessStat } from '../os/processes.ts'
+import { type Daemon as DaemonMessage, Fused, type Session, Session_State } from '../rpc/fused_pb.ts'
+import { toDaemon } from './found-daemon.ts'
+import { type Daemon, type FuseHost, HostError } from './host.ts'
+
+/** Milliseconds for questions: a daemon that is being replaced is back long before. */
+const PATIENCE = 4000
+/** Milliseconds before the caller's deadline at which the daemon gives up: it is to tell, and to clean up. */
+const MARGIN = 250
+/** Milliseconds between two attempts at a daemon that has just gone. */
+const PAUSE = 20
+
+/** Nobody listens: there is no daemon, and nobody who would start one. */
+class NotRunning extends HostError {
+  constructor(message: string, options: ErrorOptions) {
+    super('unavailable', message, options)
+  }
+}
+
+/** `--fuse-host service`: sessions live in dummy-fused, which survives us, and whose sessions survive it. */
+export class ServiceHost implements FuseHost {
+  readonly #socket: string
+  readonly #faults: readonly string[]
+  readonly #log: Logger
+  #client: GrpcClient | undefined
+  #process: ProcessStat | undefined
+  /** Super blocks of the sessions that this process of the daemon has told of, by their paths. */
+  readonly #known = new Map<string, string>()
+  #asking: { readonly paths: string[]; readonly done: Promise<void> } | undefined
+
+  /** `faults`: to be injected into every session, as `dummy-fuse --inject` takes them. */
+  constructor(socket: string, faults: readonly string[], log: Logger) {
+    this.#socket = socket
+    this.#faults = faults
+    this.#log = log
+  }
+
+  async start(path: string, options: readonly string[], deadline: number): Promise<void> {
+    this.#log.info(`ask dummy-fused to mount ${path}`)
+    const request = { path, options: [...options], faults: [...this.#faults], deadlineMs: Math.max(deadline - MARGIN, MARGIN) }
+    const { daemon, session } = await this.#call(Fused.method.mount, request, deadline)
+    this.#meet(daemon)
+    if (session !== undefined) this.#learn(session)
+  }
+
+  async daemonAt(path: string, asked = false): Promise<Daemon | undefined> {
+    if (asked || !this.#known.has(path) || !this.#alive()) {
+      this.#known.delete(path)
+      try {
+        await this.#ask(path)
+      } catch (error) {
+        if (error instanceof NotRunning) return undefined
+        throw error
+      }
+    }
+    const device = this.#known.get(path)
+    const daemon = this.#process === undefined ? undefined : toDaemon(processStat(this.#process.pid))
+    return device === undefined || daemon === undefined ? undefined : { ...daemon, device }
+  }
+
+  async stop(path: string, grace: number): Promise<void> {
+    this.#known.delete(path)
+    try {
+      await this.#call(Fused.method.unmount, { path, graceMs: grace }, grace + PATIENCE)
+    } catch (error) {
+      if (!(error instanceof NotRunning)) throw error
+    }
+  }
+
+  trouble(): string | undefined {
+    const there = lstatSync(this.#socket, { throwIfNoEntry: false })
+    return there?.isSocket() === true ? undefined : this.#notRunning()
+  }
+
+  /** Those who ask at the same time share one question. */
+  async #ask(path: string): Promise<void> {
+    if (this.#asking === undefined) {
+      const paths: string[] = []
+      const done = sleep(0).then(async () => {
+        this.#asking = undefined
+        await this.#inspect(paths)
+      })
+      this.#asking = { paths, done }
+    }
+    this.#asking.paths.push(path)
+    await this.#asking.done
+  }
+
+  async #inspect(paths: readonly string[]): Promise<void> {
+    const [path, ...others] = paths
+    if (path === undefined || others.length > 0) {
+      const { daemon, sessions } = await this.#call(Fused.method.list, {}, PATIENCE)
+      this.#meet(daemon)
+      for (const session of sessions) this.#learn(session)
+      return
+    }
+    try {
+      const { daemon, session } = await this.#call(Fused.method.inspect, { path }, PATIENCE)
+      this.#meet(daemon)
+      if (session !== undefined) this.#learn(session)
+    } catch (error) {
+      if (!(error instanceof HostError && error.cause instanceof CallError && error.cause.code === 'NOT_FOUND')) throw error
+    }
+  }
+
+  #learn({ path, connection, state }: Session): void {
+    if (state === Session_State.SERVED) this.#known.set(path, `0:${connection}`)
+    else this.#known.delete(path)
+  }
+
+  /** What another process of the daemon has told does not count. */
+  #meet(daemon: DaemonMessage | undefined): void {
+    const now = daemon === undefined ? undefined : processStat(daemon.pid)
+    if (now?.start === this.#process?.start) return
+    this.#known.clear()
+    this.#process = now
+  }
+
+  #alive(): boolean {
+    return this.#process !== undefined && processStat(this.#process.pid)?.start === this.#process.start
+  }
+
+  /**
+   * Calls, and calls again while the daemon is being replaced: whoever listens for it keeps us waiting meanwhile. Rejects with HostError:
+   * `unavailable` at once if nobody listens, `timeout` after `deadline` milliseconds.
+   */
+  async #call<I extends DescMessage, O extends DescMessage>(
+    method: DescMethodUnary<I, O>,
+    request: MessageInitShape<I>,
+    deadline: number,
+  ): Promise<MessageShape<O>> {
+    const until = Date.now() + deadline
+    for (;;) {
+      try {
+        this.#client ??= new GrpcClient(this.#socket)
+        return await this.#client.call(method, request, until - Date.now())
+      } catch (error) {
+        if (!(error instanceof CallError)) throw error
+        if (error.code !== 'UNAVAILABLE') throw asHostError(error)
+        // Its channel would wait a second before it tries again.
+        this.#client?.[Symbol.dispose]()
+        this.#client = undefined
+        if (!(await this.#running())) throw new NotRunning(this.#notRunning(), { cause: error })
+        if (Date.now() + PAUSE >= until)
+          throw new HostError('unavailable', `dummy-fused does not serve: ${error.details}`, { cause: error })
+        await sleep(PAUSE)
+      }
+    }
+  }
+
+  #notRunning(): string {
+    return `dummy-fused does not run: nobody listens on ${this.#socket}; start it (systemctl start dummy-fused.socket), or name its socket with --fused-socket`
+  }
+
+  /** Whether anybody listens: the daemon, or systemd or keep in its place. */
+  async #running(): Promise<boolean> {
+    return await new Promise((resolve) => {
+      const attempt = connect(this.#socket)
+      attempt.once('connect', () => {
+        attempt.destroy()
+        resolve(true)
+      })
+      attempt.once('error', (error) => {
+        // A full backlog (EAGAIN) is a listener too.
+        resolve('code' in error && error.code === 'EAGAIN')
+      })
+    })
+  }
+}
+
+function asHostError(error: CallError): HostError {
+  return new HostError(error.code === 'DEADLINE_EXCEEDED' ? 'timeout' : 'failed', `dummy-fused: ${error.details}`, { cause: error })
+}
