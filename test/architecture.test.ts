@@ -11,7 +11,7 @@ import { ROOT } from './support/paths.ts'
  */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'main.ts': ['programs', 'os/process-name.ts'],
-  programs: ['csi', 'volumes', 'hosts', 'fuse', 'dummyfs', 'workload', 'lab', 'keeper', 'os', 'rpc', 'version.ts'],
+  programs: ['csi', 'volumes', 'hosts', 'fuse', 'fused', 'grpc', 'dummyfs', 'workload', 'lab', 'keeper', 'os', 'rpc', 'version.ts'],
   csi: ['volumes', 'rpc', 'grpc'],
   volumes: ['hosts/host.ts', 'os'],
   hosts: ['rpc', 'grpc', 'os'],
