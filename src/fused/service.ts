@@ -57,11 +57,11 @@ function describe(session: HostedSession): MessageInitShape<typeof SessionSchema
   }
 }
 
-/** The one way to write a path that the sessions' books know, without a slash at its end. */
+/** The path as it is written in the books: without a slash at its end, `..` or `//`. */
 function absolute(path: string): string {
   if (!path.startsWith('/')) throw new FusedError('invalid', `path '${path}' is not absolute; name one, such as /mnt`)
   if (path.includes('\0')) throw new FusedError('invalid', 'path holds a NUL; name a path of the file system')
-  return posix.join('/', path, '.').replace(/(?<=.)\/$/, '')
+  return posix.resolve(path)
 }
 
 function check<T>(act: () => T): T {

@@ -20,8 +20,6 @@ export interface SuccessorParts {
   readonly manager: ServiceManager
   readonly libc: Libc
   readonly now: Circumstances
-  /** Milliseconds that a session is held for a program that knows more. */
-  readonly deadline: number
   readonly log: Logger
 }
 
@@ -50,18 +48,21 @@ export class Successor {
     this.#later = steps.filter((step) => step.kind !== 'serve' || step.storeAgain)
   }
 
-  /** All that can wait until sessions are served: each is done by itself, and none that fails stops another. */
-  async tidy(): Promise<void> {
+  /**
+   * All that can wait until sessions are served: each is done by itself, and none that fails stops another. `deadline`: milliseconds that a
+   * session is held for a program that knows more.
+   */
+  async tidy(deadline: number): Promise<void> {
     for (const step of this.#later) {
       try {
-        await this.#do(step)
+        await this.#do(step, deadline)
       } catch (error) {
         this.#parts.log.error(`cannot ${step.kind} ${nameOf(step)}: ${messageOf(error)}`)
       }
     }
   }
 
-  async #do(step: Step): Promise<void> {
+  async #do(step: Step, deadline: number): Promise<void> {
     const { daemon, records, manager, log } = this.#parts
     switch (step.kind) {
       case 'serve':
@@ -71,7 +72,7 @@ export class Successor {
         await this.#heal(step)
         return
       case 'hold':
-        this.#hold(step)
+        this.#hold(step, deadline)
         return
       case 'release':
         log.warning(`descriptor ${step.name} is released: ${step.why}`)
@@ -119,8 +120,8 @@ export class Successor {
     log.warning(`the session of ${record.path} is served with default options: ${why}`)
   }
 
-  #hold({ fd, id, record, why }: Step & { kind: 'hold' }): void {
-    const { daemon, deadline, log } = this.#parts
+  #hold({ fd, id, record, why }: Step & { kind: 'hold' }, deadline: number): void {
+    const { daemon, log } = this.#parts
     const session = { kind: 'held', id, fd, record, why } as const
     daemon.hold(session)
     log.error(`session ${id} is held for ${deadline / 1000} s: ${why}; start that one again (systemctl restart dummy-fused)`)

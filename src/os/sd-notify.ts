@@ -1,5 +1,4 @@
 import { closeSync } from 'node:fs'
-import { Socket } from 'node:net'
 import { messageOf } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import type { Libc } from './libc.ts'
@@ -65,6 +64,7 @@ export class ServiceManager {
       closeSync(write)
     }
     // It closes its copy, the last one, when it has come so far.
+    const { Socket } = await import('node:net')
     const pipe = new Socket({ fd: read, readable: true, writable: false })
     await new Promise<void>((resolve, reject) => {
       const timer = setTimeout(() => {
