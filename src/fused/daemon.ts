@@ -108,12 +108,13 @@ export class FusedDaemon {
     )
   }
 
-  /** Reads no more requests, and resolves when what has been read is answered, at the latest after `deadline` milliseconds. */
-  async drain(deadline: number): Promise<void> {
+  /** Reads no more requests, and resolves when what has been read is answered, at the latest after `deadline` milliseconds; tells whether it is. */
+  async drain(deadline: number): Promise<boolean> {
     this.#draining = true
     await this.#paths.idle(deadline)
     const drained = await Promise.race([this.#parts.engine.drain(), sleep(deadline, 'late' as const, { ref: false })])
     if (drained === 'late') this.#parts.log.warning('requests are still unanswered; the successor asks for them again')
+    return drained !== 'late'
   }
 
   /** Serves a session that a predecessor left. */
@@ -137,9 +138,13 @@ export class FusedDaemon {
     this.forget(session)
   }
 
-  /** Takes off whatever is mounted of a session that is gone. */
-  bury(record: SessionRecord): void {
-    while (this.#stands(record)) this.#parts.libc.umount(record.path, MNT_DETACH)
+  /**
+   * Takes off whatever is mounted of a session that is gone, and so is dead: a mount that is not belongs to another session, to which the
+   * kernel has given the connection's number since.
+   */
+  async bury(record: SessionRecord): Promise<void> {
+    const { probe } = await import('../os/probe.ts')
+    while (this.#stands(record) && (await probe(record.path)).kind === 'dead') this.#parts.libc.umount(record.path, MNT_DETACH)
     this.#parts.records.remove(record.id)
   }
 

@@ -39,6 +39,8 @@ export function fusedService({ daemon, self, checked, onDrain }: FusedServicePar
       return { daemon: self, session: describe(session), requests, pending: BigInt(inspection?.pending ?? 0) }
     },
     drain: () => {
+      if (self.keptBy === 'none')
+        throw new FusedError('precondition', 'nobody keeps its descriptors for a successor; run it under systemd or dummy-fuse-csi keep')
       setImmediate(onDrain)
       return { sessions: daemon.sessions.all().length }
     },

@@ -9,7 +9,7 @@ import type { Libc } from '../os/libc.ts'
 import { mountsOfDevice, parseMountinfo } from '../os/mountinfo.ts'
 import type { ServiceManager } from '../os/sd-notify.ts'
 import { deviceOf, type FusedDaemon, newId } from './daemon.ts'
-import { RECORD_VERSION } from './record.ts'
+import { RECORD_VERSION, SESSION_ID } from './record.ts'
 import type { Records } from './records.ts'
 import { type Circumstances, planTakeover, type Step, type StoredDescriptor } from './takeover.ts'
 
@@ -81,7 +81,7 @@ export class Successor {
         return
       case 'bury':
         log.error(`the session of ${step.record.path} is lost: ${step.why}; its consumers get ENOTCONN`)
-        daemon.bury(step.record)
+        await daemon.bury(step.record)
         return
       case 'discard':
         log.warning(`record ${step.id} is discarded: ${step.why}`)
@@ -91,7 +91,7 @@ export class Successor {
   }
 
   /** The mount table has the path that the record does not tell; the options are the dummy file system's own. */
-  async #heal({ fd, name, why }: Step & { kind: 'heal' }): Promise<void> {
+  async #heal({ fd, name, storeAgain, why }: Step & { kind: 'heal' }): Promise<void> {
     const { daemon, records, manager, now, log } = this.#parts
     const connection = connectionOf(fd)
     const lines = parseMountinfo(readFileSync('/proc/self/mountinfo', 'utf8'))
@@ -102,9 +102,10 @@ export class Successor {
       manager.unstore(name)
       return
     }
+    const keepsName = SESSION_ID.test(name) && !storeAgain
     const record = {
       version: RECORD_VERSION,
-      id: newId(),
+      id: keepsName ? name : newId(),
       path: mount.mountPoint,
       options: DEFAULT_OPTIONS,
       faults: [],
@@ -114,9 +115,12 @@ export class Successor {
     } as const
     records.save(record)
     daemon.adopt(record, fd)
-    manager.store(record.id, fd)
-    manager.unstore(name)
-    await manager.barrier()
+    if (!keepsName) {
+      // In this order: no store takes a copy of what it holds already.
+      manager.unstore(name)
+      manager.store(record.id, fd)
+      await manager.barrier()
+    }
     log.warning(`the session of ${record.path} is served with default options: ${why}`)
   }
 

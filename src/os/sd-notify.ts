@@ -64,7 +64,7 @@ export class ServiceManager {
       closeSync(write)
     }
     // It closes its copy, the last one, when it has come so far.
-    const { Socket } = await import('node:net')
+    const { Socket } = process.getBuiltinModule('node:net')
     const pipe = new Socket({ fd: read, readable: true, writable: false })
     await new Promise<void>((resolve, reject) => {
       const timer = setTimeout(() => {

@@ -92,8 +92,7 @@ async function serve(
   manager.notify('STOPPING=1')
   if (ending === 'drain') {
     log.info('Draining for a successor')
-    await daemon.drain(options.drainDeadline)
-    writeFileSync(drainedFile(options), '')
+    if (await daemon.drain(options.drainDeadline)) writeFileSync(drainedFile(options), '')
   } else {
     log.info('Stopping for good')
     await daemon.stop(options.drainDeadline)
