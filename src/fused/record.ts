@@ -3,6 +3,9 @@ import type { Negotiated } from '../fuse/session/negotiated.ts'
 /** The version of the record's format that this program writes, and the newest that it reads. */
 export const RECORD_VERSION = 1
 
+/** What a session's id looks like. */
+export const SESSION_ID = /^[0-9a-f]{16}$/
+
 /** All that a successor must know of a session beside its descriptor. */
 export interface SessionRecord {
   readonly version: 1

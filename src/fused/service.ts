@@ -1,3 +1,4 @@
+import { posix } from 'node:path'
 import type { MessageInitShape } from '@bufbuild/protobuf'
 import type { UnaryHandlers } from '../grpc/service.ts'
 import { type DaemonSchema, type Fused, Session_State, type SessionSchema } from '../rpc/fused_pb.ts'
@@ -38,6 +39,8 @@ export function fusedService({ daemon, self, checked, onDrain }: FusedServicePar
       return { daemon: self, session: describe(session), requests, pending: BigInt(inspection?.pending ?? 0) }
     },
     drain: () => {
+      if (self.keptBy === 'none')
+        throw new FusedError('precondition', 'nobody keeps its descriptors for a successor; run it under systemd or dummy-fuse-csi keep')
       setImmediate(onDrain)
       return { sessions: daemon.sessions.all().length }
     },
@@ -56,10 +59,11 @@ function describe(session: HostedSession): MessageInitShape<typeof SessionSchema
   }
 }
 
+/** The path as it is written in the books: without a slash at its end, `..` or `//`. */
 function absolute(path: string): string {
   if (!path.startsWith('/')) throw new FusedError('invalid', `path '${path}' is not absolute; name one, such as /mnt`)
   if (path.includes('\0')) throw new FusedError('invalid', 'path holds a NUL; name a path of the file system')
-  return path
+  return posix.resolve(path)
 }
 
 function check<T>(act: () => T): T {

@@ -8,8 +8,8 @@ import type { InheritedDescriptor } from '../os/inherited.ts'
 import type { Libc } from '../os/libc.ts'
 import { mountsOfDevice, parseMountinfo } from '../os/mountinfo.ts'
 import type { ServiceManager } from '../os/sd-notify.ts'
-import { deviceOf, type FusedDaemon } from './daemon.ts'
-import { RECORD_VERSION } from './record.ts'
+import { deviceOf, type FusedDaemon, newId } from './daemon.ts'
+import { RECORD_VERSION, SESSION_ID } from './record.ts'
 import type { Records } from './records.ts'
 import { type Circumstances, planTakeover, type Step, type StoredDescriptor } from './takeover.ts'
 
@@ -20,8 +20,6 @@ export interface SuccessorParts {
   readonly manager: ServiceManager
   readonly libc: Libc
   readonly now: Circumstances
-  /** Milliseconds that a session is held for a program that knows more. */
-  readonly deadline: number
   readonly log: Logger
 }
 
@@ -50,18 +48,21 @@ export class Successor {
     this.#later = steps.filter((step) => step.kind !== 'serve' || step.storeAgain)
   }
 
-  /** All that can wait until sessions are served: each is done by itself, and none that fails stops another. */
-  async tidy(): Promise<void> {
+  /**
+   * All that can wait until sessions are served: each is done by itself, and none that fails stops another. `deadline`: milliseconds that a
+   * session is held for a program that knows more.
+   */
+  async tidy(deadline: number): Promise<void> {
     for (const step of this.#later) {
       try {
-        await this.#do(step)
+        await this.#do(step, deadline)
       } catch (error) {
         this.#parts.log.error(`cannot ${step.kind} ${nameOf(step)}: ${messageOf(error)}`)
       }
     }
   }
 
-  async #do(step: Step): Promise<void> {
+  async #do(step: Step, deadline: number): Promise<void> {
     const { daemon, records, manager, log } = this.#parts
     switch (step.kind) {
       case 'serve':
@@ -71,7 +72,7 @@ export class Successor {
         await this.#heal(step)
         return
       case 'hold':
-        this.#hold(step)
+        this.#hold(step, deadline)
         return
       case 'release':
         log.warning(`descriptor ${step.name} is released: ${step.why}`)
@@ -80,7 +81,7 @@ export class Successor {
         return
       case 'bury':
         log.error(`the session of ${step.record.path} is lost: ${step.why}; its consumers get ENOTCONN`)
-        daemon.bury(step.record)
+        await daemon.bury(step.record)
         return
       case 'discard':
         log.warning(`record ${step.id} is discarded: ${step.why}`)
@@ -90,7 +91,7 @@ export class Successor {
   }
 
   /** The mount table has the path that the record does not tell; the options are the dummy file system's own. */
-  async #heal({ fd, name, why }: Step & { kind: 'heal' }): Promise<void> {
+  async #heal({ fd, name, storeAgain, why }: Step & { kind: 'heal' }): Promise<void> {
     const { daemon, records, manager, now, log } = this.#parts
     const connection = connectionOf(fd)
     const lines = parseMountinfo(readFileSync('/proc/self/mountinfo', 'utf8'))
@@ -101,9 +102,10 @@ export class Successor {
       manager.unstore(name)
       return
     }
+    const keepsName = SESSION_ID.test(name) && !storeAgain
     const record = {
       version: RECORD_VERSION,
-      id: daemon.newId(mount.mountPoint),
+      id: keepsName ? name : newId(),
       path: mount.mountPoint,
       options: DEFAULT_OPTIONS,
       faults: [],
@@ -113,14 +115,17 @@ export class Successor {
     } as const
     records.save(record)
     daemon.adopt(record, fd)
-    manager.store(record.id, fd)
-    manager.unstore(name)
-    await manager.barrier()
+    if (!keepsName) {
+      // In this order: no store takes a copy of what it holds already.
+      manager.unstore(name)
+      manager.store(record.id, fd)
+      await manager.barrier()
+    }
     log.warning(`the session of ${record.path} is served with default options: ${why}`)
   }
 
-  #hold({ fd, id, record, why }: Step & { kind: 'hold' }): void {
-    const { daemon, deadline, log } = this.#parts
+  #hold({ fd, id, record, why }: Step & { kind: 'hold' }, deadline: number): void {
+    const { daemon, log } = this.#parts
     const session = { kind: 'held', id, fd, record, why } as const
     daemon.hold(session)
     log.error(`session ${id} is held for ${deadline / 1000} s: ${why}; start that one again (systemctl restart dummy-fused)`)

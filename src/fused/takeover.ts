@@ -15,8 +15,8 @@ export interface StoredDescriptor {
 export type Step =
   /** Serve it. `storeAgain`: its name stands for more than one descriptor in the store. */
   | { readonly kind: 'serve'; readonly fd: number; readonly record: SessionRecord; readonly storeAgain: boolean }
-  /** Serve it as the mount table describes it, for there is no record that could be read. */
-  | { readonly kind: 'heal'; readonly fd: number; readonly name: string; readonly why: string }
+  /** Serve it as the mount table describes it, for there is no record that could be read. `storeAgain`: as for `serve`. */
+  | { readonly kind: 'heal'; readonly fd: number; readonly name: string; readonly storeAgain: boolean; readonly why: string }
   /** Keep it, unread, for a program that knows more. */
   | {
       readonly kind: 'hold'
@@ -55,31 +55,27 @@ export function planTakeover(
   const strangers = [...byName].filter(([name]) => !known.has(name))
   return [
     ...records.flatMap((read) => stepsFor(read, byName.get(idOf(read)) ?? [], now)),
-    ...strangers.flatMap(([, group]) => group.map((one) => withoutRecord(one, 'there is no record of it', now))),
+    ...strangers.flatMap(([, group]) => withoutRecord(group, 'there is no record of it', now)),
   ]
 }
 
 function stepsFor(read: ReadRecord, group: readonly StoredDescriptor[], now: Circumstances): readonly Step[] {
   if (read.kind === 'damaged') {
     const why = `its record is damaged: ${read.why}`
-    return [{ kind: 'discard', id: read.id, damaged: true, why }, ...group.map((one) => withoutRecord(one, why, now))]
+    return [{ kind: 'discard', id: read.id, damaged: true, why }, ...withoutRecord(group, why, now)]
   }
   const id = idOf(read)
   if (read.kind === 'newer') {
-    if (group.length === 0) return []
-    return group.map(({ fd }) => ({
-      kind: 'hold',
-      fd,
-      id,
-      record: undefined,
-      why: `its record is of format ${read.version}, which a newer dummy-fused wrote`,
-    }))
+    const why = `its record is of format ${read.version}, which a newer dummy-fused wrote`
+    return group.map((one, index) =>
+      index === 0 ? { kind: 'hold', fd: one.fd, id, record: undefined, why } : releaseOf(one, false, usedTwice(one)),
+    )
   }
   const { record } = read
   if (record.bootId !== now.bootId) {
     return [
       { kind: 'discard', id, damaged: false, why: 'it is from before the last boot' },
-      ...group.map((one) => withoutRecord(one, 'its record is of another boot', now)),
+      ...withoutRecord(group, 'its record is of another boot', now),
     ]
   }
   const live = group.filter(({ dead }) => !dead)
@@ -103,12 +99,23 @@ function stepsFor(read: ReadRecord, group: readonly StoredDescriptor[], now: Cir
         record,
         why: `it speaks version 7.${record.negotiated.minor} of the FUSE protocol; this dummy-fused knows 7.${PROTOCOL.oldestMinor} to 7.${PROTOCOL.newestMinor}`,
       }
-  return [...others.map((one) => releaseOf(one, false, `the name ${one.name} was used twice`)), step]
+  return [...others.map((one) => releaseOf(one, false, usedTwice(one))), step]
 }
 
-function withoutRecord(one: StoredDescriptor, why: string, { drained, resends }: Circumstances): Step {
-  if (!resends && !drained) return releaseOf(one, true, `${why}, and ${LOST}`)
-  return one.dead ? releaseOf(one, true, `${why}, and its connection was cut`) : { kind: 'heal', fd: one.fd, name: one.name, why }
+/** Descriptors of one name. Those that are copies of one another count once. */
+function withoutRecord(group: readonly StoredDescriptor[], why: string, { drained, resends }: Circumstances): readonly Step[] {
+  return group.map((one, index) => {
+    if (!resends && !drained) return releaseOf(one, true, `${why}, and ${LOST}`)
+    if (one.dead) return releaseOf(one, group.length === 1, `${why}, and its connection was cut`)
+    const before = group.slice(0, index)
+    if (one.connection !== undefined && before.some(({ connection }) => connection === one.connection))
+      return releaseOf(one, false, usedTwice(one))
+    return { kind: 'heal', fd: one.fd, name: one.name, storeAgain: group.length > 1, why }
+  })
+}
+
+function usedTwice({ name }: StoredDescriptor): string {
+  return `the name ${name} was used twice`
 }
 
 function releaseOf({ fd, name }: StoredDescriptor, forget: boolean, why: string): Step {

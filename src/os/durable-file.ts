@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto'
 import {
   closeSync,
   fsync,
@@ -14,6 +13,7 @@ import {
 } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { codeOf } from '../errors.ts'
+import { randomHex } from './random.ts'
 
 /** Files ending so are half-written ones of a process that died; whoever lists a folder passes over them. */
 export const PARTIAL = '.partial'
@@ -25,7 +25,7 @@ export const PARTIAL = '.partial'
  * power in that millisecond has a rebooted machine, where a missing record is a volume that is mounted anew.
  */
 export function writeDurably(path: string, text: string): void {
-  const partial = `${path}.${randomBytes(4).toString('hex')}${PARTIAL}`
+  const partial = `${path}.${randomHex(4)}${PARTIAL}`
   const fd = openIn(dirname(path), partial)
   try {
     try {

@@ -1,12 +1,6 @@
 import { type Libc, MNT_DETACH } from './libc.ts'
-import { isFuse, type MountTable } from './mount-table.ts'
+import { deviceAt, isFuse, type MountTable } from './mount-table.ts'
 import { probe } from './probe.ts'
-
-/** The super block that is topmost at a path now, or none: what {@link detachUnless} compares with later. */
-export function deviceAt(table: MountTable, path: string): string | undefined {
-  const state = table.at(path)
-  return state.kind === 'mount' ? state.mount.device : undefined
-}
 
 /**
  * Takes off what has come to a path since: every layer above the super block `before`. For whoever was alone in mounting there, when

@@ -39,6 +39,12 @@ export function openMountTable(libc: Libc): MountTable {
   return table.supported() ? table : new MountinfoTable()
 }
 
+/** The super block that is topmost at a path now, or none: to be compared with later. */
+export function deviceAt(table: MountTable, path: string): string | undefined {
+  const state = table.at(path)
+  return state.kind === 'mount' ? state.mount.device : undefined
+}
+
 const AT_SYMLINK_NOFOLLOW = 0x100
 const AT_NO_AUTOMOUNT = 0x800
 const AT_STATX_DONT_SYNC = 0x4000

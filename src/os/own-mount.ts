@@ -1,6 +1,5 @@
 import { type Libc, MNT_DETACH } from './libc.ts'
-import type { MountTable } from './mount-table.ts'
-import { deviceAt } from './leftover.ts'
+import { deviceAt, type MountTable } from './mount-table.ts'
 
 /** The file system that this process has mounted at a path, told from whatever else comes there by its super block. */
 export class OwnMount {

@@ -1,5 +1,4 @@
 import { closeSync } from 'node:fs'
-import { Socket } from 'node:net'
 import { messageOf } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import type { Libc } from './libc.ts'
@@ -38,10 +37,13 @@ export class ServiceManager {
     }
   }
 
-  /** Has a copy of a descriptor kept for our successor. To be followed by {@link barrier}. Throws SystemError. */
+  /**
+   * Has a copy of a descriptor kept for our successor, without watching it: who waits for errors of a /dev/fuse is woken by each request
+   * too. To be followed by {@link barrier}. Throws SystemError.
+   */
   store(name: string, fd: number): void {
     if (this.#socket === undefined) return
-    this.#libc.sendWithDescriptors(this.#socket, Buffer.from(`FDSTORE=1\nFDNAME=${name}`), [fd])
+    this.#libc.sendWithDescriptors(this.#socket, Buffer.from(`FDSTORE=1\nFDPOLL=0\nFDNAME=${name}`), [fd])
   }
 
   /** Has all kept descriptors of that name closed. */
@@ -62,6 +64,7 @@ export class ServiceManager {
       closeSync(write)
     }
     // It closes its copy, the last one, when it has come so far.
+    const { Socket } = process.getBuiltinModule('node:net')
     const pipe = new Socket({ fd: read, readable: true, writable: false })
     await new Promise<void>((resolve, reject) => {
       const timer = setTimeout(() => {

@@ -1,7 +1,8 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
-import { ProgramError, UsageError } from '../errors.ts'
+import { messageOf, ProgramError, UsageError } from '../errors.ts'
 import type { LogFormat } from '../log.ts'
 import { versionText } from '../version.ts'
+import { parseSeconds } from './numbers.ts'
 
 /** A program's command line: `--help`, `--version`, and wrong words that end in UsageError and a line of what there is. */
 export function commandLine(name: string, description: string): Command {
@@ -36,12 +37,11 @@ function choices(command: Command): string {
 /** An option's value as a number of seconds, fractions allowed, of at least `minimum`. */
 export function seconds(minimum = 0): (value: string) => number {
   return (value) => {
-    const number = /^\d+(\.\d+)?$/.test(value) ? Number(value) : NaN
-    // setTimeout takes 31 bits of milliseconds.
-    if (!(number >= minimum && number <= 2_000_000)) {
-      throw new InvalidArgumentError(`It is a number of seconds from ${minimum} to 2000000.`)
+    try {
+      return parseSeconds(value, minimum)
+    } catch (error) {
+      throw new InvalidArgumentError(messageOf(error))
     }
-    return number
   }
 }
 

@@ -10,5 +10,8 @@ export const loadLab = async (): Promise<Program> => (await import('./lab/progra
 
 export const loadStatus = async (): Promise<Program> => (await import('./status.ts')).status
 
-/** Only what dummy-fused answers calls with: it has taken over its sessions by then. */
+/** What dummy-fused answers calls with. It has taken over its sessions by then. */
 export const loadFusedServices = async (): Promise<typeof import('./fused/services.ts')> => await import('./fused/services.ts')
+
+/** What reads dummy-fused's words. */
+export const loadFusedOptions = async (): Promise<typeof import('./fused/options.ts')> => await import('./fused/options.ts')

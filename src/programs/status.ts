@@ -10,7 +10,7 @@ import { Inspector, type VolumeReport } from '../volumes/health.ts'
 import { MountCache } from '../volumes/mount-cache.ts'
 import { Mounts } from '../volumes/mounts.ts'
 import { commandLine, parse } from './command-line.ts'
-import { FUSED_SOCKET } from './fused/options.ts'
+import { FUSED_SOCKET } from './fused/early-options.ts'
 import type { Program } from './program.ts'
 
 interface Parsed {

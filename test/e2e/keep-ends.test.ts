@@ -40,7 +40,7 @@ describe('keep, told to stop', () => {
       await using sandbox = new Sandbox()
       const kept = startKeep(sandbox, `${code}\nstore('m', os.memfd_create('m'))\nnotify('READY=1')\nwait()`, [
         '--stop-timeout',
-        '0.3',
+        timeout,
       ])
       await kept.logs(/is ready/)
       kept.running.child.kill(signal)

@@ -1,6 +1,6 @@
-import { existsSync, writeFileSync } from 'node:fs'
+import { copyFileSync, existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { EXECUTABLE, ROOT } from './paths.ts'
+import { DIST, EXECUTABLE, ROOT } from './paths.ts'
 import { CHECKOUT_INSIDE, Machine } from './nspawn.ts'
 import type { Result } from './sandbox.ts'
 import { GRPCURL } from './tools.ts'
@@ -52,6 +52,7 @@ export class InstalledPlugin implements AsyncDisposable {
   async #install(words: string): Promise<void> {
     const { status, stderr } = await this.machine.host(join(ROOT, 'scripts/install'), ['--root', this.machine.root])
     if (status !== 0) throw new Error(`scripts/install failed: ${stderr}`)
+    if (DIST !== join(ROOT, 'dist')) copyFileSync(EXECUTABLE, join(this.machine.root, 'usr/local/bin/dummy-fuse-csi'))
     this.setOptions(words)
   }
 

@@ -8,7 +8,8 @@ import { Reader } from '../../src/fuse/protocol/reader.ts'
 import { type Attributes, encodeAttr, encodeBytes, encodeEntry } from '../../src/fuse/protocol/replies.ts'
 import { Writer } from '../../src/fuse/protocol/writer.ts'
 import { annotated } from '../support/fuse-traffic-bytes.ts'
-import { REPLIES, UNIQUE } from '../support/fuse-traffic-replies.ts'
+import { REPLIES } from '../support/fuse-traffic-replies.ts'
+import { UNIQUE } from '../support/fuse-traffic-reply-case.ts'
 
 const ATTRIBUTES: Attributes = {
   nodeid: 2n,

@@ -28,6 +28,7 @@ const CHANGES: ReadonlySet<Request['op']> = new Set([
   'CREATE',
   'FALLOCATE',
   'COPY_FILE_RANGE',
+  'COPY_FILE_RANGE_64',
   'TMPFILE',
 ])
 

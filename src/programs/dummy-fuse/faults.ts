@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { messageOf, UsageError } from '../../errors.ts'
 import type { FileSystem } from '../../fuse/filesystem.ts'
-import { seconds } from '../command-line.ts'
+import { parseSeconds } from '../numbers.ts'
 
 /** How a daemon is to be slow or broken on purpose. Seconds. */
 export interface Faults {
@@ -31,7 +31,7 @@ function parseFault(value: string): Partial<Faults> {
 
 function parseDelay(value: string, delay = ''): number {
   try {
-    return seconds()(delay)
+    return parseSeconds(delay)
   } catch (error) {
     throw new UsageError(`bad fault '${value}' for --inject: ${messageOf(error)} There are ${FORMS}`)
   }

@@ -4,15 +4,13 @@ import type { LogFormat } from '../../log.ts'
 import { socketPath } from '../../os/unix-socket.ts'
 import { commandLine, logFormatOption, parse, seconds } from '../command-line.ts'
 import { pollTimeOption } from '../session-options.ts'
+import { defaultStateDir, type EarlyOptions, FUSED_SOCKET } from './early-options.ts'
 
 /** What a call of dummy-fused asks for. Times are milliseconds. */
-export interface FusedOptions {
+export interface FusedOptions extends EarlyOptions {
   readonly socket: string
-  readonly stateDir: string
   readonly takeoverDeadline: number
   readonly drainDeadline: number
-  readonly pollTime: number
-  readonly withoutResend: boolean
   readonly logFormat: LogFormat
 }
 
@@ -26,9 +24,6 @@ interface Parsed {
   logFormat: LogFormat
 }
 
-/** Where the plugin and the daemon meet unless told otherwise. */
-export const FUSED_SOCKET = '/run/dummy-fused.sock'
-
 const NOTES = `
 It takes over the sessions of a predecessor that systemd, or dummy-fuse-csi keep, hands over. SIGHUP: answers what it has read and ends for
 a successor. SIGTERM: the same, unless it is to stop for good; systemd and keep are asked which.
@@ -39,7 +34,7 @@ Exit status: 0 told to end; 1 failed, such as a socket in use; 2 wrong words.`
 export function parseFusedOptions(words: readonly string[], env: NodeJS.ProcessEnv): FusedOptions {
   const command = commandLine('dummy-fused', 'Serves FUSE sessions that survive this process and the CSI plugin.')
     .option('--socket <path>', 'where to listen, unless a listening socket is handed over', FUSED_SOCKET)
-    .option('--state-dir <folder>', 'what successors must know; $RUNTIME_DIRECTORY', env.RUNTIME_DIRECTORY ?? '/run/dummy-fused')
+    .option('--state-dir <folder>', 'what successors must know; $RUNTIME_DIRECTORY', defaultStateDir(env))
     .option(
       '--takeover-deadline <seconds>',
       'how long a session that this version cannot serve waits for one that can',

@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { release } from 'node:os'
 import { join } from 'node:path'
-import { messageOf, ProgramError } from '../../errors.ts'
+import { isProgramError, messageOf, ProgramError } from '../../errors.ts'
 import { FusedDaemon } from '../../fused/daemon.ts'
 import { Records } from '../../fused/records.ts'
 import { Successor } from '../../fused/successor.ts'
@@ -10,83 +10,89 @@ import { descriptorSink, Logger } from '../../log.ts'
 import { AddonLoader } from '../../os/addons.ts'
 import { type InheritedDescriptor, inheritedDescriptors } from '../../os/inherited.ts'
 import { Libc } from '../../os/libc.ts'
-import { ListeningSocket } from '../../os/listening-socket.ts'
+import type { ListeningSocket } from '../../os/listening-socket.ts'
 import { openMountTable } from '../../os/mount-table.ts'
 import { ServiceManager } from '../../os/sd-notify.ts'
 import { isSocket } from '../../os/descriptors.ts'
-import { claimSocket } from '../../os/unix-socket.ts'
 import { versionText } from '../../version.ts'
 import { dummyFileSystem } from '../file-systems.ts'
 import type { Program } from '../program.ts'
 import { startServingThread } from '../start-thread.ts'
-import { lockState } from '../state-lock.ts'
+import { type EarlyOptions, pickEarlyOptions } from './early-options.ts'
 import { FailedStarts } from './failed-starts.ts'
-import { isStopped } from './job.ts'
-import { type FusedOptions, parseFusedOptions } from './options.ts'
+import type { FusedOptions } from './options.ts'
 
 /** How it is to end: for a successor, or for good. */
 type Ending = 'drain' | 'stop'
 
-/** dummy-fused: serves sessions that survive it. */
+/**
+ * dummy-fused: serves sessions that survive it. What is imported where it is used is not needed to take over: node:net and
+ * node:child_process alone take 3 ms to load, which every reader would wait.
+ */
 export const fused: Program = async ({ words, env }) => {
-  const options = parseFusedOptions(words, env)
-  const failed = new FailedStarts(options.stateDir)
+  const libc = new Libc(new AddonLoader())
+  const inherited = inheritedDescriptors(env, libc)
+  const log = new Logger(descriptorSink(2))
+  const manager = new ServiceManager(env, libc, log)
+  // Readers may be waiting for what was handed over; all else has time.
+  const early = inherited.length > 0 ? pickEarlyOptions(words, env) : await readOptions(words, env)
+  const failed = new FailedStarts(early.stateDir)
   failed.count()
   const told = toldToEnd()
   try {
-    return await serve(options, env, told, failed)
+    const [listening, stored] = split(inherited)
+    const lost = Promise.withResolvers<never>()
+    const engine = openEngine(early, libc, log, lost.reject)
+    const daemon = openDaemon({ early, libc, engine, manager, log })
+    const successor = openSuccessor({ early, libc, daemon, manager, log })
+    successor.begin(stored)
+    const options = await readOptions(words, env)
+    const all = { options, libc, engine, daemon, successor, manager, log: new Logger(descriptorSink(2), options.logFormat), failed }
+    return await Promise.race([serve(all, listening, told), lost.promise])
   } catch (error) {
-    if (error instanceof ProgramError) process.stderr.write(`dummy-fused: ${error.message}\n`)
+    if (isProgramError(error)) process.stderr.write(`dummy-fused: ${error.message}\n`)
     await failed.wait(told)
-    throw error instanceof ProgramError ? new ProgramError('', error.status) : error
+    throw isProgramError(error) ? new ProgramError('', error.status) : error
   }
 }
 
-/** What the process has beside its sessions. */
+/** Everything, once the sessions are served. */
 interface Surroundings {
   readonly options: FusedOptions
-  readonly log: Logger
+  readonly libc: Libc
+  readonly engine: SessionEngine
+  readonly daemon: FusedDaemon
+  readonly successor: Successor
   readonly manager: ServiceManager
+  readonly log: Logger
+  readonly failed: FailedStarts
 }
 
 async function serve(
-  options: FusedOptions,
-  env: NodeJS.ProcessEnv,
+  all: Surroundings,
+  listening: InheritedDescriptor | undefined,
   told: Promise<NodeJS.Signals>,
-  failed: FailedStarts,
 ): Promise<number> {
-  const log = new Logger(descriptorSink(2), options.logFormat)
-  const libc = new Libc(new AddonLoader())
-  const manager = new ServiceManager(env, libc, log)
-  const inherited = inheritedDescriptors(env, libc)
-  const surroundings = { options, log, manager }
-  const lost = Promise.withResolvers<never>()
-  const engine = openEngine(options, libc, log, lost.reject)
-  const daemon = openDaemon(surroundings, engine, libc)
-  const successor = openSuccessor(surroundings, daemon, libc)
-  const [listening, stored] = split(inherited)
-  successor.begin(stored)
-
-  // Sessions are served; everything else has time.
+  const { options, engine, daemon, successor, manager, log, failed } = all
   log.info(`dummy-fused ${versionText()}, kept by ${manager.supervisor}`)
+  const { lockState } = await import('../state-lock.ts')
   await lockState(options.stateDir, 'dummy-fused')
   const socket = await listen(options.socket, listening)
-  await Promise.race([engine.up, lost.promise])
-  await successor.tidy()
+  await engine.up
+  await successor.tidy(options.takeoverDeadline)
   const { openFusedServer } = await (await import('../large.ts')).loadFusedServices()
   const drained = Promise.withResolvers<'drain'>()
   const server = openFusedServer(daemon, manager.supervisor, () => drained.resolve('drain'), log)
   server.serve(socket)
   failed.forget()
   manager.notify('READY=1', `STATUS=Serving ${daemon.sessions.all().length} sessions on ${options.socket}`)
-  keepAlive(surroundings, daemon)
+  keepAlive(all)
 
-  const ending = await Promise.race([told.then((signal) => endingOf(signal, manager)), drained.promise, lost.promise])
+  const ending = await Promise.race([told.then((signal) => endingOf(signal, manager)), drained.promise])
   manager.notify('STOPPING=1')
   if (ending === 'drain') {
     log.info('Draining for a successor')
-    await daemon.drain(options.drainDeadline)
-    writeFileSync(drainedFile(options), '')
+    if (await daemon.drain(options.drainDeadline)) writeFileSync(drainedFile(options), '')
   } else {
     log.info('Stopping for good')
     await daemon.stop(options.drainDeadline)
@@ -95,7 +101,12 @@ async function serve(
   return 0
 }
 
-function openEngine({ pollTime }: FusedOptions, libc: Libc, log: Logger, onLost: (error: Error) => void): SessionEngine {
+async function readOptions(words: readonly string[], env: NodeJS.ProcessEnv): Promise<FusedOptions> {
+  const { parseFusedOptions } = await (await import('../large.ts')).loadFusedOptions()
+  return parseFusedOptions(words, env)
+}
+
+function openEngine({ pollTime }: EarlyOptions, libc: Libc, log: Logger, onLost: (error: Error) => void): SessionEngine {
   return new SessionEngine({
     libc,
     filesystem: dummyFileSystem,
@@ -108,8 +119,16 @@ function openEngine({ pollTime }: FusedOptions, libc: Libc, log: Logger, onLost:
   })
 }
 
-function openDaemon({ options, log, manager }: Surroundings, engine: SessionEngine, libc: Libc): FusedDaemon {
-  const { stateDir, withoutResend } = options
+/** What the daemon and its successor's part are made of. */
+interface Beginnings {
+  readonly early: EarlyOptions
+  readonly libc: Libc
+  readonly manager: ServiceManager
+  readonly log: Logger
+}
+
+function openDaemon({ early, libc, engine, manager, log }: Beginnings & { engine: SessionEngine }): FusedDaemon {
+  const { stateDir, withoutResend } = early
   try {
     mkdirSync(stateDir, { recursive: true, mode: 0o700 })
     const records = new Records(join(stateDir, 'sessions'))
@@ -125,16 +144,16 @@ function openDaemon({ options, log, manager }: Surroundings, engine: SessionEngi
   }
 }
 
-function openSuccessor({ options, log, manager }: Surroundings, daemon: FusedDaemon, libc: Libc): Successor {
-  const drained = existsSync(drainedFile(options))
-  rmSync(drainedFile(options), { force: true })
-  const now = { bootId: bootId(), drained, resends: !options.withoutResend && kernelResends() }
-  const records = new Records(join(options.stateDir, 'sessions'))
-  return new Successor({ daemon, records, manager, libc, now, deadline: options.takeoverDeadline, log })
+function openSuccessor({ early, libc, daemon, manager, log }: Beginnings & { daemon: FusedDaemon }): Successor {
+  const drained = existsSync(drainedFile(early))
+  rmSync(drainedFile(early), { force: true })
+  const now = { bootId: bootId(), drained, resends: !early.withoutResend && kernelResends() }
+  const records = new Records(join(early.stateDir, 'sessions'))
+  return new Successor({ daemon, records, manager, libc, now, log })
 }
 
 /** What a predecessor leaves that has answered all it had read. */
-function drainedFile({ stateDir }: FusedOptions): string {
+function drainedFile({ stateDir }: EarlyOptions): string {
   return join(stateDir, 'drained')
 }
 
@@ -157,6 +176,8 @@ function split(
 }
 
 async function listen(path: string, listening: InheritedDescriptor | undefined): Promise<ListeningSocket> {
+  const { ListeningSocket } = await import('../../os/listening-socket.ts')
+  const { claimSocket } = await import('../../os/unix-socket.ts')
   try {
     if (listening !== undefined) return await ListeningSocket.adopt(listening.fd, path)
     await claimSocket(path)
@@ -168,7 +189,7 @@ async function listen(path: string, listening: InheritedDescriptor | undefined):
 }
 
 /** The watchdog hears from us only while the serving thread answers. */
-function keepAlive({ manager }: Surroundings, daemon: FusedDaemon): void {
+function keepAlive({ manager, daemon }: Surroundings): void {
   if (manager.watchdog === undefined) return
   const timer = setInterval(() => {
     void daemon.alive().then((alive) => {
@@ -192,6 +213,6 @@ async function endingOf(signal: NodeJS.Signals, { supervisor }: ServiceManager):
     case 'keep':
       return signal === 'SIGHUP' ? 'drain' : 'stop'
     case 'systemd':
-      return signal === 'SIGTERM' && (await isStopped()) ? 'stop' : 'drain'
+      return signal === 'SIGTERM' && (await (await import('./job.ts')).isStopped()) ? 'stop' : 'drain'
   }
 }

@@ -6,7 +6,7 @@ import type { LogFormat } from '../../log.ts'
 import { socketPath } from '../../os/unix-socket.ts'
 import { commandLine, logFormatOption, parse } from '../command-line.ts'
 import { parseFaults } from '../dummy-fuse/faults.ts'
-import { FUSED_SOCKET } from '../fused/options.ts'
+import { FUSED_SOCKET } from '../fused/early-options.ts'
 import { backendOption, type FuseBackend } from '../session-options.ts'
 
 const ROLES = ['identity', 'node', 'controller'] as const

@@ -1,0 +1,4 @@
+import { runBundle } from './os/bundled.ts'
+
+// Where the executable begins.
+runBundle('main')

@@ -1,0 +1,20 @@
+import { commandLine, parse } from './command-line.ts'
+import type { Program } from './program.ts'
+
+/** The programs that are to start fast and need no gRPC: a bundle of their own, see large.ts. */
+export const loadDummyFuse = async (): Promise<Program> => (await import('./dummy-fuse/program.ts')).dummyFuse
+
+export const loadWorkload = async (): Promise<Program> => (await import('./workload.ts')).workload
+
+export const loadKeep = async (): Promise<Program> => (await import('./keep.ts')).keep
+
+export const loadLabConsumer = async (): Promise<Program> => (await import('./lab-consumer.ts')).labConsumer
+
+/** What the executable answers under its own name when no program is named: --help and --version. Throws ProgramError. */
+export function overview(name: string, programs: Readonly<Record<string, string>>, words: readonly string[]): void {
+  const rows = Object.entries(programs).map(([word, description]) => `  ${word.padEnd(10)}${description}`)
+  const command = commandLine(name, 'A laboratory for FUSE mounts under CSI.')
+    .usage('PROGRAM [options]')
+    .addHelpText('after', `\nPrograms:\n${rows.join('\n')}\n`)
+  parse(command, words)
+}
