@@ -46,6 +46,7 @@ setup_to_test() {
   need_packages python3:python3 fio:fio rsync:rsync getfattr:attr
   need_go_tool github.com/kubernetes-csi/csi-test/v5/cmd/csi-sanity "$CSI_SANITY_VERSION"
   need_go_tool github.com/fullstorydev/grpcurl/cmd/grpcurl "$GRPCURL_VERSION"
+  need_go_driver
 }
 
 # The tests mount; /dev/fuse is in every kernel of Debian's, as a module.
