@@ -10,6 +10,8 @@ interface Entry {
   /** As `ps -o comm` shows it, and the argv[0] that chooses it. */
   readonly name: string
   readonly description: string
+  /** Not for people, and so not in the overview. */
+  readonly hidden?: true
   /** Loaded only when it is the one: dummy-fuse and the workload are not to wait for gRPC. */
   readonly load: () => Promise<Program>
 }
@@ -46,6 +48,12 @@ const PROGRAMS: Readonly<Record<string, Entry>> = {
     description: 'runs the scenarios: failures against mitigations',
     load: async () => await (await import('./programs/large.ts')).loadLab(),
   },
+  'lab-consumer': {
+    name: 'lab-consumer',
+    description: 'what the lab starts as a consumer of a volume',
+    hidden: true,
+    load: async () => await (await import('./programs/small.ts')).loadLabConsumer(),
+  },
   status: {
     name: NAME,
     description: "each volume's state and the next step to take",
@@ -58,19 +66,27 @@ async function choose(argv0: string, words: readonly string[]): Promise<{ entry:
   const byName = Object.values(PROGRAMS).find(({ name }) => name !== NAME && name === argv0)
   if (byName !== undefined) return { entry: byName, words }
   if (argv0 !== NAME) {
-    const names = [NAME, ...new Set(Object.values(PROGRAMS).map(({ name }) => name))]
+    const names = [NAME, ...new Set(shown().map(([, { name }]) => name))]
     throw new UsageError(`no program of that name; there are ${[...new Set(names)].join(', ')}`)
   }
   const [word = '', ...rest] = words
   const entry = Object.hasOwn(PROGRAMS, word) ? PROGRAMS[word] : undefined
   if (entry !== undefined) return { entry, words: rest }
   if (word.startsWith('-')) {
-    const descriptions = Object.fromEntries(Object.entries(PROGRAMS).map(([name, { description }]) => [name, description]))
+    const descriptions = Object.fromEntries(shown().map(([name, { description }]) => [name, description]))
     const { overview } = await import('./programs/small.ts')
     overview(NAME, descriptions, words)
   }
   const given = word === '' ? 'no program given' : `no program '${word}'`
-  throw new UsageError(`${given}; there are ${Object.keys(PROGRAMS).join(', ')} (see ${NAME} --help)`)
+  throw new UsageError(
+    `${given}; there are ${shown()
+      .map(([word]) => word)
+      .join(', ')} (see ${NAME} --help)`,
+  )
+}
+
+function shown(): readonly (readonly [string, Entry])[] {
+  return Object.entries(PROGRAMS).filter(([, { hidden }]) => hidden === undefined)
 }
 
 function context(entry: Entry, words: readonly string[]): ProgramContext {

@@ -29,7 +29,7 @@ export function setUpBench(programs: Programs, tell: (message: Message) => void)
       tell({ kind: 'check', check })
     }),
     shell: new Shell(transcript),
-    daemonSet: new DaemonSet(programs.plugin, newLog),
+    daemonSet: new DaemonSet(() => programs.plugin, newLog),
     kubelet: new Kubelet(SOCKET),
     runtime: new ContainerRuntime(programs.workload),
     newPod: (spec) => new Pod(spec, newLog(spec.name)),

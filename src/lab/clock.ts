@@ -6,3 +6,13 @@ export function startClock(): Clock {
   const start = performance.now()
   return () => Math.round((performance.now() - start) * 10) / 10
 }
+
+/** A clock that counts from `startMs` on CLOCK_MONOTONIC, in milliseconds: processes that do so tell the same time. */
+export function clockFrom(startMs: number): Clock {
+  return () => Math.round((monotonicMs() - startMs) * 10) / 10
+}
+
+/** Now on CLOCK_MONOTONIC, in milliseconds with fractions. */
+export function monotonicMs(): number {
+  return Number(process.hrtime.bigint()) / 1e6
+}

@@ -11,6 +11,12 @@ export interface Programs {
   readonly plugin: Command
   /** The consumer; its flags follow. */
   readonly workload: Command
+  /** The service that holds FUSE sessions; its flags follow. */
+  readonly fused: Command
+  /** The keeper; its flags follow, then `--` and a program. */
+  readonly keep: Command
+  /** The lab's own consumer, which tells of each of its reads; its flags follow. */
+  readonly consumer: Command
 }
 
 /** The same program with further words. */

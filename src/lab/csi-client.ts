@@ -27,8 +27,11 @@ export class CallError extends Error {
 /** Calls any unary method that protobuf-es describes, over a unix socket. */
 export class CsiClient implements Disposable {
   readonly #client: Client
+  readonly #deadline: number
 
-  constructor(socket: string) {
+  /** `deadline`: milliseconds for one call. */
+  constructor(socket: string, deadline = CALL_DEADLINE) {
+    this.#deadline = deadline
     // grpc-js would send the socket's path as :authority, which servers refuse.
     this.#client = new Client(`unix:${socket}`, credentials.createInsecure(), { 'grpc.default_authority': 'localhost' })
   }
@@ -46,7 +49,7 @@ export class CsiClient implements Disposable {
         (bytes) => fromBinary(method.output, bytes),
         create(method.input, request),
         new Metadata(),
-        { deadline: Date.now() + CALL_DEADLINE },
+        { deadline: Date.now() + this.#deadline },
         (error, response) => {
           if (error !== null) reject(new CallError(path, error))
           else if (response === undefined) reject(new Error(`${path}: neither an answer nor an error`))

@@ -7,12 +7,15 @@ import { until } from './wait.ts'
 
 /** Stands in for the controller that keeps one plugin running on the node: `plugin-1`, `plugin-2` after its first restart. */
 export class DaemonSet {
-  readonly #plugin: Command
+  readonly #plugin: () => Command
+  readonly #place: readonly string[]
   readonly #newLog: (name: string) => ProcessLog
   #generation = 0
 
-  constructor(plugin: Command, newLog: (name: string) => ProcessLog) {
+  /** `plugin`: the command as it is at each start. `place`: the flags that give the plugin its place on the node. */
+  constructor(plugin: () => Command, newLog: (name: string) => ProcessLog, place = placeFlags()) {
     this.#plugin = plugin
+    this.#place = place
     this.#newLog = newLog
   }
 
@@ -20,8 +23,7 @@ export class DaemonSet {
   async start(flags: readonly string[]): Promise<StartedProcess> {
     this.#generation++
     const log = this.#newLog(`plugin-${this.#generation}`)
-    const place = ['--endpoint', `unix://${SOCKET}`, '--state-dir', PLUGIN_FOLDER, '--nodeid', 'lab-node']
-    const plugin = await StartedProcess.start(withArgs(this.#plugin, [...place, ...flags]), log)
+    const plugin = await StartedProcess.start(withArgs(this.#plugin(), [...this.#place, ...flags]), log)
     const state = await until('the plugin listens', async () =>
       plugin.running ? (await connectable(SOCKET)) && 'listens' : 'ended',
     )
@@ -30,7 +32,13 @@ export class DaemonSet {
   }
 }
 
-async function connectable(socket: string): Promise<boolean> {
+/** Flags that give the plugin its place on the node. */
+export function placeFlags(): readonly string[] {
+  return ['--endpoint', `unix://${SOCKET}`, '--state-dir', PLUGIN_FOLDER, '--nodeid', 'lab-node']
+}
+
+/** Whether somebody listens on a unix socket. */
+export async function connectable(socket: string): Promise<boolean> {
   return await new Promise((resolve) => {
     const connection = connect(socket)
     connection.on('connect', () => {

@@ -1,32 +1,44 @@
-import { readFileSync } from 'node:fs'
+import { readFileSync, readlinkSync } from 'node:fs'
 import { messageOf } from '../errors.ts'
 import { parseMountinfo, topmostAt } from '../os/mountinfo.ts'
 import { setUpBench } from './bench.ts'
 import type { Programs } from './command.ts'
+import { carryOutCell } from './matrix/carry-out.ts'
+import type { CellJob } from './matrix/job.ts'
 import { MARK } from './namespaces.ts'
 import { KUBELET } from './node-paths.ts'
 import type { Message } from './record.ts'
 import { SCENARIOS } from './scenarios/all.ts'
 
-/** What the lab hands to a process on a private node, as the first line of its standard input. */
-export interface Job {
+/** A scenario to carry out on a private node. */
+export interface ScenarioJob {
+  readonly kind: 'scenario'
   readonly scenario: string
   readonly programs: Programs
 }
+
+/** What the lab hands to a process on a private node, as the first line of its standard input. */
+export type Job = ScenarioJob | CellJob
 
 /** Whether this process is on a node of the lab's own, where it may do as it likes. */
 export function isPrivateNode(): boolean {
   return topmostAt(parseMountinfo(readFileSync('/proc/self/mountinfo', 'utf8')), KUBELET)?.source === MARK
 }
 
-/** Carries one scenario out on the private node, and tells all that is seen, at last how it ended. */
+/** Carries a scenario or a cell out on the private node, and tells all that is seen, at last how it ended. */
 export async function carryOut(job: Job, tell: (message: Message) => void): Promise<void> {
   try {
-    const scenario = SCENARIOS.find(({ name }) => name === job.scenario)
-    if (scenario === undefined) throw new Error(`no scenario '${job.scenario}'`)
-    await scenario.run(setUpBench(job.programs, tell))
+    tell({ kind: 'namespace', mnt: readlinkSync('/proc/self/ns/mnt') })
+    if (job.kind === 'cell') tell({ kind: 'cell', cell: await carryOutCell(job) })
+    else await carryOutScenario(job, tell)
     tell({ kind: 'end' })
   } catch (error) {
     tell({ kind: 'broken off', reason: messageOf(error) })
   }
+}
+
+async function carryOutScenario(job: ScenarioJob, tell: (message: Message) => void): Promise<void> {
+  const scenario = SCENARIOS.find(({ name }) => name === job.scenario)
+  if (scenario === undefined) throw new Error(`no scenario '${job.scenario}'`)
+  await scenario.run(setUpBench(job.programs, tell))
 }

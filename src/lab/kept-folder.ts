@@ -1,15 +1,23 @@
 import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import type { Cell } from './matrix/record.ts'
 import { Printer } from './printer.ts'
 import type { ScenarioRecord } from './record.ts'
 
-/** A folder for people to look into afterwards: for each scenario its transcript, and each process's log. */
+/** A folder for people to look into afterwards: for each scenario its transcript, and each process's log; and each cell. */
 export class KeptFolder {
   readonly path: string
 
   /** Makes it, below `parent`. */
   constructor(parent: string) {
     this.path = mkdtempSync(join(parent, 'dummy-fuse-lab-'))
+  }
+
+  /** Writes a cell as it stands in the record. */
+  addCell(cell: Cell): void {
+    const folder = join(this.path, 'cells')
+    mkdirSync(folder, { recursive: true })
+    writeFileSync(join(folder, `${cell.failure}--${cell.mitigation}.json`), `${JSON.stringify(cell, undefined, 2)}\n`)
   }
 
   /** Writes what there is of a scenario, broken off or not. */

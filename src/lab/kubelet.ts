@@ -1,65 +1,115 @@
 import { mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
 import type { MessageInitShape } from '@bufbuild/protobuf'
-import { Identity, Node, VolumeCapability_AccessMode_Mode as Mode, type VolumeCapabilitySchema } from '../rpc/csi_pb.ts'
+import {
+  Identity,
+  Node,
+  VolumeCapability_AccessMode_Mode as Mode,
+  type VolumeCapabilitySchema,
+  VolumeHealthErrorType as Health,
+} from '../rpc/csi_pb.ts'
 import { CsiClient } from './csi-client.ts'
 import { stagingPath, targetPath } from './node-paths.ts'
 
-/** A volume as the seed's manifests describe it. */
+/** A volume as the seed's manifests describe it, or as a driver's file does. */
 export interface Volume {
   readonly id: string
   /** The PersistentVolume's name, which the kubelet's paths carry. */
   readonly pv: string
+  readonly volumeContext?: Readonly<Record<string, string>>
+  readonly publishContext?: Readonly<Record<string, string>>
+  readonly secrets?: Readonly<Record<string, string>>
+  readonly fsType?: string
+  readonly mountFlags?: readonly string[]
+  /** Whether the driver stages volumes (STAGE_UNSTAGE_VOLUME); it does if not given. */
+  readonly staged?: boolean
 }
 
 export const VOLUME: Volume = { id: 'dummy-fuse-volume', pv: 'dummy-fuse-pv' }
 
-const CAPABILITY: MessageInitShape<typeof VolumeCapabilitySchema> = {
-  accessType: { case: 'mount', value: {} },
-  accessMode: { mode: Mode.MULTI_NODE_MULTI_WRITER },
-}
-
 /** Calls the plugin as the kubelet does, in its order, and makes the directories that are the kubelet's to make. */
 export class Kubelet {
   readonly #socket: string
+  readonly #deadline: number | undefined
 
-  constructor(socket: string) {
+  /** `deadline`: milliseconds for one call, if not CsiClient's own. */
+  constructor(socket: string, deadline?: number) {
     this.#socket = socket
+    this.#deadline = deadline
   }
 
   /** What node-driver-registrar and the kubelet ask when a plugin's socket appears. */
   async register(): Promise<void> {
-    using client = new CsiClient(this.#socket)
+    using client = this.#client()
     await client.call(Identity.method.getPluginInfo, {})
     await client.call(Node.method.nodeGetInfo, {})
   }
 
   /** Makes a volume ready on the node for its first pod. Returns the staging path, which CSI wants to exist before the call. */
   async stage(volume: Volume): Promise<string> {
-    using client = new CsiClient(this.#socket)
+    using client = this.#client()
     const path = stagingPath(volume.pv)
+    if (volume.staged === false) return path
     mkdirSync(path, { recursive: true, mode: 0o750 })
     await client.call(Node.method.nodeGetCapabilities, {})
     await client.call(Node.method.nodeStageVolume, {
       volumeId: volume.id,
       stagingTargetPath: path,
-      volumeCapability: CAPABILITY,
+      volumeCapability: capabilityOf(volume),
+      volumeContext: { ...volume.volumeContext },
+      publishContext: { ...volume.publishContext },
+      secrets: { ...volume.secrets },
     })
     return path
   }
 
   /** Makes a staged volume ready for one pod. Returns the target path, whose parent CSI wants to exist before the call. */
   async publish(volume: Volume, podUid: string): Promise<string> {
-    using client = new CsiClient(this.#socket)
+    using client = this.#client()
     const path = targetPath(podUid, volume.pv)
     mkdirSync(dirname(path), { recursive: true, mode: 0o750 })
     await client.call(Node.method.nodeGetCapabilities, {})
     await client.call(Node.method.nodePublishVolume, {
       volumeId: volume.id,
-      stagingTargetPath: stagingPath(volume.pv),
+      stagingTargetPath: volume.staged === false ? '' : stagingPath(volume.pv),
       targetPath: path,
-      volumeCapability: CAPABILITY,
+      volumeCapability: capabilityOf(volume),
+      volumeContext: { ...volume.volumeContext },
+      publishContext: { ...volume.publishContext },
+      secrets: { ...volume.secrets },
     })
     return path
+  }
+
+  /** Takes a volume from one pod. */
+  async unpublish(volume: Volume, podUid: string): Promise<void> {
+    using client = this.#client()
+    await client.call(Node.method.nodeUnpublishVolume, { volumeId: volume.id, targetPath: targetPath(podUid, volume.pv) })
+  }
+
+  /** Takes a volume off the node, when its last pod has gone. */
+  async unstage(volume: Volume): Promise<void> {
+    if (volume.staged === false) return
+    using client = this.#client()
+    await client.call(Node.method.nodeUnstageVolume, { volumeId: volume.id, stagingTargetPath: stagingPath(volume.pv) })
+  }
+
+  /** Why the plugin says that a volume cannot be reached (NodeGetVolumeHealth of CSI 1.13), a word for each cause; none if all is well. */
+  async inaccessible(volume: Volume): Promise<readonly string[]> {
+    using client = this.#client()
+    const { volumeHealth } = await client.call(Node.method.nodeGetVolumeHealth, { volumeId: volume.id })
+    const entries = volumeHealth?.healthStatuses ?? []
+    return entries.filter(({ status }) => status === Health.INACCESSIBLE).map(({ reason }) => reason)
+  }
+
+  #client(): CsiClient {
+    return new CsiClient(this.#socket, this.#deadline)
+  }
+}
+
+function capabilityOf({ fsType, mountFlags }: Volume): MessageInitShape<typeof VolumeCapabilitySchema> {
+  return {
+    accessType: { case: 'mount', value: { fsType: fsType ?? '', mountFlags: [...(mountFlags ?? [])] } },
+    accessMode: { mode: Mode.MULTI_NODE_MULTI_WRITER },
   }
 }

@@ -1,6 +1,5 @@
-import { release } from 'node:os'
 import type { Command, Programs } from './command.ts'
-import { type Check, type LogLine, type Message, outcomeOf, type Report, type ScenarioRecord, type Step } from './record.ts'
+import { type Check, type LogLine, type Message, outcomeOf, type ScenarioRecord, type Step } from './record.ts'
 import type { Scenario } from './scenario.ts'
 import { carryOutOnPrivateNode } from './scenario-process.ts'
 
@@ -10,8 +9,6 @@ export interface LabOptions {
   readonly inside: Command
   readonly programs: Programs
   readonly env: NodeJS.ProcessEnv
-  /** Version and commit of what is tried, for the report. */
-  readonly program: string
 }
 
 /** Follows a run as it goes on. */
@@ -30,9 +27,7 @@ export class Lab {
   }
 
   /** `signal` breaks the present scenario off and leaves out the others; whatever happens, every node is gone at the end. */
-  async run(scenarios: readonly Scenario[], observer: Observer, signal: AbortSignal): Promise<Report> {
-    const startedAt = new Date().toISOString()
-    const start = performance.now()
+  async run(scenarios: readonly Scenario[], observer: Observer, signal: AbortSignal): Promise<readonly ScenarioRecord[]> {
     const records: ScenarioRecord[] = []
     for (const scenario of scenarios) {
       if (signal.aborted) break
@@ -41,15 +36,7 @@ export class Lab {
       records.push(record)
       observer.end(record)
     }
-    return {
-      version: 1,
-      program: this.#options.program,
-      kernel: release(),
-      startedAt,
-      durationMs: Math.round(performance.now() - start),
-      passed: records.length === scenarios.length && records.every(({ outcome }) => outcome === 'as expected'),
-      scenarios: records,
-    }
+    return records
   }
 
   async #carryOut({ name, summary }: Scenario, observer: Observer, signal: AbortSignal): Promise<ScenarioRecord> {
@@ -70,11 +57,13 @@ export class Lab {
         case 'check':
           checks.push(message.check)
           break
+        case 'namespace':
+        case 'cell':
         case 'end':
         case 'broken off':
       }
     }
-    const reason = await carryOutOnPrivateNode({ scenario: name, programs }, inside, env, tell, signal)
+    const reason = await carryOutOnPrivateNode({ kind: 'scenario', scenario: name, programs }, inside, env, tell, signal)
     const durationMs = Math.round(performance.now() - start)
     const seen = { name, summary, durationMs, checks, transcript, logs }
     return reason === undefined ? { ...seen, outcome: outcomeOf(checks) } : { ...seen, outcome: 'broken off', reason }

@@ -57,6 +57,24 @@ export function onPrivateNode(inner: Command): Command {
   }
 }
 
+/**
+ * The same where systemd supervises what runs on the node: within a scope of a slice of its own (`slice`, without `.slice`), and without
+ * a process namespace, so that systemd and the node mean the same process by a number. `enter`: what comes before a command to have
+ * it carried out where that systemd is. The slice is what ends it all (lab/systemd.ts).
+ */
+export function onSystemdNode(inner: Command, enter: readonly string[], slice: string): Command {
+  return {
+    executable: 'setpriv',
+    argv0: 'setpriv',
+    args: [
+      ...['--pdeathsig', 'KILL', '--', ...enter],
+      ...['systemd-run', '--scope', '--quiet', '--collect', `--slice=${slice}.slice`, `--unit=${slice}_node`, '--'],
+      ...['setpriv', '--pdeathsig', 'KILL', '--', 'unshare', '--mount', '--propagation', 'slave', '--', ...SHELL, SET_UP, MARK],
+      ...[...SHELL, 'exec -a "$0" "$@"', inner.argv0, inner.executable, ...inner.args],
+    ],
+  }
+}
+
 /** What a program on the private node may know of the machine: nothing that would change what it does there. */
 export function privateEnvironment(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   return { PATH: env.PATH ?? '/usr/sbin:/usr/bin:/sbin:/bin', TZ: 'UTC', LC_ALL: 'C', TMPDIR: `${KUBELET}/tmp` }

@@ -3,7 +3,7 @@ import type { Volume } from './kubelet.ts'
 import type { ProcessLog } from './process-log.ts'
 import type { StartedProcess } from './started-process.ts'
 
-/** A pod with one container that reads the dummy file of one volume. */
+/** A pod with one container that reads a file of one volume. */
 export interface PodSpec {
   readonly name: string
   readonly volume: Volume
@@ -11,6 +11,8 @@ export interface PodSpec {
   readonly mounts: 'volume' | 'folder above'
   /** Kubernetes' mountPropagation: None is a private mount, HostToContainer a slave of the node's. */
   readonly propagation: 'None' | 'HostToContainer'
+  /** The file that is read, below the volume; the dummy file if not given. */
+  readonly file?: string
   /** The workload's flags beside --file. */
   readonly flags: readonly string[]
 }
@@ -39,6 +41,6 @@ export class Pod {
 
   /** The file that the workload reads. */
   get file(): string {
-    return `${this.volumePath}/dummy-file.txt`
+    return `${this.volumePath}/${this.spec.file ?? 'dummy-file.txt'}`
   }
 }

@@ -1,6 +1,6 @@
 import { styleText } from 'node:util'
 import type { Observer } from './lab.ts'
-import type { Check, Outcome, Report, ScenarioRecord, Step } from './record.ts'
+import type { Check, Outcome, ScenarioRecord, Step } from './record.ts'
 import type { Scenario } from './scenario.ts'
 
 type Style = Parameters<typeof styleText>[0]
@@ -48,7 +48,7 @@ export class Printer implements Observer {
   }
 
   /** The table of all scenarios. */
-  summary({ scenarios }: Report): void {
+  summary(scenarios: readonly ScenarioRecord[]): void {
     const rows = scenarios.map(({ name, checks, durationMs, outcome }) => ({
       outcome,
       cells: [name, `${passed(checks)}/${checks.length}`, `${(durationMs / 1000).toFixed(1)} s`, outcome],
@@ -66,7 +66,7 @@ export class Printer implements Observer {
 
   #check({ name, expected, seen, passed }: Check): void {
     if (passed) {
-      this.#line(`${this.#styled('green', '✓')} ${name}: ${expected}`)
+      this.#line(`${this.#styled('green', '✓')} ${name}: ${expected === '' ? '(nothing)' : expected}`)
       return
     }
     this.#line(`${this.#styled('red', '✗')} ${name}`)

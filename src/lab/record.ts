@@ -1,3 +1,5 @@
+import type { Cell } from './matrix/record.ts'
+
 /** One thing that a scenario shows, in the order in which it is to be read. `atMs`: milliseconds since the scenario began. */
 export type Step =
   | { readonly kind: 'say'; readonly atMs: number; readonly text: string }
@@ -32,6 +34,9 @@ export type Message =
   | { readonly kind: 'step'; readonly step: Step }
   | { readonly kind: 'line'; readonly process: string; readonly line: LogLine }
   | { readonly kind: 'check'; readonly check: Check }
+  /** The node's mount namespace, as the link in /proc/PID/ns has it. */
+  | { readonly kind: 'namespace'; readonly mnt: string }
+  | { readonly kind: 'cell'; readonly cell: Cell }
   | { readonly kind: 'end' }
   | { readonly kind: 'broken off'; readonly reason: string }
 
@@ -53,22 +58,6 @@ export interface ScenarioRecord {
   readonly transcript: readonly Step[]
   /** By process: `plugin-1`, `plugin-2` after its restart, and the pods by their names. */
   readonly logs: Readonly<Record<string, readonly LogLine[]>>
-}
-
-/** What `--json` writes. */
-export interface Report {
-  /** Of this shape: raised when a reader of the older one would misread it. */
-  readonly version: 1
-  /** Version and commit of the executable that was tried. */
-  readonly program: string
-  /** As `uname -r` prints it. */
-  readonly kernel: string
-  /** ISO 8601, UTC. */
-  readonly startedAt: string
-  readonly durationMs: number
-  /** Whether every scenario came out as expected. */
-  readonly passed: boolean
-  readonly scenarios: readonly ScenarioRecord[]
 }
 
 /** The outcome that checks alone make. */

@@ -16,7 +16,8 @@ type NodeProcess = ChildProcessByStdio<Writable, Readable, Readable>
 
 /**
  * Has a job carried out on a private node by `inside`, and tells of each message. Resolves when the node is gone, with every process
- * and mount on it: to undefined, or to the reason for which the scenario was broken off. `signal` ends it early.
+ * and mount on it: to undefined, or to the reason for which the scenario was broken off. `signal` ends it early. `makeNode` makes
+ * the command that runs another on a node (namespaces.ts).
  */
 export async function carryOutOnPrivateNode(
   job: Job,
@@ -24,8 +25,9 @@ export async function carryOutOnPrivateNode(
   env: NodeJS.ProcessEnv,
   tell: (message: Message) => void,
   signal: AbortSignal,
+  makeNode: (inner: Command) => Command = onPrivateNode,
 ): Promise<string | undefined> {
-  const { executable, args, argv0 } = onPrivateNode(inside)
+  const { executable, args, argv0 } = makeNode(inside)
   // A session of its own keeps the terminal's Ctrl-C from all but the lab, which then ends the node as a whole.
   const child = spawn(executable, args, { argv0, stdio: 'pipe', detached: true, env: privateEnvironment(env) })
   let errors = ''

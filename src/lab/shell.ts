@@ -24,6 +24,11 @@ export class Shell {
     return this.#show('node', command, await sh([], command))
   }
 
+  /** On the node, without a word in the transcript: to wait for something. */
+  async quietly(command: string): Promise<Answer> {
+    return await sh([], command)
+  }
+
   /** In a pod's mount namespace, as `kubectl exec` does. The pod's container must be running. */
   async inPod(pod: Pod, command: string): Promise<Answer> {
     const { container } = pod

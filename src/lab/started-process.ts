@@ -48,6 +48,11 @@ export class StartedProcess {
     return this.#running
   }
 
+  /** Sends it a signal, unless it has ended. */
+  kill(signal: NodeJS.Signals = 'SIGKILL'): void {
+    if (this.#running) process.kill(this.pid, signal)
+  }
+
   /** Waits for its end. Throws an Error if it goes on. */
   async ended(): Promise<Ending> {
     return await within(`${this.log.name} (process ${this.pid}) ends`, this.ending)

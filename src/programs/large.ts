@@ -6,7 +6,7 @@ import type { Program } from './program.ts'
  */
 export const loadPlugin = async (): Promise<Program> => (await import('./plugin/program.ts')).plugin
 
-export const loadLab = async (): Promise<Program> => (await import('./lab.ts')).lab
+export const loadLab = async (): Promise<Program> => (await import('./lab/program.ts')).lab
 
 export const loadStatus = async (): Promise<Program> => (await import('./status.ts')).status
 

@@ -8,6 +8,8 @@ export const loadWorkload = async (): Promise<Program> => (await import('./workl
 
 export const loadKeep = async (): Promise<Program> => (await import('./keep.ts')).keep
 
+export const loadLabConsumer = async (): Promise<Program> => (await import('./lab-consumer.ts')).labConsumer
+
 /** What the executable answers under its own name when no program is named: --help and --version. Throws ProgramError. */
 export function overview(name: string, programs: Readonly<Record<string, string>>, words: readonly string[]): void {
   const rows = Object.entries(programs).map(([word, description]) => `  ${word.padEnd(10)}${description}`)

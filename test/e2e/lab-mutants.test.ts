@@ -14,7 +14,7 @@ describe('a product that is not what it should be', () => {
     const script = join(sandbox.path, 'lab.ts')
     writeFileSync(
       script,
-      `import { lab } from ${JSON.stringify(join(ROOT, 'src/programs/lab.ts'))}
+      `import { lab } from ${JSON.stringify(join(ROOT, 'src/programs/lab/program.ts'))}
 const command = (argv0: string, args: readonly string[]) =>
   ({ executable: args[0] === 'serve' ? ${JSON.stringify(plugin)} : ${JSON.stringify(EXECUTABLE)}, args, argv0 })
 process.exit(await lab({

@@ -2,8 +2,9 @@ import assert from 'node:assert/strict'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
-import type { Report } from '../../src/lab/record.ts'
-import { SCENARIOS } from '../../src/lab/scenarios/all.ts'
+import { CATALOGUE } from '../../src/lab/matrix/plan.ts'
+import type { LabRecord } from '../../src/lab/matrix/record.ts'
+import { DEMONSTRATIONS, SCENARIOS } from '../../src/lab/scenarios/all.ts'
 import { EXECUTABLE } from '../support/paths.ts'
 import { Sandbox } from '../support/sandbox.ts'
 
@@ -13,25 +14,38 @@ const TARGET = String.raw`/var/lib/kubelet/pods/[-0-9a-f]+/volumes/kubernetes\.i
 const ESCAPE = String.fromCharCode(27)
 
 describe('dummy-fuse-csi lab', () => {
-  it('lists the scenarios, a line each', async () => {
+  it('lists the scenarios, a line each, and what the matrix is made of', async () => {
     await using sandbox = new Sandbox()
     const { status, stdout } = await sandbox.run(EXECUTABLE, ['lab', 'list'])
     assert.equal(status, 0)
-    assert.deepEqual(
-      stdout.trimEnd().split('\n'),
-      SCENARIOS.map(({ name, summary }) => `${name.padEnd(Math.max(...NAMES.map(({ length }) => length)))}  ${summary}`),
-    )
+    const lines = stdout.split('\n').map((line) => line.trim().split(/\s{2,}/))
+    for (const { name, summary } of SCENARIOS) assert.ok(lines.some((line) => line[0] === name && line[1] === summary))
+    for (const part of ['failures', 'mitigations', 'consumers'] as const) {
+      for (const [id, { title }] of Object.entries(CATALOGUE[part])) {
+        assert.ok(
+          lines.some((line) => line[0] === id && line[1] === title),
+          id,
+        )
+      }
+    }
+    assert.match(stdout, /^ {2}daemon-upgraded +separate service keep$/m)
   })
 
   const WRONG: { name: string; words: string[]; says: RegExp }[] = [
     {
       name: 'a scenario that there is not',
       words: ['run', 'nothing'],
-      says: new RegExp(`no scenario 'nothing'; there are ${NAMES.join(', ')} `),
+      says: new RegExp(`no scenario 'nothing'; there are ${NAMES.join(', ')}, demonstrations, blobfuse2, matrix `),
     },
     { name: 'a command that there is not', words: ['walk'], says: /no command 'walk'; there are list, run / },
     { name: 'no command', words: [], says: /no command given; there are list, run / },
     { name: 'an option that there is not', words: ['run', '--jsn', 'x'], says: /unknown option '--jsn'.*--json/ },
+    {
+      name: 'a failure that there is not',
+      words: ['run', '--failure', 'fire'],
+      says: /There is no 'fire'; there are plugin-killed, .*--failure/,
+    },
+    { name: 'no jobs', words: ['run', '--jobs', '0'], says: /whole number from 1 on/ },
     { name: 'the command for its own use', words: ['inside'], says: /inside is for the lab itself/ },
   ]
   for (const { name, words, says } of WRONG) {
@@ -69,7 +83,7 @@ describe('dummy-fuse-csi lab run', () => {
     await using sandbox = new Sandbox()
     const json = join(sandbox.path, 'seen.json')
     const kubelet = existsSync('/var/lib/kubelet')
-    const { status, stdout } = await sandbox.run(EXECUTABLE, ['lab', 'run', '--keep', '--json', json], {
+    const { status, stdout } = await sandbox.run(EXECUTABLE, ['lab', 'run', 'demonstrations', '--keep', '--json', json], {
       env: { ...process.env, TMPDIR: sandbox.directory('tmp') },
       timeout: 60_000,
     })
@@ -110,12 +124,12 @@ describe('dummy-fuse-csi lab run', () => {
       ),
     )
 
-    const report = JSON.parse(readFileSync(json, 'utf8')) as Report
-    assert.equal(report.version, 1)
+    const report = JSON.parse(readFileSync(json, 'utf8')) as LabRecord
+    assert.equal(report.version, 2)
     assert.equal(report.passed, true)
     assert.deepEqual(
       report.scenarios.map(({ name, outcome }) => [name, outcome]),
-      NAMES.map((name) => [name, 'as expected']),
+      DEMONSTRATIONS.map(({ name }) => [name, 'as expected']),
     )
     const kept = /^kept in (.*)$/m.exec(stdout)?.[1] ?? ''
     assert.deepEqual(readdirSync(sandbox.directory('tmp')), [kept.split('/').at(-1)])

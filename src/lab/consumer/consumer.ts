@@ -1,0 +1,73 @@
+import { closeSync, openSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { codeOf } from '../../errors.ts'
+import { monotonicMs } from '../clock.ts'
+import type { ConsumerLine } from './line.ts'
+import type { Way } from './ways.ts'
+
+/** How a consumer is to read. */
+export interface ConsumerOptions {
+  readonly file: string
+  /** What the file must hold, byte for byte. */
+  readonly expected: Buffer
+  /** Milliseconds between two reads. */
+  readonly interval: number
+  /** Whether a read that is not right ends it. */
+  readonly exitOnError: boolean
+}
+
+/** The file that a consumer makes where its file is missing, to find out whose disk that is. */
+export const PROBE = 'written-by-a-consumer'
+
+/** Reads one file for ever in one way, and tells of each read as it begins and ends. */
+export class Consumer {
+  readonly #way: Way
+  readonly #options: ConsumerOptions
+  readonly #tell: (line: ConsumerLine) => void
+  readonly #buffer: Buffer
+  #probed = false
+
+  constructor(way: Way, options: ConsumerOptions, tell: (line: ConsumerLine) => void) {
+    this.#way = way
+    this.#options = options
+    this.#tell = tell
+    this.#buffer = Buffer.alloc(Math.max(4096, options.expected.length + 1))
+  }
+
+  /** Resolves, to 1, only when a read is not right and `exitOnError` is set. */
+  async run(): Promise<number> {
+    for (;;) {
+      this.#tell({ began: monotonicMs() })
+      const saw = this.#read()
+      this.#tell({ ended: monotonicMs(), saw })
+      if (saw === 'ENOENT') this.#probe()
+      if (saw !== 'right' && this.#options.exitOnError) return 1
+      await sleep(this.#options.interval)
+    }
+  }
+
+  #read(): string {
+    try {
+      const count = this.#way.read(this.#buffer)
+      return this.#buffer.subarray(0, count).equals(this.#options.expected) ? 'right' : 'wrong'
+    } catch (error) {
+      const code = codeOf(error)
+      if (code === undefined) throw error
+      return code === 'EFAULT' ? 'SIGBUS' : code
+    }
+  }
+
+  /** An application that finds no file makes one. Once is enough. */
+  #probe(): void {
+    if (this.#probed) return
+    this.#probed = true
+    const path = join(dirname(this.#options.file), PROBE)
+    try {
+      closeSync(openSync(path, 'a'))
+      this.#tell({ wrote: path, at: monotonicMs() })
+    } catch (error) {
+      if (codeOf(error) === undefined) throw error
+    }
+  }
+}

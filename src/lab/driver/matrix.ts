@@ -1,0 +1,91 @@
+import { FAILURES } from '../failures/all.ts'
+import { CONSUMERS } from '../matrix/consumers.ts'
+import type { PlannedCell } from '../matrix/plan.ts'
+import type { Absent, Catalogue, Title } from '../matrix/record.ts'
+import { OUTCOMES } from '../matrix/outcomes.ts'
+import { health } from '../mitigations/health.ts'
+import { hostToContainer } from '../mitigations/host-to-container.ts'
+import type { Mitigation } from '../mitigations/mitigation.ts'
+import { none } from '../mitigations/none.ts'
+import { restoreExit } from '../mitigations/restore-exit.ts'
+import type { DriverSpec } from './spec.ts'
+
+/** What can be done around a driver without changing it. */
+export const DRIVER_MITIGATIONS: readonly Mitigation[] = [
+  {
+    ...none,
+    id: 'as-is',
+    title: 'As it is',
+    words: 'The driver with whatever it does by itself, and pods as Kubernetes makes them.',
+  },
+  {
+    ...restoreExit,
+    id: 'consumers-exit',
+    title: 'Consumers exit',
+    words: 'Every consumer ends at its first error and is started again.',
+  },
+  {
+    ...hostToContainer,
+    title: 'HostToContainer',
+    words: 'Consumers run in pods that have the folder above the volume with mountPropagation HostToContainer.',
+  },
+  {
+    ...health,
+    words:
+      'The node agent asks the driver for the health of the volume (NodeGetVolumeHealth of CSI 1.13), and makes every pod anew that uses one that is INACCESSIBLE.',
+  },
+]
+
+/** Why a failure cannot be made to happen to a driver; undefined if it can. */
+function absence(failure: string, { fuse, daemon, volume }: DriverSpec): string | undefined {
+  switch (failure) {
+    case 'mount-fails':
+    case 'mount-late':
+      return "The driver's own daemon would have to be made to fail; ours has an option for it."
+    case 'plugin-restarted':
+      return 'The lab does not know its unit of systemd; plugin-upgraded ends it in order and starts it again, too.'
+    case 'daemon-upgraded':
+      return "How its daemon is upgraded is the driver's own affair; plugin-upgraded starts its next version."
+    case 'daemon-killed':
+    case 'daemon-hung':
+    case 'daemon-replaced':
+      return daemon === undefined ? 'The file names no daemon of its own.' : undefined
+    case 'connection-aborted':
+      return fuse && volume.staged !== false ? undefined : 'Its volumes are no FUSE mounts with a staging path.'
+    case 'staging-unmounted':
+      return volume.staged === false ? 'It stages no volumes.' : undefined
+    default:
+      return undefined
+  }
+}
+
+/** The cells for a driver, of which there is no model, and what is absent. */
+export function planDriver(
+  spec: DriverSpec,
+  choice: { readonly failures: readonly string[]; readonly mitigations: readonly string[]; readonly consumers: readonly string[] },
+): { readonly cells: readonly PlannedCell[]; readonly absent: readonly Absent[] } {
+  const wanted = (ids: readonly string[], id: string): boolean => ids.length === 0 || ids.includes(id)
+  const mitigations = DRIVER_MITIGATIONS.filter(({ id }) => wanted(choice.mitigations, id))
+  const cells: PlannedCell[] = []
+  const absent: Absent[] = []
+  for (const failure of FAILURES.filter(({ id }) => wanted(choice.failures, id))) {
+    const reason = absence(failure.id, spec)
+    for (const mitigation of mitigations) {
+      if (reason !== undefined) {
+        absent.push({ failure: failure.id, mitigation: mitigation.id, reason })
+        continue
+      }
+      const off = failure.id === 'machine-crash' || failure.id === 'daemon-hung' ? 'starts-during' : undefined
+      const kinds = CONSUMERS.filter(({ id }) => wanted(choice.consumers, id) && id !== off)
+      if (kinds.length > 0) cells.push({ failure, mitigation, consumers: Object.fromEntries(kinds.map(({ id }) => [id, null])) })
+    }
+  }
+  return { cells, absent }
+}
+
+/** The catalogue of such a run. */
+export function driverCatalogue(catalogue: Catalogue): Catalogue {
+  const mitigations: Record<string, Title> = {}
+  for (const { id, title, words } of DRIVER_MITIGATIONS) mitigations[id] = { title, words }
+  return { ...catalogue, mitigations, outcomes: OUTCOMES }
+}

@@ -1,0 +1,33 @@
+import { connectionAborted } from './connection-aborted.ts'
+import { daemonHung } from './daemon-hung.ts'
+import { daemonKilled } from './daemon-killed.ts'
+import { daemonReplaced } from './daemon-replaced.ts'
+import { daemonUpgraded } from './daemon-upgraded.ts'
+import type { Failure } from './failure.ts'
+import { machineCrash } from './machine-crash.ts'
+import { mountFails } from './mount-fails.ts'
+import { mountLate } from './mount-late.ts'
+import { outOfDescriptors } from './out-of-descriptors.ts'
+import { pluginKilled } from './plugin-killed.ts'
+import { pluginRestarted } from './plugin-restarted.ts'
+import { pluginUpgraded } from './plugin-upgraded.ts'
+import { stagingUnmounted } from './staging-unmounted.ts'
+import { targetUnmounted } from './target-unmounted.ts'
+
+/** Every failure, in the order in which they are shown. */
+export const FAILURES: readonly Failure[] = [
+  pluginKilled,
+  pluginRestarted,
+  pluginUpgraded,
+  daemonKilled,
+  daemonUpgraded,
+  daemonHung,
+  daemonReplaced,
+  mountFails,
+  mountLate,
+  stagingUnmounted,
+  targetUnmounted,
+  machineCrash,
+  outOfDescriptors,
+  connectionAborted,
+]

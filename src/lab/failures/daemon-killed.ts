@@ -1,0 +1,13 @@
+import { type Failure, nothing } from './failure.ts'
+
+/** The crash of what answers the kernel, while the plugin goes on. */
+export const daemonKilled: Failure = {
+  id: 'daemon-killed',
+  title: 'FUSE daemon killed',
+  words: 'The process that answers the kernel for the volume crashes (SIGKILL); the plugin goes on.',
+  strike: async ({ daemons, timeline }) => {
+    timeline.note('node', 'failure', `kill -9 of the FUSE daemon, process ${daemons.pids.join(', ')}`)
+    await daemons.kill()
+  },
+  mend: nothing,
+}

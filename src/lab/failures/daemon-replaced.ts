@@ -1,0 +1,18 @@
+import { type Failure } from './failure.ts'
+
+/** A daemon that hangs, and a plugin that has to do something about it for one more pod. */
+export const daemonReplaced: Failure = {
+  id: 'daemon-replaced',
+  title: 'Daemon hung, a pod comes',
+  words:
+    'The process that answers the kernel stops (SIGSTOP) for 1.3 seconds. Meanwhile the kubelet asks for the volume for one more pod, and the plugin cannot give it without a daemon that answers.',
+  lastsMs: 1300,
+  strike: async ({ daemons, timeline }) => {
+    timeline.note('node', 'failure', `SIGSTOP to the FUSE daemon, process ${daemons.pids.join(', ')}`)
+    await daemons.hang()
+  },
+  mend: ({ daemons }) => {
+    daemons.resume()
+    return Promise.resolve()
+  },
+}

@@ -1,0 +1,20 @@
+import type { CellBench } from '../matrix/bench.ts'
+import type { Title } from '../matrix/record.ts'
+
+/** Something that goes wrong on a node, and what the world outside does about it, whoever mitigates what. */
+export interface Failure extends Title {
+  readonly id: string
+  /** Flags that make the plugin flawed from its start: the failure strikes as the volume is mounted, and nobody reads before. */
+  readonly flaw?: readonly string[]
+  /** At least so long, in milliseconds. */
+  readonly lastsMs?: number
+  /** Whether the plugin has to be a unit of systemd's. */
+  readonly needsSystemd?: true
+  /** Makes it happen; resolves when it has. */
+  strike(bench: CellBench): Promise<void>
+  /** Undoes it as far as the world does by itself: a controller starts the plugin again, a hung process goes on. */
+  mend(bench: CellBench): Promise<void>
+}
+
+/** For failures that nobody outside mends. */
+export const nothing = (): Promise<void> => Promise.resolve()

@@ -1,0 +1,21 @@
+import type { Failure } from './failure.ts'
+
+/** What is left after a lost power: the plugin's entries, and none of the mounts that they tell of. */
+export const machineCrash: Failure = {
+  id: 'machine-crash',
+  title: 'Machine crashes',
+  words:
+    'The machine loses its power and boots again: no process and no mount is left, only what the plugin had written down. The kubelet asks for every volume again before it starts the pods.',
+  strike: async ({ node, operations, consumers, timeline }) => {
+    timeline.note('node', 'failure', 'the power is lost')
+    for (const consumer of consumers) await consumer.halt()
+    await node.crash()
+    for (const consumer of consumers) consumer.forget()
+    operations.forget()
+  },
+  mend: async ({ plugin, daemons, startConsumers }) => {
+    await daemons.start()
+    await plugin.start()
+    await startConsumers()
+  },
+}

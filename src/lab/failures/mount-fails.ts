@@ -1,0 +1,16 @@
+import { type Failure, nothing } from './failure.ts'
+
+/** blobfuse2 #1081. */
+export const mountFails: Failure = {
+  id: 'mount-fails',
+  title: 'Mount fails in the background',
+  words:
+    'The daemon goes to the background and only then fails to mount, while the storage is away (blobfuse2 #1081). Then the storage is back, and the plugin is started again.',
+  flaw: ['--inject', 'mount-fail'],
+  lastsMs: 1500,
+  strike: nothing,
+  mend: async ({ plugin }) => {
+    await plugin.stop()
+    await plugin.start()
+  },
+}

@@ -1,0 +1,14 @@
+import { type Failure, nothing } from './failure.ts'
+
+/** The hand of an administrator, or a clean-up that went too far. */
+export const targetUnmounted: Failure = {
+  id: 'target-unmounted',
+  title: 'Targets unmounted',
+  words: "Somebody lazily unmounts the volume where it was published for the pods (umount -l), on the node's side.",
+  strike: async ({ node, consumers, timeline }) => {
+    const targets = consumers.filter(({ started }) => started).map(({ target }) => target)
+    timeline.note('node', 'failure', 'umount -l of every target')
+    await node.shell(targets.map((target) => `umount -n -l ${target}`).join('\n'))
+  },
+  mend: nothing,
+}

@@ -1,0 +1,189 @@
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { codeOf, messageOf } from '../../errors.ts'
+import { type Command, withArgs } from '../command.ts'
+import { type ContainerRuntime, CreateError } from '../container-runtime.ts'
+import { CallError } from '../csi-client.ts'
+import type { Volume } from '../kubelet.ts'
+import { targetPath } from '../node-paths.ts'
+import { Pod } from '../pod.ts'
+import { ProcessLog } from '../process-log.ts'
+import { StartedProcess } from '../started-process.ts'
+import type { Clock } from '../clock.ts'
+import type { ConsumerKind } from './consumers.ts'
+import type { ReadLog } from './read-log.ts'
+import type { VolumeOperations } from './volume-operations.ts'
+import type { Timeline } from './timeline.ts'
+
+/** Milliseconds between two attempts to bring a consumer up. The kubelet's begin at 500 ms for a volume and 10 s for a container. */
+const BACK_OFF = 250
+
+/** Milliseconds that a process may take to end by SIGKILL: one that waits for a file system may stay until that answers. */
+const BURIAL = 1000
+
+/** What a consumer has around it. */
+export interface Surroundings {
+  readonly clock: Clock
+  readonly timeline: Timeline
+  readonly runtime: ContainerRuntime
+  readonly consumer: Command
+  readonly volume: Volume
+  readonly operations: VolumeOperations
+  /** The file that consumers read, below the volume. */
+  readonly file: string
+}
+
+/** A consumer in a cell, and the kubelet's work for it: its volume published, its container started, and started again. */
+export class CellConsumer {
+  readonly kind: ConsumerKind
+  readonly reads: ReadLog
+  readonly #around: Surroundings
+  readonly #pod: Pod
+  #process: StartedProcess | undefined
+  #starts = 0
+  #failedToStart = false
+  #published = false
+  #complaint = ''
+  /** Resolved when it is no longer wanted; undefined while it is not. */
+  #unwanted: PromiseWithResolvers<'unwanted'> | undefined
+  #minding: Promise<void> = Promise.resolve()
+
+  constructor(kind: ConsumerKind, reads: ReadLog, around: Surroundings) {
+    this.kind = kind
+    this.reads = reads
+    this.#around = around
+    const { clock, timeline, volume } = around
+    timeline.lane(kind.id, 'consumer', kind.title)
+    const log = new ProcessLog(kind.id, clock, (lane, { atMs, line }) => {
+      if (!reads.add(line)) timeline.log(lane, atMs, line)
+    })
+    const mounts = kind.place === 'slave-folder' ? 'folder above' : 'volume'
+    const propagation = kind.place === 'private' || kind.place === 'node' ? 'None' : 'HostToContainer'
+    this.#pod = new Pod({ name: kind.id, volume, mounts, propagation, file: around.file, flags: this.#flags() }, log)
+  }
+
+  /** Where its volume is published on the node. */
+  get target(): string {
+    return targetPath(this.#pod.uid, this.#around.volume.pv)
+  }
+
+  /** Of the process that runs now, if one does. */
+  get pid(): number | undefined {
+    return this.#process?.running === true ? this.#process.pid : undefined
+  }
+
+  /** Whether its volume is published for it. */
+  get published(): boolean {
+    return this.#published
+  }
+
+  get started(): boolean {
+    return this.#starts > 0
+  }
+
+  /** Whether an attempt to bring it up for the first time failed. */
+  get failedToStart(): boolean {
+    return this.#failedToStart
+  }
+
+  get restarts(): number {
+    return Math.max(0, this.#starts - 1)
+  }
+
+  /** Has it brought up, in the background, and kept up. */
+  want(): void {
+    if (this.#unwanted !== undefined) return
+    const unwanted = Promise.withResolvers<'unwanted'>()
+    this.#unwanted = unwanted
+    this.#minding = this.#minding.then(() => this.#mind(unwanted.promise))
+  }
+
+  /** Ends its process, as the end of the machine does, and does not start it again. */
+  async halt(): Promise<void> {
+    this.#unwanted?.resolve('unwanted')
+    this.#unwanted = undefined
+    await this.#minding
+    const process = this.#process
+    if (process?.running !== true) return
+    process.kill()
+    if ((await Promise.race([process.ending, sleep(BURIAL)])) !== undefined) await this.#noteEnd(process)
+  }
+
+  /** The machine is new: nothing is published on it. */
+  forget(): void {
+    this.#published = false
+  }
+
+  /** Deletes the pod: ends its process and takes its volume away. What the plugin answers does not matter: the pod goes in any case. */
+  async evict(): Promise<void> {
+    await this.halt()
+    await this.#around.operations.unpublish(this.#pod.uid).catch((error: unknown) => {
+      this.#complain(error)
+    })
+    this.#published = false
+  }
+
+  /** The kubelet's loop for one pod: what fails is tried again. */
+  async #mind(unwanted: Promise<'unwanted'>): Promise<void> {
+    for (;;) {
+      const process = await this.#bringUp()
+      if (process !== undefined) {
+        if ((await Promise.race([unwanted, process.ending])) === 'unwanted') return
+        await this.#noteEnd(process)
+      }
+      if ((await Promise.race([unwanted, sleep(BACK_OFF)])) === 'unwanted') return
+    }
+  }
+
+  async #bringUp(): Promise<StartedProcess | undefined> {
+    const { timeline, operations } = this.#around
+    const { id } = this.kind
+    try {
+      // A container that is started again keeps its volumes; a pod that is made anew is given them.
+      if (!this.#published) {
+        await operations.publish(this.#pod.uid)
+        this.#published = true
+      }
+      this.#process = await this.#start()
+    } catch (error) {
+      if (this.#starts === 0) this.#failedToStart = true
+      this.#complain(error)
+      return undefined
+    }
+    this.#starts++
+    timeline.lane(id, 'consumer', this.kind.title, this.#process.pid)
+    if (this.#starts === 1) timeline.note(id, 'start', 'started')
+    else timeline.note(id, 'restart', 'started again')
+    return this.#process
+  }
+
+  async #noteEnd(process: StartedProcess): Promise<void> {
+    const { status, signal } = await process.ending
+    this.reads.processEnded()
+    this.#around.timeline.note(
+      this.kind.id,
+      'end',
+      signal === null ? `ended with exit status ${status ?? '?'}` : `ended by ${signal}`,
+    )
+  }
+
+  async #start(): Promise<StartedProcess> {
+    const { runtime, consumer, file } = this.#around
+    if (this.kind.place !== 'node') return await runtime.start(this.#pod)
+    const command = withArgs(consumer, ['--file', join(this.target, file), ...this.#flags()])
+    return await StartedProcess.start(command, this.#pod.log)
+  }
+
+  #flags(): readonly string[] {
+    const { way, exitsOnError } = this.kind
+    return ['--way', way, ...(exitsOnError ? ['--exit-on-error'] : [])]
+  }
+
+  /** Each time that the words change. */
+  #complain(error: unknown): void {
+    if (!(error instanceof CallError) && !(error instanceof CreateError) && codeOf(error) === undefined) throw error
+    const words = messageOf(error)
+    if (words !== this.#complaint) this.#around.timeline.note(this.kind.id, 'log', words)
+    this.#complaint = words
+  }
+}

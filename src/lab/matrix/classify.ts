@@ -1,0 +1,36 @@
+import type { Read } from './read-log.ts'
+import type { OutcomeId } from './record.ts'
+
+/** A read that takes this long has waited, in milliseconds: far above what a busy machine adds, far below any failure's length. */
+export const LONG = 1000
+
+/** Reads at the end that must be right for a consumer to count as well. */
+export const ENOUGH = 5
+
+/** What there is to know about a consumer at the end. */
+export interface Seen {
+  /** Since the failure, in order, the hanging one included. */
+  readonly reads: readonly Read[]
+  /** Whether it was ever started. */
+  readonly started: boolean
+  /** Whether an attempt to start it for the first time failed. */
+  readonly failedToStart: boolean
+  /** How often a process of its own took the place of another. */
+  readonly restarts: number
+}
+
+/** What came of a consumer (record.ts, OutcomeId). */
+export function classify({ reads, started, failedToStart, restarts }: Seen): OutcomeId {
+  if (!started) return 'never-starts'
+  const last = reads.at(-1)
+  if (last === undefined) return 'errors'
+  if (last.endedMs === undefined) return 'hangs'
+  const astray = ({ saw }: Read): boolean => saw === 'ENOENT' || saw === 'wrong'
+  const well = reads.length >= ENOUGH && reads.slice(-ENOUGH).every(({ saw }) => saw === 'right')
+  if (!well) return astray(last) ? 'strays' : 'errors'
+  if (reads.some(astray)) return 'strays-recovers'
+  if (restarts > 0) return 'restarted'
+  if (reads.some(({ saw }) => saw !== 'right')) return 'recovers'
+  if (failedToStart) return 'starts-late'
+  return reads.some(({ beganMs, endedMs }) => (endedMs ?? Infinity) - beganMs >= LONG) ? 'waits' : 'works'
+}

@@ -1,0 +1,108 @@
+import type { Title } from './record.ts'
+
+/**
+ * Where a consumer lives, and so which mounts it sees: on the node itself; or in a pod, a mount namespace of its own, with the volume at
+ * /mnt and nothing propagated (`private`), with HostToContainer (`slave`), or with the folder above the volume, HostToContainer (`slave-folder`).
+ */
+export type Place = 'node' | 'private' | 'slave' | 'slave-folder'
+
+/** One kind of consumer. */
+export interface ConsumerKind extends Title {
+  readonly id: string
+  /** A name of consumer/ways.ts. */
+  readonly way: 'keeps-open' | 'opens-anew' | 'mapped' | 'cwd'
+  readonly place: Place
+  /** When the kubelet is asked for it, as the failure goes. */
+  readonly starts: 'before' | 'during' | 'after'
+  /** Whether it ends at its first error, and is started again by the node agent. */
+  readonly exitsOnError: boolean
+}
+
+const RUNNING = { starts: 'before', exitsOnError: false } as const
+
+/** Every kind, in the order in which they are shown. */
+export const CONSUMERS: readonly ConsumerKind[] = [
+  {
+    id: 'keeps-open',
+    title: 'Keeps its file open',
+    words: 'A process on the node that opens its file once and reads from that descriptor.',
+    way: 'keeps-open',
+    place: 'node',
+    ...RUNNING,
+  },
+  {
+    id: 'opens-anew',
+    title: 'Opens anew each time',
+    words: 'A process on the node that opens its file by path for each read.',
+    way: 'opens-anew',
+    place: 'node',
+    ...RUNNING,
+  },
+  {
+    id: 'mapped',
+    title: 'Memory map',
+    words: 'A process on the node that has the file mapped into its memory, and looks at the page again and again.',
+    way: 'mapped',
+    place: 'node',
+    ...RUNNING,
+  },
+  {
+    id: 'cwd',
+    title: 'Works inside',
+    words: 'A process on the node whose working directory is the volume; it opens the file by its bare name.',
+    way: 'cwd',
+    place: 'node',
+    ...RUNNING,
+  },
+  {
+    id: 'private',
+    title: 'Pod, private mounts',
+    words: 'A pod as Kubernetes makes it by default: the volume at /mnt, mountPropagation None. Opens the file for each read.',
+    way: 'opens-anew',
+    place: 'private',
+    ...RUNNING,
+  },
+  {
+    id: 'slave-volume',
+    title: 'Pod, slave of the volume',
+    words: 'A pod with the volume at /mnt and mountPropagation HostToContainer. Opens the file for each read.',
+    way: 'opens-anew',
+    place: 'slave',
+    ...RUNNING,
+  },
+  {
+    id: 'slave-folder',
+    title: 'Pod, slave of the folder above',
+    words: 'A pod with the folder above the volume at /mnt and mountPropagation HostToContainer. Opens the file for each read.',
+    way: 'opens-anew',
+    place: 'slave-folder',
+    ...RUNNING,
+  },
+  {
+    id: 'starts-during',
+    title: 'Starts during the failure',
+    words: 'A pod that the kubelet is asked for while the failure lasts, with private mounts.',
+    way: 'opens-anew',
+    place: 'private',
+    starts: 'during',
+    exitsOnError: false,
+  },
+  {
+    id: 'starts-after',
+    title: 'Starts after the failure',
+    words: 'A pod that the kubelet is asked for when all that is going to be mended has been, with private mounts.',
+    way: 'opens-anew',
+    place: 'private',
+    starts: 'after',
+    exitsOnError: false,
+  },
+  {
+    id: 'exits-on-error',
+    title: 'Exits on error, restarted',
+    words: 'A pod with private mounts that keeps its file open and ends at its first error; the kubelet starts it again.',
+    way: 'keeps-open',
+    place: 'private',
+    starts: 'before',
+    exitsOnError: true,
+  },
+]

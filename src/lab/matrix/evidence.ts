@@ -1,0 +1,91 @@
+import { mkdirSync, readdirSync, readFileSync, readlinkSync } from 'node:fs'
+import { join } from 'node:path'
+import { codeOf } from '../../errors.ts'
+import { parseMountinfo } from '../../os/mountinfo.ts'
+import { sharesMounts } from '../../os/processes.ts'
+import { run } from '../../os/run.ts'
+import { KUBELET } from '../node-paths.ts'
+
+const POD_MOUNT = '/mnt'
+
+/** The lines of the node's mountinfo that concern volumes: what is mounted below the kubelet's folder. */
+export function nodeMounts(): readonly string[] {
+  return mountsBelow('self', KUBELET).filter((line) => !line.includes(` ${KUBELET} `))
+}
+
+/** The lines of a pod's mountinfo that concern its volume. */
+export function podMounts(pid: number): readonly string[] {
+  return mountsBelow(pid, POD_MOUNT)
+}
+
+function mountsBelow(pid: number | 'self', folder: string): readonly string[] {
+  let text: string
+  try {
+    text = readFileSync(`/proc/${pid}/mountinfo`, 'utf8')
+  } catch {
+    // It ended.
+    return []
+  }
+  const wanted = new Set(
+    parseMountinfo(text)
+      .filter(({ mountPoint }) => mountPoint === folder || mountPoint.startsWith(`${folder}/`))
+      .map(({ id }) => id),
+  )
+  return text.split('\n').filter((line) => wanted.has(parseInt(line, 10)) && line !== '')
+}
+
+/** Which process of this node holds which FUSE descriptor: `dummy-fuse[231] fd 5: connection 74`. */
+export function fuseHolders(): readonly string[] {
+  const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name))
+  return pids.filter((pid) => sharesMounts(Number(pid)) || pid === '1').flatMap(descriptorsOf)
+}
+
+function descriptorsOf(pid: string): readonly string[] {
+  try {
+    const folder = `/proc/${pid}/fd`
+    return readdirSync(folder).flatMap((fd) => {
+      if (linkOf(join(folder, fd)) !== '/dev/fuse') return []
+      const info = readFileSync(`/proc/${pid}/fdinfo/${fd}`, 'utf8')
+      const [, connection = '?'] = /^fuse_connection:\s*(\d+)/m.exec(info) ?? []
+      return [`${readFileSync(`/proc/${pid}/comm`, 'utf8').trim()}[${pid}] fd ${fd}: connection ${connection}`]
+    })
+  } catch {
+    // It ended while it was looked at.
+    return []
+  }
+}
+
+function linkOf(path: string): string {
+  try {
+    return readlinkSync(path)
+  } catch {
+    return ''
+  }
+}
+
+/**
+ * The files that lie on the node's own disk where volumes belong, below whatever is mounted there. A bind of the kubelet's folder
+ * alone, without what is mounted in it, shows them.
+ */
+export async function filesOnDisk(): Promise<readonly string[]> {
+  const beneath = join(KUBELET, 'tmp/beneath')
+  mkdirSync(beneath, { recursive: true })
+  const { status } = await run('mount', ['-n', '--bind', KUBELET, beneath], 5000)
+  if (status !== 0) return []
+  try {
+    return ['pods', 'plugins/kubernetes.io'].flatMap((folder) => filesBelow(beneath, folder))
+  } finally {
+    await run('umount', ['-n', '-l', beneath], 5000)
+  }
+}
+
+function filesBelow(root: string, folder: string): readonly string[] {
+  try {
+    return readdirSync(join(root, folder), { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isFile())
+      .map((entry) => join(KUBELET, entry.parentPath.slice(root.length), entry.name))
+  } catch (error) {
+    if (codeOf(error) === undefined) throw error
+    return []
+  }
+}

@@ -1,0 +1,82 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { messageOf } from '../../errors.ts'
+import { CallError } from '../csi-client.ts'
+import type { Kubelet, Volume } from '../kubelet.ts'
+import { until } from '../wait.ts'
+import type { CellBench } from './bench.ts'
+import type { CellConsumer } from './cell-consumer.ts'
+import type { VolumeOperations } from './volume-operations.ts'
+import type { Timeline } from './timeline.ts'
+
+/** Milliseconds between two questions. */
+const INTERVAL = 100
+/** Milliseconds that pods may take to be up again before the volume is asked for once more. */
+const UP = 3000
+
+/**
+ * The node agent that health is made for: asks the plugin for the volume's, and deletes and makes anew every pod that uses a volume which
+ * is INACCESSIBLE. A plugin that cannot be asked says nothing about the volume.
+ */
+export class HealthWatch implements AsyncDisposable {
+  readonly #kubelet: Kubelet
+  readonly #volume: Volume
+  readonly #operations: VolumeOperations
+  readonly #consumers: readonly CellConsumer[]
+  readonly #timeline: Timeline
+  readonly #watching: Promise<void>
+  #ended = false
+  #complaint = ''
+
+  constructor(
+    { kubelet, volume, operations }: Pick<CellBench, 'kubelet' | 'volume' | 'operations'>,
+    consumers: readonly CellConsumer[],
+    timeline: Timeline,
+  ) {
+    this.#kubelet = kubelet
+    this.#volume = volume
+    this.#operations = operations
+    this.#consumers = consumers
+    this.#timeline = timeline
+    this.#watching = this.#watch()
+  }
+
+  async #watch(): Promise<void> {
+    while (!this.#ended) {
+      await sleep(INTERVAL)
+      try {
+        const reasons = await this.#kubelet.inaccessible(this.#volume)
+        if (reasons.length > 0) await this.#replace(reasons)
+      } catch (error) {
+        this.#complain(error)
+      }
+    }
+  }
+
+  async #replace(reasons: readonly string[]): Promise<void> {
+    const running = this.#consumers.filter(({ published }) => published)
+    this.#timeline.note(
+      'kubelet',
+      'log',
+      `the volume is INACCESSIBLE (${reasons.join(', ')}): its ${running.length} pods are made anew`,
+    )
+    await Promise.all(running.map((consumer) => consumer.evict()))
+    await this.#operations.unstage().catch((error: unknown) => {
+      this.#complain(error)
+    })
+    for (const consumer of running) consumer.want()
+    await until('they are up again', () => this.#ended || running.every(({ pid }) => pid !== undefined), UP).catch(() => undefined)
+  }
+
+  /** Each time that the words change. */
+  #complain(error: unknown): void {
+    if (!(error instanceof CallError)) throw error
+    const words = messageOf(error)
+    if (words !== this.#complaint) this.#timeline.note('kubelet', 'log', words)
+    this.#complaint = words
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#ended = true
+    await this.#watching
+  }
+}

@@ -1,0 +1,80 @@
+import { type Command, withArgs } from '../command.ts'
+import type { Clock } from '../clock.ts'
+import { ProcessLog } from '../process-log.ts'
+import { StartedProcess } from '../started-process.ts'
+import { until } from '../wait.ts'
+import { connectable } from '../daemon-set.ts'
+import type { DaemonControl } from './bench.ts'
+import { signal } from './container-plugin.ts'
+import { FUSED, FUSED_SOCKET, FUSED_WORDS } from './fused.ts'
+import { servers } from './process-watch.ts'
+import { Replaceable } from './replaceable.ts'
+import type { Timeline } from './timeline.ts'
+import { hang } from './volume-daemons.ts'
+
+const LANE = 'keep'
+
+/** dummy-fused under the keeper, which holds its descriptors. */
+export class KeeperDaemons implements DaemonControl {
+  readonly #keep: Command
+  readonly #program: Replaceable
+  readonly #timeline: Timeline
+  readonly #log: ProcessLog
+  #keeper: StartedProcess | undefined
+
+  constructor(keep: Command, fused: Command, timeline: Timeline, clock: Clock) {
+    this.#keep = keep
+    this.#program = new Replaceable(fused, 'fused')
+    this.#timeline = timeline
+    this.#log = new ProcessLog(LANE, clock, (lane, { atMs, line }) => {
+      timeline.log(lane, atMs, line)
+    })
+  }
+
+  get pids(): readonly number[] {
+    return servers(FUSED)
+  }
+
+  /** The keeper takes a program without a name of its own, so a link's name chooses it. */
+  async start(): Promise<void> {
+    const { executable, args } = this.#program.command
+    const keeper = await StartedProcess.start(withArgs(this.#keep, ['--', executable, ...args, ...FUSED_WORDS]), this.#log)
+    this.#keeper = keeper
+    this.#timeline.lane(LANE, 'process', 'Keeper', keeper.pid)
+    this.#timeline.note(LANE, 'start', `process ${keeper.pid}`)
+    await until('dummy-fused listens', async () => {
+      if (!keeper.running) throw new Error(`the keeper ended: ${this.#log.tail(3).join(' ')}`)
+      return await connectable(FUSED_SOCKET)
+    })
+  }
+
+  async kill(): Promise<void> {
+    const before = this.pids
+    for (const pid of before) signal(pid, 'SIGKILL')
+    await until('the daemon is gone', () => this.pids.every((pid) => !before.includes(pid)))
+  }
+
+  /** SIGHUP: the daemon drains, and the file that is at its path now is started. */
+  async upgrade(): Promise<void> {
+    this.#program.replace()
+    const before = this.pids
+    this.#keeper?.kill('SIGHUP')
+    await until('another daemon serves', () => this.pids.length > 0 && this.pids.every((pid) => !before.includes(pid)))
+  }
+
+  async hang(): Promise<void> {
+    await hang(this.pids)
+  }
+
+  resume(): void {
+    for (const pid of this.pids) signal(pid, 'SIGCONT')
+  }
+
+  async crash(): Promise<void> {
+    this.#keeper?.kill()
+    await this.#keeper?.ended()
+    for (const pid of this.pids) signal(pid, 'SIGKILL')
+    await until('the daemon is gone', () => this.pids.length === 0)
+    this.#timeline.note(LANE, 'end', 'gone with the machine')
+  }
+}

@@ -1,0 +1,150 @@
+import type { ClaimName } from './claims.ts'
+import type { OutcomeId } from './record.ts'
+
+/**
+ * A line of the model: for these failures, mitigations and consumers this outcome, for this reason. Words are ids, `,` is between
+ * several, `*` is all, and a name in capitals one of `GROUPS`. An outcome may be one of several (`a|b`) where a race decides.
+ */
+export type Line = readonly [
+  failures: string,
+  mitigations: string,
+  consumers: string,
+  outcome: OutcomeId | `${OutcomeId}|${string}`,
+  claim: ClaimName,
+]
+
+/** Names for several ids. */
+export const GROUPS: Readonly<Record<string, string>> = {
+  /** They end the plugin, and with it what lives in its container; then it is started again. */
+  PLUGIN_ENDS: 'plugin-killed,plugin-restarted,plugin-upgraded',
+  /** The session ends, and the plugin does not. */
+  SESSION_ENDS: 'daemon-killed,connection-aborted',
+  /** All that strikes a mount that stands. */
+  NOT_MOUNTING:
+    'plugin-killed,plugin-restarted,plugin-upgraded,daemon-killed,daemon-upgraded,daemon-hung,daemon-replaced,staging-unmounted,target-unmounted,machine-crash,out-of-descriptors,connection-aborted',
+  /** FUSE daemons in the plugin's container. */
+  CHILD: 'none,restore,restore-exit,host-to-container,health',
+  /** What is mounted again when the plugin starts. */
+  RESTORED: 'restore,restore-exit,host-to-container',
+  /** Sessions that outlive their daemon. */
+  KEPT: 'service,keep',
+  /** They hold something of the session. */
+  HOLDERS: 'keeps-open,mapped,cwd',
+  /** Everybody who is there before. */
+  RUNNING: 'keeps-open,opens-anew,mapped,cwd,private,slave-volume,slave-folder,exits-on-error',
+}
+
+/** What must come out, cell by cell. The first line that fits counts; a cell that none fits is a defect (test/unit/lab-model.test.ts). */
+export const MODEL: readonly Line[] = [
+  // The plugin ends and comes back; its daemons went with it.
+  ['PLUGIN_ENDS', 'CHILD,separate,KEPT', 'starts-during', 'starts-late|works|restarted', 'noPlugin'],
+  ['PLUGIN_ENDS', 'health', 'starts-after', 'works|restarted|starts-late', 'mends'],
+  ['PLUGIN_ENDS', '*', 'starts-after', 'works', 'mends'],
+  ['PLUGIN_ENDS', 'none', 'exits-on-error', 'errors', 'refused'],
+  ['PLUGIN_ENDS', 'none', 'RUNNING', 'errors', 'dead'],
+  ['PLUGIN_ENDS', 'restore-exit', 'RUNNING', 'restarted|strays-recovers', 'restarted'],
+  ['PLUGIN_ENDS', 'RESTORED', 'exits-on-error', 'restarted|strays-recovers', 'restarted'],
+  ['PLUGIN_ENDS', 'RESTORED', 'HOLDERS', 'errors', 'held'],
+  ['PLUGIN_ENDS', 'restore', 'opens-anew', 'recovers|strays-recovers', 'gap'],
+  ['PLUGIN_ENDS', 'restore', 'private', 'errors', 'privateCopy'],
+  ['PLUGIN_ENDS', 'RESTORED', 'slave-volume', 'errors', 'slaveOfDead'],
+  ['PLUGIN_ENDS', 'RESTORED', 'opens-anew,slave-folder', 'recovers|strays-recovers', 'slaveOfFolder'],
+  ['PLUGIN_ENDS', 'health', 'RUNNING', 'restarted', 'noticed'],
+  ['PLUGIN_ENDS', 'separate,KEPT', 'RUNNING', 'works', 'survives'],
+
+  // The session ends, and the plugin goes on: nothing makes it mount again but somebody who asks.
+  ['SESSION_ENDS', 'health', 'starts-during,starts-after', 'works|restarted|starts-late', 'mends'],
+  ['daemon-killed', 'KEPT', '*', 'works', 'kept'],
+  ['SESSION_ENDS', '*', 'starts-during,starts-after', 'works|starts-late', 'mends'],
+  ['SESSION_ENDS', 'health', 'RUNNING', 'restarted', 'noticed'],
+  ['SESSION_ENDS', 'restore-exit', 'keeps-open,opens-anew,mapped,cwd,slave-folder', 'errors', 'again'],
+  ['SESSION_ENDS', 'restore-exit', 'private,slave-volume,exits-on-error', 'errors', 'refused'],
+  ['SESSION_ENDS', 'host-to-container', 'exits-on-error', 'errors', 'again'],
+  ['SESSION_ENDS', '*', 'exits-on-error', 'errors', 'refused'],
+  ['SESSION_ENDS', '*', 'RUNNING', 'errors', 'dead'],
+
+  // The daemon is upgraded.
+  ['daemon-upgraded', 'separate', 'starts-during,starts-after', 'works', 'mends'],
+  ['daemon-upgraded', 'separate', 'exits-on-error', 'restarted|strays-recovers', 'restarted'],
+  ['daemon-upgraded', 'separate', 'HOLDERS', 'errors', 'held'],
+  ['daemon-upgraded', 'separate', 'opens-anew', 'recovers|strays-recovers', 'gap'],
+  ['daemon-upgraded', 'separate', 'private', 'errors', 'privateCopy'],
+  ['daemon-upgraded', 'separate', 'slave-volume', 'errors', 'slaveOfDead'],
+  ['daemon-upgraded', 'separate', 'slave-folder', 'recovers|strays-recovers', 'slaveOfFolder'],
+  ['daemon-upgraded', 'KEPT', '*', 'works', 'kept'],
+
+  // The daemon hangs for a time.
+  ['daemon-hung', 'health', 'RUNNING', 'restarted', 'noticed'],
+  ['daemon-hung', 'health', 'starts-after', 'works|restarted|starts-late', 'mends'],
+  ['daemon-hung', '*', 'RUNNING', 'waits', 'queued'],
+  ['daemon-hung', '*', 'starts-after', 'works', 'mends'],
+  ['daemon-replaced', 'health', 'starts-during,starts-after', 'works|restarted|starts-late', 'mends'],
+  ['daemon-replaced', 'health', 'RUNNING', 'restarted', 'noticed'],
+  ['daemon-replaced', '*', 'starts-during,starts-after', 'works|starts-late', 'mends'],
+  ['daemon-replaced', 'restore-exit', 'keeps-open,opens-anew,mapped,cwd,slave-folder', 'errors', 'again'],
+  ['daemon-replaced', '*', 'exits-on-error', 'errors', 'refused'],
+  ['daemon-replaced', '*', 'RUNNING', 'errors', 'replaced'],
+
+  // The background mount fails, and works once the storage is back.
+  ['mount-fails', 'waiting-parent,sync-init', 'starts-after', 'works|starts-late', 'waited'],
+  ['mount-fails', 'waiting-parent,sync-init', '*', 'starts-late', 'waited'],
+  ['mount-fails', 'none', '*', 'strays', 'emptied'],
+
+  // The background mount lands after the bind.
+  ['mount-late', 'waiting-parent,sync-init', '*', 'works', 'waitedFor'],
+  ['mount-late', 'none', 'keeps-open,mapped', 'strays-recovers', 'lateHeld'],
+  ['mount-late', 'none', 'exits-on-error', 'strays|strays-recovers', 'late'],
+  ['mount-late', 'none', '*', 'strays', 'late'],
+
+  // Somebody unmounts by hand.
+  ['staging-unmounted', 'health', 'starts-during,starts-after', 'works|restarted|starts-late', 'mends'],
+  ['staging-unmounted', 'health', 'RUNNING', 'restarted', 'noticed'],
+  ['staging-unmounted', '*', 'starts-during,starts-after', 'works', 'mends'],
+  ['staging-unmounted', '*', 'RUNNING', 'works', 'bind'],
+  ['target-unmounted', 'health', 'starts-during,starts-after', 'works|restarted|starts-late', 'mends'],
+  ['target-unmounted', 'health', 'opens-anew,slave-folder', 'strays-recovers|restarted', 'noticedLate'],
+  ['target-unmounted', 'health', 'RUNNING', 'restarted', 'noticed'],
+  ['target-unmounted', '*', 'starts-during,starts-after', 'works', 'mends'],
+  ['target-unmounted', '*', 'HOLDERS,exits-on-error', 'works', 'detached'],
+  ['target-unmounted', '*', 'private,slave-volume', 'works', 'ownCopy'],
+  ['target-unmounted', '*', 'opens-anew,slave-folder', 'strays', 'unmounted'],
+
+  // The machine crashes.
+  ['machine-crash', '*', 'starts-after', 'works', 'rebooted'],
+  ['machine-crash', '*', 'RUNNING', 'restarted', 'rebooted'],
+
+  // Plugin and daemon may open no further file for a time.
+  ['out-of-descriptors', '*', 'starts-during', 'starts-late|works', 'emfile'],
+  ['out-of-descriptors', '*', 'starts-after', 'works', 'mends'],
+  ['out-of-descriptors', '*', 'RUNNING', 'works', 'noDescriptorNeeded'],
+]
+
+/** Combinations that make no sense, and why; as in `MODEL`, the first that fits counts. They come before it. */
+export const ABSENT: readonly (readonly [failures: string, mitigations: string, consumers: string, reason: string])[] = [
+  [
+    'mount-fails,mount-late',
+    'restore,restore-exit,host-to-container,health,separate,KEPT',
+    '*',
+    'This is about how a mount comes to be, and the flawed start is met with the cures for it alone; what is done about mounts that die comes later.',
+  ],
+  [
+    'NOT_MOUNTING',
+    'waiting-parent,sync-init',
+    '*',
+    'It is about how a mount comes to be; of one that stands it is no different from none.',
+  ],
+  ['daemon-upgraded', 'CHILD', '*', "The daemon is in the plugin's container, and is upgraded with it: see the plugin's upgrade."],
+  [
+    '*',
+    'host-to-container',
+    'private',
+    'A private mount namespace is what this mitigation does away with: its consumers are slaves of the folder above.',
+  ],
+  ['machine-crash', '*', 'starts-during', 'Nothing starts on a machine that is off.'],
+  [
+    'daemon-hung',
+    '*',
+    'starts-during',
+    'A pod that starts has the plugin replace a daemon that does not answer, which changes everything for the others: that is a failure of its own, daemon-replaced.',
+  ],
+]

@@ -1,0 +1,72 @@
+import type { Catalogue, OutcomeId, Verdict } from './record.ts'
+
+/** Every outcome, best first. Two of the same rank are neither better nor worse than each other. */
+export const OUTCOMES: Catalogue['outcomes'] = {
+  works: { rank: 0, symbol: '✓', title: 'works', words: 'It never noticed: no read failed, and none took a second or longer.' },
+  waits: {
+    rank: 1,
+    symbol: '◷',
+    title: 'waits, then works',
+    words: 'No read failed. Reads waited for a second or longer, and then came right.',
+  },
+  'starts-late': {
+    rank: 1,
+    symbol: '▷',
+    title: 'starts late',
+    words: 'It could be started only once the volume was back. No read failed.',
+  },
+  recovers: {
+    rank: 2,
+    symbol: '↻',
+    title: 'errors, then works',
+    words: 'Reads failed for a time; then the same process read right again.',
+  },
+  restarted: {
+    rank: 3,
+    symbol: '⟲',
+    title: 'works after its restart',
+    words: 'Its process ended, and another one took its place, which reads right.',
+  },
+  'strays-recovers': {
+    rank: 4,
+    symbol: '◐',
+    title: "node's disk, then works",
+    words: "For a time it saw the node's own folder in place of the volume; what it wrote then is on the node's disk.",
+  },
+  errors: { rank: 5, symbol: '✗', title: 'errors for ever', words: 'Its reads fail to the end, whatever is mended on the node.' },
+  'never-starts': { rank: 5, symbol: '⊘', title: 'never starts', words: 'It could not be started at all.' },
+  hangs: { rank: 6, symbol: '∞', title: 'hangs', words: 'A read never came back.' },
+  strays: {
+    rank: 7,
+    symbol: '⚠',
+    title: "node's own disk",
+    words: "It sees the node's own folder in place of the volume, to the end; what it writes is on the node's disk.",
+  },
+}
+
+/** How one consumer's outcome compares with the model's. */
+export function compare(seen: OutcomeId, expected: OutcomeId): 'same' | 'better' | 'worse' | 'different' {
+  if (seen === expected) return 'same'
+  const difference = OUTCOMES[seen].rank - OUTCOMES[expected].rank
+  return difference < 0 ? 'better' : difference > 0 ? 'worse' : 'different'
+}
+
+/** What the consumers of a cell come to together, and in words what differs. */
+export function verdictOf(
+  results: readonly {
+    readonly consumer: string
+    readonly seen: OutcomeId
+    readonly expected: OutcomeId
+    readonly alsoExpected?: readonly OutcomeId[]
+  }[],
+): { readonly verdict: Verdict; readonly why?: string } {
+  const differing = results.filter(({ seen, expected, alsoExpected }) => seen !== expected && alsoExpected?.includes(seen) !== true)
+  if (differing.length === 0) return { verdict: 'as-modelled' }
+  const kinds = new Set(differing.map(({ seen, expected }) => compare(seen, expected)))
+  const [only] = kinds
+  const verdict = kinds.size === 1 && (only === 'better' || only === 'worse') ? only : 'different'
+  const why = differing
+    .map(({ consumer, seen, expected }) => `${consumer}: ${OUTCOMES[seen].title}, not ${OUTCOMES[expected].title}`)
+    .join('; ')
+  return { verdict, why }
+}

@@ -1,0 +1,111 @@
+import { parseLine } from '../consumer/line.ts'
+import type { CellEvent, Reads } from './record.ts'
+
+/** One read of a consumer. Times on the cell's clock. */
+export interface Read {
+  readonly beganMs: number
+  /** `undefined` as long as it has not come back. */
+  readonly endedMs: number | undefined
+  /** As a consumer's line has it; empty as long as it has not come back. */
+  readonly saw: string
+}
+
+/** A read that takes longer than this is worth showing, in milliseconds. */
+const STALL = 50
+
+/** A read that has been under way for so long at the end hangs, in milliseconds. */
+const HANGS = 1000
+
+/** Every read of one consumer, over its restarts. */
+export class ReadLog {
+  readonly #reads: Read[] = []
+  readonly #startMs: number
+  #open: number | undefined
+  #wrote: { atMs: number; path: string } | undefined
+
+  /** `startMs`: the cell's start on CLOCK_MONOTONIC. */
+  constructor(startMs: number) {
+    this.#startMs = startMs
+  }
+
+  /** Takes in a line of the consumer's output; tells whether it was one of its own. */
+  add(text: string): boolean {
+    const line = parseLine(text)
+    if (line === undefined) return false
+    if ('began' in line) this.#open = line.began - this.#startMs
+    else if ('wrote' in line) this.#wrote ??= { atMs: line.at - this.#startMs, path: line.wrote }
+    else {
+      this.#reads.push({ beganMs: this.#open ?? line.ended - this.#startMs, endedMs: line.ended - this.#startMs, saw: line.saw })
+      this.#open = undefined
+    }
+    return true
+  }
+
+  /** Its process is gone: what it had begun will not end. */
+  processEnded(): void {
+    this.#open = undefined
+  }
+
+  /** In order; the last one may be under way, if it has been for a second (HUNG in record.ts). */
+  reads(nowMs: number): readonly Read[] {
+    const hanging = this.#open !== undefined && nowMs - this.#open > HANGS
+    return hanging ? [...this.#reads, { beganMs: this.#open ?? 0, endedMs: undefined, saw: '' }] : this.#reads
+  }
+
+  /** The reads that have come back since then, in order. */
+  ended(sinceMs: number): readonly Read[] {
+    const first = this.#reads.findLastIndex(({ beganMs }) => beganMs < sinceMs)
+    return this.#reads.slice(first + 1)
+  }
+
+  /** Since when a read is under way, if one is. */
+  get underWay(): number | undefined {
+    return this.#open
+  }
+
+  /** When and where it made a file of its own in the volume's place. */
+  get wrote(): { readonly atMs: number; readonly path: string } | undefined {
+    return this.#wrote
+  }
+}
+
+/** Reads that came to the same one after another, as one event each, and each stall as one. */
+export function eventsOf(lane: string, reads: readonly Read[], nowMs: number): readonly CellEvent[] {
+  const events: (CellEvent & { until: number; count: number })[] = []
+  const stalls: CellEvent[] = []
+  for (const { beganMs, endedMs, saw } of reads) {
+    const until = endedMs ?? nowMs
+    if (until - beganMs > STALL) {
+      stalls.push({
+        atMs: beganMs,
+        lane,
+        kind: 'stall',
+        text: endedMs === undefined ? 'a read that has not come back' : 'a read that waited',
+        until,
+      })
+    }
+    if (endedMs === undefined) continue
+    const kind = saw === 'right' || saw === 'wrong' ? saw : 'error'
+    const last = events.at(-1)
+    if (last?.kind === kind && last.text === saw) {
+      events[events.length - 1] = { ...last, until, count: last.count + 1 }
+    } else events.push({ atMs: beganMs, lane, kind, text: saw, until, count: 1 })
+  }
+  return [...events, ...stalls]
+}
+
+/** Counts them. */
+export function countReads(reads: readonly Read[]): Reads {
+  const failed: Record<string, number> = {}
+  let right = 0
+  let wrong = 0
+  for (const { endedMs, saw } of reads) {
+    if (saw === 'right') right++
+    else if (saw === 'wrong') wrong++
+    else {
+      const name = endedMs === undefined ? 'HUNG' : saw
+      failed[name] = (failed[name] ?? 0) + 1
+    }
+  }
+  return { right, wrong, failed }
+}

@@ -1,0 +1,36 @@
+import { mkdirSync, renameSync, symlinkSync } from 'node:fs'
+import { join } from 'node:path'
+import { type Command } from '../command.ts'
+import { KUBELET } from '../node-paths.ts'
+
+/** A program that an update can replace. */
+export interface Program {
+  /** How it is started now. */
+  readonly command: Command
+  /** From now on the next version is started. */
+  replace(): void
+}
+
+/** A program at a path of its own on the node, at which another file can be put, as an update does. */
+export class Replaceable implements Program {
+  readonly command: Command
+  readonly #executable: string
+  #version = 1
+
+  /** `folder`: a name of its own. The path ends with argv[0], which so chooses the program also for who executes the path alone. */
+  constructor(command: Command, folder: string) {
+    const path = join(KUBELET, 'tmp/bin', folder, command.argv0)
+    mkdirSync(join(path, '..'), { recursive: true })
+    symlinkSync(command.executable, path)
+    this.#executable = command.executable
+    this.command = { ...command, executable: path }
+  }
+
+  /** rename(2) over the path: whoever starts it from now on gets the new one. */
+  replace(): void {
+    const { executable: path } = this.command
+    const successor = `${path}.${++this.#version}`
+    symlinkSync(this.#executable, successor)
+    renameSync(successor, path)
+  }
+}

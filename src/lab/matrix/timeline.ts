@@ -1,0 +1,57 @@
+import { type Clock } from '../clock.ts'
+import type { CellEvent, Lane } from './record.ts'
+
+/** Collects what happens in a cell, and to which process. */
+export class Timeline {
+  readonly #clock: Clock
+  readonly #events: CellEvent[] = []
+  readonly #lanes = new Map<string, Lane>()
+  readonly #logs: { lane: string; atMs: number; text: string }[] = []
+
+  constructor(clock: Clock) {
+    this.#clock = clock
+  }
+
+  /** Opens a lane; the first title and process stay. */
+  lane(id: string, kind: Lane['kind'], title: string, pid?: number): void {
+    const known = this.#lanes.get(id)
+    if (known === undefined) this.#lanes.set(id, { id, kind, title, ...(pid === undefined ? {} : { pid }) })
+    else if (known.pid === undefined && pid !== undefined) this.#lanes.set(id, { ...known, pid })
+  }
+
+  /** Notes something that happens now, and returns when. */
+  note(lane: string, kind: CellEvent['kind'], text: string): number {
+    const atMs = this.#clock()
+    this.#events.push({ atMs, lane, kind, text })
+    return atMs
+  }
+
+  log(lane: string, atMs: number, text: string): void {
+    this.#logs.push({ lane, atMs, text })
+  }
+
+  /** A line that was found just now. */
+  logNow(lane: string, text: string): void {
+    this.log(lane, this.#clock(), text)
+  }
+
+  /** In the order of their times, with those of the consumers' reads. */
+  events(more: readonly CellEvent[]): readonly CellEvent[] {
+    return [...this.#events, ...more].sort((a, b) => a.atMs - b.atMs)
+  }
+
+  /** Processes first. */
+  lanes(): readonly Lane[] {
+    const all = [...this.#lanes.values()]
+    return [...all.filter(({ kind }) => kind === 'process'), ...all.filter(({ kind }) => kind === 'consumer')]
+  }
+
+  /** The first and the last `most` lines of each lane. */
+  logs(most = 40): readonly { lane: string; atMs: number; text: string }[] {
+    const byLane = Map.groupBy(this.#logs, ({ lane }) => lane)
+    const kept = [...byLane.values()].flatMap((all) =>
+      all.length <= 2 * most ? all : [...all.slice(0, most), ...all.slice(-most)],
+    )
+    return kept.sort((a, b) => a.atMs - b.atMs)
+  }
+}

@@ -1,0 +1,65 @@
+import { type Command, withArgs } from '../command.ts'
+import { until } from '../wait.ts'
+import type { DaemonControl } from './bench.ts'
+import { signal } from './container-plugin.ts'
+import { FUSED, FUSED_WORDS } from './fused.ts'
+import { servers } from './process-watch.ts'
+import { Replaceable } from './replaceable.ts'
+import type { Timeline } from './timeline.ts'
+import { Unit } from './unit.ts'
+import { hang } from './volume-daemons.ts'
+
+/** dummy-fused as a service whose descriptors systemd holds, as systemd/dummy-fused.service has it. */
+export class UnitDaemons implements DaemonControl, Disposable {
+  readonly #program: Replaceable
+  readonly #unit: Unit
+
+  constructor(fused: Command, slice: string, timeline: Timeline) {
+    this.#program = new Replaceable(fused, 'fused')
+    this.#unit = new Unit(slice, FUSED, timeline)
+  }
+
+  get pids(): readonly number[] {
+    return servers(FUSED)
+  }
+
+  async start(): Promise<void> {
+    const properties = ['FileDescriptorStoreMax=4096', 'LimitNOFILE=65536']
+    await this.#unit.create(withArgs(this.#program.command, FUSED_WORDS), properties)
+  }
+
+  /** systemd starts the next one at once: that it is another is all there is to wait for. */
+  async kill(): Promise<void> {
+    const before = this.pids
+    for (const pid of before) signal(pid, 'SIGKILL')
+    await until('the daemon is gone', () => this.pids.every((pid) => !before.includes(pid)))
+  }
+
+  async upgrade(): Promise<void> {
+    this.#program.replace()
+    const before = await this.#unit.mainPid()
+    await this.#unit.control('restart')
+    await this.#unit.succeeds(before)
+  }
+
+  async hang(): Promise<void> {
+    await hang(this.pids)
+  }
+
+  resume(): void {
+    for (const pid of this.pids) signal(pid, 'SIGCONT')
+  }
+
+  /** Stopped first, it cannot end in order; told to stop for good, it is not started again. */
+  async crash(): Promise<void> {
+    await this.hang()
+    await this.#unit.control('stop', '--no-block')
+    for (const pid of this.pids) signal(pid, 'SIGKILL')
+    await until('the daemon is gone', () => this.pids.length === 0)
+    await until('systemd has forgotten it', async () => (await this.#unit.mainPid()) === undefined)
+  }
+
+  [Symbol.dispose](): void {
+    this.#unit[Symbol.dispose]()
+  }
+}

@@ -1,0 +1,50 @@
+import type { Kubelet, Volume } from '../kubelet.ts'
+
+/**
+ * What the kubelet does with a volume on its node, one thing at a time. It stages the volume for the first pod, and not again as long as
+ * pods use it, whatever becomes of the mount (kubernetes pkg/kubelet/volumemanager, the actual state of the world).
+ */
+export class VolumeOperations {
+  readonly #kubelet: Kubelet
+  readonly #volume: Volume
+  #staged = false
+  #last: Promise<unknown> = Promise.resolve()
+
+  constructor(kubelet: Kubelet, volume: Volume) {
+    this.#kubelet = kubelet
+    this.#volume = volume
+  }
+
+  /** Gives it to a pod. Rejects with CallError. */
+  async publish(podUid: string): Promise<void> {
+    await this.#inTurn(async () => {
+      if (!this.#staged) await this.#kubelet.stage(this.#volume)
+      this.#staged = true
+      await this.#kubelet.publish(this.#volume, podUid)
+    })
+  }
+
+  /** Takes it from a pod. Rejects with CallError. */
+  async unpublish(podUid: string): Promise<void> {
+    await this.#inTurn(() => this.#kubelet.unpublish(this.#volume, podUid))
+  }
+
+  /** The last pod that used it has gone. Rejects with CallError; the kubelet goes on to believe that it is staged then. */
+  async unstage(): Promise<void> {
+    await this.#inTurn(async () => {
+      await this.#kubelet.unstage(this.#volume)
+      this.#staged = false
+    })
+  }
+
+  /** The machine is new. */
+  forget(): void {
+    this.#staged = false
+  }
+
+  async #inTurn(act: () => Promise<void>): Promise<void> {
+    const turn = this.#last.then(act)
+    this.#last = turn.catch(() => undefined)
+    await turn
+  }
+}

@@ -1,0 +1,12 @@
+import type { Mitigation } from './mitigation.ts'
+
+/** The session that outlives its daemon, kept by systemd. */
+export const service: Mitigation = {
+  id: 'service',
+  title: 'Session kept by systemd',
+  words:
+    'One daemon serves all volumes, and systemd holds its FUSE descriptors: when it crashes or is upgraded, the next one goes on with the same sessions.',
+  hosting: 'systemd',
+  pluginFlags: ['--restore-mounts'],
+  trustsDaemons: false,
+}

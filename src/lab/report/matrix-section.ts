@@ -1,0 +1,127 @@
+import type { Absent, Cell, LabRecord } from '../matrix/record.ts'
+import type { Advice, Score } from './advice.ts'
+import { effectOf, EFFECTS, ran, shortly, worstOf, WORST_FIRST } from './effects.ts'
+import { absentId, cellId } from './ids.ts'
+import { type Html, html } from './html.ts'
+import { icon } from './icons.ts'
+import { VERDICTS } from './verdicts.ts'
+
+/** As many columns as fit a wide screen without scrolling. */
+const FITTING = 11
+
+/** Failures down, mitigations across, and what came of it in each cell. Roles are given because narrow screens show it as cards. */
+export function matrixSection(record: LabRecord, advice: Advice): Html {
+  const { catalogue, cells } = record
+  const mitigations = Object.entries(catalogue.mitigations).filter(([id]) => inRun(record, 'mitigation', id))
+  const failures = Object.entries(catalogue.failures).filter(([id]) => inRun(record, 'failure', id))
+  if (cells.length === 0) return html``
+  const best = (id: string): boolean => advice.best.includes(id)
+  return html`<section class="across" aria-labelledby="matrix">
+    <h2 id="matrix" tabindex="-1">Every failure against every mitigation</h2>
+    <p class="measure">
+      A row is something that goes wrong, a column is what was done to be ready for it. Each cell was run on this machine with
+      ${Object.keys(catalogue.consumers).length} kinds of consumer at once, and shows the worst that came to any of them. Open one
+      to see what happened, moment by moment. A framed word marks what is not as the lab's model says.
+    </p>
+    ${legend()}
+    <div class="tools" id="tools" hidden>
+      <label for="as">Show it for</label>
+      <select id="as" class="button">
+        <option value="">all consumers, the worst of them</option>
+        ${Object.entries(catalogue.consumers).map(([id, { title }]) => html`<option value="${id}">${title}</option>`)}
+      </select>
+      <span id="as-told" role="status" class="small soft"></span>
+    </div>
+    <div class="region${mitigations.length <= FITTING && ' fits'}" role="group" aria-label="The matrix" tabindex="0">
+      <table class="matrix${mitigations.length > 5 && ' many'}" role="table" aria-labelledby="matrix">
+        <thead role="rowgroup">
+          <tr role="row">
+            <th role="columnheader" scope="col">Failure</th>
+            ${mitigations.map(
+              ([id, { title }]) => html`<th role="columnheader" scope="col" class="${best(id) && 'best'}">${breakable(title)}</th>`,
+            )}
+          </tr>
+        </thead>
+        <tbody role="rowgroup">
+          ${scoreRow(mitigations, advice)}
+          ${failures.map(
+            ([failure, { title }]) =>
+              html`<tr role="row">
+                <th role="rowheader" scope="row"><a href="#f-${failure}">${title}</a></th>
+                ${mitigations.map(([mitigation, words]) => html`<td role="cell">${cellAt(record, failure, mitigation, words.title)}</td>`)}
+              </tr>`,
+          )}
+        </tbody>
+      </table>
+    </div>
+  </section>`
+}
+
+function legend(): Html {
+  return html`<ul class="legend" aria-label="What the cells mean, the best first">
+    ${WORST_FIRST.toReversed().map(
+      (effect) =>
+        html`<li class="chip ${effect}">
+          ${icon(effect)}<span><b>${EFFECTS[effect].few}</b>: ${EFFECTS[effect].meaning}</span>
+        </li>`,
+    )}
+  </ul>`
+}
+
+function scoreRow(mitigations: readonly [string, { readonly title: string }][], { scores, best }: Advice): Html {
+  return html`<tr role="row" class="score">
+    <th role="rowheader" scope="row">Failures without any error</th>
+    ${mitigations.map(([id, { title }]) => {
+      const score = scores.find(({ mitigation }) => mitigation === id)
+      return html`<td role="cell">
+        <span class="sum">
+          <span class="for">${title}</span>
+          <span
+            >${score === undefined ? 'not run' : `${score.withoutError} of ${score.tried}`}${best.includes(id) && html` <span class="badge">best</span>`}</span
+          >
+          ${score && meter(score)}
+        </span>
+      </td>`
+    })}
+  </tr>`
+}
+
+function meter({ withoutError, tried }: Score): Html {
+  const percent = Math.round((100 * withoutError) / tried)
+  return html`<svg class="meter" aria-hidden="true"><rect width="${percent}%" height="100%" /></svg>`
+}
+
+function cellAt(record: LabRecord, failure: string, mitigation: string, title: string): Html {
+  const here = (one: Cell | Absent): boolean => one.failure === failure && one.mitigation === mitigation
+  const cell = record.cells.find(here)
+  if (cell !== undefined) return filled(record, cell, title)
+  const index = record.absent.findIndex((one) => here(one) && one.consumer === undefined)
+  if (index < 0) return html`<span class="cell none"><span class="for">${title}</span><span class="words">not chosen</span></span>`
+  return html`<a class="cell none" href="#${absentId(failure, mitigation)}"
+    >${icon('unknown')}<span class="for">${title}</span><span class="words">does not apply</span></a
+  >`
+}
+
+function filled({ catalogue }: LabRecord, cell: Cell, title: string): Html {
+  const worst = worstOf(cell) ?? 'unknown'
+  const results = Object.keys(catalogue.consumers).map((id) => cell.consumers.find(({ consumer }) => consumer === id))
+  const effects = results.map((result) => (result === undefined || !ran(cell) ? 'absent' : effectOf(result)))
+  const badge = VERDICTS[cell.verdict].badge
+  const [onHowMany, words] = shortly(cell)
+  return html`<a class="cell ${worst}" href="#${cellId(cell)}" data-effects="${effects.join(' ')}"
+    >${icon(worst)}<span class="for">${title}</span><b class="number">${onHowMany}</b> <span class="words">${words}</span>
+    <span class="under"
+      >${ran(cell) && html`<span class="strip" aria-hidden="true">${effects.map((one) => html`<i class="${one}"></i>`)}</span>`}${badge !== '' && html`<span class="badge">${badge}<span class="unseen"> than modelled</span></span>`}</span
+    ></a
+  >`
+}
+
+/** Whether anything of the run, or of its absences beside a run row or column, concerns this id. */
+function inRun({ cells }: LabRecord, side: 'failure' | 'mitigation', id: string): boolean {
+  return cells.some((cell) => cell[side] === id)
+}
+
+/** A title for a narrow column: where a word written together may be broken. */
+function breakable(title: string): readonly Html[] {
+  return title.split(/(?<=[a-z])(?=[A-Z])/).map((part, index) => html`${index > 0 && html`<wbr />`}${part}`)
+}

@@ -1,0 +1,49 @@
+import { writeSync } from 'node:fs'
+import { InvalidArgumentError, Option } from 'commander'
+import { Consumer } from '../lab/consumer/consumer.ts'
+import { WAYS } from '../lab/consumer/ways.ts'
+import { AddonLoader } from '../os/addons.ts'
+import { PageCalls } from '../os/mapped-file.ts'
+import { commandLine, parse } from './command-line.ts'
+import type { Program } from './program.ts'
+
+interface Options {
+  way: string
+  file: string
+  expect: string
+  interval: number
+  exitOnError?: true
+}
+
+/** dummy-fuse-csi lab-consumer: what the lab starts as a consumer of a volume. Writes a line before and after each read (lab/consumer/line.ts). */
+export const labConsumer: Program = async (context) => {
+  const command = commandLine('dummy-fuse-csi lab-consumer', 'Reads a file again and again, and says what came of it: for the lab.')
+    .addOption(new Option('--way <way>', 'what it holds between two reads').choices(Object.keys(WAYS)).default('opens-anew'))
+    .requiredOption('--file <file>', 'the file to read')
+    .option('--expect <text>', 'what it must hold', 'Hello world!\n')
+    .option('--interval <ms>', 'milliseconds between two reads', milliseconds, 25)
+    .option('--exit-on-error', 'end with 1 at the first read that is not right')
+  parse(command, context.words)
+  const options = command.opts<Options>()
+  const make = WAYS[options.way]
+  if (make === undefined) throw new Error(`no way '${options.way}'`)
+  const consumer = new Consumer(
+    make(options.file, new PageCalls(new AddonLoader())),
+    {
+      file: options.file,
+      expected: Buffer.from(options.expect),
+      interval: options.interval,
+      exitOnError: options.exitOnError === true,
+    },
+    (line) => {
+      writeSync(1, `${JSON.stringify(line)}\n`)
+    },
+  )
+  return await consumer.run()
+}
+
+function milliseconds(value: string): number {
+  const number = Number(value)
+  if (!(number >= 0 && number <= 60_000)) throw new InvalidArgumentError('It is a number of milliseconds up to 60000.')
+  return number
+}

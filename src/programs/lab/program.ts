@@ -1,0 +1,33 @@
+import { UsageError } from '../../errors.ts'
+import { commandLine, parse } from '../command-line.ts'
+import type { Program } from '../program.ts'
+import { inside } from './inside.ts'
+import { list } from './list.ts'
+import { run } from './run.ts'
+
+const NAME = 'dummy-fuse-csi lab'
+
+/** dummy-fuse-csi lab: every failure against every mitigation, and the named scenarios. */
+export const lab: Program = async (context) => {
+  const [word = '', ...words] = context.words
+  switch (word) {
+    case 'list':
+      return list(words)
+    case 'run':
+      return await run(context, words)
+    case 'inside':
+      return await inside()
+    default:
+      if (word.startsWith('-')) parse(overview(), context.words)
+      throw new UsageError(`${word === '' ? 'no command given' : `no command '${word}'`}; there are list, run (see ${NAME} --help)`)
+  }
+}
+
+function overview(): ReturnType<typeof commandLine> {
+  return commandLine(NAME, 'Makes the failures of FUSE mounts under CSI happen, each on a private node.')
+    .usage('list | run [SCENARIO...]')
+    .addHelpText(
+      'after',
+      `\nCommands:\n  list  what there is, a line each\n  run   runs all of it, or what is named (see ${NAME} run --help)`,
+    )
+}

@@ -1,0 +1,175 @@
+import { accessSync, constants, writeFileSync } from 'node:fs'
+import { constants as osConstants, cpus, release, tmpdir } from 'node:os'
+import { dirname, resolve } from 'node:path'
+import { messageOf, ProgramError } from '../../errors.ts'
+import type { Programs } from '../../lab/command.ts'
+import { KeptFolder } from '../../lab/kept-folder.ts'
+import { Lab, type Observer } from '../../lab/lab.ts'
+import { composeRecord } from '../../lab/matrix/compose.ts'
+import { driverCatalogue, planDriver } from '../../lab/driver/matrix.ts'
+import { CATALOGUE, plan } from '../../lab/matrix/plan.ts'
+import { Progress } from '../../lab/matrix/progress.ts'
+import type { Cell, LabRecord } from '../../lab/matrix/record.ts'
+import { runCells } from '../../lab/matrix/run-cells.ts'
+import { table } from '../../lab/matrix/table.ts'
+import { renderReport } from '../../lab/report/report.ts'
+import { LateSystemd } from '../../lab/systemd.ts'
+import { preflight } from '../../lab/preflight.ts'
+import { Printer } from '../../lab/printer.ts'
+import type { ScenarioRecord } from '../../lab/record.ts'
+import { version } from '../../version.ts'
+import type { ProgramContext } from '../program.ts'
+import { parseRunOptions, type RunOptions } from './options.ts'
+
+const ENDING = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
+
+/** What ran came out as the model says, and some of it could not run. */
+const NOT_ALL_RAN = 4
+
+/** lab run. Resolves to the exit status. */
+export async function run(context: ProgramContext, words: readonly string[]): Promise<number> {
+  const options = parseRunOptions(words)
+  preflight()
+  const files = { json: writable(options.json), report: writable(options.report) }
+  const folder = options.keep ? new KeptFolder(tmpdir()) : undefined
+  const startedAt = new Date().toISOString()
+  const start = performance.now()
+  const { signal, told } = untilTold()
+
+  const scenarios = await runScenarios(context, options, folder, signal)
+  const { cells, absent } = planned(options)
+  await using systemd = new LateSystemd(options.systemd, tmpdir(), executables(context))
+  const seen = await runMatrix(context, options, cells, systemd, folder, signal)
+  const record = composeRecord({
+    tool: { name: 'dummy-fuse-csi', ...version() },
+    driver: options.driver?.name ?? 'dummy-fuse-csi',
+    catalogue: options.driver === undefined ? CATALOGUE : driverCatalogue(CATALOGUE),
+    node: { kernel: release(), systemd: systemd.name, cpus: cpus().length },
+    startedAt,
+    tookMs: Math.round(performance.now() - start),
+    jobs: options.jobs,
+    seed: options.seed,
+    complete: seen.length === cells.length && scenarios.length === options.scenarios.length,
+    ...{ cells: seen, absent, scenarios },
+  })
+  if (record.cells.length > 0) process.stdout.write(`\n${table(record.cells, record.absent)}`)
+  if (files.json !== undefined) writeFileSync(files.json, `${JSON.stringify(record)}\n`)
+  if (files.report !== undefined) writeFileSync(files.report, renderReport(record))
+  if (folder !== undefined) process.stdout.write(`\nkept in ${folder.path}\n`)
+  return told() ?? statusOf(record)
+}
+
+function planned({ cells, driver }: RunOptions): ReturnType<typeof plan> {
+  if (cells === undefined) return { cells: [], absent: [] }
+  return driver === undefined ? plan(cells) : planDriver(driver, cells)
+}
+
+async function runScenarios(
+  context: ProgramContext,
+  { scenarios }: RunOptions,
+  folder: KeptFolder | undefined,
+  signal: AbortSignal,
+): Promise<readonly ScenarioRecord[]> {
+  if (scenarios.length === 0) return []
+  const printer = new Printer((text) => process.stdout.write(text), colours(context.env))
+  const observer: Observer = {
+    begin: (scenario) => {
+      printer.begin(scenario)
+    },
+    step: (step) => {
+      printer.step(step)
+    },
+    end: (record) => {
+      printer.end(record)
+      folder?.add(record)
+    },
+  }
+  const lab = new Lab({ inside: context.self(['lab', 'inside']), programs: programs(context), env: context.env })
+  const records = await lab.run(scenarios, observer, signal)
+  printer.summary(records)
+  return records
+}
+
+async function runMatrix(
+  context: ProgramContext,
+  { jobs, seed, driver }: RunOptions,
+  cells: ReturnType<typeof plan>['cells'],
+  systemd: LateSystemd,
+  folder: KeptFolder | undefined,
+  signal: AbortSignal,
+): Promise<readonly Cell[]> {
+  const write = (text: string): void => {
+    process.stdout.write(text)
+  }
+  const progress = new Progress(write, process.stdout.isTTY, colours(context.env), cells.length)
+  const observer = {
+    begin: progress.begin.bind(progress),
+    end: (cell: Cell): void => {
+      progress.end(cell)
+      folder?.addCell(cell)
+    },
+  }
+  const cellOptions = {
+    ...{ inside: context.self(['lab', 'inside']), programs: programs(context), env: context.env, jobs, seed, driver },
+    systemd: () => systemd.get(),
+  }
+  return await runCells(cells, cellOptions, observer, signal)
+}
+
+function programs(context: ProgramContext): Programs {
+  return {
+    plugin: context.other('dummy-fuse-csi', ['serve']),
+    workload: context.other('dummy-fuse-workload', []),
+    fused: context.other('dummy-fused', []),
+    keep: context.other('dummy-fuse-csi', ['keep']),
+    consumer: context.other('dummy-fuse-csi', ['lab-consumer']),
+  }
+}
+
+/** The files that a machine of the lab's own has to have. */
+function executables(context: ProgramContext): readonly string[] {
+  const { plugin, workload, fused, keep, consumer } = programs(context)
+  const commands = [plugin, workload, fused, keep, consumer, context.self([])]
+  return [...new Set(commands.map(({ executable }) => executable).filter((path) => path.startsWith('/')))]
+}
+
+function statusOf({ passed, cells, scenarios }: LabRecord): number {
+  if (passed) return 0
+  const ran = cells.filter(({ verdict }) => verdict !== 'not-run')
+  const well =
+    ran.every(({ verdict }) => verdict === 'as-modelled' || verdict === 'measured') &&
+    scenarios.every(({ outcome }) => outcome === 'as expected')
+  return well && ran.length > 0 && ran.length < cells.length ? NOT_ALL_RAN : 1
+}
+
+/** Better now than after the run. */
+function writable(name: string | undefined): string | undefined {
+  if (name === undefined) return undefined
+  const file = resolve(name)
+  try {
+    accessSync(dirname(file), constants.W_OK)
+  } catch (error) {
+    throw new ProgramError(`cannot write ${file}: ${messageOf(error)}`, 1)
+  }
+  return file
+}
+
+/** https://no-color.org: any value but an empty one turns them off. */
+function colours(env: NodeJS.ProcessEnv): boolean {
+  return process.stdout.isTTY && (env.NO_COLOR ?? '') === '' && env.TERM !== 'dumb'
+}
+
+/** Ends the run at the first ending signal, and when nobody reads our output any more; `told` gives the exit status then. */
+function untilTold(): { signal: AbortSignal; told: () => number | undefined } {
+  const controller = new AbortController()
+  let status: number | undefined
+  const end = (name: NodeJS.Signals): void => {
+    status ??= 128 + osConstants.signals[name]
+    controller.abort()
+  }
+  for (const name of ENDING) process.on(name, end)
+  process.stdout.on('error', () => {
+    end('SIGPIPE')
+  })
+  return { signal: controller.signal, told: () => status }
+}

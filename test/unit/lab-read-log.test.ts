@@ -1,0 +1,72 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { parseLine } from '../../src/lab/consumer/line.ts'
+import { countReads, eventsOf, ReadLog } from '../../src/lab/matrix/read-log.ts'
+
+const began = (at: number): string => JSON.stringify({ began: at })
+const ended = (at: number, saw: string): string => JSON.stringify({ ended: at, saw })
+
+function logOf(...lines: string[]): ReadLog {
+  const log = new ReadLog(1000)
+  for (const line of lines) assert.equal(log.add(line), true, line)
+  return log
+}
+
+describe("a consumer's line", () => {
+  const OTHERS = ['', 'reading', '{', 'null', '[]', '{"began":"now"}', '{"ended":1}', '{"saw":"right"}', '{"wrote":1,"at":2}']
+  for (const line of OTHERS) {
+    it(`is not '${line}'`, () => {
+      assert.equal(parseLine(line), undefined)
+    })
+  }
+})
+
+describe('a log of reads', () => {
+  it("has them on the cell's clock", () => {
+    const log = logOf(began(1010), ended(1012, 'right'), began(1020), ended(1021, 'ENOTCONN'))
+    assert.deepEqual(log.reads(2000), [
+      { beganMs: 10, endedMs: 12, saw: 'right' },
+      { beganMs: 20, endedMs: 21, saw: 'ENOTCONN' },
+    ])
+    assert.deepEqual(
+      log.ended(15).map(({ saw }) => saw),
+      ['ENOTCONN'],
+    )
+  })
+
+  it('counts a read that is under way only when that takes a second', () => {
+    const log = logOf(began(1010), ended(1012, 'right'), began(1020))
+    assert.equal(log.underWay, 20)
+    assert.equal(log.reads(900).length, 1)
+    assert.deepEqual(log.reads(1100).at(-1), { beganMs: 20, endedMs: undefined, saw: '' })
+    assert.deepEqual(countReads(log.reads(1100)), { right: 1, wrong: 0, failed: { HUNG: 1 } })
+  })
+
+  it('lets a read that its process did not end go', () => {
+    const log = logOf(began(1010))
+    log.processEnded()
+    assert.deepEqual(log.reads(5000), [])
+  })
+
+  it('keeps the first file that was written', () => {
+    const log = logOf('{"wrote":"/mnt/a","at":1005}', '{"wrote":"/mnt/b","at":1006}')
+    assert.deepEqual(log.wrote, { atMs: 5, path: '/mnt/a' })
+  })
+
+  it('is shown as runs of the same, and stalls', () => {
+    const log = logOf(
+      ...[began(1000), ended(1001, 'right'), began(1010), ended(1100, 'right')],
+      ...[began(1110), ended(1111, 'EIO'), began(1120), ended(1121, 'EIO'), began(1130), ended(1131, 'right')],
+    )
+    const events = eventsOf('keeps-open', log.reads(200), 200)
+    assert.deepEqual(
+      events.map(({ atMs, until, kind, text, count }) => [kind, text, atMs, until, count]),
+      [
+        ['right', 'right', 0, 100, 2],
+        ['error', 'EIO', 110, 121, 2],
+        ['right', 'right', 130, 131, 1],
+        ['stall', 'a read that waited', 10, 100, undefined],
+      ],
+    )
+  })
+})
