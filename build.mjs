@@ -91,9 +91,10 @@ function otherBundles(own) {
   return {
     name: namespace,
     setup({ onResolve, onLoad }) {
-      onResolve({ filter: /\/(small|fused|large)\.ts$/ }, ({ path, kind }) => {
+      onResolve({ filter: /\/(small|fused|large)\.ts$/ }, ({ path, resolveDir, kind }) => {
         const name = basename(path, '.ts')
-        return kind === 'entry-point' || name === own ? undefined : { path: name, namespace }
+        const ours = dirname(join(resolveDir, path)) === join(root, 'src/programs')
+        return kind === 'entry-point' || !ours || name === own ? undefined : { path: name, namespace }
       })
       onLoad({ filter: /./, namespace }, ({ path }) => ({
         resolveDir: root,
