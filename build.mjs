@@ -62,6 +62,8 @@ async function bundle(name, entry, plugins = []) {
     format: 'cjs',
     minifySyntax: true,
     minifyWhitespace: true,
+    // Names stay in what runs for long: they are what a stack trace tells.
+    minifyIdentifiers: name === 'large',
     legalComments: 'none',
     logLevel: 'warning',
     define: { BUILD_VERSION: JSON.stringify(version), BUILD_COMMIT: JSON.stringify(commit()), 'import.meta.dirname': '""' },
