@@ -109,7 +109,7 @@ function otherBundles(own) {
 /** Makes a function of a bundle, and V8's code cache of it, of all that `compile` has compiled. */
 async function cacheCode(name, compile) {
   const file = join(build, `${name}.cjs`)
-  const source = `(function(module,require){var exports=module.exports;${await readFile(file, 'latin1')}\n})`
+  const source = `(function(module,require,__dirname){var exports=module.exports;${await readFile(file, 'latin1')}\n})`
   await writeFile(file, source, 'latin1')
   const script = await compile(source, { filename: `${name}.cjs` })
   await writeFile(join(build, `${name}.cache`), script.createCachedData())
@@ -130,7 +130,7 @@ function compileAll(source, options) {
 async function compileWhatLoads(source, options) {
   const script = new Script(source, options)
   const module = { exports: {} }
-  script.runInThisContext()(module, createRequire(import.meta.url))
+  script.runInThisContext()(module, createRequire(import.meta.url), '/')
   for (const load of Object.values(module.exports)) await load()
   return script
 }
