@@ -62,6 +62,8 @@ async function bundle(name, entry, plugins = []) {
     format: 'cjs',
     minifySyntax: true,
     minifyWhitespace: true,
+    // Names stay in what runs for long: they are what a stack trace tells.
+    minifyIdentifiers: name === 'large',
     legalComments: 'none',
     logLevel: 'warning',
     define: { BUILD_VERSION: JSON.stringify(version), BUILD_COMMIT: JSON.stringify(commit()), 'import.meta.dirname': '""' },
@@ -91,9 +93,10 @@ function otherBundles(own) {
   return {
     name: namespace,
     setup({ onResolve, onLoad }) {
-      onResolve({ filter: /\/(small|fused|large)\.ts$/ }, ({ path, kind }) => {
+      onResolve({ filter: /\/(small|fused|large)\.ts$/ }, ({ path, resolveDir, kind }) => {
         const name = basename(path, '.ts')
-        return kind === 'entry-point' || name === own ? undefined : { path: name, namespace }
+        const ours = dirname(join(resolveDir, path)) === join(root, 'src/programs')
+        return kind === 'entry-point' || !ours || name === own ? undefined : { path: name, namespace }
       })
       onLoad({ filter: /./, namespace }, ({ path }) => ({
         resolveDir: root,
@@ -106,7 +109,7 @@ function otherBundles(own) {
 /** Makes a function of a bundle, and V8's code cache of it, of all that `compile` has compiled. */
 async function cacheCode(name, compile) {
   const file = join(build, `${name}.cjs`)
-  const source = `(function(module,require){var exports=module.exports;${await readFile(file, 'latin1')}\n})`
+  const source = `(function(module,require,__dirname){var exports=module.exports;${await readFile(file, 'latin1')}\n})`
   await writeFile(file, source, 'latin1')
   const script = await compile(source, { filename: `${name}.cjs` })
   await writeFile(join(build, `${name}.cache`), script.createCachedData())
@@ -127,7 +130,7 @@ function compileAll(source, options) {
 async function compileWhatLoads(source, options) {
   const script = new Script(source, options)
   const module = { exports: {} }
-  script.runInThisContext()(module, createRequire(import.meta.url))
+  script.runInThisContext()(module, createRequire(import.meta.url), '/')
   for (const load of Object.values(module.exports)) await load()
   return script
 }

@@ -44,6 +44,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   '@bufbuild/protobuf': ['csi', 'fused', 'grpc', 'hosts', 'lab', 'rpc'],
   '@grpc/grpc-js': ['csi', 'fused', 'grpc', 'hosts', 'lab'],
   commander: ['programs'],
+  yaml: ['lab'],
   'fuse-native': ['fuse/native'],
 }
 

@@ -7,6 +7,8 @@ DEFAULTS=/etc/default/dummy-fuse-csi
 EXECUTABLE=$BIN/dummy-fuse-csi
 STATE_DIR=/var/lib/dummy-fuse-csi
 RUNTIME_DIR=/run/dummy-fuse-csi
+FUSED_DIR=/run/dummy-fused
+FUSED_SOCKET=/run/dummy-fused.sock
 
 # Reads --root DIR, --force where $1 allows it, and --help, which calls usage. Sets ROOT and FORCE.
 read_words() {

@@ -9,7 +9,12 @@ export function runBundle(name: string): unknown {
   const source = Buffer.from(getRawAsset(`${name}.cjs`)).toString('latin1')
   const script = new Script(source, { filename: `${name}.cjs`, cachedData: Buffer.from(getRawAsset(`${name}.cache`)) })
   const module = { exports: {} }
-  const run = script.runInThisContext() as (module: { exports: unknown }, require: (builtin: string) => unknown) => void
-  run(module, (builtin) => process.getBuiltinModule(builtin))
+  const run = script.runInThisContext() as (
+    module: { exports: unknown },
+    require: (builtin: string) => unknown,
+    dirname: string,
+  ) => void
+  // fuse-native asks where it lies on disk, which is nowhere.
+  run(module, (builtin) => process.getBuiltinModule(builtin), '/')
   return module.exports
 }

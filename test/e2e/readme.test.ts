@@ -62,6 +62,8 @@ describe('the README', () => {
     assert.match(stdout, /next +the FUSE daemon of \/mnt\/staging is gone/)
     assert.match(stripVTControlCharacters(stdout), /48 Passed \| 0 Failed/)
     assert.match(stderr, /reading/)
+    // Five kills of the daemon, and the reader's count of errors.
+    assert.match(stdout, /"path": "\/mnt\/survivor"[^]*\n0\n/)
   })
 
   it('installs, shows and uninstalls under systemd with commands that work as they stand', async () => {

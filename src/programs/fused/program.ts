@@ -73,7 +73,7 @@ async function serve(
   listening: InheritedDescriptor | undefined,
   told: Promise<NodeJS.Signals>,
 ): Promise<number> {
-  const { options, engine, daemon, successor, manager, log, failed } = all
+  const { options, libc, engine, daemon, successor, manager, log, failed } = all
   log.info(`dummy-fused ${versionText()}, kept by ${manager.supervisor}`)
   const { lockState } = await import('../state-lock.ts')
   await lockState(options.stateDir, 'dummy-fused')
@@ -82,7 +82,9 @@ async function serve(
   await successor.tidy(options.takeoverDeadline)
   const { openFusedServer } = await (await import('../large.ts')).loadFusedServices()
   const drained = Promise.withResolvers<'drain'>()
-  const server = openFusedServer(daemon, manager.supervisor, () => drained.resolve('drain'), log)
+  const { releaseStartPages } = await import('../../os/start-pages.ts')
+  const hooks = { onDrain: () => drained.resolve('drain'), onQuiet: () => releaseStartPages(libc, process.execPath) }
+  const server = openFusedServer(daemon, manager.supervisor, hooks, log)
   server.serve(socket)
   failed.forget()
   manager.notify('READY=1', `STATUS=Serving ${daemon.sessions.all().length} sessions on ${options.socket}`)
