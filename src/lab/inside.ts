@@ -7,7 +7,7 @@ import { carryOutCell } from './matrix/carry-out.ts'
 import type { CellJob } from './matrix/job.ts'
 import { MARK } from './namespaces.ts'
 import { KUBELET } from './node-paths.ts'
-import type { Message } from './record.ts'
+import type { Message } from './message.ts'
 import { SCENARIOS } from './scenarios/all.ts'
 
 /** A scenario to carry out on a private node. */

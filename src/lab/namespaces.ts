@@ -37,6 +37,12 @@ set +e
 exit $?
 `
 
+/** A systemd that supervises the machine cannot supervise what runs in another process namespace: programs are to find none. */
+const HIDE_SYSTEMD = `
+set -e
+if [ -d /run/systemd/system ]; then mount -n -t tmpfs -o mode=755 ${MARK} /run/systemd; fi
+`
+
 /** Node's pipes are sockets, on which bash takes itself for a remote shell and reads ~/.bashrc unless told not to. */
 export const SHELL = ['bash', '--norc', '-c'] as const
 
@@ -50,7 +56,7 @@ export function onPrivateNode(inner: Command): Command {
     argv0: 'setpriv',
     args: [
       ...['--pdeathsig', 'KILL', '--', 'unshare', '--mount', '--propagation', 'slave'],
-      ...['--pid', '--fork', '--kill-child', '--mount-proc', '--', ...SHELL, SET_UP, MARK],
+      ...['--pid', '--fork', '--kill-child', '--mount-proc', '--', ...SHELL, HIDE_SYSTEMD + SET_UP, MARK],
       // A shell cannot choose argv[0] otherwise.
       ...[...SHELL, 'exec -a "$0" "$@"', inner.argv0, inner.executable, ...inner.args],
     ],

@@ -1,5 +1,3 @@
-import type { Cell } from './matrix/record.ts'
-
 /** One thing that a scenario shows, in the order in which it is to be read. `atMs`: milliseconds since the scenario began. */
 export type Step =
   | { readonly kind: 'say'; readonly atMs: number; readonly text: string }
@@ -28,17 +26,6 @@ export interface Check {
   readonly seen: string
   readonly passed: boolean
 }
-
-/** What the process in the private node tells the lab outside, one JSON object a line. */
-export type Message =
-  | { readonly kind: 'step'; readonly step: Step }
-  | { readonly kind: 'line'; readonly process: string; readonly line: LogLine }
-  | { readonly kind: 'check'; readonly check: Check }
-  /** The node's mount namespace, as the link in /proc/PID/ns has it. */
-  | { readonly kind: 'namespace'; readonly mnt: string }
-  | { readonly kind: 'cell'; readonly cell: Cell }
-  | { readonly kind: 'end' }
-  | { readonly kind: 'broken off'; readonly reason: string }
 
 /**
  * How a scenario came out: `as expected`, every check passed; `not as expected`, at least one did not; `broken off`, it did not get

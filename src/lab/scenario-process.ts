@@ -5,7 +5,7 @@ import { messageOf } from '../errors.ts'
 import type { Command } from './command.ts'
 import type { Job } from './inside.ts'
 import { onPrivateNode, privateEnvironment } from './namespaces.ts'
-import type { Message } from './record.ts'
+import type { Message } from './message.ts'
 
 /** Milliseconds that one scenario may take; the slowest takes a few seconds. */
 const SCENARIO_DEADLINE = 120_000

@@ -33,18 +33,22 @@ const CASES: { name: string; reads: string; rest?: Partial<Seen>; outcome: Outco
   { name: 'an error, a restart and right reads', reads: 'ENOTCONN right*5', rest: { restarts: 1 }, outcome: 'restarted' },
   { name: 'a restart without any error', reads: 'right*9', rest: { restarts: 1 }, outcome: 'restarted' },
   { name: 'a start that failed before', reads: 'right*5', rest: { failedToStart: true }, outcome: 'starts-late' },
+  { name: 'right reads of a process that has ended', reads: 'right*9', rest: { running: false }, outcome: 'errors' },
   { name: 'no start', reads: 'right', rest: { started: false }, outcome: 'never-starts' },
 ]
 
 describe('what came of a consumer', () => {
   for (const { name, reads: words, rest, outcome } of CASES) {
     it(`is '${outcome}' with ${name}`, () => {
-      assert.equal(classify({ reads: reads(words), started: true, failedToStart: false, restarts: 0, ...rest }), outcome)
+      assert.equal(
+        classify({ reads: reads(words), running: true, started: true, failedToStart: false, restarts: 0, ...rest }),
+        outcome,
+      )
     })
   }
 
   it("is 'errors' without a single read", () => {
-    assert.equal(classify({ reads: [], started: true, failedToStart: false, restarts: 0 }), 'errors')
+    assert.equal(classify({ reads: [], running: true, started: true, failedToStart: false, restarts: 0 }), 'errors')
   })
 })
 

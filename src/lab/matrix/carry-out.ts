@@ -144,7 +144,7 @@ async function outage(consumers: readonly CellConsumer[], clock: () => number, s
 function settled(consumers: readonly CellConsumer[], job: CellJob, failureAt: number, mendedAt: number, now: number): boolean {
   return consumers.every((consumer) => {
     const seen = outcomeOf(consumer, failureAt, now)
-    const last = consumer.reads.ended(mendedAt).slice(-ENOUGH)
+    const last = consumer.reads.ended(Math.max(mendedAt, consumer.runningSince ?? Infinity)).slice(-ENOUGH)
     if (last.length === ENOUGH && last.every(({ saw }) => saw === 'right')) return true
     const model = job.consumers[consumer.kind.id] ?? null
     const asModelled = model === null || model.outcome === seen || model.or?.includes(seen) === true
@@ -153,12 +153,12 @@ function settled(consumers: readonly CellConsumer[], job: CellJob, failureAt: nu
 }
 
 function outcomeOf(
-  { reads, started, failedToStart, restarts }: CellConsumer,
+  { reads, pid, started, failedToStart, restarts }: CellConsumer,
   failureAt: number,
   now: number,
 ): ConsumerResult['seen'] {
   const since = reads.reads(now).filter(({ beganMs, endedMs }) => beganMs >= failureAt || (endedMs ?? Infinity) >= failureAt)
-  return classify({ reads: since, started, failedToStart, restarts })
+  return classify({ reads: since, running: pid !== undefined, started, failedToStart, restarts })
 }
 
 function resultOf(consumer: CellConsumer, model: Expectation | null, failureAt: number, now: number): ConsumerResult {

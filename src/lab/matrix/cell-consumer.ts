@@ -41,6 +41,7 @@ export class CellConsumer {
   readonly #pod: Pod
   #process: StartedProcess | undefined
   #starts = 0
+  #startedAt = 0
   #failedToStart = false
   #published = false
   #complaint = ''
@@ -75,6 +76,11 @@ export class CellConsumer {
   /** Whether its volume is published for it. */
   get published(): boolean {
     return this.#published
+  }
+
+  /** When the process that runs now was started, if one does. */
+  get runningSince(): number | undefined {
+    return this.pid === undefined ? undefined : this.#startedAt
   }
 
   get started(): boolean {
@@ -151,6 +157,7 @@ export class CellConsumer {
       return undefined
     }
     this.#starts++
+    this.#startedAt = this.#around.clock()
     timeline.lane(id, 'consumer', this.kind.title, this.#process.pid)
     if (this.#starts === 1) timeline.note(id, 'start', 'started')
     else timeline.note(id, 'restart', 'started again')

@@ -132,7 +132,7 @@ export const CLAIMS = {
   },
   kept: {
     reason:
-      'Somebody else holds the descriptor, so the connection lives; the successor goes on with it and has the open requests sent again (FUSE_NOTIFY_RESEND).',
+      'Somebody else holds the descriptor, so the connection lives; the successor goes on with it and has the open requests sent again (FUSE_NOTIFY_RESEND). Reads wait for as long as a process takes to start, which a busy machine may draw out.',
     source: 'Linux 6.9, include/uapi/linux/fuse.h; sd_pid_notify_with_fds(3)',
   },
 } as const satisfies Record<string, Claim>

@@ -11,6 +11,8 @@ export const ENOUGH = 5
 export interface Seen {
   /** Since the failure, in order, the hanging one included. */
   readonly reads: readonly Read[]
+  /** Whether a process of its own is there at the end. */
+  readonly running: boolean
   /** Whether it was ever started. */
   readonly started: boolean
   /** Whether an attempt to start it for the first time failed. */
@@ -20,13 +22,13 @@ export interface Seen {
 }
 
 /** What came of a consumer (record.ts, OutcomeId). */
-export function classify({ reads, started, failedToStart, restarts }: Seen): OutcomeId {
+export function classify({ reads, running, started, failedToStart, restarts }: Seen): OutcomeId {
   if (!started) return 'never-starts'
   const last = reads.at(-1)
   if (last === undefined) return 'errors'
   if (last.endedMs === undefined) return 'hangs'
   const astray = ({ saw }: Read): boolean => saw === 'ENOENT' || saw === 'wrong'
-  const well = reads.length >= ENOUGH && reads.slice(-ENOUGH).every(({ saw }) => saw === 'right')
+  const well = running && reads.length >= ENOUGH && reads.slice(-ENOUGH).every(({ saw }) => saw === 'right')
   if (!well) return astray(last) ? 'strays' : 'errors'
   if (reads.some(astray)) return 'strays-recovers'
   if (restarts > 0) return 'restarted'

@@ -54,7 +54,7 @@ export const MODEL: readonly Line[] = [
 
   // The session ends, and the plugin goes on: nothing makes it mount again but somebody who asks.
   ['SESSION_ENDS', 'health', 'starts-during,starts-after', 'works|restarted|starts-late', 'mends'],
-  ['daemon-killed', 'KEPT', '*', 'works', 'kept'],
+  ['daemon-killed', 'KEPT', '*', 'works|waits', 'kept'],
   ['SESSION_ENDS', '*', 'starts-during,starts-after', 'works|starts-late', 'mends'],
   ['SESSION_ENDS', 'health', 'RUNNING', 'restarted', 'noticed'],
   ['SESSION_ENDS', 'restore-exit', 'keeps-open,opens-anew,mapped,cwd,slave-folder', 'errors', 'again'],
@@ -71,7 +71,7 @@ export const MODEL: readonly Line[] = [
   ['daemon-upgraded', 'separate', 'private', 'errors', 'privateCopy'],
   ['daemon-upgraded', 'separate', 'slave-volume', 'errors', 'slaveOfDead'],
   ['daemon-upgraded', 'separate', 'slave-folder', 'recovers|strays-recovers', 'slaveOfFolder'],
-  ['daemon-upgraded', 'KEPT', '*', 'works', 'kept'],
+  ['daemon-upgraded', 'KEPT', '*', 'works|waits', 'kept'],
 
   // The daemon hangs for a time.
   ['daemon-hung', 'health', 'RUNNING', 'restarted', 'noticed'],

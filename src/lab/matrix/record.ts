@@ -190,7 +190,7 @@ export interface Lane {
 }
 
 export interface Evidence {
-  /** Lines that processes wrote, in the order of `atMs`; at most the first and last 40 of each lane. */
+  /** Lines that processes wrote, in the order of `atMs`; at most the first and last 30 of each lane. */
   readonly logs: readonly { readonly lane: string; readonly atMs: number; readonly text: string }[]
   /** Lines of the node's mountinfo that concern the volume, just before the failure and at the end. */
   readonly mountsBefore: readonly string[]

@@ -1,7 +1,7 @@
 import type { Command, Programs } from '../command.ts'
 import { carryOutOnPrivateNode } from '../scenario-process.ts'
 import type { DriverSpec } from '../driver/spec.ts'
-import type { Message } from '../record.ts'
+import type { Message } from '../message.ts'
 import { onSystemdNode } from '../namespaces.ts'
 import type { Systemd } from '../systemd.ts'
 import type { CellJob } from './job.ts'

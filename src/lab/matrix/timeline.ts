@@ -47,7 +47,7 @@ export class Timeline {
   }
 
   /** The first and the last `most` lines of each lane. */
-  logs(most = 40): readonly { lane: string; atMs: number; text: string }[] {
+  logs(most = 30): readonly { lane: string; atMs: number; text: string }[] {
     const byLane = Map.groupBy(this.#logs, ({ lane }) => lane)
     const kept = [...byLane.values()].flatMap((all) =>
       all.length <= 2 * most ? all : [...all.slice(0, most), ...all.slice(-most)],
