@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# csi-sanity and grpcurl, by go install into the cache folder, and a Go that is new enough for them.
+# csi-sanity and grpcurl, by go install into the cache folder, a CSI plugin of the tests' own, and a Go that is new enough for them.
 
 # csi-sanity says go 1.25 in its go.mod. The toolchain is fetched where Go is missing or older.
 GO_AT_LEAST=1.25
@@ -19,6 +19,18 @@ need_go_tool() {
 go_install() {
   # Without cgo no C compiler is asked for.
   GOBIN=$CACHE/bin CGO_ENABLED=0 GOTOOLCHAIN=local GOFLAGS=-buildvcs=false "$GO" install "$1@$2"
+}
+
+# Builds the CSI plugin that the lab's own-driver test is about into .cache/bin, unless its source is as it was.
+need_go_driver() {
+  local folder=$CHECKOUT/test/peers/go-driver built=$CACHE/bin/go-driver
+  [ -x "$built" ] && [ -z "$(find "$folder" -newer "$built" -print -quit)" ] && return 0
+  need_go
+  step 'building test/peers/go-driver (go build)' build_go_driver "$folder" "$built"
+}
+
+build_go_driver() {
+  (cd "$1" && CGO_ENABLED=0 GOTOOLCHAIN=local GOFLAGS=-buildvcs=false "$GO" build -o "$2" .)
 }
 
 # Sets GO to a Go that is new enough: the machine's, or one in the cache folder.

@@ -48,6 +48,7 @@ setup_to_test() {
   need_packages chromium:chromium pdftotext:poppler-utils
   need_go_tool github.com/kubernetes-csi/csi-test/v5/cmd/csi-sanity "$CSI_SANITY_VERSION"
   need_go_tool github.com/fullstorydev/grpcurl/cmd/grpcurl "$GRPCURL_VERSION"
+  need_go_driver
 }
 
 # The tests mount; /dev/fuse is in every kernel of Debian's, as a module.

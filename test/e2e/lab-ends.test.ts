@@ -86,3 +86,37 @@ describe('a lab that ends before its time', () => {
     })
   }
 })
+
+describe('a lab that ends in the middle of the matrix', () => {
+  const MOMENTS: { name: string; words: string[]; signal: NodeJS.Signals; status: number | null }[] = [
+    { name: 'with cells on nodes of their own', words: ['--mitigation', 'restore,keep'], signal: 'SIGKILL', status: null },
+    { name: 'with cells on nodes of their own', words: ['--mitigation', 'restore,keep'], signal: 'SIGINT', status: 130 },
+    { name: 'with cells that systemd runs', words: ['--mitigation', 'service'], signal: 'SIGKILL', status: null },
+    { name: 'with cells that systemd runs', words: ['--mitigation', 'service'], signal: 'SIGTERM', status: 143 },
+  ]
+  for (const { name, words, signal, status } of MOMENTS) {
+    it(`leaves nothing behind at ${signal} ${name}`, async () => {
+      await using sandbox = new Sandbox()
+      const env = { ...process.env, TMPDIR: sandbox.directory('tmp') }
+      const failures = ['--failure', 'plugin-killed,plugin-upgraded,daemon-killed', '--jobs', '2']
+      const lab = sandbox.start(EXECUTABLE, ['lab', 'run', ...failures, ...words], { env })
+      await eventually('a cell is through', () => /^\[1\/\d\]/m.test(lab.output()), 60_000)
+      const started = family(lab.pid)
+      assert.ok(started.members.length > 5)
+      lab.child.kill(signal)
+      const result = await lab.ended
+      assert.equal(result.status, status, result.stdout + result.stderr)
+      await gone(started)
+      assert.doesNotMatch(readFileSync('/proc/self/mountinfo', 'utf8'), /dummy-fuse-lab/)
+      if (status !== null) assert.deepEqual(readdirSync(sandbox.directory('tmp')), [])
+
+      // What a killed one could not take away, the next one does.
+      const next = await sandbox.run(EXECUTABLE, ['lab', 'run', '--failure', 'plugin-restarted', '--mitigation', 'none'], {
+        env,
+        timeout: 60_000,
+      })
+      assert.equal(next.status, 0, next.stdout + next.stderr)
+      assert.deepEqual(readdirSync(sandbox.directory('tmp')), [])
+    })
+  }
+})

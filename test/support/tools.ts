@@ -4,3 +4,6 @@ import { ROOT } from './paths.ts'
 /** The CSI's own clients, where scripts/test installs them (scripts/lib/setup.sh has their versions). */
 export const GRPCURL = join(ROOT, '.cache/bin/grpcurl')
 export const CSI_SANITY = join(ROOT, '.cache/bin/csi-sanity')
+
+/** A CSI plugin in Go that is not ours (test/peers/go-driver), which scripts/test builds. */
+export const GO_DRIVER = join(ROOT, '.cache/bin/go-driver')

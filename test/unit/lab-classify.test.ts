@@ -66,6 +66,7 @@ describe('a verdict', () => {
     assert.equal(of(['works', 'works'], ['errors', 'works']).verdict, 'worse')
     assert.equal(of(['works', 'errors'], ['errors', 'works']).verdict, 'different')
     assert.equal(of(['starts-late', 'waits']).verdict, 'different')
+    assert.deepEqual(verdictOf([], 'something is left'), { verdict: 'worse', why: 'something is left' })
     assert.equal(compare('waits', 'starts-late'), 'different')
   })
 })

@@ -15,6 +15,7 @@ import { CONSUMERS } from './consumers.ts'
 import { filesOnDisk, fuseHolders, nodeMounts, podMounts } from './evidence.ts'
 import { HealthWatch } from './health-watch.ts'
 import type { CellJob, Expectation } from './job.ts'
+import { Leaver } from './leaver.ts'
 import { verdictOf } from './outcomes.ts'
 import { ProcessWatch } from './process-watch.ts'
 import { countReads, eventsOf } from './read-log.ts'
@@ -48,7 +49,7 @@ export async function carryOutCell(job: CellJob): Promise<Cell> {
   if (job.driver?.prepare !== undefined)
     await bench.node.shell(filled([`mkdir -p {state}; ${job.driver.prepare}`], PLACES).join(''))
 
-  const { failureAtMs, mendedAtMs, before } = await course(bench, failure, mitigation, job)
+  const { failureAtMs, mendedAtMs, before, left } = await course(bench, failure, mitigation, job)
   watch.look()
   const after = { mounts: nodeMounts(), holders: fuseHolders(), disk: await filesOnDisk() }
   const results = bench.consumers.map((consumer) =>
@@ -59,7 +60,7 @@ export async function carryOutCell(job: CellJob): Promise<Cell> {
   return {
     failure: failure.id,
     mitigation: mitigation.id,
-    ...(measured ? { verdict: 'measured' } : verdictOf(results)),
+    ...(measured ? { verdict: 'measured' } : verdictOf(results, left)),
     startedAt,
     tookMs: clock(),
     failureAtMs,
@@ -78,13 +79,16 @@ export async function carryOutCell(job: CellJob): Promise<Cell> {
   }
 }
 
+/** How it went: when, what there was before, and what is there that must not be. */
+interface Course {
+  readonly failureAtMs: number
+  readonly mendedAtMs: number
+  readonly before: { readonly mounts: readonly string[]; readonly holders: readonly string[] }
+  readonly left: string | undefined
+}
+
 /** All is well, the failure strikes, the world mends what it can, and it is seen what comes of it. */
-async function course(
-  bench: CellBench,
-  failure: Failure,
-  mitigation: Mitigation,
-  job: CellJob,
-): Promise<{ failureAtMs: number; mendedAtMs: number; before: { mounts: readonly string[]; holders: readonly string[] } }> {
+async function course(bench: CellBench, failure: Failure, mitigation: Mitigation, job: CellJob): Promise<Course> {
   const { clock, timeline, plugin, kubelet, consumers } = bench
   const at = (starts: string): readonly CellConsumer[] => consumers.filter(({ kind }) => kind.starts === starts)
   await bench.daemons.start()
@@ -93,7 +97,11 @@ async function course(
   let failureAtMs = clock()
   if (failure.flaw !== undefined) timeline.note('plugin', 'failure', `the plugin is flawed: ${failure.flaw.join(' ')}`)
   for (const consumer of at('before')) consumer.want()
-  if (failure.flaw === undefined) await allRead(at('before'))
+  const leaver = new Leaver(bench.volume, bench.operations)
+  if (failure.flaw === undefined) {
+    await leaver.comeAndGo()
+    await allRead(at('before'))
+  }
   await using _health = mitigation.watchesHealth === true ? new HealthWatch(bench, consumers, timeline) : undefined
   const before = { mounts: nodeMounts(), holders: fuseHolders() }
 
@@ -110,7 +118,7 @@ async function course(
   const mendedAtMs = timeline.note('node', 'mended', 'what the world mends has been mended')
   for (const consumer of at('after')) consumer.want()
   await until('the consumers have settled', () => settled(consumers, job, failureAtMs, mendedAtMs, clock()), PATIENCE + 1000)
-  return { failureAtMs, mendedAtMs, before }
+  return { failureAtMs, mendedAtMs, before, left: leaver.left }
 }
 
 /** Nothing can be told of a consumer that did not do well before. */

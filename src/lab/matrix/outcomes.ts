@@ -1,4 +1,4 @@
-import type { Catalogue, OutcomeId, Verdict } from './record.ts'
+import type { Catalogue, ConsumerResult, OutcomeId, Verdict } from './record.ts'
 
 /** Every outcome, best first. Two of the same rank are neither better nor worse than each other. */
 export const OUTCOMES: Catalogue['outcomes'] = {
@@ -51,22 +51,19 @@ export function compare(seen: OutcomeId, expected: OutcomeId): 'same' | 'better'
   return difference < 0 ? 'better' : difference > 0 ? 'worse' : 'different'
 }
 
-/** What the consumers of a cell come to together, and in words what differs. */
+/** What the consumers of a cell come to together, and in words what differs. `left`: what else is not as it must be, if anything. */
 export function verdictOf(
-  results: readonly {
-    readonly consumer: string
-    readonly seen: OutcomeId
-    readonly expected: OutcomeId
-    readonly alsoExpected?: readonly OutcomeId[]
-  }[],
+  results: readonly Pick<ConsumerResult, 'consumer' | 'seen' | 'expected' | 'alsoExpected'>[],
+  left?: string,
 ): { readonly verdict: Verdict; readonly why?: string } {
   const differing = results.filter(({ seen, expected, alsoExpected }) => seen !== expected && alsoExpected?.includes(seen) !== true)
-  if (differing.length === 0) return { verdict: 'as-modelled' }
+  if (differing.length === 0 && left === undefined) return { verdict: 'as-modelled' }
   const kinds = new Set(differing.map(({ seen, expected }) => compare(seen, expected)))
+  if (left !== undefined) kinds.add('worse')
   const [only] = kinds
   const verdict = kinds.size === 1 && (only === 'better' || only === 'worse') ? only : 'different'
-  const why = differing
-    .map(({ consumer, seen, expected }) => `${consumer}: ${OUTCOMES[seen].title}, not ${OUTCOMES[expected].title}`)
-    .join('; ')
-  return { verdict, why }
+  const words = differing.map(
+    ({ consumer, seen, expected }) => `${consumer}: ${OUTCOMES[seen].title}, not ${OUTCOMES[expected].title}`,
+  )
+  return { verdict, why: [...words, ...(left === undefined ? [] : [left])].join('; ') }
 }

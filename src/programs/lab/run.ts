@@ -54,7 +54,10 @@ export async function run(context: ProgramContext, words: readonly string[]): Pr
   })
   if (record.cells.length > 0) process.stdout.write(`\n${table(record.cells, record.absent)}`)
   if (files.json !== undefined) writeFileSync(files.json, `${JSON.stringify(record)}\n`)
-  if (files.report !== undefined) writeFileSync(files.report, renderReport(record))
+  if (files.report !== undefined) {
+    writeFileSync(files.report, renderReport(record))
+    process.stdout.write(`\nreport: ${files.report}\n`)
+  }
   if (folder !== undefined) process.stdout.write(`\nkept in ${folder.path}\n`)
   return told() ?? statusOf(record)
 }

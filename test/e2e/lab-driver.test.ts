@@ -1,0 +1,95 @@
+import assert from 'node:assert/strict'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, it } from 'node:test'
+import type { LabRecord } from '../../src/lab/matrix/record.ts'
+import { EXECUTABLE } from '../support/paths.ts'
+import { Sandbox } from '../support/sandbox.ts'
+import { GO_DRIVER } from '../support/tools.ts'
+import { schemaOf } from '../support/type-check.ts'
+
+const problemsWith = schemaOf('src/lab/matrix/record.ts', 'LabRecord')
+
+/** A plugin in Go that serves FUSE in its own process and restores nothing. */
+const DRIVER = `
+name: go-driver
+start: [${GO_DRIVER}, --endpoint, 'unix://{socket}', --node, '{node}']
+volume:
+  id: some-volume
+  attributes: { text: "Hello from Go!\\n" }
+file: greeting.txt
+content: "Hello from Go!\\n"
+`
+
+describe("somebody's own driver on the lab's bench", () => {
+  it('is measured through the failures that can be made to happen to it', async () => {
+    await using sandbox = new Sandbox()
+    const [file, json] = [join(sandbox.path, 'driver.yaml'), join(sandbox.path, 'seen.json')]
+    writeFileSync(file, DRIVER)
+    const failures = 'plugin-killed,staging-unmounted,connection-aborted,daemon-killed,mount-late'
+    const words = ['--driver', file, '--failure', failures, '--mitigation', 'as-is,consumers-exit', '--json', json]
+    const { status, stdout, stderr } = await sandbox.run(EXECUTABLE, ['lab', 'run', ...words], { timeout: 120_000 })
+    assert.equal(status, 0, stdout + stderr)
+
+    const record = JSON.parse(readFileSync(json, 'utf8')) as LabRecord
+    assert.deepEqual(problemsWith(record), [])
+    assert.equal(record.driver, 'go-driver')
+    assert.deepEqual(Object.keys(record.catalogue.mitigations), ['as-is', 'consumers-exit', 'host-to-container', 'health'])
+    assert.equal(record.cells.length, 6)
+    assert.ok(record.cells.every(({ verdict }) => verdict === 'measured'))
+    assert.deepEqual(
+      record.absent.map(({ failure, mitigation }) => [failure, mitigation]),
+      ['daemon-killed', 'mount-late'].flatMap((failure) => ['as-is', 'consumers-exit'].map((mitigation) => [failure, mitigation])),
+    )
+    for (const { failure, consumers } of record.cells) {
+      const outcomes = new Set(consumers.filter(({ consumer }) => !consumer.startsWith('starts-')).map(({ seen }) => seen))
+      assert.deepEqual([...outcomes], [failure === 'staging-unmounted' ? 'works' : 'errors'], failure)
+      assert.ok(consumers.every(({ failedBefore }) => failedBefore === 0))
+    }
+  })
+
+  const WRONG: { name: string; text: string; says: RegExp }[] = [
+    { name: 'is no YAML', text: 'name: [', says: /driver\.yaml: it is no YAML: / },
+    { name: 'has a field that there is not', text: 'nmae: x', says: /there is no 'nmae'; there are name, start, / },
+    { name: 'lacks a field', text: DRIVER.replace(/^file:.*$/m, ''), says: /file is missing/ },
+    {
+      name: 'has a program without a path',
+      text: DRIVER.replace(`[${GO_DRIVER}`, '[go-driver'),
+      says: /first word of start is not an absolute path/,
+    },
+    { name: 'has a list where words belong', text: DRIVER.replace(/^file:.*$/m, 'file: [a]'), says: /file is not a text/ },
+    {
+      name: 'has a signal that does not tell to end',
+      text: `${DRIVER}stop: SIGKILL\n`,
+      says: /stop is neither SIGTERM nor SIGINT/,
+    },
+  ]
+  for (const { name, text, says } of WRONG) {
+    it(`ends with 2 and the field's name where its file ${name}`, async () => {
+      await using sandbox = new Sandbox()
+      const file = join(sandbox.path, 'driver.yaml')
+      writeFileSync(file, text)
+      const { status, stderr } = await sandbox.run(EXECUTABLE, ['lab', 'run', '--driver', file])
+      assert.equal(status, 2, stderr)
+      assert.match(stderr, says)
+      assert.equal(stderr.trimEnd().split('\n').length, 1)
+    })
+  }
+
+  it('ends with 2 where there is no such file', async () => {
+    await using sandbox = new Sandbox()
+    const { status, stderr } = await sandbox.run(EXECUTABLE, ['lab', 'run', '--driver', join(sandbox.path, 'none.yaml')])
+    assert.equal(status, 2)
+    assert.match(stderr, /cannot read .*none\.yaml: .*no such file/i)
+  })
+
+  it('is not run, and says why, where its plugin does not start', async () => {
+    await using sandbox = new Sandbox()
+    const file = join(sandbox.path, 'driver.yaml')
+    writeFileSync(file, DRIVER.replace(/^start:.*$/m, 'start: [/bin/false]'))
+    const words = ['lab', 'run', '--driver', file, '--failure', 'plugin-killed', '--mitigation', 'as-is']
+    const { status, stdout } = await sandbox.run(EXECUTABLE, words, { timeout: 60_000 })
+    assert.equal(status, 1)
+    assert.match(stdout, /plugin-killed under as-is: not run[^]*the plugin ended before it listened/)
+  })
+})

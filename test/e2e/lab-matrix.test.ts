@@ -1,0 +1,124 @@
+import assert from 'node:assert/strict'
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, it } from 'node:test'
+import type { Cell, ConsumerResult, LabRecord } from '../../src/lab/matrix/record.ts'
+import { EXECUTABLE } from '../support/paths.ts'
+import { Sandbox } from '../support/sandbox.ts'
+import { schemaOf } from '../support/type-check.ts'
+
+const problemsWith = schemaOf('src/lab/matrix/record.ts', 'LabRecord')
+
+interface Run {
+  readonly status: number | null
+  readonly output: string
+  readonly record: LabRecord
+}
+
+async function runCells(sandbox: Sandbox, ...words: string[]): Promise<Run> {
+  const json = join(sandbox.path, 'seen.json')
+  const env = { ...process.env, TMPDIR: sandbox.directory('tmp') }
+  const { status, stdout, stderr } = await sandbox.run(EXECUTABLE, ['lab', 'run', ...words, '--json', json], {
+    env,
+    timeout: 120_000,
+  })
+  return { status, output: stdout + stderr, record: JSON.parse(readFileSync(json, 'utf8')) as LabRecord }
+}
+
+function cellOf({ record }: Run, failure: string, mitigation: string): Cell {
+  const cell = record.cells.find((one) => one.failure === failure && one.mitigation === mitigation)
+  if (cell === undefined) throw new Error(`no cell of ${failure} under ${mitigation}`)
+  return cell
+}
+
+function consumerOf({ consumers }: Cell, id: string): ConsumerResult {
+  const found = consumers.find(({ consumer }) => consumer === id)
+  if (found === undefined) throw new Error(`no ${id}`)
+  return found
+}
+
+describe('cells of the matrix', () => {
+  it('come out as the model says, and are recorded as the schema says', async () => {
+    await using sandbox = new Sandbox()
+    const run = await runCells(sandbox, '--failure', 'plugin-killed,daemon-hung', '--mitigation', 'none,restore,separate')
+    assert.equal(run.status, 0, run.output)
+    assert.deepEqual(problemsWith(run.record), [])
+    assert.equal(run.record.cells.length, 6)
+    assert.match(run.output, /^\[6\/6\] ✓ .*: as modelled \(/m)
+    assert.match(run.output, /^plugin-killed +2\/10 +2\/10 +10\/10$/m)
+    assert.deepEqual(readdirSync(sandbox.directory('tmp')), [])
+
+    const killed = cellOf(run, 'plugin-killed', 'none')
+    const dead = consumerOf(killed, 'keeps-open')
+    assert.ok((dead.reads.failed.ENOTCONN ?? 0) > 10 && dead.reads.right >= 5 && dead.failedBefore === 0)
+    assert.deepEqual([dead.descriptorLived, dead.firstRightAfterFailureMs, dead.restarts], [false, null, 0])
+    assert.match(dead.mountTable.join('\n'), / - fuse\.dummy-fuse dummy-fuse /)
+    assert.ok((consumerOf(killed, 'mapped').reads.failed.SIGBUS ?? 0) > 10)
+    assert.match(killed.evidence.holdersBefore.join('\n'), /^dummy-fuse\[\d+\] fd \d+: connection \d+$/m)
+    assert.deepEqual(killed.evidence.holdersAfter.length, 1, 'of the session that starts-during made')
+    assert.ok(killed.evidence.mountsBefore.length >= 9)
+    for (const kind of ['start', 'end', 'failure', 'restart', 'mended', 'right', 'error'] as const) {
+      assert.ok(
+        killed.events.some((event) => event.kind === kind),
+        kind,
+      )
+    }
+    const lanes = killed.lanes.map(({ id }) => id)
+    assert.ok(killed.events.every(({ lane }) => lanes.includes(lane)))
+    assert.ok(killed.evidence.logs.some(({ lane, text }) => lane === 'plugin' && text.includes('NodePublishVolume')))
+
+    const waited = consumerOf(cellOf(run, 'daemon-hung', 'none'), 'keeps-open')
+    assert.ok(waited.longestStallMs > 1000)
+    assert.equal(waited.descriptorLived, true)
+    const stale = consumerOf(cellOf(run, 'plugin-killed', 'restore'), 'private')
+    assert.equal(stale.seen, 'errors')
+    assert.match(stale.reason, /private mount namespace/)
+  })
+
+  it('can be chosen by consumer, and tell what is absent and why', async () => {
+    await using sandbox = new Sandbox()
+    const words = ['--failure', 'machine-crash', '--mitigation', 'restore,sync-init', '--consumer', 'cwd,starts-during']
+    const run = await runCells(sandbox, ...words)
+    assert.equal(run.status, 0, run.output)
+    assert.deepEqual(
+      cellOf(run, 'machine-crash', 'restore').consumers.map(({ consumer, seen }) => [consumer, seen]),
+      [['cwd', 'restarted']],
+    )
+    assert.deepEqual(
+      run.record.absent.map(({ mitigation, consumer }) => [mitigation, consumer]),
+      [
+        ['restore', 'starts-during'],
+        ['sync-init', undefined],
+      ],
+    )
+  })
+
+  it('that need systemd are told apart where there is none, while the others run', async () => {
+    await using sandbox = new Sandbox()
+    const words = ['--failure', 'plugin-restarted,staging-unmounted', '--mitigation', 'none', '--systemd', 'none']
+    const run = await runCells(sandbox, ...words)
+    assert.equal(run.status, 4, run.output)
+    assert.deepEqual(
+      run.record.cells.map(({ failure, verdict }) => [failure, verdict]),
+      [
+        ['plugin-restarted', 'not-run'],
+        ['staging-unmounted', 'as-modelled'],
+      ],
+    )
+    assert.match(cellOf(run, 'plugin-restarted', 'none').why ?? '', /needs systemd, and --systemd none was given/)
+  })
+
+  it('that need systemd have a real one, which is gone afterwards', async () => {
+    await using sandbox = new Sandbox()
+    const run = await runCells(sandbox, '--failure', 'plugin-restarted,daemon-killed', '--mitigation', 'separate,service')
+    assert.equal(run.status, 0, run.output)
+    assert.match(run.record.node.systemd, /^nspawn \d+$/)
+    const kept = cellOf(run, 'daemon-killed', 'service')
+    assert.deepEqual(
+      kept.consumers.filter(({ seen }) => seen !== 'works'),
+      [],
+    )
+    assert.match(kept.evidence.holdersAfter.join('\n'), /^systemd\[1\] fd \d+: connection \d+$/m)
+    assert.deepEqual(readdirSync(sandbox.directory('tmp')), [])
+  })
+})

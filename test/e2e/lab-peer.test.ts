@@ -1,0 +1,138 @@
+import assert from 'node:assert/strict'
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, it } from 'node:test'
+import type { Cell, ConsumerResult, LabRecord } from '../../src/lab/matrix/record.ts'
+import { readerProgram, type ReaderSummary } from '../support/c-reader.ts'
+import { EXECUTABLE, ROOT } from '../support/paths.ts'
+import { Sandbox } from '../support/sandbox.ts'
+
+/** What reads beside a consumer of the lab's, and is of no code of ours: the reader in C, in the same mode. */
+const MODES: Readonly<Record<string, string>> = { 'keeps-open': 'held', 'opens-anew': 'reopen', cwd: 'cwd' }
+
+/** Milliseconds by which two may differ that read every few ms and are told of at different moments, on a loaded machine. */
+const NEAR = 250
+
+/** A consumer's program that starts the reader in C beside it, and asks that for its figures ten times a second. */
+const BESIDE = `#!/bin/bash
+words="$*"
+while [ $# -gt 0 ]; do
+  case $1 in --file) file=$2 ;; --way) way=$2 ;; esac
+  shift
+done
+case $way in MODES esac
+folder=$(mktemp -d FOLDER/XXXXXX)
+echo "$way $file" >"$folder/who"
+READER --file "$file" --mode "$mode" --interval-us 5000 >"$folder/figures" 2>/dev/null </dev/null &
+reader=$!
+(while sleep 0.1 && kill -USR1 "$reader" 2>/dev/null; do :; done) >/dev/null 2>&1 </dev/null &
+exec -a dummy-fuse-csi EXECUTABLE $words
+`
+
+interface Pair {
+  readonly ours: ConsumerResult
+  readonly peer: ReaderSummary
+}
+
+/** Runs a cell with the peer beside each of some consumers, and returns what both have seen. */
+async function cellWithPeers(
+  sandbox: Sandbox,
+  failure: string,
+  mitigation: string,
+  consumers: readonly string[],
+): Promise<{ cell: Cell; pairs: readonly Pair[] }> {
+  const folder = sandbox.directory('figures')
+  const cases = Object.entries(MODES).map(([way, mode]) => `${way}) mode=${mode} ;;`)
+  const program = join(sandbox.path, 'beside')
+  const text = BESIDE.replace('MODES', `${cases.join(' ')} `)
+    .replace('FOLDER', folder)
+    .replace('READER', await readerProgram())
+    .replace('EXECUTABLE', EXECUTABLE)
+  writeFileSync(program, text, { mode: 0o755 })
+  const json = join(sandbox.path, 'seen.json')
+  const script = join(sandbox.path, 'lab.ts')
+  const words = ['run', '--failure', failure, '--mitigation', mitigation, '--consumer', consumers.join(','), '--json', json]
+  writeFileSync(
+    script,
+    `import { lab } from ${JSON.stringify(join(ROOT, 'src/programs/lab/program.ts'))}
+const command = (argv0: string, args: readonly string[]) =>
+  ({ executable: args[0] === 'lab-consumer' ? ${JSON.stringify(program)} : ${JSON.stringify(EXECUTABLE)}, args, argv0 })
+process.exit(await lab({ words: ${JSON.stringify(words)}, env: process.env, self: (args) => command('dummy-fuse-csi', args), other: command }))`,
+  )
+  const { status, stdout, stderr } = await sandbox.run(process.execPath, [script], { timeout: 60_000 })
+  assert.equal(status, 0, stdout + stderr)
+  const [cell] = (JSON.parse(readFileSync(json, 'utf8')) as LabRecord).cells
+  if (cell === undefined) throw new Error(stdout)
+  const peers = readdirSync(folder).map((name) => figuresOf(join(folder, name)))
+  const pairs = cell.consumers.map((ours) => {
+    const peer = peers.find(({ way }) => way === ours.consumer)
+    if (peer === undefined) throw new Error(`nobody read beside ${ours.consumer}`)
+    return { ours, peer: peer.summary }
+  })
+  return { cell, pairs }
+}
+
+function figuresOf(folder: string): { way: string; summary: ReaderSummary } {
+  const [way = ''] = readFileSync(join(folder, 'who'), 'utf8').split(' ')
+  const lines = readFileSync(join(folder, 'figures'), 'utf8').trimEnd().split('\n')
+  return { way, summary: JSON.parse(lines.at(-1) ?? '') as ReaderSummary }
+}
+
+function near(one: number, other: number, what: string): void {
+  assert.ok(Math.abs(one - other) <= NEAR, `${what}: ${one} ms and ${other} ms`)
+}
+
+/** From the first failed read to the first right one after it, as our consumer saw it. */
+function timeOfErrors({ events }: Cell, consumer: string): number {
+  const own = events.filter(({ lane }) => lane === consumer)
+  const errors = own.filter(({ kind }) => kind === 'error')
+  const first = errors[0]?.atMs ?? 0
+  return (own.find(({ kind, atMs }) => kind === 'right' && atMs > first)?.atMs ?? 0) - first
+}
+
+describe("the lab's figures", () => {
+  it('agree with a reader in C where a session dies for ever', async () => {
+    await using sandbox = new Sandbox()
+    const { pairs } = await cellWithPeers(sandbox, 'plugin-killed', 'none', ['keeps-open', 'opens-anew', 'cwd'])
+    for (const { ours, peer } of pairs) {
+      assert.equal(ours.seen, 'errors')
+      assert.deepEqual(new Set([...Object.keys(peer.failed), 'ENOTCONN', 'ECONNABORTED']), new Set(['ENOTCONN', 'ECONNABORTED']))
+      assert.ok((peer.failed.ENOTCONN ?? 0) > 10 && peer.right > 10 && peer.wrong === 0)
+      assert.ok((peer.lastRightNs ?? 0) < (peer.firstBadNs ?? 0), 'no right read after the first error')
+    }
+  })
+
+  it('agree with a reader in C on how long a path is dead until it is restored', async () => {
+    await using sandbox = new Sandbox()
+    const { cell, pairs } = await cellWithPeers(sandbox, 'plugin-killed', 'restore', ['opens-anew', 'keeps-open'])
+    for (const { ours, peer } of pairs) {
+      if (ours.consumer === 'keeps-open') {
+        assert.ok((peer.lastRightNs ?? 0) < (peer.firstBadNs ?? 0))
+        continue
+      }
+      assert.match(ours.seen, /^(recovers|strays-recovers)$/)
+      assert.ok((peer.lastRightNs ?? 0) > (peer.lastBadNs ?? 0), 'right reads at the end')
+      near(timeOfErrors(cell, 'opens-anew'), ((peer.lastBadNs ?? 0) - (peer.firstBadNs ?? 0)) / 1e6, 'time of errors')
+    }
+  })
+
+  it('agree with a reader in C on how long a read waits for a daemon that hangs', async () => {
+    await using sandbox = new Sandbox()
+    const { pairs } = await cellWithPeers(sandbox, 'daemon-hung', 'none', ['keeps-open', 'opens-anew', 'cwd'])
+    for (const { ours, peer } of pairs) {
+      assert.equal(ours.seen, 'waits')
+      assert.deepEqual([peer.failed, peer.wrong], [{}, 0])
+      near(ours.longestStallMs, peer.longestStall.ns / 1e6, `longest stall of ${ours.consumer}`)
+    }
+  })
+
+  it('agree with a reader in C that nobody notices a plugin that goes', async () => {
+    await using sandbox = new Sandbox()
+    const { pairs } = await cellWithPeers(sandbox, 'plugin-killed', 'separate', ['keeps-open', 'opens-anew', 'cwd'])
+    for (const { ours, peer } of pairs) {
+      assert.equal(ours.seen, 'works')
+      assert.deepEqual([peer.failed, peer.wrong], [{}, 0])
+      assert.ok(peer.right > 10)
+    }
+  })
+})
