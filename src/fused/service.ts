@@ -40,7 +40,10 @@ export function fusedService({ daemon, self, checked, onDrain }: FusedServicePar
     },
     drain: () => {
       if (self.keptBy === 'none')
-        throw new FusedError('precondition', 'nobody keeps its descriptors for a successor; run it under systemd or dummy-fuse-csi keep')
+        throw new FusedError(
+          'precondition',
+          'nobody keeps its descriptors for a successor; run it under systemd or dummy-fuse-csi keep',
+        )
       setImmediate(onDrain)
       return { sessions: daemon.sessions.all().length }
     },

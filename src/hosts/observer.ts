@@ -15,7 +15,8 @@ export class Observer implements FuseHost {
 
   /** A service that does not answer has nothing to say. */
   async daemonAt(path: string, asked?: boolean): Promise<Daemon | undefined> {
-    return toDaemon(findDaemon(path)) ?? (await this.#service.daemonAt(path, asked).catch(() => undefined))
+    // All processes are looked at for each path that the service does not know.
+    return (await this.#service.daemonAt(path, asked).catch(() => undefined)) ?? toDaemon(findDaemon(path))
   }
 
   stop(): Promise<void> {

@@ -13,6 +13,9 @@ import { type Daemon, type FuseHost, HostError } from './host.ts'
 const PATIENCE = 4000
 /** Milliseconds before the caller's deadline at which the daemon gives up: it is to tell, and to clean up. */
 const MARGIN = 250
+/** Sessions that are asked for one by one, however few there are; and those that a list has told of in the time of one question. */
+const FEW = 4
+const LIST_COST = 32
 /** Milliseconds between two attempts at a daemon that has just gone. */
 const PAUSE = 20
 
@@ -92,14 +95,18 @@ export class ServiceHost implements FuseHost {
     await this.#asking.done
   }
 
+  /** A list of all costs as much as asking for some of them, each by itself. */
   async #inspect(paths: readonly string[]): Promise<void> {
-    const [path, ...others] = paths
-    if (path === undefined || others.length > 0) {
-      const { daemon, sessions } = await this.#call(Fused.method.list, {}, PATIENCE)
-      this.#meet(daemon)
-      for (const session of sessions) this.#learn(session)
+    if (paths.length <= Math.max(FEW, this.#known.size / LIST_COST)) {
+      await Promise.all(paths.map((path) => this.#inspectOne(path)))
       return
     }
+    const { daemon, sessions } = await this.#call(Fused.method.list, {}, PATIENCE)
+    this.#meet(daemon)
+    for (const session of sessions) this.#learn(session)
+  }
+
+  async #inspectOne(path: string): Promise<void> {
     try {
       const { daemon, session } = await this.#call(Fused.method.inspect, { path }, PATIENCE)
       this.#meet(daemon)

@@ -20,6 +20,8 @@ export class Backoff {
       this.#next = FIRST
       return 0
     }
+    // Whom somebody kills, its consumers wait for; one that the kernel kills for its memory, at each start, is not to spin either.
+    if (!failed) return FIRST
     const delay = this.#next
     this.#next = Math.min(2 * delay, LONGEST)
     return delay

@@ -11,6 +11,7 @@ import { MountCache } from '../volumes/mount-cache.ts'
 import { Mounts } from '../volumes/mounts.ts'
 import { commandLine, parse } from './command-line.ts'
 import { FUSED_SOCKET } from './fused/early-options.ts'
+import { print } from './print.ts'
 import type { Program } from './program.ts'
 
 interface Parsed {
@@ -30,7 +31,7 @@ export const status: Program = async ({ words, env }) => {
   const { stateDir, fusedSocket, json = false } = command.opts<Parsed>()
   const folder = resolve(stateDir)
   const reports = await look(folder, socketPath(fusedSocket))
-  process.stdout.write(json ? `${JSON.stringify(asJson(folder, reports), null, 2)}\n` : asText(folder, reports))
+  await print(json ? `${JSON.stringify(asJson(folder, reports), null, 2)}\n` : asText(folder, reports))
   return 0
 }
 

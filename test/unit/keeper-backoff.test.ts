@@ -32,5 +32,10 @@ describe("the delay before the program's next start", () => {
       times(50, () => backoff.delay(1, false)),
       Array<number>(50).fill(0),
     )
+    assert.deepEqual(
+      times(50, () => backoff.delay(undefined, false)),
+      Array<number>(50).fill(100),
+    )
+    assert.equal(backoff.delay(undefined, true), 100)
   })
 })

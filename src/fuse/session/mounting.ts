@@ -17,6 +17,8 @@ export interface MountOrder extends Omit<Attachment, 'fd' | 'resend'> {
   readonly signal?: AbortSignal
 }
 
+const TOO_LONG = 'it took too long'
+
 /**
  * Mounts and resolves once INIT has been answered. Where the kernel can (Linux 6.18) the mount is in no table before that. Rejects with
  * SystemError of mount(2), or Error; then nothing of it is mounted and its descriptor is closed.
@@ -26,9 +28,9 @@ export async function mountSession(libc: Libc, engine: SessionEngine, order: Mou
   const attach = (): RunningSession => {
     const { id, options, faults, holdInit } = order
     const running = engine.attach({ id, fd, options, faults, resend: false, holdInit })
-    if (order.beforeInit !== undefined) void answerAfter(order.beforeInit, running, fd)
+    if (order.beforeInit !== undefined) void answerAfter(order.beforeInit, running, fd, order.signal)
     order.signal?.addEventListener('abort', () => {
-      running.refuseInit('it took too long')
+      running.refuseInit(TOO_LONG)
     })
     return running
   }
@@ -82,9 +84,12 @@ async function answerAfter(
   act: (negotiated: Negotiated, fd: number) => Promise<void>,
   running: RunningSession,
   fd: number,
+  signal: AbortSignal | undefined,
 ): Promise<void> {
   const negotiated = await running.initialising
   try {
+    // One that is aborted before INIT has come has found nothing to refuse.
+    if (signal?.aborted === true) throw new Error(TOO_LONG)
     await act(negotiated, fd)
     running.answerInit()
   } catch (error) {

@@ -81,11 +81,10 @@ export class SessionServer {
 
   /** Serves what there is, or waits up to `timeout` milliseconds (-1: for ever). */
   turn(timeout: number): void {
+    // The last answer may have come since the last turn: then nothing will wake us.
+    if (this.#drained()) return
     this.#loop.turn(timeout)
-    if (this.#draining && this.#shared.awaited === 0) {
-      this.#draining = false
-      this.#parts.emit({ type: 'drained' })
-    }
+    this.#drained()
   }
 
   obey(command: Command): void {
@@ -115,6 +114,13 @@ export class SessionServer {
   /** Lets go of what the kernel holds for this server. */
   close(): void {
     this.#epoll.close()
+  }
+
+  #drained(): boolean {
+    if (!this.#draining || this.#shared.awaited > 0) return false
+    this.#draining = false
+    this.#parts.emit({ type: 'drained' })
+    return true
   }
 
   #obeyAll(): void {

@@ -199,8 +199,7 @@ export class FuseSession {
     later.then(
       (encode) => {
         settle(() => {
-          encode(this.#shared.reply)
-          this.#write()
+          this.#encode(unique, encode)
         })
       },
       (error: unknown) => {
@@ -209,6 +208,15 @@ export class FuseSession {
         })
       },
     )
+  }
+
+  #encode(unique: bigint, encode: (reply: Writer) => void): void {
+    try {
+      encode(this.#shared.reply)
+      this.#write()
+    } catch (error) {
+      this.#fail(unique, error)
+    }
   }
 
   /** One that is not pending has been answered while its INTERRUPT was on its way. */

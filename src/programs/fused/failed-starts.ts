@@ -26,8 +26,9 @@ export class FailedStarts {
     }
   }
 
+  /** Forgets also what dummy-fused.service has counted. */
   forget(): void {
-    rmSync(this.#file, { force: true })
+    for (const file of [this.#file, join(this.#file, '../ends')]) rmSync(file, { force: true })
   }
 
   /** Waits before a process that failed ends, once that has happened too often; `told` cuts it short. */

@@ -11,6 +11,7 @@ import { AddonLoader } from '../../os/addons.ts'
 import { type InheritedDescriptor, inheritedDescriptors } from '../../os/inherited.ts'
 import { Libc } from '../../os/libc.ts'
 import type { ListeningSocket } from '../../os/listening-socket.ts'
+import { releaseFreedMemory, releaseStartPages, shareHeap } from '../../os/memory.ts'
 import { openMountTable } from '../../os/mount-table.ts'
 import { ServiceManager } from '../../os/sd-notify.ts'
 import { isSocket } from '../../os/descriptors.ts'
@@ -31,6 +32,7 @@ type Ending = 'drain' | 'stop'
  */
 export const fused: Program = async ({ words, env }) => {
   const libc = new Libc(new AddonLoader())
+  shareHeap(libc)
   const inherited = inheritedDescriptors(env, libc)
   const log = new Logger(descriptorSink(2))
   const manager = new ServiceManager(env, libc, log)
@@ -82,8 +84,7 @@ async function serve(
   await successor.tidy(options.takeoverDeadline)
   const { openFusedServer } = await (await import('../large.ts')).loadFusedServices()
   const drained = Promise.withResolvers<'drain'>()
-  const { releaseStartPages } = await import('../../os/start-pages.ts')
-  const hooks = { onDrain: () => drained.resolve('drain'), onQuiet: () => releaseStartPages(libc, process.execPath) }
+  const hooks = { onDrain: () => drained.resolve('drain'), tidy: () => tidyMemory(libc) }
   const server = openFusedServer(daemon, manager.supervisor, hooks, log)
   server.serve(socket)
   failed.forget()
@@ -94,13 +95,20 @@ async function serve(
   manager.notify('STOPPING=1')
   if (ending === 'drain') {
     log.info('Draining for a successor')
+    // Readers are served while calls end.
+    await server.close()
     if (await daemon.drain(options.drainDeadline)) writeFileSync(drainedFile(options), '')
   } else {
     log.info('Stopping for good')
     await daemon.stop(options.drainDeadline)
+    await server.close()
   }
-  await server.close()
   return 0
+}
+
+function tidyMemory(libc: Libc): void {
+  releaseStartPages(libc, process.execPath)
+  releaseFreedMemory(libc)
 }
 
 async function readOptions(words: readonly string[], env: NodeJS.ProcessEnv): Promise<FusedOptions> {

@@ -12,27 +12,34 @@ import { Fused } from '../../rpc/fused_pb.ts'
 import { versionText } from '../../version.ts'
 import { parseFaults } from '../dummy-fuse/faults.ts'
 
-/** Milliseconds without a call after which there is time to tidy up. */
-const QUIET = 1000
+/** Milliseconds after a call at which what calls leave behind is tidied up. */
+const TIDY = 1000
 
 /** What becomes of calls. */
 export interface CallHooks {
   /** Drain has been answered. */
   readonly onDrain: () => void
-  /** There have been no calls for a while, since the start or since the last one. */
-  readonly onQuiet: () => void
+  /** Some time after the start, and after calls. */
+  readonly tidy: () => void
 }
 
 /** The gRPC server of dummy-fused. */
-export function openFusedServer(daemon: FusedDaemon, keptBy: string, { onDrain, onQuiet }: CallHooks, log: Logger): GrpcServer {
+export function openFusedServer(daemon: FusedDaemon, keptBy: string, { onDrain, tidy }: CallHooks, log: Logger): GrpcServer {
   const self = { pid: process.pid, version: versionText(), keptBy }
-  const quiet = setTimeout(onQuiet, QUIET).unref()
+  let armed: NodeJS.Timeout | undefined
+  const arm = (): void => {
+    armed ??= setTimeout(() => {
+      armed = undefined
+      tidy()
+    }, TIDY).unref()
+  }
+  arm()
   const logged = requestLog(log, toStatus)
   const intercept: UnaryInterceptor = async (method, request, act) => {
     try {
       return await logged(method, request, act)
     } finally {
-      quiet.refresh()
+      arm()
     }
   }
   const handlers = fusedService({ daemon, self, checked, onDrain })

@@ -4,6 +4,9 @@ import type { Libc } from './libc.ts'
 /** madvise(2): the pages are read from the file again when they are needed. */
 const MADV_DONTNEED = 4
 
+/** malloc.h of glibc. */
+const M_ARENA_MAX = -8
+
 /** A mapping of our executable, as smaps tells of it. */
 interface Mapping {
   readonly start: bigint
@@ -18,6 +21,16 @@ export function releaseStartPages(libc: Libc, executable: string): void {
   const madvise = libc.foreign('int madvise(uintptr_t, ulong, int)')
   const smaps = readFileSync('/proc/self/smaps', 'utf8')
   for (const { start, length } of untouchedMappings(smaps, executable)) madvise(start, length, MADV_DONTNEED)
+}
+
+/** Gives freed memory back to the kernel (malloc_trim(3)): what a burst of calls took would stay with us otherwise. */
+export function releaseFreedMemory(libc: Libc): void {
+  libc.foreign('int malloc_trim(ulong)')(0)
+}
+
+/** Has all threads share one heap (mallopt(3), M_ARENA_MAX): each of its own keeps what it once took. To be called before there are threads. */
+export function shareHeap(libc: Libc): void {
+  libc.foreign('int mallopt(int, int)')(M_ARENA_MAX, 1)
 }
 
 /** The mappings of a file that have no page of their own (proc_pid_smaps(5)). */

@@ -1,0 +1,183 @@
+/*
+ * Times round trips to a FUSE daemon from C, so that what is measured is not the client.
+ *
+ *     reader --mode lookup|read [--readers N] [--rounds N] [--warm-up N] FILE...
+ *
+ * lookup  statx(2) that does not ask for fresh attributes: one LOOKUP where entries are not cached (entry_timeout=0)
+ * read    open, drop the cached pages, read the whole file, close: LOOKUP, OPEN, GETATTR where attributes are not cached either, READ; the
+ *         RELEASE follows without anybody waiting for it. O_DIRECT, because of several readers one would be served by another's page
+ *
+ * Each reader is a process and takes the files in turn, each from another one on. All begin at the same moment, after their warm-up. Prints
+ * one line of JSON, times in nanoseconds over the rounds of all readers: {"mode","readers","count","p50","p99","max"}. Exit status: 0; 1 and
+ * a line that says why for a system call that failed or a byte that was wrong; 2 wrong words.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <pthread.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <signal.h>
+#include <time.h>
+#include <unistd.h>
+
+static const char CONTENT[] = "Hello world!\n";
+enum { CONTENT_SIZE = sizeof CONTENT - 1, MOST_READERS = 256 };
+
+typedef void act(const char *path);
+
+static void fail(const char *call, const char *path)
+{
+	fprintf(stderr, "%s %s: %s\n", call, path, strerror(errno));
+	exit(1);
+}
+
+static uint64_t now(void)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_MONOTONIC, &time);
+	return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
+}
+
+static void lookup(const char *path)
+{
+	struct statx found;
+
+	if (statx(AT_FDCWD, path, AT_STATX_DONT_SYNC | AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS, &found) != 0)
+		fail("statx", path);
+	if (found.stx_size != CONTENT_SIZE) {
+		fprintf(stderr, "statx %s: %llu bytes\n", path, (unsigned long long)found.stx_size);
+		exit(1);
+	}
+}
+
+static void read_anew(const char *path)
+{
+	char bytes[4096];
+	ssize_t length;
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_DIRECT);
+
+	if (fd < 0)
+		fail("open", path);
+	errno = posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+	if (errno != 0)
+		fail("posix_fadvise", path);
+	length = read(fd, bytes, sizeof bytes);
+	if (length < 0)
+		fail("read", path);
+	if (length != CONTENT_SIZE || memcmp(bytes, CONTENT, CONTENT_SIZE) != 0) {
+		fprintf(stderr, "read %s: %zd bytes, or other ones than expected\n", path, length);
+		exit(1);
+	}
+	if (close(fd) != 0)
+		fail("close", path);
+}
+
+static uint32_t number(const char *word)
+{
+	char *end;
+	unsigned long value = strtoul(word, &end, 10);
+
+	if (*word < '0' || *word > '9' || *end != '\0' || value > UINT32_MAX) {
+		fprintf(stderr, "'%s' is no number\n", word);
+		exit(2);
+	}
+	return (uint32_t)value;
+}
+
+static void *shared(size_t size)
+{
+	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	if (memory == MAP_FAILED)
+		fail("mmap", "of the results");
+	return memory;
+}
+
+static int by_size(const void *left, const void *right)
+{
+	uint64_t a = *(const uint64_t *)left, b = *(const uint64_t *)right;
+
+	return (a > b) - (a < b);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option WORDS[] = {
+		{ "mode", required_argument, NULL, 'm' },
+		{ "readers", required_argument, NULL, 'r' },
+		{ "rounds", required_argument, NULL, 'n' },
+		{ "warm-up", required_argument, NULL, 'w' },
+		{ 0 },
+	};
+	const char *mode = "";
+	uint32_t readers = 1, rounds = 1000, warm_up = 100;
+	pthread_barrierattr_t across;
+	pthread_barrier_t *start = shared(sizeof *start);
+	uint64_t *times;
+	size_t count;
+	act *round;
+	int word, status = 0;
+
+	while ((word = getopt_long(argc, argv, "", WORDS, NULL)) != -1) {
+		switch (word) {
+		case 'm': mode = optarg; break;
+		case 'r': readers = number(optarg); break;
+		case 'n': rounds = number(optarg); break;
+		case 'w': warm_up = number(optarg); break;
+		default: return 2;
+		}
+	}
+	round = strcmp(mode, "lookup") == 0 ? lookup : strcmp(mode, "read") == 0 ? read_anew : NULL;
+	if (round == NULL || optind == argc || readers < 1 || readers > MOST_READERS || rounds < 1) {
+		fprintf(stderr, "usage: %s --mode lookup|read [--readers N] [--rounds N] [--warm-up N] FILE...\n", argv[0]);
+		return 2;
+	}
+	count = (size_t)readers * rounds;
+	times = shared(count * sizeof *times);
+	pthread_barrierattr_init(&across);
+	pthread_barrierattr_setpshared(&across, PTHREAD_PROCESS_SHARED);
+	pthread_barrier_init(start, &across, readers);
+
+	for (uint32_t reader = 0; reader < readers; reader++) {
+		size_t files = (size_t)(argc - optind), file = reader % files;
+		uint64_t *own = times + (size_t)reader * rounds;
+		pid_t child = fork();
+
+		if (child < 0)
+			fail("fork", argv[0]);
+		if (child > 0)
+			continue;
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		/* Written once before, so that no page fault is counted as the daemon's time. */
+		memset(own, 1, rounds * sizeof *own);
+		for (uint32_t i = 0; i < warm_up; i++, file = (file + 1) % files)
+			round(argv[optind + (int)file]);
+		pthread_barrier_wait(start);
+		for (uint32_t i = 0; i < rounds; i++, file = (file + 1) % files) {
+			uint64_t began = now();
+
+			round(argv[optind + (int)file]);
+			own[i] = now() - began;
+		}
+		exit(0);
+	}
+	/* One that failed would leave the others at the barrier: they end with this process. */
+	for (uint32_t reader = 0; reader < readers; reader++) {
+		if (wait(&status) < 0 || status != 0)
+			return 1;
+	}
+	qsort(times, count, sizeof *times, by_size);
+	printf("{\"mode\":\"%s\",\"readers\":%u,\"count\":%zu,\"p50\":%llu,\"p99\":%llu,\"max\":%llu}\n", mode, readers, count,
+	       (unsigned long long)times[count / 2], (unsigned long long)times[count - count / 100 - 1],
+	       (unsigned long long)times[count - 1]);
+	return 0;
+}

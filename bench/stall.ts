@@ -1,0 +1,135 @@
+import { existsSync, mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { Node } from '../src/rpc/csi_pb.ts'
+import { MachineReader, readerEvents } from '../test/support/c-reader.ts'
+import { CsiClient } from '../test/support/csi-client.ts'
+import { InstalledPlugin } from '../test/support/installed-plugin.ts'
+import type { Machine } from '../test/support/nspawn.ts'
+import { ROOT } from '../test/support/paths.ts'
+import { mountCapability } from '../test/support/plugin.ts'
+import type { Sandbox } from '../test/support/sandbox.ts'
+import { eventually } from '../test/support/wait.ts'
+import { AT_ONCE } from './fused.ts'
+import { atOnce, figures } from './measure.ts'
+import type { Measurement } from './measurement.ts'
+import { fileIn } from './peers/peers.ts'
+import { difference, type Row, single, value } from './row.ts'
+import { Stamps } from './stamps.ts'
+
+const DAEMON = 'dummy-fused.service'
+/** On the machine's own files, so that it can be reached from outside. */
+const ENDPOINT = '/var/tmp/csi.sock'
+
+/** What befalls the daemon; resolves to when, in milliseconds of CLOCK_MONOTONIC. */
+type Blow = (machine: Machine, stamps: Stamps) => Promise<number>
+
+const BLOWS: Readonly<Record<string, Blow>> = {
+  'kill -9': async (_machine, stamps) => await stamps.kill(DAEMON),
+  restart: async (machine) => {
+    const at = Number(process.hrtime.bigint()) / 1e6
+    await machine.systemctl('restart', DAEMON)
+    return at
+  },
+}
+
+/** A reader that holds its file open while its daemon is killed, or restarted as for an upgrade, beside what systemd itself takes. */
+async function measure(rounds: number, count: number, limit: number): Promise<readonly Row[]> {
+  if (!existsSync(join(ROOT, 'systemd', DAEMON))) throw new Error(`not there yet: ${DAEMON}`)
+  await using installed = await InstalledPlugin.start(`--fuse-host service --endpoint unix://${ENDPOINT}`)
+  const { machine } = installed
+  await machine.systemctl('enable', '--now', '--quiet', 'dummy-fused.socket')
+  const paths = await stage(machine, count)
+  const stamps = await Stamps.start(machine)
+  // The daemon takes its volumes over in some order: the first, the last, and one in between.
+  const chosen = [...new Set([0, Math.floor(count / 2), count - 1])]
+  const readers = await Promise.all(chosen.map((i) => Held.start(machine, i, fileIn(paths[i] ?? ''))))
+  const rows: Row[] = []
+  const plural = count === 1 ? '1 volume' : `${count.toLocaleString('en')} volumes`
+  for (const [what, blow] of Object.entries(BLOWS)) {
+    const times = { ours: [] as number[], systemd: [] as number[] }
+    for (let round = 0; round < rounds; round++) {
+      times.systemd.push(await stamps.restart())
+      const before = await machine.property(DAEMON, 'MainPID')
+      const at = await blow(machine, stamps)
+      await eventually(
+        'another daemon is ready',
+        async () => {
+          const [state, pid] = [await machine.property(DAEMON, 'ActiveState'), await machine.property(DAEMON, 'MainPID')]
+          return state === 'active' && pid !== before && pid !== '0'
+        },
+        30_000,
+      )
+      times.ours.push(Math.max(...(await Promise.all(readers.map((reader) => reader.stallAfter(at))))))
+    }
+    const work = `longest stall at ${what}, ${plural}`
+    rows.push(
+      difference({ work, unit: 'ms', limit, ours: figures('reader', times.ours), peer: figures('systemd alone', times.systemd) }),
+    )
+  }
+  const errors = await Promise.all(readers.map((reader) => reader.errors()))
+  const sum = errors.reduce((all, one) => all + one, 0)
+  rows.push(value({ work: `reads that failed or were wrong, ${plural}`, unit: 'errors', limit: 0, ours: single('readers', sum) }))
+  return rows
+}
+
+/** Stages volumes and returns where. */
+async function stage(machine: Machine, count: number): Promise<readonly string[]> {
+  using client = new CsiClient(join(machine.root, ENDPOINT))
+  const paths = Array.from({ length: count }, (_, i) => InstalledPlugin.stagingPath(`volume-${i}`))
+  for (const path of paths) mkdirSync(join(machine.root, path), { recursive: true })
+  await atOnce(AT_ONCE, [...paths.entries()], async ([i, stagingTargetPath]) => {
+    const request = { volumeId: `volume-${i}`, stagingTargetPath, volumeCapability: mountCapability() }
+    await client.call(Node.method.nodeStageVolume, request)
+  })
+  return paths
+}
+
+/** A reader with an open descriptor, and all the stalls it has seen. */
+class Held {
+  readonly #reader: MachineReader
+  readonly #events: string
+
+  private constructor(reader: MachineReader, events: string) {
+    this.#reader = reader
+    this.#events = events
+  }
+
+  static async start(machine: Machine, i: number, file: string): Promise<Held> {
+    const events = `/var/tmp/events-${i}`
+    const reader = await MachineReader.start(machine, `reader-${i}`, { mode: 'held', file, events, stallLogMs: 1 })
+    await reader.reading()
+    return new Held(reader, join(machine.root, events))
+  }
+
+  /** The longest stall that ended after a moment, once it reads again; milliseconds. */
+  async stallAfter(atMs: number): Promise<number> {
+    await eventually(
+      'the reader reads again',
+      async () => {
+        const { pendingNs, lastRightNs } = await this.#reader.progress()
+        return pendingNs < 50e6 && (lastRightNs ?? 0) / 1e6 > atMs
+      },
+      90_000,
+    )
+    const stalls = readerEvents(this.#events).flatMap((event) => (event.event === 'stall' ? [event] : []))
+    return Math.max(0, ...stalls.filter(({ ns, atNs }) => (atNs + ns) / 1e6 > atMs).map(({ ns }) => ns / 1e6))
+  }
+
+  async errors(): Promise<number> {
+    const { wrong, failed } = await this.#reader.summary()
+    return Object.values(failed).reduce((sum, count) => sum + count, wrong)
+  }
+}
+
+export const stalls: readonly Measurement[] = [
+  {
+    name: 'stall-one',
+    about: 'a reader while its daemon is killed and restarted, 1 volume',
+    measure: async (_sandbox: Sandbox, rounds: number) => await measure(rounds, 1, 60),
+  },
+  {
+    name: 'stall-many',
+    about: 'a reader while its daemon is killed and restarted, 1,000 volumes',
+    measure: async (_sandbox: Sandbox, rounds: number) => await measure(rounds, 1000, 250),
+  },
+]

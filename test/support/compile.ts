@@ -1,0 +1,45 @@
+import { createHash } from 'node:crypto'
+import { existsSync, mkdirSync, readFileSync, renameSync } from 'node:fs'
+import { basename, join } from 'node:path'
+import { execFile } from 'node:child_process'
+import { promisify } from 'node:util'
+import { ROOT } from './paths.ts'
+
+const run = promisify(execFile)
+
+/** Where compiled C programs are kept from one run to the next, named by what they are made of. */
+export const COMPILED = join(ROOT, '.cache/c')
+
+/** How a C program is to be compiled. */
+export interface CompileOptions {
+  /** Without any library of the machine it runs on. */
+  readonly static?: boolean
+  /** What pkg-config knows the libraries by that it needs. */
+  readonly packages?: readonly string[]
+}
+
+/** Compiles one C file of the checkout, unless that has been done, and returns the program's path. Rejects with the compiler's words. */
+export async function compileC(source: string, { static: linked = false, packages = [] }: CompileOptions = {}): Promise<string> {
+  const flags = ['-O2', '-std=gnu17', '-Wall', '-Wextra', '-Werror', '-pthread', ...(linked ? ['-static'] : [])]
+  const libraries = packages.length === 0 ? [] : (await output('pkg-config', ['--cflags', '--libs', ...packages])).split(/\s+/)
+  const words = [...flags, source, ...libraries.filter(Boolean)]
+  const hash = createHash('sha256').update(readFileSync(source)).update(words.join('\0')).digest('hex').slice(0, 12)
+  const program = join(COMPILED, `${basename(source, '.c')}-${hash}`)
+  if (existsSync(program)) return program
+  mkdirSync(COMPILED, { recursive: true })
+  const partial = `${program}.${process.pid}`
+  await output('gcc', ['-o', partial, ...words])
+  renameSync(partial, program)
+  return program
+}
+
+async function output(file: string, words: readonly string[]): Promise<string> {
+  try {
+    return (await run(file, words)).stdout
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') {
+      throw new Error(`${file} is missing; scripts/test --setup-only or scripts/bench installs it`, { cause: error })
+    }
+    throw error
+  }
+}
