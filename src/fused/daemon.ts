@@ -114,7 +114,7 @@ export class FusedDaemon {
 
   /** Reads no more requests, and resolves when what has been read is answered, at the latest after `deadline` milliseconds; tells whether it is. */
   async drain(deadline: number): Promise<boolean> {
-    await this.#settle(deadline)
+    await this.settle(deadline)
     const drained = await Promise.race([this.#parts.engine.drain(), sleep(deadline, 'late' as const, { ref: false })])
     if (drained === 'late') this.#parts.log.warning('requests are still unanswered; the successor asks for them again')
     return drained !== 'late'
@@ -163,7 +163,7 @@ export class FusedDaemon {
    * more; that is said of each.
    */
   async stop(deadline: number): Promise<void> {
-    await this.#settle(deadline)
+    await this.settle(deadline)
     const lines = parseMountinfo(readFileSync('/proc/self/mountinfo', 'utf8'))
     const used = this.sessions.all().flatMap((session) => this.#unmountUnused(session, lines))
     const served = this.sessions.all().filter((session) => session.kind === 'served')
@@ -184,7 +184,7 @@ export class FusedDaemon {
   }
 
   /** Begins no more mounts and waits for those under way, but not for longer than `deadline`: one whose mount(2) waits would keep this process. */
-  async #settle(deadline: number): Promise<void> {
+  async settle(deadline: number): Promise<void> {
     this.#draining = true
     await this.#paths.idle(deadline)
     for (const mounting of this.#mounting) mounting.abort()

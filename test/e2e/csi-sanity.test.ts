@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { devicesOf, FusedProcess } from '../support/fused.ts'
 import { Plugin } from '../support/plugin.ts'
 import { Sandbox } from '../support/sandbox.ts'
 import { CSI_SANITY } from '../support/tools.ts'
@@ -13,11 +14,13 @@ const CASES = [
 ]
 
 for (const { role, passed, skipped } of CASES) {
-  for (const host of ['child', 'detached']) {
+  for (const host of ['child', 'detached', 'service']) {
     void test(`csi-sanity passes ${passed} specs and skips ${skipped} with --role ${role} --fuse-host ${host}, and leaves nothing`, async () => {
       assert.ok(existsSync(CSI_SANITY), `${CSI_SANITY} is missing; run scripts/test --setup-only`)
       await using sandbox = new Sandbox()
-      using plugin = await Plugin.start(sandbox, { words: ['--role', role, '--fuse-host', host] })
+      const fused = host === 'service' ? await FusedProcess.start(sandbox, { keep: [] }) : undefined
+      const where = fused === undefined ? [] : ['--fused-socket', fused.socket]
+      using plugin = await Plugin.start(sandbox, { words: ['--role', role, '--fuse-host', host, ...where] })
       const folders = ['-csi.mountdir', join(sandbox.path, 'mount'), '-csi.stagingdir', join(sandbox.path, 'staging')]
       const words = ['-csi.endpoint', `unix://${plugin.socket}`, '-ginkgo.no-color', ...folders]
       const { status, stdout } = await sandbox.run(CSI_SANITY, words, { timeout: 120_000 })
@@ -25,6 +28,10 @@ for (const { role, passed, skipped } of CASES) {
       assert.equal(status, 0)
       assert.deepEqual([...plugin.entries(), ...plugin.daemons(), ...sandbox.mounts()], [])
       assert.equal((await sandbox.run('ls', ['-A', join(plugin.stateDir, 'volumes')])).stdout, '')
+      if (fused !== undefined) {
+        assert.deepEqual([...fused.records(), ...(await fused.paths())], [])
+        assert.equal(devicesOf(fused.pid) + devicesOf(fused.running.pid), 0)
+      }
     })
   }
 }

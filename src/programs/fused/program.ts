@@ -96,7 +96,7 @@ async function serve(
   if (ending === 'drain') {
     log.info('Draining for a successor')
     // Readers are served while calls end.
-    await server.close()
+    await Promise.all([server.close(), daemon.settle(options.drainDeadline)])
     if (await daemon.drain(options.drainDeadline)) writeFileSync(drainedFile(options), '')
   } else {
     log.info('Stopping for good')

@@ -1,0 +1,275 @@
+import assert from 'node:assert/strict'
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
+import { describe, it } from 'node:test'
+import { Fused } from '../../src/rpc/fused_pb.ts'
+import { outcome } from '../support/csi-client.ts'
+import { DUMMY_FUSED, FusedProcess } from '../support/fused.ts'
+import { layersAt, mount, read, serves } from '../support/mounts.ts'
+import { endOf } from '../support/mounting.ts'
+import { Sandbox } from '../support/sandbox.ts'
+import { eventually } from '../support/wait.ts'
+
+const HOSTS = [
+  { title: 'by itself', options: {} },
+  { title: 'under keep', options: { keep: [] } },
+] as const
+
+describe('dummy-fused, stopped for good', () => {
+  for (const { title, options } of HOSTS) {
+    it(`unmounts what nobody uses, binds of it too, and leaves nothing: ${title}`, async () => {
+      await using sandbox = new Sandbox()
+      const fused = await FusedProcess.start(sandbox, options)
+      const paths = ['one', 'two', 'three'].map((name) => sandbox.directory(name))
+      for (const path of paths) await fused.mount(path)
+      const target = sandbox.directory('target')
+      mount('--bind', paths[0] ?? '', target)
+      const { status } = await fused.stop()
+      assert.equal(status, 0, fused.log())
+      for (const path of [...paths, target]) assert.match(fused.log(), new RegExp(`unmounted ${path}$`, 'm'))
+      assert.doesNotMatch(fused.log(), /in use/)
+      assert.deepEqual([...sandbox.mounts(), ...fused.records(), ...sandbox.processes()], [])
+    })
+
+    const USERS = [
+      {
+        how: 'an open file',
+        words: [
+          'python3',
+          '-c',
+          'import sys; f = open(sys.argv[1] + "/dummy-file.txt", "rb", 0); print("in", flush=True); sys.stdin.read()',
+        ],
+      },
+      { how: 'a working directory', words: ['sh', '-c', 'cd "$0" && echo in && exec cat'] },
+      {
+        how: 'another mount namespace',
+        words: ['unshare', '--mount', '--propagation', 'private', 'sh', '-c', 'umount "${0%used}other" && echo in && exec cat'],
+      },
+    ] as const
+    for (const { how, words } of USERS) {
+      it(`says of a session in use that it gets ENOTCONN, and unmounts the others: ${how}, ${title}`, async () => {
+        await using sandbox = new Sandbox()
+        const fused = await FusedProcess.start(sandbox, options)
+        const [used, other] = [sandbox.directory('used'), sandbox.directory('other')]
+        await fused.mount(used)
+        await fused.mount(other)
+        const [file, ...args] = words
+        const user = sandbox.start(file, [...args, used])
+        await eventually('it is in use', () => user.output().includes('in\n'))
+        const { status } = await fused.stop()
+        assert.equal(status, 0, fused.log())
+        const lines = fused
+          .log()
+          .split('\n')
+          .filter((line) => line.includes('in use'))
+        assert.equal(lines.length, 1, fused.log())
+        assert.match(lines[0] ?? '', new RegExp(`${used} is in use and gets ENOTCONN from now on: .*restart its consumers`))
+        assert.deepEqual(layersAt(other), [])
+        assert.deepEqual(fused.records(), [])
+        if (how !== 'another mount namespace')
+          assert.match((await read(sandbox, used)).stderr, /Transport endpoint is not connected/)
+        user.child.kill('SIGKILL')
+        await user.ended
+      })
+    }
+  }
+
+  it('takes SIGINT, and without a keeper SIGHUP too, for the same', async () => {
+    for (const signal of ['SIGINT', 'SIGHUP'] as const) {
+      await using sandbox = new Sandbox()
+      const fused = await FusedProcess.start(sandbox)
+      await fused.mount(sandbox.directory('mnt'))
+      const { status } = await fused.stop(signal)
+      assert.equal(status, 0, fused.log())
+      assert.deepEqual([...sandbox.mounts(), ...fused.records()], [])
+    }
+  })
+
+  it('refuses Drain where nobody keeps its descriptors, and goes on', async () => {
+    await using sandbox = new Sandbox()
+    const fused = await FusedProcess.start(sandbox)
+    const path = sandbox.directory('mnt')
+    await fused.mount(path)
+    const { code, details } = await outcome(fused.call(Fused.method.drain))
+    assert.equal(code, 'FAILED_PRECONDITION')
+    assert.match(details, /nobody keeps its descriptors/)
+    assert.ok(await serves(sandbox, path))
+    assert.deepEqual(await fused.paths(), [path])
+  })
+
+  it('ends although a session hangs: a reader of a slow volume', async () => {
+    await using sandbox = new Sandbox()
+    const fused = await FusedProcess.start(sandbox, { words: ['--drain-deadline', '0.5'] })
+    const path = sandbox.directory('mnt')
+    await fused.mount(path, { faults: ['read-delay=300'] })
+    const reader = sandbox.start('cat', [`${path}/dummy-file.txt`])
+    await eventually('it waits', async () => (await fused.call(Fused.method.inspect, { path })).pending > 0n)
+    assert.equal((await fused.stop()).status, 0)
+    assert.match((await reader.ended).stderr, /Software caused connection abort|Transport endpoint is not connected/)
+  })
+
+  it('ends while a mount is going on, of which nothing is left', async () => {
+    for (const fault of ['init-hang', 'mount-delay=60']) {
+      await using sandbox = new Sandbox()
+      const fused = await FusedProcess.start(sandbox, { keep: [], words: ['--drain-deadline', '0.5'] })
+      const path = sandbox.directory('mnt')
+      const call = outcome(fused.mount(path, { faults: [fault], deadlineMs: 60_000 }))
+      await fused.logged('Fused/Mount')
+      assert.equal((await fused.stop()).status, 0, fused.log())
+      assert.notEqual((await call).code, 'OK')
+      assert.deepEqual([...sandbox.mounts(), ...fused.records(), ...sandbox.processes()], [])
+    }
+  })
+})
+
+describe('a start of dummy-fused', () => {
+  const fail = async (sandbox: Sandbox, words: readonly string[]): Promise<{ status: number | null; stderr: string }> =>
+    await sandbox.run(DUMMY_FUSED, words, { timeout: 20_000 })
+
+  it('fails on a socket in use, which goes on to serve', async () => {
+    await using sandbox = new Sandbox()
+    const fused = await FusedProcess.start(sandbox)
+    const state = join(sandbox.path, 'second')
+    const { status, stderr } = await fail(sandbox, ['--socket', fused.socket, '--state-dir', state])
+    assert.equal(status, 1)
+    assert.match(stderr, /dummy-fused: another process listens on .*fused\.sock; stop it, or name another/)
+    await fused.mount(sandbox.directory('mnt'))
+  })
+
+  it('takes the place of a socket that nobody listens on, and of nothing else', async () => {
+    await using sandbox = new Sandbox()
+    const first = await FusedProcess.start(sandbox)
+    first.running.child.kill('SIGKILL')
+    await first.running.ended
+    assert.ok(existsSync(first.socket))
+    const second = await FusedProcess.start(sandbox)
+    await second.stop()
+    writeFileSync(second.socket, 'precious')
+    const { status, stderr } = await fail(sandbox, ['--socket', second.socket, '--state-dir', second.stateDir])
+    assert.equal(status, 1)
+    assert.match(stderr, /fused\.sock exists and is no socket; remove it, or name another/)
+  })
+
+  it('fails on a state folder in use, and leaves its sessions and records alone', async () => {
+    await using sandbox = new Sandbox()
+    const fused = await FusedProcess.start(sandbox)
+    const path = sandbox.directory('mnt')
+    await fused.mount(path)
+    const records = fused.records()
+    const { status, stderr } = await fail(sandbox, ['--socket', join(sandbox.path, 's'), '--state-dir', fused.stateDir])
+    assert.equal(status, 1)
+    assert.match(stderr, /another dummy-fused uses the state folder .*; stop it, or name another with --state-dir/)
+    assert.ok(!existsSync(join(sandbox.path, 's')))
+    assert.deepEqual(fused.records(), records)
+    assert.ok(await serves(sandbox, path))
+    assert.equal(await fused.unmount(path), true)
+  })
+
+  it('fails on a state folder that cannot be one', async () => {
+    await using sandbox = new Sandbox()
+    writeFileSync(join(sandbox.path, 'file'), '')
+    mkdirSync(join(sandbox.path, 'full'))
+    writeFileSync(join(sandbox.path, 'full', 'sessions'), '')
+    for (const [folder, why] of [
+      ['file', /cannot use the state folder .*file/],
+      ['file/below', /cannot use the state folder .*below/],
+      ['full', /cannot use the state folder .*full/],
+      ['n'.repeat(256), /cannot use the state folder/],
+    ] as const) {
+      const { status, stderr } = await fail(sandbox, [
+        '--socket',
+        join(sandbox.path, 's'),
+        '--state-dir',
+        join(sandbox.path, folder),
+      ])
+      assert.equal(status, 1, stderr)
+      assert.match(stderr, why)
+      assert.match(stderr, /mend it, or name another with --state-dir/)
+      assert.ok(!existsSync(join(sandbox.path, 's')))
+    }
+  })
+
+  const WORDS: readonly (readonly [words: readonly string[], why: RegExp])[] = [
+    [['--nosuch'], /unknown option '--nosuch'/],
+    [['word'], /too many arguments|word/],
+    [['--socket', 'relative'], /'relative' is not an absolute path/],
+    [['--socket', '/' + 's'.repeat(200)], /longer than the 107 bytes/],
+    [['--takeover-deadline', 'soon'], /takeover-deadline/],
+    [['--drain-deadline', '-1'], /drain-deadline/],
+    [['--poll-time', '99999'], /poll-time/],
+    [['--inject', 'fire'], /unknown fault 'fire' for --inject; there is no-resend/],
+    [['--log-format', 'xml'], /log-format/],
+  ]
+  it('exits with 2 for wrong words, and says which', async () => {
+    await using sandbox = new Sandbox()
+    for (const [words, why] of WORDS) {
+      const { status, stderr } = await fail(sandbox, ['--state-dir', join(sandbox.path, 'state'), ...words])
+      assert.equal(status, 2, `${words.join(' ')}: ${stderr}`)
+      assert.match(stderr, why)
+    }
+  })
+
+  it('that has failed three times in a row waits before it exits, longer each time, and counts anew after one that has not', async () => {
+    await using sandbox = new Sandbox()
+    const socket = join(sandbox.path, 'taken.sock')
+    const stateDir = join(sandbox.path, 'state')
+    const taken = createServer().listen(socket)
+    const attempt = async (): Promise<{ stderr: string; time: number }> => {
+      const begun = performance.now()
+      const { status, stderr } = await fail(sandbox, ['--socket', socket, '--state-dir', stateDir])
+      assert.equal(status, 1)
+      return { stderr, time: performance.now() - begun }
+    }
+    for (let count = 1; count <= 2; count++) assert.doesNotMatch((await attempt()).stderr, /waiting/)
+    for (const [count, wait] of [
+      [3, 1],
+      [4, 2],
+    ] as const) {
+      const { stderr, time } = await attempt()
+      assert.match(stderr, new RegExp(`${count} starts in a row have failed; waiting ${wait} s before the next`))
+      assert.ok(time >= wait * 1000)
+    }
+    // Whoever tells it to end is not kept waiting.
+    const told = sandbox.start(DUMMY_FUSED, ['--socket', socket, '--state-dir', stateDir])
+    await eventually('it waits', () => told.output().includes('waiting 4 s'))
+    const begun = performance.now()
+    told.child.kill('SIGTERM')
+    assert.equal((await endOf(told)).status, 1)
+    assert.ok(performance.now() - begun < 3500)
+    taken.close()
+    const good = sandbox.start(DUMMY_FUSED, ['--socket', socket, '--state-dir', stateDir])
+    await eventually('it serves', () => good.output().includes('Listening for connections'))
+    good.child.kill('SIGTERM')
+    assert.equal((await endOf(good)).status, 0)
+    const again = createServer().listen(socket)
+    assert.doesNotMatch((await attempt()).stderr, /waiting/)
+    again.close()
+  })
+
+  it('that fails does not cost the sessions it was handed', async () => {
+    await using sandbox = new Sandbox()
+    const fused = await FusedProcess.start(sandbox, { keep: [] })
+    const path = sandbox.directory('mnt')
+    await fused.mount(path)
+    // Takes the state folder for as long as it lives: the successors fail.
+    const { dev, ino } = await import('node:fs').then(({ statSync }) => statSync(fused.stateDir))
+    await fused.kill()
+    const holder = createServer()
+    const held = await eventually(
+      'the state folder is held by another',
+      async () => {
+        return await new Promise<boolean>((resolve) => {
+          holder.once('error', () => resolve(false)).listen(`\0dummy-fuse-csi/state/${dev}:${ino}`, () => resolve(true))
+        })
+      },
+      3000,
+    ).catch(() => false)
+    if (held) {
+      await fused.logged('another dummy-fused uses the state folder')
+      holder.close()
+    }
+    await fused.answers()
+    assert.ok(await serves(sandbox, path))
+  })
+})

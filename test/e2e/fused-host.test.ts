@@ -1,0 +1,197 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { Node } from '../../src/rpc/csi_pb.ts'
+import { outcome } from '../support/csi-client.ts'
+import { devicesOf, FusedProcess } from '../support/fused.ts'
+import { layersAt, mountAt, read, serves } from '../support/mounts.ts'
+import { Plugin } from '../support/plugin.ts'
+import { EXECUTABLE } from '../support/paths.ts'
+import { Sandbox } from '../support/sandbox.ts'
+import { Volume } from '../support/volume.ts'
+import { eventually } from '../support/wait.ts'
+
+interface Both extends Disposable {
+  readonly fused: FusedProcess
+  readonly plugin: Plugin
+}
+
+/** A dummy-fused under keep, and a plugin that has its volumes served there. */
+async function start(sandbox: Sandbox, words: readonly string[] = []): Promise<Both> {
+  const fused = await FusedProcess.start(sandbox, { keep: [] })
+  const plugin = await Plugin.start(sandbox, { words: ['--fuse-host', 'service', '--fused-socket', fused.socket, ...words] })
+  return { fused, plugin, [Symbol.dispose]: () => plugin[Symbol.dispose]() }
+}
+
+describe('--fuse-host service', () => {
+  it('has a volume’s whole life served by dummy-fused, with no process of its own', async () => {
+    await using sandbox = new Sandbox()
+    using both = await start(sandbox)
+    const { fused, plugin } = both
+    const volume = new Volume(sandbox, plugin, 'volume')
+    await volume.stage()
+    await volume.publish()
+    assert.deepEqual(plugin.daemons(), [])
+    assert.deepEqual(await fused.paths(), [volume.staging])
+    assert.ok(await serves(sandbox, volume.target))
+    assert.deepEqual(await volume.reasons(), [])
+    const stats = await plugin.call(Node.method.nodeGetVolumeStats, { volumeId: volume.id, volumePath: volume.target })
+    assert.equal(stats.usage.length, 2)
+    await volume.stage()
+    await volume.publish()
+    assert.equal(layersAt(volume.staging).length + layersAt(volume.target).length, 2)
+    await volume.unpublish()
+    await volume.unstage()
+    assert.deepEqual([...sandbox.mounts(), ...plugin.entries(), ...fused.records(), ...(await fused.paths())], [])
+    assert.equal(devicesOf(fused.pid) + devicesOf(fused.running.pid), 0)
+  })
+
+  it('is UNAVAILABLE at once where nobody listens, naming what to start, and works once it is started', async () => {
+    await using sandbox = new Sandbox()
+    const socket = `${sandbox.path}/fused.sock`
+    using plugin = await Plugin.start(sandbox, { words: ['--fuse-host', 'service', '--fused-socket', socket] })
+    const volume = new Volume(sandbox, plugin, 'volume')
+    for (const call of [() => volume.stage(), () => volume.publish()]) {
+      const begun = performance.now()
+      const { code, details } = await outcome(call())
+      assert.equal(code, 'UNAVAILABLE')
+      assert.match(
+        details,
+        /dummy-fused does not run: nobody listens on .*fused\.sock; start it \(systemctl start dummy-fused\.socket\)/,
+      )
+      assert.ok(performance.now() - begun < 3000)
+    }
+    assert.deepEqual([...sandbox.mounts()], [])
+    await FusedProcess.start(sandbox, { keep: [] })
+    await volume.publish()
+    assert.ok(await serves(sandbox, volume.target))
+  })
+
+  it('leaves volumes alone over kills, ends and starts of the plugin and of dummy-fused', async () => {
+    await using sandbox = new Sandbox()
+    using both = await start(sandbox)
+    const { fused, plugin } = both
+    const volumes = ['one', 'two'].map((id) => new Volume(sandbox, plugin, id))
+    for (const volume of volumes) await volume.publish()
+    const sessions = volumes.map(({ target }) => mountAt(target).device)
+    const reader = sandbox.start('sh', ['-c', `while cat ${volumes[0]?.target ?? ''}/dummy-file.txt; do sleep 0.01; done`])
+    const ENDS = [
+      async () => {
+        await plugin.kill()
+      },
+      async () => {
+        await plugin.stop()
+      },
+      async () => {
+        await fused.kill()
+      },
+      async () => {
+        await plugin.kill()
+        await fused.kill()
+      },
+    ]
+    for (const end of ENDS) {
+      await end()
+      if (!processRuns(plugin.pid)) await plugin.restart()
+      await fused.answers()
+      for (const [at, volume] of volumes.entries()) {
+        assert.ok(await serves(sandbox, volume.target))
+        assert.deepEqual(await volume.reasons(), [])
+        await volume.stage()
+        await volume.publish()
+        assert.equal(mountAt(volume.target).device, sessions[at])
+      }
+    }
+    assert.equal(reader.child.exitCode, null, reader.output())
+    reader.child.kill('SIGKILL')
+    await reader.ended
+    for (const volume of volumes) {
+      await volume.unpublish()
+      await volume.unstage()
+    }
+    assert.deepEqual([...sandbox.mounts(), ...plugin.entries(), ...fused.records()], [])
+  })
+
+  it('sees a delay and no error while dummy-fused is being replaced', async () => {
+    await using sandbox = new Sandbox()
+    using both = await start(sandbox)
+    const { fused, plugin } = both
+    for (let round = 0; round < 5; round++) {
+      const volume = new Volume(sandbox, plugin, `volume-${round}`)
+      await fused.kill()
+      await volume.publish()
+      assert.ok(await serves(sandbox, volume.target))
+      await fused.kill()
+      assert.deepEqual(await volume.reasons(), [])
+      await fused.kill()
+      await volume.unpublish()
+      await volume.unstage()
+    }
+    assert.deepEqual([...sandbox.mounts(), ...plugin.entries(), ...fused.records()], [])
+  })
+
+  it('mounts again what was lost with dummy-fused and its keeper', async () => {
+    await using sandbox = new Sandbox()
+    using both = await start(sandbox)
+    const { fused, plugin } = both
+    const volume = new Volume(sandbox, plugin, 'volume')
+    await volume.publish()
+    const { pid } = fused
+    fused.running.child.kill('SIGKILL')
+    await eventually('the program has followed its keeper', () => !processRuns(pid))
+    assert.match((await read(sandbox, volume.target)).stderr, /Transport endpoint is not connected|No such file/)
+    assert.notDeepEqual(await volume.reasons(), [])
+    const down = await outcome(volume.stage())
+    assert.equal(down.code, 'UNAVAILABLE', down.details)
+    const next = await FusedProcess.start(sandbox, { keep: [] })
+    await plugin.stop()
+    await plugin.restart()
+    assert.ok(await serves(sandbox, volume.target))
+    assert.deepEqual(await volume.reasons(), [])
+    assert.deepEqual(await next.paths(), [volume.staging])
+    await volume.unpublish()
+    await volume.unstage()
+    assert.deepEqual([...sandbox.mounts(), ...plugin.entries(), ...next.records()], [])
+  })
+
+  const FAULTS = [
+    { fault: 'mount-fail', code: 'INTERNAL', details: /mount failed, as --inject mount-fail asks/ },
+    { fault: 'init-hang', code: 'DEADLINE_EXCEEDED', details: /INIT was not handled within/ },
+  ] as const
+  for (const { fault, code, details } of FAULTS) {
+    it(`passes ${fault} on, tells its reason, and leaves nothing`, async () => {
+      await using sandbox = new Sandbox()
+      using both = await start(sandbox, ['--inject', fault])
+      const { fused, plugin } = both
+      const volume = new Volume(sandbox, plugin, 'volume')
+      const failed = await outcome(volume.stage())
+      assert.equal(failed.code, code, failed.details)
+      assert.match(failed.details, details)
+      assert.deepEqual([...sandbox.mounts(), ...plugin.entries(), ...fused.records(), ...(await fused.paths())], [])
+    })
+  }
+
+  it('is seen by status', async () => {
+    await using sandbox = new Sandbox()
+    using both = await start(sandbox)
+    const volume = new Volume(sandbox, both.plugin, 'volume')
+    await volume.publish()
+    const { status, stdout } = await sandbox.run(EXECUTABLE, [
+      'status',
+      '--state-dir',
+      both.plugin.stateDir,
+      '--fused-socket',
+      both.fused.socket,
+    ])
+    assert.ok(stdout.includes('volume'), stdout)
+    assert.equal(status, 0, stdout)
+  })
+})
+
+function processRuns(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch {
+    return false
+  }
+}

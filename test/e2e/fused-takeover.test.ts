@@ -1,0 +1,177 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { Fused } from '../../src/rpc/fused_pb.ts'
+import { outcome } from '../support/csi-client.ts'
+import { devicesOf, FusedProcess } from '../support/fused.ts'
+import { layersAt, read, serves } from '../support/mounts.ts'
+import { Sandbox } from '../support/sandbox.ts'
+import { complaints, reading, steadyReader } from '../support/steady-reader.ts'
+import { eventually } from '../support/wait.ts'
+
+describe('a successor of dummy-fused', () => {
+  it('goes on with every session, whatever its options, and readers see no error, over ten kills', async () => {
+    await using sandbox = new Sandbox()
+    const fused = await FusedProcess.start(sandbox, { keep: [] })
+    const options = [[], ['ro', 'allow_other'], ['direct_io'], ['kernel_cache', 'attr_timeout=60']]
+    const paths = options.map((_, at) => sandbox.directory(`v${at}`))
+    for (const [at, path] of paths.entries()) await fused.mount(path, { options: options[at] ?? [] })
+    const readers = paths.map((path) => steadyReader(sandbox, path))
+    for (const reader of readers) await reading(reader)
+    const before = await fused.call(Fused.method.list)
+    for (let round = 0; round < 10; round++) await fused.replace()
+    const after = await fused.call(Fused.method.list)
+    assert.deepEqual(
+      after.sessions.map(({ id, path, connection, state }) => [id, path, connection, state]).sort(),
+      before.sessions.map(({ id, path, connection, state }) => [id, path, connection, state]).sort(),
+    )
+    assert.deepEqual(await complaints(sandbox, ...readers), [])
+    for (const path of paths) assert.equal(await fused.unmount(path), true)
+    await eventually('all descriptors are closed', () => devicesOf(fused.pid) + devicesOf(fused.running.pid) === 0)
+    assert.deepEqual([...sandbox.mounts(), ...fused.records()], [])
+  })
+
+  it('is killed itself before it is ready, and the next one goes on', async () => {
+    await using sandbox = new Sandbox()
+    const fused = await FusedProcess.start(sandbox, { keep: [] })
+    const path = sandbox.directory('mnt')
+    await fused.mount(path)
+    const reader = steadyReader(sandbox, path)
+    await reading(reader)
+    for (let round = 0; round < 6; round++) {
+      await fused.kill()
+      const next = await eventually('a successor is there', () => sandbox.processes('dummy-fused').find((pid) => pid > 0))
+      process.kill(next, 'SIGKILL')
+      await fused.answers()
+    }
+    assert.deepEqual(await complaints(sandbox, reader), [])
+  })
+
+  it('answers what its predecessor read and did not, also when hundreds wait', async () => {
+    await using sandbox = new Sandbox()
+    const fused = await FusedProcess.start(sandbox, { keep: [] })
+    const path = sandbox.directory('mnt')
+    await fused.mount(path, { faults: ['read-delay=3'], options: ['direct_io', 'max_background=1000'] })
+    const code = [
+      'import os, sys, threading',
+      'fd = os.open(sys.argv[1], os.O_RDONLY)',
+      'seen = []',
+      'def one():',
+      '    try: seen.append(os.pread(fd, 100, 0))',
+      '    except OSError as error: seen.append(error.errno)',
+      'threads = [threading.Thread(target=one) for _ in range(200)]',
+      'for thread in threads: thread.start()',
+      'for thread in threads: thread.join()',
+      'print(set(seen))',
+    ].join('\n')
+    const reader = sandbox.start('python3', ['-c', code, `${path}/dummy-file.txt`])
+    const pending = async (): Promise<number> => Number((await fused.call(Fused.method.inspect, { path })).pending)
+    await eventually('all of them wait', async () => (await pending()) === 200)
+    await fused.replace()
+    assert.equal((await reader.ended).stdout, "{b'Hello world!\\n'}\n")
+  })
+
+  it('takes over in an upgrade by SIGHUP, having answered what was read', async () => {
+    await using sandbox = new Sandbox()
+    const fused = await FusedProcess.start(sandbox, { keep: [] })
+    const [path, slow] = [sandbox.directory('mnt'), sandbox.directory('slow')]
+    await fused.mount(path)
+    await fused.mount(slow, { faults: ['read-delay=0.7'] })
+    const reader = steadyReader(sandbox, path)
+    await reading(reader)
+    for (let round = 0; round < 3; round++) {
+      const { pid } = fused
+      const waits = read(sandbox, slow)
+      await eventually('it waits', async () => (await fused.call(Fused.method.inspect, { path: slow })).pending > 0n)
+      fused.running.child.kill('SIGHUP')
+      await eventually('there is a successor', () => fused.running.output().split('is ready').length === round + 3)
+      await fused.answers()
+      assert.notEqual(fused.pid, pid)
+      assert.equal((await waits).stdout, 'Hello world!\n')
+    }
+    assert.deepEqual(await complaints(sandbox, reader), [])
+    assert.doesNotMatch(fused.log(), /still unanswered/)
+  })
+
+  it('takes over although a mount hangs as the upgrade comes, of which nothing is left', async () => {
+    await using sandbox = new Sandbox()
+    const fused = await FusedProcess.start(sandbox, { keep: ['--stop-timeout', '60'] })
+    const [path, hung] = [sandbox.directory('mnt'), sandbox.directory('hung')]
+    await fused.mount(path)
+    const reader = steadyReader(sandbox, path)
+    await reading(reader)
+    const call = outcome(fused.mount(hung, { faults: ['init-hang'], deadlineMs: 100_000 }))
+    await fused.logged('init-hang')
+    fused.running.child.kill('SIGHUP')
+    assert.notEqual((await call).code, 'OK')
+    await eventually('there is a successor', () => fused.running.output().split('is ready').length === 3, 20_000)
+    await fused.answers()
+    assert.doesNotMatch(fused.log(), /SIGKILL/)
+    assert.deepEqual(layersAt(hung), [])
+    assert.deepEqual(await complaints(sandbox, reader), [])
+  })
+
+  it('takes over after Drain', async () => {
+    await using sandbox = new Sandbox()
+    const fused = await FusedProcess.start(sandbox, { keep: [] })
+    const path = sandbox.directory('mnt')
+    await fused.mount(path)
+    const { pid } = fused
+    assert.equal((await fused.call(Fused.method.drain)).sessions, 1)
+    await eventually('there is a successor', () => sandbox.processes('dummy-fused').some((one) => one !== pid))
+    await fused.answers()
+    assert.ok(await serves(sandbox, path))
+  })
+})
+
+describe('dummy-fused on a kernel that cannot be asked for lost requests again', () => {
+  const words = ['--inject', 'no-resend']
+
+  it('cuts its sessions when it crashed, so that nobody waits for ever', async () => {
+    await using sandbox = new Sandbox()
+    const fused = await FusedProcess.start(sandbox, { keep: [], words })
+    const [path, slow] = [sandbox.directory('mnt'), sandbox.directory('slow')]
+    await fused.mount(path)
+    await fused.mount(slow, { faults: ['read-delay=30'] })
+    const waiting = sandbox.start('cat', [`${slow}/dummy-file.txt`])
+    await eventually('it waits', async () => (await fused.call(Fused.method.inspect, { path: slow })).pending > 0n)
+    await fused.replace()
+    assert.match((await waiting.ended).stderr, /Software caused connection abort|Transport endpoint is not connected/)
+    await fused.logged(`the session of ${path} is lost: its daemon died, and this kernel cannot be asked again`)
+    assert.deepEqual([...sandbox.mounts(), ...fused.records(), ...(await fused.paths())], [])
+    await eventually('all descriptors are closed', () => devicesOf(fused.pid) + devicesOf(fused.running.pid) === 0)
+    await fused.mount(path)
+    assert.ok(await serves(sandbox, path))
+  })
+
+  it('goes on with them after a drain', async () => {
+    await using sandbox = new Sandbox()
+    const fused = await FusedProcess.start(sandbox, { keep: [], words })
+    const path = sandbox.directory('mnt')
+    await fused.mount(path)
+    const reader = steadyReader(sandbox, path)
+    await reading(reader)
+    const { pid } = fused
+    for (let round = 0; round < 3; round++) {
+      fused.running.child.kill('SIGHUP')
+      await eventually('there is a successor', () => fused.running.output().split('is ready').length === round + 3)
+      await fused.answers()
+    }
+    assert.notEqual(fused.pid, pid)
+    assert.deepEqual(await complaints(sandbox, reader), [])
+  })
+
+  it('cuts them after a drain that could not answer all it had read', async () => {
+    await using sandbox = new Sandbox()
+    const fused = await FusedProcess.start(sandbox, { keep: [], words: [...words, '--drain-deadline', '0.5'] })
+    const slow = sandbox.directory('slow')
+    await fused.mount(slow, { faults: ['read-delay=300'] })
+    const waiting = sandbox.start('cat', [`${slow}/dummy-file.txt`])
+    await eventually('it waits', async () => (await fused.call(Fused.method.inspect, { path: slow })).pending > 0n)
+    fused.running.child.kill('SIGHUP')
+    await fused.logged('requests are still unanswered')
+    await eventually('the reader gets an error', () => waiting.child.exitCode !== null)
+    assert.match((await waiting.ended).stderr, /Software caused connection abort|Transport endpoint is not connected/)
+    await fused.answers()
+    assert.deepEqual([...sandbox.mounts(), ...fused.records()], [])
+  })
+})

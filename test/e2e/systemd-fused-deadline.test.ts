@@ -1,0 +1,77 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { FUSED_UNIT, FusedMachine, NOTHING_LEFT } from '../support/fused-machine.ts'
+import { eventually } from '../support/wait.ts'
+
+/** Seconds. */
+const DEADLINE = 4
+
+/** Files in the executable's place that cannot take over. */
+const BROKEN: Readonly<Record<string, { content: string; mode?: number }>> = {
+  'fails at once': { content: '#!/bin/sh\nexit 1\n' },
+  'ends with success at once': { content: '#!/bin/sh\nexit 0\n' },
+  'is killed at once': { content: '#!/bin/sh\nkill -SEGV $$\n' },
+  'lacks its interpreter': { content: '#!/no/such/interpreter\n' },
+  'may not be executed': { content: '#!/bin/sh\nexec sleep 100\n', mode: 0o644 },
+  'is no program': { content: '\x00\x01\x02' },
+  'is never ready': { content: '#!/bin/sh\nexec sleep 1000\n' },
+}
+
+/** More would be spinning: each start costs readers and everybody else processor time. */
+const MOST_RESTARTS = 4 * DEADLINE
+
+describe('dummy-fused.service, when no successor takes over', () => {
+  for (const [what, { content, mode }] of Object.entries(BROKEN)) {
+    it(`ends the wait of its readers at the takeover deadline, and does not spin: an executable that ${what}`, async (t) => {
+      await using fused = await FusedMachine.start({ deadline: DEADLINE })
+      const { plugin, machine } = fused
+      const [target = ''] = await plugin.publish('volume', 'pod')
+      const reader = await fused.reader('reader', { mode: 'held', file: `${target}/dummy-file.txt` })
+      await reader.reading()
+      const before = Number(await machine.property(FUSED_UNIT, 'NRestarts'))
+      fused.replaceExecutable(content, mode)
+      await fused.kill()
+      await eventually('it waits', async () => (await reader.progress()).pendingNs > 500e6)
+      assert.deepEqual((await reader.progress()).failed, {})
+      await eventually('it gets ENOTCONN', async () => ((await reader.progress()).failed.ENOTCONN ?? 0) > 0, 60_000)
+
+      const { longestStall, wrong } = await reader.summary()
+      const restarts = Number(await machine.property(FUSED_UNIT, 'NRestarts')) - before
+      t.diagnostic(`waited ${Math.round(longestStall.ns / 1e6)} ms; ${restarts} restarts`)
+      assert.equal(wrong, 0)
+      // systemctl counts whole seconds, and looks once in each.
+      assert.ok(longestStall.ns >= (DEADLINE - 1) * 1e9, `it waited ${longestStall.ns} ns`)
+      assert.equal(await fused.stored(), 0)
+      assert.match(await fused.journal(), new RegExp(`has not come back within ${DEADLINE} s: its sessions are given up`))
+      assert.ok(restarts <= MOST_RESTARTS, `${restarts} restarts within ${DEADLINE} s`)
+
+      fused.restoreExecutable()
+      await machine.systemctl('start', FUSED_UNIT)
+      await plugin.unpublish('volume', 'pod')
+      assert.deepEqual(await fused.leftovers(), NOTHING_LEFT)
+    })
+  }
+
+  it('costs no read when one takes over in time', async () => {
+    await using fused = await FusedMachine.start({ deadline: 20 })
+    const [target = ''] = await fused.plugin.publish('volume', 'pod')
+    const reader = await fused.reader('reader', { mode: 'held', file: `${target}/dummy-file.txt` })
+    await reader.reading()
+    fused.replaceExecutable('#!/bin/sh\nexit 1\n')
+    const killed = await fused.kill()
+    await sleep(2500)
+    fused.restoreExecutable()
+    await fused.ready(killed)
+    const { rounds } = await reader.progress()
+    await eventually('it reads on', async () => (await reader.progress()).rounds > rounds)
+    const { right, failed, wrong, longestStall } = await reader.summary()
+    assert.deepEqual({ failed, wrong, some: right > 0 }, { failed: {}, wrong: 0, some: true })
+    assert.ok(longestStall.ns > 2e9)
+    await eventually('the deadline is called off', async () => {
+      return (await fused.machine.property('dummy-fused-deadline.service', 'ActiveState')) === 'inactive'
+    })
+    await fused.plugin.unpublish('volume', 'pod')
+    assert.deepEqual(await fused.leftovers(), NOTHING_LEFT)
+  })
+})

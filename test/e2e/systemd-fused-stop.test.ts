@@ -1,0 +1,99 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import type { MachineReader, ReaderSummary } from '../support/c-reader.ts'
+import { READER_INTERVAL, READERS } from '../support/chaos.ts'
+import { FUSED_UNIT, FusedMachine, NOTHING_LEFT } from '../support/fused-machine.ts'
+import { InstalledPlugin } from '../support/installed-plugin.ts'
+import { eventually } from '../support/wait.ts'
+
+/** Ways to end it for good; `killed`: there is no process that could unmount or say anything. */
+const STOPPED: Readonly<Record<string, { killed: boolean; act: (fused: FusedMachine) => Promise<unknown> }>> = {
+  'systemctl stop': { killed: false, act: async ({ machine }) => await machine.systemctl('stop', FUSED_UNIT) },
+  'systemctl stop of its socket': {
+    killed: false,
+    act: async ({ machine }) => await machine.systemctl('stop', 'dummy-fused.socket'),
+  },
+  'systemctl stop right after a crash': {
+    killed: true,
+    act: async (fused) => {
+      fused.replaceExecutable('#!/bin/sh\nexit 1\n')
+      await fused.kill()
+      await fused.machine.systemctl('stop', FUSED_UNIT)
+    },
+  },
+}
+
+/** Readers of one volume. */
+async function readersOf(fused: FusedMachine, target: string): Promise<ReadonlyMap<string, MachineReader>> {
+  const readers = new Map<string, MachineReader>()
+  for (const [name, options] of Object.entries(READERS)) {
+    const all = { ...options, file: `${target}/dummy-file.txt`, intervalUs: READER_INTERVAL }
+    readers.set(name, await fused.reader(`reader-${name}`, all))
+  }
+  for (const reader of readers.values()) await reader.reading()
+  return readers
+}
+
+/** Each reader gets ENOTCONN, what waited ECONNABORTED, and no wrong byte. */
+async function assertCut(readers: ReadonlyMap<string, MachineReader>): Promise<void> {
+  for (const [name, reader] of readers) {
+    let last: ReaderSummary | undefined
+    await eventually(`${name} gets ENOTCONN`, async () => {
+      last = await reader.progress()
+      return (last.failed.ENOTCONN ?? 0) > 0
+    })
+    const { failed, wrong } = await reader.summary()
+    const { ENOTCONN: _, ECONNABORTED: waited = 0, ...others } = failed
+    assert.deepEqual({ others, wrong, once: waited <= 1 }, { others: {}, wrong: 0, once: true }, `${name}: ${JSON.stringify(last)}`)
+  }
+}
+
+describe('dummy-fused.service, stopped for good', () => {
+  for (const [way, { killed, act }] of Object.entries(STOPPED)) {
+    it(`tells the users of volumes by ENOTCONN: ${way}`, async () => {
+      await using fused = await FusedMachine.start()
+      const { plugin, machine } = fused
+      const [used = ''] = await plugin.publish('used', 'pod')
+      const readers = await readersOf(fused, used)
+      // Published after them: a mount namespace that a reader has got for itself has every mount of that moment.
+      await plugin.publish('unused', 'pod')
+      await act(fused)
+      assert.match(await machine.property(FUSED_UNIT, 'ActiveState'), killed ? /^(failed|inactive)$/ : /^inactive$/)
+      await assertCut(readers)
+      assert.equal(await fused.stored(), 0)
+      const mounts = (await plugin.mounts()).filter((path) => path.includes('unused'))
+      if (!killed) {
+        const said = await machine.journal(FUSED_UNIT)
+        assert.match(
+          said,
+          new RegExp(`${InstalledPlugin.stagingPath('used')} is in use and gets ENOTCONN from now on: .*stopped for good`),
+        )
+        assert.deepEqual(mounts, [])
+        assert.doesNotMatch(said, /unused.* is in use/)
+      }
+
+      fused.restoreExecutable()
+      await machine.systemctl('start', 'dummy-fused.socket')
+      await machine.systemctl('start', FUSED_UNIT)
+      for (const volume of ['used', 'unused']) await plugin.unpublish(volume, 'pod')
+      assert.deepEqual(await fused.leftovers(), NOTHING_LEFT)
+      const [target = ''] = await plugin.publish('used', 'pod')
+      assert.equal((await plugin.read(target)).stdout, 'Hello world!\n')
+    })
+  }
+
+  it('unmounts every volume that nobody uses, and the plugin mounts them again when it runs', async () => {
+    await using fused = await FusedMachine.start()
+    const { plugin, machine } = fused
+    const [target = ''] = await plugin.publish('volume', 'one', 'two')
+    await machine.systemctl('stop', FUSED_UNIT)
+    assert.deepEqual(await plugin.mounts(), [])
+    assert.equal(await machine.property(FUSED_UNIT, 'Result'), 'success')
+    assert.doesNotMatch(await machine.journal(FUSED_UNIT), /is in use/)
+    await machine.systemctl('start', FUSED_UNIT)
+    await machine.systemctl('restart', 'dummy-fuse-csi.service')
+    assert.equal((await plugin.read(target)).stdout, 'Hello world!\n')
+    await plugin.unpublish('volume', 'one', 'two')
+    assert.deepEqual(await fused.leftovers(), NOTHING_LEFT)
+  })
+})

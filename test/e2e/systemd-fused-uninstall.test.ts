@@ -1,0 +1,88 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { FUSED_UNIT, FusedMachine } from '../support/fused-machine.ts'
+import { InstalledPlugin } from '../support/installed-plugin.ts'
+import { CHECKOUT_INSIDE } from '../support/nspawn.ts'
+import { eventually } from '../support/wait.ts'
+
+const UNINSTALL = `${CHECKOUT_INSIDE}/scripts/uninstall`
+
+interface Traces {
+  readonly mounts: readonly string[]
+  readonly processes: readonly string[]
+  readonly units: readonly string[]
+  readonly run: readonly string[]
+}
+
+/** What the plugin and dummy-fused leave while they run; test/e2e/systemd-uninstall.test.ts looks at all files. */
+async function traces({ machine, plugin }: FusedMachine): Promise<Traces> {
+  const lines = async (file: string, args: readonly string[]): Promise<string[]> =>
+    (await machine.run(file, args)).stdout.split('\n').filter(Boolean)
+  return {
+    mounts: await plugin.mounts(),
+    processes: (await lines('ps', ['-e', '-o', 'comm='])).filter((name) => name.startsWith('dummy-fuse')).sort(),
+    units: await lines('systemctl', ['list-units', '--all', '--full', '--no-legend', '--plain', '*dummy*fuse*']),
+    run: await lines('find', ['/run', '/etc', '/usr/local', '-name', '*dummy-fuse*', '-print']),
+  }
+}
+
+const NONE: Traces = { mounts: [], processes: [], units: [], run: [] }
+
+describe('scripts/uninstall where dummy-fused serves the volumes', () => {
+  it('leaves nothing behind of volumes that nobody uses', async () => {
+    await using fused = await FusedMachine.start()
+    await fused.plugin.publish('volume')
+    const { status, stderr } = await fused.machine.run(UNINSTALL)
+    assert.equal(status, 0, stderr)
+    assert.deepEqual(await traces(fused), NONE)
+  })
+
+  for (const state of ['running', 'stopped', 'killed'] as const) {
+    it(`refuses while volumes are published and dummy-fused is ${state}, and changes nothing`, async () => {
+      await using fused = await FusedMachine.start()
+      const { machine, plugin } = fused
+      const [target = ''] = await plugin.publish('volume', 'pod')
+      const reader = await fused.reader('reader', { mode: 'held', file: `${target}/dummy-file.txt` })
+      await reader.reading()
+      if (state === 'stopped') await machine.systemctl('stop', FUSED_UNIT)
+      const uninstalling = machine.run(UNINSTALL)
+      if (state === 'killed') await fused.ready(await fused.kill())
+      const { status, stderr } = await uninstalling
+      assert.equal(status, 1)
+      assert.match(stderr, /volumes are in use; unpublish them first, .*--force/)
+      assert.ok(stderr.includes(`volume volume at ${target}\n`), stderr)
+      if (state === 'stopped') return
+      assert.equal(await machine.property(FUSED_UNIT, 'ActiveState'), 'active')
+      const { right } = await reader.progress()
+      await eventually('it reads on', async () => (await reader.progress()).right > right)
+      assert.deepEqual((await reader.summary()).failed, {})
+    })
+  }
+
+  it('takes everything away with --force, and users get ENOTCONN', async () => {
+    await using fused = await FusedMachine.start()
+    const [target = ''] = await fused.plugin.publish('volume', 'pod')
+    const file = `${target}/dummy-file.txt`
+    const held = await fused.reader('held', { mode: 'held', file })
+    const apart = await fused.reader('apart', { mode: 'cwd', file, privateNamespace: true })
+    for (const reader of [held, apart]) await reader.reading()
+    const { status, stderr } = await fused.machine.run(UNINSTALL, ['--force'])
+    assert.equal(status, 0, stderr)
+    assert.deepEqual(await traces(fused), NONE)
+    for (const reader of [held, apart]) {
+      await eventually('it gets ENOTCONN', async () => ((await reader.progress()).failed.ENOTCONN ?? 0) > 0)
+    }
+  })
+
+  it('takes everything away of a dummy-fused that crashes at each start', async () => {
+    await using fused = await FusedMachine.start()
+    await fused.plugin.publish('volume', 'pod')
+    const staging = InstalledPlugin.stagingPath('volume')
+    assert.ok((await fused.plugin.mounts()).includes(staging))
+    fused.replaceExecutable('#!/bin/sh\nexit 1\n')
+    await fused.kill()
+    const { status, stderr } = await fused.machine.run(UNINSTALL, ['--force'])
+    assert.equal(status, 0, stderr)
+    assert.deepEqual(await traces(fused), NONE)
+  })
+})

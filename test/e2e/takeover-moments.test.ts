@@ -1,0 +1,106 @@
+import assert from 'node:assert/strict'
+import { join } from 'node:path'
+import { describe, it } from 'node:test'
+import { Reader } from '../support/c-reader.ts'
+import { assertUnharmed } from '../support/chaos.ts'
+import { KeptFused, type Moment, NOTHING_KEPT } from '../support/chaos-kept.ts'
+import { outcome } from '../support/csi-client.ts'
+import { serves } from '../support/mounts.ts'
+import { Sandbox } from '../support/sandbox.ts'
+
+const DEVICE = '/dev/fuse'
+
+/** Ends the life that goes on; the next one is to end at a moment. Resolves to the pid of that one once it answers. */
+async function traced(fused: KeptFused, moment: Moment): Promise<number> {
+  fused.endNextLife(moment)
+  return await fused.ready(await fused.kill())
+}
+
+/** At the end nothing is mounted, kept or written down. */
+function assertNothingLeft(sandbox: Sandbox, fused: KeptFused): void {
+  assert.deepEqual(sandbox.mounts(), [])
+  assert.deepEqual(fused.leftovers(), NOTHING_KEPT)
+}
+
+const IN_MOUNT: Readonly<Record<string, Moment>> = {
+  'before mount(2)': { call: 'mount', nth: 1 },
+  'before it reads INIT': { call: 'read', of: DEVICE, nth: 1 },
+  'before the record of INIT has its name': { call: 'rename', nth: 1 },
+  'before it answers INIT': { call: 'write', of: DEVICE, nth: 1 },
+  'before it stores the descriptor': { call: 'sendmsg', nth: 1 },
+  'before it knows that the descriptor is stored': { call: 'sendmsg', nth: 2 },
+}
+
+const IN_UNMOUNT: Readonly<Record<string, Moment>> = {
+  'before umount2(2)': { call: 'umount2', nth: 1 },
+  'before it knows that the store has let go of the descriptor': { call: 'sendmsg', nth: 1 },
+}
+
+/** The first write is the successor's RESEND; then come the answers to LOOKUP, OPEN, GETATTR, READ, FLUSH, RELEASE. */
+const IN_READ: Readonly<Record<string, Moment>> = {
+  'before it asks for lost requests': { call: 'write', of: DEVICE, nth: 1 },
+  'before it reads its first request': { call: 'read', of: DEVICE, nth: 1 },
+  'before it reads its third request': { call: 'read', of: DEVICE, nth: 3 },
+  ...Object.fromEntries(
+    Array.from({ length: 8 }, (_, i) => [`in the middle of answer ${i + 1}`, { call: 'write', of: DEVICE, nth: i + 2 }]),
+  ),
+}
+
+describe('dummy-fused, killed at the entry of a system call', () => {
+  for (const [when, moment] of Object.entries(IN_MOUNT)) {
+    it(`while it mounts, ${when}: the path is served or free, and can be mounted`, async () => {
+      await using sandbox = new Sandbox()
+      const fused = await KeptFused.start(sandbox)
+      const path = sandbox.directory('mnt')
+      const doomed = await traced(fused, moment)
+      assert.equal((await outcome(fused.mount(path))).code, 'UNAVAILABLE')
+      await fused.ready(doomed)
+      const [mounted] = sandbox.mounts()
+      assert.equal(await serves(sandbox, path), mounted === path)
+      await fused.mount(path)
+      assert.ok(await serves(sandbox, path))
+      await fused.unmount(path)
+      assertNothingLeft(sandbox, fused)
+    })
+  }
+
+  for (const [when, moment] of Object.entries(IN_UNMOUNT)) {
+    it(`while it unmounts, ${when}: the path is served or free, and can be unmounted`, async () => {
+      await using sandbox = new Sandbox()
+      const fused = await KeptFused.start(sandbox)
+      const path = sandbox.directory('mnt')
+      await fused.mount(path)
+      const doomed = await traced(fused, moment)
+      assert.equal((await outcome(fused.unmount(path))).code, 'UNAVAILABLE')
+      await fused.ready(doomed)
+      const [mounted] = sandbox.mounts()
+      assert.equal(await serves(sandbox, path), mounted === path)
+      await fused.unmount(path)
+      assertNothingLeft(sandbox, fused)
+    })
+  }
+
+  for (const [when, moment] of Object.entries(IN_READ)) {
+    it(`while a consumer reads, ${when}: the read is right`, async () => {
+      await using sandbox = new Sandbox()
+      const fused = await KeptFused.start(sandbox)
+      const path = sandbox.directory('mnt')
+      await fused.mount(path)
+      const file = join(path, 'dummy-file.txt')
+      const readers = new Map([
+        ['held', await Reader.start(sandbox, { mode: 'held', file })],
+        ['reopen', await Reader.start(sandbox, { mode: 'reopen', file })],
+      ])
+      for (const reader of readers.values()) await reader.reading()
+      fused.endNextLife(moment)
+      const first = await fused.kill()
+      const second = await fused.another(first)
+      await fused.another(second)
+      assert.ok(fused.armed)
+      await fused.ready(second)
+      await assertUnharmed(readers, () => undefined)
+      await fused.unmount(path)
+      assertNothingLeft(sandbox, fused)
+    })
+  }
+})

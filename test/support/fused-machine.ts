@@ -1,0 +1,223 @@
+import { copyFileSync, appendFileSync, chmodSync, readFileSync, readlinkSync, renameSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { Fused, type InspectResponse } from '../../src/rpc/fused_pb.ts'
+import { MachineReader, type ReaderOptions } from './c-reader.ts'
+import { devicesOf } from './chaos-kept.ts'
+import { CallError, CsiClient } from './csi-client.ts'
+import { InstalledPlugin, UNIT } from './installed-plugin.ts'
+import { childrenOf } from './kept.ts'
+import type { Machine } from './nspawn.ts'
+import { EXECUTABLE } from './paths.ts'
+import { argumentsOf, commOf } from './sandbox.ts'
+import { eventually } from './wait.ts'
+
+export const FUSED_UNIT = 'dummy-fused.service'
+const EXECUTABLE_INSIDE = 'usr/local/bin/dummy-fuse-csi'
+export const DEFAULTS_INSIDE = 'etc/default/dummy-fuse-csi'
+
+/** What a machine is to be set to before it is booted. */
+export interface FusedMachineOptions {
+  /** Words of DUMMY_FUSED_OPTS. */
+  readonly words?: string
+  /** Seconds of DUMMY_FUSED_TAKEOVER_DEADLINE. */
+  readonly deadline?: number
+}
+
+/** A machine with the plugin, whose volumes live in a dummy-fused under real systemd. */
+export class FusedMachine implements AsyncDisposable {
+  readonly plugin: InstalledPlugin
+  readonly machine: Machine
+  /** Its systemd, by its id outside. */
+  readonly #systemd: number
+  #builds = 0
+
+  private constructor(plugin: InstalledPlugin, systemd: number) {
+    this.plugin = plugin
+    this.machine = plugin.machine
+    this.#systemd = systemd
+  }
+
+  static async start(options: FusedMachineOptions = {}): Promise<FusedMachine> {
+    const plugin = await InstalledPlugin.start('--fuse-host service')
+    try {
+      const [systemd, ...others] = descendants(process.pid).filter((pid) => commOf(pid) === 'systemd')
+      if (systemd === undefined || others.length > 0) throw new Error('one machine at a time: systemd is told by its name')
+      const fused = new FusedMachine(plugin, systemd)
+      fused.setOptions(options)
+      await plugin.machine.systemctl('enable', '--now', '--quiet', FUSED_UNIT)
+      return fused
+    } catch (error) {
+      await plugin[Symbol.asyncDispose]()
+      throw error
+    }
+  }
+
+  /** Rewrites the options file; dummy-fused and its deadline read it at their next start. */
+  setOptions({ words = '', deadline }: FusedMachineOptions): void {
+    this.plugin.setOptions('--fuse-host service')
+    const file = join(this.machine.root, DEFAULTS_INSIDE)
+    const more = deadline === undefined ? '' : `DUMMY_FUSED_TAKEOVER_DEADLINE=${deadline}\n`
+    writeFileSync(file, `${readFileSync(file, 'utf8')}DUMMY_FUSED_OPTS="${words}"\n${more}`)
+  }
+
+  /** A path inside, by which this process reaches it too, also below /run. */
+  reach(path: string): string {
+    return join(`/proc/${this.#systemd}/root`, path)
+  }
+
+  /** The process of dummy-fused at this moment, by its id outside, ready or not; none while systemd has not executed it. */
+  pid(): number | undefined {
+    return childrenOf(this.#systemd).find((pid) => argumentsOf(pid)[0] === '/usr/local/bin/dummy-fused')
+  }
+
+  /** {@link pid}, once there is one that is not `last`. */
+  async another(last?: number): Promise<number> {
+    return await eventually('there is another dummy-fused', () => {
+      const pid = this.pid()
+      return pid === last ? undefined : pid
+    })
+  }
+
+  /** SIGKILL; resolves to the process that was killed. */
+  async kill(): Promise<number> {
+    const pid = await this.another()
+    process.kill(pid, 'SIGKILL')
+    return pid
+  }
+
+  /** Resolves once a dummy-fused that is none of `not` is ready. */
+  async ready(not?: number): Promise<number> {
+    return await eventually(
+      'another dummy-fused is ready',
+      async () => {
+        const pid = this.pid()
+        if (pid === undefined || pid === not) return undefined
+        return (await this.machine.property(FUSED_UNIT, 'ActiveState')) === 'active' ? pid : undefined
+      },
+      30_000,
+    )
+  }
+
+  /** Calls dummy-fused from outside, once it is there. */
+  async inspect(path: string): Promise<InspectResponse> {
+    return await eventually(
+      `dummy-fused tells of ${path}`,
+      async () => {
+        using client = this.client()
+        return await client.call(Fused.method.inspect, { path }).catch((error: unknown) => {
+          if (error instanceof CallError && ['UNAVAILABLE', 'DEADLINE_EXCEEDED'].includes(error.code)) return undefined
+          throw error
+        })
+      },
+      30_000,
+    )
+  }
+
+  client(): CsiClient {
+    return new CsiClient(this.reach('/run/dummy-fused.sock'))
+  }
+
+  /** Puts another build of the executable, or a file of that content, in place as scripts/install does, by rename(2): what runs goes on. */
+  replaceExecutable(content?: string, mode = 0o755): void {
+    const path = join(this.machine.root, EXECUTABLE_INSIDE)
+    const copy = `${path}.new`
+    if (content === undefined) {
+      copyFileSync(EXECUTABLE, copy)
+      appendFileSync(copy, String(++this.#builds))
+    } else writeFileSync(copy, content, 'latin1')
+    chmodSync(copy, mode)
+    renameSync(copy, path)
+  }
+
+  /** Undoes {@link replaceExecutable}. */
+  restoreExecutable(): void {
+    this.replaceExecutable()
+  }
+
+  /** Has a new build take over by `systemctl restart`, which says that it failed if somebody kills the new one in its first moments. */
+  async upgrade(): Promise<void> {
+    this.replaceExecutable()
+    await this.machine.run('systemctl', ['restart', FUSED_UNIT])
+    await eventually('the new build runs', () => {
+      const pid = this.pid()
+      return pid !== undefined && runsWhatIsInPlace(pid)
+    })
+  }
+
+  /** Starts a consumer inside. */
+  async reader(name: string, options: ReaderOptions): Promise<MachineReader> {
+    return await MachineReader.start(this.machine, name, options)
+  }
+
+  /** How many descriptors systemd keeps. */
+  async stored(): Promise<number> {
+    return Number(await this.machine.property(FUSED_UNIT, 'NFileDescriptorStore'))
+  }
+
+  /** Everything that a volume, a session or a dead process could have left. */
+  async leftovers(): Promise<Leftovers> {
+    const list = async (folder: string): Promise<string[]> =>
+      (await this.machine.output('sh', ['-c', `ls -A ${folder} 2>/dev/null || true`])).split('\n').filter(Boolean)
+    const ps = await this.machine.output('ps', ['-e', '-o', 'comm='])
+    return {
+      stored: await this.stored(),
+      mounts: await this.plugin.mounts(),
+      sessions: await list('/run/dummy-fused/sessions'),
+      mountCache: await list('/var/lib/dummy-fuse-csi/mountcache/staged /var/lib/dummy-fuse-csi/mountcache/published').then(
+        (lines) => lines.filter((line) => line.endsWith('.json')),
+      ),
+      processes: ps
+        .split('\n')
+        .filter((name) => name.startsWith('dummy-fuse'))
+        .sort(),
+      devices: devicesOf(await this.another()),
+    }
+  }
+
+  async journal(): Promise<string> {
+    return await this.machine.output('journalctl', [
+      '--no-pager',
+      '--output=short-precise',
+      '--boot',
+      ...[FUSED_UNIT, 'dummy-fused-deadline.service', UNIT].flatMap((unit) => ['--unit', unit]),
+    ])
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.plugin[Symbol.asyncDispose]()
+  }
+}
+
+/** Whether the file that a process was executed from is still in its place. */
+export function runsWhatIsInPlace(pid: number): boolean {
+  try {
+    return !readlinkSync(`/proc/${pid}/exe`).endsWith(' (deleted)')
+  } catch {
+    return false
+  }
+}
+
+function descendants(pid: number): number[] {
+  return childrenOf(pid).flatMap((child) => [child, ...descendants(child)])
+}
+
+/** {@link FusedMachine.leftovers} */
+export interface Leftovers {
+  readonly stored: number
+  readonly mounts: readonly string[]
+  readonly sessions: readonly string[]
+  readonly mountCache: readonly string[]
+  readonly processes: readonly string[]
+  /** Descriptors of /dev/fuse in dummy-fused. */
+  readonly devices: number
+}
+
+/** What is left when every volume is gone and both programs run. */
+export const NOTHING_LEFT: Leftovers = {
+  stored: 0,
+  mounts: [],
+  sessions: [],
+  mountCache: [],
+  processes: ['dummy-fuse-csi', 'dummy-fused'],
+  devices: 0,
+}
