@@ -74,6 +74,11 @@ export class Libc {
     this.#checked('fcntl', undefined, 'int fcntl(int, int, ulong)', fd, F_SETFD, FD_CLOEXEC)
   }
 
+  /** dup2(2): `to` becomes another name of `from`, in one step. Throws SystemError. */
+  duplicate(from: number, to: number): void {
+    this.#checked('dup2', undefined, 'int dup2(int, int)', from, to)
+  }
+
   /** umount2(2), never following a symbolic link. Throws SystemError (EINVAL: not a mount point, EBUSY). */
   umount(target: string, flags = 0): void {
     this.#checked('umount', target, 'int umount2(str, int)', target, flags | UMOUNT_NOFOLLOW)

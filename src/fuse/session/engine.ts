@@ -140,7 +140,8 @@ export class SessionEngine {
 
   /** Resolves when the serving thread has taken over; until then sessions are served in the caller's. */
   get up(): Promise<void> {
-    if (this.#thread === undefined) this.#begin()
+    // Whoever is served here is served first.
+    if (this.#thread === undefined && !this.#pumping) this.#begin()
     return this.#upPromise.promise
   }
 
@@ -250,7 +251,8 @@ export class SessionEngine {
       if (this.#thread === undefined) this.#begin()
       setImmediate(turn)
     }
-    turn()
+    // Not in the middle of a takeover: to start the thread takes longer than to attach all others, and their consumers would wait for it.
+    queueMicrotask(turn)
   }
 
   #begin(): void {

@@ -144,12 +144,11 @@ function sinkAfterStart(options: FuseOptions, context: DaemonContext, logFile: n
   const syslog = syslogSink('dummy-fuse', context.libc)
   if (options.foreground && context.readyFd === undefined) return quiet(descriptorSink(2, syslog))
   if (options.foreground) return descriptorSink(2, syslog)
-  closeSync(2)
-  // open(2) takes the lowest free descriptor, so that what libfuse and Node print lands there too.
-  openSync(logFile === undefined ? '/dev/null' : `/proc/self/fd/${logFile}`, 'a')
-  if (logFile === undefined) return syslog
-  closeSync(logFile)
-  return descriptorSink(2)
+  // At once: threads open descriptors meanwhile, and would take a number that is free for a moment.
+  const target = logFile ?? openSync('/dev/null', 'a')
+  context.libc().duplicate(target, 2)
+  closeSync(target)
+  return logFile === undefined ? syslog : descriptorSink(2)
 }
 
 /** By hand in the foreground, an end that was asked for is no news. */

@@ -48,6 +48,8 @@ export const fused: Program = async ({ words, env }) => {
     const daemon = openDaemon({ early, libc, engine, manager, log })
     const successor = openSuccessor({ early, libc, daemon, manager, log })
     successor.begin(stored)
+    // Until the thread is up this one serves: nothing else may take its time.
+    if (stored.length > 0) await Promise.race([engine.up, lost.promise])
     const options = await readOptions(words, env)
     const all = { options, libc, engine, daemon, successor, manager, log: new Logger(descriptorSink(2), options.logFormat), failed }
     return await Promise.race([serve(all, listening, told), lost.promise])
