@@ -6,6 +6,8 @@ export interface Failure extends Title {
   readonly id: string
   /** Flags that make the plugin flawed from its start: the failure strikes as the volume is mounted, and nobody reads before. */
   readonly flaw?: readonly string[]
+  /** Mount flags of the volume that it needs. */
+  readonly mountFlags?: readonly string[]
   /** At least so long, in milliseconds. */
   readonly lastsMs?: number
   /** Whether the plugin has to be a unit of systemd's. */

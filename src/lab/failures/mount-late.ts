@@ -14,6 +14,8 @@ export const mountLate: Failure = {
   words:
     'The daemon goes to the background and mounts two seconds later (blobfuse2 #1079): by then the plugin may have bound the empty folder to the pods. Later one pod goes away, and its volume is unpublished.',
   flaw: ['--inject', `mount-delay=${DELAY}`],
+  // What a pod has written there by then must not keep the mount away; libfuse 3 does not ask any more.
+  mountFlags: ['nonempty'],
   strike: async ({ operations, volume, consumers, timeline, clock }) => {
     const leaver = randomUUID()
     timeline.note('kubelet', 'log', 'a pod that is to go away again is given the volume')

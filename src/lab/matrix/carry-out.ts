@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { messageOf } from '../../errors.ts'
 import { clockFrom, monotonicMs } from '../clock.ts'
 import { FAILURES } from '../failures/all.ts'
 import type { Failure } from '../failures/failure.ts'
@@ -49,7 +50,9 @@ export async function carryOutCell(job: CellJob): Promise<Cell> {
   if (job.driver?.prepare !== undefined)
     await bench.node.shell(filled([`mkdir -p {state}; ${job.driver.prepare}`], PLACES).join(''))
 
-  const { failureAtMs, mendedAtMs, before, left } = await course(bench, failure, mitigation, job)
+  const { failureAtMs, mendedAtMs, before, left } = await course(bench, failure, mitigation, job).catch((error: unknown) => {
+    throw new Error(`${messageOf(error)}${lastWords(timeline)}`, { cause: error })
+  })
   watch.look()
   const after = { mounts: nodeMounts(), holders: fuseHolders(), disk: await filesOnDisk() }
   const results = bench.consumers.map((consumer) =>
@@ -119,6 +122,17 @@ async function course(bench: CellBench, failure: Failure, mitigation: Mitigation
   for (const consumer of at('after')) consumer.want()
   await until('the consumers have settled', () => settled(consumers, job, failureAtMs, mendedAtMs, clock()), PATIENCE + 1000)
   return { failureAtMs, mendedAtMs, before, left: leaver.left }
+}
+
+/** What the processes said last, for a cell of which there will be no record. */
+function lastWords(timeline: Timeline): string {
+  const lines = timeline.logs().filter(({ text }) => !text.includes('GRPC'))
+  return lines.length === 0
+    ? ''
+    : `; last words: ${lines
+        .slice(-6)
+        .map(({ lane, text }) => `${lane}: ${text}`)
+        .join(' | ')}`
 }
 
 /** Nothing can be told of a consumer that did not do well before. */

@@ -50,7 +50,7 @@ export function setUpCell(job: CellJob, subject: Subject, timeline: Timeline, cl
   const { programs, driver } = job
   const { mitigation, kinds } = subject
   const kubelet = new Kubelet(SOCKET, CALL_DEADLINE)
-  const volume = driver?.volume ?? VOLUME
+  const volume = driver?.volume ?? { ...VOLUME, mountFlags: subject.failure.mountFlags ?? [] }
   const operations = new VolumeOperations(kubelet, volume)
   const plugin = pluginOf(job, subject, timeline, clock)
   const daemons =
