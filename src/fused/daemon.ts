@@ -73,7 +73,8 @@ export class FusedDaemon {
     if (there !== undefined) {
       const usable = this.#usable(there, order)
       if (usable !== undefined) return usable
-      await this.#cut(there, 'it is mounted nowhere that we see, and its path is asked for again')
+      // Somebody has taken it off its path; binds of it live on, and it ends with the last of them.
+      this.#parts.log.warning(`session ${idOf(there)} is at ${order.path} no more, and another one is mounted there`)
     }
     this.#refuseMounted(order.path)
     return await this.#mountNew(order)

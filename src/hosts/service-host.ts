@@ -1,5 +1,6 @@
-import { lstatSync } from 'node:fs'
+import { existsSync, lstatSync } from 'node:fs'
 import { connect } from 'node:net'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { DescMessage, DescMethodUnary, MessageInitShape, MessageShape } from '@bufbuild/protobuf'
 import { CallError, GrpcClient } from '../grpc/client.ts'
@@ -19,6 +20,14 @@ const LIST_COST = 32
 /** Milliseconds between two attempts at a daemon that has just gone. */
 const PAUSE = 20
 
+/** What has been learnt of a session. */
+interface KnownSession {
+  /** Its super block. */
+  readonly device: string
+  /** The file that is there for as long as the session lives, whoever ends it. */
+  readonly record: string
+}
+
 /** Nobody listens: there is no daemon, and nobody who would start one. */
 class NotRunning extends HostError {
   constructor(message: string, options: ErrorOptions) {
@@ -33,8 +42,8 @@ export class ServiceHost implements FuseHost {
   readonly #log: Logger
   #client: GrpcClient | undefined
   #process: ProcessStat | undefined
-  /** Super blocks of the sessions that this process of the daemon has told of, by their paths. */
-  readonly #known = new Map<string, string>()
+  /** Sessions that this process of the daemon has told of, by their paths. */
+  readonly #known = new Map<string, KnownSession>()
   #asking: { readonly paths: string[]; readonly done: Promise<void> } | undefined
 
   /** `faults`: to be injected into every session, as `dummy-fuse --inject` takes them. */
@@ -49,11 +58,11 @@ export class ServiceHost implements FuseHost {
     const request = { path, options: [...options], faults: [...this.#faults], deadlineMs: Math.max(deadline - MARGIN, MARGIN) }
     const { daemon, session } = await this.#call(Fused.method.mount, request, deadline)
     this.#meet(daemon)
-    if (session !== undefined) this.#learn(session)
+    if (session !== undefined) this.#learn(session, daemon)
   }
 
   async daemonAt(path: string, asked = false): Promise<Daemon | undefined> {
-    if (asked || !this.#known.has(path) || !this.#alive()) {
+    if (asked || !this.#alive(path)) {
       this.#known.delete(path)
       try {
         await this.#ask(path)
@@ -62,7 +71,7 @@ export class ServiceHost implements FuseHost {
         throw error
       }
     }
-    const device = this.#known.get(path)
+    const device = this.#known.get(path)?.device
     const daemon = this.#process === undefined ? undefined : toDaemon(processStat(this.#process.pid))
     return device === undefined || daemon === undefined ? undefined : { ...daemon, device }
   }
@@ -103,22 +112,22 @@ export class ServiceHost implements FuseHost {
     }
     const { daemon, sessions } = await this.#call(Fused.method.list, {}, PATIENCE)
     this.#meet(daemon)
-    for (const session of sessions) this.#learn(session)
+    for (const session of sessions) this.#learn(session, daemon)
   }
 
   async #inspectOne(path: string): Promise<void> {
     try {
       const { daemon, session } = await this.#call(Fused.method.inspect, { path }, PATIENCE)
       this.#meet(daemon)
-      if (session !== undefined) this.#learn(session)
+      if (session !== undefined) this.#learn(session, daemon)
     } catch (error) {
       if (!(error instanceof HostError && error.cause instanceof CallError && error.cause.code === 'NOT_FOUND')) throw error
     }
   }
 
-  #learn({ path, connection, state }: Session): void {
-    if (state === Session_State.SERVED) this.#known.set(path, `0:${connection}`)
-    else this.#known.delete(path)
+  #learn({ id, path, connection, state }: Session, daemon: DaemonMessage | undefined): void {
+    if (state !== Session_State.SERVED) this.#known.delete(path)
+    else this.#known.set(path, { device: `0:${connection}`, record: join(daemon?.records ?? '', `${id}.json`) })
   }
 
   /** What another process of the daemon has told does not count. */
@@ -129,7 +138,10 @@ export class ServiceHost implements FuseHost {
     this.#process = now
   }
 
-  #alive(): boolean {
+  /** Whether what was learnt of a path still holds: the daemon lives on when a session ends. Where its folder cannot be seen, it is asked. */
+  #alive(path: string): boolean {
+    const known = this.#known.get(path)
+    if (known === undefined || !existsSync(known.record)) return false
     return this.#process !== undefined && processStat(this.#process.pid)?.start === this.#process.start
   }
 

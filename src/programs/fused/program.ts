@@ -87,7 +87,7 @@ async function serve(
   const { openFusedServer } = await (await import('../large.ts')).loadFusedServices()
   const drained = Promise.withResolvers<'drain'>()
   const hooks = { onDrain: () => drained.resolve('drain'), tidy: () => tidyMemory(libc) }
-  const server = openFusedServer(daemon, manager.supervisor, hooks, log)
+  const server = openFusedServer(daemon, manager.supervisor, recordsFolder(options), hooks, log)
   server.serve(socket)
   failed.forget()
   manager.notify('READY=1', `STATUS=Serving ${daemon.sessions.all().length} sessions on ${options.socket}`)
@@ -143,7 +143,7 @@ function openDaemon({ early, libc, engine, manager, log }: Beginnings & { engine
   const { stateDir, withoutResend } = early
   try {
     mkdirSync(stateDir, { recursive: true, mode: 0o700 })
-    const records = new Records(join(stateDir, 'sessions'))
+    const records = new Records(recordsFolder(early))
     return new FusedDaemon({ engine, libc, table: openMountTable(libc), records, manager, bootId: bootId(), withoutResend, log })
   } catch (error) {
     throw new ProgramError(
@@ -160,8 +160,12 @@ function openSuccessor({ early, libc, daemon, manager, log }: Beginnings & { dae
   const drained = existsSync(drainedFile(early))
   rmSync(drainedFile(early), { force: true })
   const now = { bootId: bootId(), drained, resends: !early.withoutResend && kernelResends() }
-  const records = new Records(join(early.stateDir, 'sessions'))
+  const records = new Records(recordsFolder(early))
   return new Successor({ daemon, records, manager, libc, now, log })
+}
+
+function recordsFolder({ stateDir }: EarlyOptions): string {
+  return join(stateDir, 'sessions')
 }
 
 /** What a predecessor leaves that has answered all it had read. */
