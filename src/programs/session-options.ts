@@ -3,11 +3,14 @@ import { InvalidArgumentError, Option } from 'commander'
 /** What speaks to the kernel: a session of our own, or libfuse 2.9 through fuse-native. */
 export type FuseBackend = 'session' | 'fuse-native'
 
+/** What it is unless told otherwise. */
+export const DEFAULT_BACKEND: FuseBackend = 'session'
+
 const BACKENDS: readonly FuseBackend[] = ['session', 'fuse-native']
 
 /** `--backend`, by whatever name. */
 export function backendOption(flags: string): Option {
-  return new Option(flags, 'what speaks to the kernel').choices(BACKENDS).default('session')
+  return new Option(flags, 'what speaks to the kernel').choices(BACKENDS).default(DEFAULT_BACKEND)
 }
 
 /** `--poll-time MICROSECONDS`, which it gives as milliseconds. */

@@ -104,7 +104,7 @@ rmdir /run/mnt; ${LEFT}; echo done`
     await root.prepare()
     const script = `${MOUNTED} pid=$(pgrep -x dummy-fuse) && grep -E ' r-xp ' /proc/$pid/maps | awk '{print $6, $7}' | grep -v -E '^( |\\[|/usr/lib/|/lib/|/usr/local/bin/dummy-fuse-csi $)' | sort -u | sed 's/#[0-9]*/#N/'`
     const { stdout, stderr } = await root.run(script)
-    assert.match(stdout, /^(\S*\/#N \(deleted\)\n){3}$/, stderr)
+    assert.match(stdout, /^(\S*\/#N \(deleted\)\n)+$/, stderr)
   })
 
   it('where no folder allows execution it says which were tried and what to do', async () => {

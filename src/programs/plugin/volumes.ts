@@ -20,6 +20,7 @@ import { VolumeRegistry } from '../../volumes/registry.ts'
 import { Restorer } from '../../volumes/restore.ts'
 import { Stager } from '../../volumes/stager.ts'
 import type { ProgramContext } from '../program.ts'
+import { DEFAULT_BACKEND } from '../session-options.ts'
 import type { PluginOptions } from './options.ts'
 
 /** The volumes of one state folder, put together. */
@@ -63,7 +64,8 @@ function openHost(
 ): FuseHost {
   if (fuseHost === 'service') return new ServiceHost(fusedSocket, faults, log)
   const dummyFuse = (words: readonly string[]): ReturnType<ProgramContext['other']> => context.other('dummy-fuse', words)
-  const words = ['--backend', fuseBackend, ...faults.flatMap((fault) => ['--inject', fault])]
+  const backend = fuseBackend === DEFAULT_BACKEND ? [] : ['--backend', fuseBackend]
+  const words = [...backend, ...faults.flatMap((fault) => ['--inject', fault])]
   if (daemonize === 'early') return new CarelessHost(carelessExecution(dummyFuse, words, context.env), log)
   const execution =
     fuseHost === 'child'
