@@ -80,8 +80,8 @@ describe('the descriptors of dummy-fused', () => {
     for (let life = 0; life < 3; life++) {
       assert.equal(devicesOf(fused.pid), 5)
       assert.equal(devicesOf(fused.running.pid), 5)
-      assert.deepEqual(inheritable(fused.pid), [])
-      assert.deepEqual(inheritable(fused.running.pid), [])
+      // Node reads its certificates, where there are any, in a thread and through a descriptor of its own.
+      await eventually('none is inheritable', () => inheritable(fused.pid).length + inheritable(fused.running.pid).length === 0)
       await fused.kill()
       await fused.answers()
     }

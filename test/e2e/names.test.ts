@@ -103,7 +103,11 @@ const WRONG: Readonly<Record<string, readonly [name: string, words: readonly str
     [],
     /^dummy-fuse-csi: no program given; there are serve, fuse, fused, keep, workload, lab, status \(see dummy-fuse-csi --help\)\n$/,
   ],
-  'an unknown program': ['dummy-fuse-csi', ['mount'], /^dummy-fuse-csi: no program 'mount'; there are serve, fuse, fused, keep, workload, /],
+  'an unknown program': [
+    'dummy-fuse-csi',
+    ['mount'],
+    /^dummy-fuse-csi: no program 'mount'; there are serve, fuse, fused, keep, workload, /,
+  ],
   'a program that every object has': ['dummy-fuse-csi', ['constructor'], /^dummy-fuse-csi: no program 'constructor'; there are /],
   'an empty program': ['dummy-fuse-csi', [''], /^dummy-fuse-csi: no program given; /],
   'an unknown option before a program': [

@@ -38,6 +38,8 @@ describe('the README', () => {
     const { status, stdout, stderr } = await sandbox.run('bash', ['-ec', blocks.get('demo') ?? 'false'], {
       cwd: ROOT,
       timeout: 120_000,
+      // It leaves its report there, for people.
+      env: { ...process.env, TMPDIR: sandbox.path },
     })
     assert.equal(status, 0, stderr)
     assert.match(stdout, /transport endpoint is not connected/)

@@ -59,7 +59,10 @@ describe('parseFuseOptions', () => {
       initTimeout: 10,
       logFile: undefined,
       faults: { mountDelay: 0, mountFail: false, readDelay: 0, initHang: false },
+      faultWords: [],
       dieWithParent: false,
+      backend: 'session',
+      pollTime: 0.05,
     })
   })
 

@@ -24,7 +24,13 @@ export interface CallHooks {
 }
 
 /** The gRPC server of dummy-fused. */
-export function openFusedServer(daemon: FusedDaemon, keptBy: string, records: string, { onDrain, tidy }: CallHooks, log: Logger): GrpcServer {
+export function openFusedServer(
+  daemon: FusedDaemon,
+  keptBy: string,
+  records: string,
+  { onDrain, tidy }: CallHooks,
+  log: Logger,
+): GrpcServer {
   const self = { pid: process.pid, version: versionText(), keptBy, records }
   let armed: NodeJS.Timeout | undefined
   const arm = (): void => {
