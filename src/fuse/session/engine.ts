@@ -11,6 +11,9 @@ import type { ThreadData } from './thread.ts'
 /** Milliseconds that this thread waits for requests at a time while it serves for the one that is starting. */
 const TICK = 1
 
+/** Milliseconds that the serving thread may take to stop. */
+const STOP_DEADLINE = 500
+
 /** What an engine is put together from. */
 export interface EngineParts {
   readonly libc: Libc
@@ -67,6 +70,7 @@ export class SessionEngine {
   readonly #queue: Command[] = []
   readonly #inspections = new Map<number, (sessions: readonly Inspection[]) => void>()
   readonly #upPromise = Promise.withResolvers<undefined>()
+  readonly #stopped = new Int32Array(new SharedArrayBuffer(4))
   #thread: Worker | undefined
   #up = false
   #pumping = false
@@ -155,11 +159,16 @@ export class SessionEngine {
     })
   }
 
-  /** Ends the serving thread, so that the process can exit. Callable while it exits. */
+  /**
+   * Ends the serving thread, so that the process can exit. Callable while it exits: it waits, for then the thread is ended next, and with an INIT
+   * that it has not refused a mount(2) would keep the process.
+   */
   stop(): void {
     this.#stopping = true
     this.#here.obey({ type: 'stop' })
-    if (this.#thread !== undefined) this.#send('thread', { type: 'stop' })
+    if (this.#thread === undefined) return
+    this.#send('thread', { type: 'stop' })
+    if (this.#up) Atomics.wait(this.#stopped, 0, 0, STOP_DEADLINE)
   }
 
   #send(at: Entry['at'], command: Command): void {
@@ -257,7 +266,7 @@ export class SessionEngine {
 
   #begin(): void {
     const { startThread, pollTime, onLost } = this.#parts
-    const thread = startThread({ wakeFd: this.#wakeThread, pollTime })
+    const thread = startThread({ wakeFd: this.#wakeThread, pollTime, stopped: this.#stopped })
     this.#thread = thread
     thread.on('message', (event: ServerEvent) => {
       this.#on(event, 'thread')

@@ -32,6 +32,8 @@ export interface ServerParts {
 
 interface Entry extends Served {
   readonly session: FuseSession
+  /** Whether its INIT, when it comes, is not to be answered at once. */
+  readonly holdsInit: boolean
   warnings: number
 }
 
@@ -106,7 +108,10 @@ export class SessionServer {
         this.#draining = true
         return
       case 'stop':
-        for (const { session } of this.#sessions.values()) session.answerInit('the process ends')
+        for (const { session, holdsInit } of this.#sessions.values()) {
+          if (holdsInit) session.serve(1)
+          session.answerInit('the process ends')
+        }
         this.#stopped = true
     }
   }
@@ -131,7 +136,7 @@ export class SessionServer {
     const device = new KernelDevice(this.#parts.libc, fd)
     const hooks = this.#hooks(id, holdInit)
     const session = new FuseSession(device, this.#parts.filesystem(faults), sessionSettings(options), this.#shared, hooks)
-    const entry: Entry = { fd, session, warnings: 0, serve: (most) => session.serve(most) }
+    const entry: Entry = { fd, session, holdsInit: holdInit, warnings: 0, serve: (most) => session.serve(most) }
     this.#sessions.set(id, entry)
     try {
       if (resend) session.resend()

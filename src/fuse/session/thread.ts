@@ -12,6 +12,8 @@ export interface ThreadData {
   readonly wakeFd: number
   /** Milliseconds. */
   readonly pollTime: number
+  /** Becomes 1, and is notified of (Atomics), once nothing is read or answered any more. */
+  readonly stopped: Int32Array<SharedArrayBuffer>
 }
 
 /** Serves sessions in this thread until it is told to stop; commands come and events go through `port`. */
@@ -19,13 +21,22 @@ export async function serveInThread(port: MessagePort, data: ThreadData, libc: L
   const emit = (event: ServerEvent): void => {
     port.postMessage(event)
   }
-  const server = new SessionServer({ libc, filesystem, ...data, commands: () => commandsOf(port), emit })
+  const server = new SessionServer({
+    libc,
+    filesystem,
+    wakeFd: data.wakeFd,
+    pollTime: data.pollTime,
+    commands: () => commandsOf(port),
+    emit,
+  })
   emit({ type: 'up' })
   while (!server.stopped) {
     server.turn(server.awaited > 0 ? TICK : -1)
     if (server.awaited > 0) await setImmediate()
   }
   server.close()
+  Atomics.store(data.stopped, 0, 1)
+  Atomics.notify(data.stopped, 0)
 }
 
 /** Without the event loop, which a thread that sleeps in epoll_wait(2) does not come to. */
