@@ -5,7 +5,7 @@ import { describe, it } from 'node:test'
 import { Fused, Session_State } from '../../src/rpc/fused_pb.ts'
 import { outcome } from '../support/csi-client.ts'
 import { FusedProcess } from '../support/fused.ts'
-import { layersAt, mount, mountAt, read, serves } from '../support/mounts.ts'
+import { GREETING, layersAt, mount, mountAt, read, serves } from '../support/mounts.ts'
 import { DUMMY_FUSE } from '../support/paths.ts'
 import { Sandbox } from '../support/sandbox.ts'
 import { GRPCURL } from '../support/tools.ts'
@@ -91,7 +91,7 @@ for (const { title, options, keptBy } of HOSTS) {
       assert.equal(fused.records().length, mounted.length)
     })
 
-    it('mounts anew where somebody else has unmounted a session', async () => {
+    it('mounts anew where somebody else has unmounted a session, which lives on for who still uses it', async () => {
       await using sandbox = new Sandbox()
       const fused = await FusedProcess.start(sandbox, options)
       const path = sandbox.directory('mnt')
@@ -103,8 +103,14 @@ for (const { title, options, keptBy } of HOSTS) {
       const second = await fused.mount(path)
       assert.notEqual(second.id, first.id)
       assert.ok(await serves(sandbox, path))
+      assert.deepEqual(await fused.paths(), [path, path])
+      const { stdout } = await sandbox.run('cat', [`/proc/${holder.pid}/cwd/dummy-file.txt`], { timeout: 5000 })
+      assert.equal(stdout, GREETING)
+      holder.child.kill('SIGKILL')
+      await eventually('the first session is forgotten', () => fused.records().length === 1)
       assert.deepEqual(await fused.paths(), [path])
       assert.deepEqual(fused.records(), [`${second.id}.json`])
+      assert.ok(await serves(sandbox, path))
     })
 
     it('forgets a session that somebody else has unmounted', async () => {
