@@ -16,7 +16,7 @@ export interface Session {
 export interface Backend {
   /**
    * Mounts at an absolute path with mount options as `-o` takes them; the later of two wins. Resolves once the kernel's INIT has
-   * been handled; rejects with an Error that says why there is no mount.
+   * been handled; rejects with an Error that says why there is no mount. `signal`: when to give up, where the backend can.
    */
-  mount(mountpoint: string, options: readonly string[]): Promise<Session>
+  mount(mountpoint: string, options: readonly string[], signal: AbortSignal): Promise<Session>
 }

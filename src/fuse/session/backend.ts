@@ -25,10 +25,10 @@ export class SessionBackend implements Backend {
     this.#parts = parts
   }
 
-  async mount(mountpoint: string, options: readonly string[]): Promise<Session> {
+  async mount(mountpoint: string, options: readonly string[], signal: AbortSignal): Promise<Session> {
     const { engine, libc, table, faults, holdInit } = this.#parts
     const id = String(++this.#count)
-    const running = await mountSession(libc, engine, { id, mountpoint, options, faults, holdInit })
+    const running = await mountSession(libc, engine, { id, mountpoint, options, faults, holdInit, signal })
     return new MountedSession(running, new OwnMount(mountpoint, table, libc))
   }
 }

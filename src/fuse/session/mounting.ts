@@ -29,9 +29,15 @@ export async function mountSession(libc: Libc, engine: SessionEngine, order: Mou
     const { id, options, faults, holdInit } = order
     const running = engine.attach({ id, fd, options, faults, resend: false, holdInit })
     if (order.beforeInit !== undefined) void answerAfter(order.beforeInit, running, fd, order.signal)
-    order.signal?.addEventListener('abort', () => {
+    const refuse = (): void => {
       running.refuseInit(TOO_LONG)
-    })
+      // One that has not come yet is refused when it does.
+      void running.initialising.then(() => {
+        running.refuseInit(TOO_LONG)
+      })
+    }
+    if (order.signal?.aborted === true) refuse()
+    else order.signal?.addEventListener('abort', refuse)
     return running
   }
   let running: RunningSession | undefined

@@ -25,6 +25,9 @@ type Ending = { readonly kind: 'signal'; readonly signal: NodeJS.Signals } | { r
 /** What can come before the mount stands. */
 type Interruption = Ending | { readonly kind: 'timeout' } | { readonly kind: 'lost' }
 
+/** Milliseconds that a mount may take to be given up. */
+const GIVE_UP = 500
+
 /** Mounts and serves until it is unmounted or told to end; resolves to the exit status. Throws ProgramError if it cannot mount. */
 export async function serve(options: FuseOptions, context: DaemonContext): Promise<number> {
   if (options.dieWithParent) context.libc().setParentDeathSignal('SIGKILL')
@@ -45,8 +48,13 @@ export async function serve(options: FuseOptions, context: DaemonContext): Promi
       `${mountpoint}: somebody else has mounted there meanwhile; umount ${mountpoint} first`,
       STATUS.alreadyMounted,
     )
-  const session = await Promise.race([mount(mountpoint, options, context), interrupted])
+  const given = new AbortController()
+  const mounting = mount(mountpoint, options, context, given.signal)
+  const session = await Promise.race([mounting, interrupted])
   if ('kind' in session) {
+    // A mount(2) that waits for its INIT would keep the process.
+    given.abort()
+    await Promise.race([mounting.catch(() => undefined), sleep(GIVE_UP, undefined, { ref: false })])
     detachUnless(table, context.libc(), mountpoint, before)
     return interruptedStatus(session, mountpoint, options)
   }
@@ -80,7 +88,7 @@ function interruptedStatus(interruption: Interruption, mountpoint: string, { ini
   throw new ProgramError(`${mountpoint}: INIT was not handled within ${initTimeout} s`, STATUS.initTimeout)
 }
 
-async function mount(mountpoint: string, options: FuseOptions, context: DaemonContext): Promise<Session> {
+async function mount(mountpoint: string, options: FuseOptions, context: DaemonContext, signal: AbortSignal): Promise<Session> {
   if (options.faults.mountFail)
     throw new ProgramError(`${mountpoint}: mount failed, as --inject mount-fail asks`, STATUS.mountFailed)
   const { openBackend } = await import('./backends.ts')
@@ -88,7 +96,7 @@ async function mount(mountpoint: string, options: FuseOptions, context: DaemonCo
   const debug = options.debug ? ['debug'] : []
   try {
     // preflight() has looked whether it is empty, also where libfuse would not.
-    return await backend.mount(mountpoint, [...DEFAULT_OPTIONS, ...options.mountOptions, 'nonempty', ...debug])
+    return await backend.mount(mountpoint, [...DEFAULT_OPTIONS, ...options.mountOptions, 'nonempty', ...debug], signal)
   } catch (error) {
     throw new ProgramError(`${mountpoint}: cannot mount: ${messageOf(error)}`, STATUS.mountFailed, { cause: error })
   }
