@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 export interface ProcessStat {
   readonly pid: number
   readonly comm: string
-  /** One letter of proc_pid_stat(5): `T` stopped, `Z` zombie, `D` waiting for I/O. */
+  /** One letter of proc_pid_stat(5): `T` stopped, `D` waiting for I/O, `Z` its first thread has ended. */
   readonly state: string
   readonly start: string
   /** It runs no more code of its own, but may not have closed its descriptors yet. */
@@ -15,7 +15,7 @@ export interface ProcessStat {
 /** include/linux/sched.h */
 const PF_EXITING = 0x4
 
-/** A process by its id; undefined when it is gone. A zombie is gone. */
+/** A process by its id; undefined when it is gone. A zombie is gone, unless threads of it are left: they hold its descriptors. */
 export function processStat(pid: number): ProcessStat | undefined {
   const text = readOrUndefined(`/proc/${pid}/stat`)
   if (text === undefined) return undefined
@@ -24,7 +24,7 @@ export function processStat(pid: number): ProcessStat | undefined {
   const close = text.lastIndexOf(')')
   const fields = text.slice(close + 2).split(' ')
   const [state = ''] = fields
-  if (state === 'Z' || state === 'X') return undefined
+  if ((state === 'Z' || state === 'X') && Number(fields[17]) <= 1) return undefined
   return { pid, comm: text.slice(open + 1, close), state, start: fields[19] ?? '', exiting: (Number(fields[6]) & PF_EXITING) !== 0 }
 }
 

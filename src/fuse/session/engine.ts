@@ -160,15 +160,15 @@ export class SessionEngine {
   }
 
   /**
-   * Ends the serving thread, so that the process can exit. Callable while it exits: it waits, for then the thread is ended next, and with an INIT
-   * that it has not refused a mount(2) would keep the process.
+   * Ends the serving thread, so that the process can exit. Callable while it exits: it waits, for then the thread is ended next. With an INIT
+   * that it has not refused a mount(2) would keep the process, and one that is ended while it loads an addon takes the process with it (SIGABRT).
    */
   stop(): void {
     this.#stopping = true
     this.#here.obey({ type: 'stop' })
     if (this.#thread === undefined) return
     this.#send('thread', { type: 'stop' })
-    if (this.#up) Atomics.wait(this.#stopped, 0, 0, STOP_DEADLINE)
+    Atomics.wait(this.#stopped, 0, 0, STOP_DEADLINE)
   }
 
   #send(at: Entry['at'], command: Command): void {

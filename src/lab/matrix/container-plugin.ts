@@ -1,3 +1,4 @@
+import { processStat } from '../../os/processes.ts'
 import { DaemonSet } from '../daemon-set.ts'
 import type { Clock } from '../clock.ts'
 import { ProcessLog } from '../process-log.ts'
@@ -89,8 +90,9 @@ export class ContainerPlugin implements PluginControl {
 /** Kills this node's processes of these names; resolves when they are gone. */
 export async function killServers(names: readonly string[]): Promise<void> {
   for (const name of names) {
-    for (const pid of servers(name)) signal(pid, 'SIGKILL')
-    await until(`the ${name} processes are gone`, () => servers(name).length === 0)
+    const running = servers(name)
+    for (const pid of running) signal(pid, 'SIGKILL')
+    await until(`the ${name} processes are gone`, () => running.every((pid) => processStat(pid) === undefined))
   }
 }
 

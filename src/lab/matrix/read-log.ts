@@ -11,7 +11,7 @@ export interface Read {
 }
 
 /** A read that takes longer than this is worth showing, in milliseconds. */
-const STALL = 50
+export const STALL = 50
 
 /** A read that has been under way for so long at the end hangs, in milliseconds. */
 const HANGS = 1000

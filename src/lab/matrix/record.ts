@@ -140,7 +140,10 @@ export interface ConsumerResult {
   readonly longestStallMs: number
   /** When the longest began; null if there was no read. */
   readonly longestStallAtMs: number | null
-  /** From the failure to the end of the first right read that began after it; null if there was none. */
+  /**
+   * From the failure to the end of the first right read that came through it: the first that took long or came after one that was not right;
+   * where no read did badly, the first that began after the failure. Null if there was none.
+   */
   readonly firstRightAfterFailureMs: number | null
   /** Whether the descriptor or memory map that was there before the failure still reads right at the end; null for who holds none. */
   readonly descriptorLived: boolean | null
