@@ -74,6 +74,8 @@ export class Service {
       '--json',
       '--state-dir',
       this.plugin.stateDir,
+      '--fused-socket',
+      this.#daemon.socket,
     ])
     if (status !== 0) throw new Error(`dummy-fuse-csi status failed: ${stderr}`)
     const { volumes } = JSON.parse(stdout) as { volumes: { state: string }[] }

@@ -9,6 +9,12 @@ export function findDaemon(path: string): ProcessStat | undefined {
   return processesNamed('dummy-fuse').find(({ stat, args }) => args.at(-1) === path && sharesMounts(stat.pid))?.stat
 }
 
+/** All that {@link findDaemon} would find, by their mount points. */
+export function findDaemons(): ReadonlyMap<string, ProcessStat> {
+  const found = processesNamed('dummy-fuse').filter(({ stat }) => sharesMounts(stat.pid))
+  return new Map(found.map(({ stat, args }) => [args.at(-1) ?? '', stat]))
+}
+
 /** Nothing, for a process that is ending: its session is about to die with its descriptors. */
 export function toDaemon(stat: ProcessStat | undefined): Daemon | undefined {
   return stat === undefined || stat.exiting ? undefined : { pid: stat.pid, stopped: isStopped(stat) }

@@ -1,11 +1,12 @@
-import { processesNamed } from '../os/processes.ts'
-import { findDaemon, toDaemon } from './found-daemon.ts'
+import { processesNamed, type ProcessStat } from '../os/processes.ts'
+import { findDaemons, toDaemon } from './found-daemon.ts'
 import { type Daemon, type FuseHost, HostError } from './host.ts'
 
-/** Sees the daemons that others started, and asks a service about its sessions; starts none. */
+/** Sees the daemons that others started, at the moment of its first question, and asks a service about its sessions; starts none. */
 export class Observer implements FuseHost {
   readonly #service: FuseHost
   #serviceRuns: boolean | undefined
+  #found: ReadonlyMap<string, ProcessStat> | undefined
 
   constructor(service: FuseHost) {
     this.#service = service
@@ -19,9 +20,14 @@ export class Observer implements FuseHost {
   async daemonAt(path: string, asked?: boolean): Promise<Daemon | undefined> {
     // To ask at its socket would start it.
     this.#serviceRuns ??= processesNamed('dummy-fused').length > 0
-    if (!this.#serviceRuns) return toDaemon(findDaemon(path))
-    // All processes are looked at for each path that the service does not know.
-    return (await this.#service.daemonAt(path, asked).catch(() => undefined)) ?? toDaemon(findDaemon(path))
+    const served = this.#serviceRuns ? await this.#service.daemonAt(path, asked).catch(() => undefined) : undefined
+    return served ?? toDaemon(this.#daemons().get(path))
+  }
+
+  /** All processes are looked at for it, which is done once. */
+  #daemons(): ReadonlyMap<string, ProcessStat> {
+    this.#found ??= findDaemons()
+    return this.#found
   }
 
   stop(): Promise<void> {

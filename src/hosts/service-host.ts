@@ -1,7 +1,7 @@
 import { existsSync, lstatSync } from 'node:fs'
 import { connect } from 'node:net'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
+import { setImmediate, setTimeout as sleep } from 'node:timers/promises'
 import type { DescMessage, DescMethodUnary, MessageInitShape, MessageShape } from '@bufbuild/protobuf'
 import { CallError, GrpcClient } from '../grpc/client.ts'
 import type { Logger } from '../log.ts'
@@ -72,7 +72,7 @@ export class ServiceHost implements FuseHost {
       }
     }
     const device = this.#known.get(path)?.device
-    const daemon = this.#process === undefined ? undefined : toDaemon(processStat(this.#process.pid))
+    const daemon = toDaemon(this.#running())
     return device === undefined || daemon === undefined ? undefined : { ...daemon, device }
   }
 
@@ -94,7 +94,7 @@ export class ServiceHost implements FuseHost {
   async #ask(path: string): Promise<void> {
     if (this.#asking === undefined) {
       const paths: string[] = []
-      const done = sleep(0).then(async () => {
+      const done = setImmediate().then(async () => {
         this.#asking = undefined
         await this.#inspect(paths)
       })
@@ -141,8 +141,13 @@ export class ServiceHost implements FuseHost {
   /** Whether what was learnt of a path still holds: the daemon lives on when a session ends. Where its folder cannot be seen, it is asked. */
   #alive(path: string): boolean {
     const known = this.#known.get(path)
-    if (known === undefined || !existsSync(known.record)) return false
-    return this.#process !== undefined && processStat(this.#process.pid)?.start === this.#process.start
+    return known !== undefined && existsSync(known.record) && this.#running() !== undefined
+  }
+
+  /** The process that was met last, as it is now. */
+  #running(): ProcessStat | undefined {
+    const now = this.#process === undefined ? undefined : processStat(this.#process.pid)
+    return now?.start === this.#process?.start ? now : undefined
   }
 
   /**
@@ -165,7 +170,7 @@ export class ServiceHost implements FuseHost {
         // Its channel would wait a second before it tries again.
         this.#client?.[Symbol.dispose]()
         this.#client = undefined
-        if (!(await this.#running())) throw new NotRunning(this.#notRunning(), { cause: error })
+        if (!(await this.#listened())) throw new NotRunning(this.#notRunning(), { cause: error })
         if (Date.now() + PAUSE >= until)
           throw new HostError('unavailable', `dummy-fused does not serve: ${error.details}`, { cause: error })
         await sleep(PAUSE)
@@ -178,7 +183,7 @@ export class ServiceHost implements FuseHost {
   }
 
   /** Whether anybody listens: the daemon, or systemd or keep in its place. */
-  async #running(): Promise<boolean> {
+  async #listened(): Promise<boolean> {
     return await new Promise((resolve) => {
       const attempt = connect(this.#socket)
       attempt.once('connect', () => {

@@ -4,6 +4,7 @@ import {
   fsyncSync,
   lstatSync,
   mkdirSync,
+  open,
   openSync,
   readdirSync,
   readFileSync,
@@ -39,8 +40,7 @@ export function writeDurably(path: string, text: string): void {
     removePartial(partial)
     throw error
   }
-  const folder = openSync(dirname(path), 'r')
-  fsync(folder, () => closeSync(folder))
+  syncFolderSoon(dirname(path))
 }
 
 /** Removes the half-written files of processes that died; nobody else may be writing into the folder. Returns the names of all others. */
@@ -67,7 +67,16 @@ export function removeDurably(path: string): void {
   syncFolder(dirname(path))
 }
 
-function removePartial(path: string): void {
+/** Has a folder's names written to the disk by another thread, and does not wait for it. */
+export function syncFolderSoon(path: string): void {
+  open(path, 'r', (error, folder) => {
+    // A folder that is gone has no names.
+    if (error === null) fsync(folder, () => closeSync(folder))
+  })
+}
+
+/** Removes a half-written file, as far as that is possible. */
+export function removePartial(path: string): void {
   try {
     unlinkSync(path)
   } catch {

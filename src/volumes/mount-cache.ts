@@ -4,6 +4,7 @@ import { codeOf, messageOf } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import { PARTIAL, readRegularFile, removeDurably, sweepFolder, writeDurably } from '../os/durable-file.ts'
 import { type Entry, parseEntry, pathOf, type PublishedEntry, type StagedEntry } from './entry.ts'
+import { EntryIndex } from './entry-index.ts'
 import { fileNameFor } from './file-name.ts'
 
 /** A damaged entry keeps its name and gets this ending; no one but people reads it any more. */
@@ -13,13 +14,15 @@ const DAMAGED = '.damaged'
 export class MountCache {
   readonly #folders: Readonly<Record<Entry['kind'], string>>
   readonly #log: Logger
-  readonly #staged = new Map<string, StagedEntry>()
-  readonly #published = new Map<string, PublishedEntry>()
+  readonly #write: (path: string, text: string) => void
+  readonly #staged = new EntryIndex<StagedEntry>((entry) => entry.stagingPath)
+  readonly #published = new EntryIndex<PublishedEntry>((entry) => entry.targetPath)
 
-  /** `folder` is `<state-dir>/mountcache`. Call {@link load} before anything else. */
-  constructor(folder: string, log: Logger) {
+  /** `folder` is `<state-dir>/mountcache`; `write` writes a file as writeDurably() does. Call {@link load} before anything else. */
+  constructor(folder: string, log: Logger, write: (path: string, text: string) => void = writeDurably) {
     this.#folders = { staged: join(folder, 'staged'), published: join(folder, 'published') }
     this.#log = log
+    this.#write = write
   }
 
   /** Makes the folders and reads all entries, setting damaged ones aside. Throws only if the folders cannot be made or read. */
@@ -50,46 +53,43 @@ export class MountCache {
   }
 
   staged(): readonly StagedEntry[] {
-    return [...this.#staged.values()]
+    return this.#staged.all()
   }
 
   published(): readonly PublishedEntry[] {
-    return [...this.#published.values()]
+    return this.#published.all()
   }
 
   stagedAt(stagingPath: string): StagedEntry | undefined {
-    return this.#staged.get(stagingPath)
+    return this.#staged.at(stagingPath)
   }
 
   publishedAt(targetPath: string): PublishedEntry | undefined {
-    return this.#published.get(targetPath)
+    return this.#published.at(targetPath)
   }
 
   /** Entries of one volume. */
   of(volumeId: string): { staged: readonly StagedEntry[]; published: readonly PublishedEntry[] } {
-    return {
-      staged: this.staged().filter((entry) => entry.volumeId === volumeId),
-      published: this.published().filter((entry) => entry.volumeId === volumeId),
-    }
+    return { staged: this.#staged.of(volumeId), published: this.#published.of(volumeId) }
   }
 
   /** Writes an entry through to the disk and returns its file. */
   save(entry: Entry): string {
     const file = this.#fileOf(entry)
-    writeDurably(file, `${JSON.stringify(entry)}\n`)
+    this.#write(file, `${JSON.stringify(entry)}\n`)
     this.#remember(entry)
     return file
   }
 
   remove(entry: Entry): void {
     removeDurably(this.#fileOf(entry))
-    if (entry.kind === 'staged') this.#staged.delete(entry.stagingPath)
-    else this.#published.delete(entry.targetPath)
+    if (entry.kind === 'staged') this.#staged.remove(entry)
+    else this.#published.remove(entry)
   }
 
   #remember(entry: Entry): void {
-    if (entry.kind === 'staged') this.#staged.set(entry.stagingPath, entry)
-    else this.#published.set(entry.targetPath, entry)
+    if (entry.kind === 'staged') this.#staged.add(entry)
+    else this.#published.add(entry)
   }
 
   #fileOf(entry: Entry): string {
@@ -105,7 +105,8 @@ export class MountCache {
     try {
       const entry = parseEntry(readRegularFile(file), kind)
       if (this.#fileOf(entry) !== file) throw new Error('it is the entry of another volume or path')
-      if ((kind === 'staged' ? this.#staged : this.#published).has(pathOf(entry))) throw new Error('another entry has its path')
+      if ((kind === 'staged' ? this.#staged : this.#published).at(pathOf(entry)) !== undefined)
+        throw new Error('another entry has its path')
       this.#remember(entry)
     } catch (error) {
       damaged(file, messageOf(error))

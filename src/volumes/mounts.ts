@@ -4,6 +4,7 @@ import { type Daemon, type FuseHost, HostError } from '../hosts/host.ts'
 import { type Libc, MNT_DETACH, MS } from '../os/libc.ts'
 import { isFuse, type Mount, type MountTable } from '../os/mount-table.ts'
 import { probe } from '../os/probe.ts'
+import { Turns } from '../os/turns.ts'
 import { VolumeError } from './errors.ts'
 import { mountsOnTheWayTo } from './path-walk.ts'
 
@@ -15,6 +16,12 @@ const MOST_LAYERS = 64
 
 /** Milliseconds that our own mount gets to answer before it counts as hung and is replaced. */
 const PATIENCE = 2000
+
+/** Mounts that are asked at the same time: each is asked by a process of its own. */
+const ASKED_AT_ONCE = 16
+
+/** Milliseconds in which a mount that is well has answered. */
+const PROMPT = 100
 
 /**
  * What is mounted at a path. FOREIGN is a mount, but not of dummy-fuse; DEAD answers ENOTCONN, its server gone; HUNG does not answer.
@@ -34,6 +41,7 @@ export class Mounts {
   readonly #host: FuseHost
   /** Devices of the sessions that were seen alive, by where they are mounted. */
   readonly #sessions = new Map<string, string>()
+  readonly #turns = new Turns(ASKED_AT_ONCE, PROMPT)
 
   constructor(libc: Libc, table: MountTable, host: FuseHost) {
     this.#libc = libc
@@ -200,7 +208,7 @@ export class Mounts {
   }
 
   async #ask(path: string, device: string, readonly: boolean): Promise<MountState> {
-    const { kind } = await probe(path, PATIENCE)
+    const { kind } = await this.#turns.take(() => probe(path, PATIENCE))
     switch (kind) {
       case 'alive':
         return { kind: 'MOUNTED', device, readonly }

@@ -8,6 +8,7 @@ import { ServiceHost } from '../../hosts/service-host.ts'
 import type { Logger } from '../../log.ts'
 import type { Libc } from '../../os/libc.ts'
 import { openMountTable } from '../../os/mount-table.ts'
+import { PreparedFiles } from '../../os/prepared-files.ts'
 import { CarelessVolumes } from '../../volumes/careless-volumes.ts'
 import { Failures } from '../../volumes/failures.ts'
 import { Inspector } from '../../volumes/health.ts'
@@ -34,8 +35,13 @@ export interface VolumeSystem {
 export function openVolumes(options: PluginOptions, context: ProgramContext, libc: Libc, log: Logger): VolumeSystem {
   const bootId = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()
   const host = openHost(options, context, log)
-  const cache = new MountCache(join(options.stateDir, 'mountcache'), log)
+  const cacheFolder = join(options.stateDir, 'mountcache')
+  const files = new PreparedFiles(libc, cacheFolder)
+  const cache = new MountCache(cacheFolder, log, (path, text) => {
+    files.write(path, text)
+  })
   cache.load()
+  files.prepare()
   const registry = new VolumeRegistry(join(options.stateDir, 'volumes'), log)
   registry.load()
   const mounts = new Mounts(libc, openMountTable(libc), host)
