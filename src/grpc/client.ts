@@ -9,15 +9,15 @@ import {
 } from '@bufbuild/protobuf'
 import { Client, credentials, Metadata, type ServiceError, status } from '@grpc/grpc-js'
 
-/** A call that came back with a status other than OK. */
+/** A call that came back with a status other than OK. Its message names the path of the call: `/csi.v1.Node/NodeStageVolume`. */
 export class CallError extends Error {
   override readonly name = 'CallError'
   /** The status's name: `UNAVAILABLE`. */
   readonly code: string
   readonly details: string
 
-  constructor(method: string, error: ServiceError) {
-    super(`${method}: ${status[error.code]}: ${error.details}`, { cause: error })
+  constructor(path: string, error: ServiceError) {
+    super(`${path}: ${status[error.code]}: ${error.details}`, { cause: error })
     this.code = status[error.code]
     this.details = error.details
   }
@@ -25,11 +25,11 @@ export class CallError extends Error {
 
 /** Calls any unary method that protobuf-es describes, over a unix socket. */
 export class GrpcClient implements Disposable {
-  readonly #client: Client
+  protected readonly client: Client
 
   constructor(socket: string) {
     // grpc-js would send the socket's path as :authority, which its own server refuses.
-    this.#client = new Client(`unix:${socket}`, credentials.createInsecure(), {
+    this.client = new Client(`unix:${socket}`, credentials.createInsecure(), {
       'grpc.default_authority': 'localhost',
       'grpc.enable_retries': 0,
       'grpc.enable_channelz': 0,
@@ -44,7 +44,7 @@ export class GrpcClient implements Disposable {
   ): Promise<MessageShape<O>> {
     const path = `/${method.parent.typeName}/${method.name}`
     return await new Promise((resolve, reject) => {
-      this.#client.makeUnaryRequest(
+      this.client.makeUnaryRequest(
         path,
         (message: MessageShape<I>) => Buffer.from(toBinary(method.input, message)),
         (bytes) => fromBinary(method.output, bytes),
@@ -52,7 +52,7 @@ export class GrpcClient implements Disposable {
         new Metadata(),
         { deadline: Date.now() + deadline },
         (error, response) => {
-          if (error !== null) reject(new CallError(method.name, error))
+          if (error !== null) reject(new CallError(path, error))
           else if (response === undefined) reject(new Error(`${path}: neither an answer nor an error`))
           else resolve(response)
         },
@@ -61,6 +61,6 @@ export class GrpcClient implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    this.#client.close()
+    this.client.close()
   }
 }

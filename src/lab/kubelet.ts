@@ -1,6 +1,7 @@
 import { mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
 import type { MessageInitShape } from '@bufbuild/protobuf'
+import { GrpcClient } from '../grpc/client.ts'
 import {
   Identity,
   Node,
@@ -8,8 +9,10 @@ import {
   type VolumeCapabilitySchema,
   VolumeHealthErrorType as Health,
 } from '../rpc/csi_pb.ts'
-import { CsiClient } from './csi-client.ts'
 import { stagingPath, targetPath } from './node-paths.ts'
+
+/** Milliseconds for one call: more than the plugin's own 10 s limit, so that it is the plugin that answers. */
+const CALL_DEADLINE = 12_000
 
 /** A volume as the seed's manifests describe it, or as a driver's file does. */
 export interface Volume {
@@ -30,86 +33,85 @@ export const VOLUME: Volume = { id: 'dummy-fuse-volume', pv: 'dummy-fuse-pv' }
 /** Calls the plugin as the kubelet does, in its order, and makes the directories that are the kubelet's to make. */
 export class Kubelet {
   readonly #socket: string
-  readonly #deadline: number | undefined
+  readonly #deadline: number
 
-  /** `deadline`: milliseconds for one call, if not CsiClient's own. */
-  constructor(socket: string, deadline?: number) {
+  /** `deadline`: milliseconds for one call. */
+  constructor(socket: string, deadline = CALL_DEADLINE) {
     this.#socket = socket
     this.#deadline = deadline
   }
 
   /** What node-driver-registrar and the kubelet ask when a plugin's socket appears. */
   async register(): Promise<void> {
-    using client = this.#client()
-    await client.call(Identity.method.getPluginInfo, {})
-    await client.call(Node.method.nodeGetInfo, {})
+    using client = new GrpcClient(this.#socket)
+    await client.call(Identity.method.getPluginInfo, {}, this.#deadline)
+    await client.call(Node.method.nodeGetInfo, {}, this.#deadline)
   }
 
   /** Makes a volume ready on the node for its first pod. Returns the staging path, which CSI wants to exist before the call. */
   async stage(volume: Volume): Promise<string> {
-    using client = this.#client()
+    using client = new GrpcClient(this.#socket)
     const path = stagingPath(volume.pv)
     if (volume.staged === false) return path
     mkdirSync(path, { recursive: true, mode: 0o750 })
-    await client.call(Node.method.nodeGetCapabilities, {})
-    await client.call(Node.method.nodeStageVolume, {
-      volumeId: volume.id,
-      stagingTargetPath: path,
-      volumeCapability: capabilityOf(volume),
-      volumeContext: { ...volume.volumeContext },
-      publishContext: { ...volume.publishContext },
-      secrets: { ...volume.secrets },
-    })
+    await client.call(Node.method.nodeGetCapabilities, {}, this.#deadline)
+    await client.call(Node.method.nodeStageVolume, { ...requestOf(volume), stagingTargetPath: path }, this.#deadline)
     return path
   }
 
   /** Makes a staged volume ready for one pod. Returns the target path, whose parent CSI wants to exist before the call. */
   async publish(volume: Volume, podUid: string): Promise<string> {
-    using client = this.#client()
+    using client = new GrpcClient(this.#socket)
     const path = targetPath(podUid, volume.pv)
     mkdirSync(dirname(path), { recursive: true, mode: 0o750 })
-    await client.call(Node.method.nodeGetCapabilities, {})
-    await client.call(Node.method.nodePublishVolume, {
-      volumeId: volume.id,
-      stagingTargetPath: volume.staged === false ? '' : stagingPath(volume.pv),
-      targetPath: path,
-      volumeCapability: capabilityOf(volume),
-      volumeContext: { ...volume.volumeContext },
-      publishContext: { ...volume.publishContext },
-      secrets: { ...volume.secrets },
-    })
+    await client.call(Node.method.nodeGetCapabilities, {}, this.#deadline)
+    const stagingTargetPath = volume.staged === false ? '' : stagingPath(volume.pv)
+    await client.call(Node.method.nodePublishVolume, { ...requestOf(volume), stagingTargetPath, targetPath: path }, this.#deadline)
     return path
   }
 
   /** Takes a volume from one pod. */
   async unpublish(volume: Volume, podUid: string): Promise<void> {
-    using client = this.#client()
-    await client.call(Node.method.nodeUnpublishVolume, { volumeId: volume.id, targetPath: targetPath(podUid, volume.pv) })
+    using client = new GrpcClient(this.#socket)
+    const path = targetPath(podUid, volume.pv)
+    await client.call(Node.method.nodeUnpublishVolume, { volumeId: volume.id, targetPath: path }, this.#deadline)
   }
 
   /** Takes a volume off the node, when its last pod has gone. */
   async unstage(volume: Volume): Promise<void> {
     if (volume.staged === false) return
-    using client = this.#client()
-    await client.call(Node.method.nodeUnstageVolume, { volumeId: volume.id, stagingTargetPath: stagingPath(volume.pv) })
+    using client = new GrpcClient(this.#socket)
+    const path = stagingPath(volume.pv)
+    await client.call(Node.method.nodeUnstageVolume, { volumeId: volume.id, stagingTargetPath: path }, this.#deadline)
   }
 
   /** Why the plugin says that a volume cannot be reached (NodeGetVolumeHealth of CSI 1.13), a word for each cause; none if all is well. */
   async inaccessible(volume: Volume): Promise<readonly string[]> {
-    using client = this.#client()
-    const { volumeHealth } = await client.call(Node.method.nodeGetVolumeHealth, { volumeId: volume.id })
+    using client = new GrpcClient(this.#socket)
+    const { volumeHealth } = await client.call(Node.method.nodeGetVolumeHealth, { volumeId: volume.id }, this.#deadline)
     const entries = volumeHealth?.healthStatuses ?? []
     return entries.filter(({ status }) => status === Health.INACCESSIBLE).map(({ reason }) => reason)
   }
-
-  #client(): CsiClient {
-    return new CsiClient(this.#socket, this.#deadline)
-  }
 }
 
-function capabilityOf({ fsType, mountFlags }: Volume): MessageInitShape<typeof VolumeCapabilitySchema> {
+/** What NodeStageVolume and NodePublishVolume are both told of a volume. */
+interface VolumeRequest {
+  readonly volumeId: string
+  readonly volumeCapability: MessageInitShape<typeof VolumeCapabilitySchema>
+  readonly volumeContext: Record<string, string>
+  readonly publishContext: Record<string, string>
+  readonly secrets: Record<string, string>
+}
+
+function requestOf({ id, volumeContext, publishContext, secrets, fsType = '', mountFlags = [] }: Volume): VolumeRequest {
   return {
-    accessType: { case: 'mount', value: { fsType: fsType ?? '', mountFlags: [...(mountFlags ?? [])] } },
-    accessMode: { mode: Mode.MULTI_NODE_MULTI_WRITER },
+    volumeId: id,
+    volumeCapability: {
+      accessType: { case: 'mount', value: { fsType, mountFlags: [...mountFlags] } },
+      accessMode: { mode: Mode.MULTI_NODE_MULTI_WRITER },
+    },
+    volumeContext: { ...volumeContext },
+    publishContext: { ...publishContext },
+    secrets: { ...secrets },
   }
 }

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { messageOf } from '../../errors.ts'
-import { CallError } from '../csi-client.ts'
+import { CallError } from '../../grpc/client.ts'
 import type { Kubelet, Volume } from '../kubelet.ts'
 import { until } from '../wait.ts'
 import type { CellBench } from './bench.ts'
