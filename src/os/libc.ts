@@ -1,3 +1,4 @@
+import { closeSync } from 'node:fs'
 import { constants } from 'node:os'
 import { SystemError } from '../errors.ts'
 import type { AddonLoader } from './addons.ts'
@@ -49,7 +50,7 @@ export class Libc {
 
   /** mount(2). Throws SystemError. */
   mount(source: string, target: string, type: string | null, flags: number, data: string | null): void {
-    this.#checked('mount', target, 'int mount(str, str, str, ulong, str)', source, target, type, flags, data)
+    this.checked('mount', target, 'int mount(str, str, str, ulong, str)', source, target, type, flags, data)
   }
 
   /** mount(2) in a thread of libuv's pool: with FUSE_DEV_IOC_SYNC_INIT it returns only once INIT has been answered. Rejects with SystemError. */
@@ -66,39 +67,39 @@ export class Libc {
 
   /** ioctl(2) without an argument. Throws SystemError. */
   ioctl(fd: number, name: string, request: number): void {
-    this.#checked(`ioctl ${name}`, undefined, 'int ioctl(int, ulong, ulong)', fd, request, 0)
+    this.checked(`ioctl ${name}`, undefined, 'int ioctl(int, ulong, ulong)', fd, request, 0)
   }
 
   /** fcntl(2) F_SETFD: marks a descriptor that came through exec as closed at the next one. Throws SystemError. */
   closeOnExec(fd: number): void {
-    this.#checked('fcntl', undefined, 'int fcntl(int, int, ulong)', fd, F_SETFD, FD_CLOEXEC)
+    this.checked('fcntl', undefined, 'int fcntl(int, int, ulong)', fd, F_SETFD, FD_CLOEXEC)
   }
 
   /** dup2(2): `to` becomes another name of `from`, in one step. Throws SystemError. */
   duplicate(from: number, to: number): void {
-    this.#checked('dup2', undefined, 'int dup2(int, int)', from, to)
+    this.checked('dup2', undefined, 'int dup2(int, int)', from, to)
   }
 
   /** umount2(2), never following a symbolic link. Throws SystemError (EINVAL: not a mount point, EBUSY). */
   umount(target: string, flags = 0): void {
-    this.#checked('umount', target, 'int umount2(str, int)', target, flags | UMOUNT_NOFOLLOW)
+    this.checked('umount', target, 'int umount2(str, int)', target, flags | UMOUNT_NOFOLLOW)
   }
 
   /** statx(2) into `buffer`, a struct statx of 256 bytes. Throws SystemError. */
   statx(path: string, flags: number, mask: number, buffer: Buffer): void {
-    this.#checked('statx', path, 'int statx(int, str, int, uint, void *)', AT_FDCWD, path, flags, mask, buffer)
+    this.checked('statx', path, 'int statx(int, str, int, uint, void *)', AT_FDCWD, path, flags, mask, buffer)
   }
 
   /** syscall(2) with a request, a buffer and its size, as statmount(2) has them. Throws SystemError. */
   bufferCall(number: number, name: string, request: Buffer, buffer: Buffer): number {
     const definition = 'long syscall(long, void *, void *, ulong, ulong)'
-    return this.#checked(name, undefined, definition, number, request, buffer, buffer.length, 0)
+    return this.checked(name, undefined, definition, number, request, buffer, buffer.length, 0)
   }
 
   /** prctl(PR_SET_PDEATHSIG): the kernel sends `signal` to this process when the thread that spawned it ends. */
   setParentDeathSignal(signal: NodeJS.Signals): void {
     const number = constants.signals[signal]
-    this.#checked('prctl', undefined, 'int prctl(int, ulong, ulong, ulong, ulong)', PR_SET_PDEATHSIG, number, 0, 0, 0)
+    this.checked('prctl', undefined, 'int prctl(int, ulong, ulong, ulong, ulong)', PR_SET_PDEATHSIG, number, 0, 0, 0)
   }
 
   /**
@@ -106,39 +107,39 @@ export class Libc {
    * receiver's queue is full it waits for room, with `MSG_DONTWAIT` among the flags it throws EAGAIN.
    */
   sendToUnix(path: string, payload: Buffer, flags = 0): void {
-    const fd = this.#checked('socket', undefined, 'int socket(int, int, int)', AF_UNIX, SOCK_DGRAM_CLOEXEC, 0)
+    const fd = this.checked('socket', undefined, 'int socket(int, int, int)', AF_UNIX, SOCK_DGRAM_CLOEXEC, 0)
     try {
       const address = unixAddress(path)
       const definition = 'long sendto(int, void *, ulong, int, void *, uint)'
-      this.#checked('sendto', path, definition, fd, payload, payload.length, flags, address, address.length)
+      this.checked('sendto', path, definition, fd, payload, payload.length, flags, address, address.length)
     } finally {
-      this.#call('int close(int)', fd)
+      closeSync(fd)
     }
   }
 
   /** Like {@link sendToUnix}, with descriptors that the receiver gets copies of (unix(7), SCM_RIGHTS). Throws SystemError. */
   sendWithDescriptors(path: string, payload: Buffer, descriptors: readonly number[]): void {
-    const fd = this.#checked('socket', undefined, 'int socket(int, int, int)', AF_UNIX, SOCK_DGRAM_CLOEXEC, 0)
+    const fd = this.checked('socket', undefined, 'int socket(int, int, int)', AF_UNIX, SOCK_DGRAM_CLOEXEC, 0)
     try {
       const { header, parts } = datagram(unixAddress(path), payload, descriptors, (buffer) => this.#koffi.address(buffer))
-      this.#checked('sendmsg', path, 'long sendmsg(int, void *, int)', fd, header, 0)
+      this.checked('sendmsg', path, 'long sendmsg(int, void *, int)', fd, header, 0)
       // The header holds their addresses as numbers, which keep nothing alive.
       parts.length = 0
     } finally {
-      this.#call('int close(int)', fd)
+      closeSync(fd)
     }
   }
 
   /** pipe2(2), both ends closed on exec: `[read, write]`. Throws SystemError. */
   pipe(): readonly [number, number] {
     const ends = Buffer.alloc(8)
-    this.#checked('pipe2', undefined, 'int pipe2(void *, int)', ends, O_CLOEXEC)
+    this.checked('pipe2', undefined, 'int pipe2(void *, int)', ends, O_CLOEXEC)
     return [ends.readInt32LE(0), ends.readInt32LE(4)]
   }
 
   /** eventfd(2), closed on exec. A write of eight bytes that hold 1 wakes whoever polls it. */
   eventfd(): number {
-    return this.#checked('eventfd', undefined, 'int eventfd(uint, int)', 0, EFD_CLOEXEC)
+    return this.checked('eventfd', undefined, 'int eventfd(uint, int)', 0, EFD_CLOEXEC)
   }
 
   /** The errno of the call before, as an error that names it. */
@@ -156,7 +157,7 @@ export class Libc {
   pollErrors(descriptors: readonly number[]): readonly number[] {
     const buffer = Buffer.alloc(8 * descriptors.length)
     descriptors.forEach((fd, index) => buffer.writeInt32LE(fd, 8 * index))
-    this.#checked('poll', undefined, 'int poll(void *, ulong, int)', buffer, descriptors.length, 0)
+    this.checked('poll', undefined, 'int poll(void *, ulong, int)', buffer, descriptors.length, 0)
     return descriptors.map((_, index) => buffer.readInt16LE(8 * index + 6))
   }
 
@@ -191,22 +192,14 @@ export class Libc {
 
   /** A call of {@link foreign} whose negative result is an error. Throws SystemError, which names `name` and `path`. */
   checked(name: string, path: string | undefined, definition: string, ...args: unknown[]): number {
-    return this.#checked(name, path, definition, ...args)
+    const result = Number(this.foreign(definition)(...args))
+    if (result >= 0) return result
+    throw this.lastError(name, path)
   }
 
   /** Where a buffer's bytes lie, for structs that hold pointers. The number keeps nothing alive. */
   addressOf(buffer: Buffer): bigint {
     return this.#koffi.address(buffer)
-  }
-
-  #call(definition: string, ...args: unknown[]): number {
-    return Number(this.foreign(definition)(...args))
-  }
-
-  #checked(name: string, path: string | undefined, definition: string, ...args: unknown[]): number {
-    const result = this.#call(definition, ...args)
-    if (result >= 0) return result
-    throw this.lastError(name, path)
   }
 }
 
