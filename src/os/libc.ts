@@ -1,4 +1,3 @@
-import { closeSync } from 'node:fs'
 import { constants } from 'node:os'
 import { SystemError } from '../errors.ts'
 import type { AddonLoader } from './addons.ts'
@@ -10,16 +9,9 @@ export const MS = { RDONLY: 1, NOSUID: 2, NODEV: 4, NOEXEC: 8, REMOUNT: 32, BIND
 export const MNT_DETACH = 2
 const UMOUNT_NOFOLLOW = 8
 
-/** send(2). */
-export const MSG_DONTWAIT = 0x40
-
 const AT_FDCWD = -100
 const PR_SET_PDEATHSIG = 1
-const AF_UNIX = 1
 const EFD_CLOEXEC = 0o2000000
-const SOCK_DGRAM_CLOEXEC = 2 | 0o2000000
-const SOL_SOCKET = 1
-const SCM_RIGHTS = 1
 const O_CLOEXEC = 0o2000000
 const F_SETFD = 2
 const FD_CLOEXEC = 1
@@ -102,34 +94,6 @@ export class Libc {
     this.checked('prctl', undefined, 'int prctl(int, ulong, ulong, ulong, ulong)', PR_SET_PDEATHSIG, number, 0, 0, 0)
   }
 
-  /**
-   * Sends one datagram to a unix socket; a leading `@` names an abstract one. Throws SystemError (ENOENT, ECONNREFUSED). Where the
-   * receiver's queue is full it waits for room, with `MSG_DONTWAIT` among the flags it throws EAGAIN.
-   */
-  sendToUnix(path: string, payload: Buffer, flags = 0): void {
-    const fd = this.checked('socket', undefined, 'int socket(int, int, int)', AF_UNIX, SOCK_DGRAM_CLOEXEC, 0)
-    try {
-      const address = unixAddress(path)
-      const definition = 'long sendto(int, void *, ulong, int, void *, uint)'
-      this.checked('sendto', path, definition, fd, payload, payload.length, flags, address, address.length)
-    } finally {
-      closeSync(fd)
-    }
-  }
-
-  /** Like {@link sendToUnix}, with descriptors that the receiver gets copies of (unix(7), SCM_RIGHTS). Throws SystemError. */
-  sendWithDescriptors(path: string, payload: Buffer, descriptors: readonly number[]): void {
-    const fd = this.checked('socket', undefined, 'int socket(int, int, int)', AF_UNIX, SOCK_DGRAM_CLOEXEC, 0)
-    try {
-      const { header, parts } = datagram(unixAddress(path), payload, descriptors, (buffer) => this.#koffi.address(buffer))
-      this.checked('sendmsg', path, 'long sendmsg(int, void *, int)', fd, header, 0)
-      // The header holds their addresses as numbers, which keep nothing alive.
-      parts.length = 0
-    } finally {
-      closeSync(fd)
-    }
-  }
-
   /** pipe2(2), both ends closed on exec: `[read, write]`. Throws SystemError. */
   pipe(): readonly [number, number] {
     const ends = Buffer.alloc(8)
@@ -203,43 +167,7 @@ export class Libc {
   }
 }
 
-/** struct msghdr with one struct iovec and one SCM_RIGHTS control message (bits/socket.h); `parts` is what it points to. */
-function datagram(
-  address: Buffer,
-  payload: Buffer,
-  descriptors: readonly number[],
-  addressOf: (buffer: Buffer) => bigint,
-): { header: Buffer; parts: Buffer[] } {
-  const vector = Buffer.alloc(16)
-  vector.writeBigUInt64LE(addressOf(payload), 0)
-  vector.writeBigUInt64LE(BigInt(payload.length), 8)
-  const length = 16 + 4 * descriptors.length
-  const control = Buffer.alloc((length + 7) & ~7)
-  control.writeBigUInt64LE(BigInt(length), 0)
-  control.writeInt32LE(SOL_SOCKET, 8)
-  control.writeInt32LE(SCM_RIGHTS, 12)
-  descriptors.forEach((fd, index) => control.writeInt32LE(fd, 16 + 4 * index))
-  const header = Buffer.alloc(56)
-  header.writeBigUInt64LE(addressOf(address), 0)
-  header.writeUInt32LE(address.length, 8)
-  header.writeBigUInt64LE(addressOf(vector), 16)
-  header.writeBigUInt64LE(1n, 24)
-  header.writeBigUInt64LE(addressOf(control), 32)
-  header.writeBigUInt64LE(BigInt(control.length), 40)
-  return { header, parts: [address, payload, vector, control] }
-}
-
 function errnoName(errno: number): string {
   const found = Object.entries(constants.errno).find(([, number]) => number === errno)
   return found?.[0] ?? `errno ${errno}`
-}
-
-/** struct sockaddr_un: a 16-bit family and the path, which a NUL begins when it is abstract and ends otherwise. */
-export function unixAddress(path: string): Buffer {
-  const name = path.startsWith('@') ? `\0${path.slice(1)}` : `${path}\0`
-  const bytes = Buffer.from(name)
-  if (bytes.length > 108) throw new SystemError('connect', 'ENAMETOOLONG', constants.errno.ENAMETOOLONG, path)
-  const family = Buffer.alloc(2)
-  family.writeUInt16LE(AF_UNIX)
-  return Buffer.concat([family, bytes])
 }

@@ -1,8 +1,8 @@
 import { closeSync, lstatSync, type Stats, unlinkSync } from 'node:fs'
-import { type Libc, unixAddress } from './libc.ts'
+import type { Libc } from './libc.ts'
+import { AF_UNIX, unixAddress } from './unix-address.ts'
 import { claimSocket } from './unix-socket.ts'
 
-const AF_UNIX = 1
 const SOCK_STREAM_CLOEXEC = 1 | 0o2000000
 
 /** The kernel cuts it down to net.core.somaxconn. */

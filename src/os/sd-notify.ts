@@ -2,6 +2,7 @@ import { closeSync } from 'node:fs'
 import { messageOf } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import type { Libc } from './libc.ts'
+import { sendDatagram } from './unix-datagram.ts'
 
 /** What restarts us, and so who keeps our descriptors meanwhile. */
 export type Supervisor = 'systemd' | 'keep' | 'none'
@@ -31,7 +32,7 @@ export class ServiceManager {
   notify(...assignments: readonly string[]): void {
     if (this.#socket === undefined) return
     try {
-      this.#libc.sendToUnix(this.#socket, Buffer.from(assignments.join('\n')))
+      sendDatagram(this.#libc, this.#socket, Buffer.from(assignments.join('\n')))
     } catch (error) {
       this.#log.warning(`cannot notify the service manager: ${messageOf(error)}`)
     }
@@ -43,7 +44,7 @@ export class ServiceManager {
    */
   store(name: string, fd: number): void {
     if (this.#socket === undefined) return
-    this.#libc.sendWithDescriptors(this.#socket, Buffer.from(`FDSTORE=1\nFDPOLL=0\nFDNAME=${name}`), [fd])
+    sendDatagram(this.#libc, this.#socket, Buffer.from(`FDSTORE=1\nFDPOLL=0\nFDNAME=${name}`), { descriptors: [fd] })
   }
 
   /** Has all kept descriptors of that name closed. */
@@ -56,7 +57,7 @@ export class ServiceManager {
     if (this.#socket === undefined) return
     const [read, write] = this.#libc.pipe()
     try {
-      this.#libc.sendWithDescriptors(this.#socket, Buffer.from('BARRIER=1'), [write])
+      sendDatagram(this.#libc, this.#socket, Buffer.from('BARRIER=1'), { descriptors: [write] })
     } catch (error) {
       closeSync(read)
       throw error

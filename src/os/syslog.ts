@@ -1,5 +1,6 @@
 import { type LogLevel, type LogSink, withoutTimestamp } from '../log.ts'
-import { type Libc, MSG_DONTWAIT } from './libc.ts'
+import type { Libc } from './libc.ts'
+import { MSG_DONTWAIT, sendDatagram } from './unix-datagram.ts'
 
 /** Facility daemon (3) and the severities of RFC 5424, section 6.2.1. */
 const PRIORITY: Readonly<Record<LogLevel, number>> = { error: 3 * 8 + 3, warning: 3 * 8 + 4, info: 3 * 8 + 6 }
@@ -13,7 +14,8 @@ export function syslogSink(tag: string, libc: () => Libc): LogSink {
     // The receiver stamps the line itself.
     const message = withoutTimestamp(line)
     try {
-      libc().sendToUnix('/dev/log', Buffer.from(`<${PRIORITY[level]}>${tag}[${process.pid}]: ${message}`), MSG_DONTWAIT)
+      const payload = Buffer.from(`<${PRIORITY[level]}>${tag}[${process.pid}]: ${message}`)
+      sendDatagram(libc(), '/dev/log', payload, { flags: MSG_DONTWAIT })
     } catch {
       // There is nobody left to tell.
     }

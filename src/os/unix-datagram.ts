@@ -1,8 +1,11 @@
 import { closeSync } from 'node:fs'
 import { SystemError } from '../errors.ts'
-import { type Libc, MSG_DONTWAIT, unixAddress } from './libc.ts'
+import type { Libc } from './libc.ts'
+import { AF_UNIX, unixAddress } from './unix-address.ts'
 
-const AF_UNIX = 1
+/** send(2). */
+export const MSG_DONTWAIT = 0x40
+
 const SOCK_DGRAM_CLOEXEC = 2 | 0o2000000
 const SOL_SOCKET = 1
 const SO_PASSCRED = 16
@@ -13,7 +16,7 @@ const MSG_TRUNC = 0x20
 const MSG_CMSG_CLOEXEC = 0x40000000
 
 /** Offsets in struct msghdr, and the size of a struct cmsghdr, on 64-bit Linux (bits/socket.h). */
-const MSGHDR = { size: 56, iov: 16, iovlen: 24, control: 32, controllen: 40, flags: 48 } as const
+const MSGHDR = { size: 56, name: 0, namelen: 8, iov: 16, iovlen: 24, control: 32, controllen: 40, flags: 48 } as const
 const CMSGHDR = 16
 
 /** Room for the 253 descriptors that one message can carry (SCM_MAX_FD, include/net/scm.h), and for the credentials. */
@@ -37,23 +40,20 @@ export class DatagramSocket {
   readonly #libc: Libc
   readonly #payload: Buffer
   readonly #control = Buffer.alloc(CONTROL)
-  readonly #vector = Buffer.alloc(16)
-  readonly #header = Buffer.alloc(MSGHDR.size)
+  readonly #vector: Buffer
+  readonly #header: Buffer
 
   private constructor(libc: Libc, fd: number, size: number) {
     this.#libc = libc
     this.fd = fd
     this.#payload = Buffer.alloc(size)
-    this.#vector.writeBigUInt64LE(libc.addressOf(this.#payload), 0)
-    this.#vector.writeBigUInt64LE(BigInt(size), 8)
-    this.#header.writeBigUInt64LE(libc.addressOf(this.#vector), MSGHDR.iov)
-    this.#header.writeBigUInt64LE(1n, MSGHDR.iovlen)
-    this.#header.writeBigUInt64LE(libc.addressOf(this.#control), MSGHDR.control)
+    this.#vector = vectorOf(libc, this.#payload)
+    this.#header = headerOf(libc, this.#vector, this.#control)
   }
 
   /** Binds one; a leading `@` names an abstract one. `size`: the longest payload in bytes. Throws SystemError. */
   static bind(libc: Libc, path: string, size: number): DatagramSocket {
-    const fd = libc.checked('socket', undefined, 'int socket(int, int, int)', AF_UNIX, SOCK_DGRAM_CLOEXEC, 0)
+    const fd = openSocket(libc)
     try {
       const on = Buffer.from([1, 0, 0, 0])
       libc.checked('setsockopt', path, 'int setsockopt(int, int, int, void *, uint)', fd, SOL_SOCKET, SO_PASSCRED, on, on.length)
@@ -87,6 +87,72 @@ export class DatagramSocket {
       controlTruncated: (flags & MSG_CTRUNC) !== 0,
     }
   }
+}
+
+/**
+ * Sends one datagram to a unix socket; a leading `@` names an abstract one. The receiver gets copies of `descriptors` (unix(7),
+ * SCM_RIGHTS). Throws SystemError (ENOENT, ECONNREFUSED). Where the receiver's queue is full it waits for room, with `MSG_DONTWAIT`
+ * among the flags it throws EAGAIN.
+ */
+export function sendDatagram(
+  libc: Libc,
+  path: string,
+  payload: Buffer,
+  { descriptors = [], flags = 0 }: { readonly descriptors?: readonly number[]; readonly flags?: number } = {},
+): void {
+  const fd = openSocket(libc)
+  try {
+    const address = unixAddress(path)
+    if (descriptors.length === 0) {
+      const definition = 'long sendto(int, void *, ulong, int, void *, uint)'
+      libc.checked('sendto', path, definition, fd, payload, payload.length, flags, address, address.length)
+      return
+    }
+    const vector = vectorOf(libc, payload)
+    const control = writeControl(descriptors)
+    const header = headerOf(libc, vector, control)
+    header.writeBigUInt64LE(libc.addressOf(address), MSGHDR.name)
+    header.writeUInt32LE(address.length, MSGHDR.namelen)
+    const parts = [address, payload, vector, control]
+    libc.checked('sendmsg', path, 'long sendmsg(int, void *, int)', fd, header, flags)
+    // The header holds their addresses as numbers, which keep nothing alive.
+    parts.length = 0
+  } finally {
+    closeSync(fd)
+  }
+}
+
+function openSocket(libc: Libc): number {
+  return libc.checked('socket', undefined, 'int socket(int, int, int)', AF_UNIX, SOCK_DGRAM_CLOEXEC, 0)
+}
+
+/** struct iovec of one buffer. */
+function vectorOf(libc: Libc, buffer: Buffer): Buffer {
+  const vector = Buffer.alloc(16)
+  vector.writeBigUInt64LE(libc.addressOf(buffer), 0)
+  vector.writeBigUInt64LE(BigInt(buffer.length), 8)
+  return vector
+}
+
+/** struct msghdr with one struct iovec and the control messages, or room for them. */
+function headerOf(libc: Libc, vector: Buffer, control: Buffer): Buffer {
+  const header = Buffer.alloc(MSGHDR.size)
+  header.writeBigUInt64LE(libc.addressOf(vector), MSGHDR.iov)
+  header.writeBigUInt64LE(1n, MSGHDR.iovlen)
+  header.writeBigUInt64LE(libc.addressOf(control), MSGHDR.control)
+  header.writeBigUInt64LE(BigInt(control.length), MSGHDR.controllen)
+  return header
+}
+
+/** One SCM_RIGHTS control message: a struct cmsghdr and the descriptors, aligned to 8 bytes. */
+function writeControl(descriptors: readonly number[]): Buffer {
+  const length = CMSGHDR + 4 * descriptors.length
+  const control = Buffer.alloc((length + 7) & ~7)
+  control.writeBigUInt64LE(BigInt(length), 0)
+  control.writeInt32LE(SOL_SOCKET, 8)
+  control.writeInt32LE(SCM_RIGHTS, 12)
+  descriptors.forEach((fd, index) => control.writeInt32LE(fd, CMSGHDR + 4 * index))
+  return control
 }
 
 /** The control messages that recvmsg(2) left: each a struct cmsghdr (length, level, type) and its data, aligned to 8 bytes. */
