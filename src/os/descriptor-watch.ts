@@ -1,4 +1,5 @@
-import { closeSync, readSync, writeSync } from 'node:fs'
+import { closeSync, readSync } from 'node:fs'
+import { wake } from './eventfd.ts'
 import type { Libc } from './libc.ts'
 
 const POLLIN = 1
@@ -19,14 +20,14 @@ export class DescriptorWatch {
   /** Calls `readable` as long as there is something to read. It must not throw. */
   add(fd: number, readable: () => void): void {
     this.#handlers.set(fd, readable)
-    this.#interrupt()
+    wake(this.#wake)
   }
 
   /** Watches a descriptor no more and closes it, once no poll(2) waits for it: its number is not to come again before. */
   closeWatched(fd: number): void {
     this.#handlers.delete(fd)
     this.#toClose.push(fd)
-    this.#interrupt()
+    wake(this.#wake)
   }
 
   /** Runs until {@link end}. */
@@ -47,12 +48,6 @@ export class DescriptorWatch {
 
   end(): void {
     this.#ended = true
-    this.#interrupt()
-  }
-
-  #interrupt(): void {
-    const one = Buffer.alloc(8)
-    one.writeBigUInt64LE(1n)
-    writeSync(this.#wake, one)
+    wake(this.#wake)
   }
 }

@@ -101,7 +101,7 @@ export class Libc {
     return [ends.readInt32LE(0), ends.readInt32LE(4)]
   }
 
-  /** eventfd(2), closed on exec. A write of eight bytes that hold 1 wakes whoever polls it. */
+  /** eventfd(2), closed on exec: see eventfd.ts. */
   eventfd(): number {
     return this.checked('eventfd', undefined, 'int eventfd(uint, int)', 0, EFD_CLOEXEC)
   }

@@ -7,6 +7,7 @@ import type { FileSystem } from '../../src/fuse/filesystem.ts'
 import type { Command, ServerEvent } from '../../src/fuse/session/messages.ts'
 import { SessionServer } from '../../src/fuse/session/server.ts'
 import { AddonLoader } from '../../src/os/addons.ts'
+import { wake } from '../../src/os/eventfd.ts'
 import { Libc } from '../../src/os/libc.ts'
 import { getattr, reading } from '../support/fake-device.ts'
 
@@ -56,9 +57,7 @@ function start(filesystem: (id: string) => FileSystem = () => new DummyFs()): Se
   })
   const tell = (command: Command): void => {
     queue.push(command)
-    const one = Buffer.alloc(8)
-    one.writeBigUInt64LE(1n)
-    writeSync(wakeFd, one)
+    wake(wakeFd)
     server.turn(1000)
   }
   const attach = (id: string): number => {

@@ -1,5 +1,6 @@
 import Fuse, { type Operations } from 'fuse-native'
-import { closeSync, readdirSync, readlinkSync, writeSync } from 'node:fs'
+import { closeSync, readdirSync, readlinkSync } from 'node:fs'
+import { wake } from '../../os/eventfd.ts'
 import type { Libc } from '../../os/libc.ts'
 import { MountinfoTable } from '../../os/mount-table.ts'
 import { OwnMount } from '../../os/own-mount.ts'
@@ -94,7 +95,7 @@ class NativeSession implements Session {
 
   close(): void {
     this.#mount.detach()
-    this.#wakeUp()
+    wake(this.#wake)
   }
 
   /** libfuse's loop ends in silence, but a device whose connection is gone polls POLLERR (fs/fuse/dev.c, fuse_dev_poll). */
@@ -103,19 +104,13 @@ class NativeSession implements Session {
     if (device !== undefined) watches.push({ fd: device, events: 0 })
     // libuv joins its threads as the process exits, in an uncaught exception too: one that polled on would keep a dead daemon's mount hung.
     const wakeUp = (): void => {
-      this.#wakeUp()
+      wake(this.#wake)
     }
     process.once('exit', wakeUp)
     await this.#libc.pollAsync(watches)
     process.off('exit', wakeUp)
     closeSync(this.#wake)
     return this.#mount.there ? 'aborted' : 'unmounted'
-  }
-
-  #wakeUp(): void {
-    const one = Buffer.alloc(8)
-    one.writeBigUInt64LE(1n)
-    writeSync(this.#wake, one)
   }
 }
 

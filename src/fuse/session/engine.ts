@@ -1,6 +1,7 @@
-import { closeSync, writeSync } from 'node:fs'
+import { closeSync } from 'node:fs'
 import type { Worker } from 'node:worker_threads'
 import { messageOf } from '../../errors.ts'
+import { wake } from '../../os/eventfd.ts'
 import type { Libc } from '../../os/libc.ts'
 import type { Attachment, Command, Inspection, ServerEvent } from './messages.ts'
 import type { Negotiated } from './negotiated.ts'
@@ -276,10 +277,4 @@ export class SessionEngine {
       if (!this.#stopping) onLost(new Error('the thread that serves has ended'))
     })
   }
-}
-
-function wake(fd: number): void {
-  const one = Buffer.alloc(8)
-  one.writeBigUInt64LE(1n)
-  writeSync(fd, one)
 }
