@@ -16,6 +16,13 @@ const O_CLOEXEC = 0o2000000
 const F_SETFD = 2
 const FD_CLOEXEC = 1
 
+const POLL = 'int poll(void *, ulong, int)'
+
+interface PollWatch {
+  readonly fd: number
+  readonly events: number
+}
+
 /** A C function: its arguments and result as its definition says, 64-bit numbers as bigint where they do not fit a double. */
 export type Callable = ((...args: unknown[]) => number | bigint) & {
   async: (...args: [...unknown[], (error: Error | null, result: number) => void]) => void
@@ -119,30 +126,27 @@ export class Libc {
 
   /** poll(2) without waiting, for errors and hang-up alone: the `revents` of each descriptor. Throws SystemError. */
   pollErrors(descriptors: readonly number[]): readonly number[] {
-    const buffer = Buffer.alloc(8 * descriptors.length)
-    descriptors.forEach((fd, index) => buffer.writeInt32LE(fd, 8 * index))
-    this.checked('poll', undefined, 'int poll(void *, ulong, int)', buffer, descriptors.length, 0)
-    return descriptors.map((_, index) => buffer.readInt16LE(8 * index + 6))
+    const polled = pollfds(descriptors.map((fd) => ({ fd, events: 0 })))
+    const found = Number(this.foreign(POLL)(polled, descriptors.length, 0))
+    // A signal ends it only if there is nothing to be told of any descriptor (fs/select.c, do_poll).
+    if (found < 0 && this.errno() !== constants.errno.EINTR) throw this.lastError('poll')
+    return reventsOf(polled)
   }
 
   /**
    * poll(2) in a thread of libuv's pool, for `events` (0: errors and hang-up alone) on each descriptor, without a time limit.
    * Resolves to the `revents` of each.
    */
-  async pollAsync(watches: readonly { fd: number; events: number }[]): Promise<readonly number[]> {
-    const buffer = Buffer.alloc(8 * watches.length)
-    watches.forEach(({ fd, events }, index) => {
-      buffer.writeInt32LE(fd, 8 * index)
-      buffer.writeInt16LE(events, 8 * index + 4)
-    })
-    const poll = this.foreign('int poll(void *, ulong, int)')
+  async pollAsync(watches: readonly PollWatch[]): Promise<readonly number[]> {
+    const polled = pollfds(watches)
+    const poll = this.foreign(POLL)
     await new Promise<void>((resolve, reject) => {
-      poll.async(buffer, watches.length, -1, (error) => {
+      poll.async(polled, watches.length, -1, (error) => {
         if (error === null) resolve()
         else reject(error)
       })
     })
-    return watches.map((_, index) => buffer.readInt16LE(8 * index + 6))
+    return reventsOf(polled)
   }
 
   /** A function of glibc by its C declaration, to be kept by who calls it often. */
@@ -165,6 +169,20 @@ export class Libc {
   addressOf(buffer: Buffer): bigint {
     return this.#koffi.address(buffer)
   }
+}
+
+/** An array of struct pollfd: a descriptor of 32 bits, `events` and `revents` of 16 bits each. */
+function pollfds(watches: readonly PollWatch[]): Buffer {
+  const polled = Buffer.alloc(8 * watches.length)
+  watches.forEach(({ fd, events }, index) => {
+    polled.writeInt32LE(fd, 8 * index)
+    polled.writeInt16LE(events, 8 * index + 4)
+  })
+  return polled
+}
+
+function reventsOf(polled: Buffer): readonly number[] {
+  return Array.from({ length: polled.length / 8 }, (_, index) => polled.readInt16LE(8 * index + 6))
 }
 
 function errnoName(errno: number): string {

@@ -26,13 +26,10 @@ export function canBePolled(fd: number): boolean {
   return /^(socket:|pipe:|anon_inode:|\/dev\/)/.test(nameOf(fd))
 }
 
-/** Those of the descriptors that show an error or a hang-up. */
-export function hungUp(libc: Foreign, descriptors: readonly number[]): readonly number[] {
-  if (descriptors.length === 0) return []
-  const buffer = Buffer.alloc(8 * descriptors.length)
-  descriptors.forEach((fd, index) => buffer.writeInt32LE(fd, 8 * index))
-  libc.foreign('int poll(void *, ulong, int)')(buffer, descriptors.length, 0)
-  return descriptors.filter((_, index) => (buffer.readInt16LE(8 * index + 6) & (POLLERR | POLLHUP | POLLNVAL)) !== 0)
+/** Those of the descriptors that show an error or a hang-up. Throws SystemError. */
+export function hungUp(libc: Pick<Libc, 'pollErrors'>, descriptors: readonly number[]): readonly number[] {
+  const errors = libc.pollErrors(descriptors)
+  return descriptors.filter((_, index) => ((errors[index] ?? 0) & (POLLERR | POLLHUP | POLLNVAL)) !== 0)
 }
 
 /** What /proc says that a descriptor is, without asking its file system. */
