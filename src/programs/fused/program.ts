@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { release } from 'node:os'
 import { join } from 'node:path'
 import { isProgramError, messageOf, ProgramError } from '../../errors.ts'
@@ -8,6 +8,7 @@ import { Successor } from '../../fused/successor.ts'
 import { SessionEngine } from '../../fuse/session/engine.ts'
 import { descriptorSink, Logger } from '../../log.ts'
 import { AddonLoader } from '../../os/addons.ts'
+import { bootId } from '../../os/boot-id.ts'
 import { type InheritedDescriptor, inheritedDescriptors } from '../../os/inherited.ts'
 import { Libc } from '../../os/libc.ts'
 import type { ListeningSocket } from '../../os/listening-socket.ts'
@@ -45,8 +46,7 @@ export const fused: Program = async ({ words, env }) => {
     const [listening, stored] = split(inherited)
     const lost = Promise.withResolvers<never>()
     const engine = openEngine(early, libc, log, lost.reject)
-    const daemon = openDaemon({ early, libc, engine, manager, log })
-    const successor = openSuccessor({ early, libc, daemon, manager, log })
+    const { daemon, successor } = openSessions({ early, libc, engine, manager, log })
     successor.begin(stored)
     // Until the thread is up this one serves: nothing else may take its time.
     if (stored.length > 0) await Promise.race([engine.up, lost.promise])
@@ -135,33 +135,32 @@ function openEngine({ pollTime }: EarlyOptions, libc: Libc, log: Logger, onLost:
 interface Beginnings {
   readonly early: EarlyOptions
   readonly libc: Libc
+  readonly engine: SessionEngine
   readonly manager: ServiceManager
   readonly log: Logger
 }
 
-function openDaemon({ early, libc, engine, manager, log }: Beginnings & { engine: SessionEngine }): FusedDaemon {
-  const { stateDir, withoutResend } = early
+function openSessions({ early, engine, ...others }: Beginnings): Pick<Surroundings, 'daemon' | 'successor'> {
+  const { withoutResend } = early
+  const common = { ...others, records: openRecords(early), bootId: bootId() }
+  const daemon = new FusedDaemon({ ...common, engine, table: openMountTable(common.libc), withoutResend })
+  const now = { bootId: common.bootId, drained: takeDrained(early), resends: !withoutResend && kernelResends() }
+  return { daemon, successor: new Successor({ ...common, daemon, now }) }
+}
+
+/** Makes the state folder if it is missing. Throws ProgramError. */
+function openRecords(early: EarlyOptions): Records {
+  const { stateDir } = early
   try {
     mkdirSync(stateDir, { recursive: true, mode: 0o700 })
-    const records = new Records(recordsFolder(early))
-    return new FusedDaemon({ engine, libc, table: openMountTable(libc), records, manager, bootId: bootId(), withoutResend, log })
+    return new Records(recordsFolder(early))
   } catch (error) {
     throw new ProgramError(
       `cannot use the state folder ${stateDir}: ${messageOf(error)}; mend it, or name another with --state-dir`,
       1,
-      {
-        cause: error,
-      },
+      { cause: error },
     )
   }
-}
-
-function openSuccessor({ early, libc, daemon, manager, log }: Beginnings & { daemon: FusedDaemon }): Successor {
-  const drained = existsSync(drainedFile(early))
-  rmSync(drainedFile(early), { force: true })
-  const now = { bootId: bootId(), drained, resends: !early.withoutResend && kernelResends() }
-  const records = new Records(recordsFolder(early))
-  return new Successor({ daemon, records, manager, libc, now, log })
 }
 
 function recordsFolder({ stateDir }: EarlyOptions): string {
@@ -173,14 +172,17 @@ function drainedFile({ stateDir }: EarlyOptions): string {
   return join(stateDir, 'drained')
 }
 
+/** Whether a predecessor has left {@link drainedFile}, which counts once. */
+function takeDrained(options: EarlyOptions): boolean {
+  const drained = existsSync(drainedFile(options))
+  rmSync(drainedFile(options), { force: true })
+  return drained
+}
+
 /** Linux 6.9 brought FUSE_NOTIFY_RESEND. */
 function kernelResends(): boolean {
   const [major = 0, minor = 0] = release().split('.').map(Number)
   return major > 6 || (major === 6 && minor >= 9)
-}
-
-function bootId(): string {
-  return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()
 }
 
 /** The socket to listen on, if one was handed over, and the sessions' devices. */

@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { CarelessHost } from '../../hosts/careless-host.ts'
 import { carelessExecution, childExecution, detachedExecution, findSystemdRun } from '../../hosts/executions.ts'
@@ -6,6 +5,7 @@ import type { FuseHost } from '../../hosts/host.ts'
 import { ProcessHost } from '../../hosts/process-host.ts'
 import { ServiceHost } from '../../hosts/service-host.ts'
 import type { Logger } from '../../log.ts'
+import { bootId } from '../../os/boot-id.ts'
 import type { Libc } from '../../os/libc.ts'
 import { openMountTable } from '../../os/mount-table.ts'
 import { PreparedFiles } from '../../os/prepared-files.ts'
@@ -33,7 +33,7 @@ export interface VolumeSystem {
 
 /** Reads the state folder and puts everything below the CSI services together. Throws if the folder cannot be made or read. */
 export function openVolumes(options: PluginOptions, context: ProgramContext, libc: Libc, log: Logger): VolumeSystem {
-  const bootId = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()
+  const boot = bootId()
   const host = openHost(options, context, log)
   const cacheFolder = join(options.stateDir, 'mountcache')
   const files = new PreparedFiles(libc, cacheFolder)
@@ -45,8 +45,8 @@ export function openVolumes(options: PluginOptions, context: ProgramContext, lib
   const registry = new VolumeRegistry(join(options.stateDir, 'volumes'), log)
   registry.load()
   const mounts = new Mounts(libc, openMountTable(libc), host)
-  const stager = new Stager(mounts, cache, host, bootId, log)
-  const publisher = new Publisher(mounts, cache, stager, bootId, log)
+  const stager = new Stager(mounts, cache, host, boot, log)
+  const publisher = new Publisher(mounts, cache, stager, boot, log)
   const inspector = new Inspector(mounts, cache, host)
   const careful = new CarefulVolumes({
     locks: new VolumeLocks(),
@@ -59,8 +59,8 @@ export function openVolumes(options: PluginOptions, context: ProgramContext, lib
     registry,
     host,
   })
-  const volumes = options.daemonize === 'early' ? new CarelessVolumes(careful, host, mounts, cache, bootId, log) : careful
-  return { volumes, registry, restorer: new Restorer(mounts, cache, stager, publisher, bootId, log) }
+  const volumes = options.daemonize === 'early' ? new CarelessVolumes(careful, host, mounts, cache, boot, log) : careful
+  return { volumes, registry, restorer: new Restorer(mounts, cache, stager, publisher, boot, log) }
 }
 
 function openHost(
