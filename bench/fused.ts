@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs'
-import { connect } from 'node:net'
 import { join } from 'node:path'
+import { hasListener } from '../src/os/unix-socket.ts'
 import { Fused } from '../src/rpc/fused_pb.ts'
 import { CsiClient } from '../test/support/csi-client.ts'
 import { layersAt, mount } from '../test/support/mounts.ts'
@@ -35,7 +35,7 @@ export class FusedDaemon {
     const running = sandbox.start(file, args)
     await eventually(`dummy-fused listens; it said: ${running.output()}`, async () => {
       if (running.child.exitCode !== null) throw new Error(`dummy-fused ended with ${running.child.exitCode}: ${running.output()}`)
-      return await connects(socket)
+      return await hasListener(socket)
     })
     return new FusedDaemon(socket, running)
   }
@@ -73,17 +73,4 @@ function inMemory(sandbox: Sandbox): string {
   const path = sandbox.directory('run')
   if (layersAt(path).length === 0) mount('-t', 'tmpfs', 'run', path)
   return path
-}
-
-async function connects(path: string): Promise<boolean> {
-  return await new Promise((resolve) => {
-    const attempt = connect(path)
-    attempt.once('connect', () => {
-      attempt.destroy()
-      resolve(true)
-    })
-    attempt.once('error', () => {
-      resolve(false)
-    })
-  })
 }

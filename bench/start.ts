@@ -1,8 +1,8 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { connect } from 'node:net'
 import { join } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
+import { hasListener } from '../src/os/unix-socket.ts'
 import { DUMMY_FUSE, EXECUTABLE, ROOT, WORKLOAD } from '../test/support/paths.ts'
 import type { Sandbox } from '../test/support/sandbox.ts'
 import { alternate, figures, median } from './measure.ts'
@@ -60,22 +60,9 @@ async function untilSocket(sandbox: Sandbox): Promise<number> {
   const socket = join(sandbox.path, 'start.sock')
   const began = performance.now()
   const child = spawn(EXECUTABLE, ['serve', '--endpoint', socket, '--state-dir', join(sandbox.path, 'start')], { stdio: 'ignore' })
-  while (!(await connects(socket))) await setImmediate()
+  while (!(await hasListener(socket))) await setImmediate()
   const took = performance.now() - began
   child.kill('SIGTERM')
   await once(child, 'exit')
   return took
-}
-
-async function connects(path: string): Promise<boolean> {
-  return await new Promise((resolve) => {
-    const attempt = connect(path)
-    attempt.once('connect', () => {
-      attempt.destroy()
-      resolve(true)
-    })
-    attempt.once('error', () => {
-      resolve(false)
-    })
-  })
 }

@@ -1,11 +1,11 @@
 import { existsSync, lstatSync } from 'node:fs'
-import { connect } from 'node:net'
 import { join } from 'node:path'
 import { setImmediate, setTimeout as sleep } from 'node:timers/promises'
 import type { DescMessage, DescMethodUnary, MessageInitShape, MessageShape } from '@bufbuild/protobuf'
 import { CallError, GrpcClient } from '../grpc/client.ts'
 import type { Logger } from '../log.ts'
 import { processStat, type ProcessStat } from '../os/processes.ts'
+import { hasListener } from '../os/unix-socket.ts'
 import { type Daemon as DaemonMessage, Fused, type Session, Session_State } from '../rpc/fused_pb.ts'
 import { toDaemon } from './found-daemon.ts'
 import { type Daemon, type FuseHost, HostError } from './host.ts'
@@ -184,17 +184,7 @@ export class ServiceHost implements FuseHost {
 
   /** Whether anybody listens: the daemon, or systemd or keep in its place. */
   async #listened(): Promise<boolean> {
-    return await new Promise((resolve) => {
-      const attempt = connect(this.#socket)
-      attempt.once('connect', () => {
-        attempt.destroy()
-        resolve(true)
-      })
-      attempt.once('error', (error) => {
-        // A full backlog (EAGAIN) is a listener too.
-        resolve('code' in error && error.code === 'EAGAIN')
-      })
-    })
+    return await hasListener(this.#socket).catch(() => false)
   }
 }
 

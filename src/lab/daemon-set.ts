@@ -1,4 +1,4 @@
-import { connect } from 'node:net'
+import { hasListener } from '../os/unix-socket.ts'
 import { type Command, withArgs } from './command.ts'
 import { PLUGIN_FOLDER, SOCKET } from './node-paths.ts'
 import type { ProcessLog } from './process-log.ts'
@@ -25,7 +25,7 @@ export class DaemonSet {
     const log = this.#newLog(`plugin-${this.#generation}`)
     const plugin = await StartedProcess.start(withArgs(this.#plugin(), [...this.#place, ...flags]), log)
     const state = await until('the plugin listens', async () =>
-      plugin.running ? (await connectable(SOCKET)) && 'listens' : 'ended',
+      plugin.running ? (await hasListener(SOCKET)) && 'listens' : 'ended',
     )
     if (state === 'listens') return plugin
     throw new Error(`the plugin ended before it listened:\n${log.tail(5).join('\n')}`)
@@ -35,18 +35,4 @@ export class DaemonSet {
 /** Flags that give the plugin its place on the node. */
 export function placeFlags(): readonly string[] {
   return ['--endpoint', `unix://${SOCKET}`, '--state-dir', PLUGIN_FOLDER, '--nodeid', 'lab-node']
-}
-
-/** Whether somebody listens on a unix socket. */
-export async function connectable(socket: string): Promise<boolean> {
-  return await new Promise((resolve) => {
-    const connection = connect(socket)
-    connection.on('connect', () => {
-      connection.destroy()
-      resolve(true)
-    })
-    connection.on('error', () => {
-      resolve(false)
-    })
-  })
 }

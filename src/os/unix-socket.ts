@@ -28,7 +28,7 @@ export async function claimSocket(path: string): Promise<void> {
     const there = lstatSync(path, { throwIfNoEntry: false })
     if (there === undefined) return
     if (!there.isSocket()) throw new ProgramError(`${path} exists and is no socket; remove it, or name another endpoint`, 1)
-    if (await answers(path)) throw new ProgramError(`another process listens on ${path}; stop it, or name another endpoint`, 1)
+    if (await hasListener(path)) throw new ProgramError(`another process listens on ${path}; stop it, or name another endpoint`, 1)
     unlinkSync(path)
   } catch (error) {
     if (error instanceof ProgramError) throw error
@@ -36,7 +36,8 @@ export async function claimSocket(path: string): Promise<void> {
   }
 }
 
-async function answers(path: string): Promise<boolean> {
+/** Whether anybody listens on a unix socket. Rejects with Node's error where that cannot be told (EACCES). */
+export async function hasListener(path: string): Promise<boolean> {
   return await new Promise((resolve, reject) => {
     const socket = connect(path)
     socket.once('connect', () => {

@@ -1,9 +1,9 @@
 import type { DescMessage, DescMethodUnary, MessageInitShape, MessageShape } from '@bufbuild/protobuf'
 import { closeSync, existsSync, openSync, readdirSync, readFileSync } from 'node:fs'
-import { connect } from 'node:net'
 import { join } from 'node:path'
 import { Node, type VolumeCapabilitySchema, VolumeCapability_AccessMode_Mode as Mode } from '../../src/rpc/csi_pb.ts'
 import { processStat } from '../../src/os/processes.ts'
+import { hasListener } from '../../src/os/unix-socket.ts'
 import { CsiClient } from './csi-client.ts'
 import { EXECUTABLE } from './paths.ts'
 import { argumentsOf, type Result, type Running, type Sandbox } from './sandbox.ts'
@@ -195,7 +195,7 @@ export class Plugin implements Disposable {
       `the plugin listens; it said: ${this.log()}`,
       async () => {
         if (child.exitCode !== null || child.signalCode !== null) throw new Error(`the plugin ended: ${this.log()}`)
-        return this.log().includes('Listening for connections') && (await connects(this.socket))
+        return this.log().includes('Listening for connections') && (await hasListener(this.socket))
       },
       20_000,
     )
@@ -215,16 +215,4 @@ export function mountCapability(
   fsType = '',
 ): Capability {
   return { accessType: { case: 'mount', value: { mountFlags: [...mountFlags], fsType } }, accessMode: { mode: Mode[mode] } }
-}
-
-async function connects(socket: string): Promise<boolean> {
-  return await new Promise((resolve) => {
-    const attempt = connect(socket, () => {
-      attempt.destroy()
-      resolve(true)
-    })
-    attempt.on('error', () => {
-      resolve(false)
-    })
-  })
 }

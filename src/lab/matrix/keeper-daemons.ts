@@ -1,9 +1,9 @@
+import { hasListener } from '../../os/unix-socket.ts'
 import { type Command, withArgs } from '../command.ts'
 import type { Clock } from '../clock.ts'
 import { ProcessLog } from '../process-log.ts'
 import { StartedProcess } from '../started-process.ts'
 import { until } from '../wait.ts'
-import { connectable } from '../daemon-set.ts'
 import type { DaemonControl } from './bench.ts'
 import { signal } from './container-plugin.ts'
 import { FUSED, FUSED_SOCKET, FUSED_WORDS } from './fused-place.ts'
@@ -44,7 +44,7 @@ export class KeeperDaemons implements DaemonControl {
     this.#timeline.note(LANE, 'start', `process ${keeper.pid}`)
     await until('dummy-fused listens', async () => {
       if (!keeper.running) throw new Error(`the keeper ended: ${this.#log.tail(3).join(' ')}`)
-      return await connectable(FUSED_SOCKET)
+      return await hasListener(FUSED_SOCKET)
     })
   }
 
