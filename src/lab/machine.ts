@@ -1,19 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  readlinkSync,
-  rmdirSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readlinkSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { messageOf } from '../errors.ts'
+import { childrenOf } from '../os/child-processes.ts'
 import { run } from '../os/run.ts'
+import { bootCommand, holdCommand, type MachinePlace, removeEmpty, strip, systemdBelow } from './nspawn.ts'
 import { until } from './wait.ts'
 
 /** What the machine's folder and cgroup are called; the lab's process namespace and its id in that come next. */
@@ -21,29 +12,6 @@ export const PREFIX = 'dummy-fuse-lab-machine-'
 
 /** Milliseconds for a boot on a loaded machine. */
 const BOOT_DEADLINE = 60_000
-
-const MASKED = [
-  ...['systemd-logind.service', 'systemd-user-sessions.service', 'getty.target', 'systemd-update-utmp.service'],
-  ...['systemd-update-utmp-runlevel.service', 'sys-kernel-debug.mount', 'sys-kernel-tracing.mount', 'dev-hugepages.mount'],
-]
-
-/**
- * Mounts for the machine that nobody else sees: this machine's root with a tmpfs over it for what is written, and a cgroup tree of
- * version 2 alone. The shell stays, as the first process of a process namespace: when it ends, all ends.
- */
-const HOLD = `set -e
-mount -t tmpfs -o mode=755 dummy-fuse-lab "$1"
-mkdir "$1/upper" "$1/work" "$1/root"
-mount -t overlay -o "lowerdir=/,upperdir=$1/upper,workdir=$1/work" overlay "$1/root"
-mount -t cgroup2 cgroup2 /sys/fs/cgroup
-mkdir "/sys/fs/cgroup/$2"
-echo ready
-exec sleep infinity`
-
-/** systemd-nspawn puts its machine below the cgroup that it finds itself in. */
-const BOOT = `echo $$ > "/sys/fs/cgroup/$1/cgroup.procs"
-shift
-exec "$@"`
 
 /**
  * A machine of the lab's own that a real systemd runs, in systemd-nspawn: this machine's files with changes of its own over them, no
@@ -68,10 +36,9 @@ export class Machine implements AsyncDisposable {
   static async boot(parent: string, programs: readonly string[]): Promise<Machine> {
     sweep(parent)
     const folder = mkdtempSync(join(parent, `${PREFIX}${pidNamespace()}-${process.pid}-`))
-    const cgroup = basename(folder)
-    const namespaces = ['unshare', '--mount', '--propagation', 'private', '--pid', '--fork', '--kill-child', '--mount-proc']
-    const hold = ['--pdeathsig', 'KILL', '--', ...namespaces, '--', 'sh', '-c', HOLD, 'sh', folder, cgroup]
-    const holding = spawn('setpriv', hold, { stdio: ['ignore', 'pipe', 'pipe'], detached: true })
+    const place = { folder, cgroup: basename(folder) }
+    const [file, ...args] = holdCommand(place)
+    const holding = spawn(file, args, { stdio: ['ignore', 'pipe', 'pipe'], detached: true })
     const held = outputOf(holding)
     let holder: number | undefined
     try {
@@ -79,7 +46,7 @@ export class Machine implements AsyncDisposable {
       ;[holder] = childrenOf(holding.pid ?? -1)
       if (holder === undefined || held.ended()) throw new Error(`cannot make namespaces for a machine: ${held.text()}`)
       strip(join(`/proc/${holder}/root`, folder, 'root'))
-      const systemd = await start(folder, cgroup, holder, programs)
+      const systemd = await start(place, holder, programs)
       const machine = new Machine(folder, holding, holder, systemd)
       await until('systemd has started everything', () => machine.#isUp(), BOOT_DEADLINE)
       return machine
@@ -125,37 +92,19 @@ function cgroupRoots(): readonly string[] {
   return ['/sys/fs/cgroup', '/sys/fs/cgroup/unified'].filter((path) => existsSync(join(path, 'cgroup.procs')))
 }
 
-async function start(folder: string, cgroup: string, holder: number, programs: readonly string[]): Promise<number> {
-  const apart = ['--register=no', '--keep-unit', '--private-network', '--link-journal=no', '--resolv-conf=off', '--timezone=off']
-  const able = ['--capability=all', '--bind=/dev/fuse', ...programs.map((path) => `--bind-ro=${path}`)]
-  const nspawn = ['systemd-nspawn', '--quiet', `--directory=${folder}/root`, '--console=pipe', ...apart, ...able, '--boot']
-  const enter = ['--target', String(holder), '--mount', '--pid', '--']
-  const child = spawn('nsenter', [...enter, 'sh', '-c', BOOT, 'sh', cgroup, ...nspawn], {
-    stdio: ['ignore', 'pipe', 'pipe'],
-    detached: true,
-  })
+async function start(place: MachinePlace, holder: number, programs: readonly string[]): Promise<number> {
+  const [file, ...args] = bootCommand(place, holder, Object.fromEntries(programs.map((path) => [path, path])))
+  const child = spawn(file, args, { stdio: ['ignore', 'pipe', 'pipe'], detached: true })
   const said = outputOf(child)
   return await until(
     'systemd starts',
     () => {
       if (said.ended())
         throw new Error(`systemd-nspawn cannot boot a machine: ${said.text().trim().split('\n').slice(-3).join(' ')}`)
-      return childrenOf(child.pid ?? -1)
-        .flatMap(childrenOf)
-        .find((pid) => commOf(pid) === 'systemd')
+      return systemdBelow(child.pid ?? -1)
     },
     BOOT_DEADLINE,
   )
-}
-
-/** Takes this machine's own units away, and what costs time at boot. */
-function strip(root: string): void {
-  for (const path of ['etc/systemd/system', 'var/log/journal']) rmSync(join(root, path), { recursive: true, force: true })
-  const units = join(root, 'etc/systemd/system')
-  mkdirSync(units, { recursive: true })
-  for (const unit of MASKED) symlinkSync('/dev/null', join(units, unit))
-  symlinkSync('/lib/systemd/system/multi-user.target', join(units, 'default.target'))
-  writeFileSync(join(root, 'etc/machine-id'), '')
 }
 
 /** Kills the first process of the namespace, and with it all others; then nothing holds the cgroups and the folder any more. */
@@ -175,20 +124,6 @@ function removeCgroups(name: string): boolean {
   return cgroupRoots().every((root) => removeEmpty(join(root, name)))
 }
 
-/** Removes a tree of empty folders, as those of cgroups are; false while one of them is in use. */
-function removeEmpty(folder: string): boolean {
-  try {
-    if (!existsSync(folder)) return true
-    for (const entry of readdirSync(folder, { withFileTypes: true })) {
-      if (entry.isDirectory() && !removeEmpty(join(folder, entry.name))) return false
-    }
-    rmdirSync(folder)
-    return true
-  } catch {
-    return false
-  }
-}
-
 function outputOf(child: ChildProcess): { text: () => string; ended: () => boolean } {
   let text = ''
   let ended = false
@@ -200,21 +135,4 @@ function outputOf(child: ChildProcess): { text: () => string; ended: () => boole
   })
   child.on('exit', () => (ended = true))
   return { text: () => text, ended: () => ended }
-}
-
-/** Processes that a process has started and not yet reaped (proc_pid_task(5), `children`). */
-function childrenOf(pid: number): number[] {
-  try {
-    return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean).map(Number)
-  } catch {
-    return []
-  }
-}
-
-function commOf(pid: number): string {
-  try {
-    return readFileSync(`/proc/${pid}/comm`, 'utf8').trim()
-  } catch {
-    return ''
-  }
 }

@@ -83,7 +83,8 @@ export function descendantsOf(pid: number): number[] {
   return found
 }
 
-function childrenOf(pid: number): number[] {
+/** Processes that one has started, or taken over, and not yet reaped (proc_pid_task(5), `children`). */
+export function childrenOf(pid: number): number[] {
   try {
     return readdirSync(`/proc/${pid}/task`).flatMap((thread) =>
       readFileSync(`/proc/${pid}/task/${thread}/children`, 'latin1').split(' ').filter(Boolean).map(Number),

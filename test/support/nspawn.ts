@@ -1,7 +1,9 @@
-import { mkdirSync, readdirSync, readFileSync, rmdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { mkdirSync, rmSync } from 'node:fs'
 import { basename, join } from 'node:path'
+import { bootCommand, holdCommand, type MachinePlace, removeEmpty, strip, systemdBelow } from '../../src/lab/nspawn.ts'
+import { childrenOf } from './kept.ts'
 import { ROOT } from './paths.ts'
-import { commOf, type Result, type Running, Sandbox } from './sandbox.ts'
+import { type Result, type Running, Sandbox } from './sandbox.ts'
 import { eventually } from './wait.ts'
 
 /** What a machine is to be like. */
@@ -22,30 +24,6 @@ export const CHECKOUT_INSIDE = '/srv/checkout'
 
 const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 
-/** Units of a whole machine that no test needs, and that cost time at each boot. */
-const MASKED = [
-  ...['systemd-logind.service', 'systemd-user-sessions.service', 'getty.target', 'systemd-update-utmp.service'],
-  ...['systemd-update-utmp-runlevel.service', 'sys-kernel-debug.mount', 'sys-kernel-tracing.mount', 'dev-hugepages.mount'],
-]
-
-/**
- * Mounts for a machine, seen by it alone. The files that it writes lie in a tmpfs over the host's own root, which also serves where
- * that root is an overlay itself. The cgroup tree is version 2's alone, whatever mix the host has, as on an ordinary Debian.
- */
-const HOLD = `set -e
-mount -t tmpfs -o mode=755 dummy-fuse-test "$1"
-mkdir "$1/upper" "$1/work" "$1/root"
-mount -t overlay -o "lowerdir=/,upperdir=$1/upper,workdir=$1/work" overlay "$1/root"
-mount -t cgroup2 cgroup2 /sys/fs/cgroup
-mkdir "/sys/fs/cgroup/$2"
-echo ready
-exec sleep infinity`
-
-/** systemd-nspawn puts its machine below the cgroup that it finds itself in. */
-const BOOT = `echo $$ > "/sys/fs/cgroup/$1/cgroup.procs"
-shift
-exec "$@"`
-
 /**
  * A machine that a real systemd runs, in systemd-nspawn: the host's files with changes of its own over them, which last from one boot
  * to the next; nothing but a loopback network; /dev/fuse; no unit of the host's /etc. `await using` it: at its end, also of a failing
@@ -61,17 +39,17 @@ export class Machine implements AsyncDisposable {
   /** Its root directory, to be read and changed from outside at any time, but for what it mounts inside (/run, /tmp, /proc, /sys). */
   readonly root: string
   readonly #sandbox: Sandbox
-  readonly #cgroup: string
+  readonly #place: MachinePlace
   /** The process whose mount and pid namespaces hold the machine; when it ends, all ends. */
   readonly #holder: number
   readonly #bindings: Readonly<Record<string, string>>
   #nspawn: Running | undefined
   #systemd: number | undefined
 
-  private constructor(sandbox: Sandbox, holder: number, cgroup: string, options: MachineOptions) {
+  private constructor(sandbox: Sandbox, holder: number, place: MachinePlace, options: MachineOptions) {
     this.#sandbox = sandbox
     this.#holder = holder
-    this.#cgroup = cgroup
+    this.#place = place
     this.#bindings = { [CHECKOUT_INSIDE]: ROOT, ...options.bindings }
     this.root = join(`/proc/${holder}/root`, sandbox.path, 'root')
   }
@@ -80,16 +58,16 @@ export class Machine implements AsyncDisposable {
   static async create(options: MachineOptions = {}): Promise<Machine> {
     const sandbox = new Sandbox()
     try {
-      const cgroup = basename(sandbox.path)
-      const namespaces = ['unshare', '--mount', '--propagation', 'private', '--pid', '--fork', '--kill-child', '--mount-proc']
-      const held = sandbox.start('setpriv', ['--pdeathsig', 'KILL', ...namespaces, 'sh', '-c', HOLD, 'sh', sandbox.path, cgroup])
+      const place = { folder: sandbox.path, cgroup: basename(sandbox.path) }
+      const [file, ...args] = holdCommand(place)
+      const held = sandbox.start(file, args)
       await eventually(`namespaces for a machine: ${held.output()}`, () => {
         if (held.child.exitCode !== null) throw new Error(`cannot make namespaces for a machine: ${held.output()}`)
         return held.output().includes('ready')
       })
       const [holder] = childrenOf(held.pid)
       if (holder === undefined) throw new Error('the process that holds the namespaces has ended')
-      const machine = new Machine(sandbox, holder, cgroup, options)
+      const machine = new Machine(sandbox, holder, place, options)
       machine.#strip()
       return machine
     } catch (error) {
@@ -101,41 +79,23 @@ export class Machine implements AsyncDisposable {
   /** Takes the host's own units, journal and installed dummy-fuse-csi away, and what costs time at boot. */
   #strip(): void {
     const installed = ['dummy-fuse-csi', 'dummy-fuse', 'dummy-fused', 'dummy-fuse-workload'].map((name) => `usr/local/bin/${name}`)
-    for (const path of [
-      ...installed,
-      'etc/systemd/system',
-      'etc/default/dummy-fuse-csi',
-      'var/lib/dummy-fuse-csi',
-      'var/log/journal',
-    ]) {
+    for (const path of [...installed, 'etc/default/dummy-fuse-csi', 'var/lib/dummy-fuse-csi']) {
       rmSync(join(this.root, path), { recursive: true, force: true })
     }
-    const units = join(this.root, 'etc/systemd/system')
-    mkdirSync(units, { recursive: true })
-    for (const unit of MASKED) symlinkSync('/dev/null', join(units, unit))
-    symlinkSync('/lib/systemd/system/multi-user.target', join(units, 'default.target'))
+    strip(this.root)
     // The journal of one boot is to be read in the next.
     mkdirSync(join(this.root, 'var/log/journal'), { recursive: true })
-    writeFileSync(join(this.root, 'etc/machine-id'), '')
   }
 
   /** Starts it and waits until systemd has started everything. A unit that failed is not an error here. */
   async boot(): Promise<void> {
     if (this.#nspawn !== undefined) throw new Error('the machine is on already')
-    const nspawn = this.#sandbox.start(
-      'nsenter',
-      [...this.#enterHolder(), 'sh', '-c', BOOT, 'sh', this.#cgroup, ...this.#nspawnCommand()],
-      {
-        env: { PATH },
-        stdio: ['ignore', 'pipe', 'pipe'],
-      },
-    )
+    const [file, ...args] = bootCommand(this.#place, this.#holder, this.#bindings)
+    const nspawn = this.#sandbox.start(file, args, { env: { PATH }, stdio: ['ignore', 'pipe', 'pipe'] })
     this.#nspawn = nspawn
     this.#systemd = await eventually(`systemd has started: ${nspawn.output()}`, () => {
       if (nspawn.child.exitCode !== null) throw new Error(`systemd-nspawn has ended: ${nspawn.output()}`)
-      return childrenOf(nspawn.pid)
-        .flatMap(childrenOf)
-        .find((pid) => commOf(pid) === 'systemd')
+      return systemdBelow(nspawn.pid)
     })
     let state = ''
     await eventually(
@@ -218,7 +178,7 @@ export class Machine implements AsyncDisposable {
         for (const pid of childrenOf(this.#nspawn.pid).flatMap((pid) => [...childrenOf(pid), pid])) killNow(pid)
         await this.#off()
       }
-      await eventually('the cgroups of the machine are empty', () => removeCgroups(this.#cgroupFolder()))
+      await eventually('the cgroups of the machine are empty', () => removeEmpty(this.#cgroupFolder()))
     } finally {
       killNow(this.#holder)
       await this.#sandbox[Symbol.asyncDispose]()
@@ -245,27 +205,7 @@ export class Machine implements AsyncDisposable {
   }
 
   #cgroupFolder(): string {
-    return join(`/proc/${this.#holder}/root/sys/fs/cgroup`, this.#cgroup)
-  }
-
-  #enterHolder(): string[] {
-    return ['--target', String(this.#holder), '--mount', '--pid', '--']
-  }
-
-  #nspawnCommand(): string[] {
-    const bindings = Object.entries(this.#bindings).map(([inside, outside]) => `--bind-ro=${outside}:${inside}`)
-    const apart = ['--register=no', '--keep-unit', '--private-network', '--link-journal=no', '--resolv-conf=off', '--timezone=off']
-    const able = ['--capability=all', '--bind=/dev/fuse', ...bindings]
-    return ['systemd-nspawn', '--quiet', `--directory=${this.#sandbox.path}/root`, '--console=pipe', ...apart, ...able, '--boot']
-  }
-}
-
-/** Processes that a process has started and not yet reaped (proc_pid_task(5), `children`). */
-function childrenOf(pid: number): number[] {
-  try {
-    return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean).map(Number)
-  } catch {
-    return []
+    return join(`/proc/${this.#holder}/root/sys/fs/cgroup`, this.#place.cgroup)
   }
 }
 
@@ -274,19 +214,5 @@ function killNow(pid: number): void {
     process.kill(pid, 'SIGKILL')
   } catch {
     // It ended by itself.
-  }
-}
-
-/** Removes a tree of cgroups; false while one of them still has processes. */
-function removeCgroups(folder: string): boolean {
-  try {
-    for (const entry of readdirSync(folder, { withFileTypes: true })) {
-      if (entry.isDirectory() && !removeCgroups(join(folder, entry.name))) return false
-    }
-    rmdirSync(folder)
-    return true
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'EBUSY') return false
-    throw error
   }
 }
