@@ -26,9 +26,8 @@ export class FailedStarts {
     }
   }
 
-  /** Forgets also what dummy-fused.service has counted. */
   forget(): void {
-    for (const file of [this.#file, join(this.#file, '../ends')]) rmSync(file, { force: true })
+    rmSync(this.#file, { force: true })
   }
 
   /** Waits before a process that failed ends, once that has happened too often; `told` cuts it short. */
