@@ -115,10 +115,10 @@ class Held {
       'the reader reads again',
       () => {
         const stalls = readerEvents(this.#events).flatMap((event) => (event.event === 'stall' ? [event] : []))
-        const after = stalls.filter(({ ns, atNs }) => (atNs + ns) / 1e6 > atMs)
+        const after = stalls.filter(({ ns, atNs }) => ns / 1e6 >= LEAST_STALL && (atNs + ns) / 1e6 > atMs)
         longest = Math.max(0, ...after.map(({ ns }) => ns / 1e6))
         const quietSince = Math.max(0, ...after.map(({ ns, atNs }) => (atNs + ns) / 1e6))
-        return longest >= LEAST_STALL && Number(process.hrtime.bigint()) / 1e6 - quietSince > QUIET
+        return after.length > 0 && Number(process.hrtime.bigint()) / 1e6 - quietSince > QUIET
       },
       90_000,
     )
