@@ -1,44 +1,21 @@
 import { closeSync, readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { codeOf, messageOf, SystemError } from '../errors.ts'
-import { connectionOf } from '../fuse/session/device.ts'
-import type { SessionEngine } from '../fuse/session/engine.ts'
+import { codeOf, messageOf } from '../errors.ts'
 import type { Inspection } from '../fuse/session/messages.ts'
-import { mountSession } from '../fuse/session/mounting.ts'
 import type { Logger } from '../log.ts'
-import { type Libc, MNT_DETACH } from '../os/libc.ts'
+import { MNT_DETACH } from '../os/libc.ts'
 import { type MountinfoLine, mountsOfDevice, parseMountinfo } from '../os/mountinfo.ts'
-import type { MountTable } from '../os/mount-table.ts'
-import { randomHex } from '../os/random.ts'
 import type { ServiceManager } from '../os/sd-notify.ts'
 import { FusedError } from './errors.ts'
 import { Paths } from './paths.ts'
-import { RECORD_VERSION, type SessionRecord } from './record.ts'
-import type { Records } from './records.ts'
-import { type HeldSession, type HostedSession, idOf, type ServedSession, Sessions } from './sessions.ts'
+import type { SessionRecord } from './record.ts'
+import { Mounter, type MounterParts, type MountOrder } from './mounter.ts'
+import { deviceOf, type HeldSession, type HostedSession, idOf, type ServedSession, Sessions } from './sessions.ts'
 
 /** What a daemon is put together from. */
-export interface DaemonParts {
-  readonly engine: SessionEngine
-  readonly libc: Libc
-  readonly table: MountTable
-  readonly records: Records
+export interface DaemonParts extends MounterParts {
   readonly manager: ServiceManager
-  readonly bootId: string
-  /** Act as on a kernel that cannot be asked for lost requests again: a fault on purpose. */
-  readonly withoutResend: boolean
   readonly log: Logger
-}
-
-/** A session to be mounted. `options` and `faults` are checked. */
-export interface MountOrder {
-  readonly path: string
-  readonly options: readonly string[]
-  readonly faults: readonly string[]
-  /** How the faults read that are the mount's own, not the file system's. */
-  readonly fault: { readonly mountDelay: number; readonly mountFail: boolean; readonly initHang: boolean }
-  /** Milliseconds until INIT must have been handled. */
-  readonly deadline: number
 }
 
 /** A session and what it has done; `inspection` is undefined for one that is held. */
@@ -47,8 +24,6 @@ export interface SessionReport {
   readonly inspection: Inspection | undefined
 }
 
-const BEING_REPLACED = 'dummy-fused ends; call its successor'
-
 /** Milliseconds within which the serving thread must answer. */
 const PING_DEADLINE = 2000
 
@@ -56,19 +31,18 @@ const PING_DEADLINE = 2000
 export class FusedDaemon {
   readonly sessions = new Sessions()
   readonly #parts: DaemonParts
+  readonly #mounter: Mounter
   readonly #paths = new Paths()
-  /** Of the mounts that are under way. */
-  readonly #mounting = new Set<AbortController>()
-  #draining = false
 
   constructor(parts: DaemonParts) {
     this.#parts = parts
+    this.#mounter = new Mounter(parts)
   }
 
   /** Mounts a session, or finds it mounted as it is asked for. Throws FusedError; then nothing new is mounted. */
   async mount(order: MountOrder): Promise<ServedSession> {
     using _ = await this.#paths.take(order.path)
-    if (this.#draining) throw new FusedError('unavailable', BEING_REPLACED)
+    this.#mounter.refuseEnded()
     const there = this.sessions.at(order.path)
     if (there !== undefined) {
       const usable = this.#usable(there, order)
@@ -76,8 +50,15 @@ export class FusedDaemon {
       // Somebody has taken it off its path; binds of it live on, and it ends with the last of them.
       this.#parts.log.warning(`session ${idOf(there)} is at ${order.path} no more, and another one is mounted there`)
     }
-    this.#refuseMounted(order.path)
-    return await this.#mountNew(order)
+    const session: ServedSession = { kind: 'served', ...(await this.#mounter.mount(order)) }
+    this.#serve(session)
+    await this.#keep(session)
+    if (this.#parts.manager.supervisor === 'none') {
+      this.#parts.log.warning(
+        `nobody keeps the descriptor of ${order.path}: without systemd or dummy-fuse-csi keep it ends with this process`,
+      )
+    }
+    return session
   }
 
   /** Takes a session off its path and ends it; tells whether there was one. */
@@ -139,7 +120,7 @@ export class FusedDaemon {
     if (!this.sessions.has(session)) return
     this.#parts.log.error(`session ${session.id} is given up: ${why}; its consumers get ENOTCONN`)
     closeSync(session.fd)
-    this.forget(session)
+    this.#forget(session)
   }
 
   /**
@@ -177,7 +158,7 @@ export class FusedDaemon {
         `${path} is in use and gets ENOTCONN from now on: dummy-fused was stopped for good, and nobody keeps its descriptor; restart its consumers`,
       )
       if (session.kind === 'held') closeSync(session.fd)
-      this.forget(session)
+      this.#forget(session)
     }
     await this.#parts.manager.barrier().catch((error: unknown) => {
       this.#parts.log.warning(messageOf(error))
@@ -186,9 +167,9 @@ export class FusedDaemon {
 
   /** Begins no more mounts and waits for those under way, but not for longer than `deadline`: one whose mount(2) waits would keep this process. */
   async settle(deadline: number): Promise<void> {
-    this.#draining = true
+    this.#mounter.end()
     await this.#paths.idle(deadline)
-    for (const mounting of this.#mounting) mounting.abort()
+    this.#mounter.abort()
     await this.#paths.idle(deadline)
   }
 
@@ -217,13 +198,13 @@ export class FusedDaemon {
       session.running.detach()
       await session.running.ended
     } else closeSync(session.fd)
-    this.forget(session)
+    this.#forget(session)
     // The store's copy is the last one.
     await manager.barrier()
   }
 
   /** Takes a session out of the books, the store and the state folder. Its descriptor here is closed by now. */
-  forget(session: HostedSession): void {
+  #forget(session: HostedSession): void {
     if (!this.sessions.has(session)) return
     this.sessions.remove(session)
     this.#parts.manager.unstore(idOf(session))
@@ -253,69 +234,6 @@ export class FusedDaemon {
     return session
   }
 
-  #refuseMounted(path: string): void {
-    let state: ReturnType<MountTable['at']>
-    try {
-      state = this.#parts.table.at(path)
-    } catch (error) {
-      throw new FusedError('precondition', `${path} cannot be reached: ${messageOf(error)}`, { cause: error })
-    }
-    if (state.kind === 'absent') throw new FusedError('precondition', `${path}: no such directory; create it first`)
-    if (state.kind === 'plain' && state.type !== 'directory')
-      throw new FusedError('precondition', `${path}: not a directory; name an empty one`)
-    if (state.kind === 'mount' && state.mount.fsType === 'fuse.dummy-fuse')
-      throw new FusedError('precondition', `${path} is a mount point of another dummy-fuse already; unmount that first`)
-  }
-
-  async #mountNew(order: MountOrder): Promise<ServedSession> {
-    const { engine, libc, records, bootId, manager } = this.#parts
-    const { path, options, faults, fault, deadline } = order
-    if (fault.mountFail) throw new FusedError('internal', `${path}: mount failed, as --inject mount-fail asks`)
-    const mounting = new AbortController()
-    const timer = setTimeout(() => mounting.abort(), deadline)
-    this.#mounting.add(mounting)
-    const id = newId()
-    let record: SessionRecord | undefined
-    try {
-      if (fault.mountDelay > 0) await sleep(fault.mountDelay * 1000, undefined, { signal: mounting.signal })
-      const running = await mountSession(libc, engine, {
-        id,
-        mountpoint: path,
-        options,
-        faults,
-        holdInit: true,
-        signal: mounting.signal,
-        beforeInit: async (negotiated, fd) => {
-          if (fault.initHang) await new Promise<never>(() => undefined)
-          const resend = negotiated.resend && !this.#parts.withoutResend
-          const connection = this.#connection(path, fd)
-          record = { version: RECORD_VERSION, id, path, options, faults, bootId, connection, negotiated: { ...negotiated, resend } }
-          records.save(record)
-        },
-      })
-      if (record === undefined) throw new Error('INIT was answered before its record was written')
-      const session: ServedSession = { kind: 'served', record, running }
-      this.#serve(session)
-      await this.#keep(session)
-      return session
-    } catch (error) {
-      if (record !== undefined) records.remove(id)
-      if (mounting.signal.aborted && this.#draining) throw new FusedError('unavailable', BEING_REPLACED, { cause: error })
-      if (mounting.signal.aborted)
-        throw new FusedError('timeout', `${path}: INIT was not handled within ${deadline / 1000} s`, { cause: error })
-      if (error instanceof FusedError) throw error
-      throw new FusedError(
-        error instanceof SystemError && error.code === 'ENOTDIR' ? 'precondition' : 'internal',
-        `cannot mount ${path}: ${messageOf(error)}`,
-        { cause: error },
-      )
-    } finally {
-      clearTimeout(timer)
-      this.#mounting.delete(mounting)
-      if (manager.supervisor === 'none') this.#warnUnkept(path)
-    }
-  }
-
   /** Once the caller is told of the mount, a successor has it. */
   async #keep(session: ServedSession): Promise<void> {
     const { manager } = this.#parts
@@ -331,15 +249,6 @@ export class FusedDaemon {
     }
   }
 
-  /** On kernels that do not tell a descriptor's connection, the mount stands by now, INIT or not. */
-  #connection(path: string, fd: number): number {
-    const told = connectionOf(fd)
-    if (told !== undefined) return told
-    const state = this.#parts.table.at(path)
-    const device = state.kind === 'mount' ? state.mount.device : ''
-    return Number(device.split(':')[1])
-  }
-
   #serve(session: ServedSession): void {
     this.sessions.add(session)
     void session.running.ended.then((outcome) => {
@@ -349,7 +258,7 @@ export class FusedDaemon {
       else if (this.#standsQuietly(session.record))
         this.#parts.log.error(`the connection of ${path} was aborted; what is mounted there is dead`)
       else this.#parts.log.info(`${path} was unmounted`)
-      this.forget(session)
+      this.#forget(session)
     })
   }
 
@@ -367,22 +276,6 @@ export class FusedDaemon {
       throw new FusedError('unavailable', `the thread that serves has not answered within ${PING_DEADLINE / 1000} s`)
     return new Map(inspections.map((one) => [one.id, one]))
   }
-
-  #warnUnkept(path: string): void {
-    this.#parts.log.warning(
-      `nobody keeps the descriptor of ${path}: without systemd or dummy-fuse-csi keep it ends with this process`,
-    )
-  }
-}
-
-/** As the mount table has it: FUSE super blocks are anonymous, of major number 0. */
-export function deviceOf(connection: number): string {
-  return `0:${connection}`
-}
-
-/** Short, because systemd hands all names over in one variable, and without a colon, which parts them there. */
-export function newId(): string {
-  return randomHex(8)
 }
 
 function equal(one: readonly string[], other: readonly string[]): boolean {

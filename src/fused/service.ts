@@ -2,8 +2,9 @@ import { posix } from 'node:path'
 import type { MessageInitShape } from '@bufbuild/protobuf'
 import type { UnaryHandlers } from '../grpc/service.ts'
 import { type DaemonSchema, type Fused, Session_State, type SessionSchema } from '../rpc/fused_pb.ts'
-import type { FusedDaemon, MountOrder } from './daemon.ts'
+import type { FusedDaemon } from './daemon.ts'
 import { FusedError } from './errors.ts'
+import type { MountOrder } from './mounter.ts'
 import { type HostedSession, idOf } from './sessions.ts'
 
 /** Milliseconds for INIT to be handled, if the caller names none; and the most that it may name. */

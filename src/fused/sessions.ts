@@ -1,3 +1,4 @@
+import { randomHex } from '../os/random.ts'
 import type { RunningSession } from '../fuse/session/engine.ts'
 import type { SessionRecord } from './record.ts'
 
@@ -51,4 +52,14 @@ export class Sessions {
 
 export function idOf(session: HostedSession): string {
   return session.kind === 'served' ? session.record.id : session.id
+}
+
+/** As the mount table has it: FUSE super blocks are anonymous, of major number 0. */
+export function deviceOf(connection: number): string {
+  return `0:${connection}`
+}
+
+/** Short, because systemd hands all names over in one variable, and without a colon, which parts them there. */
+export function newId(): string {
+  return randomHex(8)
 }

@@ -8,9 +8,10 @@ import type { InheritedDescriptor } from '../os/inherited.ts'
 import type { Libc } from '../os/libc.ts'
 import { mountsOfDevice, parseMountinfo } from '../os/mountinfo.ts'
 import type { ServiceManager } from '../os/sd-notify.ts'
-import { deviceOf, type FusedDaemon, newId } from './daemon.ts'
+import type { FusedDaemon } from './daemon.ts'
 import { RECORD_VERSION, SESSION_ID } from './record.ts'
 import type { Records } from './records.ts'
+import { deviceOf, newId } from './sessions.ts'
 import { type Circumstances, planTakeover, type Step, type StoredDescriptor } from './takeover.ts'
 
 /** What a successor is put together from. */

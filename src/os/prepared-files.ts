@@ -1,4 +1,4 @@
-import { close, closeSync, fdatasyncSync, fsync, ftruncateSync, open, renameSync, write, writeSync } from 'node:fs'
+import { close, closeSync, fdatasyncSync, fsync, ftruncateSync, open, openSync, renameSync, write, writeSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { codeOf } from '../errors.ts'
 import { PARTIAL, removePartial, syncFolderSoon, writeDurably } from './durable-file.ts'
@@ -64,19 +64,24 @@ export class PreparedFiles {
   }
 
   /** Tells whether it could; why not, writeDurably() finds out and tells. */
-  #fill(fd: number, path: string, text: string): boolean {
+  #fill(kept: number, path: string, text: string): boolean {
     try {
-      writeSync(fd, text, 0)
-      fdatasyncSync(fd)
-      // What is behind it, if the power goes before this is on the disk, are line feeds.
-      ftruncateSync(fd, Buffer.byteLength(text))
-      this.#name(fd, path)
+      const fd = openSync(nameOf(kept), 'r+')
+      try {
+        writeSync(fd, text, 0)
+        fdatasyncSync(fd)
+        // What is behind it, if the power goes before this is on the disk, are line feeds.
+        ftruncateSync(fd, Buffer.byteLength(text))
+      } finally {
+        closeSync(fd)
+      }
+      this.#name(kept, path)
       this.#syncSoon(dirname(path))
       return true
     } catch {
       return false
     } finally {
-      closeSync(fd)
+      closeSync(kept)
     }
   }
 
@@ -98,7 +103,7 @@ export class PreparedFiles {
 
   #link(fd: number, path: string): void {
     const definition = 'int linkat(int, str, int, str, int)'
-    this.#libc.checked('linkat', path, definition, AT_FDCWD, `/proc/self/fd/${fd}`, AT_FDCWD, path, AT_SYMLINK_FOLLOW)
+    this.#libc.checked('linkat', path, definition, AT_FDCWD, nameOf(fd), AT_FDCWD, path, AT_SYMLINK_FOLLOW)
   }
 
   #syncSoon(folder: string): void {
@@ -118,13 +123,25 @@ export class PreparedFiles {
       }
       write(fd, Buffer.alloc(SIZE, '\n'), 0, SIZE, 0, (cannotWrite, written) => {
         fsync(fd, (cannotSync) => {
-          if (cannotWrite === null && written === SIZE && cannotSync === null) made(fd)
-          else
-            close(fd, () => {
-              made(undefined)
-            })
+          const whole = cannotWrite === null && written === SIZE && cannotSync === null
+          made(whole ? reopened(fd) : undefined)
+          close(fd)
         })
       })
     })
   }
+}
+
+/** For reading alone: who is open for writing would keep people from making the file system read-only. */
+function reopened(fd: number): number | undefined {
+  try {
+    return openSync(nameOf(fd), 'r')
+  } catch {
+    return undefined
+  }
+}
+
+/** proc_pid_fd(5) */
+function nameOf(fd: number): string {
+  return `/proc/self/fd/${fd}`
 }

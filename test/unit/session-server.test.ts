@@ -47,8 +47,7 @@ function start(filesystem: (id: string) => FileSystem = () => new DummyFs()): Se
     libc,
     filesystem: ([id = '']) => filesystem(id),
     pollTime: 0,
-    wakeFd,
-    commands: () => queue.splice(0),
+    inbox: { wakeFd, commands: () => queue.splice(0) },
     emit: (event) => events.push(event),
   })
   cleanUps.push(() => {

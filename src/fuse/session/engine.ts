@@ -65,10 +65,8 @@ interface Entry extends RunningSession {
 export class SessionEngine {
   readonly #parts: EngineParts
   readonly #sessions = new Map<string, Entry>()
-  readonly #wakeHere: number
   readonly #wakeThread: number
   readonly #here: SessionServer
-  readonly #queue: Command[] = []
   readonly #inspections = new Map<number, (sessions: readonly Inspection[]) => void>()
   readonly #upPromise = Promise.withResolvers<undefined>()
   readonly #stopped = new Int32Array(new SharedArrayBuffer(4))
@@ -82,13 +80,11 @@ export class SessionEngine {
   constructor(parts: EngineParts) {
     this.#parts = parts
     const { libc, filesystem, pollTime } = parts
-    this.#wakeHere = libc.eventfd()
     this.#wakeThread = libc.eventfd()
-    const commands = (): readonly Command[] => this.#queue.splice(0)
     const emit = (event: ServerEvent): void => {
       this.#on(event, 'here')
     }
-    this.#here = new SessionServer({ libc, filesystem, pollTime, wakeFd: this.#wakeHere, commands, emit })
+    this.#here = new SessionServer({ libc, filesystem, pollTime, emit })
     // Whoever sleeps in a system call is ended by no exit of the process: neither the serving thread, nor one that waits for INIT.
     process.once('exit', () => {
       this.stop()

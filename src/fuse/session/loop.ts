@@ -17,23 +17,25 @@ export interface Served {
 /** Serves any number of devices from one thread, each in turn. */
 export class ServingLoop {
   readonly #epoll: Epoll
-  readonly #wakeFd: number
-  readonly #onWake: () => void
   readonly #polling: AdaptivePolling
   readonly #served = new Map<number, Served>()
   readonly #eight = Buffer.alloc(8)
+  /** An eventfd that other threads write to, and what is to be done then. */
+  #wake: { readonly fd: number; readonly act: () => void } | undefined
   /** The device that had the last request: the next one is its too, more often than not. */
   #hot: Served | undefined
   #alone = 0
   #lastServed = 0
 
-  /** `wakeFd`: an eventfd that other threads write to; `onWake` is called then. */
-  constructor(epoll: Epoll, wakeFd: number, onWake: () => void, polling: AdaptivePolling) {
+  constructor(epoll: Epoll, polling: AdaptivePolling) {
     this.#epoll = epoll
-    this.#wakeFd = wakeFd
-    this.#onWake = onWake
     this.#polling = polling
-    epoll.add(wakeFd)
+  }
+
+  /** Calls `act` when another thread has written to the eventfd `fd`. */
+  listen(fd: number, act: () => void): void {
+    this.#epoll.add(fd)
+    this.#wake = { fd, act }
   }
 
   add(served: Served): void {
@@ -83,9 +85,9 @@ export class ServingLoop {
   #serve(count: number): void {
     for (let index = 0; index < count; index++) {
       const fd = this.#epoll.descriptor(index)
-      if (fd === this.#wakeFd) {
+      if (fd === this.#wake?.fd) {
         readSync(fd, this.#eight)
-        this.#onWake()
+        this.#wake.act()
         continue
       }
       const served = this.#served.get(fd)

@@ -23,11 +23,17 @@ export interface ServerParts {
   readonly filesystem: MakeFileSystem
   /** Milliseconds that a device is asked for more after a request; 0: never. */
   readonly pollTime: number
+  /** Where other threads' commands come in, if any do. */
+  readonly inbox?: Inbox
+  readonly emit: (event: ServerEvent) => void
+}
+
+/** Commands for a server that may be asleep. */
+export interface Inbox {
   /** An eventfd that is written to after each command; closed by whoever made it. */
   readonly wakeFd: number
   /** The commands that have come since. */
   readonly commands: () => Iterable<Command>
-  readonly emit: (event: ServerEvent) => void
 }
 
 interface Entry extends Served {
@@ -53,7 +59,9 @@ export class SessionServer {
     this.#parts = parts
     this.#epoll = new Epoll(parts.libc)
     const polling = new AdaptivePolling(parts.pollTime)
-    this.#loop = new ServingLoop(this.#epoll, parts.wakeFd, () => this.#obeyAll(), polling)
+    this.#loop = new ServingLoop(this.#epoll, polling)
+    const { inbox } = parts
+    if (inbox !== undefined) this.#loop.listen(inbox.wakeFd, () => this.#obeyAll(inbox))
   }
 
   get stopped(): boolean {
@@ -128,8 +136,8 @@ export class SessionServer {
     return true
   }
 
-  #obeyAll(): void {
-    for (const command of this.#parts.commands()) this.obey(command)
+  #obeyAll(inbox: Inbox): void {
+    for (const command of inbox.commands()) this.obey(command)
   }
 
   #attach({ id, fd, options, faults, resend, holdInit }: Attachment): void {

@@ -24,9 +24,8 @@ export async function serveInThread(port: MessagePort, data: ThreadData, libc: L
   const server = new SessionServer({
     libc,
     filesystem,
-    wakeFd: data.wakeFd,
     pollTime: data.pollTime,
-    commands: () => commandsOf(port),
+    inbox: { wakeFd: data.wakeFd, commands: () => commandsOf(port) },
     emit,
   })
   emit({ type: 'up' })
