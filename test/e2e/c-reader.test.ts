@@ -2,9 +2,8 @@ import assert from 'node:assert/strict'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
-import { processStat } from '../../src/os/processes.ts'
 import { MachineReader, Reader, readerEvents, type ReaderMode, readerProgram } from '../support/c-reader.ts'
-import { daemonIn, hungMount, mountDummyFuse } from '../support/mounting.ts'
+import { daemonIn, hungMount, killDaemonIn, mountDummyFuse } from '../support/mounting.ts'
 import { mount } from '../support/mounts.ts'
 import { Machine } from '../support/nspawn.ts'
 import { Sandbox } from '../support/sandbox.ts'
@@ -116,9 +115,7 @@ describe('the C reader', () => {
   it('names the errno of a mount that is dead at its start', async () => {
     await using sandbox = new Sandbox()
     const path = await mountDummyFuse(sandbox)
-    const daemon = daemonIn(sandbox)
-    process.kill(daemon, 'SIGKILL')
-    await eventually('the daemon is gone', () => processStat(daemon) === undefined)
+    await killDaemonIn(sandbox)
     const reader = await Reader.start(sandbox, { mode: 'reopen', file: fileIn(path), rounds: 3 })
     const { failed, firstRightNs } = await reader.summary({ ended: true })
     assert.deepEqual({ failed, firstRightNs }, { failed: { ENOTCONN: 3 }, firstRightNs: null })

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { describe, it } from 'node:test'
-import { daemonIn, deadMount, endOf, hungMount, mountDummyFuse, waitsForFuse } from '../support/mounting.ts'
+import { daemonIn, deadMount, endOf, hungMount, killDaemonIn, mountDummyFuse, waitsForFuse } from '../support/mounting.ts'
 import { WORKLOAD } from '../support/paths.ts'
 import { type Running, Sandbox } from '../support/sandbox.ts'
 import { eventually } from '../support/wait.ts'
@@ -55,8 +55,7 @@ describe('dummy-fuse-workload', () => {
           const file = `${await mountDummyFuse(sandbox, options)}/dummy-file.txt`
           const running = sandbox.start(WORKLOAD, ['--file', file, '--read-interval', interval, ...keepOpen])
           await lines(running, 6)
-          process.kill(daemonIn(sandbox), 'SIGKILL')
-          await eventually('the daemon is gone', () => sandbox.processes('dummy-fuse').length === 0)
+          await killDaemonIn(sandbox)
           const before = linesOf(running).length
           const after = (await lines(running, before + 6)).slice(before)
           // One that was under way when the daemon died may have been logged as begun, and as done.

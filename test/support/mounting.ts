@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
+import { processStat } from '../../src/os/processes.ts'
 import { DUMMY_FUSE } from './paths.ts'
 import { descriptorsOf, type Result, type Running, type Sandbox } from './sandbox.ts'
 import { eventually } from './wait.ts'
@@ -19,6 +20,13 @@ export function daemonIn(sandbox: Sandbox): number {
   return pid
 }
 
+/** Ends the one daemon with SIGKILL and waits until its connection is cut: its arguments go first, its descriptors with its last thread. */
+export async function killDaemonIn(sandbox: Sandbox): Promise<void> {
+  const pid = daemonIn(sandbox)
+  process.kill(pid, 'SIGKILL')
+  await eventually(`dummy-fuse[${pid}] is gone`, () => processStat(pid) === undefined)
+}
+
 /** Starts `dummy-fuse -f` at a directory and waits until it is mounted there. */
 export async function inForeground(sandbox: Sandbox, path: string, words: readonly string[] = []): Promise<Running> {
   const running = sandbox.start(DUMMY_FUSE, ['-f', ...words, path])
@@ -36,8 +44,7 @@ export async function endOf(running: Running): Promise<Result> {
 /** Makes a dead mount: mounts, kills the daemon with SIGKILL, waits until it is gone, and returns the path. */
 export async function deadMount(sandbox: Sandbox, name = 'mnt'): Promise<string> {
   const path = await mountDummyFuse(sandbox, [], name)
-  process.kill(daemonIn(sandbox), 'SIGKILL')
-  await eventually('the daemon is gone', () => sandbox.processes('dummy-fuse').length === 0)
+  await killDaemonIn(sandbox)
   return path
 }
 
