@@ -5,6 +5,7 @@ import { descriptorSink, Logger } from '../log.ts'
 import { AddonLoader } from '../os/addons.ts'
 import { Libc } from '../os/libc.ts'
 import { openMountTable } from '../os/mount-table.ts'
+import { RememberedTable } from '../os/remembered-table.ts'
 import { socketPath } from '../os/unix-socket.ts'
 import { Inspector, type VolumeReport } from '../volumes/health.ts'
 import { MountCache } from '../volumes/mount-cache.ts'
@@ -41,7 +42,7 @@ async function look(stateDir: string, fusedSocket: string): Promise<readonly Vol
   const libc = new Libc(new AddonLoader())
   const cache = new MountCache(join(stateDir, 'mountcache'), log)
   cache.peek()
-  return await new Inspector(new Mounts(libc, openMountTable(libc), host), cache, host).all()
+  return await new Inspector(new Mounts(libc, new RememberedTable(openMountTable(libc)), host), cache, host).all()
 }
 
 function asJson(stateDir: string, reports: readonly VolumeReport[]): object {
