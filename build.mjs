@@ -115,7 +115,11 @@ function otherBundles(own) {
 /** Makes a function of a bundle, and V8's code cache of it, of all that `compile` has compiled. */
 async function cacheCode(name, compile) {
   const file = join(build, `${name}.cjs`)
-  const source = `(function(module,require,__dirname){var exports=module.exports;${await readFile(file, 'latin1')}\n})`
+  const code = await readFile(file, 'latin1')
+  // It is run as it lies there, a byte for each character. esbuild writes others as escapes, but for those in tagged templates.
+  const other = /.{0,40}[\u0080-\u00ff]+/.exec(code)?.[0]
+  if (other !== undefined) throw new Error(`${name}.cjs has other than ASCII in a tagged template, write an entity instead: ${other}`)
+  const source = `(function(module,require,__dirname){var exports=module.exports;${code}\n})`
   await writeFile(file, source, 'latin1')
   const script = await compile(source, { filename: `${name}.cjs` })
   await writeFile(join(build, `${name}.cache`), script.createCachedData())

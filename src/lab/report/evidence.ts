@@ -104,6 +104,6 @@ export function listing(lines: readonly string[], none = 'nothing'): Html {
   if (lines.length === 0) return html`<p class="small soft">${none}</p>`
   return html`<ul class="lines mono">
     ${lines.slice(0, MOST_LINES).map((line) => html`<li>${cut(line, MOST_TEXT)}</li>`)}
-    ${lines.length > MOST_LINES && html`<li>… ${count(lines.length - MOST_LINES, 'more line')} in the JSON record</li>`}
+    ${lines.length > MOST_LINES && html`<li>&hellip; ${count(lines.length - MOST_LINES, 'more line')} in the JSON record</li>`}
   </ul>`
 }

@@ -43,9 +43,9 @@ function whatHappens(): Html {
     </p>
     <ol class="chain" aria-label="The way of a read">
       <li class="box"><b>workload</b>reads a file</li>
-      <li aria-hidden="true">→</li>
+      <li aria-hidden="true">&rarr;</li>
       <li class="box"><b>kernel</b>the mount</li>
-      <li aria-hidden="true">→</li>
+      <li aria-hidden="true">&rarr;</li>
       <li class="box gone"><b>daemon</b>crashed, hung or replaced</li>
     </ol>
     <p>
