@@ -118,7 +118,8 @@ async function cacheCode(name, compile) {
   const code = await readFile(file, 'latin1')
   // It is run as it lies there, a byte for each character. esbuild writes others as escapes, but for those in tagged templates.
   const other = /.{0,40}[\u0080-\u00ff]+/.exec(code)?.[0]
-  if (other !== undefined) throw new Error(`${name}.cjs has other than ASCII in a tagged template, write an entity instead: ${other}`)
+  if (other !== undefined)
+    throw new Error(`${name}.cjs has other than ASCII in a tagged template, write an entity instead: ${other}`)
   const source = `(function(module,require,__dirname){var exports=module.exports;${code}\n})`
   await writeFile(file, source, 'latin1')
   const script = await compile(source, { filename: `${name}.cjs` })
