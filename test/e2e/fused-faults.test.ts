@@ -82,7 +82,7 @@ function reads(running: Running): number {
   return running.output().split('\n').length - 1
 }
 
-describe('volumes beside a slow or broken one', () => {
+describe('volumes beside a slow or broken one', { concurrency: 3 }, () => {
   const OTHERS = 20
   const CASES = [
     { title: 'one whose reads take 30 s', faults: ['read-delay=30'] },

@@ -25,7 +25,7 @@ async function fallsAsleep(what: string, pid: number): Promise<void> {
   )
 }
 
-describe('an idle daemon', () => {
+describe('an idle daemon', { concurrency: 4 }, () => {
   it('is not woken by anything: dummy-fused with 20 sessions, by itself and under keep, keep too', async () => {
     for (const options of [{}, { keep: [] }]) {
       await using sandbox = new Sandbox()

@@ -25,7 +25,7 @@ async function traces(machine: Machine): Promise<Record<string, string[]>> {
 
 const NONE = { files: [], mounts: [], processes: [], units: [], unitFiles: [] }
 
-describe('scripts/uninstall on a machine that runs', () => {
+describe('scripts/uninstall on a machine that runs', { concurrency: 2 }, () => {
   it('leaves nothing behind, and does nothing the second time', async () => {
     await using plugin = await InstalledPlugin.start()
     const { machine } = plugin
