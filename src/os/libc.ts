@@ -9,7 +9,6 @@ export const MS = { RDONLY: 1, NOSUID: 2, NODEV: 4, NOEXEC: 8, REMOUNT: 32, BIND
 export const MNT_DETACH = 2
 const UMOUNT_NOFOLLOW = 8
 
-const AT_FDCWD = -100
 const PR_SET_PDEATHSIG = 1
 const EFD_CLOEXEC = 0o2000000
 const O_CLOEXEC = 0o2000000
@@ -82,11 +81,6 @@ export class Libc {
   /** umount2(2), never following a symbolic link. Throws SystemError (EINVAL: not a mount point, EBUSY). */
   umount(target: string, flags = 0): void {
     this.checked('umount', target, 'int umount2(str, int)', target, flags | UMOUNT_NOFOLLOW)
-  }
-
-  /** statx(2) into `buffer`, a struct statx of 256 bytes. Throws SystemError. */
-  statx(path: string, flags: number, mask: number, buffer: Buffer): void {
-    this.checked('statx', path, 'int statx(int, str, int, uint, void *)', AT_FDCWD, path, flags, mask, buffer)
   }
 
   /** syscall(2) with a request, a buffer and its size, as statmount(2) has them. Throws SystemError. */

@@ -1,7 +1,8 @@
 import { lstatSync, readFileSync, realpathSync } from 'node:fs'
+import { constants } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { codeOf, SystemError } from '../errors.ts'
-import type { Libc } from './libc.ts'
+import type { Callable, Libc } from './libc.ts'
 import { parseMountinfo, topmostAt } from './mountinfo.ts'
 
 /** The topmost mount at a path. */
@@ -45,12 +46,13 @@ export function deviceAt(table: MountTable, path: string): string | undefined {
   return state.kind === 'mount' ? state.mount.device : undefined
 }
 
+const AT_FDCWD = -100
 const AT_SYMLINK_NOFOLLOW = 0x100
 const AT_NO_AUTOMOUNT = 0x800
 const AT_STATX_DONT_SYNC = 0x4000
 const STATX_TYPE = 0x1
 const STATX_MNT_ID_UNIQUE = 0x4000
-const STATX_ATTR_MOUNT_ROOT = 0x2000n
+const STATX_ATTR_MOUNT_ROOT = 0x2000
 const SYS_STATMOUNT = 457
 const STATMOUNT_SB_BASIC = 0x1n
 const STATMOUNT_MNT_BASIC = 0x2n
@@ -64,9 +66,15 @@ const STRINGS = 512
 /** By system calls: include/uapi/linux/stat.h (struct statx) and include/uapi/linux/mount.h (struct statmount). */
 export class StatmountTable implements MountTable {
   readonly #libc: Libc
+  readonly #statx: Callable
+  /** What the kernel writes into, and is read out of at once: thousands of paths are asked for one after the other. */
+  readonly #seen = Buffer.alloc(256)
+  readonly #reply = Buffer.alloc(STRINGS + 8192)
+  readonly #request = Buffer.alloc(24)
 
   constructor(libc: Libc) {
     this.#libc = libc
+    this.#statx = libc.foreign('int statx(int, str, int, uint, void *)')
   }
 
   /** Whether this kernel answers in full: statmount(2) came in 6.8, its subtype and source in 6.13. */
@@ -81,26 +89,24 @@ export class StatmountTable implements MountTable {
   }
 
   at(path: string): PathState {
-    const statx = Buffer.alloc(256)
-    try {
-      const flags = AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT | AT_SYMLINK_NOFOLLOW
-      this.#libc.statx(path, flags, STATX_TYPE | STATX_MNT_ID_UNIQUE, statx)
-    } catch (error) {
-      if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR') return { kind: 'absent' }
-      throw error
+    const seen = this.#seen
+    const flags = AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT | AT_SYMLINK_NOFOLLOW
+    if (Number(this.#statx(AT_FDCWD, path, flags, STATX_TYPE | STATX_MNT_ID_UNIQUE, seen)) < 0) {
+      const errno = this.#libc.errno()
+      if (errno === constants.errno.ENOENT || errno === constants.errno.ENOTDIR) return { kind: 'absent' }
+      throw this.#libc.lastError('statx', path)
     }
-    if ((statx.readBigUInt64LE(8) & STATX_ATTR_MOUNT_ROOT) === 0n) return { kind: 'plain', type: typeOf(statx.readUInt16LE(28)) }
-    const mount = this.#statmount(statx.readBigUInt64LE(144))
+    if ((seen.readUInt32LE(8) & STATX_ATTR_MOUNT_ROOT) === 0) return { kind: 'plain', type: typeOf(seen.readUInt16LE(28)) }
+    const mount = this.#statmount(seen.readBigUInt64LE(144))
     return mount === undefined ? this.at(path) : { kind: 'mount', mount }
   }
 
   #statmount(id: bigint): Mount | undefined {
-    const request = Buffer.alloc(24)
+    const [request, reply] = [this.#request, this.#reply]
     request.writeUInt32LE(24, 0)
     request.writeBigUInt64LE(id, 8)
     const wanted = STATMOUNT_SB_BASIC | STATMOUNT_MNT_BASIC | STATMOUNT_FS_TYPE | STATMOUNT_FS_SUBTYPE | STATMOUNT_SB_SOURCE
     request.writeBigUInt64LE(wanted, 16)
-    const reply = Buffer.alloc(STRINGS + 8192)
     try {
       this.#libc.bufferCall(SYS_STATMOUNT, 'statmount', request, reply)
     } catch (error) {
