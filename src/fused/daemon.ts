@@ -1,6 +1,7 @@
 import { closeSync, readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { codeOf, messageOf } from '../errors.ts'
+import { deviceOf } from '../fuse/session/device.ts'
 import type { Inspection } from '../fuse/session/messages.ts'
 import type { Logger } from '../log.ts'
 import { MNT_DETACH } from '../os/libc.ts'
@@ -10,7 +11,7 @@ import { FusedError } from './errors.ts'
 import { Paths } from './paths.ts'
 import type { SessionRecord } from './record.ts'
 import { Mounter, type MounterParts, type MountOrder } from './mounter.ts'
-import { deviceOf, type HeldSession, type HostedSession, idOf, type ServedSession, Sessions } from './sessions.ts'
+import { type HeldSession, type HostedSession, idOf, type ServedSession, Sessions } from './sessions.ts'
 
 /** What a daemon is put together from. */
 export interface DaemonParts extends MounterParts {

@@ -54,11 +54,6 @@ export function idOf(session: HostedSession): string {
   return session.kind === 'served' ? session.record.id : session.id
 }
 
-/** As the mount table has it: FUSE super blocks are anonymous, of major number 0. */
-export function deviceOf(connection: number): string {
-  return `0:${connection}`
-}
-
 /** Short, because systemd hands all names over in one variable, and without a colon, which parts them there. */
 export function newId(): string {
   return randomHex(8)

@@ -1,7 +1,7 @@
 import { closeSync, readFileSync } from 'node:fs'
 import { messageOf } from '../errors.ts'
 import { DEFAULT_OPTIONS } from '../fuse/options.ts'
-import { connectionOf } from '../fuse/session/device.ts'
+import { connectionOf, deviceOf } from '../fuse/session/device.ts'
 import { presumed } from '../fuse/session/handshake.ts'
 import type { Logger } from '../log.ts'
 import type { InheritedDescriptor } from '../os/inherited.ts'
@@ -11,7 +11,7 @@ import type { ServiceManager } from '../os/sd-notify.ts'
 import type { FusedDaemon } from './daemon.ts'
 import { RECORD_VERSION, SESSION_ID } from './record.ts'
 import type { Records } from './records.ts'
-import { deviceOf, newId } from './sessions.ts'
+import { newId } from './sessions.ts'
 import { type Circumstances, planTakeover, type Step, type StoredDescriptor } from './takeover.ts'
 
 /** What a successor is put together from. */

@@ -9,12 +9,15 @@ export class OwnMount {
   readonly #table: MountTable
   readonly #libc: Libc
 
-  /** To be made once the mount stands. */
-  constructor(path: string, table: MountTable, libc: Libc) {
+  /**
+   * To be made once the mount stands. `device`: its super block, where that is known; else it is what is topmost at the path now, which may
+   * be what somebody has mounted there since.
+   */
+  constructor(path: string, table: MountTable, libc: Libc, device = deviceAt(table, path)) {
     this.path = path
     this.#table = table
     this.#libc = libc
-    this.device = deviceAt(table, path)
+    this.device = device
   }
 
   /** Whether it is the topmost mount at its path. */

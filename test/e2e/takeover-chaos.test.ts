@@ -52,7 +52,7 @@ describe('dummy-fused under keep, whatever is killed, restarted and replaced', (
         await volume.unpublish()
         await volume.unstage()
       }
-      assert.deepEqual(fused.leftovers(), NOTHING_KEPT)
+      assert.deepEqual(await fused.leftovers(), NOTHING_KEPT)
       assert.deepEqual(sandbox.mounts(), [])
       assert.deepEqual(plugin.entries(), [])
       assert.deepEqual(sandbox.processes().sort(), [fused.keep.pid, fused.pid() ?? 0, plugin.pid].sort())

@@ -17,9 +17,9 @@ async function traced(fused: KeptFused, moment: Moment): Promise<number> {
 }
 
 /** At the end nothing is mounted, kept or written down. */
-function assertNothingLeft(sandbox: Sandbox, fused: KeptFused): void {
+async function assertNothingLeft(sandbox: Sandbox, fused: KeptFused): Promise<void> {
   assert.deepEqual(sandbox.mounts(), [])
-  assert.deepEqual(fused.leftovers(), NOTHING_KEPT)
+  assert.deepEqual(await fused.leftovers(), NOTHING_KEPT)
 }
 
 const IN_MOUNT: Readonly<Record<string, Moment>> = {
@@ -60,7 +60,7 @@ describe('dummy-fused, killed at the entry of a system call', () => {
       await fused.mount(path)
       assert.ok(await serves(sandbox, path))
       await fused.unmount(path)
-      assertNothingLeft(sandbox, fused)
+      await assertNothingLeft(sandbox, fused)
     })
   }
 
@@ -76,7 +76,7 @@ describe('dummy-fused, killed at the entry of a system call', () => {
       const [mounted] = sandbox.mounts()
       assert.equal(await serves(sandbox, path), mounted === path)
       await fused.unmount(path)
-      assertNothingLeft(sandbox, fused)
+      await assertNothingLeft(sandbox, fused)
     })
   }
 
@@ -100,7 +100,7 @@ describe('dummy-fused, killed at the entry of a system call', () => {
       await fused.ready(second)
       await assertUnharmed(readers, () => undefined)
       await fused.unmount(path)
-      assertNothingLeft(sandbox, fused)
+      await assertNothingLeft(sandbox, fused)
     })
   }
 })

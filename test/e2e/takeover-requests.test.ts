@@ -34,7 +34,7 @@ async function assertAllRight(sandbox: Sandbox, { fused, path, readers, count }:
   await fused.ready()
   await fused.unmount(path)
   assert.deepEqual(sandbox.mounts(), [])
-  assert.deepEqual(fused.leftovers(), NOTHING_KEPT)
+  assert.deepEqual(await fused.leftovers(), NOTHING_KEPT)
 }
 
 describe('a takeover with requests that were read and not answered', () => {
@@ -86,7 +86,7 @@ describe('a takeover with requests that were read and not answered', () => {
     assert.equal((await endOf(reader)).signal, 'SIGTERM')
     await fused.ready(pid)
     await fused.unmount(path)
-    assert.deepEqual(fused.leftovers(), NOTHING_KEPT)
+    assert.deepEqual(await fused.leftovers(), NOTHING_KEPT)
   })
 
   for (const fault of ['mount-delay=60', 'init-hang'] as const) {
@@ -108,7 +108,7 @@ describe('a takeover with requests that were read and not answered', () => {
         await fused.mount(path)
         assert.ok(await serves(sandbox, path))
         await fused.unmount(path)
-        assert.deepEqual(fused.leftovers(), NOTHING_KEPT)
+        assert.deepEqual(await fused.leftovers(), NOTHING_KEPT)
       })
     }
   }

@@ -163,8 +163,9 @@ export class KeptFused {
     await this.ready(before)
   }
 
-  /** How many sessions' descriptors keep and dummy-fused hold, and the records there are. */
-  leftovers(): { readonly stored: number; readonly devices: number; readonly records: readonly string[] } {
+  /** How many sessions' descriptors keep and dummy-fused hold, and the records there are. keep closes what it lets go of in a thread: that is waited for. */
+  async leftovers(): Promise<{ readonly stored: number; readonly devices: number; readonly records: readonly string[] }> {
+    await eventually('keep holds none', () => devicesOf(this.keep.pid) === 0).catch(() => undefined)
     return {
       stored: devicesOf(this.keep.pid),
       devices: devicesOf(this.pid() ?? 0),

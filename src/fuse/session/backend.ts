@@ -2,6 +2,7 @@ import type { Libc } from '../../os/libc.ts'
 import type { MountTable } from '../../os/mount-table.ts'
 import { OwnMount } from '../../os/own-mount.ts'
 import type { Backend, Session, SessionEnd } from '../backend.ts'
+import { connectionOf, deviceOf } from './device.ts'
 import type { RunningSession, SessionEngine } from './engine.ts'
 import { mountSession } from './mounting.ts'
 
@@ -29,7 +30,17 @@ export class SessionBackend implements Backend {
     const { engine, libc, table, faults, holdInit } = this.#parts
     const id = String(++this.#count)
     const running = await mountSession(libc, engine, { id, mountpoint, options, faults, holdInit, signal })
-    return new MountedSession(running, new OwnMount(mountpoint, table, libc))
+    return new MountedSession(running, new OwnMount(mountpoint, table, libc, superBlockOf(running)))
+  }
+}
+
+/** Undefined where the kernel does not tell, and for a session that has ended meanwhile, whose descriptor is closed. */
+function superBlockOf({ fd }: RunningSession): string | undefined {
+  try {
+    const connection = connectionOf(fd)
+    return connection === undefined ? undefined : deviceOf(connection)
+  } catch {
+    return undefined
   }
 }
 
