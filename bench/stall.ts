@@ -103,7 +103,7 @@ class Held {
 
   static async start(machine: Machine, i: number, file: string): Promise<Held> {
     const events = `/var/tmp/events-${i}`
-    const reader = await MachineReader.start(machine, `reader-${i}`, { mode: 'held', file, events, stallLogMs: 1 })
+    const reader = await MachineReader.start(machine, `reader-${i}`, { mode: 'held', file, events, stallLogMs: LEAST_STALL })
     await reader.reading()
     return new Held(reader, join(machine.root, events))
   }
@@ -115,7 +115,7 @@ class Held {
       'the reader reads again',
       () => {
         const stalls = readerEvents(this.#events).flatMap((event) => (event.event === 'stall' ? [event] : []))
-        const after = stalls.filter(({ ns, atNs }) => ns / 1e6 >= LEAST_STALL && (atNs + ns) / 1e6 > atMs)
+        const after = stalls.filter(({ ns, atNs }) => (atNs + ns) / 1e6 > atMs)
         longest = Math.max(0, ...after.map(({ ns }) => ns / 1e6))
         const quietSince = Math.max(0, ...after.map(({ ns, atNs }) => (atNs + ns) / 1e6))
         return after.length > 0 && Number(process.hrtime.bigint()) / 1e6 - quietSince > QUIET

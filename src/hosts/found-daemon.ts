@@ -12,7 +12,8 @@ export function findDaemon(path: string): ProcessStat | undefined {
 /** All that {@link findDaemon} would find, by their mount points. */
 export function findDaemons(): ReadonlyMap<string, ProcessStat> {
   const found = processesNamed('dummy-fuse').filter(({ stat }) => sharesMounts(stat.pid))
-  return new Map(found.map(({ stat, args }) => [args.at(-1) ?? '', stat]))
+  // The first of those of one path counts there, and the last one here.
+  return new Map(found.toReversed().map(({ stat, args }) => [args.at(-1) ?? '', stat]))
 }
 
 /** Nothing, for a process that is ending: its session is about to die with its descriptors. */

@@ -4,6 +4,7 @@ import { setImmediate, setTimeout as sleep } from 'node:timers/promises'
 import type { DescMessage, DescMethodUnary, MessageInitShape, MessageShape } from '@bufbuild/protobuf'
 import { CallError, GrpcClient } from '../grpc/client.ts'
 import type { Logger } from '../log.ts'
+import { deviceOf } from '../os/mount-table.ts'
 import { processStat, type ProcessStat } from '../os/processes.ts'
 import { hasListener } from '../os/unix-socket.ts'
 import { type Daemon as DaemonMessage, Fused, type Session, Session_State } from '../rpc/fused_pb.ts'
@@ -127,7 +128,7 @@ export class ServiceHost implements FuseHost {
 
   #learn({ id, path, connection, state }: Session, daemon: DaemonMessage | undefined): void {
     if (state !== Session_State.SERVED) this.#known.delete(path)
-    else this.#known.set(path, { device: `0:${connection}`, record: join(daemon?.records ?? '', `${id}.json`) })
+    else this.#known.set(path, { device: deviceOf(connection), record: join(daemon?.records ?? '', `${id}.json`) })
   }
 
   /** What another process of the daemon has told does not count. */

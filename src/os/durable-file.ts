@@ -26,21 +26,28 @@ export const PARTIAL = '.partial'
  * power in that millisecond has a rebooted machine, where a missing record is a volume that is mounted anew.
  */
 export function writeDurably(path: string, text: string): void {
-  const partial = `${path}.${randomHex(4)}${PARTIAL}`
-  const fd = openIn(dirname(path), partial)
-  try {
+  replaceFile(path, (partial) => {
+    const fd = openIn(dirname(path), partial)
     try {
       writeSync(fd, text)
       fsyncSync(fd)
     } finally {
       closeSync(fd)
     }
+  })
+  syncFolderSoon(dirname(path))
+}
+
+/** Has a file made beside `path` that then takes its place, whatever is there; none is left behind when that fails. */
+export function replaceFile(path: string, make: (partial: string) => void): void {
+  const partial = `${path}.${randomHex(4)}${PARTIAL}`
+  try {
+    make(partial)
     renameSync(partial, path)
   } catch (error) {
     removePartial(partial)
     throw error
   }
-  syncFolderSoon(dirname(path))
 }
 
 /** Removes the half-written files of processes that died; nobody else may be writing into the folder. Returns the names of all others. */
@@ -75,8 +82,7 @@ export function syncFolderSoon(path: string): void {
   })
 }
 
-/** Removes a half-written file, as far as that is possible. */
-export function removePartial(path: string): void {
+function removePartial(path: string): void {
   try {
     unlinkSync(path)
   } catch {

@@ -22,6 +22,11 @@ export function isFuse(fsType: string): boolean {
   return /^fuse(blk)?(\.|$)/.test(fsType)
 }
 
+/** The device of a FUSE connection's mounts: their super blocks are anonymous, of major number 0. */
+export function deviceOf(connection: number): string {
+  return `0:${connection}`
+}
+
 /** What stands at a path, found without asking the file system that may be mounted there. */
 export type PathState =
   | { readonly kind: 'absent' }

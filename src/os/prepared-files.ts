@@ -1,9 +1,8 @@
-import { close, closeSync, fdatasyncSync, fsync, ftruncateSync, open, openSync, renameSync, write, writeSync } from 'node:fs'
+import { close, closeSync, fdatasyncSync, fsync, ftruncateSync, open, openSync, write, writeSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { codeOf } from '../errors.ts'
-import { PARTIAL, removePartial, syncFolderSoon, writeDurably } from './durable-file.ts'
+import { replaceFile, syncFolderSoon, writeDurably } from './durable-file.ts'
 import type { Libc } from './libc.ts'
-import { randomHex } from './random.ts'
 
 /** open(2), include/uapi/asm-generic/fcntl.h: a file without a name, in the folder that is opened. */
 const O_TMPFILE = 0o20200000
@@ -90,14 +89,9 @@ export class PreparedFiles {
       this.#link(fd, path)
     } catch (error) {
       if (codeOf(error) !== 'EEXIST') throw error
-      const partial = `${path}.${randomHex(4)}${PARTIAL}`
-      this.#link(fd, partial)
-      try {
-        renameSync(partial, path)
-      } catch (reason) {
-        removePartial(partial)
-        throw reason
-      }
+      replaceFile(path, (partial) => {
+        this.#link(fd, partial)
+      })
     }
   }
 

@@ -1,14 +1,9 @@
-import type { Entry } from './entry.ts'
+import { type Entry, pathOf } from './entry.ts'
 
 /** Entries of one kind by their paths, of which each has one entry, and by their volumes. */
 export class EntryIndex<E extends Entry> {
-  readonly #pathOf: (entry: E) => string
   readonly #byPath = new Map<string, E>()
   readonly #byVolume = new Map<string, Map<string, E>>()
-
-  constructor(pathOf: (entry: E) => string) {
-    this.#pathOf = pathOf
-  }
 
   all(): readonly E[] {
     return [...this.#byPath.values()]
@@ -24,7 +19,7 @@ export class EntryIndex<E extends Entry> {
 
   /** In place of the entry of the same path, if there is one. */
   add(entry: E): void {
-    const path = this.#pathOf(entry)
+    const path = pathOf(entry)
     const before = this.#byPath.get(path)
     if (before !== undefined && before.volumeId !== entry.volumeId) this.remove(before)
     this.#byPath.set(path, entry)
@@ -33,7 +28,7 @@ export class EntryIndex<E extends Entry> {
   }
 
   remove(entry: E): void {
-    const path = this.#pathOf(entry)
+    const path = pathOf(entry)
     this.#byPath.delete(path)
     const ofVolume = this.#byVolume.get(entry.volumeId)
     ofVolume?.delete(path)

@@ -15,8 +15,8 @@ export class MountCache {
   readonly #folders: Readonly<Record<Entry['kind'], string>>
   readonly #log: Logger
   readonly #write: (path: string, text: string) => void
-  readonly #staged = new EntryIndex<StagedEntry>((entry) => entry.stagingPath)
-  readonly #published = new EntryIndex<PublishedEntry>((entry) => entry.targetPath)
+  readonly #staged = new EntryIndex<StagedEntry>()
+  readonly #published = new EntryIndex<PublishedEntry>()
 
   /** `folder` is `<state-dir>/mountcache`; `write` writes a file as writeDurably() does. Call {@link load} before anything else. */
   constructor(folder: string, log: Logger, write: (path: string, text: string) => void = writeDurably) {

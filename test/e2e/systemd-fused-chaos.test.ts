@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import type { MachineReader } from '../support/c-reader.ts'
-import { assertUnharmed, type ChaosSite, READER_INTERVAL, READERS, unleash } from '../support/chaos.ts'
+import { assertUnharmed, type ChaosSite, READER_INTERVAL, startReaders, unleash } from '../support/chaos.ts'
 import { chaosPlan, chaosScale, withSeed } from '../support/chaos-plan.ts'
 import { FusedMachine, NOTHING_LEFT } from '../support/fused-machine.ts'
 import { InstalledPlugin, UNIT } from '../support/installed-plugin.ts'
@@ -33,20 +32,16 @@ describe('dummy-fused under systemd, whatever is killed, restarted and replaced'
       async (log) => {
         const [shared = ''] = await plugin.publish('shared', 'pod')
         const [alone = ''] = await plugin.publish('alone', 'pod')
-        const readers = new Map<string, MachineReader>()
-        for (const [name, options] of Object.entries(READERS)) {
-          readers.set(
-            name,
-            await fused.reader(`reader-${name}`, { ...options, file: `${shared}/dummy-file.txt`, intervalUs: READER_INTERVAL }),
-          )
-        }
+        const readers = await startReaders((name, options) =>
+          fused.reader(`reader-${name}`, { ...options, file: `${shared}/dummy-file.txt` }),
+        )
         const mapped = await fused.reader('reader-mmap', {
           mode: 'mmap',
           file: `${alone}/dummy-file.txt`,
           intervalUs: READER_INTERVAL,
         })
         readers.set('mmap', mapped)
-        for (const reader of readers.values()) await reader.reading()
+        await mapped.reading()
         const site: ChaosSite = {
           mapped,
           daemon: () => fused.pid(),

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { MachineReader, ReaderSummary } from '../support/c-reader.ts'
-import { READER_INTERVAL, READERS } from '../support/chaos.ts'
+import { startReaders } from '../support/chaos.ts'
 import { FUSED_UNIT, FusedMachine, NOTHING_LEFT } from '../support/fused-machine.ts'
 import { InstalledPlugin } from '../support/installed-plugin.ts'
 import { eventually } from '../support/wait.ts'
@@ -25,13 +25,7 @@ const STOPPED: Readonly<Record<string, { killed: boolean; act: (fused: FusedMach
 
 /** Readers of one volume. */
 async function readersOf(fused: FusedMachine, target: string): Promise<ReadonlyMap<string, MachineReader>> {
-  const readers = new Map<string, MachineReader>()
-  for (const [name, options] of Object.entries(READERS)) {
-    const all = { ...options, file: `${target}/dummy-file.txt`, intervalUs: READER_INTERVAL }
-    readers.set(name, await fused.reader(`reader-${name}`, all))
-  }
-  for (const reader of readers.values()) await reader.reading()
-  return readers
+  return await startReaders((name, options) => fused.reader(`reader-${name}`, { ...options, file: `${target}/dummy-file.txt` }))
 }
 
 /** Each reader gets ENOTCONN, what waited ECONNABORTED, and no wrong byte. */

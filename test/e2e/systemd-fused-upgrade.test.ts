@@ -5,7 +5,7 @@ import { describe, it } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Fused, Session_State } from '../../src/rpc/fused_pb.ts'
 import { MachineReader } from '../support/c-reader.ts'
-import { assertUnharmed, READER_INTERVAL, READERS } from '../support/chaos.ts'
+import { assertUnharmed, startReaders } from '../support/chaos.ts'
 import { FUSED_UNIT, FusedMachine, NOTHING_LEFT } from '../support/fused-machine.ts'
 import { InstalledPlugin, UNIT } from '../support/installed-plugin.ts'
 import { eventually } from '../support/wait.ts'
@@ -52,13 +52,7 @@ const REPLACED: Readonly<Record<string, { act: (fused: FusedMachine) => Promise<
 /** A volume and readers of each kind. */
 async function withReaders(fused: FusedMachine): Promise<ReadonlyMap<string, MachineReader>> {
   const [target = ''] = await fused.plugin.publish('volume', 'pod')
-  const readers = new Map<string, MachineReader>()
-  for (const [name, options] of Object.entries(READERS)) {
-    const all = { ...options, file: `${target}/dummy-file.txt`, intervalUs: READER_INTERVAL }
-    readers.set(name, await fused.reader(`reader-${name}`, all))
-  }
-  for (const reader of readers.values()) await reader.reading()
-  return readers
+  return await startReaders((name, options) => fused.reader(`reader-${name}`, { ...options, file: `${target}/dummy-file.txt` }))
 }
 
 async function assertNothingLeft(fused: FusedMachine, ...volumes: readonly string[]): Promise<void> {

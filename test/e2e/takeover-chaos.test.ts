@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { Reader } from '../support/c-reader.ts'
-import { assertUnharmed, type ChaosSite, READER_INTERVAL, READERS, unleash } from '../support/chaos.ts'
+import { assertUnharmed, type ChaosSite, READER_INTERVAL, startReaders, unleash } from '../support/chaos.ts'
 import { KeptFused, NOTHING_KEPT } from '../support/chaos-kept.ts'
 import { chaosPlan, chaosScale, withSeed } from '../support/chaos-plan.ts'
 import { Plugin } from '../support/plugin.ts'
@@ -20,15 +20,13 @@ describe('dummy-fused under keep, whatever is killed, restarted and replaced', (
         await volume.stage()
         await volume.publish()
       }
-      const readers = new Map<string, Reader>()
-      for (const [name, options] of Object.entries(READERS)) {
-        const file = `${shared.target}/dummy-file.txt`
-        readers.set(name, await Reader.start(sandbox, { ...options, file, intervalUs: READER_INTERVAL }))
-      }
+      const readers = await startReaders((_, options) =>
+        Reader.start(sandbox, { ...options, file: `${shared.target}/dummy-file.txt` }),
+      )
       const file = `${alone.target}/dummy-file.txt`
       const mapped = await Reader.start(sandbox, { mode: 'mmap', file, intervalUs: READER_INTERVAL })
       readers.set('mmap', mapped)
-      for (const reader of readers.values()) await reader.reading()
+      await mapped.reading()
       const site: ChaosSite = {
         mapped,
         daemon: () => fused.pid(),

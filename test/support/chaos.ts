@@ -5,7 +5,7 @@ import type { Blow } from './chaos-plan.ts'
 import { eventually } from './wait.ts'
 
 /** Readers of one volume, by their names; each uses it in its own way. */
-export const READERS: Readonly<Record<string, Pick<ReaderOptions, 'mode' | 'privateNamespace'>>> = {
+const READERS: Readonly<Record<string, Pick<ReaderOptions, 'mode' | 'privateNamespace'>>> = {
   held: { mode: 'held' },
   reopen: { mode: 'reopen' },
   cwd: { mode: 'cwd' },
@@ -20,6 +20,18 @@ export interface ChaosReader {
   reading(): Promise<void>
   progress(): Promise<ReaderSummary>
   summary(): Promise<ReaderSummary>
+}
+
+/** Starts a reader of each kind of one volume, and waits until all read. `start` names its file. */
+export async function startReaders<R extends ChaosReader>(
+  start: (name: string, options: Omit<ReaderOptions, 'file'>) => Promise<R>,
+): Promise<Map<string, R>> {
+  const readers = new Map<string, R>()
+  for (const [name, options] of Object.entries(READERS)) {
+    readers.set(name, await start(name, { ...options, intervalUs: READER_INTERVAL }))
+  }
+  for (const reader of readers.values()) await reader.reading()
+  return readers
 }
 
 /** Where dummy-fused, the plugin and their readers run. */

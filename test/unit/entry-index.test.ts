@@ -19,7 +19,7 @@ describe('EntryIndex', () => {
   it('finds by path and by volume what a plain list would, whatever was added and removed', () => {
     fc.assert(
       fc.property(fc.array(change), (changes) => {
-        const index = new EntryIndex<StagedEntry>(({ stagingPath }) => stagingPath)
+        const index = new EntryIndex<StagedEntry>()
         let list: StagedEntry[] = []
         for (const { act, volume, path } of changes) {
           const there = list.find(({ stagingPath }) => stagingPath === path)

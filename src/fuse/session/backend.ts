@@ -1,8 +1,8 @@
 import type { Libc } from '../../os/libc.ts'
-import type { MountTable } from '../../os/mount-table.ts'
+import { deviceOf, type MountTable } from '../../os/mount-table.ts'
 import { OwnMount } from '../../os/own-mount.ts'
 import type { Backend, Session, SessionEnd } from '../backend.ts'
-import { connectionOf, deviceOf } from './device.ts'
+import { connectionOf } from './device.ts'
 import type { RunningSession, SessionEngine } from './engine.ts'
 import { mountSession } from './mounting.ts'
 

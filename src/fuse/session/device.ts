@@ -32,11 +32,6 @@ export function connectionOf(fd: number): number | undefined {
   return number === undefined ? undefined : Number(number)
 }
 
-/** As the mount table has it: FUSE super blocks are anonymous, of major number 0. */
-export function deviceOf(connection: number): string {
-  return `0:${connection}`
-}
-
 /** Asks for the synchronous INIT; tells whether this kernel has it. To be called before mount(2). */
 export function requestSyncInit(libc: Libc, fd: number): boolean {
   try {

@@ -19,7 +19,7 @@ import type { CellJob, Expectation } from './job.ts'
 import { Leaver } from './leaver.ts'
 import { verdictOf } from './outcomes.ts'
 import { ProcessWatch } from './process-watch.ts'
-import { countReads, eventsOf, STALL } from './read-log.ts'
+import { countReads, eventsOf, stalled } from './read-log.ts'
 import type { Cell, ConsumerResult } from './record.ts'
 import { setUpCell } from './set-up.ts'
 import { Timeline } from './timeline.ts'
@@ -184,10 +184,7 @@ function resultOf(consumer: CellConsumer, model: Expectation | null, failureAt: 
     (a, b) => (a === undefined || b.took > a.took ? b : a),
     undefined,
   )
-  const hurt = all.find(({ beganMs, endedMs, saw }) => {
-    const ended = endedMs ?? Infinity
-    return ended >= failureAt && (saw !== 'right' || ended - beganMs > STALL)
-  })
+  const hurt = all.find((read) => (read.endedMs ?? Infinity) >= failureAt && (read.saw !== 'right' || stalled(read, now)))
   const firstRight = all.find(({ beganMs, saw }) => beganMs >= (hurt?.beganMs ?? failureAt) && saw === 'right')
   const holds = kind.way !== 'opens-anew' && kind.starts === 'before'
   const { wrote } = reads

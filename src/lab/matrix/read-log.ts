@@ -11,7 +11,7 @@ export interface Read {
 }
 
 /** A read that takes longer than this is worth showing, in milliseconds. */
-export const STALL = 50
+const STALL = 50
 
 /** A read that has been under way for so long at the end hangs, in milliseconds. */
 const HANGS = 1000
@@ -69,13 +69,19 @@ export class ReadLog {
   }
 }
 
+/** Whether a read has taken so long that it is worth showing. */
+export function stalled({ beganMs, endedMs }: Read, nowMs: number): boolean {
+  return (endedMs ?? nowMs) - beganMs > STALL
+}
+
 /** Reads that came to the same one after another, as one event each, and each stall as one. */
 export function eventsOf(lane: string, reads: readonly Read[], nowMs: number): readonly CellEvent[] {
   const events: (CellEvent & { until: number; count: number })[] = []
   const stalls: CellEvent[] = []
-  for (const { beganMs, endedMs, saw } of reads) {
+  for (const read of reads) {
+    const { beganMs, endedMs, saw } = read
     const until = endedMs ?? nowMs
-    if (until - beganMs > STALL) {
+    if (stalled(read, nowMs)) {
       stalls.push({
         atMs: beganMs,
         lane,
