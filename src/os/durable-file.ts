@@ -27,7 +27,7 @@ export const PARTIAL = '.partial'
  */
 export function writeDurably(path: string, text: string): void {
   replaceFile(path, (partial) => {
-    const fd = openIn(dirname(path), partial)
+    const fd = createFile(partial)
     try {
       writeSync(fd, text)
       fsyncSync(fd)
@@ -36,6 +36,17 @@ export function writeDurably(path: string, text: string): void {
     }
   })
   syncFolderSoon(dirname(path))
+}
+
+/** A new file, mode 0600, open for writing. Makes its folder if it is missing. Throws Node's error. */
+export function createFile(path: string): number {
+  try {
+    return openSync(path, 'wx', 0o600)
+  } catch (error) {
+    if (codeOf(error) !== 'ENOENT') throw error
+    mkdirSync(dirname(path), { recursive: true, mode: 0o750 })
+    return openSync(path, 'wx', 0o600)
+  }
 }
 
 /** Has a file made beside `path` that then takes its place, whatever is there; none is left behind when that fails. */
@@ -75,7 +86,7 @@ export function removeDurably(path: string): void {
 }
 
 /** Has a folder's names written to the disk by another thread, and does not wait for it. */
-export function syncFolderSoon(path: string): void {
+function syncFolderSoon(path: string): void {
   open(path, 'r', (error, folder) => {
     // A folder that is gone has no names.
     if (error === null) fsync(folder, () => closeSync(folder))
@@ -87,16 +98,6 @@ function removePartial(path: string): void {
     unlinkSync(path)
   } catch {
     // On a read-only file system it stays, and does no harm.
-  }
-}
-
-function openIn(folder: string, path: string): number {
-  try {
-    return openSync(path, 'wx', 0o600)
-  } catch (error) {
-    if (codeOf(error) !== 'ENOENT') throw error
-    mkdirSync(folder, { recursive: true, mode: 0o750 })
-    return openSync(path, 'wx', 0o600)
   }
 }
 

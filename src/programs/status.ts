@@ -6,6 +6,7 @@ import { AddonLoader } from '../os/addons.ts'
 import { Libc } from '../os/libc.ts'
 import { openMountTable } from '../os/mount-table.ts'
 import { RememberedTable } from '../os/remembered-table.ts'
+import { SyncedSoon } from '../os/synced-soon.ts'
 import { socketPath } from '../os/unix-socket.ts'
 import { Inspector, type VolumeReport } from '../volumes/health.ts'
 import { MountCache } from '../volumes/mount-cache.ts'
@@ -40,7 +41,7 @@ async function look(stateDir: string, fusedSocket: string): Promise<readonly Vol
   const log = new Logger(descriptorSink(2))
   const host = new Observer(new ServiceHost(fusedSocket, [], log))
   const libc = new Libc(new AddonLoader())
-  const cache = new MountCache(join(stateDir, 'mountcache'), log)
+  const cache = new MountCache(join(stateDir, 'mountcache'), new SyncedSoon(log), log)
   cache.peek()
   return await new Inspector(new Mounts(libc, new RememberedTable(openMountTable(libc)), host), cache, host).all()
 }

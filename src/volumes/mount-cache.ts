@@ -2,7 +2,8 @@ import { existsSync, mkdirSync, readdirSync, renameSync } from 'node:fs'
 import { join } from 'node:path'
 import { codeOf, messageOf } from '../errors.ts'
 import type { Logger } from '../log.ts'
-import { PARTIAL, readRegularFile, removeDurably, sweepFolder, writeDurably } from '../os/durable-file.ts'
+import { PARTIAL, readRegularFile, removeDurably, sweepFolder } from '../os/durable-file.ts'
+import type { SyncedSoon } from '../os/synced-soon.ts'
 import { type Entry, parseEntry, pathOf, type PublishedEntry, type StagedEntry } from './entry.ts'
 import { EntryIndex } from './entry-index.ts'
 import { fileNameFor } from './file-name.ts'
@@ -13,16 +14,16 @@ const DAMAGED = '.damaged'
 /** Mount instructions on disk, one file for each staged volume and each target, for a plugin that starts anew to replay. */
 export class MountCache {
   readonly #folders: Readonly<Record<Entry['kind'], string>>
+  readonly #files: SyncedSoon
   readonly #log: Logger
-  readonly #write: (path: string, text: string) => void
   readonly #staged = new EntryIndex<StagedEntry>()
   readonly #published = new EntryIndex<PublishedEntry>()
 
-  /** `folder` is `<state-dir>/mountcache`; `write` writes a file as writeDurably() does. Call {@link load} before anything else. */
-  constructor(folder: string, log: Logger, write: (path: string, text: string) => void = writeDurably) {
+  /** `folder` is `<state-dir>/mountcache`. Call {@link load} before anything else. */
+  constructor(folder: string, files: SyncedSoon, log: Logger) {
     this.#folders = { staged: join(folder, 'staged'), published: join(folder, 'published') }
+    this.#files = files
     this.#log = log
-    this.#write = write
   }
 
   /** Makes the folders and reads all entries, setting damaged ones aside. Throws only if the folders cannot be made or read. */
@@ -73,10 +74,10 @@ export class MountCache {
     return { staged: this.#staged.of(volumeId), published: this.#published.of(volumeId) }
   }
 
-  /** Writes an entry through to the disk and returns its file. */
+  /** Writes an entry, which is on the disk a moment later, and returns its file. */
   save(entry: Entry): string {
     const file = this.#fileOf(entry)
-    this.#write(file, `${JSON.stringify(entry)}\n`)
+    this.#files.write(file, `${JSON.stringify(entry)}\n`)
     this.#remember(entry)
     return file
   }

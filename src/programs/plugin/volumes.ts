@@ -8,7 +8,7 @@ import type { Logger } from '../../log.ts'
 import { bootId } from '../../os/boot-id.ts'
 import type { Libc } from '../../os/libc.ts'
 import { openMountTable } from '../../os/mount-table.ts'
-import { PreparedFiles } from '../../os/prepared-files.ts'
+import { SyncedSoon } from '../../os/synced-soon.ts'
 import { CarelessVolumes } from '../../volumes/careless-volumes.ts'
 import { Failures } from '../../volumes/failures.ts'
 import { Inspector } from '../../volumes/health.ts'
@@ -35,13 +35,8 @@ export interface VolumeSystem {
 export function openVolumes(options: PluginOptions, context: ProgramContext, libc: Libc, log: Logger): VolumeSystem {
   const boot = bootId()
   const host = openHost(options, context, log)
-  const cacheFolder = join(options.stateDir, 'mountcache')
-  const files = new PreparedFiles(libc, cacheFolder)
-  const cache = new MountCache(cacheFolder, log, (path, text) => {
-    files.write(path, text)
-  })
+  const cache = new MountCache(join(options.stateDir, 'mountcache'), new SyncedSoon(log), log)
   cache.load()
-  files.prepare()
   const registry = new VolumeRegistry(join(options.stateDir, 'volumes'), log)
   registry.load()
   const mounts = new Mounts(libc, openMountTable(libc), host)
