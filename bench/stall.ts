@@ -26,6 +26,9 @@ const LEAST_STALL = 10
 /** Milliseconds without a stall after which the successor is taken to be there. */
 const QUIET = 300
 
+/** Milliseconds: by then a daemon has tidied up behind its start, and is what it will be for weeks. */
+const SETTLED = 2000
+
 /** What befalls the daemon; resolves to when, in milliseconds of CLOCK_MONOTONIC. */
 type Blow = (machine: Machine, stamps: Stamps) => Promise<number>
 
@@ -55,15 +58,15 @@ async function measure(rounds: number, count: number, limit: number): Promise<re
     const times = { ours: [] as number[], systemd: [] as number[] }
     for (let round = 0; round < rounds; round++) {
       times.systemd.push(await stamps.restart())
-      const before = await machine.property(DAEMON, 'MainPID')
+      const before = await eventually('the daemon has settled', () => settledPid(machine), 30_000)
       const at = await blow(machine, stamps)
       // To ask systemd anything while it restarts the daemon would be part of the stall.
       times.ours.push(Math.max(...(await Promise.all(readers.map((reader) => reader.stallAfter(at))))))
       await eventually(
-        'another daemon is ready',
+        'another daemon has settled',
         async () => {
-          const [state, pid] = [await machine.property(DAEMON, 'ActiveState'), await machine.property(DAEMON, 'MainPID')]
-          return state === 'active' && pid !== before && pid !== '0'
+          const now = await settledPid(machine)
+          return now !== undefined && now !== before
         },
         30_000,
       )
@@ -77,6 +80,17 @@ async function measure(rounds: number, count: number, limit: number): Promise<re
   const sum = errors.reduce((all, one) => all + one, 0)
   rows.push(value({ work: `reads that failed or were wrong, ${plural}`, unit: 'errors', limit: 0, ours: single('readers', sum) }))
   return rows
+}
+
+/** The daemon's process, once it has been ready for a while. */
+async function settledPid(machine: Machine): Promise<string | undefined> {
+  const [state, since, pid] = [
+    await machine.property(DAEMON, 'ActiveState'),
+    await machine.property(DAEMON, 'ActiveEnterTimestampMonotonic'),
+    await machine.property(DAEMON, 'MainPID'),
+  ]
+  const settled = state === 'active' && Number(process.hrtime.bigint()) / 1e6 - Number(since) / 1e3 > SETTLED
+  return settled && pid !== '0' ? pid : undefined
 }
 
 /** Stages volumes and returns where. */

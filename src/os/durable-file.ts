@@ -1,10 +1,8 @@
 import {
   closeSync,
-  fsync,
   fsyncSync,
   lstatSync,
   mkdirSync,
-  open,
   openSync,
   readdirSync,
   readFileSync,
@@ -21,9 +19,8 @@ export const PARTIAL = '.partial'
 
 /**
  * Writes a whole file so that after a crash or a power cut it holds either what it held or `text`. Mode 0600. Makes the folder if it is
- * missing. The bytes are on the disk once this returns: it waits for them in this thread, because to hand that to another and hear
- * of its end takes as long again as a disk that is well. The name follows at once, in another thread, and is not waited for: who loses the
- * power in that millisecond has a rebooted machine, where a missing record is a volume that is mounted anew.
+ * missing. It is on the disk once this returns: it waits for that in this thread, because to hand it to another and hear of its end takes as
+ * long again as a disk that is well.
  */
 export function writeDurably(path: string, text: string): void {
   replaceFile(path, (partial) => {
@@ -35,7 +32,7 @@ export function writeDurably(path: string, text: string): void {
       closeSync(fd)
     }
   })
-  syncFolderSoon(dirname(path))
+  syncFolder(dirname(path))
 }
 
 /** A new file, mode 0600, open for writing. Makes its folder if it is missing. Throws Node's error. */
@@ -83,14 +80,6 @@ export function removeDurably(path: string): void {
     throw error
   }
   syncFolder(dirname(path))
-}
-
-/** Has a folder's names written to the disk by another thread, and does not wait for it. */
-function syncFolderSoon(path: string): void {
-  open(path, 'r', (error, folder) => {
-    // A folder that is gone has no names.
-    if (error === null) fsync(folder, () => closeSync(folder))
-  })
 }
 
 function removePartial(path: string): void {

@@ -107,6 +107,11 @@ export class Libc {
     return this.checked('eventfd', undefined, 'int eventfd(uint, int)', 0, EFD_CLOEXEC)
   }
 
+  /** _exit(2): ends the process as it stands, all of its threads with it; nothing is flushed or tidied up. */
+  exit(status: number): void {
+    this.foreign('void _exit(int)')(status)
+  }
+
   /** The errno of the call before, as an error that names it. */
   lastError(name: string, path?: string): SystemError {
     const errno = this.errno()

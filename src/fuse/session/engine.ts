@@ -110,7 +110,8 @@ export class SessionEngine {
         },
         ended: ended.resolve,
       },
-      at: this.#up ? 'thread' : 'here',
+      // To ask the thread for an INIT, and to tell it what to answer, is slower than to see to it here.
+      at: this.#up && !attachment.holdInit ? 'thread' : 'here',
       detaching: false,
       answerInit: () => {
         this.#send(entry.at, { type: 'answer-init', id, refusal: undefined })
@@ -135,7 +136,8 @@ export class SessionEngine {
     const token = ++this.#token
     return await new Promise((resolve) => {
       this.#inspections.set(token, resolve)
-      this.#send(this.#up ? 'thread' : 'here', { type: 'inspect', token, id })
+      const at = this.#sessions.get(id ?? '')?.at ?? (this.#up ? 'thread' : 'here')
+      this.#send(at, { type: 'inspect', token, id })
     })
   }
 
@@ -239,9 +241,10 @@ export class SessionEngine {
   #handOver(entry: Entry): void {
     const { attachment } = entry
     if (!this.#up || entry.at === 'thread' || entry.detaching || this.#here.holdsInit(attachment.id)) return
+    const counts = this.#here.counts(attachment.id)
     this.#here.obey({ type: 'detach', id: attachment.id })
     entry.at = 'thread'
-    this.#send('thread', { type: 'attach', session: { ...attachment, resend: false } })
+    this.#send('thread', { type: 'attach', session: { ...attachment, resend: false, counts } })
   }
 
   /** Serves here, between all else that this thread does, for as long as a session is served here. */

@@ -13,6 +13,8 @@ export interface Attachment {
   readonly resend: boolean
   /** Whether INIT is answered only when it is said so. */
   readonly holdInit: boolean
+  /** Requests that were read of it elsewhere in this process, by their opcode's name. */
+  readonly counts?: Readonly<Record<string, number>>
 }
 
 /** What a server of sessions can be told. Every `detach` is answered by `detached`, `inspect` by `inspection`, `drain` by `drained`. */

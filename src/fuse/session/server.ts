@@ -83,6 +83,11 @@ export class SessionServer {
     return this.#sessions.get(id)?.session.holdsInit ?? false
   }
 
+  /** What was read of a session that is served here, by the requests' opcodes. */
+  counts(id: string): Readonly<Record<string, number>> {
+    return Object.fromEntries(this.#sessions.get(id)?.session.counts ?? [])
+  }
+
   /** Writes nothing more for a session: its descriptor is about to be closed. */
   abandon(id: string): void {
     this.#lingering.get(id)?.abandon()
@@ -140,10 +145,10 @@ export class SessionServer {
     for (const command of inbox.commands()) this.obey(command)
   }
 
-  #attach({ id, fd, options, faults, resend, holdInit }: Attachment): void {
+  #attach({ id, fd, options, faults, resend, holdInit, counts }: Attachment): void {
     const device = new KernelDevice(this.#parts.libc, fd)
     const hooks = this.#hooks(id, holdInit)
-    const session = new FuseSession(device, this.#parts.filesystem(faults), sessionSettings(options), this.#shared, hooks)
+    const session = new FuseSession(device, this.#parts.filesystem(faults), sessionSettings(options), this.#shared, hooks, counts)
     const entry: Entry = { fd, session, holdsInit: holdInit, warnings: 0, serve: (most) => session.serve(most) }
     this.#sessions.set(id, entry)
     try {

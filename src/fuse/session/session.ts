@@ -47,18 +47,27 @@ export class FuseSession {
   readonly #operations: Operations
   readonly #shared: Shared
   readonly #hooks: SessionHooks
-  readonly #counts = new Map<string, number>()
+  readonly #counts: Map<string, number>
   /** Requests that the file system is still at, by their unique; true once the caller has given up on it. */
   readonly #pending = new Map<bigint, boolean>()
   #init: { readonly unique: bigint; readonly request: InitRequest; readonly negotiated: Negotiated } | undefined
   #over = false
 
-  constructor(device: Device, filesystem: FileSystem, settings: SessionSettings, shared: Shared, hooks: SessionHooks) {
+  /** `counts`: requests that were read before. */
+  constructor(
+    device: Device,
+    filesystem: FileSystem,
+    settings: SessionSettings,
+    shared: Shared,
+    hooks: SessionHooks,
+    counts: Readonly<Record<string, number>> = {},
+  ) {
     this.#device = device
     this.#settings = settings
     this.#operations = new Operations(filesystem, settings)
     this.#shared = shared
     this.#hooks = hooks
+    this.#counts = new Map(Object.entries(counts))
   }
 
   /** Requests whose answer the file system still owes. */

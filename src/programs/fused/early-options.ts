@@ -1,5 +1,4 @@
 import { resolve } from 'node:path'
-import { parseArgs } from 'node:util'
 
 /** Where the plugin and the daemon meet unless told otherwise. */
 export const FUSED_SOCKET = '/run/dummy-fused.sock'
@@ -17,14 +16,24 @@ export function defaultStateDir(env: NodeJS.ProcessEnv): string {
   return env.RUNTIME_DIRECTORY ?? '/run/dummy-fused'
 }
 
-/** Picks those out of the words. What is wrong with any of them is told when all are read, by options.ts, which takes longer. */
+/**
+ * Picks those out of the words. What is wrong with any of them is told when all are read, by options.ts, which takes longer; as much as a
+ * millisecond longer than this takes node:util's parseArgs() alone.
+ */
 export function pickEarlyOptions(words: readonly string[], env: NodeJS.ProcessEnv): EarlyOptions {
-  const options = { 'state-dir': { type: 'string' }, 'poll-time': { type: 'string' }, inject: { type: 'string' } } as const
-  const { values } = parseArgs({ args: [...words], options, strict: false, allowPositionals: true })
-  const { 'state-dir': stateDir, 'poll-time': pollTime, inject } = values
+  const pollTime = valueOf('--poll-time', words) ?? ''
   return {
-    stateDir: resolve(typeof stateDir === 'string' ? stateDir : defaultStateDir(env)),
-    pollTime: typeof pollTime === 'string' && /^\d+$/.test(pollTime) ? Number(pollTime) / 1000 : 0.05,
-    withoutResend: inject === 'no-resend',
+    stateDir: resolve(valueOf('--state-dir', words) ?? defaultStateDir(env)),
+    pollTime: /^\d+$/.test(pollTime) ? Number(pollTime) / 1000 : 0.05,
+    withoutResend: valueOf('--inject', words) === 'no-resend',
   }
+}
+
+/** The last that is given, as `--option value` or `--option=value`. */
+function valueOf(option: string, words: readonly string[]): string | undefined {
+  const values = words.flatMap((word, index) => {
+    if (word.startsWith(`${option}=`)) return [word.slice(option.length + 1)]
+    return word === option ? words.slice(index + 1, index + 2) : []
+  })
+  return values.at(-1)
 }

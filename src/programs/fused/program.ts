@@ -100,6 +100,10 @@ async function serve(
     // Readers are served while calls end.
     await Promise.all([server.close(), daemon.settle(options.drainDeadline)])
     if (await daemon.drain(options.drainDeadline)) writeFileSync(drainedFile(options), '')
+    // Readers wait from here on, and Node would take its threads and heaps apart first.
+    process.prependOnceListener('exit', (status) => {
+      libc.exit(status)
+    })
   } else {
     log.info('Stopping for good')
     await daemon.stop(options.drainDeadline)
