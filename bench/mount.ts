@@ -5,7 +5,7 @@ import type { Sandbox } from '../test/support/sandbox.ts'
 import { alternate, figures, timed } from './measure.ts'
 import type { Measurement } from './measurement.ts'
 import { ratio, type Row } from './row.ts'
-import { spawned } from './spawned.ts'
+import { Spawner } from './spawner.ts'
 
 /** Milliseconds that a Stage may take beyond what it takes to mount by hand. */
 const STAGE_ALLOWANCE = 3
@@ -14,6 +14,7 @@ const STAGE_ALLOWANCE = 3
 async function measure(sandbox: Sandbox, rounds: number): Promise<readonly Row[]> {
   // Its log goes where a journal would take it: the client that is timed here is not to read it too.
   using plugin = await Plugin.start(sandbox, { log: join(sandbox.path, 'log') })
+  using spawner = new Spawner()
   const staging = sandbox.directory('staging')
   const target = sandbox.directory('target')
   const byHand = sandbox.directory('by-hand')
@@ -26,11 +27,7 @@ async function measure(sandbox: Sandbox, rounds: number): Promise<readonly Row[]
       await plugin.unstage('bench', staging)
       return took
     },
-    async () => {
-      const took = await timed(() => spawned(DUMMY_FUSE, [byHand]))
-      await spawned('umount', [byHand])
-      return took
-    },
+    () => spawner.timed({ act: [[DUMMY_FUSE, byHand]], undo: [['umount', byHand]] }),
   )
   await plugin.stage('bench', staging)
   const publish = await alternate(
@@ -40,11 +37,7 @@ async function measure(sandbox: Sandbox, rounds: number): Promise<readonly Row[]
       await plugin.unpublish('bench', target)
       return took
     },
-    async () => {
-      const took = await timed(() => spawned('mount', ['--bind', staging, bound]))
-      await spawned('umount', [bound])
-      return took
-    },
+    () => spawner.timed({ act: [['mount', '--bind', staging, bound]], undo: [['umount', bound]] }),
   )
   await plugin.unstage('bench', staging)
   await plugin.stop()

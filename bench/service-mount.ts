@@ -6,7 +6,7 @@ import type { Measurement } from './measurement.ts'
 import { cHello, manyMounts } from './peers/peers.ts'
 import { ratio, type Row } from './row.ts'
 import { Service } from './service.ts'
-import { spawned } from './spawned.ts'
+import { Spawner } from './spawner.ts'
 
 const OTHERS = 10_000
 
@@ -16,18 +16,21 @@ async function measure(sandbox: Sandbox, rounds: number): Promise<readonly Row[]
   const crowded = await Service.start(sandbox, 'crowded', await amongMounts(sandbox))
   const hello = await cHello()
   const [byHand, bound] = [sandbox.directory('by-hand'), sandbox.directory('bound')]
-  const peer = async (): Promise<number> => {
-    const took = await timed(async () => {
-      await spawned(hello, [byHand])
-      await spawned('mount', ['--bind', byHand, bound])
+  using spawner = new Spawner()
+  const peer = (): Promise<number> =>
+    spawner.timed({
+      act: [
+        [hello, byHand],
+        ['mount', '--bind', byHand, bound],
+      ],
+      undo: [
+        ['umount', bound],
+        ['umount', byHand],
+      ],
     })
-    await spawned('umount', [bound])
-    await spawned('umount', [byHand])
-    return took
-  }
-  const beside = await alternate(rounds, () => stageAndPublish(service), peer)
+  const beside = await alternate(rounds * 20, () => stageAndPublish(service), peer)
   const among = await alternate(
-    rounds,
+    rounds * 20,
     () => stageAndPublish(crowded),
     () => stageAndPublish(service),
   )
