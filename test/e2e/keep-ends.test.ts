@@ -154,7 +154,7 @@ wait()`
     kept.running.child.kill('SIGKILL')
     assert.equal((await kept.hear(2))[1], 'told to end')
     await eventually('the program is gone', () => processStat(pid) === undefined)
-    assert.ok(!readFileSync('/proc/net/unix', 'utf8').includes(address))
+    await eventually('its socket is gone', () => !readFileSync('/proc/net/unix', 'utf8').includes(address))
     assert.ok(existsSync(path))
     const next = startKeep(sandbox, code, ['--socket', path])
     await next.logs(/is ready/)
