@@ -2,9 +2,10 @@ import assert from 'node:assert/strict'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { devicesOf, FusedProcess } from '../support/fused.ts'
+import { FusedProcess } from '../support/fused.ts'
 import { Plugin } from '../support/plugin.ts'
-import { Sandbox } from '../support/sandbox.ts'
+import { devicesOf, Sandbox } from '../support/sandbox.ts'
+import { eventually } from '../support/wait.ts'
 import { CSI_SANITY } from '../support/tools.ts'
 
 /** Specs of csi-sanity 5.6.0: 103, one of them pending. A number that changes is a spec that has begun or ceased to run. */
@@ -30,7 +31,7 @@ for (const { role, passed, skipped } of CASES) {
       assert.equal((await sandbox.run('ls', ['-A', join(plugin.stateDir, 'volumes')])).stdout, '')
       if (fused !== undefined) {
         assert.deepEqual([...fused.records(), ...(await fused.paths())], [])
-        assert.equal(devicesOf(fused.pid) + devicesOf(fused.running.pid), 0)
+        await eventually('its descriptors are closed', () => devicesOf(fused.pid) + devicesOf(fused.running.pid) === 0)
       }
     })
   }

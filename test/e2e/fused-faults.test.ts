@@ -2,10 +2,10 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { Fused } from '../../src/rpc/fused_pb.ts'
 import { outcome } from '../support/csi-client.ts'
-import { devicesOf, FusedProcess } from '../support/fused.ts'
+import { FusedProcess } from '../support/fused.ts'
 import { layersAt, serves } from '../support/mounts.ts'
 import type { Running, Sandbox as SandboxType } from '../support/sandbox.ts'
-import { Sandbox } from '../support/sandbox.ts'
+import { devicesOf, Sandbox } from '../support/sandbox.ts'
 import { eventually } from '../support/wait.ts'
 
 describe('a session of dummy-fused with a fault', () => {

@@ -2,11 +2,11 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { Node } from '../../src/rpc/csi_pb.ts'
 import { outcome } from '../support/csi-client.ts'
-import { devicesOf, FusedProcess } from '../support/fused.ts'
+import { FusedProcess } from '../support/fused.ts'
 import { layersAt, mountAt, read, serves } from '../support/mounts.ts'
 import { Plugin } from '../support/plugin.ts'
 import { EXECUTABLE } from '../support/paths.ts'
-import { Sandbox } from '../support/sandbox.ts'
+import { devicesOf, Sandbox } from '../support/sandbox.ts'
 import { Volume } from '../support/volume.ts'
 import { eventually } from '../support/wait.ts'
 
@@ -42,7 +42,7 @@ describe('--fuse-host service', () => {
     await volume.unpublish()
     await volume.unstage()
     assert.deepEqual([...sandbox.mounts(), ...plugin.entries(), ...fused.records(), ...(await fused.paths())], [])
-    assert.equal(devicesOf(fused.pid) + devicesOf(fused.running.pid), 0)
+    await eventually('its descriptors are closed', () => devicesOf(fused.pid) + devicesOf(fused.running.pid) === 0)
   })
 
   it('is UNAVAILABLE at once where nobody listens, naming what to start, and works once it is started', async () => {

@@ -2,11 +2,14 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, it } from 'node:test'
-import { descriptorFlags, devicesOf, FusedProcess, sleepsOf } from '../support/fused.ts'
+import { FusedProcess, sleepsOf } from '../support/fused.ts'
 import { serves } from '../support/mounts.ts'
 import { daemonIn, mountDummyFuse } from '../support/mounting.ts'
-import { commOf, Sandbox } from '../support/sandbox.ts'
+import { commOf, descriptorsOf, devicesOf, Sandbox } from '../support/sandbox.ts'
 import { eventually } from '../support/wait.ts'
+
+/** O_CLOEXEC (open(2)), among the flags that proc_pid_fdinfo(5) gives in octal digits. */
+const CLOSED_ON_EXEC = 0o2000000
 
 /** Waits until no thread of a process has woken for three seconds; what was begun before has had its time by then. */
 async function fallsAsleep(what: string, pid: number): Promise<void> {
@@ -69,9 +72,9 @@ describe('an idle daemon', { concurrency: 4 }, () => {
 describe('the descriptors of dummy-fused', () => {
   /** Those that a child would have, standard streams apart. */
   const inheritable = (pid: number): string[] =>
-    [...descriptorFlags(pid)]
-      .filter(([fd, { closedOnExec }]) => fd > 2 && !closedOnExec)
-      .map(([fd, { target }]) => `${fd} ${target}`)
+    descriptorsOf(pid)
+      .filter(({ fd, info }) => fd > 2 && (parseInt(/^flags:\s*([0-7]+)$/m.exec(info)?.[1] ?? '0', 8) & CLOSED_ON_EXEC) === 0)
+      .map(({ fd, target }) => `${fd} ${target}`)
 
   it('are all closed on exec, before and after a takeover', async () => {
     await using sandbox = new Sandbox()
@@ -120,7 +123,7 @@ describe('200 rounds of mount and unmount', () => {
       let counts: readonly [number, number] = [Infinity, Infinity]
       let since = performance.now()
       await eventually('connections are closed', () => {
-        const now = [descriptorFlags(fused.pid).size, descriptorFlags(fused.running.pid).size] as const
+        const now = [descriptorsOf(fused.pid).length, descriptorsOf(fused.running.pid).length] as const
         if (now[0] < counts[0] || now[1] < counts[1]) {
           counts = now
           since = performance.now()
@@ -135,7 +138,7 @@ describe('200 rounds of mount and unmount', () => {
     await rounds(200)
     assert.deepEqual(await settled(), [mine, keepers])
     assert.deepEqual([...fused.records(), ...sandbox.mounts(), ...(await fused.paths())], [])
-    assert.equal(devicesOf(fused.pid) + devicesOf(fused.running.pid), 0)
+    await eventually('its descriptors are closed', () => devicesOf(fused.pid) + devicesOf(fused.running.pid) === 0)
     const grown = privateMemory(fused.pid) - memory
     assert.ok(grown < 40 * 1024 * 1024, `grown by ${grown} bytes`)
     assert.equal(commOf(fused.pid), 'dummy-fused')

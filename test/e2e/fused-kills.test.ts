@@ -4,9 +4,9 @@ import { describe, it } from 'node:test'
 import { processStat } from '../../src/os/processes.ts'
 import { Fused } from '../../src/rpc/fused_pb.ts'
 import { CallError } from '../support/csi-client.ts'
-import { devicesOf, FusedProcess } from '../support/fused.ts'
+import { FusedProcess } from '../support/fused.ts'
 import { layersAt, serves } from '../support/mounts.ts'
-import { Sandbox } from '../support/sandbox.ts'
+import { devicesOf, Sandbox } from '../support/sandbox.ts'
 import { eventually } from '../support/wait.ts'
 
 /** Numbers from 0 to 1 that a seed determines (mulberry32). */

@@ -192,11 +192,11 @@ wait()`
     const kept = startKeep(sandbox, code)
     const [address] = (await kept.hear(2)) as [string]
     await kept.hear(3)
-    const open = (): number => descriptorsOf(kept.running.pid).size
+    const open = (): number => descriptorsOf(kept.running.pid).length
     // Closing is left to a thread.
     const before = await eventually(
       'one descriptor is held',
-      () => [...descriptorsOf(kept.running.pid).values()].filter((to) => to.includes('memfd:m ')).length === 1 && open(),
+      () => descriptorsOf(kept.running.pid).filter(({ target }) => target.includes('memfd:m ')).length === 1 && open(),
     )
     for (const text of ['STATUS=hello', 'FDSTORE=1\\nFDNAME=bad', 'READY=1', 'MAINPID=1', 'FDSTOREREMOVE=1\\nFDNAME=good']) {
       await stranger(sandbox, `notify('${text}', [os.memfd_create('m')], chr(0) + '${address.slice(1)}')`)
@@ -243,8 +243,8 @@ wait()`
     const program = await kept.program()
     await kept.logs(/: survived/)
     await eventually(`it holds each at most once (${String(kept.said()[0])})`, () => {
-      const held = [...descriptorsOf(kept.running.pid).values()].filter((to) => to.includes('memfd:m '))
-      return held.length <= 4 && descriptorsOf(kept.running.pid).size < 50
+      const held = descriptorsOf(kept.running.pid).filter(({ target }) => target.includes('memfd:m '))
+      return held.length <= 4 && descriptorsOf(kept.running.pid).length < 50
     })
     assert.equal(await kept.program(), program)
     assert.match(kept.running.output(), /[1-9]\d* lines like the following|ignored a message/)

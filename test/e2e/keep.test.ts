@@ -278,7 +278,7 @@ wait()`
       before = now
       return same
     })
-    assert.ok(descriptorsOf(kept.running.pid).size > 0)
+    assert.ok(descriptorsOf(kept.running.pid).length > 0)
     assert.ok(argumentsOf(kept.running.pid).includes('keep'))
   })
 })

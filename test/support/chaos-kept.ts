@@ -4,7 +4,7 @@ import { Fused, type InspectResponse } from '../../src/rpc/fused_pb.ts'
 import { CallError, CsiClient } from './csi-client.ts'
 import { childrenOf } from './kept.ts'
 import { EXECUTABLE } from './paths.ts'
-import { argumentsOf, descriptorsOf, type Running, type Sandbox } from './sandbox.ts'
+import { argumentsOf, devicesOf, type Running, type Sandbox } from './sandbox.ts'
 import { eventually } from './wait.ts'
 
 /** How a dummy-fused under keep is to be. */
@@ -175,11 +175,6 @@ export class KeptFused {
 }
 
 export const NOTHING_KEPT = { stored: 0, devices: 0, records: [] }
-
-/** Descriptors of /dev/fuse in a process. */
-export function devicesOf(pid: number): number {
-  return [...descriptorsOf(pid).values()].filter((target) => target === '/dev/fuse').length
-}
 
 function ignoreAbsence(error: unknown): undefined {
   if (error instanceof CallError && ['UNAVAILABLE', 'DEADLINE_EXCEEDED'].includes(error.code)) return undefined

@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { DescMessage, DescMethodUnary, MessageInitShape, MessageShape } from '@bufbuild/protobuf'
 import { processStat } from '../../src/os/processes.ts'
@@ -181,26 +181,6 @@ function unlessUnavailable(error: unknown): undefined {
 function argumentOf(pid: number, word: string): boolean {
   const words = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0')
   return words.includes(word) && !words.includes('keep')
-}
-
-/** How many descriptors of /dev/fuse a process holds. */
-export function devicesOf(pid: number): number {
-  return [...descriptorFlags(pid)].filter(([, { target }]) => target === '/dev/fuse').length
-}
-
-/** What a process's descriptors point to, and whether exec closes them. */
-export function descriptorFlags(pid: number): Map<number, { readonly target: string; readonly closedOnExec: boolean }> {
-  const found = new Map<number, { target: string; closedOnExec: boolean }>()
-  for (const name of readdirSync(`/proc/${pid}/fd`)) {
-    try {
-      const [, flags = '0'] = /^flags:\s*([0-7]+)$/m.exec(readFileSync(`/proc/${pid}/fdinfo/${name}`, 'utf8')) ?? []
-      const target = readlinkSync(`/proc/${pid}/fd/${name}`)
-      found.set(Number(name), { target, closedOnExec: (parseInt(flags, 8) & 0o2000000) !== 0 })
-    } catch {
-      // It was closed in between.
-    }
-  }
-  return found
 }
 
 /** How often all threads of a process have gone to sleep of their own accord so far. */

@@ -72,7 +72,7 @@ export async function mountCalled(sandbox: Sandbox): Promise<void> {
 }
 
 function hasConnection(pid: number): boolean {
-  const devices = [...descriptorsOf(pid)].filter(([, target]) => target === '/dev/fuse')
+  const devices = descriptorsOf(pid).filter(({ target }) => target === '/dev/fuse')
   // Older kernels do not tell of a connection there; they have no synchronous INIT either.
-  return devices.some(([fd]) => /^fuse_connection:/m.test(readFileSync(`/proc/${pid}/fdinfo/${fd}`, 'utf8')))
+  return devices.some(({ info }) => /^fuse_connection:/m.test(info))
 }

@@ -134,8 +134,27 @@ export function commOf(pid: number): string {
   }
 }
 
-/** What a process's descriptors point to, by number. */
-export function descriptorsOf(pid: number): Map<number, string> {
-  const folder = `/proc/${pid}/fd`
-  return new Map(readdirSync(folder).map((fd) => [Number(fd), readlinkSync(join(folder, fd))]))
+/** A process's descriptor: what it points to, and what proc_pid_fdinfo(5) says of it. */
+export interface DescriptorInfo {
+  readonly fd: number
+  readonly target: string
+  readonly info: string
+}
+
+/** A process's descriptors; it may be closing some meanwhile. Throws if there is no such process. */
+export function descriptorsOf(pid: number): readonly DescriptorInfo[] {
+  return readdirSync(`/proc/${pid}/fd`).flatMap((name) => {
+    try {
+      const info = readFileSync(`/proc/${pid}/fdinfo/${name}`, 'utf8')
+      return [{ fd: Number(name), target: readlinkSync(`/proc/${pid}/fd/${name}`), info }]
+    } catch {
+      // It was closed in between.
+      return []
+    }
+  })
+}
+
+/** How many descriptors of /dev/fuse a process holds. */
+export function devicesOf(pid: number): number {
+  return descriptorsOf(pid).filter(({ target }) => target === '/dev/fuse').length
 }
