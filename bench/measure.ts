@@ -8,6 +8,9 @@ export interface Figures {
   readonly p99: number
 }
 
+/** Times `--rounds` that calls of some milliseconds are timed: most of them are to find code that V8 has compiled. */
+export const QUICK = 20
+
 /** Rounds of one side in a row: after a fork the parent pays for each page that it writes, and that is to be nobody's time. */
 const BLOCK = 10
 

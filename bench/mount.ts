@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import { DUMMY_FUSE } from '../test/support/paths.ts'
 import { Plugin } from '../test/support/plugin.ts'
 import type { Sandbox } from '../test/support/sandbox.ts'
-import { alternate, figures, timed } from './measure.ts'
+import { alternate, figures, QUICK, timed } from './measure.ts'
 import type { Measurement } from './measurement.ts'
 import { ratio, type Row } from './row.ts'
 import { Spawner } from './spawner.ts'
@@ -31,7 +31,7 @@ async function measure(sandbox: Sandbox, rounds: number): Promise<readonly Row[]
   )
   await plugin.stage('bench', staging)
   const publish = await alternate(
-    rounds * 20,
+    rounds * QUICK,
     async () => {
       const took = await timed(() => plugin.publish('bench', staging, target))
       await plugin.unpublish('bench', target)

@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import type { Sandbox } from '../test/support/sandbox.ts'
 import { eventually } from '../test/support/wait.ts'
-import { alternate, figures, timed } from './measure.ts'
+import { alternate, figures, QUICK, timed } from './measure.ts'
 import type { Measurement } from './measurement.ts'
 import { cHello, manyMounts } from './peers/peers.ts'
 import { ratio, type Row } from './row.ts'
@@ -28,9 +28,9 @@ async function measure(sandbox: Sandbox, rounds: number): Promise<readonly Row[]
         ['umount', byHand],
       ],
     })
-  const beside = await alternate(rounds * 20, () => stageAndPublish(service), peer)
+  const beside = await alternate(rounds * QUICK, () => stageAndPublish(service), peer)
   const among = await alternate(
-    rounds * 20,
+    rounds * QUICK,
     () => stageAndPublish(crowded),
     () => stageAndPublish(service),
   )

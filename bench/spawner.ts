@@ -1,7 +1,15 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
-import type { ByHand } from './spawned.ts'
+
+/** A program and its arguments. */
+export type Words = readonly [file: string, ...args: readonly string[]]
+
+/** What somebody does by hand: programs one after another, and those that undo it. */
+export interface ByHand {
+  readonly act: readonly Words[]
+  readonly undo: readonly Words[]
+}
 
 /** What the process answers: milliseconds, or why it failed. */
 export type Answer = { readonly took: number } | { readonly error: string }

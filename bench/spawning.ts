@@ -1,11 +1,16 @@
 // The process of a Spawner.
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { messageOf } from '../src/errors.ts'
 import { timed } from './measure.ts'
-import { type ByHand, spawned, type Words } from './spawned.ts'
-import type { Answer } from './spawner.ts'
+import type { Answer, ByHand, Words } from './spawner.ts'
 
+/** Runs each to its end. Rejects if one fails. */
 async function inTurn(programs: readonly Words[]): Promise<void> {
-  for (const words of programs) await spawned(words)
+  for (const [file, ...args] of programs) {
+    const [status] = (await once(spawn(file, args, { stdio: 'ignore' }), 'exit')) as [number | null]
+    if (status !== 0) throw new Error(`${file} ${args.join(' ')} ended with ${status ?? 'a signal'}`)
+  }
 }
 
 async function answer({ act, undo }: ByHand): Promise<Answer> {

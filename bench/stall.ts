@@ -56,20 +56,13 @@ async function measure(rounds: number, count: number, limit: number): Promise<re
   const plural = count === 1 ? '1 volume' : `${count.toLocaleString('en')} volumes`
   for (const [what, blow] of Object.entries(BLOWS)) {
     const times = { ours: [] as number[], systemd: [] as number[] }
+    let daemon = await settled(machine)
     for (let round = 0; round < rounds; round++) {
       times.systemd.push(await stamps.restart())
-      const before = await eventually('the daemon has settled', () => settledPid(machine), 30_000)
       const at = await blow(machine, stamps)
       // To ask systemd anything while it restarts the daemon would be part of the stall.
       times.ours.push(Math.max(...(await Promise.all(readers.map((reader) => reader.stallAfter(at))))))
-      await eventually(
-        'another daemon has settled',
-        async () => {
-          const now = await settledPid(machine)
-          return now !== undefined && now !== before
-        },
-        30_000,
-      )
+      daemon = await settled(machine, daemon)
     }
     const work = `longest stall at ${what}, ${plural}`
     rows.push(
@@ -82,15 +75,21 @@ async function measure(rounds: number, count: number, limit: number): Promise<re
   return rows
 }
 
-/** The daemon's process, once it has been ready for a while. */
-async function settledPid(machine: Machine): Promise<string | undefined> {
-  const [state, since, pid] = [
-    await machine.property(DAEMON, 'ActiveState'),
-    await machine.property(DAEMON, 'ActiveEnterTimestampMonotonic'),
-    await machine.property(DAEMON, 'MainPID'),
-  ]
-  const settled = state === 'active' && Number(process.hrtime.bigint()) / 1e6 - Number(since) / 1e3 > SETTLED
-  return settled && pid !== '0' ? pid : undefined
+/** Waits until a process of the daemon, another than `before`, has been ready for a while, and returns its pid. */
+async function settled(machine: Machine, before?: string): Promise<string> {
+  return await eventually(
+    'the daemon has settled',
+    async () => {
+      const [state, since, pid] = [
+        await machine.property(DAEMON, 'ActiveState'),
+        await machine.property(DAEMON, 'ActiveEnterTimestampMonotonic'),
+        await machine.property(DAEMON, 'MainPID'),
+      ]
+      const ready = state === 'active' && Number(process.hrtime.bigint()) / 1e6 - Number(since) / 1e3 > SETTLED
+      return ready && pid !== '0' && pid !== before ? pid : undefined
+    },
+    30_000,
+  )
 }
 
 /** Stages volumes and returns where. */

@@ -23,34 +23,24 @@ export const PARTIAL = '.partial'
  * long again as a disk that is well.
  */
 export function writeDurably(path: string, text: string): void {
-  replaceFile(path, (partial) => {
-    const fd = createFile(partial)
-    try {
-      writeSync(fd, text)
-      fsyncSync(fd)
-    } finally {
-      closeSync(fd)
-    }
-  })
+  replaceFile(path, text, fsyncSync)
   syncFolder(dirname(path))
 }
 
-/** A new file, mode 0600, open for writing. Makes its folder if it is missing. Throws Node's error. */
-export function createFile(path: string): number {
-  try {
-    return openSync(path, 'wx', 0o600)
-  } catch (error) {
-    if (codeOf(error) !== 'ENOENT') throw error
-    mkdirSync(dirname(path), { recursive: true, mode: 0o750 })
-    return openSync(path, 'wx', 0o600)
-  }
-}
-
-/** Has a file made beside `path` that then takes its place, whatever is there; none is left behind when that fails. */
-export function replaceFile(path: string, make: (partial: string) => void): void {
+/**
+ * Writes a file beside `path` that then takes its place, whatever is there; none is left behind when that fails. Mode 0600. Makes the folder
+ * if it is missing. `written` is called with the descriptor before the file has its name. Throws Node's error.
+ */
+export function replaceFile(path: string, text: string, written: (fd: number) => void = () => undefined): void {
   const partial = `${path}.${randomHex(4)}${PARTIAL}`
   try {
-    make(partial)
+    const fd = createFile(partial)
+    try {
+      writeSync(fd, text)
+      written(fd)
+    } finally {
+      closeSync(fd)
+    }
     renameSync(partial, path)
   } catch (error) {
     removePartial(partial)
@@ -80,6 +70,16 @@ export function removeDurably(path: string): void {
     throw error
   }
   syncFolder(dirname(path))
+}
+
+function createFile(path: string): number {
+  try {
+    return openSync(path, 'wx', 0o600)
+  } catch (error) {
+    if (codeOf(error) !== 'ENOENT') throw error
+    mkdirSync(dirname(path), { recursive: true, mode: 0o750 })
+    return openSync(path, 'wx', 0o600)
+  }
 }
 
 function removePartial(path: string): void {

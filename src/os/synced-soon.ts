@@ -1,10 +1,10 @@
-import { closeSync, fsync, openSync, writeSync } from 'node:fs'
+import { closeSync, fsync, openSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { codeOf, messageOf } from '../errors.ts'
 import type { Logger } from '../log.ts'
-import { createFile, replaceFile } from './durable-file.ts'
+import { replaceFile } from './durable-file.ts'
 
 /** Milliseconds after which what was written is synced: that of calls that come together at once, and in no call's way. */
 const SYNC_AFTER = 50
@@ -26,14 +26,7 @@ export class SyncedSoon {
 
   /** Mode 0600. Makes the folder if it is missing. Throws Node's error. */
   write(path: string, text: string): void {
-    replaceFile(path, (partial) => {
-      const fd = createFile(partial)
-      try {
-        writeSync(fd, text)
-      } finally {
-        closeSync(fd)
-      }
-    })
+    replaceFile(path, text)
     this.#written.add(path)
     if (!this.#syncing) void this.#sync()
   }

@@ -3,6 +3,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { InstalledPlugin } from '../support/installed-plugin.ts'
+import { DEAD_READS } from '../support/mounting.ts'
 import { eventually } from '../support/wait.ts'
 
 /** Starts the template for a file, and returns the instance's name. */
@@ -33,9 +34,7 @@ describe('dummy-fuse-workload@.service', () => {
       30_000,
     )
     assert.match(journal, new RegExp(`opened file ${file}`))
-    // The latter for a read that was under way (fs/fuse/dev.c, fuse_abort_conn).
-    const dead = '(transport endpoint is not connected|software caused connection abort)'
-    assert.match(journal, new RegExp(`read error: read ${file}: ${dead}$`, 'm'))
+    assert.match(journal, new RegExp(`read error: read ${file}: (${DEAD_READS.join('|')})$`, 'm'))
     assert.ok(Number(await machine.property(unit, 'NRestarts')) >= 1)
   })
 

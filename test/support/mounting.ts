@@ -55,6 +55,12 @@ export async function hungMount(sandbox: Sandbox, name = 'mnt'): Promise<string>
   return path
 }
 
+/**
+ * What reads of a mount end with when its daemon dies, in the workload's words. The latter is for one that was under way (fs/fuse/dev.c,
+ * fuse_abort_conn).
+ */
+export const DEAD_READS = ['transport endpoint is not connected', 'software caused connection abort'] as const
+
 /** The line that mount(8) prints for a path; empty if nothing is mounted there. */
 export async function mountLine(sandbox: Sandbox, path: string): Promise<string> {
   const { stdout } = await sandbox.run('mount', [])
