@@ -74,22 +74,22 @@ export class FusedDaemon {
     return true
   }
 
-  /** Every session. Throws FusedError `unavailable` if the serving thread does not answer. */
-  async list(): Promise<readonly SessionReport[]> {
-    const inspections = await this.#inspect()
-    return this.sessions.all().map((session) => ({ session, inspection: inspections.get(idOf(session)) }))
+  /** The sessions of these paths, as far as there are any, or every one. Throws FusedError `unavailable` if the serving thread does not answer. */
+  async list(paths: readonly string[]): Promise<readonly HostedSession[]> {
+    await this.#inspect()
+    return paths.length === 0 ? this.sessions.all() : paths.flatMap((path) => this.sessions.at(path) ?? [])
   }
 
   /** One session. Throws FusedError `missing`, `unavailable`. */
   async inspect(path: string): Promise<SessionReport> {
     const session = this.sessions.at(path)
     if (session === undefined) throw new FusedError('missing', `no session is served at ${path}`)
-    return { session, inspection: (await this.#inspect(idOf(session))).get(idOf(session)) }
+    return { session, inspection: await this.#inspect(idOf(session)) }
   }
 
   /** Whether the serving thread answers. */
   async alive(): Promise<boolean> {
-    return await this.#inspect('').then(
+    return await this.#inspect().then(
       () => true,
       () => false,
     )
@@ -271,11 +271,11 @@ export class FusedDaemon {
     }
   }
 
-  async #inspect(id?: string): Promise<ReadonlyMap<string, Inspection>> {
-    const inspections = await Promise.race([this.#parts.engine.inspect(id), sleep(PING_DEADLINE, undefined, { ref: false })])
-    if (inspections === undefined)
+  async #inspect(id?: string): Promise<Inspection | undefined> {
+    const inspection = await Promise.race([this.#parts.engine.inspect(id), sleep(PING_DEADLINE, 'late' as const, { ref: false })])
+    if (inspection === 'late')
       throw new FusedError('unavailable', `the thread that serves has not answered within ${PING_DEADLINE / 1000} s`)
-    return new Map(inspections.map((one) => [one.id, one]))
+    return inspection
   }
 }
 

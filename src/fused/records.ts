@@ -1,4 +1,4 @@
-import { mkdirSync, renameSync } from 'node:fs'
+import { type Dirent, mkdirSync, renameSync } from 'node:fs'
 import { join } from 'node:path'
 import { messageOf } from '../errors.ts'
 import { readRegularFile, removeDurably, sweepFolder, writeDurably } from '../os/durable-file.ts'
@@ -21,8 +21,8 @@ export class Records {
   /** All there are. */
   read(): readonly ReadRecord[] {
     return sweepFolder(this.#folder)
-      .filter((name) => name.endsWith(SUFFIX))
-      .map((name) => this.#readOne(name.slice(0, -SUFFIX.length)))
+      .filter(({ name }) => name.endsWith(SUFFIX))
+      .map(readOne)
   }
 
   /** Once this returns, a successor will find it. Throws Node's error. */
@@ -39,15 +39,16 @@ export class Records {
     renameSync(this.#path(id), join(this.#folder, `${id}${DAMAGED}`))
   }
 
-  #readOne(id: string): ReadRecord {
-    try {
-      return decodeRecord(id, readRegularFile(this.#path(id)))
-    } catch (error) {
-      return { kind: 'damaged', id, why: messageOf(error) }
-    }
-  }
-
   #path(id: string): string {
     return join(this.#folder, `${id}${SUFFIX}`)
+  }
+}
+
+function readOne(entry: Dirent): ReadRecord {
+  const id = entry.name.slice(0, -SUFFIX.length)
+  try {
+    return decodeRecord(id, readRegularFile(entry))
+  } catch (error) {
+    return { kind: 'damaged', id, why: messageOf(error) }
   }
 }

@@ -32,7 +32,7 @@ export function fusedService({ daemon, self, checked, onDrain }: FusedServicePar
     unmount: async ({ path, graceMs }) => ({
       wasMounted: await daemon.unmount(absolute(path), Math.min(graceMs, LONGEST_DEADLINE)),
     }),
-    list: async () => ({ daemon: self, sessions: (await daemon.list()).map(({ session }) => describe(session)) }),
+    list: async ({ paths }) => ({ daemon: self, sessions: (await daemon.list(paths.map(absolute))).map(describe) }),
     inspect: async ({ path }) => {
       const { session, inspection } = await daemon.inspect(absolute(path))
       const counts = Object.entries(inspection?.counts ?? {}).map(([opcode, count]) => [opcode, BigInt(count)])

@@ -15,9 +15,6 @@ import { type Daemon, type FuseHost, HostError } from './host.ts'
 const PATIENCE = 4000
 /** Milliseconds before the caller's deadline at which the daemon gives up: it is to tell, and to clean up. */
 const MARGIN = 250
-/** Sessions that are asked for one by one, however few there are; and those that a list has told of in the time of one question. */
-const FEW = 4
-const LIST_COST = 32
 /** Milliseconds between two attempts at a daemon that has just gone. */
 const PAUSE = 20
 
@@ -45,7 +42,7 @@ export class ServiceHost implements FuseHost {
   #process: ProcessStat | undefined
   /** Sessions that this process of the daemon has told of, by their paths. */
   readonly #known = new Map<string, KnownSession>()
-  #asking: { readonly paths: string[]; readonly done: Promise<void> } | undefined
+  #asking: { readonly paths: Set<string>; readonly answered: Promise<ProcessStat | undefined> } | undefined
 
   /** `faults`: to be injected into every session, as `dummy-fuse --inject` takes them. */
   constructor(socket: string, faults: readonly string[], log: Logger) {
@@ -63,17 +60,9 @@ export class ServiceHost implements FuseHost {
   }
 
   async daemonAt(path: string, asked = false): Promise<Daemon | undefined> {
-    if (asked || !this.#alive(path)) {
-      this.#known.delete(path)
-      try {
-        await this.#ask(path)
-      } catch (error) {
-        if (error instanceof NotRunning) return undefined
-        throw error
-      }
-    }
+    const running = (asked ? undefined : this.#serving(path)) ?? (await this.#ask(path))
     const device = this.#known.get(path)?.device
-    const daemon = toDaemon(this.#running())
+    const daemon = toDaemon(running)
     return device === undefined || daemon === undefined ? undefined : { ...daemon, device }
   }
 
@@ -91,39 +80,31 @@ export class ServiceHost implements FuseHost {
     return there?.isSocket() === true ? undefined : this.#notRunning()
   }
 
-  /** Those who ask at the same time share one question. */
-  async #ask(path: string): Promise<void> {
+  /** Learns anew what is served at a path, and by which process, if any. Those who ask at the same time share one question. */
+  async #ask(path: string): Promise<ProcessStat | undefined> {
     if (this.#asking === undefined) {
-      const paths: string[] = []
-      const done = setImmediate().then(async () => {
+      const paths = new Set<string>()
+      const answered = setImmediate().then(async () => {
         this.#asking = undefined
-        await this.#inspect(paths)
+        return await this.#list(paths)
       })
-      this.#asking = { paths, done }
+      this.#asking = { paths, answered }
     }
-    this.#asking.paths.push(path)
-    await this.#asking.done
+    this.#known.delete(path)
+    this.#asking.paths.add(path)
+    return await this.#asking.answered
   }
 
-  /** A list of all costs as much as asking for some of them, each by itself. */
-  async #inspect(paths: readonly string[]): Promise<void> {
-    if (paths.length <= Math.max(FEW, this.#known.size / LIST_COST)) {
-      await Promise.all(paths.map((path) => this.#inspectOne(path)))
-      return
-    }
-    const { daemon, sessions } = await this.#call(Fused.method.list, {}, PATIENCE)
-    this.#meet(daemon)
-    for (const session of sessions) this.#learn(session, daemon)
-  }
-
-  async #inspectOne(path: string): Promise<void> {
+  async #list(paths: ReadonlySet<string>): Promise<ProcessStat | undefined> {
     try {
-      const { daemon, session } = await this.#call(Fused.method.inspect, { path }, PATIENCE)
+      const { daemon, sessions } = await this.#call(Fused.method.list, { paths: [...paths] }, PATIENCE)
       this.#meet(daemon)
-      if (session !== undefined) this.#learn(session, daemon)
+      for (const session of sessions) this.#learn(session, daemon)
     } catch (error) {
-      if (!(error instanceof HostError && error.cause instanceof CallError && error.cause.code === 'NOT_FOUND')) throw error
+      if (error instanceof NotRunning) return undefined
+      throw error
     }
+    return this.#running()
   }
 
   #learn({ id, path, connection, state }: Session, daemon: DaemonMessage | undefined): void {
@@ -139,10 +120,10 @@ export class ServiceHost implements FuseHost {
     this.#process = now
   }
 
-  /** Whether what was learnt of a path still holds: the daemon lives on when a session ends. Where its folder cannot be seen, it is asked. */
-  #alive(path: string): boolean {
+  /** The process that serves a path, if what was learnt of it still holds: it lives on when a session ends. Where its folder cannot be seen, it is asked. */
+  #serving(path: string): ProcessStat | undefined {
     const known = this.#known.get(path)
-    return known !== undefined && existsSync(known.record) && this.#running() !== undefined
+    return known !== undefined && existsSync(known.record) ? this.#running() : undefined
   }
 
   /** The process that was met last, as it is now. */

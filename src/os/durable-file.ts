@@ -1,7 +1,7 @@
 import {
   closeSync,
+  type Dirent,
   fsyncSync,
-  lstatSync,
   mkdirSync,
   openSync,
   readdirSync,
@@ -14,8 +14,8 @@ import { dirname, join } from 'node:path'
 import { codeOf } from '../errors.ts'
 import { randomHex } from './random.ts'
 
-/** Files ending so are half-written ones of a process that died; whoever lists a folder passes over them. */
-export const PARTIAL = '.partial'
+/** Files ending so are half-written ones of a process that died. */
+const PARTIAL = '.partial'
 
 /**
  * Writes a whole file so that after a crash or a power cut it holds either what it held or `text`. Mode 0600. Makes the folder if it is
@@ -48,17 +48,22 @@ export function replaceFile(path: string, text: string, written: (fd: number) =>
   }
 }
 
-/** Removes the half-written files of processes that died; nobody else may be writing into the folder. Returns the names of all others. */
-export function sweepFolder(folder: string): readonly string[] {
-  const names = readdirSync(folder)
-  for (const name of names.filter((one) => one.endsWith(PARTIAL))) removePartial(join(folder, name))
-  return names.filter((name) => !name.endsWith(PARTIAL))
+/** What a folder holds, files that are half-written left out. */
+export function listFolder(folder: string): readonly Dirent[] {
+  return readdirSync(folder, { withFileTypes: true }).filter((entry) => !isPartial(entry))
+}
+
+/** {@link listFolder}, which also removes the half-written files of processes that died; nobody else may be writing into the folder. */
+export function sweepFolder(folder: string): readonly Dirent[] {
+  const all = readdirSync(folder, { withFileTypes: true })
+  for (const { name } of all.filter(isPartial)) removePartial(join(folder, name))
+  return all.filter((entry) => !isPartial(entry))
 }
 
 /** The text of a regular file. Throws for anything else: a named pipe would keep its reader waiting. */
-export function readRegularFile(path: string): string {
-  if (!lstatSync(path).isFile()) throw new Error('it is no regular file')
-  return readFileSync(path, 'utf8')
+export function readRegularFile(entry: Dirent): string {
+  if (!entry.isFile()) throw new Error('it is no regular file')
+  return readFileSync(`${entry.parentPath}/${entry.name}`, 'utf8')
 }
 
 /** Removes a file for good; one that is not there is fine. */
@@ -80,6 +85,10 @@ function createFile(path: string): number {
     mkdirSync(dirname(path), { recursive: true, mode: 0o750 })
     return openSync(path, 'wx', 0o600)
   }
+}
+
+function isPartial({ name }: Dirent): boolean {
+  return name.endsWith(PARTIAL)
 }
 
 function removePartial(path: string): void {

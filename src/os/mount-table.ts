@@ -173,5 +173,7 @@ function typeOf(mode: number): 'directory' | 'symlink' | 'other' {
 }
 
 function cString(buffer: Buffer, start: number): string {
-  return buffer.toString('utf8', start, buffer.indexOf(0, start))
+  let end = start
+  while (buffer[end] !== 0 && end < buffer.length) end++
+  return buffer.toString('utf8', start, end)
 }

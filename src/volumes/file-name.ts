@@ -1,11 +1,10 @@
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 
 /**
  * A file name for something whose own name is anything at all, a path or an id with dots and slashes: readable letters of it, for
  * people, and a hash, which makes it unique.
  */
 export function fileNameFor(readable: string, ...rest: readonly string[]): string {
-  const hash = createHash('sha256').update(JSON.stringify([readable, ...rest]))
   const letters = readable.replace(/[^A-Za-z0-9-]+/g, '_').slice(0, 40)
-  return `${letters}-${hash.digest('hex').slice(0, 20)}.json`
+  return `${letters}-${hash('sha256', JSON.stringify([readable, ...rest])).slice(0, 20)}.json`
 }

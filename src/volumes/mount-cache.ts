@@ -1,8 +1,8 @@
-import { existsSync, mkdirSync, readdirSync, renameSync } from 'node:fs'
+import { type Dirent, existsSync, mkdirSync, renameSync } from 'node:fs'
 import { join } from 'node:path'
 import { codeOf, messageOf } from '../errors.ts'
 import type { Logger } from '../log.ts'
-import { PARTIAL, readRegularFile, removeDurably, sweepFolder } from '../os/durable-file.ts'
+import { listFolder, readRegularFile, removeDurably, sweepFolder } from '../os/durable-file.ts'
 import type { SyncedSoon } from '../os/synced-soon.ts'
 import { type Entry, parseEntry, pathOf, type PublishedEntry, type StagedEntry } from './entry.ts'
 import { EntryIndex } from './entry-index.ts'
@@ -41,8 +41,7 @@ export class MountCache {
   peek(): void {
     for (const kind of ['staged', 'published'] as const) {
       if (!existsSync(this.#folders[kind])) continue
-      const names = readdirSync(this.#folders[kind]).filter((name) => !name.endsWith(PARTIAL))
-      this.#loadFiles(kind, names, (file, why) => {
+      this.#loadFiles(kind, listFolder(this.#folders[kind]), (file, why) => {
         this.#log.warning(`damaged mount cache entry ${file}: ${why}`)
       })
     }
@@ -94,23 +93,23 @@ export class MountCache {
   }
 
   #fileOf(entry: Entry): string {
-    return join(this.#folders[entry.kind], fileNameFor(entry.volumeId, pathOf(entry)))
+    return join(this.#folders[entry.kind], nameOf(entry))
   }
 
-  #loadFiles(kind: Entry['kind'], names: readonly string[], damaged: (file: string, why: string) => void): void {
-    const entries = names.filter((name) => !name.endsWith(DAMAGED)).sort()
-    for (const name of entries) this.#loadFile(kind, join(this.#folders[kind], name), damaged)
+  #loadFiles(kind: Entry['kind'], files: readonly Dirent[], damaged: (file: string, why: string) => void): void {
+    const whole = files.filter(({ name }) => !name.endsWith(DAMAGED)).sort((a, b) => (a.name < b.name ? -1 : 1))
+    for (const file of whole) this.#loadFile(kind, file, damaged)
   }
 
-  #loadFile(kind: Entry['kind'], file: string, damaged: (file: string, why: string) => void): void {
+  #loadFile(kind: Entry['kind'], file: Dirent, damaged: (file: string, why: string) => void): void {
     try {
       const entry = parseEntry(readRegularFile(file), kind)
-      if (this.#fileOf(entry) !== file) throw new Error('it is the entry of another volume or path')
+      if (nameOf(entry) !== file.name) throw new Error('it is the entry of another volume or path')
       if ((kind === 'staged' ? this.#staged : this.#published).at(pathOf(entry)) !== undefined)
         throw new Error('another entry has its path')
       this.#remember(entry)
     } catch (error) {
-      damaged(file, messageOf(error))
+      damaged(join(this.#folders[kind], file.name), messageOf(error))
     }
   }
 
@@ -124,4 +123,8 @@ export class MountCache {
       )
     }
   }
+}
+
+function nameOf(entry: Entry): string {
+  return fileNameFor(entry.volumeId, pathOf(entry))
 }

@@ -1,5 +1,5 @@
 import { readlinkSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { dirname } from 'node:path'
 import type { Mount, MountTable } from '../os/mount-table.ts'
 import { VolumeError } from './errors.ts'
 
@@ -16,7 +16,8 @@ export function* mountsOnTheWayTo(table: MountTable, path: string): Generator<{ 
   let at = '/'
   let links = 0
   for (let name = rest.shift(); name !== undefined; name = rest.shift()) {
-    const next = join(at, name)
+    if (name === '' || name === '.') continue
+    const next = name === '..' ? dirname(at) : `${at === '/' ? '' : at}/${name}`
     const state = table.at(next)
     if (state.kind === 'absent') return
     if (state.kind === 'plain' && state.type === 'symlink') {
@@ -26,7 +27,7 @@ export function* mountsOnTheWayTo(table: MountTable, path: string): Generator<{ 
       rest.unshift(...link.split('/'))
       continue
     }
-    if (state.kind === 'mount' && next !== at && next !== '/') yield { path: next, mount: state.mount }
+    if (state.kind === 'mount' && next !== '/') yield { path: next, mount: state.mount }
     at = next
   }
 }

@@ -40,13 +40,14 @@ export class VolumeRegistry {
   /** Reads the records; a damaged one is reported and left alone. */
   load(): void {
     mkdirSync(this.#folder, { recursive: true, mode: 0o750 })
-    for (const name of sweepFolder(this.#folder)) {
+    for (const entry of sweepFolder(this.#folder)) {
+      const file = join(this.#folder, entry.name)
       try {
-        const record = parseRecord(readRegularFile(join(this.#folder, name)))
-        if (this.#fileOf(record.id) !== join(this.#folder, name)) throw new Error('it is the record of another volume')
+        const record = parseRecord(readRegularFile(entry))
+        if (this.#fileOf(record.id) !== file) throw new Error('it is the record of another volume')
         this.#records.set(record.id, record)
       } catch (error) {
-        this.#log.error(`Skipped damaged volume record ${join(this.#folder, name)}: ${messageOf(error)}`)
+        this.#log.error(`Skipped damaged volume record ${file}: ${messageOf(error)}`)
       }
     }
   }

@@ -36,6 +36,9 @@ for (const { title, options, keptBy } of HOSTS) {
         [daemon?.pid, daemon?.keptBy, sessions.map(({ path }) => path).sort()],
         [fused.pid, keptBy, [one, two].sort()],
       )
+      const only = await fused.call(Fused.method.list, { paths: [`${two}/`, join(sandbox.path, 'none')] })
+      assert.deepEqual([only.daemon?.pid, only.sessions.map(({ path }) => path)], [fused.pid, [two]])
+      assert.equal((await outcome(fused.call(Fused.method.list, { paths: [two, 'two'] }))).code, 'INVALID_ARGUMENT')
       const inspection = await fused.call(Fused.method.inspect, { path: one })
       assert.equal(inspection.session?.id, first.id)
       assert.ok((inspection.requests.READ ?? 0n) > 0n && inspection.requests.INIT === 1n)

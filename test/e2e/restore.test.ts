@@ -274,7 +274,7 @@ void test('a damaged or foreign entry is reported, kept aside and skipped, and n
   const cases = Object.entries(DAMAGE).flatMap(([what, damage]) =>
     ['staged', 'published'].map((kind) => ({ what, kind, ...damage, volume: new Volume(sandbox, plugin, `${kind}-${what}`) })),
   )
-  await Promise.all(cases.map(({ volume }) => volume.publish()))
+  for (const { volume } of cases) await volume.publish()
   await plugin.kill()
   const damaged = cases.map(({ kind, make, volume }) => {
     const file = files(plugin).find((one) => one.includes(`/${kind}/${volume.id.replaceAll(' ', '_')}-`)) ?? ''

@@ -67,7 +67,7 @@ export class SessionEngine {
   readonly #sessions = new Map<string, Entry>()
   readonly #wakeThread: number
   readonly #here: SessionServer
-  readonly #inspections = new Map<number, (sessions: readonly Inspection[]) => void>()
+  readonly #inspections = new Map<number, (inspection: Inspection | undefined) => void>()
   readonly #upPromise = Promise.withResolvers<undefined>()
   readonly #stopped = new Int32Array(new SharedArrayBuffer(4))
   #thread: Worker | undefined
@@ -131,8 +131,8 @@ export class SessionEngine {
     return entry
   }
 
-  /** What each session, or the one that is named, has done; an answer shows that the serving thread is alive. */
-  async inspect(id?: string): Promise<readonly Inspection[]> {
+  /** What a session has done, if one is named that is served; an answer shows that the serving thread is alive. */
+  async inspect(id?: string): Promise<Inspection | undefined> {
     const token = ++this.#token
     return await new Promise((resolve) => {
       this.#inspections.set(token, resolve)
@@ -187,7 +187,7 @@ export class SessionEngine {
         this.#upPromise.resolve(undefined)
         return
       case 'inspection':
-        this.#inspections.get(event.token)?.(event.sessions)
+        this.#inspections.get(event.token)?.(event.inspection)
         this.#inspections.delete(event.token)
         return
       case 'drained':

@@ -24,7 +24,6 @@ export type Command =
   | { readonly type: 'answer-init'; readonly id: string; readonly refusal: string | undefined }
   /** Reads no more of a session. What it has read is still answered. */
   | { readonly type: 'detach'; readonly id: string }
-  /** `id`: of that session alone. */
   | { readonly type: 'inspect'; readonly token: number; readonly id: string | undefined }
   /** Reads no more of any session, and answers what has been read. */
   | { readonly type: 'drain' }
@@ -38,12 +37,11 @@ export type ServerEvent =
   | { readonly type: 'ended'; readonly id: string; readonly outcome: SessionOutcome }
   | { readonly type: 'detached'; readonly id: string }
   | { readonly type: 'warning' | 'trace'; readonly id: string; readonly text: string }
-  | { readonly type: 'inspection'; readonly token: number; readonly sessions: readonly Inspection[] }
+  | { readonly type: 'inspection'; readonly token: number; readonly inspection: Inspection | undefined }
   | { readonly type: 'drained' }
 
 /** What a session has done so far in this process. */
 export interface Inspection {
-  readonly id: string
   /** Requests by their opcode's name. */
   readonly counts: Readonly<Record<string, number>>
   /** Requests whose answer the file system still owes. */

@@ -6,7 +6,7 @@ import { Writer } from '../protocol/writer.ts'
 import { KernelDevice } from './device.ts'
 import { REPLY_SIZE, REQUEST_SIZE } from './handshake.ts'
 import { type Served, ServingLoop } from './loop.ts'
-import type { Attachment, Command, ServerEvent } from './messages.ts'
+import type { Attachment, Command, Inspection, ServerEvent } from './messages.ts'
 import { sessionSettings } from './mount-options.ts'
 import { AdaptivePolling } from './polling.ts'
 import { FuseSession, type SessionHooks, type Shared } from './session.ts'
@@ -114,7 +114,7 @@ export class SessionServer {
         this.#detach(command.id)
         return
       case 'inspect':
-        this.#parts.emit({ type: 'inspection', token: command.token, sessions: this.#inspect(command.id) })
+        this.#parts.emit({ type: 'inspection', token: command.token, inspection: this.#inspect(command.id) })
         return
       case 'drain':
         for (const entry of this.#sessions.values()) this.#loop.remove(entry)
@@ -198,13 +198,8 @@ export class SessionServer {
     this.#parts.emit({ type: 'detached', id })
   }
 
-  #inspect(only: string | undefined): Extract<ServerEvent, { type: 'inspection' }>['sessions'] {
-    const one = only === undefined ? undefined : this.#sessions.get(only)
-    const wanted = only === undefined ? [...this.#sessions] : one === undefined ? [] : [[only, one] as const]
-    return wanted.map(([id, { session }]) => ({
-      id,
-      counts: Object.fromEntries(session.counts),
-      pending: session.pending,
-    }))
+  #inspect(id: string | undefined): Inspection | undefined {
+    const session = this.#sessions.get(id ?? '')?.session
+    return session === undefined ? undefined : { counts: Object.fromEntries(session.counts), pending: session.pending }
   }
 }
