@@ -29,7 +29,7 @@ describe('what a daemon in the background says', () => {
     const [file, args] = withDevices(dev, ['sh', '-c', script, DUMMY_FUSE, path])
     const { status, stderr } = await sandbox.run(file, args)
     assert.deepEqual([status, stderr], [0, ''])
-    await eventually('the message has come', () => /^<30>dummy-fuse\[\d+\]: .* was unmounted$/m.test(syslog.output()))
+    await eventually('the message has come', () => /^<30>dummy-fuse\[\d+\]: .* was unmounted\n/m.test(syslog.output()))
     assert.ok(syslog.output().includes(`]: ${path} was unmounted\n`), syslog.output())
   })
 
