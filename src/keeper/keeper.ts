@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { closeSync } from 'node:fs'
 import { constants } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -81,7 +82,9 @@ export class Keeper {
     this.#holdings = new Holdings(store, options.takeoverDeadline, giveUp, log, rare)
     const mayNotify = (pid: number): boolean => pid === this.#life?.main.pid || surroundings.tree.contains(pid)
     const notice: typeof this.notice = (...args) => this.notice(...args)
-    this.#notify = new NotifySocket(surroundings.libc, { mayNotify, notice }, rare)
+    // Abstract: nothing of it is left behind however we end. Anybody in the network namespace can send to it, and the kernel tells who did.
+    const address = `@dummy-fuse-keep/${randomBytes(12).toString('hex')}`
+    this.#notify = new NotifySocket(surroundings.libc, address, { mayNotify, notice }, rare)
   }
 
   /** Resolves to the exit status once it was told to stop and everything has ended. */

@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto'
 import { closeSync } from 'node:fs'
 import { messageOf } from '../errors.ts'
 import { type Datagram, DatagramSocket } from '../os/unix-datagram.ts'
@@ -16,19 +15,16 @@ export interface NotifyHandler {
   readonly notice: (notice: Notice, descriptors: readonly number[], pid: number) => void
 }
 
-/**
- * The socket that NOTIFY_SOCKET names. Its name is abstract: nothing of it is left behind however we end. Anybody in the network
- * namespace can send to such a name, and the kernel tells who did.
- */
+/** A socket that takes messages of sd_notify(3) in. */
 export class NotifySocket {
   readonly address: string
   readonly #socket: DatagramSocket
   readonly #handler: NotifyHandler
   readonly #log: RareLog
 
-  /** Throws SystemError. */
-  constructor(libc: Libc, handler: NotifyHandler, log: RareLog) {
-    this.address = `@dummy-fuse-keep/${randomBytes(12).toString('hex')}`
+  /** `address`: a path, or with a leading `@` an abstract name. Throws SystemError. */
+  constructor(libc: Libc, address: string, handler: NotifyHandler, log: RareLog) {
+    this.address = address
     this.#socket = DatagramSocket.bind(libc, this.address, LONGEST)
     this.#handler = handler
     this.#log = log

@@ -1,6 +1,7 @@
 import { closeSync } from 'node:fs'
 import { messageOf } from '../errors.ts'
 import type { Logger } from '../log.ts'
+import { hangsUp } from './hang-up.ts'
 import type { Libc } from './libc.ts'
 import { sendDatagram } from './unix-datagram.ts'
 
@@ -65,19 +66,8 @@ export class ServiceManager {
       closeSync(write)
     }
     // It closes its copy, the last one, when it has come so far.
-    const { Socket } = process.getBuiltinModule('node:net')
-    const pipe = new Socket({ fd: read, readable: true, writable: false })
-    await new Promise<void>((resolve, reject) => {
-      const timer = setTimeout(() => {
-        pipe.destroy()
-        reject(new Error(`the service manager has not answered within ${BARRIER_DEADLINE / 1000} s`))
-      }, BARRIER_DEADLINE)
-      pipe.resume().on('error', reject)
-      pipe.on('close', () => {
-        clearTimeout(timer)
-        resolve()
-      })
-    })
+    if (!(await hangsUp(read, BARRIER_DEADLINE)))
+      throw new Error(`the service manager has not answered within ${BARRIER_DEADLINE / 1000} s`)
   }
 }
 
