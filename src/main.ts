@@ -38,6 +38,11 @@ const PROGRAMS: Readonly<Record<string, Entry>> = {
     description: 'runs a program, starts it again when it ends, and keeps its descriptors',
     load: async () => await (await import('./programs/small.ts')).loadKeep(),
   },
+  standby: {
+    name: 'dummy-standby',
+    description: 'serves the sessions of a dummy-fused while there is none',
+    load: async () => await (await import('./programs/small.ts')).loadStandby(),
+  },
   workload: {
     name: 'dummy-fuse-workload',
     description: 'reads a file again and again; the same as the name dummy-fuse-workload',

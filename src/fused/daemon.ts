@@ -6,16 +6,18 @@ import type { Logger } from '../log.ts'
 import { MNT_DETACH } from '../os/libc.ts'
 import { type MountinfoLine, mountsOfDevice, parseMountinfo } from '../os/mountinfo.ts'
 import { deviceOf } from '../os/mount-table.ts'
-import type { ServiceManager } from '../os/sd-notify.ts'
 import { FusedError } from './errors.ts'
+import type { Keepers } from './keepers.ts'
 import { Paths } from './paths.ts'
 import type { SessionRecord } from './record.ts'
 import { Mounter, type MounterParts, type MountOrder } from './mounter.ts'
-import { type HeldSession, type HostedSession, idOf, type ServedSession, Sessions } from './sessions.ts'
+import { type HeldSession, type HostedSession, idOf, type ServedSession, type Sessions } from './sessions.ts'
 
 /** What a daemon is put together from. */
 export interface DaemonParts extends MounterParts {
-  readonly manager: ServiceManager
+  /** Where it has its sessions. */
+  readonly sessions: Sessions
+  readonly keepers: Keepers
   readonly log: Logger
 }
 
@@ -30,12 +32,13 @@ const PING_DEADLINE = 2000
 
 /** Serves any number of sessions, and keeps for each, outside of this process, all that a successor needs. */
 export class FusedDaemon {
-  readonly sessions = new Sessions()
+  readonly sessions: Sessions
   readonly #parts: DaemonParts
   readonly #mounter: Mounter
   readonly #paths = new Paths()
 
   constructor(parts: DaemonParts) {
+    this.sessions = parts.sessions
     this.#parts = parts
     this.#mounter = new Mounter(parts)
   }
@@ -54,7 +57,7 @@ export class FusedDaemon {
     const session: ServedSession = { kind: 'served', ...(await this.#mounter.mount(order)) }
     this.#serve(session)
     await this.#keep(session)
-    if (this.#parts.manager.supervisor === 'none') {
+    if (this.#parts.keepers.supervisor === 'none') {
       this.#parts.log.warning(
         `nobody keeps the descriptor of ${order.path}: without systemd or dummy-fuse-csi keep it ends with this process`,
       )
@@ -70,7 +73,7 @@ export class FusedDaemon {
     this.#detach(session)
     if (session.kind === 'served') await Promise.race([session.running.ended, sleep(grace, undefined, { ref: false })])
     if (this.sessions.has(session)) await this.#cut(session, 'it was unmounted, and who still used it gets ENOTCONN')
-    else await this.#parts.manager.barrier()
+    else await this.#parts.keepers.barrier()
     return true
   }
 
@@ -101,6 +104,12 @@ export class FusedDaemon {
     const drained = await Promise.race([this.#parts.engine.drain(), sleep(deadline, 'late' as const, { ref: false })])
     if (drained === 'late') this.#parts.log.warning('requests are still unanswered; the successor asks for them again')
     return drained !== 'late'
+  }
+
+  /** Asks for all requests again that another process with our devices may have read, and that it does not answer any more. */
+  resend(): void {
+    for (const session of this.sessions.all())
+      if (session.kind === 'served' && session.record.negotiated.resend) session.running.resend()
   }
 
   /** Serves a session that a predecessor left. */
@@ -136,9 +145,9 @@ export class FusedDaemon {
 
   /** Keeps a session's descriptor anew, under its id alone. */
   async keepAgain(id: string, fd: number): Promise<void> {
-    this.#parts.manager.unstore(id)
-    this.#parts.manager.store(id, fd)
-    await this.#parts.manager.barrier()
+    this.#parts.keepers.unstore(id)
+    this.#parts.keepers.store(id, fd)
+    await this.#parts.keepers.barrier()
   }
 
   /**
@@ -161,7 +170,7 @@ export class FusedDaemon {
       if (session.kind === 'held') closeSync(session.fd)
       this.#forget(session)
     }
-    await this.#parts.manager.barrier().catch((error: unknown) => {
+    await this.#parts.keepers.barrier().catch((error: unknown) => {
       this.#parts.log.warning(messageOf(error))
     })
   }
@@ -193,7 +202,7 @@ export class FusedDaemon {
 
   /** Ends a session although it is in use: its connection is cut, and its consumers get ENOTCONN. */
   async #cut(session: HostedSession, why: string): Promise<void> {
-    const { manager, log } = this.#parts
+    const { keepers, log } = this.#parts
     log.warning(`session ${idOf(session)} of ${session.record?.path ?? 'an unknown path'} ends: ${why}`)
     if (session.kind === 'served') {
       session.running.detach()
@@ -201,14 +210,14 @@ export class FusedDaemon {
     } else closeSync(session.fd)
     this.#forget(session)
     // The store's copy is the last one.
-    await manager.barrier()
+    await keepers.barrier()
   }
 
   /** Takes a session out of the books, the store and the state folder. Its descriptor here is closed by now. */
   #forget(session: HostedSession): void {
     if (!this.sessions.has(session)) return
     this.sessions.remove(session)
-    this.#parts.manager.unstore(idOf(session))
+    this.#parts.keepers.unstore(idOf(session))
     this.#parts.records.remove(idOf(session))
   }
 
@@ -237,10 +246,10 @@ export class FusedDaemon {
 
   /** Once the caller is told of the mount, a successor has it. */
   async #keep(session: ServedSession): Promise<void> {
-    const { manager } = this.#parts
+    const { keepers } = this.#parts
     try {
-      manager.store(session.record.id, session.running.fd)
-      await manager.barrier()
+      keepers.store(session.record.id, session.running.fd)
+      await keepers.barrier()
     } catch (error) {
       this.#detach(session)
       await this.#cut(session, `its descriptor cannot be kept: ${messageOf(error)}`)

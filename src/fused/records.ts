@@ -1,12 +1,17 @@
 import { type Dirent, mkdirSync, renameSync } from 'node:fs'
 import { join } from 'node:path'
 import { messageOf } from '../errors.ts'
-import { readRegularFile, removeDurably, sweepFolder, writeDurably } from '../os/durable-file.ts'
+import { listFolder, readRegularFile, removeDurably, sweepFolder, writeDurably } from '../os/durable-file.ts'
 import { decodeRecord, encodeRecord, type ReadRecord, type SessionRecord } from './record.ts'
 
 const SUFFIX = '.json'
 /** What a record is renamed to that cannot be read: for people to look at. */
 const DAMAGED = '.damaged'
+
+/** Where a daemon with this state folder has its sessions' records. */
+export function recordsFolder(stateDir: string): string {
+  return join(stateDir, 'sessions')
+}
 
 /** The sessions' records in a folder of their own, one file each, written whole or not at all. */
 export class Records {
@@ -18,11 +23,14 @@ export class Records {
     mkdirSync(folder, { recursive: true, mode: 0o700 })
   }
 
-  /** All there are. */
+  /** All there are; for whoever is the only one that writes them. */
   read(): readonly ReadRecord[] {
-    return sweepFolder(this.#folder)
-      .filter(({ name }) => name.endsWith(SUFFIX))
-      .map(readOne)
+    return readAll(sweepFolder(this.#folder))
+  }
+
+  /** All there are, for others. */
+  peek(): readonly ReadRecord[] {
+    return readAll(listFolder(this.#folder))
   }
 
   /** Once this returns, a successor will find it. Throws Node's error. */
@@ -42,6 +50,10 @@ export class Records {
   #path(id: string): string {
     return join(this.#folder, `${id}${SUFFIX}`)
   }
+}
+
+function readAll(files: readonly Dirent[]): readonly ReadRecord[] {
+  return files.filter(({ name }) => name.endsWith(SUFFIX)).map(readOne)
 }
 
 function readOne(entry: Dirent): ReadRecord {

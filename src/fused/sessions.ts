@@ -41,6 +41,10 @@ export class Sessions {
     return this.#byId.get(idOf(session)) === session
   }
 
+  get(id: string): HostedSession | undefined {
+    return this.#byId.get(id)
+  }
+
   at(path: string): HostedSession | undefined {
     return this.#byPath.get(path)
   }

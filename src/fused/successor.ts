@@ -8,24 +8,23 @@ import type { InheritedDescriptor } from '../os/inherited.ts'
 import type { Libc } from '../os/libc.ts'
 import { mountsOfDevice, parseMountinfo } from '../os/mountinfo.ts'
 import { deviceOf } from '../os/mount-table.ts'
-import type { ServiceManager } from '../os/sd-notify.ts'
 import type { FusedDaemon } from './daemon.ts'
+import type { Keepers } from './keepers.ts'
 import { RECORD_VERSION, SESSION_ID } from './record.ts'
 import type { Records } from './records.ts'
 import { newId } from './sessions.ts'
-import { type Circumstances, planTakeover, type Step, type StoredDescriptor } from './takeover.ts'
+import { storedDescriptors } from './stored.ts'
+import { type Circumstances, planTakeover, type Step } from './takeover.ts'
 
 /** What a successor is put together from. */
 export interface SuccessorParts {
   readonly daemon: FusedDaemon
   readonly records: Records
-  readonly manager: ServiceManager
+  readonly keepers: Keepers
   readonly libc: Libc
   readonly now: Circumstances
   readonly log: Logger
 }
-
-const POLLERR = 8
 
 /** Takes over what a predecessor left. Nothing here, before sessions are served, asks anything of a path that one of them may be mounted at. */
 export class Successor {
@@ -39,11 +38,7 @@ export class Successor {
   /** Serves every session that is well. The others are looked after by {@link tidy}. */
   begin(inherited: readonly InheritedDescriptor[]): void {
     const { daemon, records, now, libc, log } = this.#parts
-    const errors = libc.pollErrors(inherited.map(({ fd }) => fd))
-    const descriptors = inherited.map(({ fd, name }, index): StoredDescriptor => {
-      return { fd, name, connection: connectionOf(fd), dead: ((errors[index] ?? 0) & POLLERR) !== 0 }
-    })
-    const steps = planTakeover(descriptors, records.read(), now)
+    const steps = planTakeover(storedDescriptors(libc, inherited), records.read(), now)
     const serve = steps.filter((step) => step.kind === 'serve')
     for (const { record, fd } of serve) daemon.adopt(record, fd)
     if (steps.length > 0) log.info(`took over ${serve.length} sessions of ${inherited.length} descriptors`)
@@ -65,7 +60,7 @@ export class Successor {
   }
 
   async #do(step: Step, deadline: number): Promise<void> {
-    const { daemon, records, manager, log } = this.#parts
+    const { daemon, records, keepers, log } = this.#parts
     switch (step.kind) {
       case 'serve':
         await daemon.keepAgain(step.record.id, step.fd)
@@ -79,7 +74,7 @@ export class Successor {
       case 'release':
         log.warning(`descriptor ${step.name} is released: ${step.why}`)
         closeSync(step.fd)
-        if (step.forget) manager.unstore(step.name)
+        if (step.forget) keepers.unstore(step.name)
         return
       case 'bury':
         log.error(`the session of ${step.record.path} is lost: ${step.why}; its consumers get ENOTCONN`)
@@ -94,14 +89,14 @@ export class Successor {
 
   /** The mount table has the path that the record does not tell; the options are the dummy file system's own. */
   async #heal({ fd, name, storeAgain, why }: Step & { kind: 'heal' }): Promise<void> {
-    const { daemon, records, manager, now, log } = this.#parts
+    const { daemon, records, keepers, now, log } = this.#parts
     const connection = connectionOf(fd)
     const lines = parseMountinfo(readFileSync('/proc/self/mountinfo', 'utf8'))
     const [mount] = connection === undefined ? [] : mountsOfDevice(lines, deviceOf(connection))
     if (connection === undefined || mount?.fsType !== 'fuse.dummy-fuse') {
       log.warning(`descriptor ${name} is released: ${why}, and nothing of it is mounted here`)
       closeSync(fd)
-      manager.unstore(name)
+      keepers.unstore(name)
       return
     }
     const keepsName = SESSION_ID.test(name) && !storeAgain
@@ -119,9 +114,9 @@ export class Successor {
     daemon.adopt(record, fd)
     if (!keepsName) {
       // In this order: no store takes a copy of what it holds already.
-      manager.unstore(name)
-      manager.store(record.id, fd)
-      await manager.barrier()
+      keepers.unstore(name)
+      keepers.store(record.id, fd)
+      await keepers.barrier()
     }
     log.warning(`the session of ${record.path} is served with default options: ${why}`)
   }

@@ -8,6 +8,8 @@ export const loadWorkload = async (): Promise<Program> => (await import('./workl
 
 export const loadKeep = async (): Promise<Program> => (await import('./keep.ts')).keep
 
+export const loadStandby = async (): Promise<Program> => (await import('./standby.ts')).standby
+
 export const loadLabConsumer = async (): Promise<Program> => (await import('./lab-consumer.ts')).labConsumer
 
 /** What the executable answers under its own name when no program is named: --help and --version. Throws ProgramError. */

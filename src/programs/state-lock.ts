@@ -4,9 +4,10 @@ import { codeOf, ProgramError } from '../errors.ts'
 
 /**
  * Keeps a second process off a state folder: two would mount everything twice. An abstract socket (unix(7)) named after the folder's
- * inode is taken by one process at a time, and given back by the kernel however that process ends. `program`: what it is called in the message. Throws ProgramError, status 1.
+ * inode is taken by one process at a time, and given back by the kernel however that process ends. `program`: what it is called in the message; `part`: of the
+ * folder, where several programs use it. Throws ProgramError, status 1.
  */
-export async function lockState(folder: string, program: string): Promise<void> {
+export async function lockState(folder: string, program: string, part = 'state'): Promise<void> {
   const { dev, ino } = statSync(folder)
   const server = createServer()
   await new Promise<void>((resolve, reject) => {
@@ -17,7 +18,7 @@ export async function lockState(folder: string, program: string): Promise<void> 
       )
       reject(codeOf(error) === 'EADDRINUSE' ? taken : error)
     })
-    server.listen(`\0dummy-fuse-csi/state/${dev}:${ino}`, resolve)
+    server.listen(`\0dummy-fuse-csi/${part}/${dev}:${ino}`, resolve)
   })
   server.unref()
 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { FUSED_UNIT, FusedMachine, NOTHING_LEFT } from '../support/fused-machine.ts'
+import { FUSED_UNIT, FusedMachine, NOTHING_LEFT, STANDBY_UNIT } from '../support/fused-machine.ts'
 import { eventually } from '../support/wait.ts'
 
 /** Seconds. */
@@ -21,7 +21,7 @@ const MOST_RESTARTS = 150
 describe('dummy-fused.service, when no successor takes over', () => {
   for (const [what, { content, mode }] of Object.entries(BROKEN)) {
     it(`ends the wait of its readers at the takeover deadline, and does not spin: an executable that ${what}`, async (t) => {
-      await using fused = await FusedMachine.start({ deadline: DEADLINE })
+      await using fused = await FusedMachine.start({ deadline: DEADLINE, standby: false })
       const { plugin, machine } = fused
       const [target = ''] = await plugin.publish('volume', 'pod')
       const reader = await fused.reader('reader', { mode: 'held', file: `${target}/dummy-file.txt` })
@@ -50,8 +50,33 @@ describe('dummy-fused.service, when no successor takes over', () => {
     })
   }
 
+  it('costs no read before the deadline where there is a standby', async () => {
+    await using fused = await FusedMachine.start({ deadline: DEADLINE })
+    const { plugin, machine } = fused
+    const [target = ''] = await plugin.publish('volume', 'pod')
+    await fused.standbyOf(1)
+    const reader = await fused.reader('reader', { mode: 'held', file: `${target}/dummy-file.txt` })
+    await reader.reading()
+    fused.replaceExecutable('#!/bin/sh\nexit 1\n')
+    await fused.kill()
+    const { rounds } = await reader.progress()
+    await eventually('it reads on', async () => (await reader.progress()).rounds > rounds + 500)
+    assert.deepEqual((await reader.progress()).failed, {})
+    assert.notEqual(await machine.property(FUSED_UNIT, 'ActiveState'), 'active')
+    await eventually('it gets ENOTCONN', async () => ((await reader.progress()).failed.ENOTCONN ?? 0) > 0, 60_000)
+    await reader.summary()
+    assert.equal(await fused.stored(), 0)
+    await eventually('there is no standby either', () => fused.standby() === undefined)
+    assert.equal(await machine.property(STANDBY_UNIT, 'ActiveState'), 'inactive')
+
+    fused.restoreExecutable()
+    await machine.systemctl('start', FUSED_UNIT)
+    await plugin.unpublish('volume', 'pod')
+    assert.deepEqual(await fused.leftovers(), NOTHING_LEFT)
+  })
+
   it('costs no read when one takes over in time', async () => {
-    await using fused = await FusedMachine.start({ deadline: 20 })
+    await using fused = await FusedMachine.start({ deadline: 20, standby: false })
     const [target = ''] = await fused.plugin.publish('volume', 'pod')
     const reader = await fused.reader('reader', { mode: 'held', file: `${target}/dummy-file.txt` })
     await reader.reading()

@@ -55,6 +55,7 @@ describe('dummy-fused.service, stopped for good', () => {
       assert.match(await machine.property(FUSED_UNIT, 'ActiveState'), killed ? /^(failed|inactive)$/ : /^inactive$/)
       await assertCut(readers)
       assert.equal(await fused.stored(), 0)
+      await eventually('there is no standby either', () => fused.standby() === undefined)
       const mounts = (await plugin.mounts()).filter((path) => path.includes('unused'))
       if (!killed) {
         const said = await machine.journal(FUSED_UNIT)

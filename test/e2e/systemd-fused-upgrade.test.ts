@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { Fused, Session_State } from '../../src/rpc/fused_pb.ts'
 import { MachineReader } from '../support/c-reader.ts'
 import { assertUnharmed, startReaders } from '../support/chaos.ts'
-import { FUSED_UNIT, FusedMachine, NOTHING_LEFT } from '../support/fused-machine.ts'
+import { FUSED_UNIT, FusedMachine, NOTHING_LEFT, runsWhatIsInPlace } from '../support/fused-machine.ts'
 import { InstalledPlugin, UNIT } from '../support/installed-plugin.ts'
 import { eventually } from '../support/wait.ts'
 
@@ -78,9 +78,12 @@ describe('dummy-fused.service, replaced while its volumes are in use', () => {
     for (const [way, { act, says }] of Object.entries(REPLACED)) {
       await t.test(way, async () => {
         const before = await fused.ready()
+        const standby = await fused.standbyOf(1)
         const seen = (await fused.journal()).length
+        fused.replaceExecutable()
         await act(fused)
         await fused.ready(before)
+        assert.ok(runsWhatIsInPlace(await fused.standbyOf(1, standby)), 'the next standby is of the new build')
         assert.match((await fused.journal()).slice(seen), says)
         assert.equal(await fused.stored(), 1)
         for (const [name, reader] of readers) {

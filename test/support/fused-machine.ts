@@ -11,6 +11,7 @@ import { argumentsOf, commOf, devicesOf } from './sandbox.ts'
 import { eventually } from './wait.ts'
 
 export const FUSED_UNIT = 'dummy-fused.service'
+export const STANDBY_UNIT = 'dummy-fused-standby.service'
 const EXECUTABLE_INSIDE = 'usr/local/bin/dummy-fuse-csi'
 export const DEFAULTS_INSIDE = 'etc/default/dummy-fuse-csi'
 
@@ -20,6 +21,8 @@ export interface FusedMachineOptions {
   readonly words?: string
   /** Seconds of DUMMY_FUSED_TAKEOVER_DEADLINE. */
   readonly deadline?: number
+  /** Whether it has a standby; it does unless told otherwise. */
+  readonly standby?: boolean
 }
 
 /** A machine with the plugin, whose volumes live in a dummy-fused under real systemd. */
@@ -43,7 +46,9 @@ export class FusedMachine implements AsyncDisposable {
       if (systemd === undefined || others.length > 0) throw new Error('one machine at a time: systemd is told by its name')
       const fused = new FusedMachine(plugin, systemd)
       fused.setOptions(options)
-      await plugin.machine.systemctl('enable', '--now', '--quiet', FUSED_UNIT)
+      await plugin.machine.systemctl('enable', '--quiet', FUSED_UNIT)
+      if (options.standby === false) await plugin.machine.systemctl('disable', '--quiet', STANDBY_UNIT)
+      await plugin.machine.systemctl('start', FUSED_UNIT)
       return fused
     } catch (error) {
       await plugin[Symbol.asyncDispose]()
@@ -67,6 +72,19 @@ export class FusedMachine implements AsyncDisposable {
   /** The process of dummy-fused at this moment, by its id outside, ready or not; none while systemd has not executed it. */
   pid(): number | undefined {
     return childrenOf(this.#systemd).find((pid) => argumentsOf(pid)[0] === '/usr/local/bin/dummy-fused')
+  }
+
+  /** The process of its standby at this moment, by its id outside. */
+  standby(): number | undefined {
+    return childrenOf(this.#systemd).find((pid) => argumentsOf(pid)[1] === 'standby')
+  }
+
+  /** {@link standby}, once there is one that is not `last` and has the devices of so many sessions. */
+  async standbyOf(sessions: number, last?: number): Promise<number> {
+    return await eventually(`a standby has the devices of ${sessions} sessions`, () => {
+      const pid = this.standby()
+      return pid !== undefined && pid !== last && devicesOf(pid) === sessions ? pid : undefined
+    })
   }
 
   /** {@link pid}, once there is one that is not `last`. */
@@ -155,6 +173,10 @@ export class FusedMachine implements AsyncDisposable {
 
   /** Everything that a volume, a session or a dead process could have left. */
   async leftovers(): Promise<Leftovers> {
+    const enabled = (await this.machine.run('systemctl', ['--quiet', 'is-enabled', STANDBY_UNIT])).status === 0
+    const standby = enabled ? await eventually('there is a standby', () => this.standby()) : undefined
+    // It is told of an end that nobody asked for, and not waited for.
+    if (standby !== undefined) await eventually('the standby lets go of all', () => devicesOf(standby) === 0)
     const list = async (folder: string): Promise<string[]> =>
       (await this.machine.output('sh', ['-c', `ls -A ${folder} 2>/dev/null || true`])).split('\n').filter(Boolean)
     const ps = await this.machine.output('ps', ['-e', '-o', 'comm='])

@@ -42,6 +42,8 @@ export interface RunningSession {
   answerInit(): void
   /** Refuses INIT: mount(2) fails, and the session ends with what `reason` says. */
   refuseInit(reason: unknown): void
+  /** Asks for all requests again that were read, also by others who have the device, and not answered. */
+  resend(): void
   /** Serves no more, and closes the descriptor. If nobody else holds it, the connection is aborted. */
   detach(): void
 }
@@ -118,6 +120,9 @@ export class SessionEngine {
       },
       refuseInit: (reason) => {
         this.#send(entry.at, { type: 'answer-init', id, refusal: messageOf(reason) })
+      },
+      resend: () => {
+        this.#send(entry.at, { type: 'resend', id })
       },
       detach: () => {
         if (entry.detaching || this.#sessions.get(id) !== entry) return

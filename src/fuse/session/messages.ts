@@ -24,6 +24,8 @@ export type Command =
   | { readonly type: 'answer-init'; readonly id: string; readonly refusal: string | undefined }
   /** Reads no more of a session. What it has read is still answered. */
   | { readonly type: 'detach'; readonly id: string }
+  /** Asks the kernel for a session's requests again that were read, here or elsewhere, and not answered. */
+  | { readonly type: 'resend'; readonly id: string }
   | { readonly type: 'inspect'; readonly token: number; readonly id: string | undefined }
   /** Reads no more of any session, and answers what has been read. */
   | { readonly type: 'drain' }

@@ -113,6 +113,9 @@ export class SessionServer {
       case 'detach':
         this.#detach(command.id)
         return
+      case 'resend':
+        this.#sessions.get(command.id)?.session.resend()
+        return
       case 'inspect':
         this.#parts.emit({ type: 'inspection', token: command.token, inspection: this.#inspect(command.id) })
         return

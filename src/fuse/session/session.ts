@@ -85,7 +85,7 @@ export class FuseSession {
     return this.#counts
   }
 
-  /** Asks the kernel for all requests again that a predecessor read and did not answer. Before the first {@link serve}. */
+  /** Asks the kernel for all requests again that were read, by a predecessor or by us, and not answered (Linux 6.9). */
   resend(): void {
     encodeResend(this.#shared.reply)
     const written = this.#device.write(this.#shared.reply.buffer, this.#shared.reply.length)

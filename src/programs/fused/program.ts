@@ -1,11 +1,14 @@
 import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
-import { release } from 'node:os'
 import { join } from 'node:path'
 import { isProgramError, messageOf, ProgramError } from '../../errors.ts'
 import { FusedDaemon } from '../../fused/daemon.ts'
-import { Records } from '../../fused/records.ts'
+import { Keepers } from '../../fused/keepers.ts'
+import { Records, recordsFolder } from '../../fused/records.ts'
+import { Sessions } from '../../fused/sessions.ts'
+import { StandbyLink } from '../../fused/standby-link.ts'
+import { standbySocket } from '../../fused/standby-socket.ts'
 import { Successor } from '../../fused/successor.ts'
-import { SessionEngine } from '../../fuse/session/engine.ts'
+import type { SessionEngine } from '../../fuse/session/engine.ts'
 import { descriptorSink, Logger } from '../../log.ts'
 import { AddonLoader } from '../../os/addons.ts'
 import { bootId } from '../../os/boot-id.ts'
@@ -17,11 +20,11 @@ import { openMountTable } from '../../os/mount-table.ts'
 import { ServiceManager } from '../../os/sd-notify.ts'
 import { isSocket } from '../../os/descriptors.ts'
 import { versionText } from '../../version.ts'
-import { dummyFileSystem } from '../file-systems.ts'
 import type { Program } from '../program.ts'
-import { startServingThread } from '../start-thread.ts'
 import { type EarlyOptions, pickEarlyOptions } from './early-options.ts'
+import { kernelResends, openEngine } from './engine.ts'
 import { FailedStarts } from './failed-starts.ts'
+import { keepAlive, toldToEnd } from './lifetime.ts'
 import type { FusedOptions } from './options.ts'
 
 /** How it is to end: for a successor, or for good. */
@@ -45,13 +48,23 @@ export const fused: Program = async ({ words, env }) => {
   try {
     const [listening, stored] = split(inherited)
     const lost = Promise.withResolvers<never>()
-    const engine = openEngine(early, libc, log, lost.reject)
-    const { daemon, successor } = openSessions({ early, libc, engine, manager, log })
+    const engine = openEngine(early.pollTime, libc, log, lost.reject)
+    const { daemon, successor, standby } = openSessions({ early, libc, engine, manager, log })
     successor.begin(stored)
     // Until the thread is up this one serves: nothing else may take its time.
     if (stored.length > 0) await Promise.race([engine.up, lost.promise])
     const options = await readOptions(words, env)
-    const all = { options, libc, engine, daemon, successor, manager, log: new Logger(descriptorSink(2), options.logFormat), failed }
+    const all = {
+      options,
+      libc,
+      engine,
+      daemon,
+      successor,
+      standby,
+      manager,
+      log: new Logger(descriptorSink(2), options.logFormat),
+      failed,
+    }
     return await Promise.race([serve(all, listening, told), lost.promise])
   } catch (error) {
     if (isProgramError(error)) process.stderr.write(`dummy-fused: ${error.message}\n`)
@@ -67,6 +80,7 @@ interface Surroundings {
   readonly engine: SessionEngine
   readonly daemon: FusedDaemon
   readonly successor: Successor
+  readonly standby: StandbyLink
   readonly manager: ServiceManager
   readonly log: Logger
   readonly failed: FailedStarts
@@ -77,21 +91,23 @@ async function serve(
   listening: InheritedDescriptor | undefined,
   told: Promise<NodeJS.Signals>,
 ): Promise<number> {
-  const { options, libc, engine, daemon, successor, manager, log, failed } = all
+  const { options, libc, engine, daemon, successor, standby, manager, log, failed } = all
   log.info(`dummy-fused ${versionText()}, kept by ${manager.supervisor}`)
   const { lockState } = await import('../state-lock.ts')
   await lockState(options.stateDir, 'dummy-fused')
   const socket = await listen(options.socket, listening)
   await engine.up
+  // One that served meanwhile: from its end on all that is read is counted here, and what is to end has no other holder.
+  await standby.begin()
   await successor.tidy(options.takeoverDeadline)
   const { openFusedServer } = await (await import('../large.ts')).loadFusedServices()
   const drained = Promise.withResolvers<'drain'>()
   const hooks = { onDrain: () => drained.resolve('drain'), tidy: () => tidyMemory(libc) }
-  const server = openFusedServer(daemon, manager.supervisor, recordsFolder(options), hooks, log)
+  const server = openFusedServer(daemon, manager.supervisor, recordsFolder(options.stateDir), hooks, log)
   server.serve(socket)
   failed.forget()
   manager.notify('READY=1', `STATUS=Serving ${daemon.sessions.all().length} sessions on ${options.socket}`)
-  keepAlive(all)
+  keepAlive(manager, async () => await daemon.alive())
 
   const ending = await Promise.race([told.then((signal) => endingOf(signal, manager)), drained.promise])
   manager.notify('STOPPING=1')
@@ -99,6 +115,7 @@ async function serve(
     log.info('Draining for a successor')
     // Readers are served while calls end.
     await Promise.all([server.close(), daemon.settle(options.drainDeadline)])
+    await standby.handOver()
     if (await daemon.drain(options.drainDeadline)) writeFileSync(drainedFile(options), '')
     // Readers wait from here on, and Node would take its threads and heaps apart first.
     process.prependOnceListener('exit', (status) => {
@@ -122,19 +139,6 @@ async function readOptions(words: readonly string[], env: NodeJS.ProcessEnv): Pr
   return parseFusedOptions(words, env)
 }
 
-function openEngine({ pollTime }: EarlyOptions, libc: Libc, log: Logger, onLost: (error: Error) => void): SessionEngine {
-  return new SessionEngine({
-    libc,
-    filesystem: dummyFileSystem,
-    startThread: startServingThread,
-    pollTime,
-    say: (kind, id, text) => {
-      log.warning(`session ${id}: ${kind === 'trace' ? '' : `${kind}: `}${text}`)
-    },
-    onLost,
-  })
-}
-
 /** What the daemon and its successor's part are made of. */
 interface Beginnings {
   readonly early: EarlyOptions
@@ -144,12 +148,17 @@ interface Beginnings {
   readonly log: Logger
 }
 
-function openSessions({ early, engine, ...others }: Beginnings): Pick<Surroundings, 'daemon' | 'successor'> {
-  const { withoutResend } = early
-  const common = { ...others, records: openRecords(early), bootId: bootId() }
-  const daemon = new FusedDaemon({ ...common, engine, table: openMountTable(common.libc), withoutResend })
+function openSessions({ early, engine, manager, ...others }: Beginnings): Pick<Surroundings, 'daemon' | 'successor' | 'standby'> {
+  const { stateDir, withoutResend } = early
+  const sessions = new Sessions()
+  const onEnd = (): void => {
+    daemon.resend()
+  }
+  const standby = new StandbyLink({ ...others, socket: standbySocket(stateDir), sessions, onEnd })
+  const common = { ...others, keepers: new Keepers(manager, standby), records: openRecords(early), bootId: bootId() }
+  const daemon = new FusedDaemon({ ...common, sessions, engine, table: openMountTable(common.libc), withoutResend })
   const now = { bootId: common.bootId, drained: takeDrained(early), resends: !withoutResend && kernelResends() }
-  return { daemon, successor: new Successor({ ...common, daemon, now }) }
+  return { daemon, standby, successor: new Successor({ ...common, daemon, now }) }
 }
 
 /** Makes the state folder if it is missing. Throws ProgramError. */
@@ -157,7 +166,7 @@ function openRecords(early: EarlyOptions): Records {
   const { stateDir } = early
   try {
     mkdirSync(stateDir, { recursive: true, mode: 0o700 })
-    return new Records(recordsFolder(early))
+    return new Records(recordsFolder(stateDir))
   } catch (error) {
     throw new ProgramError(
       `cannot use the state folder ${stateDir}: ${messageOf(error)}; mend it, or name another with --state-dir`,
@@ -165,10 +174,6 @@ function openRecords(early: EarlyOptions): Records {
       { cause: error },
     )
   }
-}
-
-function recordsFolder({ stateDir }: EarlyOptions): string {
-  return join(stateDir, 'sessions')
 }
 
 /** What a predecessor leaves that has answered all it had read. */
@@ -181,12 +186,6 @@ function takeDrained(options: EarlyOptions): boolean {
   const drained = existsSync(drainedFile(options))
   rmSync(drainedFile(options), { force: true })
   return drained
-}
-
-/** Linux 6.9 brought FUSE_NOTIFY_RESEND. */
-function kernelResends(): boolean {
-  const [major = 0, minor = 0] = release().split('.').map(Number)
-  return major > 6 || (major === 6 && minor >= 9)
 }
 
 /** The socket to listen on, if one was handed over, and the sessions' devices. */
@@ -208,23 +207,6 @@ async function listen(path: string, listening: InheritedDescriptor | undefined):
     if (error instanceof ProgramError) throw error
     throw new ProgramError(`cannot listen on ${path}: ${messageOf(error)}; name another with --socket`, 1, { cause: error })
   }
-}
-
-/** The watchdog hears from us only while the serving thread answers. */
-function keepAlive({ manager, daemon }: Surroundings): void {
-  if (manager.watchdog === undefined) return
-  const timer = setInterval(() => {
-    void daemon.alive().then((alive) => {
-      if (alive) manager.notify('WATCHDOG=1')
-    })
-  }, manager.watchdog / 2)
-  timer.unref()
-}
-
-async function toldToEnd(): Promise<NodeJS.Signals> {
-  return await new Promise((resolve) => {
-    for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, resolve)
-  })
 }
 
 /** Without anybody who keeps the descriptors there is no successor. */

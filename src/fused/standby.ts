@@ -1,0 +1,85 @@
+import { closeSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { RunningSession, SessionEngine } from '../fuse/session/engine.ts'
+import type { Libc } from '../os/libc.ts'
+import type { Records } from './records.ts'
+import { storedDescriptors } from './stored.ts'
+import { type Circumstances, planTakeover } from './takeover.ts'
+
+/** What a standby is put together from. */
+export interface StandbyParts {
+  readonly engine: SessionEngine
+  readonly records: Records
+  readonly libc: Libc
+  readonly now: Omit<Circumstances, 'drained'>
+}
+
+interface Held {
+  readonly fd: number
+  /** While it is served here. */
+  running?: RunningSession
+}
+
+/**
+ * Has copies of a daemon's devices, and serves them while there is no daemon: those that are well, for all else is its successor's to mend. Two may read
+ * one device, for node ids and handles mean the same to both.
+ */
+export class Standby {
+  readonly #parts: StandbyParts
+  readonly #held = new Map<string, Held>()
+  #serving = false
+
+  constructor(parts: StandbyParts) {
+    this.#parts = parts
+  }
+
+  get serving(): boolean {
+    return this.#serving
+  }
+
+  /** Whether there is anything to serve, or to end. */
+  get empty(): boolean {
+    return this.#held.size === 0
+  }
+
+  /** Takes a session's device over. */
+  hold(id: string, fd: number): void {
+    this.drop(id)
+    this.#held.set(id, { fd })
+  }
+
+  /** Lets go of a session's device. */
+  drop(id: string): void {
+    const held = this.#held.get(id)
+    if (held === undefined) return
+    this.#held.delete(id)
+    if (held.running === undefined) closeSync(held.fd)
+    else held.running.detach()
+  }
+
+  /**
+   * Serves from now on; tells how many sessions. `drained`: the daemon is still there and answers what it has read; all other requests that were read
+   * and not answered are asked for again. Where the kernel cannot be asked for them (before Linux 6.9), what is read here could be lost too: it is not served.
+   */
+  serve(drained: boolean): number {
+    this.#serving = true
+    const { engine, records, libc, now } = this.#parts
+    const kept = [...this.#held].map(([name, { fd }]) => ({ name, fd }))
+    const steps = planTakeover(storedDescriptors(libc, kept), records.peek(), { ...now, drained })
+    const served = steps.filter((step) => step.kind === 'serve').filter(({ record }) => record.negotiated.resend)
+    for (const { fd, record } of served) {
+      const { id, options, faults } = record
+      const running = engine.attach({ id, fd, options, faults, resend: !drained, holdInit: false })
+      this.#held.set(id, { fd, running })
+      void running.ended.then(() => {
+        if (this.#held.get(id)?.running === running) this.#held.delete(id)
+      })
+    }
+    return served.length
+  }
+
+  /** Reads no more, and resolves when what was read is answered, at the latest after `deadline` milliseconds. */
+  async handBack(deadline: number): Promise<void> {
+    await Promise.race([this.#parts.engine.drain(), sleep(deadline, undefined, { ref: false })])
+  }
+}

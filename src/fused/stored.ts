@@ -1,0 +1,16 @@
+import { connectionOf } from '../fuse/session/device.ts'
+import type { Libc } from '../os/libc.ts'
+import type { StoredDescriptor } from './takeover.ts'
+
+const POLLERR = 8
+
+/** What the kernel tells of devices that were kept, each under a name, without being asked anything that one of them would have to answer. */
+export function storedDescriptors(
+  libc: Libc,
+  kept: readonly { readonly name: string; readonly fd: number }[],
+): readonly StoredDescriptor[] {
+  const errors = libc.pollErrors(kept.map(({ fd }) => fd))
+  return kept.map(({ fd, name }, index) => {
+    return { fd, name, connection: connectionOf(fd), dead: ((errors[index] ?? 0) & POLLERR) !== 0 }
+  })
+}

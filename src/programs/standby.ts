@@ -1,0 +1,113 @@
+import { existsSync, rmSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { messageOf, ProgramError } from '../errors.ts'
+import { Records, recordsFolder } from '../fused/records.ts'
+import { Standby } from '../fused/standby.ts'
+import { StandbyPost } from '../fused/standby-post.ts'
+import { standbySocket } from '../fused/standby-socket.ts'
+import { type NotifyHandler, NotifySocket } from '../keeper/notify-socket.ts'
+import { RareLog } from '../keeper/rare-log.ts'
+import { descriptorSink, type LogFormat, Logger } from '../log.ts'
+import { AddonLoader } from '../os/addons.ts'
+import { bootId } from '../os/boot-id.ts'
+import { DescriptorWatch } from '../os/descriptor-watch.ts'
+import { Libc } from '../os/libc.ts'
+import { releaseFreedMemory, releaseStartPages, shareHeap } from '../os/memory.ts'
+import { ServiceManager } from '../os/sd-notify.ts'
+import { commandLine, logFormatOption, parse, seconds } from './command-line.ts'
+import { defaultStateDir } from './fused/early-options.ts'
+import { kernelResends, openEngine } from './fused/engine.ts'
+import { keepAlive, toldToEnd } from './fused/lifetime.ts'
+import type { Program } from './program.ts'
+import { pollTimeOption } from './session-options.ts'
+import { lockState } from './state-lock.ts'
+
+interface Parsed {
+  stateDir: string
+  takeoverDeadline: number
+  drainDeadline: number
+  pollTime: number
+  logFormat: LogFormat
+}
+
+/** dummy-fuse-csi standby: serves the sessions of a dummy-fused from its end until its successor is there, and then ends. */
+export const standby: Program = async ({ words, env }) => {
+  const options = parseStandby(words, env)
+  const stateDir = resolve(options.stateDir)
+  const libc = new Libc(new AddonLoader())
+  shareHeap(libc)
+  const log = new Logger(descriptorSink(2), options.logFormat)
+  const manager = new ServiceManager(env, libc, log)
+  const records = recordsFolder(stateDir)
+  if (!existsSync(records))
+    throw new ProgramError(
+      `${stateDir} is no state folder of dummy-fused; start that first, or name its folder with --state-dir`,
+      1,
+    )
+  await lockState(stateDir, 'dummy-fuse-csi standby', 'standby')
+  const lost = Promise.withResolvers<never>()
+  const engine = openEngine(options.pollTime, libc, log, lost.reject)
+  // Readers are not to wait for it later.
+  await engine.up
+  const watch = new DescriptorWatch(libc)
+  const holder = new Standby({
+    engine,
+    records: new Records(records),
+    libc,
+    now: { bootId: bootId(), resends: kernelResends() },
+  })
+  const post = new StandbyPost({ standby: holder, libc, watch, deadline: options.takeoverDeadline * 1000, log })
+  const socket = listen(libc, standbySocket(stateDir), post, log)
+  watch.add(socket.fd, () => socket.drain())
+  void watch.run().catch(lost.reject)
+  releaseStartPages(libc, process.execPath)
+  releaseFreedMemory(libc)
+  manager.notify('READY=1')
+  keepAlive(manager, async () => await engine.inspect().then(() => true))
+  await Promise.race([toldToEnd(), post.ended, lost.promise])
+  manager.notify('STOPPING=1')
+  if (holder.serving) await holder.handBack(options.drainDeadline * 1000)
+  rmSync(socket.address, { force: true })
+  // Whoever waits for our end waits for no more than that.
+  process.prependOnceListener('exit', (status) => {
+    libc.exit(status)
+  })
+  return 0
+}
+
+function parseStandby(words: readonly string[], env: NodeJS.ProcessEnv): Parsed {
+  const command = commandLine('dummy-fuse-csi standby', 'Serves the sessions of a dummy-fused while there is none.')
+    .option('--state-dir <folder>', "dummy-fused's", defaultStateDir(env))
+    .option('--takeover-deadline <seconds>', 'how long it serves for a successor that does not come', seconds(), 60)
+    .option('--drain-deadline <seconds>', 'how long requests that were read may take once there is a successor', seconds(), 2)
+    .addOption(pollTimeOption())
+    .addOption(logFormatOption())
+    .addHelpText(
+      'after',
+      `
+It ends when a successor is there, or does not come in time: whoever started it starts it again.
+
+Exit status: 0 that, or told to end; 1 failed; 2 wrong words.`,
+    )
+  parse(command, words)
+  return command.opts<Parsed>()
+}
+
+/** The folder is locked by us: a socket that is there is a dead one's. Throws ProgramError. */
+function listen(libc: Libc, path: string, post: StandbyPost, log: Logger): NotifySocket {
+  rmSync(path, { force: true })
+  try {
+    const handler: NotifyHandler = {
+      mayNotify: () => true,
+      notice: ({ store, remove, stopping }, descriptors) => {
+        if (store !== undefined) post.store(store.name, descriptors)
+        else post.taken(descriptors)
+        if (remove !== undefined) post.remove(remove)
+        if (stopping) post.serve()
+      },
+    }
+    return new NotifySocket(libc, path, handler, new RareLog(log))
+  } catch (error) {
+    throw new ProgramError(`cannot listen on ${path}: ${messageOf(error)}`, 1, { cause: error })
+  }
+}

@@ -1,0 +1,260 @@
+import assert from 'node:assert/strict'
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, it } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { processStat } from '../../src/os/processes.ts'
+import { Fused } from '../../src/rpc/fused_pb.ts'
+import { Reader } from '../support/c-reader.ts'
+import { FusedProcess, sleepsOf } from '../support/fused.ts'
+import { GREETING, layersAt, serves } from '../support/mounts.ts'
+import { EXECUTABLE } from '../support/paths.ts'
+import { devicesOf, Sandbox } from '../support/sandbox.ts'
+import { StandbyProcess } from '../support/standby.ts'
+import { complaints, reading, steadyReader } from '../support/steady-reader.ts'
+import { eventually } from '../support/wait.ts'
+
+function fileIn(path: string): string {
+  return join(path, 'dummy-file.txt')
+}
+
+/** Kills a daemon whose keeper does not start another one before {@link letSucceed}. */
+async function killForLong(fused: FusedProcess): Promise<void> {
+  const keeper = fused.running.pid
+  fused.running.child.kill('SIGSTOP')
+  await eventually('the keeper is stopped', () => processStat(keeper)?.state === 'T')
+  const { pid } = fused
+  process.kill(pid, 'SIGKILL')
+  // Its keeper does not reap it: a zombie of one thread.
+  await eventually('dummy-fused is gone', () => processStat(pid) === undefined)
+}
+
+async function letSucceed(fused: FusedProcess): Promise<void> {
+  fused.running.child.kill('SIGCONT')
+  await fused.answers()
+}
+
+describe('dummy-fuse-csi standby', () => {
+  it('serves every session while there is no daemon, and ends when there is one', async () => {
+    await using sandbox = new Sandbox()
+    const fused = await FusedProcess.start(sandbox, { keep: [] })
+    const options = [[], ['ro', 'allow_other'], ['direct_io'], ['kernel_cache', 'attr_timeout=60']]
+    const paths = options.map((_, at) => sandbox.directory(`v${at}`))
+    for (const [at, path] of paths.entries()) await fused.mount(path, { options: options[at] ?? [] })
+    const standby = await StandbyProcess.start(sandbox, fused)
+    const readers = paths.map((path) => steadyReader(sandbox, path))
+    for (const reader of readers) await reading(reader)
+
+    await killForLong(fused)
+    for (const path of paths) assert.ok(await serves(sandbox, path))
+    await standby.logged(/dummy-fused is gone: serving 4 sessions/)
+
+    await letSucceed(fused)
+    assert.equal((await standby.ended()).status, 0)
+    assert.match(standby.log(), /a successor is there after \d+ ms/)
+    assert.ok(!existsSync(join(fused.stateDir, 'standby.sock')))
+    assert.deepEqual(await fused.paths(), paths.toSorted())
+    for (const path of paths) assert.ok(await serves(sandbox, path))
+    assert.deepEqual(await complaints(sandbox, ...readers), [])
+    for (const path of paths) assert.equal(await fused.unmount(path), true)
+    assert.deepEqual([...sandbox.mounts(), ...fused.records()], [])
+  })
+
+  it('is there anew for each of ten kills and upgrades, and no read fails', async () => {
+    await using sandbox = new Sandbox()
+    const fused = await FusedProcess.start(sandbox, { keep: [] })
+    const path = sandbox.directory('mnt')
+    await fused.mount(path)
+    const reader = steadyReader(sandbox, path)
+    await reading(reader)
+    for (let round = 0; round < 10; round++) {
+      const standby = await StandbyProcess.start(sandbox, fused)
+      const { pid } = fused
+      if (round % 2 === 0) process.kill(pid, 'SIGKILL')
+      else fused.running.child.kill('SIGHUP')
+      assert.equal((await standby.ended()).status, 0)
+      assert.match(standby.log(), round % 2 === 0 ? /is gone: serving 1 sessions/ : /ends: serving 1 sessions/)
+      await fused.answers()
+      assert.notEqual(fused.pid, pid)
+    }
+    assert.deepEqual(await complaints(sandbox, reader), [])
+    await fused.unmount(path)
+  })
+
+  it('answers what the daemon read and did not, and leaves to the successor what it does not answer itself', async () => {
+    await using sandbox = new Sandbox()
+    const fused = await FusedProcess.start(sandbox, { keep: [] })
+    const path = sandbox.directory('mnt')
+    await fused.mount(path, { faults: ['read-delay=2'], options: ['direct_io'] })
+    const standby = await StandbyProcess.start(sandbox, fused, ['--drain-deadline', '0.2'])
+    const one = sandbox.start('cat', [fileIn(path)])
+    await eventually('it waits', async () => (await fused.call(Fused.method.inspect, { path })).pending === 1n)
+    await killForLong(fused)
+    assert.equal((await one.ended).stdout, GREETING)
+
+    const other = sandbox.start('cat', [fileIn(path)])
+    await standby.logged(/serving 1 sessions/)
+    await letSucceed(fused)
+    assert.equal((await standby.ended()).status, 0)
+    assert.equal((await other.ended).stdout, GREETING)
+  })
+
+  it('lets go of what is unmounted: who still uses it gets ENOTCONN', async () => {
+    await using sandbox = new Sandbox()
+    const fused = await FusedProcess.start(sandbox, { keep: [] })
+    const [used, unused, byHand] = [sandbox.directory('used'), sandbox.directory('unused'), sandbox.directory('by hand')]
+    for (const path of [used, unused, byHand]) await fused.mount(path)
+    const standby = await StandbyProcess.start(sandbox, fused)
+    const reader = await Reader.start(sandbox, { mode: 'held', file: fileIn(used) })
+    await reader.reading()
+    assert.equal(await fused.unmount(unused), true)
+    assert.equal((await sandbox.run('umount', [byHand])).status, 0)
+    await standby.holds(1)
+    assert.equal(await fused.unmount(used, 100), true)
+    assert.equal(devicesOf(standby.pid), 0)
+    await reader.until('it gets ENOTCONN', ({ failed }) => (failed.ENOTCONN ?? 0) > 0)
+    await reader.summary()
+  })
+
+  it('holds nothing back when the daemon is stopped for good', async () => {
+    await using sandbox = new Sandbox()
+    const fused = await FusedProcess.start(sandbox, { keep: [] })
+    const path = sandbox.directory('mnt')
+    await fused.mount(path)
+    const standby = await StandbyProcess.start(sandbox, fused)
+    const reader = await Reader.start(sandbox, { mode: 'held', file: fileIn(path) })
+    await reader.reading()
+    assert.equal((await fused.stop()).status, 0)
+    await reader.until('it gets ENOTCONN', ({ failed }) => (failed.ENOTCONN ?? 0) > 0)
+    await reader.summary()
+    assert.doesNotMatch(standby.log(), /serving/)
+    standby.signal('SIGTERM')
+    assert.equal((await standby.ended()).status, 0)
+  })
+
+  it('serves what is left of a daemon that nobody restarts, and gives it up at the takeover deadline', async () => {
+    await using sandbox = new Sandbox()
+    const fused = await FusedProcess.start(sandbox)
+    const path = sandbox.directory('mnt')
+    await fused.mount(path)
+    const standby = await StandbyProcess.start(sandbox, fused, ['--takeover-deadline', '2'])
+    const reader = await Reader.start(sandbox, { mode: 'held', file: fileIn(path) })
+    await reader.reading()
+    await fused.stop('SIGKILL')
+    await standby.logged(/serving 1 sessions/)
+    const { rounds } = await reader.progress()
+    await reader.until('it reads on', (now) => now.rounds > rounds + 100)
+    assert.deepEqual((await reader.progress()).failed, {})
+    assert.equal((await standby.ended()).status, 0)
+    assert.match(standby.log(), /no successor was there within 2 s: the sessions are given up, and their consumers get ENOTCONN/)
+    await reader.until('it gets ENOTCONN', ({ failed }) => (failed.ENOTCONN ?? 0) > 0)
+    await reader.summary()
+    assert.equal((await sandbox.run('umount', ['-l', path])).status, 0)
+  })
+
+  it('is waited for once when it hangs, and finds all that it was told when it goes on', async () => {
+    await using sandbox = new Sandbox()
+    const fused = await FusedProcess.start(sandbox, { keep: [] })
+    const [first, second] = [sandbox.directory('one'), sandbox.directory('two')]
+    await fused.mount(first)
+    const standby = await StandbyProcess.start(sandbox, fused)
+    const reader = await Reader.start(sandbox, { mode: 'held', file: fileIn(first) })
+    await reader.reading()
+    standby.signal('SIGSTOP')
+    assert.equal(await fused.unmount(first, 0), true)
+    await fused.logged('the standby has not answered within 1 s, and is waited for no more')
+    // More than its queue holds.
+    for (let round = 0; round < 20; round++) {
+      await fused.mount(second)
+      if (round < 19) assert.equal(await fused.unmount(second), true)
+    }
+    assert.equal(fused.log().split('has not answered').length, 2)
+    standby.signal('SIGCONT')
+    await reader.until('it gets ENOTCONN', ({ failed }) => (failed.ENOTCONN ?? 0) > 0)
+    await reader.summary()
+    await standby.holds(1)
+    await killForLong(fused)
+    assert.ok(await serves(sandbox, second))
+    await letSucceed(fused)
+    assert.equal((await standby.ended()).status, 0)
+  })
+
+  it('may come before its daemon, and outlive it when there is nothing to serve', async () => {
+    await using sandbox = new Sandbox()
+    const fused = await FusedProcess.start(sandbox, { keep: [] })
+    const standby = await StandbyProcess.start(sandbox, fused)
+    for (let round = 0; round < 3; round++) await fused.replace()
+    const path = sandbox.directory('mnt')
+    await fused.mount(path)
+    await standby.holds(1)
+    assert.doesNotMatch(standby.log(), /serving/)
+    await killForLong(fused)
+    assert.ok(await serves(sandbox, path))
+    await letSucceed(fused)
+    assert.equal((await standby.ended()).status, 0)
+  })
+
+  it('does not serve on kernels that cannot be asked for lost requests, nor keep anybody waiting there', async () => {
+    await using sandbox = new Sandbox()
+    const fused = await FusedProcess.start(sandbox, { keep: [], words: ['--inject', 'no-resend'] })
+    const path = sandbox.directory('mnt')
+    await fused.mount(path)
+    const standby = await StandbyProcess.start(sandbox, fused)
+    const reader = await Reader.start(sandbox, { mode: 'held', file: fileIn(path) })
+    await reader.reading()
+    await fused.replace()
+    assert.match(standby.log(), /serving 0 sessions/)
+    assert.equal((await standby.ended()).status, 0)
+    await reader.until('it gets ENOTCONN', ({ failed }) => (failed.ENOTCONN ?? 0) > 0)
+    await reader.summary()
+    await eventually('what is dead is taken off', () => layersAt(path).length === 0)
+  })
+
+  it('sleeps while there is nothing to do', async () => {
+    await using sandbox = new Sandbox()
+    const fused = await FusedProcess.start(sandbox, { keep: [] })
+    await fused.mount(sandbox.directory('mnt'))
+    const standby = await StandbyProcess.start(sandbox, fused)
+    const quiet = async (): Promise<boolean> => {
+      const before = sleepsOf(standby.pid) + sleepsOf(fused.pid)
+      await sleep(2000)
+      return sleepsOf(standby.pid) + sleepsOf(fused.pid) === before
+    }
+    await eventually('nobody wakes up for two seconds', quiet, 30_000)
+  })
+
+  it('refuses a folder that is none, or that another one has', async () => {
+    await using sandbox = new Sandbox()
+    const none = sandbox.directory('none')
+    const refused = await sandbox.run(EXECUTABLE, ['standby', '--state-dir', none])
+    assert.equal(refused.status, 1)
+    assert.equal(
+      refused.stderr,
+      `dummy-standby: ${none} is no state folder of dummy-fused; start that first, or name its folder with --state-dir\n`,
+    )
+    const fused = await FusedProcess.start(sandbox)
+    await StandbyProcess.start(sandbox, fused)
+    const second = await sandbox.run(EXECUTABLE, ['standby', '--state-dir', fused.stateDir])
+    assert.equal(second.status, 1)
+    assert.match(second.stderr, /another dummy-fuse-csi standby uses the state folder/)
+  })
+
+  it('takes the place of a dead socket, and ignores what makes no sense', async () => {
+    await using sandbox = new Sandbox()
+    const fused = await FusedProcess.start(sandbox, { keep: [] })
+    const path = sandbox.directory('mnt')
+    await fused.mount(path)
+    const first = await StandbyProcess.start(sandbox, fused)
+    first.signal('SIGKILL')
+    await first.ended()
+    assert.ok(existsSync(join(fused.stateDir, 'standby.sock')))
+    const standby = await StandbyProcess.start(sandbox, fused)
+    const code =
+      'import socket, sys; s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); s.connect(sys.argv[1]); [s.send(m) for m in (b"", b"x", b"FDSTORE=1", b"FDSTOREREMOVE=1\\nFDNAME=none", b"y" * 9999)]'
+    assert.equal((await sandbox.run('python3', ['-c', code, join(fused.stateDir, 'standby.sock')])).status, 0)
+    await killForLong(fused)
+    assert.ok(await serves(sandbox, path))
+    await letSucceed(fused)
+    assert.equal((await standby.ended()).status, 0)
+  })
+})
