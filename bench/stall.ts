@@ -1,5 +1,6 @@
 import { existsSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Node } from '../src/rpc/csi_pb.ts'
 import { MachineReader, readerEvents } from '../test/support/c-reader.ts'
 import { CsiClient } from '../test/support/csi-client.ts'
@@ -20,11 +21,11 @@ const DAEMON = 'dummy-fused.service'
 /** On the machine's own files, so that it can be reached from outside. */
 const ENDPOINT = '/var/tmp/csi.sock'
 
-/** Milliseconds: a daemon's end and its successor's start take longer, and nothing else does. */
-const LEAST_STALL = 10
+/** Milliseconds: what takes a reader less than that is not written down. */
+const LEAST_STALL = 1
 
-/** Milliseconds without a stall after which the successor is taken to be there. */
-const QUIET = 300
+/** Milliseconds after a blow in which systemd is not asked anything, for that would be part of the stall. What begins later has other causes. */
+const HANDS_OFF = 1000
 
 /** Milliseconds: by then a daemon has tidied up behind its start, and is what it will be for weeks. */
 const SETTLED = 2000
@@ -60,9 +61,9 @@ async function measure(rounds: number, count: number, limit: number): Promise<re
     for (let round = 0; round < rounds; round++) {
       times.systemd.push(await stamps.restart())
       const at = await blow(machine, stamps)
-      // To ask systemd anything while it restarts the daemon would be part of the stall.
-      times.ours.push(Math.max(...(await Promise.all(readers.map((reader) => reader.stallAfter(at))))))
+      await sleep(HANDS_OFF)
       daemon = await settled(machine, daemon)
+      times.ours.push(Math.max(...(await Promise.all(readers.map((reader) => reader.longestStall(at))))))
     }
     const work = `longest stall at ${what}, ${plural}`
     rows.push(
@@ -121,21 +122,13 @@ class Held {
     return new Held(reader, join(machine.root, events))
   }
 
-  /** The longest stall that ended after a moment, once it reads again without one; milliseconds. */
-  async stallAfter(atMs: number): Promise<number> {
-    let longest = 0
-    await eventually(
-      'the reader reads again',
-      () => {
-        const stalls = readerEvents(this.#events).flatMap((event) => (event.event === 'stall' ? [event] : []))
-        const after = stalls.filter(({ ns, atNs }) => (atNs + ns) / 1e6 > atMs)
-        longest = Math.max(0, ...after.map(({ ns }) => ns / 1e6))
-        const quietSince = Math.max(0, ...after.map(({ ns, atNs }) => (atNs + ns) / 1e6))
-        return after.length > 0 && Number(process.hrtime.bigint()) / 1e6 - quietSince > QUIET
-      },
-      90_000,
-    )
-    return longest
+  /** The longest stall since a moment, once it reads again; milliseconds, 0 if none was long enough to be told of. */
+  async longestStall(sinceMs: number): Promise<number> {
+    const { rounds } = await this.#reader.progress()
+    await eventually('the reader reads', async () => (await this.#reader.progress()).rounds > rounds, 90_000)
+    const stalls = readerEvents(this.#events).flatMap((event) => (event.event === 'stall' ? [event] : []))
+    const after = stalls.filter(({ ns, atNs }) => (atNs + ns) / 1e6 > sinceMs && atNs / 1e6 < sinceMs + HANDS_OFF)
+    return Math.max(0, ...after.map(({ ns }) => ns / 1e6))
   }
 
   async errors(): Promise<number> {
