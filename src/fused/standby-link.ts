@@ -97,6 +97,15 @@ export class StandbyLink {
   }
 
   async #greet(): Promise<void> {
+    try {
+      await this.#introduce()
+    } catch (error) {
+      this.#parts.log.warning(`cannot tell the standby: ${messageOf(error)}`)
+      this.#lose()
+    }
+  }
+
+  async #introduce(): Promise<void> {
     this.#lose()
     this.#there = true
     const [read, write] = this.#parts.libc.pipe()

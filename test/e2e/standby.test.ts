@@ -81,6 +81,29 @@ describe('dummy-fuse-csi standby', () => {
     await fused.unmount(path)
   })
 
+  it('comes back by itself under a keep of its own', async () => {
+    await using sandbox = new Sandbox()
+    const fused = await FusedProcess.start(sandbox, { keep: [] })
+    const path = sandbox.directory('mnt')
+    await fused.mount(path)
+    const keep = sandbox.start(EXECUTABLE, ['keep', '--', EXECUTABLE, 'standby', '--state-dir', fused.stateDir])
+    const holds = (last?: number): number | undefined =>
+      sandbox.processes('dummy-standby').find((pid) => pid !== last && devicesOf(pid) === 1)
+    let standby = await eventually(`there is a standby: ${keep.output()}`, () => holds())
+    const reader = steadyReader(sandbox, path)
+    await reading(reader)
+    for (let round = 0; round < 3; round++) {
+      const last = standby
+      await fused.replace()
+      standby = await eventually(`there is another standby: ${keep.output()}`, () => holds(last))
+    }
+    assert.equal(keep.output().split('serving 1 sessions').length, 4)
+    assert.deepEqual(await complaints(sandbox, reader), [])
+    keep.child.kill('SIGTERM')
+    assert.equal((await keep.ended).status, 0)
+    assert.ok(!existsSync(join(fused.stateDir, 'standby.sock')))
+  })
+
   it('answers what the daemon read and did not, and leaves to the successor what it does not answer itself', async () => {
     await using sandbox = new Sandbox()
     const fused = await FusedProcess.start(sandbox, { keep: [] })
