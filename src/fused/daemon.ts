@@ -101,9 +101,9 @@ export class FusedDaemon {
   /** Reads no more requests, and resolves when what has been read is answered, at the latest after `deadline` milliseconds; tells whether it is. */
   async drain(deadline: number): Promise<boolean> {
     await this.settle(deadline)
-    const drained = await Promise.race([this.#parts.engine.drain(), sleep(deadline, 'late' as const, { ref: false })])
-    if (drained === 'late') this.#parts.log.warning('requests are still unanswered; the successor asks for them again')
-    return drained !== 'late'
+    const drained = await this.#parts.engine.drain(deadline)
+    if (!drained) this.#parts.log.warning('requests are still unanswered; the successor asks for them again')
+    return drained
   }
 
   /** Asks for all requests again that another process with our devices may have read, and that it does not answer any more. */

@@ -5,6 +5,7 @@ import { codeOf, messageOf } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import { hangsUp } from '../os/hang-up.ts'
 import type { Libc } from '../os/libc.ts'
+import { storeMessage, unstoreMessage } from '../os/sd-notify.ts'
 import { MSG_DONTWAIT, sendDatagram } from '../os/unix-datagram.ts'
 import { idOf, type Sessions } from './sessions.ts'
 import { DAEMON } from './standby-socket.ts'
@@ -73,13 +74,13 @@ export class StandbyLink {
 
   /** Gives it a copy of a device. */
   store(id: string): void {
-    this.#send({ text: `FDSTORE=1\nFDPOLL=0\nFDNAME=${id}`, descriptors: () => this.#device(id) })
+    this.#send({ text: storeMessage(id), descriptors: () => this.#device(id) })
   }
 
   /** Has it close its copy. */
   unstore(id: string): void {
     this.#unstored++
-    this.#send({ text: `FDSTOREREMOVE=1\nFDNAME=${id}` })
+    this.#send({ text: unstoreMessage(id) })
   }
 
   /** Resolves when no copy is left of what has ended. */
@@ -110,7 +111,7 @@ export class StandbyLink {
     this.#there = true
     const [read, write] = this.#parts.libc.pipe()
     this.#send({
-      text: `FDSTORE=1\nFDPOLL=0\nFDNAME=${DAEMON}`,
+      text: storeMessage(DAEMON),
       descriptors: () => [this.#life[0], write],
       done: () => {
         closeSync(write)

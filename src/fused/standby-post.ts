@@ -20,8 +20,8 @@ export interface StandbyPostParts {
 export class StandbyPost {
   readonly #parts: StandbyPostParts
   readonly #ended = Promise.withResolvers<undefined>()
-  /** The pipe that tells of the daemon's end, if one has come; and the one that tells it of ours. */
-  #daemon: { readonly fd: number; readonly tie: number | undefined } | undefined
+  /** The pipe that tells of the daemon's end, if one has come. */
+  #daemon: number | undefined
   #over = false
   #since = 0
 
@@ -60,24 +60,24 @@ export class StandbyPost {
     this.#serve(true)
   }
 
-  #introduced(fd: number, [tie, ...others]: readonly number[]): void {
+  /** `others`: what comes along, by which the daemon sees our end. */
+  #introduced(fd: number, others: readonly number[]): void {
     const { standby, libc, watch, log } = this.#parts
-    this.taken(others)
     if (this.#daemon === undefined && !standby.serving) {
-      this.#daemon = { fd, tie }
+      this.#daemon = fd
       watch.add(fd, () => {
         watch.closeWatched(fd)
-        if (tie !== undefined) closeSync(tie)
+        this.taken(others)
         this.#daemon = undefined
         this.#serve(false)
       })
       return
     }
-    if (this.#daemon !== undefined && sameOpenFile(libc, this.#daemon.fd, fd)) {
-      this.taken([fd, ...(tie === undefined ? [] : [tie])])
+    if (this.#daemon !== undefined && sameOpenFile(libc, this.#daemon, fd)) {
+      this.taken([fd, ...others])
       return
     }
-    // Both stay open: their other ends tell the successor when there is nothing left of us.
+    // They stay open, so that the successor sees when there is nothing left of us.
     const time = standby.serving ? ` after ${(performance.now() - this.#since).toFixed(0)} ms` : ''
     log.info(`a successor is there${time}`)
     this.#end()

@@ -1,5 +1,4 @@
 import { closeSync } from 'node:fs'
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { RunningSession, SessionEngine } from '../fuse/session/engine.ts'
 import type { Libc } from '../os/libc.ts'
 import type { Records } from './records.ts'
@@ -80,6 +79,6 @@ export class Standby {
 
   /** Reads no more, and resolves when what was read is answered, at the latest after `deadline` milliseconds. */
   async handBack(deadline: number): Promise<void> {
-    await Promise.race([this.#parts.engine.drain(), sleep(deadline, undefined, { ref: false })])
+    await this.#parts.engine.drain(deadline)
   }
 }

@@ -13,19 +13,21 @@ interface Mapping {
   readonly length: bigint
 }
 
+/** Gives back what starting, and a burst of work, took and nobody needs any more. */
+export function tidyMemory(libc: Libc): void {
+  releaseStartPages(libc, process.execPath)
+  // malloc_trim(3): what was freed would stay with us otherwise.
+  libc.foreign('int malloc_trim(ulong)')(0)
+}
+
 /**
  * Lets go of the pages of our executable that only its start needed: most of its 100 MB are never looked at again, but would count as this
  * process's memory (VmRSS) for as long as it lives. Only mappings that nothing was ever written to: those are in the page cache as before.
  */
-export function releaseStartPages(libc: Libc, executable: string): void {
+function releaseStartPages(libc: Libc, executable: string): void {
   const madvise = libc.foreign('int madvise(uintptr_t, ulong, int)')
   const smaps = readFileSync('/proc/self/smaps', 'utf8')
   for (const { start, length } of untouchedMappings(smaps, executable)) madvise(start, length, MADV_DONTNEED)
-}
-
-/** Gives freed memory back to the kernel (malloc_trim(3)): what a burst of calls took would stay with us otherwise. */
-export function releaseFreedMemory(libc: Libc): void {
-  libc.foreign('int malloc_trim(ulong)')(0)
 }
 
 /** Has all threads share one heap (mallopt(3), M_ARENA_MAX): each of its own keeps what it once took. To be called before there are threads. */

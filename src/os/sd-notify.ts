@@ -11,6 +11,19 @@ export type Supervisor = 'systemd' | 'keep' | 'none'
 /** Milliseconds for a service manager to take in what it was sent. */
 const BARRIER_DEADLINE = 5000
 
+/**
+ * Has a copy of the descriptor that comes along kept under a name, without watching it: who waits for errors of a /dev/fuse is woken by each
+ * request too.
+ */
+export function storeMessage(name: string): string {
+  return `FDSTORE=1\nFDPOLL=0\nFDNAME=${name}`
+}
+
+/** Has all kept descriptors of that name closed. */
+export function unstoreMessage(name: string): string {
+  return `FDSTOREREMOVE=1\nFDNAME=${name}`
+}
+
 /** Tells a service manager how we are, by sd_notify(3)'s protocol: newline-separated assignments in one datagram. */
 export class ServiceManager {
   readonly supervisor: Supervisor
@@ -39,18 +52,15 @@ export class ServiceManager {
     }
   }
 
-  /**
-   * Has a copy of a descriptor kept for our successor, without watching it: who waits for errors of a /dev/fuse is woken by each request
-   * too. To be followed by {@link barrier}. Throws SystemError.
-   */
+  /** Has a copy of a descriptor kept for our successor. To be followed by {@link barrier}. Throws SystemError. */
   store(name: string, fd: number): void {
     if (this.#socket === undefined) return
-    sendDatagram(this.#libc, this.#socket, Buffer.from(`FDSTORE=1\nFDPOLL=0\nFDNAME=${name}`), { descriptors: [fd] })
+    sendDatagram(this.#libc, this.#socket, Buffer.from(storeMessage(name)), { descriptors: [fd] })
   }
 
   /** Has all kept descriptors of that name closed. */
   unstore(name: string): void {
-    this.notify('FDSTOREREMOVE=1', `FDNAME=${name}`)
+    this.notify(unstoreMessage(name))
   }
 
   /** Resolves when everything sent before has been taken in; rejects when it is not in time. */

@@ -12,12 +12,12 @@ import { AddonLoader } from '../os/addons.ts'
 import { bootId } from '../os/boot-id.ts'
 import { DescriptorWatch } from '../os/descriptor-watch.ts'
 import { Libc } from '../os/libc.ts'
-import { releaseFreedMemory, releaseStartPages, shareHeap } from '../os/memory.ts'
+import { shareHeap, tidyMemory } from '../os/memory.ts'
 import { ServiceManager } from '../os/sd-notify.ts'
 import { commandLine, logFormatOption, parse, seconds } from './command-line.ts'
 import { defaultStateDir } from './fused/early-options.ts'
 import { kernelResends, openEngine } from './fused/engine.ts'
-import { keepAlive, toldToEnd } from './fused/lifetime.ts'
+import { exitAtOnce, keepAlive, toldToEnd } from './fused/lifetime.ts'
 import type { Program } from './program.ts'
 import { pollTimeOption } from './session-options.ts'
 import { lockState } from './state-lock.ts'
@@ -60,18 +60,14 @@ export const standby: Program = async ({ words, env }) => {
   const socket = listen(libc, standbySocket(stateDir), post, log)
   watch.add(socket.fd, () => socket.drain())
   void watch.run().catch(lost.reject)
-  releaseStartPages(libc, process.execPath)
-  releaseFreedMemory(libc)
+  tidyMemory(libc)
   manager.notify('READY=1')
   keepAlive(manager, async () => await engine.inspect().then(() => true))
   await Promise.race([toldToEnd(), post.ended, lost.promise])
   manager.notify('STOPPING=1')
   if (holder.serving) await holder.handBack(options.drainDeadline * 1000)
   rmSync(socket.address, { force: true })
-  // Whoever waits for our end waits for no more than that.
-  process.prependOnceListener('exit', (status) => {
-    libc.exit(status)
-  })
+  exitAtOnce(libc)
   return 0
 }
 

@@ -5,18 +5,15 @@ import { outcome } from '../support/csi-client.ts'
 import { FusedProcess } from '../support/fused.ts'
 import { layersAt, read, serves } from '../support/mounts.ts'
 import { devicesOf, Sandbox } from '../support/sandbox.ts'
-import { complaints, reading, steadyReader } from '../support/steady-reader.ts'
+import { complaints, reading, steadyReader, steadyReaders } from '../support/steady-reader.ts'
 import { eventually } from '../support/wait.ts'
 
 describe('a successor of dummy-fused', () => {
   it('goes on with every session, whatever its options, and readers see no error, over ten kills', async () => {
     await using sandbox = new Sandbox()
     const fused = await FusedProcess.start(sandbox, { keep: [] })
-    const options = [[], ['ro', 'allow_other'], ['direct_io'], ['kernel_cache', 'attr_timeout=60']]
-    const paths = options.map((_, at) => sandbox.directory(`v${at}`))
-    for (const [at, path] of paths.entries()) await fused.mount(path, { options: options[at] ?? [] })
-    const readers = paths.map((path) => steadyReader(sandbox, path))
-    for (const reader of readers) await reading(reader)
+    const paths = await fused.mountKinds()
+    const readers = await steadyReaders(sandbox, paths)
     const before = await fused.call(Fused.method.list)
     for (let round = 0; round < 10; round++) await fused.replace()
     const after = await fused.call(Fused.method.list)

@@ -11,11 +11,24 @@ import { GREETING, layersAt, serves } from '../support/mounts.ts'
 import { EXECUTABLE } from '../support/paths.ts'
 import { devicesOf, Sandbox } from '../support/sandbox.ts'
 import { StandbyProcess } from '../support/standby.ts'
-import { complaints, reading, steadyReader } from '../support/steady-reader.ts'
+import { complaints, reading, steadyReader, steadyReaders } from '../support/steady-reader.ts'
 import { eventually } from '../support/wait.ts'
 
 function fileIn(path: string): string {
   return join(path, 'dummy-file.txt')
+}
+
+/** A reader that holds a volume's file open, and has read it. */
+async function holding(sandbox: Sandbox, path: string): Promise<Reader> {
+  const reader = await Reader.start(sandbox, { mode: 'held', file: fileIn(path) })
+  await reader.reading()
+  return reader
+}
+
+/** Waits until a reader gets ENOTCONN, and ends it. */
+async function getsCut(reader: Reader): Promise<void> {
+  await reader.until('it gets ENOTCONN', ({ failed }) => (failed.ENOTCONN ?? 0) > 0)
+  await reader.summary()
 }
 
 /** Kills a daemon whose keeper does not start another one before {@link letSucceed}. */
@@ -38,12 +51,9 @@ describe('dummy-fuse-csi standby', () => {
   it('serves every session while there is no daemon, and ends when there is one', async () => {
     await using sandbox = new Sandbox()
     const fused = await FusedProcess.start(sandbox, { keep: [] })
-    const options = [[], ['ro', 'allow_other'], ['direct_io'], ['kernel_cache', 'attr_timeout=60']]
-    const paths = options.map((_, at) => sandbox.directory(`v${at}`))
-    for (const [at, path] of paths.entries()) await fused.mount(path, { options: options[at] ?? [] })
+    const paths = await fused.mountKinds()
     const standby = await StandbyProcess.start(sandbox, fused)
-    const readers = paths.map((path) => steadyReader(sandbox, path))
-    for (const reader of readers) await reading(reader)
+    const readers = await steadyReaders(sandbox, paths)
 
     await killForLong(fused)
     for (const path of paths) assert.ok(await serves(sandbox, path))
@@ -128,15 +138,13 @@ describe('dummy-fuse-csi standby', () => {
     const [used, unused, byHand] = [sandbox.directory('used'), sandbox.directory('unused'), sandbox.directory('by hand')]
     for (const path of [used, unused, byHand]) await fused.mount(path)
     const standby = await StandbyProcess.start(sandbox, fused)
-    const reader = await Reader.start(sandbox, { mode: 'held', file: fileIn(used) })
-    await reader.reading()
+    const reader = await holding(sandbox, used)
     assert.equal(await fused.unmount(unused), true)
     assert.equal((await sandbox.run('umount', [byHand])).status, 0)
     await standby.holds(1)
     assert.equal(await fused.unmount(used, 100), true)
     assert.equal(devicesOf(standby.pid), 0)
-    await reader.until('it gets ENOTCONN', ({ failed }) => (failed.ENOTCONN ?? 0) > 0)
-    await reader.summary()
+    await getsCut(reader)
   })
 
   it('holds nothing back when the daemon is stopped for good', async () => {
@@ -145,11 +153,9 @@ describe('dummy-fuse-csi standby', () => {
     const path = sandbox.directory('mnt')
     await fused.mount(path)
     const standby = await StandbyProcess.start(sandbox, fused)
-    const reader = await Reader.start(sandbox, { mode: 'held', file: fileIn(path) })
-    await reader.reading()
+    const reader = await holding(sandbox, path)
     assert.equal((await fused.stop()).status, 0)
-    await reader.until('it gets ENOTCONN', ({ failed }) => (failed.ENOTCONN ?? 0) > 0)
-    await reader.summary()
+    await getsCut(reader)
     assert.doesNotMatch(standby.log(), /serving/)
     standby.signal('SIGTERM')
     assert.equal((await standby.ended()).status, 0)
@@ -161,8 +167,7 @@ describe('dummy-fuse-csi standby', () => {
     const path = sandbox.directory('mnt')
     await fused.mount(path)
     const standby = await StandbyProcess.start(sandbox, fused, ['--takeover-deadline', '2'])
-    const reader = await Reader.start(sandbox, { mode: 'held', file: fileIn(path) })
-    await reader.reading()
+    const reader = await holding(sandbox, path)
     await fused.stop('SIGKILL')
     await standby.logged(/serving 1 sessions/)
     const { rounds } = await reader.progress()
@@ -170,8 +175,7 @@ describe('dummy-fuse-csi standby', () => {
     assert.deepEqual((await reader.progress()).failed, {})
     assert.equal((await standby.ended()).status, 0)
     assert.match(standby.log(), /no successor was there within 2 s: the sessions are given up, and their consumers get ENOTCONN/)
-    await reader.until('it gets ENOTCONN', ({ failed }) => (failed.ENOTCONN ?? 0) > 0)
-    await reader.summary()
+    await getsCut(reader)
     assert.equal((await sandbox.run('umount', ['-l', path])).status, 0)
   })
 
@@ -181,8 +185,7 @@ describe('dummy-fuse-csi standby', () => {
     const [first, second] = [sandbox.directory('one'), sandbox.directory('two')]
     await fused.mount(first)
     const standby = await StandbyProcess.start(sandbox, fused)
-    const reader = await Reader.start(sandbox, { mode: 'held', file: fileIn(first) })
-    await reader.reading()
+    const reader = await holding(sandbox, first)
     standby.signal('SIGSTOP')
     assert.equal(await fused.unmount(first, 0), true)
     await fused.logged('the standby has not answered within 1 s, and is waited for no more')
@@ -193,8 +196,7 @@ describe('dummy-fuse-csi standby', () => {
     }
     assert.equal(fused.log().split('has not answered').length, 2)
     standby.signal('SIGCONT')
-    await reader.until('it gets ENOTCONN', ({ failed }) => (failed.ENOTCONN ?? 0) > 0)
-    await reader.summary()
+    await getsCut(reader)
     await standby.holds(1)
     await killForLong(fused)
     assert.ok(await serves(sandbox, second))
@@ -223,13 +225,11 @@ describe('dummy-fuse-csi standby', () => {
     const path = sandbox.directory('mnt')
     await fused.mount(path)
     const standby = await StandbyProcess.start(sandbox, fused)
-    const reader = await Reader.start(sandbox, { mode: 'held', file: fileIn(path) })
-    await reader.reading()
+    const reader = await holding(sandbox, path)
     await fused.replace()
     assert.match(standby.log(), /serving 0 sessions/)
     assert.equal((await standby.ended()).status, 0)
-    await reader.until('it gets ENOTCONN', ({ failed }) => (failed.ENOTCONN ?? 0) > 0)
-    await reader.summary()
+    await getsCut(reader)
     await eventually('what is dead is taken off', () => layersAt(path).length === 0)
   })
 

@@ -124,6 +124,14 @@ export class FusedProcess {
     return session
   }
 
+  /** Mounts a volume for each kind of options that readers could tell from the others; where. */
+  async mountKinds(): Promise<readonly string[]> {
+    const kinds = [[], ['ro', 'allow_other'], ['direct_io'], ['kernel_cache', 'attr_timeout=60']]
+    const paths = kinds.map((_, at) => this.#sandbox.directory(`v${at}`))
+    for (const [at, path] of paths.entries()) await this.mount(path, { options: kinds[at] ?? [] })
+    return paths
+  }
+
   /** Tells whether there was anything to unmount. */
   async unmount(path: string, graceMs = 2000): Promise<boolean> {
     return (await this.call(Fused.method.unmount, { path, graceMs })).wasMounted

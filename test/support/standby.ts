@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import type { FusedProcess } from './fused.ts'
+import { endOf } from './mounting.ts'
 import { EXECUTABLE } from './paths.ts'
 import { devicesOf, type Result, type Running, type Sandbox } from './sandbox.ts'
 import { eventually } from './wait.ts'
@@ -45,8 +46,6 @@ export class StandbyProcess {
 
   /** Resolves when it has ended by itself. */
   async ended(): Promise<Result> {
-    let result: Result | undefined
-    void this.#running.ended.then((ended) => (result = ended))
-    return await eventually(`the standby has ended; it said: ${this.log()}`, () => result)
+    return await endOf(this.#running)
   }
 }

@@ -32,6 +32,13 @@ export async function reading(reader: Running): Promise<void> {
   await eventually('the reader reads', () => reader.output().includes('reading'))
 }
 
+/** A steady reader of each volume, all of which have read. */
+export async function steadyReaders(sandbox: Sandbox, paths: readonly string[]): Promise<readonly Running[]> {
+  const readers = paths.map((path) => steadyReader(sandbox, path))
+  for (const reader of readers) await reading(reader)
+  return readers
+}
+
 /** Ends steady readers and returns what they have printed of errors. */
 export async function complaints(sandbox: Sandbox, ...readers: readonly Running[]): Promise<string[]> {
   writeFileSync(join(sandbox.path, 'enough'), '')

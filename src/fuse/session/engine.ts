@@ -1,4 +1,5 @@
 import { closeSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Worker } from 'node:worker_threads'
 import { messageOf } from '../../errors.ts'
 import { wake } from '../../os/eventfd.ts'
@@ -153,14 +154,15 @@ export class SessionEngine {
     return this.#upPromise.promise
   }
 
-  /** Reads no more requests of any session and resolves when what has been read is answered. */
-  async drain(): Promise<void> {
-    await new Promise<void>((resolve) => {
+  /** Reads no more requests of any session and resolves when what has been read is answered, at the latest after `deadline` milliseconds; tells whether it is. */
+  async drain(deadline: number): Promise<boolean> {
+    const drained = new Promise<void>((resolve) => {
       this.#drains = { missing: this.#up ? 2 : 1, done: resolve }
       this.#send('here', { type: 'drain' })
       this.#pump()
       if (this.#up) this.#send('thread', { type: 'drain' })
     })
+    return (await Promise.race([drained, sleep(deadline, 'late' as const, { ref: false })])) !== 'late'
   }
 
   /**

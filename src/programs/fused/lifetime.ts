@@ -1,3 +1,4 @@
+import type { Libc } from '../../os/libc.ts'
 import type { ServiceManager } from '../../os/sd-notify.ts'
 
 /** Resolves when a signal says that it is time to end. */
@@ -16,4 +17,11 @@ export function keepAlive(manager: ServiceManager, alive: () => Promise<boolean>
     })
   }, manager.watchdog / 2)
   timer.unref()
+}
+
+/** Has the process end without taking its threads and heaps apart first, as Node would: somebody waits for its end. */
+export function exitAtOnce(libc: Libc): void {
+  process.prependOnceListener('exit', (status) => {
+    libc.exit(status)
+  })
 }

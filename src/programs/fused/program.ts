@@ -15,7 +15,7 @@ import { bootId } from '../../os/boot-id.ts'
 import { type InheritedDescriptor, inheritedDescriptors } from '../../os/inherited.ts'
 import { Libc } from '../../os/libc.ts'
 import type { ListeningSocket } from '../../os/listening-socket.ts'
-import { releaseFreedMemory, releaseStartPages, shareHeap } from '../../os/memory.ts'
+import { shareHeap, tidyMemory } from '../../os/memory.ts'
 import { openMountTable } from '../../os/mount-table.ts'
 import { ServiceManager } from '../../os/sd-notify.ts'
 import { isSocket } from '../../os/descriptors.ts'
@@ -24,7 +24,7 @@ import type { Program } from '../program.ts'
 import { type EarlyOptions, pickEarlyOptions } from './early-options.ts'
 import { kernelResends, openEngine } from './engine.ts'
 import { FailedStarts } from './failed-starts.ts'
-import { keepAlive, toldToEnd } from './lifetime.ts'
+import { exitAtOnce, keepAlive, toldToEnd } from './lifetime.ts'
 import type { FusedOptions } from './options.ts'
 
 /** How it is to end: for a successor, or for good. */
@@ -117,21 +117,13 @@ async function serve(
     await Promise.all([server.close(), daemon.settle(options.drainDeadline)])
     await standby.handOver()
     if (await daemon.drain(options.drainDeadline)) writeFileSync(drainedFile(options), '')
-    // Readers wait from here on, and Node would take its threads and heaps apart first.
-    process.prependOnceListener('exit', (status) => {
-      libc.exit(status)
-    })
+    exitAtOnce(libc)
   } else {
     log.info('Stopping for good')
     await daemon.stop(options.drainDeadline)
     await server.close()
   }
   return 0
-}
-
-function tidyMemory(libc: Libc): void {
-  releaseStartPages(libc, process.execPath)
-  releaseFreedMemory(libc)
 }
 
 async function readOptions(words: readonly string[], env: NodeJS.ProcessEnv): Promise<FusedOptions> {
