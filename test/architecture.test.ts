@@ -31,12 +31,14 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   lab: ['rpc', 'os', 'grpc/client.ts'],
   os: [],
   rpc: [],
+  'call-context.ts': [],
   'errors.ts': [],
+  'limits.ts': [],
   'log.ts': [],
   'version.ts': [],
 }
 
-const EVERYWHERE = ['errors.ts', 'log.ts', 'version.ts']
+const EVERYWHERE = ['call-context.ts', 'errors.ts', 'limits.ts', 'log.ts', 'version.ts']
 const NOT_IN = ['fuse/protocol', 'rpc']
 
 /** Packages, and the parts of src that may import them. */

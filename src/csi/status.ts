@@ -1,4 +1,5 @@
 import { Metadata, status, type StatusObject } from '@grpc/grpc-js'
+import { isCallEnded } from '../call-context.ts'
 import { messageOf, SystemError } from '../errors.ts'
 import { VolumeError, type VolumeErrorKind } from '../volumes/errors.ts'
 
@@ -24,6 +25,7 @@ export function toStatus(error: unknown): StatusObject {
 
 function codeOf(error: unknown): status {
   if (error instanceof VolumeError) return CODES[error.kind]
+  if (isCallEnded(error)) return error.kind === 'deadline' ? status.DEADLINE_EXCEEDED : status.CANCELLED
   // A path that the kernel cannot follow is the caller's.
   if (error instanceof SystemError && (error.code === 'ENAMETOOLONG' || error.code === 'ELOOP')) return status.INVALID_ARGUMENT
   return status.INTERNAL

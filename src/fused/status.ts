@@ -1,4 +1,5 @@
 import { Metadata, status, type StatusObject } from '@grpc/grpc-js'
+import { isCallEnded } from '../call-context.ts'
 import { messageOf } from '../errors.ts'
 import { type FusedErrorKind, isFusedError } from './errors.ts'
 
@@ -15,6 +16,11 @@ const CODES: Readonly<Record<FusedErrorKind, status>> = {
 
 /** The status of a call that ended with what was thrown. */
 export function toStatus(error: unknown): StatusObject {
-  const code = isFusedError(error) ? CODES[error.kind] : status.INTERNAL
-  return { code, details: messageOf(error), metadata: new Metadata() }
+  return { code: codeOf(error), details: messageOf(error), metadata: new Metadata() }
+}
+
+function codeOf(error: unknown): status {
+  if (isFusedError(error)) return CODES[error.kind]
+  if (isCallEnded(error)) return error.kind === 'deadline' ? status.DEADLINE_EXCEEDED : status.CANCELLED
+  return status.INTERNAL
 }

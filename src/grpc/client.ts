@@ -7,7 +7,8 @@ import {
   type MessageShape,
   toBinary,
 } from '@bufbuild/protobuf'
-import { Client, credentials, Metadata, type ServiceError, status } from '@grpc/grpc-js'
+import { Client, credentials, type ServiceError, status } from '@grpc/grpc-js'
+import { expiringIn } from './call-deadline.ts'
 
 /** A call that came back with a status other than OK. Its message names the path of the call: `/csi.v1.Node/NodeStageVolume`. */
 export class CallError extends Error {
@@ -36,27 +37,37 @@ export class GrpcClient implements Disposable {
     })
   }
 
-  /** Rejects with CallError: UNAVAILABLE when nobody listens or the connection breaks, DEADLINE_EXCEEDED after `deadline` milliseconds. */
+  /**
+   * Rejects with CallError: UNAVAILABLE when nobody listens or the connection breaks, DEADLINE_EXCEEDED after `deadline` milliseconds,
+   * CANCELLED once `signal` is aborted.
+   */
   async call<I extends DescMessage, O extends DescMessage>(
     method: DescMethodUnary<I, O>,
     request: MessageInitShape<I>,
     deadline: number,
+    signal?: AbortSignal,
   ): Promise<MessageShape<O>> {
     const path = `/${method.parent.typeName}/${method.name}`
     return await new Promise((resolve, reject) => {
-      this.client.makeUnaryRequest(
+      const call = this.client.makeUnaryRequest(
         path,
         (message: MessageShape<I>) => Buffer.from(toBinary(method.input, message)),
         (bytes) => fromBinary(method.output, bytes),
         create(method.input, request),
-        new Metadata(),
+        expiringIn(deadline),
         { deadline: Date.now() + deadline },
         (error, response) => {
+          signal?.removeEventListener('abort', cancel)
           if (error !== null) reject(new CallError(path, error))
           else if (response === undefined) reject(new Error(`${path}: neither an answer nor an error`))
           else resolve(response)
         },
       )
+      const cancel = (): void => {
+        call.cancel()
+      }
+      if (signal?.aborted === true) cancel()
+      else signal?.addEventListener('abort', cancel, { once: true })
     })
   }
 

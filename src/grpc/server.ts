@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Server, ServerCredentials, type UntypedServiceImplementation } from '@grpc/grpc-js'
 import type { DescService } from '@bufbuild/protobuf'
+import type { CallLimits } from '../call-context.ts'
 import type { Logger } from '../log.ts'
 import type { ListeningSocket } from '../os/listening-socket.ts'
 import { Health } from '../rpc/health_pb.ts'
@@ -11,11 +12,14 @@ import { serviceDefinition, type UnaryHandler, unaryImplementation, type UnaryIn
 import { HealthService } from './health-service.ts'
 import { Reflection } from './reflection.ts'
 
-/** Milliseconds that calls under way get to end after SIGTERM; none of ours takes longer. */
-const DRAIN_DEADLINE = 10_000
-
-/** Milliseconds that clients get to take their last answers and hang up, once no call is under way. */
-const HANG_UP = 200
+/** How long a server waits, in milliseconds. */
+export interface ServerLimits {
+  readonly calls: CallLimits
+  /** For calls under way, when it closes. */
+  readonly drain: number
+  /** For clients to take their last answers and to hang up, once no call is under way. */
+  readonly hangUp: number
+}
 
 /** A service and the handlers of its unary methods. */
 export interface ServedService {
@@ -28,20 +32,22 @@ export class GrpcServer {
   readonly #server = new Server({ 'grpc.enable_channelz': 0 })
   readonly #health: HealthService
   readonly #log: Logger
+  readonly #limits: ServerLimits
   readonly #calls = new CallsUnderWay()
   #socket: ListeningSocket | undefined
 
   /** `intercept` stands around every call of `services`. */
-  constructor(services: readonly ServedService[], intercept: UnaryInterceptor, log: Logger) {
+  constructor(services: readonly ServedService[], intercept: UnaryInterceptor, limits: ServerLimits, log: Logger) {
     this.#log = log
+    this.#limits = limits
     const counted = this.#calls.around(intercept)
     for (const { service, handlers } of services) {
       log.info(`Registering ${service.name} server`)
-      this.#add(service, unaryImplementation(service, handlers as Readonly<Record<string, UnaryHandler>>, counted))
+      this.#add(service, unaryImplementation(service, handlers as Readonly<Record<string, UnaryHandler>>, counted, limits.calls))
     }
     const own = services.map(({ service }) => service)
     this.#health = new HealthService(own.map(({ typeName }) => typeName))
-    const health = unaryImplementation(Health, this.#health.handlers, (_method, _request, act) => act())
+    const health = unaryImplementation(Health, this.#health.handlers, (_method, _request, act) => act(), limits.calls)
     this.#add(Health, { ...health, watch: this.#health.watch })
     const reflection = new Reflection([...own, Health, ServerReflection, ServerReflectionAlpha])
     this.#add(ServerReflection, { serverReflectionInfo: reflection.handle })
@@ -67,9 +73,10 @@ export class GrpcServer {
     const hungUp = this.#socket?.close()
     this.#health.stop()
     this.#server.tryShutdown(() => undefined)
-    const answered = await Promise.race([this.#calls.ended(), sleep(DRAIN_DEADLINE, 'late' as const, { ref: false })])
-    if (answered === 'late') this.#log.warning(`calls are still under way after ${DRAIN_DEADLINE / 1000} s, and are cut off`)
-    await Promise.race([hungUp, sleep(HANG_UP, undefined, { ref: false })])
+    const { drain, hangUp } = this.#limits
+    const answered = await Promise.race([this.#calls.ended(), sleep(drain, 'late' as const, { ref: false })])
+    if (answered === 'late') this.#log.warning(`calls are still under way after ${drain / 1000} s, and are cut off`)
+    await Promise.race([hungUp, sleep(hangUp, undefined, { ref: false })])
     this.#server.forceShutdown()
   }
 

@@ -16,10 +16,13 @@ import type {
   ServiceDefinition,
   UntypedServiceImplementation,
 } from '@grpc/grpc-js'
+import { type CallContext, type CallLimits, RunningCall, unlessAborted } from '../call-context.ts'
+import { timeOf } from './call-deadline.ts'
 
-/** Answers one unary method: from a request to the response's fields. What it throws becomes the call's status. */
+/** Answers one unary method within its time: from a request to the response's fields. What it throws becomes the call's status. */
 export type UnaryHandler<M extends DescMethodUnary = DescMethodUnary> = (
   request: MessageShape<M['input']>,
+  call: CallContext,
 ) => Promise<MessageInitShape<M['output']>> | MessageInitShape<M['output']>
 
 /** Handlers for unary methods of a service, by their names with a small first letter; those left out are not implemented. */
@@ -51,18 +54,29 @@ export function serviceDefinition(service: DescService): ServiceDefinition {
   )
 }
 
-/** Unary handlers as grpc-js wants them. A method that has no handler is left out, and answered UNIMPLEMENTED. */
+/**
+ * Unary handlers as grpc-js wants them. This is the border at which each call gets its deadline: the client's own or that of `limits`,
+ * whichever is sooner. A handler that is not done by then is answered for; it goes on undoing. A method that has no handler is left
+ * out, and answered UNIMPLEMENTED.
+ */
 export function unaryImplementation(
   service: DescService,
   handlers: Readonly<Record<string, UnaryHandler>>,
   intercept: UnaryInterceptor,
+  limits: CallLimits,
 ): UntypedServiceImplementation {
   return Object.fromEntries(
     service.methods.flatMap((method) => {
       const handler = handlers[method.localName]
       if (handler === undefined || !isUnary(method)) return []
-      const handle: handleUnaryCall<Message, Message> = ({ request }, done) => {
-        intercept(method, request, async () => create(method.output, await handler(request))).then(
+      const handle: handleUnaryCall<Message, Message> = (received, done) => {
+        const { request } = received
+        const call = new RunningCall(timeOf(received, limits), limits)
+        received.on('cancelled', () => {
+          call.cancel()
+        })
+        const act = async (): Promise<Message> => create(method.output, await inTime(call, () => handler(request, call)))
+        intercept(method, request, act).then(
           (response) => {
             done(null, response)
           },
@@ -74,6 +88,16 @@ export function unaryImplementation(
       return [[method.localName, handle]]
     }),
   )
+}
+
+/** Runs a handler, and rejects in its place when the answer is due. */
+async function inTime<T>(call: RunningCall, handle: () => Promise<T> | T): Promise<T> {
+  call.signal.throwIfAborted()
+  const handled = (async () => {
+    using _ = call
+    return await handle()
+  })()
+  return await unlessAborted(handled, call.cleanUp.signal)
 }
 
 function isUnary(method: DescMethod): method is DescMethodUnary & { parent: DescService; name: string } {

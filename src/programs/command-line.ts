@@ -34,11 +34,11 @@ function choices(command: Command): string {
   return [...flags, ...command.registeredArguments.map((argument) => argument.name().toUpperCase())].join(', ')
 }
 
-/** An option's value as a number of seconds, fractions allowed, of at least `minimum`. */
-export function seconds(minimum = 0): (value: string) => number {
+/** An option's value as a number of seconds, fractions allowed, from `minimum` to `maximum`. */
+export function seconds(minimum = 0, maximum?: number): (value: string) => number {
   return (value) => {
     try {
-      return parseSeconds(value, minimum)
+      return parseSeconds(value, minimum, maximum)
     } catch (error) {
       throw new InvalidArgumentError(messageOf(error))
     }

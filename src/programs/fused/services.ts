@@ -11,6 +11,7 @@ import type { Logger } from '../../log.ts'
 import { Fused } from '../../rpc/fused_pb.ts'
 import { versionText } from '../../version.ts'
 import { parseFaults } from '../dummy-fuse/faults.ts'
+import { FUSED_LIMITS } from './limits.ts'
 
 /** Milliseconds after a call at which what calls leave behind is tidied up. */
 const TIDY = 1000
@@ -49,7 +50,8 @@ export function openFusedServer(
     }
   }
   const handlers = fusedService({ daemon, self, checked, onDrain })
-  return new GrpcServer([{ service: Fused, handlers }], intercept, log)
+  const { standardCall: standard, longestCall: longest, callMargin: margin, drain, hangUp } = FUSED_LIMITS
+  return new GrpcServer([{ service: Fused, handlers }], intercept, { calls: { standard, longest, margin }, drain, hangUp }, log)
 }
 
 function checked(options: readonly string[], faults: readonly string[]): ReturnType<Parameters<typeof fusedService>[0]['checked']> {

@@ -4,9 +4,10 @@ import { Option } from 'commander'
 import { UsageError } from '../../errors.ts'
 import type { LogFormat } from '../../log.ts'
 import { socketPath } from '../../os/unix-socket.ts'
-import { commandLine, logFormatOption, parse } from '../command-line.ts'
+import { commandLine, logFormatOption, parse, seconds } from '../command-line.ts'
 import { parseFaults } from '../dummy-fuse/faults.ts'
 import { FUSED_SOCKET } from '../fused/early-options.ts'
+import { CALL_DEADLINE } from './limits.ts'
 import { backendOption, type FuseBackend } from '../session-options.ts'
 
 const ROLES = ['identity', 'node', 'controller'] as const
@@ -27,6 +28,8 @@ export interface PluginOptions {
   readonly fuseBackend: FuseBackend
   readonly logFormat: LogFormat
   readonly daemonize: 'wait' | 'early'
+  /** Milliseconds that each call has. */
+  readonly callDeadline: number
   /** The values of --inject, checked. */
   readonly faults: readonly string[]
 }
@@ -43,6 +46,7 @@ interface Parsed {
   fuseBackend: FuseBackend
   logFormat: LogFormat
   daemonize: PluginOptions['daemonize']
+  callDeadline: number
   inject: string[]
 }
 
@@ -78,6 +82,12 @@ export function parsePluginOptions(words: readonly string[], env: NodeJS.Process
     .option('--fused-socket <path>', 'of dummy-fused, for --fuse-host service', FUSED_SOCKET)
     .addOption(backendOption('--fuse-backend <backend>'))
     .addOption(logFormatOption())
+    .option(
+      '--call-deadline <seconds>',
+      'how long a call may take; a sooner deadline of its client counts',
+      seconds(CALL_DEADLINE.least, CALL_DEADLINE.most),
+      CALL_DEADLINE.standard,
+    )
     .addOption(
       new Option('--daemonize <how>', 'early: trust daemons that return before they have mounted (a flaw on purpose, for the lab)')
         .choices(['wait', 'early'])
@@ -112,6 +122,7 @@ export function parsePluginOptions(words: readonly string[], env: NodeJS.Process
     fuseBackend: parsed.fuseBackend,
     logFormat: parsed.logFormat,
     daemonize: parsed.daemonize,
+    callDeadline: parsed.callDeadline * 1000,
     faults: parsed.inject,
   }
 }

@@ -8,6 +8,7 @@ import { ServiceManager } from '../../os/sd-notify.ts'
 import { claimSocket } from '../../os/unix-socket.ts'
 import { versionText } from '../../version.ts'
 import type { Program } from '../program.ts'
+import { pluginLimits } from './limits.ts'
 import { parsePluginOptions } from './options.ts'
 import { lockState } from '../state-lock.ts'
 import { openVolumes } from './volumes.ts'
@@ -28,7 +29,7 @@ export const plugin: Program = async (context) => {
   const socket = await listen(options.socket)
   // gRPC takes as long to load as all that came before: the mounts are back and clients can connect by then.
   const { openServer } = await import('./services.ts')
-  const server = openServer(options, system, log)
+  const server = openServer(options, system, pluginLimits(options.callDeadline), log)
   server.serve(socket)
   manager.notify('READY=1', `STATUS=Serving on ${options.socket}`)
 

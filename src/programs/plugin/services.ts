@@ -8,6 +8,7 @@ import { GrpcServer } from '../../grpc/server.ts'
 import type { Logger } from '../../log.ts'
 import { Controller, Identity, Node } from '../../rpc/csi_pb.ts'
 import { versionText } from '../../version.ts'
+import type { PluginLimits } from './limits.ts'
 import type { PluginOptions } from './options.ts'
 import type { VolumeSystem } from './volumes.ts'
 
@@ -15,6 +16,7 @@ import type { VolumeSystem } from './volumes.ts'
 export function openServer(
   { driverName, nodeId, roles }: PluginOptions,
   { volumes, registry }: VolumeSystem,
+  { call, callMargin, drain, hangUp }: PluginLimits,
   log: Logger,
 ): GrpcServer {
   const isController = roles.has('controller')
@@ -25,6 +27,7 @@ export function openServer(
       { service: Controller, handlers: controller(registry, isController) },
     ],
     requestLog(log, toStatus),
+    { calls: { standard: call, longest: call, margin: callMargin }, drain, hangUp },
     log,
   )
 }

@@ -1,0 +1,111 @@
+/** Why a call ends before its work is done: its deadline comes, or its client is gone. */
+export type CallEndKind = 'deadline' | 'cancelled'
+
+/** The reason that a call's signal is aborted with. */
+export class CallEnded extends Error {
+  override readonly name = 'CallEnded'
+  readonly kind: CallEndKind
+
+  constructor(kind: CallEndKind, message: string) {
+    super(message)
+    this.kind = kind
+  }
+}
+
+/** Whether it is a CallEnded, also one of another bundle's class. */
+export function isCallEnded(error: unknown): error is CallEnded {
+  return error instanceof Error && error.name === 'CallEnded' && 'kind' in error
+}
+
+/** The time that one call has. Every layer below the call's border takes it, and has no deadline beyond it. */
+export interface CallContext {
+  /** Aborted with {@link CallEnded} when the work must stop: at the deadline less the margin, or when the client is gone. */
+  readonly signal: AbortSignal
+  /** Milliseconds until the deadline aborts the signal; 0 once it is aborted. */
+  remaining(): number
+  /** The time for undoing what the call began. It goes on after `signal` is aborted, and ends just before the answer is due. */
+  readonly cleanUp: CallContext
+}
+
+/** How long calls may take, in milliseconds. */
+export interface CallLimits {
+  /** The time of a call whose client names no deadline. */
+  readonly standard: number
+  /** The most time that a client's own deadline gives a call. */
+  readonly longest: number
+  /** The part of each call's time that is kept for undoing and answering; a fifth of the time where that is less. */
+  readonly margin: number
+}
+
+/** The part of the margin that is kept for the answer itself. */
+const ANSWER_SHARE = 0.1
+
+/** A {@link CallContext} that runs. Dispose of it when the call is answered and its work is over. */
+export class RunningCall implements CallContext, Disposable {
+  readonly signal: AbortSignal
+  readonly cleanUp: CallContext
+  readonly #controller = new AbortController()
+  readonly #workEnds: number
+  readonly #timers: readonly NodeJS.Timeout[]
+
+  /** `time`: milliseconds until the answer is due; 0 or less: the call has ended already. */
+  constructor(time: number, limits: Pick<CallLimits, 'margin'>) {
+    const margin = Math.min(limits.margin, time / 5)
+    const now = performance.now()
+    const undoing = new AbortController()
+    this.#workEnds = now + time - margin
+    const undoingEnds = now + time - margin * ANSWER_SHARE
+    this.signal = this.#controller.signal
+    const late = new CallEnded('deadline', `the call's deadline of ${(Math.max(time, 0) / 1000).toFixed(1)} s is over`)
+    this.#timers = [abortAt(this.#controller, this.#workEnds, late), abortAt(undoing, undoingEnds, late)].filter(
+      (timer) => timer !== undefined,
+    )
+    const cleanUp: CallContext = {
+      signal: undoing.signal,
+      remaining: () => remainingUntil(undoingEnds, undoing.signal),
+      get cleanUp() {
+        return cleanUp
+      },
+    }
+    this.cleanUp = cleanUp
+  }
+
+  remaining(): number {
+    return remainingUntil(this.#workEnds, this.signal)
+  }
+
+  /** The client is gone: the work stops at its next step. What it began is still undone. */
+  cancel(): void {
+    this.#controller.abort(new CallEnded('cancelled', 'the client has cancelled the call'))
+  }
+
+  [Symbol.dispose](): void {
+    for (const timer of this.#timers) clearTimeout(timer)
+  }
+}
+
+function abortAt(controller: AbortController, time: number, reason: CallEnded): NodeJS.Timeout | undefined {
+  const delay = time - performance.now()
+  if (delay > 0) return setTimeout(() => controller.abort(reason), delay).unref()
+  controller.abort(reason)
+  return undefined
+}
+
+function remainingUntil(time: number, signal: AbortSignal): number {
+  return signal.aborted ? 0 : Math.max(time - performance.now(), 0)
+}
+
+/** Settles as `work` does, or rejects with the signal's reason once that is aborted. `work` itself goes on. */
+export async function unlessAborted<T>(work: PromiseLike<T>, signal: AbortSignal): Promise<T> {
+  signal.throwIfAborted()
+  const { promise, reject } = Promise.withResolvers<never>()
+  const onAbort = (): void => {
+    reject(signal.reason as Error)
+  }
+  signal.addEventListener('abort', onAbort, { once: true })
+  try {
+    return await Promise.race([work, promise])
+  } finally {
+    signal.removeEventListener('abort', onAbort)
+  }
+}

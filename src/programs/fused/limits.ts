@@ -1,0 +1,19 @@
+import { checkedLimits } from '../../limits.ts'
+
+/** The limits of dummy-fused; times are milliseconds. */
+export const FUSED_LIMITS = checkedLimits(
+  {
+    standardCall: {
+      value: 10_000,
+      why: 'A client that names no deadline, such as grpcurl, gets the time that the plugin gives a call.',
+    },
+    longestCall: { value: 3_600_000, why: 'The plugin takes a --call-deadline of up to an hour, and this daemon follows it.' },
+    callMargin: { value: 1000, why: 'Undoing a mount takes an umount2(2), an fsync(2) of the records and a message to the store.' },
+    drain: { value: 10_000, why: 'A server that closes lets calls of the standard time come to their end.' },
+    hangUp: { value: 200, why: 'A client on the same machine takes its last answer within milliseconds.' },
+  },
+  ({ standardCall, longestCall, callMargin }) => [
+    ['a call without a deadline is not longer than the longest', standardCall <= longestCall],
+    ['the margin leaves most of a call to its work', callMargin * 5 <= standardCall],
+  ],
+)
