@@ -13,6 +13,8 @@ export default tseslint.config(
       // A lock is held by its declaration alone: using _ = locks.take(...)
       '@typescript-eslint/no-unused-vars': ['error', { varsIgnorePattern: '^_', argsIgnorePattern: '^_' }],
       '@typescript-eslint/explicit-module-boundary-types': 'error',
+      // An unhandled rejection ends the process, and with it every session that it serves: `void` alone handles nothing.
+      '@typescript-eslint/no-floating-promises': ['error', { ignoreVoid: false }],
     },
   },
   {

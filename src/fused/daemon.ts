@@ -2,6 +2,7 @@ import { closeSync, readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { codeOf, messageOf } from '../errors.ts'
 import type { Inspection } from '../fuse/session/messages.ts'
+import type { SessionOutcome } from '../fuse/session/session.ts'
 import type { Logger } from '../log.ts'
 import { MNT_DETACH } from '../os/libc.ts'
 import { type MountinfoLine, mountsOfDevice, parseMountinfo } from '../os/mountinfo.ts'
@@ -261,15 +262,22 @@ export class FusedDaemon {
 
   #serve(session: ServedSession): void {
     this.sessions.add(session)
-    void session.running.ended.then((outcome) => {
-      if (outcome.kind === 'detached' || !this.sessions.has(session)) return
-      const { path } = session.record
-      if (outcome.kind === 'refused') this.#parts.log.error(`${path}: ${outcome.message}`)
-      else if (this.#standsQuietly(session.record))
-        this.#parts.log.error(`the connection of ${path} was aborted; what is mounted there is dead`)
-      else this.#parts.log.info(`${path} was unmounted`)
-      this.#forget(session)
-    })
+    session.running.ended
+      .then((outcome) => {
+        if (outcome.kind !== 'detached' && this.sessions.has(session)) this.#onEnd(session, outcome)
+      })
+      .catch((error: unknown) => {
+        this.#parts.log.error(`cannot forget the session of ${session.record.path}, which has ended: ${messageOf(error)}`)
+      })
+  }
+
+  #onEnd(session: ServedSession, outcome: SessionOutcome): void {
+    const { path } = session.record
+    if (outcome.kind === 'refused') this.#parts.log.error(`${path}: ${outcome.message}`)
+    else if (this.#standsQuietly(session.record))
+      this.#parts.log.error(`the connection of ${path} was aborted; what is mounted there is dead`)
+    else this.#parts.log.info(`${path} was unmounted`)
+    this.#forget(session)
   }
 
   #standsQuietly(record: SessionRecord): boolean {

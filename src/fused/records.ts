@@ -1,50 +1,74 @@
-import { type Dirent, mkdirSync, renameSync } from 'node:fs'
+import { type Dirent, mkdirSync, renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { messageOf } from '../errors.ts'
-import { listFolder, readRegularFile, removeDurably, sweepFolder, writeDurably } from '../os/durable-file.ts'
+import type { Logger } from '../log.ts'
+import { listFolder, readRegularFile, replaceFile, sweepFolder } from '../os/durable-file.ts'
 import { decodeRecord, encodeRecord, type ReadRecord, type SessionRecord } from './record.ts'
 
 const SUFFIX = '.json'
 /** What a record is renamed to that cannot be read: for people to look at. */
 const DAMAGED = '.damaged'
 
+/** Milliseconds until a removal that failed is tried again: at first, and at most. */
+const FIRST_PAUSE = 100
+const LONGEST_PAUSE = 10_000
+
 /** Where a daemon with this state folder has its sessions' records. */
 export function recordsFolder(stateDir: string): string {
   return join(stateDir, 'sessions')
 }
 
-/** The sessions' records in a folder of their own, one file each, written whole or not at all. */
+/**
+ * The sessions' records in a folder of their own, one file each, written whole or not at all. They are not synced: sessions do not outlive a
+ * boot, and a file that was renamed into place outlives every process without that.
+ */
 export class Records {
   readonly #folder: string
+  readonly #log: Logger
 
   /** Makes the folder if it is missing. Throws Node's error. */
-  constructor(folder: string) {
+  constructor(folder: string, log: Logger) {
     this.#folder = folder
+    this.#log = log
     mkdirSync(folder, { recursive: true, mode: 0o700 })
   }
 
-  /** All there are; for whoever is the only one that writes them. */
+  /** All records; only for the one process that writes them. */
   read(): readonly ReadRecord[] {
     return readAll(sweepFolder(this.#folder))
   }
 
-  /** All there are, for others. */
+  /** All records, for other processes. */
   peek(): readonly ReadRecord[] {
     return readAll(listFolder(this.#folder))
   }
 
-  /** Once this returns, a successor will find it. Throws Node's error. */
+  /** Once this returns, a successor finds the record. Throws Node's error. */
   save(record: SessionRecord): void {
-    writeDurably(this.#path(record.id), encodeRecord(record))
+    replaceFile(this.#path(record.id), encodeRecord(record))
   }
 
+  /**
+   * Removes a record; one that is not there is fine. A removal that fails (EROFS, EIO) is logged and tried again until it succeeds or the process
+   * ends: a successor removes a record without a session.
+   */
   remove(id: string): void {
-    removeDurably(this.#path(id))
+    this.#remove(id, FIRST_PAUSE)
   }
 
-  /** Puts a record that cannot be read out of the way. */
+  /** Renames a record that cannot be read, so that it is not read again. Throws Node's error. */
   setAside(id: string): void {
     renameSync(this.#path(id), join(this.#folder, `${id}${DAMAGED}`))
+  }
+
+  #remove(id: string, pause: number): void {
+    try {
+      rmSync(this.#path(id), { force: true })
+    } catch (error) {
+      if (pause === FIRST_PAUSE)
+        this.#log.error(`cannot remove the record ${this.#path(id)}: ${messageOf(error)}; it is tried again until it succeeds`)
+      setTimeout(() => this.#remove(id, Math.min(2 * pause, LONGEST_PAUSE)), pause).unref()
+    }
   }
 
   #path(id: string): string {

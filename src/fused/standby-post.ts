@@ -1,10 +1,14 @@
 import { closeSync } from 'node:fs'
+import { messageOf } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import type { DescriptorWatch } from '../os/descriptor-watch.ts'
 import type { Libc } from '../os/libc.ts'
 import { sameOpenFile } from '../os/stored-descriptors.ts'
 import type { Standby } from './standby.ts'
 import { DAEMON } from './standby-socket.ts'
+
+/** Milliseconds until serving is tried again that failed. */
+const RETRY = 1000
 
 /** What a post is put together from. */
 export interface StandbyPostParts {
@@ -87,12 +91,24 @@ export class StandbyPost {
     const { standby, deadline, log } = this.#parts
     if (this.#over || standby.serving || standby.empty) return
     this.#since = performance.now()
-    const count = standby.serve(drained)
-    log.info(`dummy-fused ${drained ? 'ends' : 'is gone'}: serving ${count} sessions until its successor is there`)
     setTimeout(() => {
       log.error(`no successor was there within ${deadline / 1000} s: the sessions are given up, and their consumers get ENOTCONN`)
       this.#end()
     }, deadline)
+    this.#attempt(drained)
+  }
+
+  /** Tries again when the records cannot be read (EIO, EMFILE): the sessions' readers wait, and nobody else serves them. */
+  #attempt(drained: boolean): void {
+    const { standby, log } = this.#parts
+    if (this.#over || standby.serving) return
+    try {
+      const count = standby.serve(drained)
+      log.info(`dummy-fused ${drained ? 'ends' : 'is gone'}: serving ${count} sessions until its successor is there`)
+    } catch (error) {
+      log.error(`cannot serve the sessions: ${messageOf(error)}; it is tried again in ${RETRY / 1000} s`)
+      setTimeout(() => this.#attempt(drained), RETRY)
+    }
   }
 
   #end(): void {

@@ -11,6 +11,8 @@ export interface StandbyParts {
   readonly records: Records
   readonly libc: Libc
   readonly now: Omit<Circumstances, 'drained'>
+  /** It cannot go on. */
+  readonly onLost: (error: unknown) => void
 }
 
 interface Held {
@@ -58,21 +60,23 @@ export class Standby {
 
   /**
    * Serves from now on; tells how many sessions. `drained`: the daemon is still there and answers what it has read; all other requests that were read
-   * and not answered are asked for again. Where the kernel cannot be asked for them (before Linux 6.9), what is read here could be lost too: it is not served.
+   * and not answered are asked for again. Throws Node's error when the records cannot be read; then nothing is served. Where the kernel cannot be asked for them (before Linux 6.9), what is read here could be lost too: it is not served.
    */
   serve(drained: boolean): number {
-    this.#serving = true
     const { engine, records, libc, now } = this.#parts
     const kept = [...this.#held].map(([name, { fd }]) => ({ name, fd }))
     const steps = planTakeover(storedDescriptors(libc, kept), records.peek(), { ...now, drained })
+    this.#serving = true
     const served = steps.filter((step) => step.kind === 'serve').filter(({ record }) => record.negotiated.resend)
     for (const { fd, record } of served) {
       const { id, options, faults } = record
       const running = engine.attach({ id, fd, options, faults, resend: !drained, holdInit: false })
       this.#held.set(id, { fd, running })
-      void running.ended.then(() => {
-        if (this.#held.get(id)?.running === running) this.#held.delete(id)
-      })
+      running.ended
+        .then(() => {
+          if (this.#held.get(id)?.running === running) this.#held.delete(id)
+        })
+        .catch(this.#parts.onLost)
     }
     return served.length
   }

@@ -108,7 +108,7 @@ export class Keeper {
     this.#watchdog.clear()
     this.#holdings.takenOver()
     if (this.#life === undefined) {
-      void this.#finish()
+      this.#finish()
       return
     }
     this.#log.info(`stopping ${this.#title()}`)
@@ -212,7 +212,7 @@ export class Keeper {
     const left = this.#surroundings.tree.killAll()
     if (left > 0) this.#log.warning(`killed ${left} processes that ${title} left behind`)
     if (this.#intent === 'stop') {
-      void this.#finish()
+      this.#finish()
       return
     }
     this.#holdings.orphaned()
@@ -248,7 +248,11 @@ export class Keeper {
     this.#surroundings.tree.killAll()
   }
 
-  async #finish(): Promise<void> {
+  #finish(): void {
+    this.#endAll().catch(this.#ended.reject)
+  }
+
+  async #endAll(): Promise<void> {
     const { tree } = this.#surroundings
     const end = performance.now() + LAST_WAIT
     while (!tree.empty && performance.now() < end) {

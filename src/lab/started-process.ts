@@ -21,9 +21,10 @@ export class StartedProcess {
     this.pid = pid
     this.log = log
     this.ending = ending
-    void ending.then(() => {
+    const over = (): void => {
       this.#running = false
-    })
+    }
+    ending.then(over, over)
   }
 
   /** Starts it, in a process group of its own. Rejects if there is no such program. */

@@ -28,7 +28,7 @@ export class SyncedSoon {
   write(path: string, text: string): void {
     replaceFile(path, text)
     this.#written.add(path)
-    if (!this.#syncing) void this.#sync()
+    if (!this.#syncing) this.#sync().catch((error: unknown) => this.#log.warning(`cannot sync ${path}: ${messageOf(error)}`))
   }
 
   /** Folders after their files: a name that is on the disk is to lead to bytes that are. */

@@ -6,4 +6,9 @@ import { dummyFileSystem } from './file-systems.ts'
 
 // Where the thread that serves sessions begins; a bundle of its own in the executable.
 if (parentPort === null) throw new Error('this is a thread, not a program')
-void serveInThread(parentPort, workerData as ThreadData, new Libc(new AddonLoader()), dummyFileSystem)
+serveInThread(parentPort, workerData as ThreadData, new Libc(new AddonLoader()), dummyFileSystem).catch((error: unknown) => {
+  // An exception that nobody catches ends the thread, and its engine gets it (Worker, event 'error').
+  setImmediate(() => {
+    throw error
+  })
+})

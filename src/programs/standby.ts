@@ -52,17 +52,18 @@ export const standby: Program = async ({ words, env }) => {
   const watch = new DescriptorWatch(libc)
   const holder = new Standby({
     engine,
-    records: new Records(records),
+    records: new Records(records, log),
     libc,
     now: { bootId: bootId(), resends: kernelResends() },
+    onLost: lost.reject,
   })
   const post = new StandbyPost({ standby: holder, libc, watch, deadline: options.takeoverDeadline * 1000, log })
   const socket = listen(libc, standbySocket(stateDir), post, log)
   watch.add(socket.fd, () => socket.drain())
-  void watch.run().catch(lost.reject)
+  watch.run().catch(lost.reject)
   tidyMemory(libc)
   manager.notify('READY=1')
-  keepAlive(manager, async () => await engine.inspect().then(() => true))
+  keepAlive(manager, async () => await engine.inspect().then(() => true), lost.reject)
   await Promise.race([toldToEnd(), post.ended, lost.promise])
   manager.notify('STOPPING=1')
   if (holder.serving) await holder.handBack(options.drainDeadline * 1000)

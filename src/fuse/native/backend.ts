@@ -37,11 +37,13 @@ export class NativeBackend implements Backend {
       throw new Error(`the mount options are longer than the ${LIMIT} bytes that fuse-native takes`)
     const initialised = Promise.withResolvers<undefined>()
     const init: Operations['init'] = (done) => {
-      void this.#beforeInit().then(() => {
-        done(0)
-        // fuse-native hands the answer to libfuse's thread at the next tick.
-        setImmediate(initialised.resolve, undefined)
-      })
+      this.#beforeInit()
+        .then(() => {
+          done(0)
+          // fuse-native hands the answer to libfuse's thread at the next tick.
+          setImmediate(initialised.resolve, undefined)
+        })
+        .catch(initialised.reject)
     }
     const others = fuseDevices()
     const fuse = new DirectFuse(mountpoint, operations(this.#filesystem, init), joined)

@@ -1,16 +1,20 @@
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { codeOf, messageOf } from '../../errors.ts'
+import type { Logger } from '../../log.ts'
 
-/** Starts in a row that may fail before it is waited. */
+/** Starts in a row that may fail before the next one is put off. */
 const MOST = 3
 /** Milliseconds: the first wait, and the longest. */
 const FIRST = 1000
 const LONGEST = 30_000
 
-/** Counts starts that came to nothing, over processes: whoever restarts us does so at once, and would do nothing else. */
+/** Counts starts that failed, over processes: a service manager that restarts a program at once would do nothing else. */
 export class FailedStarts {
   readonly #file: string
+  /** This start included. */
+  #count: number | { readonly unknown: string } = 0
 
   constructor(stateDir: string) {
     this.#file = join(stateDir, 'failed-starts')
@@ -19,32 +23,50 @@ export class FailedStarts {
   /** This start counts as failed until {@link forget}. */
   count(): void {
     try {
-      mkdirSync(join(this.#file, '..'), { recursive: true, mode: 0o700 })
-      writeFileSync(this.#file, String(this.#read() + 1))
-    } catch {
-      // What is wrong with the folder is told by whoever needs it.
+      mkdirSync(dirname(this.#file), { recursive: true, mode: 0o700 })
+      this.#count = this.#read() + 1
+      writeFileSync(this.#file, String(this.#count))
+    } catch (error) {
+      this.#count = { unknown: messageOf(error) }
     }
   }
 
-  forget(): void {
-    rmSync(this.#file, { force: true })
+  /** This start has succeeded. A count that cannot be removed makes a later start wait sooner, and ends nothing. */
+  forget(log: Logger): void {
+    try {
+      rmSync(this.#file, { force: true })
+    } catch (error) {
+      log.warning(`cannot remove ${this.#file}: ${messageOf(error)}`)
+    }
   }
 
-  /** Waits before a process that failed ends, once that has happened too often; `told` cuts it short. */
+  /**
+   * Waits before a process that failed ends, once that has happened too often; `told` cuts it short. Where starts cannot be counted it waits
+   * {@link FIRST} each time: such a start may be the thousandth.
+   */
   async wait(told: Promise<unknown>): Promise<void> {
-    const count = this.#read()
-    if (count < MOST) return
-    const time = Math.min(FIRST * 2 ** (count - MOST), LONGEST)
-    process.stderr.write(`dummy-fused: ${count} starts in a row have failed; waiting ${time / 1000} s before the next\n`)
+    const time = this.#time()
+    if (time === 0) return
+    const why =
+      typeof this.#count === 'number'
+        ? `${this.#count} starts in a row have failed`
+        : `failed starts cannot be counted (${this.#count.unknown})`
+    process.stderr.write(`dummy-fused: ${why}; waiting ${time / 1000} s before the next\n`)
     await Promise.race([sleep(time), told])
   }
 
-  /** Without a count there is no telling; then it is waited each time. */
+  #time(): number {
+    if (typeof this.#count !== 'number') return FIRST
+    return this.#count < MOST ? 0 : Math.min(FIRST * 2 ** (this.#count - MOST), LONGEST)
+  }
+
+  /** 0 for a file that is missing or holds no number. Throws Node's error. */
   #read(): number {
     try {
       return Number(readFileSync(this.#file, 'utf8')) || 0
-    } catch {
-      return 0
+    } catch (error) {
+      if (codeOf(error) === 'ENOENT') return 0
+      throw error
     }
   }
 }

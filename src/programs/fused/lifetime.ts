@@ -8,15 +8,21 @@ export async function toldToEnd(): Promise<NodeJS.Signals> {
   })
 }
 
-/** The service manager's watchdog, if it has one, hears from us for as long as the serving thread answers. */
-export function keepAlive(manager: ServiceManager, alive: () => Promise<boolean>): void {
+/**
+ * Sends WATCHDOG=1 to a service manager that has a watchdog, at once and twice within its time, for as long as `alive` resolves to true. What
+ * `alive` rejects with goes to `onLost`.
+ */
+export function keepAlive(manager: ServiceManager, alive: () => Promise<boolean>, onLost: (error: unknown) => void): void {
   if (manager.watchdog === undefined) return
-  const timer = setInterval(() => {
-    void alive().then((answered) => {
-      if (answered) manager.notify('WATCHDOG=1')
-    })
-  }, manager.watchdog / 2)
-  timer.unref()
+  const beat = (): void => {
+    alive()
+      .then((answered) => {
+        if (answered) manager.notify('WATCHDOG=1')
+      })
+      .catch(onLost)
+  }
+  beat()
+  setInterval(beat, manager.watchdog / 2).unref()
 }
 
 /** Has the process end without taking its threads and heaps apart first, as Node would: somebody waits for its end. */

@@ -64,6 +64,7 @@ export const fused: Program = async ({ words, env }) => {
       manager,
       log: new Logger(descriptorSink(2), options.logFormat),
       failed,
+      onLost: lost.reject,
     }
     return await Promise.race([serve(all, listening, told), lost.promise])
   } catch (error) {
@@ -84,6 +85,8 @@ interface Surroundings {
   readonly manager: ServiceManager
   readonly log: Logger
   readonly failed: FailedStarts
+  /** It cannot go on. */
+  readonly onLost: (error: unknown) => void
 }
 
 async function serve(
@@ -105,9 +108,9 @@ async function serve(
   const hooks = { onDrain: () => drained.resolve('drain'), tidy: () => tidyMemory(libc) }
   const server = openFusedServer(daemon, manager.supervisor, recordsFolder(options.stateDir), hooks, log)
   server.serve(socket)
-  failed.forget()
+  failed.forget(log)
   manager.notify('READY=1', `STATUS=Serving ${daemon.sessions.all().length} sessions on ${options.socket}`)
-  keepAlive(manager, async () => await daemon.alive())
+  keepAlive(manager, async () => await daemon.alive(), all.onLost)
 
   const ending = await Promise.race([told.then((signal) => endingOf(signal, manager)), drained.promise])
   manager.notify('STOPPING=1')
@@ -116,7 +119,7 @@ async function serve(
     // Readers are served while calls end.
     await Promise.all([server.close(), daemon.settle(options.drainDeadline)])
     await standby.handOver()
-    if (await daemon.drain(options.drainDeadline)) writeFileSync(drainedFile(options), '')
+    if (await daemon.drain(options.drainDeadline)) leaveDrained(options, log)
     exitAtOnce(libc)
   } else {
     log.info('Stopping for good')
@@ -147,18 +150,17 @@ function openSessions({ early, engine, manager, ...others }: Beginnings): Pick<S
     daemon.resend()
   }
   const standby = new StandbyLink({ ...others, socket: standbySocket(stateDir), sessions, onEnd })
-  const common = { ...others, keepers: new Keepers(manager, standby), records: openRecords(early), bootId: bootId() }
+  const common = { ...others, keepers: new Keepers(manager, standby), records: openRecords(early, others.log), bootId: bootId() }
   const daemon = new FusedDaemon({ ...common, sessions, engine, table: openMountTable(common.libc), withoutResend })
-  const now = { bootId: common.bootId, drained: takeDrained(early), resends: !withoutResend && kernelResends() }
+  const now = { bootId: common.bootId, drained: takeDrained(early, others.log), resends: !withoutResend && kernelResends() }
   return { daemon, standby, successor: new Successor({ ...common, daemon, now }) }
 }
 
 /** Makes the state folder if it is missing. Throws ProgramError. */
-function openRecords(early: EarlyOptions): Records {
-  const { stateDir } = early
+function openRecords({ stateDir }: EarlyOptions, log: Logger): Records {
   try {
     mkdirSync(stateDir, { recursive: true, mode: 0o700 })
-    return new Records(recordsFolder(stateDir))
+    return new Records(recordsFolder(stateDir), log)
   } catch (error) {
     throw new ProgramError(
       `cannot use the state folder ${stateDir}: ${messageOf(error)}; mend it, or name another with --state-dir`,
@@ -168,16 +170,31 @@ function openRecords(early: EarlyOptions): Records {
   }
 }
 
-/** What a predecessor leaves that has answered all it had read. */
+/** The file that a predecessor leaves when it has answered all that it read. */
 function drainedFile({ stateDir }: EarlyOptions): string {
   return join(stateDir, 'drained')
 }
 
-/** Whether a predecessor has left {@link drainedFile}, which counts once. */
-function takeDrained(options: EarlyOptions): boolean {
-  const drained = existsSync(drainedFile(options))
-  rmSync(drainedFile(options), { force: true })
-  return drained
+/** Without the file the successor asks for requests again that were answered, which the kernel ignores. */
+function leaveDrained(options: EarlyOptions, log: Logger): void {
+  try {
+    writeFileSync(drainedFile(options), '')
+  } catch (error) {
+    log.warning(`cannot write ${drainedFile(options)}: ${messageOf(error)}; the successor takes this end for a crash`)
+  }
+}
+
+/** Whether a predecessor has left {@link drainedFile}. A file that cannot be removed does not count: it would count again after a crash. */
+function takeDrained(options: EarlyOptions, log: Logger): boolean {
+  const file = drainedFile(options)
+  if (!existsSync(file)) return false
+  try {
+    rmSync(file)
+    return true
+  } catch (error) {
+    log.warning(`cannot remove ${file}: ${messageOf(error)}; the end of the last dummy-fused is taken for a crash`)
+    return false
+  }
 }
 
 /** The socket to listen on, if one was handed over, and the sessions' devices. */
