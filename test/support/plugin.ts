@@ -147,10 +147,7 @@ export class Plugin implements Disposable {
 
   /** The files of the mount cache, with their kind's folder: `staged/vol-….json`. */
   entries(): string[] {
-    return ['staged', 'published'].flatMap((kind) => {
-      const folder = join(this.stateDir, 'mountcache', kind)
-      return existsSync(folder) ? readdirSync(folder).map((name) => `${kind}/${name}`) : []
-    })
+    return entriesBelow(this.stateDir)
   }
 
   /** SIGKILL; resolves when it is gone. */
@@ -206,6 +203,14 @@ export class Plugin implements Disposable {
     const { child } = this.#running
     await eventually('the plugin ends', () => child.exitCode !== null || child.signalCode !== null)
   }
+}
+
+/** The files of the mount cache below a plugin's state folder, with their kind's folder: `staged/vol-….json`. */
+export function entriesBelow(stateDir: string): string[] {
+  return ['staged', 'published'].flatMap((kind) => {
+    const folder = join(stateDir, 'mountcache', kind)
+    return existsSync(folder) ? readdirSync(folder).map((name) => `${kind}/${name}`) : []
+  })
 }
 
 /** A capability for a mount; `flags` are its mount flags. */

@@ -1,0 +1,88 @@
+/** Calls of one RPC that ended with one code. */
+export interface CallCount {
+  readonly rpc: string
+  readonly code: string
+  readonly count: number
+  /** The longest of them, in milliseconds. */
+  readonly slowest: number
+  /** Messages that came with the code, without numbers, and how often each came. */
+  readonly messages: ReadonlyMap<string, number>
+}
+
+interface Mutable {
+  rpc: string
+  code: string
+  count: number
+  slowest: number
+  messages: Map<string, number>
+}
+
+/** Counts what happens in a churn. */
+export class Tally {
+  readonly #began = performance.now()
+  readonly #calls = new Map<string, Mutable>()
+  readonly #signals = new Map<string, number>()
+  readonly #reads = new Map<string, number>()
+  readonly #findings: string[] = []
+  /** Volumes that were staged, published, read, unpublished and unstaged. */
+  lives = 0
+
+  call(rpc: string, code: string, ms: number, details: string): void {
+    const key = `${rpc} ${code}`
+    const known = this.#calls.get(key) ?? { rpc, code, count: 0, slowest: 0, messages: new Map<string, number>() }
+    this.#calls.set(key, known)
+    known.count++
+    known.slowest = Math.max(known.slowest, ms)
+    if (code !== 'OK') add(known.messages, generalised(details))
+  }
+
+  signal(name: string): void {
+    add(this.#signals, name)
+  }
+
+  /** Rounds of readers, by how they ended: `right`, or an errno's name. */
+  reads(how: string, count: number): void {
+    add(this.#reads, how, count)
+  }
+
+  /** Something that must not be. */
+  finding(text: string): void {
+    this.#findings.push(`${((performance.now() - this.#began) / 1000).toFixed(1)} s: ${text}`)
+  }
+
+  /** Sorted by RPC and code. */
+  get calls(): readonly CallCount[] {
+    return [...this.#calls.values()].sort((a, b) => `${a.rpc} ${a.code}`.localeCompare(`${b.rpc} ${b.code}`))
+  }
+
+  get signals(): ReadonlyMap<string, number> {
+    return this.#signals
+  }
+
+  get rounds(): ReadonlyMap<string, number> {
+    return this.#reads
+  }
+
+  get findings(): readonly string[] {
+    return this.#findings
+  }
+
+  /** The milliseconds of the slowest call, and its RPC and code. */
+  get slowest(): { readonly ms: number; readonly call: string } {
+    const all = this.calls.map(({ rpc, code, slowest }) => ({ ms: slowest, call: `${rpc} ${code}` }))
+    return all.sort((a, b) => b.ms - a.ms)[0] ?? { ms: 0, call: 'none' }
+  }
+}
+
+function add(counts: Map<string, number>, key: string, by = 1): void {
+  counts.set(key, (counts.get(key) ?? 0) + by)
+}
+
+/** A message without what differs from one volume or process to the next. */
+function generalised(details: string): string {
+  return details
+    .replace(/\/tmp\/[^\s:;,)]*/g, 'PATH')
+    .replace(/volume-\d+/g, 'VOLUME')
+    .replace(/\d+(\.\d+)?/g, 'N')
+    .slice(0, 160)
+}
