@@ -30,6 +30,9 @@ export interface Volume {
 
 export const VOLUME: Volume = { id: 'dummy-fuse-volume', pv: 'dummy-fuse-pv' }
 
+/** Another volume of the same plugin. */
+export const NEIGHBOUR: Volume = { id: 'neighbour-volume', pv: 'neighbour-pv' }
+
 /** Calls the plugin as the kubelet does, in its order, and makes the directories that are the kubelet's to make. */
 export class Kubelet {
   readonly #socket: string

@@ -76,6 +76,15 @@ describe("somebody's own driver on the lab's bench", () => {
     })
   }
 
+  it('ends with 2 where a consumer of a second volume is asked for: the file names one', async () => {
+    await using sandbox = new Sandbox()
+    const file = join(sandbox.path, 'driver.yaml')
+    writeFileSync(file, DRIVER)
+    const { status, stderr } = await sandbox.run(EXECUTABLE, ['lab', 'run', '--driver', file, '--consumer', 'neighbour'])
+    assert.equal(status, 2, stderr)
+    assert.match(stderr, /--consumer: there is no 'neighbour'; there are keeps-open, .*exits-on-error/)
+  })
+
   it('ends with 2 where there is no such file', async () => {
     await using sandbox = new Sandbox()
     const { status, stderr } = await sandbox.run(EXECUTABLE, ['lab', 'run', '--driver', join(sandbox.path, 'none.yaml')])

@@ -45,7 +45,7 @@ describe('cells of the matrix', () => {
     assert.deepEqual(problemsWith(run.record), [])
     assert.equal(run.record.cells.length, 6)
     assert.match(run.output, /^\[6\/6\] ✓ .*: as modelled \(/m)
-    assert.match(run.output, /^plugin-killed +2\/10 +2\/10 +10\/10$/m)
+    assert.match(run.output, /^plugin-killed +2\/11 +2\/11 +11\/11$/m)
     assert.deepEqual(readdirSync(sandbox.directory('tmp')), [])
 
     const killed = cellOf(run, 'plugin-killed', 'none')
@@ -70,6 +70,8 @@ describe('cells of the matrix', () => {
     const waited = consumerOf(cellOf(run, 'daemon-hung', 'none'), 'keeps-open')
     assert.ok(waited.longestStallMs > 1000)
     assert.equal(waited.descriptorLived, true)
+    assert.ok(consumerOf(cellOf(run, 'daemon-hung', 'none'), 'neighbour').longestStallMs < 1000)
+    assert.equal(consumerOf(killed, 'neighbour').seen, 'errors', 'its daemon ended with the plugin, too')
     const stale = consumerOf(cellOf(run, 'plugin-killed', 'restore'), 'private')
     assert.equal(stale.seen, 'errors')
     assert.match(stale.reason, /private mount namespace/)

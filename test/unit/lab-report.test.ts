@@ -26,6 +26,12 @@ function textOf(page: string): string {
     .replaceAll(/\s+/g, ' ')
 }
 
+/** The part of the page that tells how far failures reach. */
+function reachOf(page: string): string {
+  const start = page.indexOf('id="reach"')
+  return page.slice(start, page.indexOf('</section>', start))
+}
+
 describe("the report's sample", () => {
   it('has every verdict, every kind of event, every outcome and every effect', () => {
     const events = SAMPLE.cells.flatMap((one) => one.events)
@@ -46,11 +52,11 @@ describe("the report's sample", () => {
 
 describe('a cell in a few words', () => {
   for (const [failure, mitigation, words, effect] of [
-    ['plugin-killed', 'systemd', 'all 9 keep working', 'kept'],
-    ['daemon-upgraded', 'systemd', '1 of 9 wait, then work', 'waited'],
-    ['plugin-killed', 'restore-exit', '7 of 9 get errors, then work', 'recovered'],
-    ['plugin-killed', 'restore', '4 of 9 stay broken', 'broken'],
-    ['mount-late', 'none', 'all 9 see the wrong disk', 'wrong'],
+    ['plugin-killed', 'systemd', 'all 10 keep working', 'kept'],
+    ['daemon-upgraded', 'systemd', '1 of 10 wait, then work', 'waited'],
+    ['plugin-killed', 'restore-exit', '8 of 10 get errors, then work', 'recovered'],
+    ['plugin-killed', 'restore', '5 of 10 stay broken', 'broken'],
+    ['mount-late', 'none', 'all 10 see the wrong disk', 'wrong'],
     ['connection-aborted', 'keeper', 'not run', undefined],
   ] as const) {
     it(`is its worst effect: ${failure} with ${mitigation}: ${words}`, () => {
@@ -64,7 +70,7 @@ describe('a cell in a few words', () => {
     const consumers = before.consumers.map((one, index) =>
       index === 1 ? { ...one, seen: 'strays-recovers' as const, wroteToNode: true } : one,
     )
-    assert.deepEqual(shortly({ ...before, consumers }), ['1 of 9', 'see the wrong disk, 4 stay broken'])
+    assert.deepEqual(shortly({ ...before, consumers }), ['1 of 10', 'see the wrong disk, 5 stay broken'])
   })
 
   it('takes the bare folder for a passing error where nothing could be written there', () => {
@@ -76,7 +82,7 @@ describe('a cell in a few words', () => {
   it('in a sentence names each effect, and the few that had it', () => {
     assert.equal(
       fully(cell('plugin-killed', 'restore-exit'), SAMPLE),
-      '1 keeps working (Starts after the failure), 1 waits, then works (Starts during the failure) and 7 get errors, then work. The longest that a read took: 1.4 s.',
+      '1 keeps working (Starts after the failure), 1 waits, then works (Starts during the failure) and 8 get errors, then work. The longest that a read took: 1.4 s.',
     )
     assert.equal(
       fully(cell('connection-aborted', 'keeper'), SAMPLE),
@@ -149,7 +155,8 @@ describe('the report', () => {
   })
 
   it('leads to the cells that did not come out as foreseen, and tells what was not run and why', () => {
-    const page = renderReport(SAMPLE)
+    const whole = renderReport(SAMPLE)
+    const page = whole.replace(reachOf(whole), '')
     const text = textOf(page)
     assert.ok(
       text.includes('87 cells ran; 83 of 86 came out as the lab&#39;s model says they must. 1 cell could not be run.'),
@@ -164,6 +171,28 @@ describe('the report', () => {
       assert.equal(page.split(`href="#c-${id}"`).length, 3, id)
     }
     assert.ok(text.includes('there is no systemd here that could keep the session'))
+  })
+
+  it('tells what another volume noticed of each failure, and points to the cells where that differs', () => {
+    const section = reachOf(renderReport(SAMPLE))
+    const text = textOf(section)
+    assert.ok(text.includes('FUSE daemon killed keeps working under each mitigation that was tried'), text)
+    assert.ok(
+      text.includes(
+        'Plugin killed keeps working Separate FUSE process ; Session kept by systemd ; Session kept by keep errors, then works',
+      ),
+      text,
+    )
+    assert.ok(text.includes('Connection aborted keeps working under each mitigation that was tried'), text)
+    assert.ok(section.includes('href="#c-plugin-killed--none"'))
+  })
+
+  it('does not tell of another volume where nobody read one', () => {
+    const cells = SAMPLE.cells.map((one) => ({
+      ...one,
+      consumers: one.consumers.filter(({ consumer }) => consumer !== 'neighbour'),
+    }))
+    assert.ok(!renderReport({ ...SAMPLE, cells }).includes('id="reach"'))
   })
 
   it('gives the reason for each combination that does not apply, and points from the matrix to it', () => {

@@ -36,6 +36,9 @@ export const DRIVER_MITIGATIONS: readonly Mitigation[] = [
   },
 ]
 
+/** The file names one volume. */
+const DRIVER_CONSUMERS = CONSUMERS.filter(({ volume }) => volume === 'struck')
+
 /** Why a failure cannot be made to happen to a driver; undefined if it can. */
 function absence(failure: string, { fuse, daemon, volume }: DriverSpec): string | undefined {
   switch (failure) {
@@ -76,7 +79,7 @@ export function planDriver(
         continue
       }
       const off = failure.id === 'machine-crash' || failure.id === 'daemon-hung' ? 'starts-during' : undefined
-      const kinds = CONSUMERS.filter(({ id }) => wanted(choice.consumers, id) && id !== off)
+      const kinds = DRIVER_CONSUMERS.filter(({ id }) => wanted(choice.consumers, id) && id !== off)
       if (kinds.length > 0) cells.push({ failure, mitigation, consumers: Object.fromEntries(kinds.map(({ id }) => [id, null])) })
     }
   }
@@ -87,5 +90,7 @@ export function planDriver(
 export function driverCatalogue(catalogue: Catalogue): Catalogue {
   const mitigations: Record<string, Title> = {}
   for (const { id, title, words } of DRIVER_MITIGATIONS) mitigations[id] = { title, words }
-  return { ...catalogue, mitigations, outcomes: OUTCOMES }
+  const consumers: Record<string, Title> = {}
+  for (const { id, title, words } of DRIVER_CONSUMERS) consumers[id] = { title, words }
+  return { ...catalogue, mitigations, consumers, outcomes: OUTCOMES }
 }

@@ -6,12 +6,13 @@ export const machineCrash: Failure = {
   title: 'Machine crashes',
   words:
     'The machine loses its power and boots again: no process and no mount is left, only what the plugin had written down. The kubelet asks for every volume again before it starts the pods.',
-  strike: async ({ node, operations, consumers, timeline }) => {
+  strike: async ({ node, operations, neighbour, consumers, timeline }) => {
     timeline.note('node', 'failure', 'the power is lost')
     for (const consumer of consumers) await consumer.halt()
     await node.crash()
     for (const consumer of consumers) consumer.forget()
     operations.forget()
+    neighbour.forget()
   },
   mend: async ({ plugin, daemons, startConsumers }) => {
     await daemons.start()

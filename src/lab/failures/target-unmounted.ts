@@ -6,8 +6,8 @@ export const targetUnmounted: Failure = {
   title: 'Targets unmounted',
   words: "Somebody lazily unmounts the volume where it was published for the pods (umount -l), on the node's side.",
   strike: async ({ node, consumers, timeline }) => {
-    const targets = consumers.filter(({ started }) => started).map(({ target }) => target)
-    timeline.note('node', 'failure', 'umount -l of every target')
+    const targets = consumers.filter(({ kind, started }) => kind.volume === 'struck' && started).map(({ target }) => target)
+    timeline.note('node', 'failure', 'umount -l of every target of the volume')
     await node.shell(targets.map((target) => `umount -n -l ${target}`).join('\n'))
   },
   mend: nothing,

@@ -19,7 +19,7 @@ export interface PluginControl {
   readonly pids: readonly number[]
 }
 
-/** What serves the FUSE sessions, as a failure can get at it. */
+/** What serves the session of the volume that a failure strikes, as the failure can get at it. */
 export interface DaemonControl {
   /** Processes that answer the kernel. */
   readonly pids: readonly number[]
@@ -27,7 +27,7 @@ export interface DaemonControl {
   start(): Promise<void>
   /** SIGKILL; resolves when they are gone, whoever takes their place. */
   kill(): Promise<void>
-  /** All of it ends, and nobody starts it again, until `start`. */
+  /** Every daemon of the node ends, and nobody starts one again, until `start`. */
   crash(): Promise<void>
   /** Has another executable take their place in the best way that this hosting knows. */
   upgrade(): Promise<void>
@@ -45,13 +45,16 @@ export interface NodeControl {
   crash(): Promise<void>
 }
 
-/** A private node with a plugin, a volume and its consumers, for a failure to strike. */
+/** A private node with a plugin, its volumes and their consumers, for a failure to strike. */
 export interface CellBench {
   readonly clock: Clock
   readonly timeline: Timeline
   readonly kubelet: Kubelet
+  /** The volume that the failure strikes. */
   readonly volume: Volume
   readonly operations: VolumeOperations
+  /** Another volume of the same plugin. */
+  readonly neighbour: VolumeOperations
   readonly plugin: PluginControl
   readonly daemons: DaemonControl
   readonly node: NodeControl

@@ -14,7 +14,7 @@ import type { CellConsumer } from './cell-consumer.ts'
 import { classify, ENOUGH } from './classify.ts'
 import { CONSUMERS } from './consumers.ts'
 import { filesOnDisk, fuseHolders, nodeMounts, podMounts } from './evidence.ts'
-import { HealthWatch } from './health-watch.ts'
+import { HealthWatch, type WatchedVolume } from './health-watch.ts'
 import type { CellJob, Expectation } from './job.ts'
 import { Leaver } from './leaver.ts'
 import { verdictOf } from './outcomes.ts'
@@ -100,12 +100,12 @@ async function course(bench: CellBench, failure: Failure, mitigation: Mitigation
   let failureAtMs = clock()
   if (failure.flaw !== undefined) timeline.note('plugin', 'failure', `the plugin is flawed: ${failure.flaw.join(' ')}`)
   for (const consumer of at('before')) consumer.want()
-  const leaver = new Leaver(bench.volume, bench.operations)
+  const leaver = new Leaver(bench.operations)
   if (failure.flaw === undefined) {
     await leaver.comeAndGo()
     await allRead(at('before'))
   }
-  await using _health = mitigation.watchesHealth === true ? new HealthWatch(bench, consumers, timeline) : undefined
+  await using _health = mitigation.watchesHealth === true ? new HealthWatch(kubelet, watched(bench), timeline) : undefined
   const before = { mounts: nodeMounts(), holders: fuseHolders() }
 
   if (failure.flaw === undefined) failureAtMs = clock()
@@ -122,6 +122,16 @@ async function course(bench: CellBench, failure: Failure, mitigation: Mitigation
   for (const consumer of at('after')) consumer.want()
   await until('the consumers have settled', () => settled(consumers, job, failureAtMs, mendedAtMs, clock()), PATIENCE + 1000)
   return { failureAtMs, mendedAtMs, before, left: leaver.left }
+}
+
+/** The volumes, each with the pods that use it. */
+function watched({ operations, neighbour, consumers }: CellBench): readonly WatchedVolume[] {
+  const of = (volume: CellConsumer['kind']['volume']): readonly CellConsumer[] =>
+    consumers.filter(({ kind }) => kind.volume === volume)
+  return [
+    { operations, consumers: of('struck') },
+    { operations: neighbour, consumers: of('neighbour') },
+  ].filter(({ consumers }) => consumers.length > 0)
 }
 
 /** What the processes said last, for a cell of which there will be no record. */

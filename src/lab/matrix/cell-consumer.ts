@@ -4,7 +4,6 @@ import { codeOf, messageOf } from '../../errors.ts'
 import { type Command, withArgs } from '../command.ts'
 import { type ContainerRuntime, CreateError } from '../container-runtime.ts'
 import { CallError } from '../../grpc/client.ts'
-import type { Volume } from '../kubelet.ts'
 import { targetPath } from '../node-paths.ts'
 import { Pod } from '../pod.ts'
 import { ProcessLog } from '../process-log.ts'
@@ -21,13 +20,12 @@ const BACK_OFF = 250
 /** Milliseconds that a process may take to end by SIGKILL: one that waits for a file system may stay until that answers. */
 const BURIAL = 1000
 
-/** What a consumer has around it. */
+/** What a consumer has around it; `operations`: on the volume that it reads. */
 export interface Surroundings {
   readonly clock: Clock
   readonly timeline: Timeline
   readonly runtime: ContainerRuntime
   readonly consumer: Command
-  readonly volume: Volume
   readonly operations: VolumeOperations
   /** The file that consumers read, below the volume. */
   readonly file: string
@@ -53,19 +51,22 @@ export class CellConsumer {
     this.kind = kind
     this.reads = reads
     this.#around = around
-    const { clock, timeline, volume } = around
+    const { clock, timeline, operations } = around
     timeline.lane(kind.id, 'consumer', kind.title)
     const log = new ProcessLog(kind.id, clock, (lane, { atMs, line }) => {
       if (!reads.add(line)) timeline.log(lane, atMs, line)
     })
     const mounts = kind.place === 'slave-folder' ? 'folder above' : 'volume'
     const propagation = kind.place === 'private' || kind.place === 'node' ? 'None' : 'HostToContainer'
-    this.#pod = new Pod({ name: kind.id, volume, mounts, propagation, file: around.file, flags: this.#flags() }, log)
+    this.#pod = new Pod(
+      { name: kind.id, volume: operations.volume, mounts, propagation, file: around.file, flags: this.#flags() },
+      log,
+    )
   }
 
   /** Where its volume is published on the node. */
   get target(): string {
-    return targetPath(this.#pod.uid, this.#around.volume.pv)
+    return targetPath(this.#pod.uid, this.#around.operations.volume.pv)
   }
 
   /** Of the process that runs now, if one does. */

@@ -122,6 +122,14 @@ export const CLAIMS = {
     reason: 'No process outlives the machine; the kubelet asks for every volume anew before it starts the pods again.',
     source: 'kubernetes pkg/kubelet/volumemanager, reconstruction',
   },
+  ownDaemon: {
+    reason: 'Each volume has a daemon of its own, and that of the neighbour goes on.',
+    source: 'docs/architecture.md, "dummy-fuse"',
+  },
+  ownSession: {
+    reason: 'The neighbour is another session: its connection and its mounts are its own.',
+    source: 'fs/fuse/inode.c, fuse_get_tree; mount(2)',
+  },
   noDescriptorNeeded: {
     reason: 'Answering the kernel takes no further descriptor.',
     source: 'fs/fuse/dev.c',

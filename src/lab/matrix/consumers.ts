@@ -12,13 +12,18 @@ export interface ConsumerKind extends Title {
   /** A name of consumer/ways.ts. */
   readonly way: 'keeps-open' | 'opens-anew' | 'mapped' | 'cwd'
   readonly place: Place
+  /** Which volume it reads: the one that the failure strikes, or another one of the same plugin. */
+  readonly volume: 'struck' | 'neighbour'
   /** When the kubelet is asked for it, as the failure goes. */
   readonly starts: 'before' | 'during' | 'after'
   /** Whether it ends at its first error, and is started again by the node agent. */
   readonly exitsOnError: boolean
 }
 
-const RUNNING = { starts: 'before', exitsOnError: false } as const
+/** The consumer that reads another volume. */
+export const NEIGHBOUR_ID = 'neighbour'
+
+const RUNNING = { volume: 'struck', starts: 'before', exitsOnError: false } as const
 
 /** Every kind, in the order in which they are shown. */
 export const CONSUMERS: readonly ConsumerKind[] = [
@@ -84,6 +89,7 @@ export const CONSUMERS: readonly ConsumerKind[] = [
     words: 'A pod that the kubelet is asked for while the failure lasts, with private mounts.',
     way: 'opens-anew',
     place: 'private',
+    volume: 'struck',
     starts: 'during',
     exitsOnError: false,
   },
@@ -93,6 +99,7 @@ export const CONSUMERS: readonly ConsumerKind[] = [
     words: 'A pod that the kubelet is asked for when all that is going to be mended has been, with private mounts.',
     way: 'opens-anew',
     place: 'private',
+    volume: 'struck',
     starts: 'after',
     exitsOnError: false,
   },
@@ -102,7 +109,18 @@ export const CONSUMERS: readonly ConsumerKind[] = [
     words: 'A pod with private mounts that keeps its file open and ends at its first error; the kubelet starts it again.',
     way: 'keeps-open',
     place: 'private',
+    volume: 'struck',
     starts: 'before',
     exitsOnError: true,
+  },
+  {
+    id: NEIGHBOUR_ID,
+    title: 'Neighbour: another volume',
+    words:
+      'A process on the node that keeps a file of another volume of the same plugin open. Failures of a daemon or a mount strike the first volume alone: what the neighbour notices is the blast radius.',
+    way: 'keeps-open',
+    place: 'node',
+    ...RUNNING,
+    volume: 'neighbour',
   },
 ]

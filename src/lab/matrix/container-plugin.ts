@@ -89,11 +89,13 @@ export class ContainerPlugin implements PluginControl {
 
 /** Kills this node's processes of these names; resolves when they are gone. */
 export async function killServers(names: readonly string[]): Promise<void> {
-  for (const name of names) {
-    const running = servers(name)
-    for (const pid of running) signal(pid, 'SIGKILL')
-    await until(`the ${name} processes are gone`, () => running.every((pid) => processStat(pid) === undefined))
-  }
+  await killAll(names.flatMap(servers))
+}
+
+/** Kills processes; resolves when they are gone. */
+export async function killAll(pids: readonly number[]): Promise<void> {
+  for (const pid of pids) signal(pid, 'SIGKILL')
+  await until(`processes ${pids.join(', ')} are gone`, () => pids.every((pid) => processStat(pid) === undefined))
 }
 
 /** Sends a signal to a process that may just have ended. */

@@ -1,9 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { messageOf } from '../../errors.ts'
 import { CallError } from '../../grpc/client.ts'
-import type { Kubelet, Volume } from '../kubelet.ts'
+import type { Kubelet } from '../kubelet.ts'
 import { until } from '../wait.ts'
-import type { CellBench } from './bench.ts'
 import type { CellConsumer } from './cell-consumer.ts'
 import type { VolumeOperations } from './volume-operations.ts'
 import type { Timeline } from './timeline.ts'
@@ -13,54 +12,50 @@ const INTERVAL = 100
 /** Milliseconds that pods may take to be up again before the volume is asked for once more. */
 const UP = 3000
 
+/** A volume and the pods that may use it. */
+export interface WatchedVolume {
+  readonly operations: VolumeOperations
+  readonly consumers: readonly CellConsumer[]
+}
+
 /**
- * The node agent that health is made for: asks the plugin for the volume's, and deletes and makes anew every pod that uses a volume which
- * is INACCESSIBLE. A plugin that cannot be asked says nothing about the volume.
+ * The node agent that health is made for: asks the plugin for the health of each volume, and deletes and makes anew every pod that uses a
+ * volume which is INACCESSIBLE. A plugin that cannot be asked says nothing about the volume.
  */
 export class HealthWatch implements AsyncDisposable {
   readonly #kubelet: Kubelet
-  readonly #volume: Volume
-  readonly #operations: VolumeOperations
-  readonly #consumers: readonly CellConsumer[]
   readonly #timeline: Timeline
-  readonly #watching: Promise<void>
+  readonly #watching: Promise<unknown>
   #ended = false
   #complaint = ''
 
-  constructor(
-    { kubelet, volume, operations }: Pick<CellBench, 'kubelet' | 'volume' | 'operations'>,
-    consumers: readonly CellConsumer[],
-    timeline: Timeline,
-  ) {
+  constructor(kubelet: Kubelet, watched: readonly WatchedVolume[], timeline: Timeline) {
     this.#kubelet = kubelet
-    this.#volume = volume
-    this.#operations = operations
-    this.#consumers = consumers
     this.#timeline = timeline
-    this.#watching = this.#watch()
+    this.#watching = Promise.all(watched.map((one) => this.#watch(one)))
   }
 
-  async #watch(): Promise<void> {
+  async #watch(watched: WatchedVolume): Promise<void> {
     while (!this.#ended) {
       await sleep(INTERVAL)
       try {
-        const reasons = await this.#kubelet.inaccessible(this.#volume)
-        if (reasons.length > 0) await this.#replace(reasons)
+        const reasons = await this.#kubelet.inaccessible(watched.operations.volume)
+        if (reasons.length > 0) await this.#replace(watched, reasons)
       } catch (error) {
         this.#complain(error)
       }
     }
   }
 
-  async #replace(reasons: readonly string[]): Promise<void> {
-    const running = this.#consumers.filter(({ published }) => published)
+  async #replace({ operations, consumers }: WatchedVolume, reasons: readonly string[]): Promise<void> {
+    const running = consumers.filter(({ published }) => published)
     this.#timeline.note(
       'kubelet',
       'log',
-      `the volume is INACCESSIBLE (${reasons.join(', ')}): its ${running.length} pods are made anew`,
+      `volume ${operations.volume.id} is INACCESSIBLE (${reasons.join(', ')}): its ${running.length} pods are made anew`,
     )
     await Promise.all(running.map((consumer) => consumer.evict()))
-    await this.#operations.unstage().catch((error: unknown) => {
+    await operations.unstage().catch((error: unknown) => {
       this.#complain(error)
     })
     for (const consumer of running) consumer.want()

@@ -29,13 +29,18 @@ export const GROUPS: Readonly<Record<string, string>> = {
   /** Sessions that outlive their daemon. */
   KEPT: 'service,keep',
   /** They hold something of the session. */
-  HOLDERS: 'keeps-open,mapped,cwd',
+  HOLDERS: 'keeps-open,mapped,cwd,neighbour',
   /** Everybody who is there before. */
-  RUNNING: 'keeps-open,opens-anew,mapped,cwd,private,slave-volume,slave-folder,exits-on-error',
+  RUNNING: 'keeps-open,opens-anew,mapped,cwd,private,slave-volume,slave-folder,exits-on-error,neighbour',
 }
 
 /** What must come out, cell by cell. The first line that fits counts; a cell that none fits is a defect (test/unit/lab-model.test.ts). */
 export const MODEL: readonly Line[] = [
+  // What strikes one volume reaches another one only through what they share.
+  ['daemon-killed,daemon-upgraded,daemon-hung,daemon-replaced', 'CHILD,separate', 'neighbour', 'works', 'ownDaemon'],
+  ['daemon-replaced', 'KEPT', 'neighbour', 'waits', 'queued'],
+  ['connection-aborted,staging-unmounted,target-unmounted', '*', 'neighbour', 'works', 'ownSession'],
+
   // The plugin ends and comes back; its daemons went with it.
   ['PLUGIN_ENDS', 'CHILD,separate,KEPT', 'starts-during', 'starts-late|works|restarted', 'noPlugin'],
   ['PLUGIN_ENDS', 'health', 'starts-after', 'works|restarted|starts-late', 'mends'],
@@ -139,6 +144,12 @@ export const ABSENT: readonly (readonly [failures: string, mitigations: string, 
     'host-to-container',
     'private',
     'A private mount namespace is what this mitigation does away with: its consumers are slaves of the folder above.',
+  ],
+  [
+    'mount-fails,mount-late',
+    '*',
+    'neighbour',
+    'The flaw is the plugin’s and meets each of its volumes alike: a second one shows what the first one does.',
   ],
   ['machine-crash', '*', 'starts-during', 'Nothing starts on a machine that is off.'],
   [

@@ -98,7 +98,7 @@ export interface Absent {
   readonly reason: string
 }
 
-/** One failure under one mitigation, met by every consumer at once on a node of its own. */
+/** One failure under one mitigation, met by every consumer at once, those of the volume that it strikes and a neighbour, on a node of its own. */
 export interface Cell {
   readonly failure: FailureId
   readonly mitigation: MitigationId
@@ -195,7 +195,7 @@ export interface Lane {
 export interface Evidence {
   /** Lines that processes wrote, in the order of `atMs`; at most the first and last 30 of each lane. */
   readonly logs: readonly { readonly lane: string; readonly atMs: number; readonly text: string }[]
-  /** Lines of the node's mountinfo that concern the volume, just before the failure and at the end. */
+  /** Lines of the node's mountinfo that concern its volumes, just before the failure and at the end. */
   readonly mountsBefore: readonly string[]
   readonly mountsAfter: readonly string[]
   /** Which process held which FUSE descriptor, just before the failure and at the end: `dummy-fuse[231] fd 5: connection 74`. */

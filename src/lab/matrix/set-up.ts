@@ -4,9 +4,9 @@ import { driverContainer } from '../driver/container.ts'
 import { ContainerRuntime } from '../container-runtime.ts'
 import type { Clock } from '../clock.ts'
 import type { Failure } from '../failures/failure.ts'
-import { Kubelet, VOLUME } from '../kubelet.ts'
+import { Kubelet, NEIGHBOUR, VOLUME } from '../kubelet.ts'
 import type { Hosting, Mitigation } from '../mitigations/mitigation.ts'
-import { SOCKET } from '../node-paths.ts'
+import { SOCKET, stagingPath } from '../node-paths.ts'
 import type { CellBench, DaemonControl, PluginControl } from './bench.ts'
 import { CellConsumer } from './cell-consumer.ts'
 import type { ConsumerKind } from './consumers.ts'
@@ -52,6 +52,7 @@ export function setUpCell(job: CellJob, subject: Subject, timeline: Timeline, cl
   const kubelet = new Kubelet(SOCKET, CALL_DEADLINE)
   const volume = driver?.volume ?? { ...VOLUME, mountFlags: subject.failure.mountFlags ?? [] }
   const operations = new VolumeOperations(kubelet, volume)
+  const neighbour = new VolumeOperations(kubelet, NEIGHBOUR)
   const plugin = pluginOf(job, subject, timeline, clock)
   const daemons =
     driver === undefined
@@ -60,15 +61,18 @@ export function setUpCell(job: CellJob, subject: Subject, timeline: Timeline, cl
   const node = new PrivateNode(timeline, plugin, daemons)
   const consumer = driver === undefined ? programs.consumer : withArgs(programs.consumer, ['--expect', driver.content])
   const around = {
-    ...{ clock, timeline, volume, operations, file: driver?.file ?? 'dummy-file.txt' },
+    ...{ clock, timeline, file: driver?.file ?? 'dummy-file.txt' },
     ...{ consumer, runtime: new ContainerRuntime(consumer) },
   }
-  const consumers = kinds.map((kind) => new CellConsumer(mitigation.consumer?.(kind) ?? kind, new ReadLog(startMs), around))
+  const consumers = kinds.map((kind) => {
+    const own = { ...around, operations: kind.volume === 'neighbour' ? neighbour : operations }
+    return new CellConsumer(mitigation.consumer?.(kind) ?? kind, new ReadLog(startMs), own)
+  })
   const startConsumers = async (): Promise<void> => {
     for (const consumer of consumers) if (consumer.kind.starts === 'before') consumer.want()
     await Promise.resolve()
   }
-  return { clock, timeline, kubelet, volume, operations, plugin, daemons, node, consumers, startConsumers }
+  return { clock, timeline, kubelet, volume, operations, neighbour, plugin, daemons, node, consumers, startConsumers }
 }
 
 function pluginOf(
@@ -96,7 +100,7 @@ function daemonsOf(
   switch (hosting) {
     case 'child':
     case 'detached':
-      return new VolumeDaemons(plugin, ['dummy-fuse'])
+      return new VolumeDaemons(plugin, ['dummy-fuse'], stagingPath(VOLUME.pv))
     case 'systemd':
       return new UnitDaemons(programs.fused, sliceOf(slice), timeline)
     case 'keep':

@@ -1,22 +1,28 @@
-import { processStat } from '../../os/processes.ts'
+import { processesNamed, processStat, sharesMounts } from '../../os/processes.ts'
 import { until } from '../wait.ts'
 import type { DaemonControl, PluginControl } from './bench.ts'
-import { killServers, signal } from './container-plugin.ts'
+import { killAll, killServers, signal } from './container-plugin.ts'
 import { servers } from './process-watch.ts'
 
-/** A process for each volume, which the plugin has started. */
+/** A process for each volume, which the plugin has started: of them, the one that serves the volume which the failure strikes. */
 export class VolumeDaemons implements DaemonControl {
   readonly #plugin: PluginControl
   readonly #comms: readonly string[]
+  readonly #path: string | undefined
 
-  /** `comms`: the names that `ps -o comm` shows. */
-  constructor(plugin: PluginControl, comms: readonly string[]) {
+  /** `comms`: the names that `ps -o comm` shows. `path`: where the volume is staged, their last argument; undefined: there is no other volume. */
+  constructor(plugin: PluginControl, comms: readonly string[], path?: string) {
     this.#plugin = plugin
     this.#comms = comms
+    this.#path = path
   }
 
   get pids(): readonly number[] {
-    return this.#comms.flatMap(servers)
+    if (this.#path === undefined) return this.#comms.flatMap(servers)
+    return this.#comms
+      .flatMap(processesNamed)
+      .filter(({ stat, args }) => args.at(-1) === this.#path && sharesMounts(stat.pid))
+      .map(({ stat }) => stat.pid)
   }
 
   /** The plugin starts them. */
@@ -25,11 +31,11 @@ export class VolumeDaemons implements DaemonControl {
   }
 
   async kill(): Promise<void> {
-    await killServers(this.#comms)
+    await killAll(this.pids)
   }
 
   async crash(): Promise<void> {
-    await this.kill()
+    await killServers(this.#comms)
   }
 
   /** Nobody can hand a session over: the daemon unmounts and ends, and the plugin has to start the next one. */

@@ -1,38 +1,40 @@
+import { CallError } from '../../grpc/client.ts'
 import type { Kubelet, Volume } from '../kubelet.ts'
+import { until } from '../wait.ts'
 
 /**
  * What the kubelet does with a volume on its node, one thing at a time. It stages the volume for the first pod, and not again as long as
  * pods use it, whatever becomes of the mount (kubernetes pkg/kubelet/volumemanager, the actual state of the world).
  */
 export class VolumeOperations {
+  readonly volume: Volume
   readonly #kubelet: Kubelet
-  readonly #volume: Volume
   #staged = false
   #last: Promise<unknown> = Promise.resolve()
 
   constructor(kubelet: Kubelet, volume: Volume) {
     this.#kubelet = kubelet
-    this.#volume = volume
+    this.volume = volume
   }
 
   /** Gives it to a pod. Rejects with CallError. */
   async publish(podUid: string): Promise<void> {
     await this.#inTurn(async () => {
-      if (!this.#staged) await this.#kubelet.stage(this.#volume)
+      if (!this.#staged) await this.#kubelet.stage(this.volume)
       this.#staged = true
-      await this.#kubelet.publish(this.#volume, podUid)
+      await this.#kubelet.publish(this.volume, podUid)
     })
   }
 
   /** Takes it from a pod. Rejects with CallError. */
   async unpublish(podUid: string): Promise<void> {
-    await this.#inTurn(() => this.#kubelet.unpublish(this.#volume, podUid))
+    await this.#inTurn(() => this.#kubelet.unpublish(this.volume, podUid))
   }
 
   /** The last pod that used it has gone. Rejects with CallError; the kubelet goes on to believe that it is staged then. */
   async unstage(): Promise<void> {
     await this.#inTurn(async () => {
-      await this.#kubelet.unstage(this.#volume)
+      await this.#kubelet.unstage(this.volume)
       this.#staged = false
     })
   }
@@ -47,4 +49,22 @@ export class VolumeOperations {
     this.#last = turn.catch(() => undefined)
     await turn
   }
+}
+
+/** Does something again until no call of it fails, as the kubelet does. Rejects with the last CallError where that takes too long. */
+export async function insist(what: string, act: () => Promise<void>): Promise<void> {
+  let failure: CallError | undefined
+  const attempt = async (): Promise<boolean> => {
+    try {
+      await act()
+      return true
+    } catch (error) {
+      if (!(error instanceof CallError)) throw error
+      failure = error
+      return false
+    }
+  }
+  await until(what, attempt).catch((error: unknown) => {
+    throw failure ?? error
+  })
 }

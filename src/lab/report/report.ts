@@ -7,6 +7,7 @@ import { Html, html } from './html.ts'
 import { SPRITE } from './icons.ts'
 import { matrixSection } from './matrix-section.ts'
 import { agreement, opening } from './opening.ts'
+import { reachSection } from './reach-section.ts'
 import { scenariosSection } from './scenarios-section.ts'
 import { SCRIPT } from './script.ts'
 import { BASE } from './styles/base.ts'
@@ -37,8 +38,8 @@ export function renderReport(record: LabRecord): string {
         ${SPRITE}
         <div class="frame">
           <main>
-            ${opening(record, advice)} ${matrixSection(record, advice)} ${agreement(record)} ${cellsSection(record)}
-            ${scenariosSection(record)} ${closing(record)}
+            ${opening(record, advice)} ${matrixSection(record, advice)} ${reachSection(record)} ${agreement(record)}
+            ${cellsSection(record)} ${scenariosSection(record)} ${closing(record)}
           </main>
         </div>
         ${inline('script', SCRIPT)}

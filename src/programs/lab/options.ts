@@ -6,6 +6,7 @@ import { driverCatalogue } from '../../lab/driver/matrix.ts'
 import { parseDriver } from '../../lab/driver/parse.ts'
 import type { DriverSpec } from '../../lab/driver/spec.ts'
 import { CATALOGUE } from '../../lab/matrix/plan.ts'
+import type { Catalogue } from '../../lab/matrix/record.ts'
 import type { Scenario } from '../../lab/scenario.ts'
 import { BACKGROUND_MOUNTS, DEMONSTRATIONS, SCENARIOS } from '../../lab/scenarios/all.ts'
 import { commandLine, parse } from '../command-line.ts'
@@ -61,9 +62,9 @@ this machine; 4 what ran came out as the model says, and some cells could not ru
 export function parseRunOptions(words: readonly string[]): RunOptions {
   const command = commandLine(NAME, 'Runs scenarios and cells of the matrix, and compares what it sees with the model.')
     .argument('[scenario...]', 'their names (see lab list)')
-    .addOption(several('--failure <names>', 'only these failures', 'failures'))
-    .addOption(several('--mitigation <names>', 'only these mitigations', 'mitigations'))
-    .addOption(several('--consumer <names>', 'only these consumers', 'consumers'))
+    .addOption(several('--failure <names>', 'only these failures', Object.keys(CATALOGUE.failures)))
+    .addOption(several('--mitigation <names>', 'only these mitigations'))
+    .addOption(several('--consumer <names>', 'only these consumers'))
     .option('--json <file>', 'write what was seen to this file (docs/lab-record.md has its shape)')
     .option('--report <file>', 'write a report for people to this HTML file')
     .option('--jobs <n>', 'cells that run at once', count, cpus().length)
@@ -85,9 +86,9 @@ export function parseRunOptions(words: readonly string[]): RunOptions {
     .addHelpText('after', HELP)
   parse(command, words)
   const { failure, mitigation, consumer, ...rest } = command.opts<Parsed>()
-  const known = Object.keys((rest.driver === undefined ? CATALOGUE : driverCatalogue(CATALOGUE)).mitigations)
-  const unknown = mitigation.find((id) => !known.includes(id))
-  if (unknown !== undefined) throw new UsageError(`--mitigation: there is no '${unknown}'; there are ${known.join(', ')}`)
+  const { mitigations, consumers } = rest.driver === undefined ? CATALOGUE : driverCatalogue(CATALOGUE)
+  refuseUnknown('--mitigation', mitigation, mitigations)
+  refuseUnknown('--consumer', consumer, consumers)
   const chosen = rest.driver !== undefined || failure.length + mitigation.length + consumer.length > 0
   const everything = command.args.length === 0 && !chosen
   const wantsCells = everything || chosen || command.args.includes('matrix')
@@ -113,10 +114,15 @@ function scenariosOf(names: readonly string[]): readonly Scenario[] {
   return SCENARIOS.filter((scenario) => names.includes(scenario.name) || names.some((name) => SETS[name]?.includes(scenario)))
 }
 
-/** An option that takes ids of a part of the catalogue. */
-function several(flags: string, description: string, part: 'failures' | 'mitigations' | 'consumers'): Option {
-  // Which mitigations there are lies in the driver.
-  const known = part === 'mitigations' ? undefined : Object.keys(CATALOGUE[part])
+/** Which mitigations and consumers there are depends on whether a driver is given. Throws UsageError. */
+function refuseUnknown(flag: string, ids: readonly string[], titles: Catalogue['mitigations']): void {
+  const known = Object.keys(titles)
+  const unknown = ids.find((id) => !known.includes(id))
+  if (unknown !== undefined) throw new UsageError(`${flag}: there is no '${unknown}'; there are ${known.join(', ')}`)
+}
+
+/** An option that takes ids; `known`: all that there are, if that does not depend on other options. */
+function several(flags: string, description: string, known?: readonly string[]): Option {
   return new Option(flags, description)
     .argParser((value: string, before: readonly string[]) => {
       const ids = value.split(',')
