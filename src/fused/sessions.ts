@@ -1,5 +1,5 @@
 import { randomHex } from '../os/random.ts'
-import type { RunningSession } from '../fuse/session/engine.ts'
+import type { RunningSession } from '../fuse/session/attached-session.ts'
 import type { SessionRecord } from './record.ts'
 
 /** A session that is served. */

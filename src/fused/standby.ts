@@ -1,5 +1,6 @@
 import { closeSync } from 'node:fs'
-import type { RunningSession, SessionEngine } from '../fuse/session/engine.ts'
+import type { RunningSession } from '../fuse/session/attached-session.ts'
+import type { SessionEngine } from '../fuse/session/engine.ts'
 import type { Libc } from '../os/libc.ts'
 import type { Records } from './records.ts'
 import { storedDescriptors } from './stored.ts'

@@ -3,6 +3,7 @@ import { constants } from 'node:os'
 import { join, resolve } from 'node:path'
 import { getRawAsset, isSea } from 'node:sea'
 import { codeOf, messageOf, ProgramError } from '../errors.ts'
+import { requireProc } from './proc.ts'
 
 /** glibc's RTLD_NODELETE (bits/dlfcn.h): what is loaded stays loaded. Node's constants lack it. */
 const RTLD_NODELETE = 0x1000
@@ -32,7 +33,7 @@ export class AddonLoader {
     this.#directories = directories
   }
 
-  /** Loads a Node-API addon and returns its exports. Throws a ProgramError that names every directory tried. */
+  /** Loads a Node-API addon and returns its exports. Throws a ProgramError that names every directory tried, or says that /proc is missing. */
   load(file: NativeFile): unknown {
     const module = { exports: {} as unknown }
     this.#withFile(file, (path) => {
@@ -58,6 +59,7 @@ export class AddonLoader {
       load(resolve(import.meta.dirname, '../../node_modules', NATIVE_FILES[file]))
       return
     }
+    requireProc()
     const failures: string[] = []
     for (const directory of this.#directories) {
       try {

@@ -28,7 +28,8 @@ export type Callable = ((...args: unknown[]) => number | bigint) & {
 }
 
 interface Koffi {
-  load(path: string): { func(definition: string): Callable }
+  /** `null`: the executable itself. */
+  load(path: string | null): { func(definition: string): Callable }
   errno(): number
   /** The address of a buffer's bytes. */
   address(buffer: Buffer): bigint
@@ -155,6 +156,11 @@ export class Libc {
     const made = this.#library.func(definition)
     this.#functions.set(definition, made)
     return made
+  }
+
+  /** A function that the executable exports to its addons, as libuv's are, by its C declaration. */
+  exported(definition: string): Callable {
+    return this.#koffi.load(null).func(definition)
   }
 
   /** A call of {@link foreign} whose negative result is an error. Throws SystemError, which names `name` and `path`. */

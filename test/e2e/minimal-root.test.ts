@@ -71,6 +71,21 @@ for d in /run /tmp /var/lib /dev/shm; do cp /bin/true $d/.program && $d/.program
     })
   }
 
+  it('without /proc each program says its version and its options, and what needs /proc says so', async () => {
+    await using sandbox = new Sandbox()
+    const root = new MinimalRoot(sandbox)
+    await root.prepare()
+    const script = `umount proc 2>/dev/null || umount -l /proc
+for program in serve fuse fused keep standby workload lab status; do for word in --version --help; do
+  said=$(dummy-fuse-csi $program $word 2>&1) || echo "$program $word: exit status $?"
+  case $word in --version) [[ $said =~ ^[a-z\\ -]+\\ [0-9] ]] ;; --help) [[ $said == Usage:* ]] ;; esac || echo "$program $word: $said"
+done; done
+mkdir /run/mnt; dummy-fuse /run/mnt; echo $?; dummy-fuse -f /run/mnt; echo $?; dummy-fuse-csi fused; echo $?`
+    const { stdout, stderr } = await root.run(script)
+    assert.equal(stdout, '1\n1\n1\n', stderr)
+    assert.match(stderr, /^(dummy-fused?: \/proc is not mounted; mount it \(mount -t proc proc \/proc\)\n){3}$/)
+  })
+
   it('fifty dummy-fuse started at the same moment all serve, and leave no file behind', async () => {
     await using sandbox = new Sandbox()
     const root = new MinimalRoot(sandbox)

@@ -3,12 +3,12 @@ import { deviceOf, type MountTable } from '../../os/mount-table.ts'
 import { OwnMount } from '../../os/own-mount.ts'
 import type { Backend, Session, SessionEnd } from '../backend.ts'
 import { connectionOf } from './device.ts'
-import type { RunningSession, SessionEngine } from './engine.ts'
+import type { RunningSession, SessionRunner } from './attached-session.ts'
 import { mountSession } from './mounting.ts'
 
 /** What a session backend is put together from. */
 export interface SessionBackendParts {
-  readonly engine: SessionEngine
+  readonly runner: SessionRunner
   readonly libc: Libc
   readonly table: MountTable
   /** Faults to inject, checked. */
@@ -27,9 +27,9 @@ export class SessionBackend implements Backend {
   }
 
   async mount(mountpoint: string, options: readonly string[], signal: AbortSignal): Promise<Session> {
-    const { engine, libc, table, faults, holdInit } = this.#parts
+    const { runner, libc, table, faults, holdInit } = this.#parts
     const id = String(++this.#count)
-    const running = await mountSession(libc, engine, { id, mountpoint, options, faults, holdInit, signal })
+    const running = await mountSession(libc, runner, { id, mountpoint, options, faults, holdInit, signal })
     return new MountedSession(running, new OwnMount(mountpoint, table, libc, superBlockOf(running)))
   }
 }

@@ -1,13 +1,10 @@
-import { closeSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Worker } from 'node:worker_threads'
-import { messageOf } from '../../errors.ts'
 import { wake } from '../../os/eventfd.ts'
 import type { Libc } from '../../os/libc.ts'
+import { AttachedSession, type AttachedOutcome, type RunningSession, type SessionRunner } from './attached-session.ts'
 import type { Attachment, Command, Inspection, ServerEvent } from './messages.ts'
-import type { Negotiated } from './negotiated.ts'
 import { type MakeFileSystem, SessionServer } from './server.ts'
-import type { SessionOutcome } from './session.ts'
 import type { ThreadData } from './thread.ts'
 
 /** Milliseconds that this thread waits for requests at a time while it serves for the one that is starting. */
@@ -30,42 +27,17 @@ export interface EngineParts {
   readonly onLost: (error: Error) => void
 }
 
-/** One session that an engine serves. */
-export interface RunningSession {
-  readonly fd: number
-  /** Resolves when INIT has come; its answer is held back if that was asked for. */
-  readonly initialising: Promise<Negotiated>
-  /** Resolves when INIT has been answered. */
-  readonly initialised: Promise<void>
-  /** Resolves when there are no more requests, or {@link detach} was called; the descriptor is closed by then. */
-  readonly ended: Promise<SessionOutcome | { readonly kind: 'detached' }>
-  /** Answers INIT. */
-  answerInit(): void
-  /** Refuses INIT: mount(2) fails, and the session ends with what `reason` says. */
-  refuseInit(reason: unknown): void
-  /** Asks for all requests again that were read, also by others who have the device, and not answered. */
-  resend(): void
-  /** Serves no more, and closes the descriptor. If nobody else holds it, the connection is aborted. */
-  detach(): void
-}
-
-interface Entry extends RunningSession {
-  readonly attachment: Attachment
-  readonly tell: {
-    initialising(negotiated: Negotiated): void
-    initialised(): void
-    ended(outcome: SessionOutcome | { kind: 'detached' }): void
-  }
+interface Entry {
+  readonly session: AttachedSession
   /** Where its requests are read. */
   at: 'here' | 'thread'
-  detaching: boolean
 }
 
 /**
  * Serves sessions in a thread of its own, so that the caller's is free for signals and calls. A thread takes longer to start than a consumer should
  * wait for its successor, so that until it is up the sessions are served right here.
  */
-export class SessionEngine {
+export class SessionEngine implements SessionRunner {
   readonly #parts: EngineParts
   readonly #sessions = new Map<string, Entry>()
   readonly #wakeThread: number
@@ -94,47 +66,17 @@ export class SessionEngine {
     })
   }
 
-  /** Serves a session from now on. Its id must be new. */
   attach(attachment: Attachment): RunningSession {
-    const initialising = Promise.withResolvers<Negotiated>()
-    const initialised = Promise.withResolvers<undefined>()
-    const ended = Promise.withResolvers<SessionOutcome | { kind: 'detached' }>()
     const { id } = attachment
-    const entry: Entry = {
-      attachment,
-      fd: attachment.fd,
-      initialising: initialising.promise,
-      initialised: initialised.promise,
-      ended: ended.promise,
-      tell: {
-        initialising: initialising.resolve,
-        initialised: () => {
-          initialised.resolve(undefined)
-        },
-        ended: ended.resolve,
-      },
-      // To ask the thread for an INIT, and to tell it what to answer, is slower than to see to it here.
-      at: this.#up && !attachment.holdInit ? 'thread' : 'here',
-      detaching: false,
-      answerInit: () => {
-        this.#send(entry.at, { type: 'answer-init', id, refusal: undefined })
-      },
-      refuseInit: (reason) => {
-        this.#send(entry.at, { type: 'answer-init', id, refusal: messageOf(reason) })
-      },
-      resend: () => {
-        this.#send(entry.at, { type: 'resend', id })
-      },
-      detach: () => {
-        if (entry.detaching || this.#sessions.get(id) !== entry) return
-        entry.detaching = true
-        this.#send(entry.at, { type: 'detach', id })
-      },
-    }
+    const session = new AttachedSession(attachment, (command) => {
+      this.#send(entry.at, command)
+    })
+    // To ask the thread for an INIT, and to tell it what to answer, is slower than to see to it here.
+    const entry: Entry = { session, at: this.#up && !attachment.holdInit ? 'thread' : 'here' }
     this.#sessions.set(id, entry)
     this.#send(entry.at, { type: 'attach', session: attachment })
     if (entry.at === 'here') this.#pump()
-    return entry
+    return session
   }
 
   /** What a session has done, if one is named that is served; an answer shows that the serving thread is alive. */
@@ -221,10 +163,10 @@ export class SessionEngine {
   ): void {
     switch (event.type) {
       case 'initialising':
-        entry.tell.initialising(event.negotiated)
+        entry.session.initStep(event)
         return
       case 'initialised':
-        entry.tell.initialised()
+        entry.session.initStep(event)
         this.#handOver(entry)
         return
       case 'ended':
@@ -232,22 +174,21 @@ export class SessionEngine {
         return
       case 'detached':
         // One that is handed over is only let go of here.
-        if (entry.detaching && at === entry.at) this.#end(entry, { kind: 'detached' })
+        if (entry.session.detaching && at === entry.at) this.#end(entry, { kind: 'detached' })
     }
   }
 
-  #end(entry: Entry, outcome: SessionOutcome | { kind: 'detached' }): void {
-    const { id, fd } = entry.attachment
+  #end({ session }: Entry, outcome: AttachedOutcome): void {
+    const { id } = session.attachment
     this.#sessions.delete(id)
     this.#here.abandon(id)
-    closeSync(fd)
-    entry.tell.ended(outcome)
+    session.end(outcome)
   }
 
   /** INIT is answered by who has read it; all other requests that were read here are answered from here too. */
   #handOver(entry: Entry): void {
-    const { attachment } = entry
-    if (!this.#up || entry.at === 'thread' || entry.detaching || this.#here.holdsInit(attachment.id)) return
+    const { attachment, detaching } = entry.session
+    if (!this.#up || entry.at === 'thread' || detaching || this.#here.holdsInit(attachment.id)) return
     const counts = this.#here.counts(attachment.id)
     this.#here.obey({ type: 'detach', id: attachment.id })
     entry.at = 'thread'

@@ -1,4 +1,3 @@
-import { readSync } from 'node:fs'
 import type { Epoll } from '../../os/epoll.ts'
 import type { AdaptivePolling } from './polling.ts'
 
@@ -19,9 +18,8 @@ export class ServingLoop {
   readonly #epoll: Epoll
   readonly #polling: AdaptivePolling
   readonly #served = new Map<number, Served>()
-  readonly #eight = Buffer.alloc(8)
-  /** An eventfd that other threads write to, and what is to be done then. */
-  #wake: { readonly fd: number; readonly act: () => void } | undefined
+  /** Descriptors that are not served, and what is called when they are readable. */
+  readonly #listened = new Map<number, () => void>()
   /** The device that had the last request: the next one is its too, more often than not. */
   #hot: Served | undefined
   #alone = 0
@@ -32,10 +30,10 @@ export class ServingLoop {
     this.#polling = polling
   }
 
-  /** Calls `act` when another thread has written to the eventfd `fd`. */
+  /** Calls `act` whenever `fd` is readable; reading it is left to `act`. */
   listen(fd: number, act: () => void): void {
     this.#epoll.add(fd)
-    this.#wake = { fd, act }
+    this.#listened.set(fd, act)
   }
 
   add(served: Served): void {
@@ -85,18 +83,15 @@ export class ServingLoop {
   #serve(count: number): void {
     for (let index = 0; index < count; index++) {
       const fd = this.#epoll.descriptor(index)
-      if (fd === this.#wake?.fd) {
-        readSync(fd, this.#eight)
-        this.#wake.act()
-        continue
-      }
       const served = this.#served.get(fd)
-      if (served !== undefined) this.#serveOne(served)
+      if (served === undefined) this.#listened.get(fd)?.()
+      else this.#serveOne(served)
     }
   }
 
+  /** Tells whether there was anything: requests, or the end, after which nothing of this device ends a wait. */
   #serveOne(served: Served): boolean {
-    if (served.serve(MOST_IN_A_ROW) === 0) return false
+    if (served.serve(MOST_IN_A_ROW) === 0 && this.#served.has(served.fd)) return false
     this.#lastServed = performance.now()
     this.#hot = this.#served.has(served.fd) ? served : undefined
     return true

@@ -2,7 +2,7 @@ import { closeSync } from 'node:fs'
 import { setImmediate } from 'node:timers/promises'
 import { type Libc, MNT_DETACH } from '../../os/libc.ts'
 import { connectionOf, openFuseDevice, requestSyncInit } from './device.ts'
-import type { RunningSession, SessionEngine } from './engine.ts'
+import type { RunningSession, SessionRunner } from './attached-session.ts'
 import type { Attachment } from './messages.ts'
 import { mountArguments } from './mount-options.ts'
 import type { Negotiated } from './negotiated.ts'
@@ -23,11 +23,11 @@ const TOO_LONG = 'it took too long'
  * Mounts and resolves once INIT has been answered. Where the kernel can (Linux 6.18) the mount is in no table before that. Rejects with
  * SystemError of mount(2), or Error; then nothing of it is mounted and its descriptor is closed.
  */
-export async function mountSession(libc: Libc, engine: SessionEngine, order: MountOrder): Promise<RunningSession> {
+export async function mountSession(libc: Libc, runner: SessionRunner, order: MountOrder): Promise<RunningSession> {
   const fd = openFuseDevice()
   const attach = (): RunningSession => {
     const { id, options, faults, holdInit } = order
-    const running = engine.attach({ id, fd, options, faults, resend: false, holdInit })
+    const running = runner.attach({ id, fd, options, faults, resend: false, holdInit })
     if (order.beforeInit !== undefined) void answerAfter(order.beforeInit, running, fd, order.signal)
     const refuse = (): void => {
       running.refuseInit(TOO_LONG)

@@ -1,3 +1,4 @@
+import { readSync } from 'node:fs'
 import { messageOf } from '../../errors.ts'
 import { Epoll } from '../../os/epoll.ts'
 import type { Libc } from '../../os/libc.ts'
@@ -25,6 +26,8 @@ export interface ServerParts {
   readonly pollTime: number
   /** Where other threads' commands come in, if any do. */
   readonly inbox?: Inbox
+  /** Another descriptor that ends a wait: `readable` is called, and has to see to it that it is read. */
+  readonly neighbour?: { readonly fd: number; readonly readable: () => void }
   readonly emit: (event: ServerEvent) => void
 }
 
@@ -52,6 +55,7 @@ export class SessionServer {
   readonly #shared: Shared = { request: Buffer.alloc(REQUEST_SIZE), reply: new Writer(REPLY_SIZE), awaited: 0 }
   /** Sessions that are read elsewhere by now, some of whose answers are still to be written here. */
   readonly #lingering = new Map<string, FuseSession>()
+  readonly #eight = Buffer.alloc(8)
   #stopped = false
   #draining = false
 
@@ -60,8 +64,9 @@ export class SessionServer {
     this.#epoll = new Epoll(parts.libc)
     const polling = new AdaptivePolling(parts.pollTime)
     this.#loop = new ServingLoop(this.#epoll, polling)
-    const { inbox } = parts
+    const { inbox, neighbour } = parts
     if (inbox !== undefined) this.#loop.listen(inbox.wakeFd, () => this.#obeyAll(inbox))
+    if (neighbour !== undefined) this.#loop.listen(neighbour.fd, neighbour.readable)
   }
 
   get stopped(): boolean {
@@ -145,6 +150,7 @@ export class SessionServer {
   }
 
   #obeyAll(inbox: Inbox): void {
+    readSync(inbox.wakeFd, this.#eight)
     for (const command of inbox.commands()) this.obey(command)
   }
 

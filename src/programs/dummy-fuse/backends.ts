@@ -1,11 +1,10 @@
 import type { Backend } from '../../fuse/backend.ts'
 import { PROTOCOL } from '../../fuse/protocol/constants.ts'
 import { SessionBackend } from '../../fuse/session/backend.ts'
-import { SessionEngine } from '../../fuse/session/engine.ts'
+import { MainThreadServer } from '../../fuse/session/main-thread.ts'
 import { type Libc } from '../../os/libc.ts'
 import { MountinfoTable } from '../../os/mount-table.ts'
 import { dummyFileSystem } from '../file-systems.ts'
-import { startServingThread } from '../start-thread.ts'
 import type { FuseOptions } from './options.ts'
 
 /** The backend that `--backend` names, over the dummy file system with the faults that were asked for. */
@@ -20,18 +19,14 @@ export async function openBackend(options: FuseOptions, libc: () => Libc): Promi
     process.stderr.write(
       `FUSE session of protocol ${PROTOCOL.major}.${PROTOCOL.oldestMinor} to ${PROTOCOL.major}.${PROTOCOL.newestMinor}\n`,
     )
-  const engine = new SessionEngine({
+  const runner = new MainThreadServer({
     libc: libc(),
     filesystem: dummyFileSystem,
-    startThread: startServingThread,
     pollTime: options.pollTime,
-    say: (_kind, _id, text) => {
+    say: (text) => {
       process.stderr.write(`${text}\n`)
-    },
-    onLost: (error) => {
-      throw error
     },
   })
   const faults = options.faultWords
-  return new SessionBackend({ engine, libc: libc(), table: new MountinfoTable(), faults, holdInit: initHang })
+  return new SessionBackend({ runner, libc: libc(), table: new MountinfoTable(), faults, holdInit: initHang })
 }

@@ -1,7 +1,9 @@
 import { AddonLoader } from '../../os/addons.ts'
 import { closeForeignDescriptors } from '../../os/descriptors.ts'
 import { detachDead } from '../../os/leftover.ts'
+import { exitAtOnce } from '../../os/exit.ts'
 import { Libc } from '../../os/libc.ts'
+import { requireProc } from '../../os/proc.ts'
 import { deviceAt, MountinfoTable } from '../../os/mount-table.ts'
 import type { Program } from '../program.ts'
 import { startAndForget, startAndWait } from './background.ts'
@@ -13,13 +15,20 @@ import { preflight } from './preflight.ts'
 /** dummy-fuse: serves one mount, with libfuse's command line. */
 export const dummyFuse: Program = async ({ words, env, self }) => {
   const options = parseFuseOptions(words)
-  let loaded: Libc | undefined
-  const libc = (): Libc => (loaded ??= new Libc(new AddonLoader()))
-
+  requireProc()
   const readyFd = takeReadyFd(env)
+  const serves = options.foreground || readyFd !== undefined
+  let loaded: Libc | undefined
+  const libc = (): Libc => {
+    if (loaded !== undefined) return loaded
+    loaded = new Libc(new AddonLoader())
+    if (serves) exitAtOnce(loaded)
+    return loaded
+  }
+
   // What spawns the daemon lets go of them too: they would be passed on.
   if (readyFd !== undefined || !options.foreground) closeForeignDescriptors(readyFd)
-  if (options.foreground || readyFd !== undefined) return await serve(options, { libc, readyFd })
+  if (serves) return await serve(options, { libc, readyFd })
   if (options.daemonize === 'early') return startAndForget(self(['-f', ...words]))
 
   const mountpoint = await preflight(options.mountpoint, options.mountOptions.includes('nonempty'))

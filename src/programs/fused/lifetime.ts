@@ -1,4 +1,3 @@
-import type { Libc } from '../../os/libc.ts'
 import type { ServiceManager } from '../../os/sd-notify.ts'
 
 /** Resolves when a signal says that it is time to end. */
@@ -23,11 +22,4 @@ export function keepAlive(manager: ServiceManager, alive: () => Promise<boolean>
   }
   beat()
   setInterval(beat, manager.watchdog / 2).unref()
-}
-
-/** Has the process end without taking its threads and heaps apart first, as Node would: somebody waits for its end. */
-export function exitAtOnce(libc: Libc): void {
-  process.prependOnceListener('exit', (status) => {
-    libc.exit(status)
-  })
 }

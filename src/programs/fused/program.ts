@@ -12,6 +12,7 @@ import type { SessionEngine } from '../../fuse/session/engine.ts'
 import { descriptorSink, Logger } from '../../log.ts'
 import { AddonLoader } from '../../os/addons.ts'
 import { bootId } from '../../os/boot-id.ts'
+import { exitAtOnce } from '../../os/exit.ts'
 import { type InheritedDescriptor, inheritedDescriptors } from '../../os/inherited.ts'
 import { Libc } from '../../os/libc.ts'
 import type { ListeningSocket } from '../../os/listening-socket.ts'
@@ -24,7 +25,7 @@ import type { Program } from '../program.ts'
 import { type EarlyOptions, pickEarlyOptions } from './early-options.ts'
 import { kernelResends, openEngine } from './engine.ts'
 import { FailedStarts } from './failed-starts.ts'
-import { exitAtOnce, keepAlive, toldToEnd } from './lifetime.ts'
+import { keepAlive, toldToEnd } from './lifetime.ts'
 import type { FusedOptions } from './options.ts'
 
 /** How it is to end: for a successor, or for good. */
@@ -35,13 +36,13 @@ type Ending = 'drain' | 'stop'
  * node:child_process alone take 3 ms to load, which every reader would wait.
  */
 export const fused: Program = async ({ words, env }) => {
+  // Readers may be waiting for what was handed over; all else has time.
+  const early = env.LISTEN_FDS === undefined ? await readOptions(words, env) : pickEarlyOptions(words, env)
   const libc = new Libc(new AddonLoader())
   shareHeap(libc)
   const inherited = inheritedDescriptors(env, libc)
   const log = new Logger(descriptorSink(2))
   const manager = new ServiceManager(env, libc, log)
-  // Readers may be waiting for what was handed over; all else has time.
-  const early = inherited.length > 0 ? pickEarlyOptions(words, env) : await readOptions(words, env)
   const failed = new FailedStarts(early.stateDir)
   failed.count()
   const told = toldToEnd()

@@ -1,0 +1,59 @@
+import assert from 'node:assert/strict'
+import { closeSync, readSync, writeSync } from 'node:fs'
+import { describe, it } from 'node:test'
+import { ServingLoop } from '../../src/fuse/session/loop.ts'
+import { AdaptivePolling } from '../../src/fuse/session/polling.ts'
+import { AddonLoader } from '../../src/os/addons.ts'
+import { Epoll } from '../../src/os/epoll.ts'
+import { Libc } from '../../src/os/libc.ts'
+
+const libc = new Libc(new AddonLoader())
+
+describe('a loop that serves devices', () => {
+  it('does not go to sleep when a device ends while it is polled', () => {
+    const epoll = new Epoll(libc)
+    const [reader, writer] = libc.pipe()
+    try {
+      const loop = new ServingLoop(epoll, new AdaptivePolling(50))
+      let requests = 1
+      const served = {
+        fd: reader,
+        serve: () => {
+          if (requests === 0) loop.remove(served)
+          else readSync(reader, Buffer.alloc(1))
+          return requests === 0 ? 0 : requests--
+        },
+      }
+      loop.add(served)
+      writeSync(writer, 'x')
+      loop.turn(20_000)
+      const begun = performance.now()
+      loop.turn(20_000)
+      assert.ok(performance.now() - begun < 10_000)
+    } finally {
+      epoll.close()
+      closeSync(reader)
+      closeSync(writer)
+    }
+  })
+
+  it('calls back for a descriptor that it does not serve, in each turn until somebody has read it', () => {
+    const epoll = new Epoll(libc)
+    const [reader, writer] = libc.pipe()
+    try {
+      const loop = new ServingLoop(epoll, new AdaptivePolling(0))
+      let calls = 0
+      loop.listen(reader, () => calls++)
+      writeSync(writer, 'x')
+      loop.turn(20_000)
+      loop.turn(20_000)
+      readSync(reader, Buffer.alloc(1))
+      loop.turn(0)
+      assert.equal(calls, 2)
+    } finally {
+      epoll.close()
+      closeSync(reader)
+      closeSync(writer)
+    }
+  })
+})
