@@ -15,7 +15,10 @@ const build = join(root, 'build')
 const dist = join(root, 'dist')
 
 /** What is run out of the executable, with V8's code cache of each. */
-const BUNDLES = ['main', 'small', 'fused', 'serving-thread', 'large']
+const BUNDLES = ['main', 'small', 'fused', 'serving-thread', 'large', 'status', 'fused-client']
+
+/** Those that bring gRPC along, of which little more is run than what loads it. */
+const WITH_GRPC = ['large', 'fused-client']
 
 /** The symbolic links beside the executable: each is one of its programs. */
 const NAMES = ['dummy-fuse', 'dummy-fused', 'dummy-fuse-workload']
@@ -47,7 +50,9 @@ await bundle('small', 'src/programs/small.ts', [fuseNative()])
 await bundle('fused', 'src/programs/fused.ts')
 await bundle('serving-thread', 'src/programs/serving-thread.ts')
 await bundle('large', 'src/programs/large.ts')
-for (const name of BUNDLES) await cacheCode(name, name === 'large' ? compileWhatLoads : compileAll)
+await bundle('status', 'src/programs/status.ts')
+await bundle('fused-client', 'src/programs/fused-client.ts')
+for (const name of BUNDLES) await cacheCode(name, WITH_GRPC.includes(name) ? compileWhatLoads : compileAll)
 await strip(join(build, 'node'))
 await pack(join(build, 'boot.cjs'), join(build, 'node'), join(build, 'dummy-fuse-csi'))
 await rename(join(build, 'dummy-fuse-csi'), join(dist, 'dummy-fuse-csi'))
@@ -69,7 +74,7 @@ async function bundle(name, entry, plugins = []) {
     minifySyntax: true,
     minifyWhitespace: true,
     // Names stay in what runs for long: they are what a stack trace tells.
-    minifyIdentifiers: name === 'large',
+    minifyIdentifiers: WITH_GRPC.includes(name),
     legalComments: 'none',
     logLevel: 'warning',
     define: { BUILD_VERSION: JSON.stringify(version), BUILD_COMMIT: JSON.stringify(commit()), 'import.meta.dirname': '""' },
@@ -93,13 +98,13 @@ function fuseNative() {
   }
 }
 
-/** src/programs/{small,fused,large}.ts are no part of the bundles that import them. */
+/** src/programs/{small,fused,large,status,fused-client}.ts are no part of the bundles that import them. */
 function otherBundles(own) {
   const namespace = 'bundle'
   return {
     name: namespace,
     setup({ onResolve, onLoad }) {
-      onResolve({ filter: /\/(small|fused|large)\.ts$/ }, ({ path, resolveDir, kind }) => {
+      onResolve({ filter: /\/(small|fused|large|status|fused-client)\.ts$/ }, ({ path, resolveDir, kind }) => {
         const name = basename(path, '.ts')
         const ours = dirname(join(resolveDir, path)) === join(root, 'src/programs')
         return kind === 'entry-point' || !ours || name === own ? undefined : { path: name, namespace }

@@ -62,7 +62,7 @@ const PROGRAMS: Readonly<Record<string, Entry>> = {
   status: {
     name: NAME,
     description: "each volume's state and the next step to take",
-    load: async () => await (await import('./programs/large.ts')).loadStatus(),
+    load: async () => (await import('./programs/status.ts')).status,
   },
 }
 

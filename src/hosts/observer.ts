@@ -2,39 +2,38 @@ import { processesNamed, type ProcessStat } from '../os/processes.ts'
 import { findDaemons, toDaemon } from './found-daemon.ts'
 import { type Daemon, type FuseHost, HostError } from './host.ts'
 
-/** Sees the daemons that others started, and a service's sessions, at the moment of its first question about each; starts none. */
-export class Observer implements FuseHost {
-  readonly #service: FuseHost
-  #serviceRuns: boolean | undefined
-  #found: ReadonlyMap<string, ProcessStat> | undefined
-  readonly #seen = new Map<string, Promise<Daemon | undefined>>()
+/** A service that can be asked for all that it serves. */
+export interface ObservedService {
+  /** The daemon of each path that is served. Rejects if it does not answer. */
+  all(): Promise<ReadonlyMap<string, Daemon>>
+}
 
-  constructor(service: FuseHost) {
-    this.#service = service
+/**
+ * Sees the daemons that others started, and a service's sessions; starts none. The service is asked once, for all of its sessions, and the
+ * processes are looked at once, both at the first question, or at {@link begin}.
+ */
+export class Observer implements FuseHost {
+  readonly #connect: () => Promise<ObservedService>
+  #served: Promise<ReadonlyMap<string, Daemon>> | undefined
+  #found: ReadonlyMap<string, ProcessStat> | undefined
+
+  /** `connect` is called if a dummy-fused runs, and only then: gRPC takes longer to load than everything else. */
+  constructor(connect: () => Promise<ObservedService>) {
+    this.#connect = connect
+  }
+
+  /** Asks the service now, and resolves when it has answered: the caller can do something else until then. */
+  async begin(): Promise<void> {
+    await this.#sessions()
   }
 
   start(path: string): Promise<never> {
-    return Promise.reject(new HostError('unavailable', `${path}: nothing is mounted by who only looks`))
+    return Promise.reject(new HostError('unavailable', `${path}: a program that only looks mounts nothing`))
   }
 
-  daemonAt(path: string): Promise<Daemon | undefined> {
-    const seen = this.#seen.get(path) ?? this.#look(path)
-    this.#seen.set(path, seen)
-    return seen
-  }
-
-  /** A service that does not answer has nothing to say. */
-  async #look(path: string): Promise<Daemon | undefined> {
-    // To ask at its socket would start it.
-    this.#serviceRuns ??= processesNamed('dummy-fused').length > 0
-    const served = this.#serviceRuns ? await this.#service.daemonAt(path, true).catch(() => undefined) : undefined
-    return served ?? toDaemon(this.#daemons().get(path))
-  }
-
-  /** All processes are looked at for it, which is done once. */
-  #daemons(): ReadonlyMap<string, ProcessStat> {
-    this.#found ??= findDaemons()
-    return this.#found
+  async daemonAt(path: string): Promise<Daemon | undefined> {
+    const served = await this.#sessions()
+    return served.get(path) ?? toDaemon(this.#daemons().get(path))
   }
 
   stop(): Promise<void> {
@@ -43,5 +42,22 @@ export class Observer implements FuseHost {
 
   trouble(): undefined {
     return undefined
+  }
+
+  #sessions(): Promise<ReadonlyMap<string, Daemon>> {
+    this.#served ??= this.#ask().catch(() => new Map<string, Daemon>())
+    return this.#served
+  }
+
+  /** A service manager that listens in place of a dummy-fused would start one for the question. */
+  async #ask(): Promise<ReadonlyMap<string, Daemon>> {
+    if (processesNamed('dummy-fused').length === 0) return new Map()
+    const service = await this.#connect()
+    return await service.all()
+  }
+
+  #daemons(): ReadonlyMap<string, ProcessStat> {
+    this.#found ??= findDaemons()
+    return this.#found
   }
 }

@@ -66,6 +66,13 @@ export class ServiceHost implements FuseHost {
     return device === undefined || daemon === undefined ? undefined : { ...daemon, device }
   }
 
+  /** What serves each path of every session, by one question. Rejects with HostError while that cannot be learnt. */
+  async all(): Promise<ReadonlyMap<string, Daemon>> {
+    const daemon = toDaemon(await this.#list([]))
+    if (daemon === undefined) return new Map()
+    return new Map([...this.#known].map(([path, { device }]) => [path, { ...daemon, device }]))
+  }
+
   async stop(path: string, grace: number): Promise<void> {
     this.#known.delete(path)
     try {
@@ -86,7 +93,7 @@ export class ServiceHost implements FuseHost {
       const paths = new Set<string>()
       const answered = setImmediate().then(async () => {
         this.#asking = undefined
-        return await this.#list(paths)
+        return await this.#list([...paths])
       })
       this.#asking = { paths, answered }
     }
@@ -95,7 +102,8 @@ export class ServiceHost implements FuseHost {
     return await this.#asking.answered
   }
 
-  async #list(paths: ReadonlySet<string>): Promise<ProcessStat | undefined> {
+  /** Learns what is served at these paths; at all of them if none is named. */
+  async #list(paths: readonly string[]): Promise<ProcessStat | undefined> {
     try {
       const { daemon, sessions } = await this.#call(Fused.method.list, { paths: [...paths] }, PATIENCE)
       this.#meet(daemon)

@@ -84,12 +84,6 @@ export class Libc {
     this.checked('umount', target, 'int umount2(str, int)', target, flags | UMOUNT_NOFOLLOW)
   }
 
-  /** syscall(2) with a request, a buffer and its size, as statmount(2) has them. Throws SystemError. */
-  bufferCall(number: number, name: string, request: Buffer, buffer: Buffer): number {
-    const definition = 'long syscall(long, void *, void *, ulong, ulong)'
-    return this.checked(name, undefined, definition, number, request, buffer, buffer.length, 0)
-  }
-
   /** prctl(PR_SET_PDEATHSIG): the kernel sends `signal` to this process when the thread that spawned it ends. */
   setParentDeathSignal(signal: NodeJS.Signals): void {
     const number = constants.signals[signal]

@@ -59,12 +59,12 @@ const STATX_TYPE = 0x1
 const STATX_MNT_ID_UNIQUE = 0x4000
 const STATX_ATTR_MOUNT_ROOT = 0x2000
 const SYS_STATMOUNT = 457
-const STATMOUNT_SB_BASIC = 0x1n
-const STATMOUNT_MNT_BASIC = 0x2n
-const STATMOUNT_FS_TYPE = 0x20n
-const STATMOUNT_FS_SUBTYPE = 0x100n
-const STATMOUNT_SB_SOURCE = 0x200n
-const MOUNT_ATTR_RDONLY = 1n
+const STATMOUNT_SB_BASIC = 0x1
+const STATMOUNT_MNT_BASIC = 0x2
+const STATMOUNT_FS_TYPE = 0x20
+const STATMOUNT_FS_SUBTYPE = 0x100
+const STATMOUNT_SB_SOURCE = 0x200
+const MOUNT_ATTR_RDONLY = 1
 /** Where the strings of a struct statmount begin (include/uapi/linux/mount.h). */
 const STRINGS = 512
 
@@ -72,14 +72,20 @@ const STRINGS = 512
 export class StatmountTable implements MountTable {
   readonly #libc: Libc
   readonly #statx: Callable
+  readonly #statmountCall: Callable
   /** What the kernel writes into, and is read out of at once: thousands of paths are asked for one after the other. */
   readonly #seen = Buffer.alloc(256)
   readonly #reply = Buffer.alloc(STRINGS + 8192)
+  /** struct mnt_id_req: its size, the mount, and what is asked for. */
   readonly #request = Buffer.alloc(24)
 
   constructor(libc: Libc) {
     this.#libc = libc
     this.#statx = libc.foreign('int statx(int, str, int, uint, void *)')
+    this.#statmountCall = libc.foreign('long syscall(long, void *, void *, ulong, ulong)')
+    this.#request.writeUInt32LE(this.#request.length, 0)
+    const wanted = STATMOUNT_SB_BASIC | STATMOUNT_MNT_BASIC | STATMOUNT_FS_TYPE | STATMOUNT_FS_SUBTYPE | STATMOUNT_SB_SOURCE
+    this.#request.writeUInt32LE(wanted, 16)
   }
 
   /** Whether this kernel answers in full: statmount(2) came in 6.8, its subtype and source in 6.13. */
@@ -108,19 +114,14 @@ export class StatmountTable implements MountTable {
 
   #statmount(id: bigint): Mount | undefined {
     const [request, reply] = [this.#request, this.#reply]
-    request.writeUInt32LE(24, 0)
     request.writeBigUInt64LE(id, 8)
-    const wanted = STATMOUNT_SB_BASIC | STATMOUNT_MNT_BASIC | STATMOUNT_FS_TYPE | STATMOUNT_FS_SUBTYPE | STATMOUNT_SB_SOURCE
-    request.writeBigUInt64LE(wanted, 16)
-    try {
-      this.#libc.bufferCall(SYS_STATMOUNT, 'statmount', request, reply)
-    } catch (error) {
+    if (Number(this.#statmountCall(SYS_STATMOUNT, request, reply, reply.length, 0)) < 0) {
       // It was unmounted between the two calls.
-      if (codeOf(error) === 'ENOENT') return undefined
-      throw error
+      if (this.#libc.errno() === constants.errno.ENOENT) return undefined
+      throw this.#libc.lastError('statmount')
     }
-    const has = (bit: bigint): boolean => (reply.readBigUInt64LE(8) & bit) !== 0n
-    const string = (bit: bigint, at: number): string => (has(bit) ? cString(reply, STRINGS + reply.readUInt32LE(at)) : '')
+    const had = reply.readUInt32LE(8)
+    const string = (bit: number, at: number): string => ((had & bit) === 0 ? '' : cString(reply, STRINGS + reply.readUInt32LE(at)))
     const type = string(STATMOUNT_FS_TYPE, 36)
     const subtype = string(STATMOUNT_FS_SUBTYPE, 120)
     return {
@@ -128,7 +129,7 @@ export class StatmountTable implements MountTable {
       device: `${reply.readUInt32LE(16)}:${reply.readUInt32LE(20)}`,
       fsType: subtype === '' ? type : `${type}.${subtype}`,
       source: string(STATMOUNT_SB_SOURCE, 124),
-      readonly: (reply.readBigUInt64LE(64) & MOUNT_ATTR_RDONLY) !== 0n,
+      readonly: (reply.readUInt32LE(64) & MOUNT_ATTR_RDONLY) !== 0,
     }
   }
 }
@@ -173,7 +174,6 @@ function typeOf(mode: number): 'directory' | 'symlink' | 'other' {
 }
 
 function cString(buffer: Buffer, start: number): string {
-  let end = start
-  while (buffer[end] !== 0 && end < buffer.length) end++
-  return buffer.toString('utf8', start, end)
+  const end = buffer.indexOf(0, start)
+  return buffer.toString('utf8', start, end < 0 ? buffer.length : end)
 }

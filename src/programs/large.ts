@@ -8,8 +8,6 @@ export const loadPlugin = async (): Promise<Program> => (await import('./plugin/
 
 export const loadLab = async (): Promise<Program> => (await import('./lab/program.ts')).lab
 
-export const loadStatus = async (): Promise<Program> => (await import('./status.ts')).status
-
 /** What dummy-fused answers calls with. It has taken over its sessions by then. */
 export const loadFusedServices = async (): Promise<typeof import('./fused/services.ts')> => await import('./fused/services.ts')
 

@@ -1,6 +1,5 @@
 import { join, resolve } from 'node:path'
 import { Observer } from '../hosts/observer.ts'
-import { ServiceHost } from '../hosts/service-host.ts'
 import { descriptorSink, Logger } from '../log.ts'
 import { AddonLoader } from '../os/addons.ts'
 import { Libc } from '../os/libc.ts'
@@ -37,12 +36,18 @@ export const status: Program = async ({ words, env }) => {
   return 0
 }
 
+/** dummy-fused is asked first: it answers while the mount cache is read. */
 async function look(stateDir: string, fusedSocket: string): Promise<readonly VolumeReport[]> {
   const log = new Logger(descriptorSink(2))
-  const host = new Observer(new ServiceHost(fusedSocket, [], log))
+  const host = new Observer(async () => {
+    const { ServiceHost } = await (await import('./fused-client.ts')).loadServiceHost()
+    return new ServiceHost(fusedSocket, [], log)
+  })
+  const answered = host.begin()
   const libc = new Libc(new AddonLoader())
   const cache = new MountCache(join(stateDir, 'mountcache'), new SyncedSoon(log), log)
-  cache.peek()
+  await cache.peek()
+  await answered
   return await new Inspector(new Mounts(libc, new RememberedTable(openMountTable(libc)), host), cache, host).all()
 }
 

@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises'
 import { messageOf } from '../errors.ts'
 import type { FuseHost } from '../hosts/host.ts'
 import type { PublishedEntry, StagedEntry } from './entry.ts'
@@ -32,6 +33,9 @@ export interface PathReport {
   /** Of UNREACHABLE. */
   readonly why?: string
 }
+
+/** Volumes that are looked at in a row. */
+const PORTION = 25
 
 /** All that is known of one staged volume. */
 export interface VolumeReport {
@@ -69,7 +73,13 @@ export class Inspector {
   /** A target whose volume is staged nowhere should have been unpublished: its staging path counts as one, and shows what is missing. */
   async #reports(staged: readonly StagedEntry[], published: readonly PublishedEntry[]): Promise<readonly VolumeReport[]> {
     const places = new Map([...published, ...staged].map(({ volumeId, stagingPath }) => [stagingPath, volumeId]))
-    return await Promise.all([...places].map(([stagingPath, volumeId]) => this.#report(volumeId, stagingPath)))
+    const reports: Promise<VolumeReport>[] = []
+    for (const [stagingPath, volumeId] of places) {
+      reports.push(this.#report(volumeId, stagingPath))
+      // Most are done by then: thousands that are under way at once keep the garbage collector busy. One that waits keeps no other from beginning.
+      if (reports.length % PORTION === 0) await setImmediate()
+    }
+    return await Promise.all(reports)
   }
 
   async #report(volumeId: string, stagingPath: string): Promise<VolumeReport> {

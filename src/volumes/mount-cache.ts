@@ -1,5 +1,6 @@
 import { type Dirent, existsSync, mkdirSync, renameSync } from 'node:fs'
 import { join } from 'node:path'
+import { setImmediate } from 'node:timers/promises'
 import { codeOf, messageOf } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import { listFolder, readRegularFile, removeDurably, sweepFolder } from '../os/durable-file.ts'
@@ -10,6 +11,9 @@ import { fileNameFor } from './file-name.ts'
 
 /** A damaged entry keeps its name and gets this ending; no one but people reads it any more. */
 const DAMAGED = '.damaged'
+
+/** Entries that are read in a row. */
+const PORTION = 100
 
 /** Mount instructions on disk, one file for each staged volume and each target, for a plugin that starts anew to replay. */
 export class MountCache {
@@ -31,19 +35,30 @@ export class MountCache {
     for (const kind of ['staged', 'published'] as const) {
       const folder = this.#folders[kind]
       mkdirSync(folder, { recursive: true, mode: 0o750 })
-      this.#loadFiles(kind, sweepFolder(folder), (file, why) => {
-        this.#setAside(file, why)
-      })
+      for (const file of wholeFiles(sweepFolder(folder))) {
+        this.#loadFile(kind, file, (path, why) => {
+          this.#setAside(path, why)
+        })
+      }
     }
   }
 
-  /** Reads all entries and changes nothing: for whoever looks while a plugin may be running. Folders that are missing hold none. */
-  peek(): void {
+  /**
+   * Reads all entries and changes nothing: for a program that looks while a plugin may be running. Folders that are missing hold none. The event
+   * loop runs between portions of the entries.
+   */
+  async peek(): Promise<void> {
     for (const kind of ['staged', 'published'] as const) {
       if (!existsSync(this.#folders[kind])) continue
-      this.#loadFiles(kind, listFolder(this.#folders[kind]), (file, why) => {
-        this.#log.warning(`damaged mount cache entry ${file}: ${why}`)
-      })
+      const files = wholeFiles(listFolder(this.#folders[kind]))
+      for (let at = 0; at < files.length; at += PORTION) {
+        for (const file of files.slice(at, at + PORTION)) {
+          this.#loadFile(kind, file, (path, why) => {
+            this.#log.warning(`damaged mount cache entry ${path}: ${why}`)
+          })
+        }
+        await setImmediate()
+      }
     }
   }
 
@@ -96,11 +111,6 @@ export class MountCache {
     return join(this.#folders[entry.kind], nameOf(entry))
   }
 
-  #loadFiles(kind: Entry['kind'], files: readonly Dirent[], damaged: (file: string, why: string) => void): void {
-    const whole = files.filter(({ name }) => !name.endsWith(DAMAGED)).sort((a, b) => (a.name < b.name ? -1 : 1))
-    for (const file of whole) this.#loadFile(kind, file, damaged)
-  }
-
   #loadFile(kind: Entry['kind'], file: Dirent, damaged: (file: string, why: string) => void): void {
     try {
       const entry = parseEntry(readRegularFile(file), kind)
@@ -123,6 +133,10 @@ export class MountCache {
       )
     }
   }
+}
+
+function wholeFiles(files: readonly Dirent[]): readonly Dirent[] {
+  return files.filter(({ name }) => !name.endsWith(DAMAGED)).sort((a, b) => (a.name < b.name ? -1 : 1))
 }
 
 function nameOf(entry: Entry): string {

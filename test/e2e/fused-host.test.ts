@@ -170,22 +170,28 @@ describe('--fuse-host service', () => {
     })
   }
 
-  it('is seen by status', async () => {
+  it('is seen by status, which asks dummy-fused once for all volumes', async () => {
     await using sandbox = new Sandbox()
     using both = await start(sandbox)
-    const volume = new Volume(sandbox, both.plugin, 'volume')
-    await volume.publish()
-    const { status, stdout } = await sandbox.run(EXECUTABLE, [
-      'status',
-      '--state-dir',
-      both.plugin.stateDir,
-      '--fused-socket',
-      both.fused.socket,
-    ])
-    assert.ok(stdout.includes('volume'), stdout)
-    assert.equal(status, 0, stdout)
+    const volumes = Array.from({ length: 30 }, (_, i) => new Volume(sandbox, both.plugin, `volume-${i}`))
+    for (const volume of volumes) await volume.publish()
+    const before = listCalls(both.fused)
+    const words = ['--json', '--state-dir', both.plugin.stateDir, '--fused-socket', both.fused.socket]
+    const { status, stdout, stderr } = await sandbox.run(EXECUTABLE, ['status', ...words])
+    assert.equal(status, 0, stderr)
+    const shown = (JSON.parse(stdout) as { volumes: { volumeId: string; state: string; daemon: { pid: number } | null }[] }).volumes
+    assert.deepEqual(
+      shown.map(({ volumeId, state, daemon }) => [volumeId, state, daemon?.pid]).sort(),
+      volumes.map(({ id }) => [id, 'MOUNTED', both.fused.pid]).sort(),
+    )
+    assert.equal(listCalls(both.fused) - before, 1)
   })
 })
+
+/** How often dummy-fused was asked what it serves. */
+function listCalls(fused: FusedProcess): number {
+  return fused.log().split('GRPC call: /dummyfuse.fused.v1.Fused/List').length - 1
+}
 
 function processRuns(pid: number): boolean {
   try {
