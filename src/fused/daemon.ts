@@ -19,6 +19,8 @@ export interface DaemonParts extends MounterParts {
   /** Where it has its sessions. */
   readonly sessions: Sessions
   readonly keepers: Keepers
+  /** Whether a session that nobody keeps is worth a warning. */
+  readonly expectsKeeper: boolean
   readonly log: Logger
 }
 
@@ -58,7 +60,7 @@ export class FusedDaemon {
     const session: ServedSession = { kind: 'served', ...(await this.#mounter.mount(order)) }
     this.#serve(session)
     await this.#keep(session)
-    if (this.#parts.keepers.supervisor === 'none') {
+    if (this.#parts.expectsKeeper && this.#parts.keepers.supervisor === 'none') {
       this.#parts.log.warning(
         `nobody keeps the descriptor of ${order.path}: without systemd or dummy-fuse-csi keep it ends with this process`,
       )

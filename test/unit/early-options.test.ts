@@ -14,6 +14,7 @@ const WORDS: readonly (readonly string[])[] = [
   ['--poll-time', '0'],
   ['--poll-time=120', '--socket', '/run/s.sock', '--log-format', 'json'],
   ['--inject', 'no-resend', '--drain-deadline', '3'],
+  ['--die-with-parent', '--state-dir', '/run/a'],
 ]
 
 describe('the words that a successor reads before it serves', () => {
@@ -21,7 +22,12 @@ describe('the words that a successor reads before it serves', () => {
     it(`mean what they mean to all of it: ${words.join(' ') || 'none'}`, () => {
       const early = pickEarlyOptions(words, ENV)
       const all = parseFusedOptions(words, ENV)
-      const picked: EarlyOptions = { stateDir: all.stateDir, pollTime: all.pollTime, withoutResend: all.withoutResend }
+      const picked: EarlyOptions = {
+        stateDir: all.stateDir,
+        pollTime: all.pollTime,
+        withoutResend: all.withoutResend,
+        dieWithParent: all.dieWithParent,
+      }
       assert.deepEqual(early, picked)
     })
   }

@@ -9,6 +9,8 @@ export interface EarlyOptions {
   /** Milliseconds. */
   readonly pollTime: number
   readonly withoutResend: boolean
+  /** Whether it is killed when the process that started it ends: the plugin's `--fuse-host child --daemons shared`. */
+  readonly dieWithParent: boolean
 }
 
 /** Where sessions are remembered: they do not outlive a boot. */
@@ -26,6 +28,7 @@ export function pickEarlyOptions(words: readonly string[], env: NodeJS.ProcessEn
     stateDir: resolve(valueOf('--state-dir', words) ?? defaultStateDir(env)),
     pollTime: /^\d+$/.test(pollTime) ? Number(pollTime) / 1000 : 0.05,
     withoutResend: valueOf('--inject', words) === 'no-resend',
+    dieWithParent: words.includes('--die-with-parent'),
   }
 }
 

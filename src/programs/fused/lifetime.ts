@@ -1,9 +1,16 @@
 import type { ServiceManager } from '../../os/sd-notify.ts'
 
-/** Resolves when a signal says that it is time to end. */
-export async function toldToEnd(): Promise<NodeJS.Signals> {
+/**
+ * Resolves when a signal says that it is time to end. A daemon that its parent takes along (--die-with-parent) leaves SIGINT and SIGHUP, which a
+ * terminal sends to both, to that parent.
+ */
+export async function toldToEnd(dieWithParent = false): Promise<NodeJS.Signals> {
   return await new Promise((resolve) => {
-    for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, resolve)
+    for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
+      process.on(signal, () => {
+        if (signal === 'SIGTERM' || !dieWithParent) resolve(signal)
+      })
+    }
   })
 }
 

@@ -1,4 +1,5 @@
 import { resolve } from 'node:path'
+import { Option } from 'commander'
 import { UsageError } from '../../errors.ts'
 import type { LogFormat } from '../../log.ts'
 import { socketPath } from '../../os/unix-socket.ts'
@@ -21,6 +22,7 @@ interface Parsed {
   drainDeadline: number
   pollTime: number
   inject: string[]
+  dieWithParent?: true
   logFormat: LogFormat
 }
 
@@ -49,6 +51,7 @@ export function parseFusedOptions(words: readonly string[], env: NodeJS.ProcessE
       (value: string, all: string[]) => [...all, value],
       [],
     )
+    .addOption(new Option('--die-with-parent', 'be killed when the process that started this one ends').hideHelp())
     .addOption(logFormatOption())
     .addHelpText('after', NOTES)
   parse(command, words)
@@ -62,6 +65,7 @@ export function parseFusedOptions(words: readonly string[], env: NodeJS.ProcessE
     drainDeadline: parsed.drainDeadline * 1000,
     pollTime: parsed.pollTime,
     withoutResend: parsed.inject.length > 0,
+    dieWithParent: parsed.dieWithParent ?? false,
     logFormat: parsed.logFormat,
   }
 }

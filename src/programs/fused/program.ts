@@ -20,6 +20,7 @@ import { shareHeap, tidyMemory } from '../../os/memory.ts'
 import { openMountTable } from '../../os/mount-table.ts'
 import { ServiceManager } from '../../os/sd-notify.ts'
 import { isSocket } from '../../os/descriptors.ts'
+import { syslogSink } from '../../os/syslog.ts'
 import { versionText } from '../../version.ts'
 import type { Program } from '../program.ts'
 import { type EarlyOptions, pickEarlyOptions } from './early-options.ts'
@@ -27,6 +28,7 @@ import { kernelResends, openEngine } from './engine.ts'
 import { FailedStarts } from './failed-starts.ts'
 import { keepAlive, toldToEnd } from './lifetime.ts'
 import type { FusedOptions } from './options.ts'
+import { openStarter, type Starter } from './starter.ts'
 
 /** How it is to end: for a successor, or for good. */
 type Ending = 'drain' | 'stop'
@@ -41,16 +43,21 @@ export const fused: Program = async ({ words, env }) => {
   const libc = new Libc(new AddonLoader())
   shareHeap(libc)
   const inherited = inheritedDescriptors(env, libc)
-  const log = new Logger(descriptorSink(2))
+  const starter = await openStarter(env)
+  const syslog = syslogSink('dummy-fused', () => libc)
+  const sink = starter === undefined ? descriptorSink(2) : descriptorSink(2, syslog)
+  const log = new Logger(sink)
   const manager = new ServiceManager(env, libc, log)
-  const failed = new FailedStarts(early.stateDir)
-  failed.count()
-  const told = toldToEnd()
+  if (early.dieWithParent) libc.setParentDeathSignal('SIGKILL')
+  // A plugin waits for this start, and starts the next one only when a call needs it.
+  const failed = starter === undefined ? new FailedStarts(early.stateDir) : undefined
+  failed?.count()
+  const told = toldToEnd(early.dieWithParent)
   try {
     const [listening, stored] = split(inherited)
     const lost = Promise.withResolvers<never>()
     const engine = openEngine(early.pollTime, libc, log, lost.reject)
-    const { daemon, successor, standby } = openSessions({ early, libc, engine, manager, log })
+    const { daemon, successor, standby } = openSessions({ early, libc, engine, manager, log, expectsKeeper: starter === undefined })
     successor.begin(stored)
     // Until the thread is up this one serves: nothing else may take its time.
     if (stored.length > 0) await Promise.race([engine.up, lost.promise])
@@ -63,14 +70,15 @@ export const fused: Program = async ({ words, env }) => {
       successor,
       standby,
       manager,
-      log: new Logger(descriptorSink(2), options.logFormat),
+      log: new Logger(sink, options.logFormat),
       failed,
+      starter,
       onLost: lost.reject,
     }
-    return await Promise.race([serve(all, listening, told), lost.promise])
+    return await Promise.race([serve(all, listening, told), lost.promise, ...(starter === undefined ? [] : [starter.lost])])
   } catch (error) {
     if (isProgramError(error)) process.stderr.write(`dummy-fused: ${error.message}\n`)
-    await failed.wait(told)
+    await failed?.wait(told)
     throw isProgramError(error) ? new ProgramError('', error.status) : error
   }
 }
@@ -85,7 +93,9 @@ interface Surroundings {
   readonly standby: StandbyLink
   readonly manager: ServiceManager
   readonly log: Logger
-  readonly failed: FailedStarts
+  /** Undefined where a plugin waits for each start. */
+  readonly failed: FailedStarts | undefined
+  readonly starter: Starter | undefined
   /** It cannot go on. */
   readonly onLost: (error: unknown) => void
 }
@@ -95,8 +105,8 @@ async function serve(
   listening: InheritedDescriptor | undefined,
   told: Promise<NodeJS.Signals>,
 ): Promise<number> {
-  const { options, libc, engine, daemon, successor, standby, manager, log, failed } = all
-  log.info(`dummy-fused ${versionText()}, kept by ${manager.supervisor}`)
+  const { options, libc, engine, daemon, successor, standby, manager, log, failed, starter } = all
+  log.info(`dummy-fused ${versionText()}, ${starter === undefined ? `kept by ${manager.supervisor}` : 'started by a plugin'}`)
   const { lockState } = await import('../state-lock.ts')
   await lockState(options.stateDir, 'dummy-fused')
   const socket = await listen(options.socket, listening)
@@ -109,7 +119,8 @@ async function serve(
   const hooks = { onDrain: () => drained.resolve('drain'), tidy: () => tidyMemory(libc) }
   const server = openFusedServer(daemon, manager.supervisor, recordsFolder(options.stateDir), hooks, log)
   server.serve(socket)
-  failed.forget(log)
+  failed?.forget(log)
+  await starter?.announce()
   manager.notify('READY=1', `STATUS=Serving ${daemon.sessions.all().length} sessions on ${options.socket}`)
   keepAlive(manager, async () => await daemon.alive(), all.onLost)
 
@@ -141,6 +152,7 @@ interface Beginnings {
   readonly libc: Libc
   readonly engine: SessionEngine
   readonly manager: ServiceManager
+  readonly expectsKeeper: boolean
   readonly log: Logger
 }
 
