@@ -27,6 +27,15 @@ export interface CallContext {
   readonly cleanUp: CallContext
 }
 
+/**
+ * To be called before each step that another program may see. Throws the signal's reason, or {@link CallEnded} when the time is over and the timer
+ * has not come to say so: a process that was stopped goes on with whatever came first.
+ */
+export function throwIfOver({ signal, remaining }: Pick<CallContext, 'signal' | 'remaining'>): void {
+  signal.throwIfAborted()
+  if (remaining() <= 0) throw new CallEnded('deadline', "the call's deadline is over")
+}
+
 /** How long calls may take, in milliseconds. */
 export interface CallLimits {
   /** The time of a call whose client names no deadline. */

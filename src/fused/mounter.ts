@@ -1,6 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { messageOf, SystemError } from '../errors.ts'
-import { connectionOf } from '../fuse/session/device.ts'
 import type { RunningSession } from '../fuse/session/attached-session.ts'
 import type { SessionEngine } from '../fuse/session/engine.ts'
 import { mountSession } from '../fuse/session/mounting.ts'
@@ -75,6 +74,9 @@ export class Mounter {
     if (fault.mountFail) throw new FusedError('internal', `${path}: mount failed, as --inject mount-fail asks`)
     const mounting = new AbortController()
     const timer = setTimeout(() => mounting.abort(), deadline)
+    const until = performance.now() + deadline
+    const { signal } = mounting
+    const remaining = (): number => (signal.aborted ? 0 : Math.max(until - performance.now(), 0))
     this.#mounting.add(mounting)
     const id = newId()
     let record: SessionRecord | undefined
@@ -86,11 +88,11 @@ export class Mounter {
         options,
         faults,
         holdInit: true,
-        signal: mounting.signal,
-        beforeInit: async (negotiated, fd) => {
+        time: { signal, remaining },
+        beforeInit: async (negotiated, device) => {
           if (fault.initHang) await new Promise<never>(() => undefined)
           const resend = negotiated.resend && !this.#parts.withoutResend
-          const connection = this.#connection(path, fd)
+          const connection = Number(device.split(':')[1])
           record = { version: RECORD_VERSION, id, path, options, faults, bootId, connection, negotiated: { ...negotiated, resend } }
           records.save(record)
         },
@@ -99,8 +101,8 @@ export class Mounter {
       return { record, running }
     } catch (error) {
       if (record !== undefined) records.remove(id)
-      if (mounting.signal.aborted && this.#ended) throw new FusedError('unavailable', BEING_REPLACED, { cause: error })
-      if (mounting.signal.aborted)
+      if (signal.aborted && this.#ended) throw new FusedError('unavailable', BEING_REPLACED, { cause: error })
+      if (remaining() <= 0)
         throw new FusedError('timeout', `${path}: INIT was not handled within ${deadline / 1000} s`, { cause: error })
       if (error instanceof FusedError) throw error
       throw new FusedError(
@@ -126,14 +128,5 @@ export class Mounter {
       throw new FusedError('precondition', `${path}: not a directory; name an empty one`)
     if (state.kind === 'mount' && state.mount.fsType === 'fuse.dummy-fuse')
       throw new FusedError('precondition', `${path} is a mount point of another dummy-fuse already; unmount that first`)
-  }
-
-  /** On kernels that do not tell a descriptor's connection, the mount stands by now, INIT or not. */
-  #connection(path: string, fd: number): number {
-    const told = connectionOf(fd)
-    if (told !== undefined) return told
-    const state = this.#parts.table.at(path)
-    const device = state.kind === 'mount' ? state.mount.device : ''
-    return Number(device.split(':')[1])
   }
 }

@@ -3,7 +3,17 @@ import { SystemError } from '../errors.ts'
 import type { AddonLoader } from './addons.ts'
 
 /** mount(2) flags, include/uapi/linux/mount.h. */
-export const MS = { RDONLY: 1, NOSUID: 2, NODEV: 4, NOEXEC: 8, REMOUNT: 32, BIND: 4096 } as const
+export const MS = {
+  RDONLY: 1,
+  NOSUID: 2,
+  NODEV: 4,
+  NOEXEC: 8,
+  SYNCHRONOUS: 16,
+  REMOUNT: 32,
+  DIRSYNC: 128,
+  NOATIME: 1024,
+  BIND: 4096,
+} as const
 
 /** umount2(2) flags, include/uapi/linux/fs.h. */
 export const MNT_DETACH = 2
@@ -50,23 +60,6 @@ export class Libc {
   /** mount(2). Throws SystemError. */
   mount(source: string, target: string, type: string | null, flags: number, data: string | null): void {
     this.checked('mount', target, 'int mount(str, str, str, ulong, str)', source, target, type, flags, data)
-  }
-
-  /** mount(2) in a thread of libuv's pool: with FUSE_DEV_IOC_SYNC_INIT it returns only once INIT has been answered. Rejects with SystemError. */
-  async mountAsync(source: string, target: string, type: string, flags: number, data: string): Promise<void> {
-    const mount = this.foreign('int mount(str, str, str, ulong, str)')
-    await new Promise<void>((resolve, reject) => {
-      mount.async(source, target, type, flags, data, (error, result) => {
-        if (error !== null) reject(error)
-        else if (result >= 0) resolve()
-        else reject(this.lastError('mount', target))
-      })
-    })
-  }
-
-  /** ioctl(2) without an argument. Throws SystemError. */
-  ioctl(fd: number, name: string, request: number): void {
-    this.checked(`ioctl ${name}`, undefined, 'int ioctl(int, ulong, ulong)', fd, request, 0)
   }
 
   /** fcntl(2) F_SETFD: marks a descriptor that came through exec as closed at the next one. Throws SystemError. */

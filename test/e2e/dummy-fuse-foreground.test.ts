@@ -3,6 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { describe, it } from 'node:test'
 import { parseMountinfo, topmostAt } from '../../src/os/mountinfo.ts'
 import { daemonIn, endOf, inForeground, mountCalled, mountDummyFuse, waitsForFuse } from '../support/mounting.ts'
+import { layersAt } from '../support/mounts.ts'
 import { DUMMY_FUSE } from '../support/paths.ts'
 import { python } from '../support/python.ts'
 import { type Running, Sandbox } from '../support/sandbox.ts'
@@ -155,6 +156,8 @@ describe('dummy-fuse -f', () => {
       const path = sandbox.directory('mnt')
       const running = sandbox.start(DUMMY_FUSE, [...words, path])
       await eventually('it has served INIT', () => /^FUSE session of protocol 7[^]*opcode: INIT/m.test(running.output()))
+      // INIT is printed when it is read; the mount comes to its path once it is answered.
+      await eventually('it is mounted', () => layersAt(path).length === 1)
       await sandbox.run('cat', [`${path}/dummy-file.txt`])
       await eventually('the read is in the output', () => running.output().includes('opcode: READ '))
       running.child.kill('SIGTERM')

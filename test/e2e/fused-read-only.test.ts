@@ -39,7 +39,9 @@ describe('dummy-fused whose state folder cannot be written to', () => {
     await fused.mount(stays)
     const { pid } = fused
     readOnly(true)
-    assert.equal((await outcome(fused.mount(fails))).code, 'INTERNAL')
+    const { code, details } = await outcome(fused.mount(fails))
+    assert.equal(code, 'INTERNAL')
+    assert.match(details, /read-only file system/i)
     assert.deepEqual(layersAt(fails), [])
     assert.equal(await fused.unmount(stays), true)
     assert.deepEqual([await fused.paths(), layersAt(stays)], [[], []])

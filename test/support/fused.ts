@@ -199,3 +199,11 @@ export function sleepsOf(pid: number): number {
   })
   return each.reduce((sum, one) => sum + one, 0)
 }
+
+/** Milliseconds of processor time that all threads of a process have used so far. */
+export function processorTime(pid: number): number {
+  const text = readFileSync(`/proc/${pid}/stat`, 'latin1')
+  const fields = text.slice(text.lastIndexOf(')') + 2).split(' ')
+  // utime and stime, in hundredths of a second (proc_pid_stat(5)).
+  return (Number(fields[11]) + Number(fields[12])) * 10
+}

@@ -72,13 +72,12 @@ export function waitsForFuse(pid: number): boolean {
   return readFileSync(`/proc/${pid}/wchan`, 'utf8').includes('request_wait')
 }
 
-/** Waits until a daemon's mount(2) has come to the kernel: with a synchronous INIT it is in no table before it has returned. */
+/** Waits until a daemon's device is connected: the mount is in no table before INIT is answered. */
 export async function mountCalled(sandbox: Sandbox): Promise<void> {
-  await eventually('mount(2) was called', () => sandbox.processes('dummy-fuse').some(hasConnection))
+  await eventually('the device is connected', () => sandbox.processes('dummy-fuse').some(hasConnection))
 }
 
 function hasConnection(pid: number): boolean {
   const devices = descriptorsOf(pid).filter(({ target }) => target === '/dev/fuse')
-  // Older kernels do not tell of a connection there; they have no synchronous INIT either.
   return devices.some(({ info }) => /^fuse_connection:/m.test(info))
 }

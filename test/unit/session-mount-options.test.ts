@@ -3,7 +3,8 @@ import { describe, it } from 'node:test'
 import { UsageError } from '../../src/errors.ts'
 import { DEFAULT_OPTIONS } from '../../src/fuse/options.ts'
 import { FOPEN, INIT } from '../../src/fuse/protocol/constants.ts'
-import { type MountArguments, mountArguments, type SessionSettings, sessionSettings } from '../../src/fuse/session/mount-options.ts'
+import { mountArguments, type SessionSettings, sessionSettings } from '../../src/fuse/session/mount-options.ts'
+import type { MountArguments } from '../../src/os/detached-mount.ts'
 import { MS } from '../../src/os/libc.ts'
 
 const PLAIN = MS.NOSUID | MS.NODEV

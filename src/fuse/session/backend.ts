@@ -29,7 +29,8 @@ export class SessionBackend implements Backend {
   async mount(mountpoint: string, options: readonly string[], signal: AbortSignal): Promise<Session> {
     const { runner, libc, table, faults, holdInit } = this.#parts
     const id = String(++this.#count)
-    const running = await mountSession(libc, runner, { id, mountpoint, options, faults, holdInit, signal })
+    const time = { signal, remaining: () => (signal.aborted ? 0 : Infinity) }
+    const running = await mountSession(libc, runner, { id, mountpoint, options, faults, holdInit, time })
     return new MountedSession(running, new OwnMount(mountpoint, table, libc, superBlockOf(running)))
   }
 }

@@ -1,5 +1,4 @@
 import { closeSync, openSync, readFileSync } from 'node:fs'
-import { codeOf } from '../../errors.ts'
 import type { Callable, Libc } from '../../os/libc.ts'
 
 /** A FUSE connection's end in user space, as a session needs it. */
@@ -14,9 +13,6 @@ export interface Device {
 /** open(2), include/uapi/asm-generic/fcntl.h. */
 const O_RDWR_NONBLOCK = 0o2 | 0o4000
 
-/** _IO(229, 3), include/uapi/linux/fuse.h, Linux 6.18: mount(2) is to return only once INIT has been answered. */
-const FUSE_DEV_IOC_SYNC_INIT = 0xe503
-
 /** Opens /dev/fuse, non-blocking and closed on exec; returns its descriptor. Throws Node's error. */
 export function openFuseDevice(): number {
   return openSync('/dev/fuse', O_RDWR_NONBLOCK)
@@ -30,17 +26,6 @@ export function openFuseDevice(): number {
 export function connectionOf(fd: number): number | undefined {
   const [, number] = /^fuse_connection:\s*(\d+)$/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8')) ?? []
   return number === undefined ? undefined : Number(number)
-}
-
-/** Asks for the synchronous INIT; tells whether this kernel has it. To be called before mount(2). */
-export function requestSyncInit(libc: Libc, fd: number): boolean {
-  try {
-    libc.ioctl(fd, 'FUSE_DEV_IOC_SYNC_INIT', FUSE_DEV_IOC_SYNC_INIT)
-    return true
-  } catch (error) {
-    if (['ENOTTY', 'EINVAL'].includes(codeOf(error) ?? '')) return false
-    throw error
-  }
 }
 
 /** The kernel's device, by read(2) and write(2) through glibc: Node's own would throw each EAGAIN, which costs more than a request. */

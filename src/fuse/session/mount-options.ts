@@ -1,4 +1,5 @@
 import { UsageError } from '../../errors.ts'
+import type { MountArguments } from '../../os/detached-mount.ts'
 import { MS } from '../../os/libc.ts'
 import { INIT, FOPEN } from '../protocol/constants.ts'
 
@@ -25,15 +26,6 @@ export interface SessionSettings {
   readonly debug: boolean
 }
 
-/** What mount(2) takes. */
-export interface MountArguments {
-  readonly source: string
-  readonly type: string
-  readonly flags: number
-  /** All but `fd=N,`. */
-  readonly data: string
-}
-
 /** Flags of mount(2), include/uapi/linux/mount.h; `false` takes one away. */
 const FLAGS: Readonly<Record<string, readonly [flag: number, set: boolean]>> = {
   ro: [MS.RDONLY, true],
@@ -44,11 +36,11 @@ const FLAGS: Readonly<Record<string, readonly [flag: number, set: boolean]>> = {
   dev: [MS.NODEV, false],
   noexec: [MS.NOEXEC, true],
   exec: [MS.NOEXEC, false],
-  sync: [16, true],
-  async: [16, false],
-  dirsync: [128, true],
-  noatime: [1024, true],
-  atime: [1024, false],
+  sync: [MS.SYNCHRONOUS, true],
+  async: [MS.SYNCHRONOUS, false],
+  dirsync: [MS.DIRSYNC, true],
+  noatime: [MS.NOATIME, true],
+  atime: [MS.NOATIME, false],
 }
 
 /** What one reader of the options fills in. */
@@ -58,7 +50,7 @@ interface Parsed {
 }
 
 /**
- * What of the mount options mount(2) is to be given (fs/fuse/inode.c, fuse_fs_parameters). `options` are checked, the later of two wins.
+ * What of the mount options the kernel is given, all but `fd=N` (fs/fuse/inode.c, fuse_fs_parameters). `options` are checked, the later of two wins.
  * Throws UsageError for two that exclude each other.
  */
 export function mountArguments(options: readonly string[]): MountArguments {

@@ -1,8 +1,11 @@
 import { closeSync } from 'node:fs'
-import { setImmediate } from 'node:timers/promises'
+import { type CallContext, throwIfOver, unlessAborted } from '../../call-context.ts'
+import { messageOf } from '../../errors.ts'
+import { DetachedMount } from '../../os/detached-mount.ts'
 import { type Libc, MNT_DETACH } from '../../os/libc.ts'
-import { connectionOf, openFuseDevice, requestSyncInit } from './device.ts'
+import { deviceAt, openMountTable } from '../../os/mount-table.ts'
 import type { RunningSession, SessionRunner } from './attached-session.ts'
+import { openFuseDevice } from './device.ts'
 import type { Attachment } from './messages.ts'
 import { mountArguments } from './mount-options.ts'
 import type { Negotiated } from './negotiated.ts'
@@ -11,99 +14,73 @@ import type { Negotiated } from './negotiated.ts'
 export interface MountOrder extends Omit<Attachment, 'fd' | 'resend'> {
   /** An absolute path. */
   readonly mountpoint: string
-  /** What is to be done before INIT is answered, if it is held; what it rejects with refuses it. */
-  readonly beforeInit?: (negotiated: Negotiated, fd: number) => Promise<void>
-  /** When to give up. */
-  readonly signal?: AbortSignal
+  /** Called before INIT is answered, if it is held, with the super block's `major:minor`; what it rejects with ends the mount. */
+  readonly beforeInit?: (negotiated: Negotiated, device: string) => Promise<void>
+  /** The time that mounting has: once it is over, no step begins. */
+  readonly time: Pick<CallContext, 'signal' | 'remaining'>
 }
 
-const TOO_LONG = 'it took too long'
+/** A mount of a device, which comes to its path when INIT has been answered, or before where the kernel cannot do that. */
+interface Mounting {
+  readonly device: string
+  attach(): void
+  /** Takes back all that was done so far. */
+  undo(): void
+}
 
 /**
- * Mounts and resolves once INIT has been answered. Where the kernel can (Linux 6.18) the mount is in no table before that. Rejects with
- * SystemError of mount(2), or Error; then nothing of it is mounted and its descriptor is closed.
+ * Mounts and resolves once INIT has been answered and the mount stands at its path, where it comes last (before Linux 5.2: first). Rejects with
+ * SystemError, the signal's reason or Error; then nothing of it is mounted, and its descriptor is closed by the runner.
  */
 export async function mountSession(libc: Libc, runner: SessionRunner, order: MountOrder): Promise<RunningSession> {
+  const { id, options, faults, holdInit, mountpoint, time } = order
+  throwIfOver(time)
   const fd = openFuseDevice()
-  const attach = (): RunningSession => {
-    const { id, options, faults, holdInit } = order
-    const running = runner.attach({ id, fd, options, faults, resend: false, holdInit })
-    if (order.beforeInit !== undefined) void answerAfter(order.beforeInit, running, fd, order.signal)
-    const refuse = (): void => {
-      running.refuseInit(TOO_LONG)
-      // One that has not come yet is refused when it does.
-      void running.initialising.then(() => {
-        running.refuseInit(TOO_LONG)
-      })
-    }
-    if (order.signal?.aborted === true) refuse()
-    else order.signal?.addEventListener('abort', refuse)
-    return running
-  }
+  let mounting: Mounting | undefined
   let running: RunningSession | undefined
-  let stands = false
   try {
-    if (requestSyncInit(libc, fd)) {
-      const mounted = mount(libc, order, fd)
-      if (await reaches(mounted, fd)) running = attach()
-      await mounted
-    } else {
-      const { source, type, flags, data } = mountArguments(order.options)
-      libc.mount(source, order.mountpoint, type, flags, `fd=${fd},${data}`)
-      stands = true
-    }
-    running ??= attach()
-    await Promise.race([running.initialised, failure(running)])
+    mounting = begin(libc, fd, mountpoint, options)
+    running = runner.attach({ id, fd, options, faults, resend: false, holdInit })
+    await unlessAborted(Promise.race([initialise(running, mounting.device, order), failure(running)]), time.signal)
+    throwIfOver(time)
+    mounting.attach()
     return running
   } catch (error) {
-    if (stands) libc.umount(order.mountpoint, MNT_DETACH)
-    if (running === undefined) closeSync(fd)
-    else running.detach()
+    try {
+      mounting?.undo()
+    } catch (undoing) {
+      throw new Error(`${messageOf(error)}; and ${mountpoint} cannot be unmounted: ${messageOf(undoing)}`, { cause: error })
+    } finally {
+      if (running === undefined) closeSync(fd)
+      else running.detach()
+    }
     throw error
   }
 }
 
-async function mount(libc: Libc, { mountpoint, options }: MountOrder, fd: number): Promise<void> {
-  const { source, type, flags, data } = mountArguments(options)
-  await libc.mountAsync(source, mountpoint, type, flags, `fd=${fd},${data}`)
+function begin(libc: Libc, fd: number, mountpoint: string, options: readonly string[]): Mounting {
+  const wanted = mountArguments(options)
+  const data = `fd=${fd},${wanted.data}`
+  const detached = DetachedMount.create(libc, { ...wanted, data })
+  if (detached !== undefined)
+    return { device: detached.device, attach: () => detached.attach(mountpoint), undo: () => detached.close() }
+  libc.mount(wanted.source, mountpoint, wanted.type, wanted.flags, data)
+  const device = deviceAt(openMountTable(libc), mountpoint) ?? ''
+  return { device, attach: () => undefined, undo: () => libc.umount(mountpoint, MNT_DETACH) }
 }
 
-/**
- * Waits until mount(2), in its own thread, has come to the device: until then whoever read it, or polled it, would wait in the kernel,
- * and for ever if that mount(2) failed. Tells whether it did.
- */
-async function reaches(mounted: Promise<void>, fd: number): Promise<boolean> {
-  const call = { over: false }
-  const settle = (): void => {
-    call.over = true
-  }
-  mounted.then(settle, settle)
-  while (connectionOf(fd) === undefined) {
-    await setImmediate()
-    // Not before the look at the device: a mount that is over by now may have succeeded.
-    if (call.over && connectionOf(fd) === undefined) return false
-  }
-  return true
-}
-
-async function answerAfter(
-  act: (negotiated: Negotiated, fd: number) => Promise<void>,
-  running: RunningSession,
-  fd: number,
-  signal: AbortSignal | undefined,
-): Promise<void> {
+async function initialise(running: RunningSession, device: string, { beforeInit, time }: MountOrder): Promise<void> {
   const negotiated = await running.initialising
-  try {
-    // One that is aborted before INIT has come has found nothing to refuse.
-    if (signal?.aborted === true) throw new Error(TOO_LONG)
-    await act(negotiated, fd)
+  if (beforeInit !== undefined) {
+    throwIfOver(time)
+    await beforeInit(negotiated, device)
+    throwIfOver(time)
     running.answerInit()
-  } catch (error) {
-    running.refuseInit(error)
   }
+  await running.initialised
 }
 
 async function failure(running: RunningSession): Promise<never> {
   const outcome = await running.ended
-  throw new Error(outcome.kind === 'refused' ? outcome.message : 'it was unmounted before it was there')
+  throw new Error(outcome.kind === 'refused' ? outcome.message : 'its connection was cut before INIT was answered')
 }

@@ -1,0 +1,121 @@
+import { closeSync } from 'node:fs'
+import { codeOf } from '../errors.ts'
+import { type Libc, MS } from './libc.ts'
+
+/** x86-64 and arm64 share these numbers (include/uapi/asm-generic/unistd.h). */
+const SYS = { moveMount: 429, fsopen: 430, fsconfig: 431, fsmount: 432 } as const
+
+/** include/uapi/linux/mount.h and linux/fcntl.h. */
+const FSOPEN_CLOEXEC = 1
+const FSCONFIG = { setFlag: 0, setString: 1, create: 6 } as const
+const FSMOUNT_CLOEXEC = 1
+/** MOVE_MOUNT_F_EMPTY_PATH; and as mount(2) does, MOVE_MOUNT_T_SYMLINKS and MOVE_MOUNT_T_AUTOMOUNTS. */
+const MOVE_MOUNT_FLAGS = 0x4 | 0x10 | 0x20
+const AT_FDCWD = -100
+const AT_EMPTY_PATH = 0x1000
+const AT_STATX_DONT_SYNC = 0x4000
+/** MOUNT_ATTR_*, for the flags of mount(2) that belong to a mount. */
+const ATTRIBUTES: readonly (readonly [flag: number, attribute: number])[] = [
+  [MS.RDONLY, 1],
+  [MS.NOSUID, 2],
+  [MS.NODEV, 4],
+  [MS.NOEXEC, 8],
+  [MS.NOATIME, 0x10],
+]
+/** The flags of mount(2) that belong to a super block, by the option that fsconfig(2) knows them by. */
+const SUPER_BLOCK_FLAGS: readonly (readonly [flag: number, option: string])[] = [
+  [MS.RDONLY, 'ro'],
+  [MS.SYNCHRONOUS, 'sync'],
+  [MS.DIRSYNC, 'dirsync'],
+]
+
+/** What is to be mounted, as mount(2) takes it. */
+export interface MountArguments {
+  readonly source: string
+  /** With its subtype: `fuse.dummy-fuse`. */
+  readonly type: string
+  /** MS_* */
+  readonly flags: number
+  /** `key` or `key=value`, separated by commas. */
+  readonly data: string
+}
+
+/**
+ * A mount that stands at no path yet (fsopen(2), fsmount(2), Linux 5.2). None of its calls waits for the file system's server, so that a server
+ * can answer first and be mounted then, all in one thread. Closed without {@link attach} it leaves nothing.
+ */
+export class DetachedMount {
+  /** `major:minor` of its super block. */
+  readonly device: string
+  readonly #libc: Libc
+  #fd: number | undefined
+
+  private constructor(libc: Libc, fd: number, device: string) {
+    this.#libc = libc
+    this.#fd = fd
+    this.device = device
+  }
+
+  /** Undefined where the system calls are missing (ENOSYS) or forbidden (EPERM of a seccomp filter). Throws SystemError. */
+  static create(libc: Libc, wanted: MountArguments): DetachedMount | undefined {
+    const { type, source, flags, data } = wanted
+    const [, name = type, subtype] = /^([^.]*)(?:\.(.*))?$/s.exec(type) ?? []
+    const context = openContext(libc, name)
+    if (context === undefined) return undefined
+    try {
+      const configure = (command: number, key: string | null, value: string | null): void => {
+        const definition = 'long syscall(long, int, uint, str, str, int)'
+        libc.checked('fsconfig', key ?? type, definition, SYS.fsconfig, context, command, key, value, 0)
+      }
+      configure(FSCONFIG.setString, 'source', source)
+      if (subtype !== undefined) configure(FSCONFIG.setString, 'subtype', subtype)
+      for (const [flag, option] of SUPER_BLOCK_FLAGS) if ((flags & flag) !== 0) configure(FSCONFIG.setFlag, option, null)
+      for (const option of data.split(',')) {
+        const [key = '', value] = option.split('=')
+        configure(value === undefined ? FSCONFIG.setFlag : FSCONFIG.setString, key, value ?? null)
+      }
+      configure(FSCONFIG.create, null, null)
+      const attributes = ATTRIBUTES.reduce((all, [flag, attribute]) => ((flags & flag) === 0 ? all : all | attribute), 0)
+      const definition = 'long syscall(long, int, uint, uint)'
+      const fd = libc.checked('fsmount', type, definition, SYS.fsmount, context, FSMOUNT_CLOEXEC, attributes)
+      try {
+        return new DetachedMount(libc, fd, superBlockOf(libc, fd))
+      } catch (error) {
+        closeSync(fd)
+        throw error
+      }
+    } finally {
+      closeSync(context)
+    }
+  }
+
+  /** Puts it at an absolute path. Throws SystemError (ENOENT, ENOTDIR); then it is nowhere. */
+  attach(path: string): void {
+    const definition = 'long syscall(long, int, str, int, str, uint)'
+    const { moveMount } = SYS
+    this.#libc.checked('move_mount', path, definition, moveMount, this.#fd, '', AT_FDCWD, path, MOVE_MOUNT_FLAGS)
+    this.close()
+  }
+
+  /** Lets go of a mount that is not attached: its super block ends. */
+  close(): void {
+    if (this.#fd !== undefined) closeSync(this.#fd)
+    this.#fd = undefined
+  }
+}
+
+function openContext(libc: Libc, type: string): number | undefined {
+  try {
+    return libc.checked('fsopen', type, 'long syscall(long, str, uint)', SYS.fsopen, type, FSOPEN_CLOEXEC)
+  } catch (error) {
+    if (['ENOSYS', 'EPERM'].includes(codeOf(error) ?? '')) return undefined
+    throw error
+  }
+}
+
+/** By struct statx (include/uapi/linux/stat.h), without asking the server. */
+function superBlockOf(libc: Libc, fd: number): string {
+  const seen = Buffer.alloc(256)
+  libc.checked('statx', undefined, 'int statx(int, str, int, uint, void *)', fd, '', AT_EMPTY_PATH | AT_STATX_DONT_SYNC, 0, seen)
+  return `${seen.readUInt32LE(136)}:${seen.readUInt32LE(140)}`
+}
