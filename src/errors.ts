@@ -40,9 +40,11 @@ export class SystemError extends Error {
 
 const TEXTS: Readonly<Record<string, string>> = {
   EACCES: 'permission denied',
+  EAGAIN: 'resource temporarily unavailable',
   EBUSY: 'device or resource busy',
   ECONNABORTED: 'software caused connection abort',
   ECONNREFUSED: 'connection refused',
+  EDQUOT: 'disk quota exceeded',
   EEXIST: 'file exists',
   EINTR: 'interrupted system call',
   EINVAL: 'invalid argument',
@@ -51,6 +53,7 @@ const TEXTS: Readonly<Record<string, string>> = {
   ELOOP: 'too many levels of symbolic links',
   EMFILE: 'too many open files',
   ENAMETOOLONG: 'file name too long',
+  ENFILE: 'too many open files in system',
   ENODEV: 'no such device',
   ENOENT: 'no such file or directory',
   ENOMEM: 'cannot allocate memory',
@@ -68,6 +71,37 @@ const TEXTS: Readonly<Record<string, string>> = {
 /** What strerror(3) says to an errno's name, in the lower case that Go programs print; the name itself if it is a rare one. */
 export function errnoText(code: string): string {
   return TEXTS[code] ?? code
+}
+
+/**
+ * What an errno means for whoever asked: `exhausted`, something has run out (descriptors, memory, processes, disk); `again`, the same call
+ * may succeed later; `caller`, the kernel cannot follow the path that was given. Undefined: calling again does not help.
+ */
+export function errnoMeaning(code: string | undefined): 'exhausted' | 'again' | 'caller' | undefined {
+  return code === undefined ? undefined : MEANINGS[code]
+}
+
+const MEANINGS: Readonly<Record<string, 'exhausted' | 'again' | 'caller'>> = {
+  EAGAIN: 'exhausted',
+  EDQUOT: 'exhausted',
+  EMFILE: 'exhausted',
+  ENFILE: 'exhausted',
+  ENOBUFS: 'exhausted',
+  ENOMEM: 'exhausted',
+  ENOSPC: 'exhausted',
+  EBUSY: 'again',
+  ECONNABORTED: 'again',
+  ECONNREFUSED: 'again',
+  EINTR: 'again',
+  EIO: 'again',
+  ENODEV: 'again',
+  ENOENT: 'again',
+  ENOTCONN: 'again',
+  EROFS: 'again',
+  ESTALE: 'again',
+  ETIMEDOUT: 'again',
+  ELOOP: 'caller',
+  ENAMETOOLONG: 'caller',
 }
 
 /** The errno's name that an error of Node's or of ours carries (`ENOENT`), if it carries one. */

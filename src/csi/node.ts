@@ -25,42 +25,43 @@ export function node(nodeId: string, volumes: NodeVolumes, checkFlag: CheckFlag)
     nodeGetInfo: () => ({ nodeId }),
     nodeGetCapabilities: () => ({ capabilities: CAPABILITIES.map((type) => ({ type: { case: 'rpc', value: { type } } })) }),
 
-    async nodeStageVolume(request) {
-      await volumes.stage({
+    async nodeStageVolume(request, call) {
+      const staged = {
         volumeId: requireId(request.volumeId, 'volume_id'),
         stagingPath: requirePath(request.stagingTargetPath, 'staging_target_path'),
         capability: requireCapability(request.volumeCapability, checkFlag),
-      })
+      }
+      await volumes.stage(staged, call)
       return {}
     },
 
-    async nodeUnstageVolume(request) {
+    async nodeUnstageVolume(request, call) {
       const volumeId = requireId(request.volumeId, 'volume_id')
-      await volumes.unstage(volumeId, requirePath(request.stagingTargetPath, 'staging_target_path'))
+      await volumes.unstage(volumeId, requirePath(request.stagingTargetPath, 'staging_target_path'), call)
       return {}
     },
 
-    async nodePublishVolume(request) {
+    async nodePublishVolume(request, call) {
       const volumeId = requireId(request.volumeId, 'volume_id')
       const targetPath = requirePath(request.targetPath, 'target_path')
       const capability = requireCapability(request.volumeCapability, checkFlag)
       const staging = request.stagingTargetPath
       const stagingPath = staging === '' ? undefined : requirePath(staging, 'staging_target_path')
-      await volumes.publish({ volumeId, stagingPath, targetPath, readonly: request.readonly, capability })
+      await volumes.publish({ volumeId, stagingPath, targetPath, readonly: request.readonly, capability }, call)
       return {}
     },
 
-    async nodeUnpublishVolume(request) {
+    async nodeUnpublishVolume(request, call) {
       const volumeId = requireId(request.volumeId, 'volume_id')
-      await volumes.unpublish(volumeId, requirePath(request.targetPath, 'target_path'))
+      await volumes.unpublish(volumeId, requirePath(request.targetPath, 'target_path'), call)
       return {}
     },
 
-    async nodeGetVolumeStats(request) {
+    async nodeGetVolumeStats(request, call) {
       const volumeId = requireId(request.volumeId, 'volume_id')
       // A path that is not absolute is nobody's, which the spec calls NOT_FOUND.
       const path = /^[^/]/.test(request.volumePath) ? request.volumePath : requirePath(request.volumePath, 'volume_path')
-      const { blockSize, blocks, blocksFree, blocksAvailable, files, filesFree } = await volumes.usage(volumeId, path)
+      const { blockSize, blocks, blocksFree, blocksAvailable, files, filesFree } = await volumes.usage(volumeId, path, call)
       const bytes = { available: blocksAvailable * blockSize, total: blocks * blockSize, used: (blocks - blocksFree) * blockSize }
       const inodes = { available: filesFree, total: files, used: files - filesFree }
       const usage = [
@@ -77,9 +78,9 @@ export function node(nodeId: string, volumes: NodeVolumes, checkFlag: CheckFlag)
       }
     },
 
-    async nodeGetVolumeHealth(request) {
+    async nodeGetVolumeHealth(request, call) {
       const volumeId = requireId(request.volumeId, 'volume_id')
-      const findings = await volumes.health(volumeId)
+      const findings = await volumes.health(volumeId, call)
       const healthStatuses = findings.map((finding) => ({ status: VolumeHealthErrorType.INACCESSIBLE, ...finding }))
       return { volumeHealth: { volumeId, healthStatuses } }
     },

@@ -1,7 +1,7 @@
 import { Metadata, status, type StatusObject } from '@grpc/grpc-js'
 import { isCallEnded } from '../call-context.ts'
-import { messageOf, SystemError } from '../errors.ts'
-import { VolumeError, type VolumeErrorKind } from '../volumes/errors.ts'
+import { messageOf } from '../errors.ts'
+import { fromErrno, VolumeError, type VolumeErrorKind } from '../volumes/errors.ts'
 
 /** The one place where failures become gRPC codes; the CSI spec's error tables are why. */
 const CODES: Readonly<Record<VolumeErrorKind, status>> = {
@@ -13,6 +13,7 @@ const CODES: Readonly<Record<VolumeErrorKind, status>> = {
   badToken: status.ABORTED,
   timeout: status.DEADLINE_EXCEEDED,
   unavailable: status.UNAVAILABLE,
+  exhausted: status.RESOURCE_EXHAUSTED,
   range: status.OUT_OF_RANGE,
   unsupported: status.UNIMPLEMENTED,
   internal: status.INTERNAL,
@@ -20,13 +21,11 @@ const CODES: Readonly<Record<VolumeErrorKind, status>> = {
 
 /** The status of a call that ended with what was thrown. */
 export function toStatus(error: unknown): StatusObject {
-  return { code: codeOf(error), details: messageOf(error), metadata: new Metadata() }
+  return { code: statusOf(error), details: messageOf(error), metadata: new Metadata() }
 }
 
-function codeOf(error: unknown): status {
+function statusOf(error: unknown): status {
   if (error instanceof VolumeError) return CODES[error.kind]
   if (isCallEnded(error)) return error.kind === 'deadline' ? status.DEADLINE_EXCEEDED : status.CANCELLED
-  // A path that the kernel cannot follow is the caller's.
-  if (error instanceof SystemError && (error.code === 'ENAMETOOLONG' || error.code === 'ELOOP')) return status.INVALID_ARGUMENT
-  return status.INTERNAL
+  return CODES[fromErrno(error, '').kind]
 }

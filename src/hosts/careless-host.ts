@@ -1,7 +1,8 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import type { CallContext } from '../call-context.ts'
 import type { Logger } from '../log.ts'
-import { endDaemon, findDaemon, toDaemon } from './found-daemon.ts'
+import { chooseDaemon, endDaemon, findDaemons, toDaemon } from './found-daemon.ts'
 import { type Daemon, type FuseHost, HostError } from './host.ts'
 import type { MakeExecution } from './process-host.ts'
 
@@ -23,13 +24,13 @@ export class CarelessHost implements FuseHost {
     if (status !== 0) throw new HostError('failed', `dummy-fuse ended with exit status ${status ?? -1}`)
   }
 
-  daemonAt(path: string): Promise<Daemon | undefined> {
-    return Promise.resolve(toDaemon(findDaemon(path)))
+  daemonAt(path: string, device: string | undefined): Promise<Daemon | undefined> {
+    return Promise.resolve(toDaemon(chooseDaemon(findDaemons(), path, device)))
   }
 
-  async stop(path: string, grace: number): Promise<void> {
-    const stat = findDaemon(path)
-    if (stat !== undefined) await endDaemon(stat, grace)
+  async stop(path: string, device: string | undefined, grace: number, call: CallContext): Promise<void> {
+    const stat = chooseDaemon(findDaemons(), path, device)
+    if (stat !== undefined) await endDaemon(stat, grace, call.remaining())
   }
 
   trouble(): undefined {

@@ -1,8 +1,11 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
+import { type CallContext, isCallEnded } from '../call-context.ts'
+import { codeOf, errnoMeaning, messageOf } from '../errors.ts'
 import { type Logger, withoutTimestamp } from '../log.ts'
+import { STATUS } from '../os/exit-status.ts'
 import { READY, READY_FD } from '../os/ready-word.ts'
-import { HostError } from './host.ts'
+import { HostError, type HostErrorKind } from './host.ts'
 
 /** How a daemon is to be executed. `argv0` is the name it goes by. */
 export interface Execution {
@@ -14,34 +17,57 @@ export interface Execution {
   readonly env: NodeJS.ProcessEnv
 }
 
-/** Milliseconds that the kernel may take to bury a daemon that was sent SIGKILL. */
-const BURIAL = 1000
+/** How a daemon's process came to its end. */
+interface End {
+  readonly status: number | null
+  readonly signal: NodeJS.Signals | null
+}
 
 /**
  * Starts a dummy-fuse that stays in the foreground and resolves to it when it has handled INIT. Its standard error goes to our log
- * for as long as both live. Rejects with HostError, the daemon's own last line in it, when it ends before; past `deadline`
- * milliseconds it is killed first, and waited for, so that no mount of it can land afterwards.
+ * for as long as both live. Rejects with HostError, the daemon's own last line in it, when it ends before. When the call ends before that, the
+ * daemon is killed and waited for, so that no mount of it can land afterwards.
  */
-export async function startDaemon(execution: Execution, deadline: number, log: Logger): Promise<ChildProcess> {
-  const { file, args, argv0, detached } = execution
-  const env = { ...execution.env, [READY_FD]: '3' }
-  const child = spawn(file, args, { argv0, detached, stdio: ['ignore', 'ignore', 'pipe', 'pipe'], env })
+export async function startDaemon(execution: Execution, call: CallContext, log: Logger): Promise<ChildProcess> {
+  call.signal.throwIfAborted()
+  const began = performance.now()
+  const child = execute(execution)
+  const ended = endOf(child)
   const said = relay(child, log)
-  const outcome = await Promise.race([ready(child), ended(child), expired(deadline)])
+  const outcome = await Promise.race([ready(child), ended, aborted(call.signal)])
   if (outcome === 'ready') return child
-  if (outcome === 'expired') {
-    child.kill('SIGKILL')
-    const buried = await Promise.race([ended(child), expired(BURIAL)])
-    const fate = buried === 'expired' ? 'was killed but is still in the kernel' : 'was killed'
-    throw new HostError('timeout', `dummy-fuse did not handle INIT within ${deadline / 1000} s and ${fate}`)
+  if (outcome !== 'aborted') throw endedEarly(outcome, said)
+  child.kill('SIGKILL')
+  const buried = await Promise.race([ended.catch(() => undefined), aborted(call.cleanUp.signal)])
+  const fate = buried === 'aborted' ? 'was killed but is still in the kernel' : 'was killed'
+  const reason: unknown = call.signal.reason
+  if (isCallEnded(reason) && reason.kind === 'cancelled') throw reason
+  const time = ((performance.now() - began) / 1000).toFixed(1)
+  throw new HostError('timeout', `dummy-fuse did not handle INIT within ${time} s and ${fate}`)
+}
+
+function execute({ file, args, argv0, detached, env }: Execution): ChildProcess {
+  try {
+    return spawn(file, args, { argv0, detached, stdio: ['ignore', 'ignore', 'pipe', 'pipe'], env: { ...env, [READY_FD]: '3' } })
+  } catch (error) {
+    throw cannotStart(error)
   }
-  throw new HostError('failed', said.length === 0 ? `dummy-fuse ended ${outcome.how} without a word` : said.join('; '))
+}
+
+function cannotStart(error: unknown): HostError {
+  const code = codeOf(error)
+  const exhausted = errnoMeaning(code) === 'exhausted'
+  const advice = code === 'EMFILE' ? '; raise the limit of open files (ulimit -n, LimitNOFILE=)' : ''
+  return new HostError(exhausted ? 'exhausted' : 'unavailable', `cannot start dummy-fuse: ${messageOf(error)}${advice}`, {
+    cause: error,
+  })
 }
 
 /** All that is said before the daemon is ready is also the reason why it never was. */
 function relay(child: ChildProcess, log: Logger): readonly string[] {
   const said: string[] = []
-  if (child.stderr === null) return said
+  // A child that could not be started has no streams.
+  if (!child.stderr) return said
   createInterface({ input: child.stderr }).on('line', (line) => {
     const text = withoutTimestamp(line).replace(/^dummy-fuse: /, '')
     if (said.length < 20) said.push(text)
@@ -51,7 +77,7 @@ function relay(child: ChildProcess, log: Logger): readonly string[] {
 }
 
 async function ready(child: ChildProcess): Promise<'ready'> {
-  const channel = child.stdio[3]
+  const channel = (child.stdio as ChildProcess['stdio'] | undefined)?.[3]
   return await new Promise((resolve) => {
     if (channel === null || channel === undefined || !('resume' in channel)) return
     let text = ''
@@ -62,21 +88,45 @@ async function ready(child: ChildProcess): Promise<'ready'> {
   })
 }
 
-async function ended(child: ChildProcess): Promise<{ how: string }> {
+async function endOf(child: ChildProcess): Promise<End> {
   return await new Promise((resolve, reject) => {
     child.once('error', (error) => {
-      reject(new HostError('failed', `cannot start dummy-fuse: ${error.message}`, { cause: error }))
+      reject(cannotStart(error))
     })
     // 'close' comes after the last line of standard error, unlike 'exit'.
     child.once('close', (status, signal) => {
-      resolve({ how: signal === null ? `with exit status ${status ?? 0}` : `by ${signal}` })
+      resolve({ status, signal })
     })
-    if (child.exitCode !== null || child.signalCode !== null) resolve({ how: 'already' })
   })
 }
 
-async function expired(deadline: number): Promise<'expired'> {
+async function aborted(signal: AbortSignal): Promise<'aborted'> {
   return await new Promise((resolve) => {
-    setTimeout(resolve, deadline, 'expired' as const).unref()
+    const onAbort = (): void => {
+      resolve('aborted')
+    }
+    if (signal.aborted) onAbort()
+    else signal.addEventListener('abort', onAbort, { once: true })
   })
+}
+
+function endedEarly({ status, signal }: End, said: readonly string[]): HostError {
+  if (signal !== null)
+    return new HostError(
+      'unavailable',
+      `dummy-fuse was ended by ${signal} before its mount was ready${said.length > 0 ? `: ${said.join('; ')}` : ''}`,
+    )
+  const why = said.length === 0 ? `dummy-fuse ended with exit status ${status ?? 0} and said nothing` : said.join('; ')
+  return new HostError(KINDS[status ?? 0] ?? 'unavailable', why)
+}
+
+/** What a daemon's exit status means for the call. All others, such as an executable that cannot be unpacked, may be cured. */
+const KINDS: Readonly<Record<number, HostErrorKind>> = {
+  [STATUS.usage]: 'failed',
+  [STATUS.notADirectory]: 'precondition',
+  [STATUS.notEmpty]: 'precondition',
+  [STATUS.notRoot]: 'failed',
+  [STATUS.initTimeout]: 'timeout',
+  [STATUS.mountFailed]: 'failed',
+  [STATUS.exhausted]: 'exhausted',
 }

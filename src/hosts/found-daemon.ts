@@ -1,22 +1,46 @@
-import { processEnds, processesNamed, type ProcessStat, sharesMounts, signalProcess } from '../os/processes.ts'
+import { connectionsOf } from '../os/fuse-connections.ts'
+import { deviceOf } from '../os/mount-table.ts'
+import { processEnds, processesNamed, type ProcessStat, runsOurExecutable, sharesMounts, signalProcess } from '../os/processes.ts'
 import type { Daemon } from './host.ts'
 
+/** A dummy-fuse that is running, and what tells which session it serves. */
+export interface FoundDaemon {
+  readonly stat: ProcessStat
+  /** Its last argument: where it was started for. */
+  readonly path: string
+  /** Super blocks of the FUSE connections that it has a device of; undefined where the kernel does not tell. */
+  readonly devices: readonly string[] | undefined
+}
+
 /**
- * The dummy-fuse whose last argument is this mount point: nothing has to be remembered that could go stale. A container's, whose paths
- * are as ours but not the same, is none of ours.
+ * Every dummy-fuse of ours: it runs our executable as our user, in our mount namespace. A container's, whose paths are as ours but not the
+ * same, is none of ours.
  */
-export function findDaemon(path: string): ProcessStat | undefined {
-  return processesNamed('dummy-fuse').find(({ stat, args }) => args.at(-1) === path && sharesMounts(stat.pid))?.stat
+export function findDaemons(): readonly FoundDaemon[] {
+  const ours = processesNamed('dummy-fuse').filter(({ stat: { pid } }) => sharesMounts(pid) && runsOurExecutable(pid))
+  return ours.map(({ stat, args }) => ({ stat, path: args.at(-1) ?? '', devices: devicesOf(stat.pid) }))
 }
 
-/** All that {@link findDaemon} would find, by their mount points. */
-export function findDaemons(): ReadonlyMap<string, ProcessStat> {
-  const found = processesNamed('dummy-fuse').filter(({ stat }) => sharesMounts(stat.pid))
-  // The first of those of one path counts there, and the last one here.
-  return new Map(found.toReversed().map(({ stat, args }) => [args.at(-1) ?? '', stat]))
+/**
+ * The one of them that was started for a path and serves the super block that is mounted there. A bind of another volume's session has no daemon of
+ * its own. Where the kernel does not tell what a process serves, and without a super block, the path alone counts.
+ */
+export function chooseDaemon(daemons: readonly FoundDaemon[], path: string, device: string | undefined): ProcessStat | undefined {
+  const ofPath = daemons.filter((daemon) => daemon.path === path)
+  const serving = ofPath.find(({ devices }) => device === undefined || devices === undefined || devices.includes(device))
+  return serving?.stat
 }
 
-/** Nothing, for a process that is ending: its session is about to die with its descriptors. */
+/** Whether a process serves a super block; true where the kernel does not tell. */
+export function mayServe(pid: number, device: string): boolean {
+  return devicesOf(pid)?.includes(device) ?? true
+}
+
+function devicesOf(pid: number): readonly string[] | undefined {
+  return connectionsOf(pid)?.map(deviceOf)
+}
+
+/** Undefined for a process that is ending: its session is about to die with its descriptors. */
 export function toDaemon(stat: ProcessStat | undefined): Daemon | undefined {
   return stat === undefined || stat.exiting ? undefined : { pid: stat.pid, stopped: isStopped(stat) }
 }
@@ -25,12 +49,13 @@ function isStopped({ state }: ProcessStat): boolean {
   return state === 'T' || state === 't'
 }
 
-/** Milliseconds that the kernel may take to bury what was sent SIGKILL. */
-const BURIAL = 1000
-
-/** Waits `grace` milliseconds for a daemon to end by itself, as it does once it is unmounted everywhere; then kills it. */
-export async function endDaemon(stat: ProcessStat, grace: number): Promise<void> {
-  if (!isStopped(stat) && (await processEnds(stat, grace))) return
+/**
+ * Waits `grace` milliseconds for a daemon to end by itself, as it does once it is unmounted everywhere; then kills it. Tells whether it has ended
+ * within `time` milliseconds in all.
+ */
+export async function endDaemon(stat: ProcessStat, grace: number, time: number): Promise<boolean> {
+  const end = performance.now() + time
+  if (!isStopped(stat) && (await processEnds(stat, Math.min(grace, time)))) return true
   signalProcess(stat, 'SIGKILL')
-  await processEnds(stat, BURIAL)
+  return await processEnds(stat, Math.max(end - performance.now(), 0))
 }

@@ -1,5 +1,5 @@
-import { processesNamed, type ProcessStat } from '../os/processes.ts'
-import { findDaemons, toDaemon } from './found-daemon.ts'
+import { processesNamed } from '../os/processes.ts'
+import { chooseDaemon, findDaemons, type FoundDaemon, toDaemon } from './found-daemon.ts'
 import { type Daemon, type FuseHost, HostError } from './host.ts'
 
 /** A service that can be asked for all that it serves. */
@@ -15,7 +15,7 @@ export interface ObservedService {
 export class Observer implements FuseHost {
   readonly #connect: () => Promise<ObservedService>
   #served: Promise<ReadonlyMap<string, Daemon>> | undefined
-  #found: ReadonlyMap<string, ProcessStat> | undefined
+  #found: readonly FoundDaemon[] | undefined
 
   /** `connect` is called if a dummy-fused runs, and only then: gRPC takes longer to load than everything else. */
   constructor(connect: () => Promise<ObservedService>) {
@@ -31,9 +31,9 @@ export class Observer implements FuseHost {
     return Promise.reject(new HostError('unavailable', `${path}: a program that only looks mounts nothing`))
   }
 
-  async daemonAt(path: string): Promise<Daemon | undefined> {
+  async daemonAt(path: string, device: string | undefined): Promise<Daemon | undefined> {
     const served = await this.#sessions()
-    return served.get(path) ?? toDaemon(this.#daemons().get(path))
+    return served.get(path) ?? toDaemon(chooseDaemon(this.#daemons(), path, device))
   }
 
   stop(): Promise<void> {
@@ -56,7 +56,7 @@ export class Observer implements FuseHost {
     return await service.all()
   }
 
-  #daemons(): ReadonlyMap<string, ProcessStat> {
+  #daemons(): readonly FoundDaemon[] {
     this.#found ??= findDaemons()
     return this.#found
   }

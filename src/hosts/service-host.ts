@@ -3,20 +3,22 @@ import { join } from 'node:path'
 import { setImmediate, setTimeout as sleep } from 'node:timers/promises'
 import type { DescMessage, DescMethodUnary, MessageInitShape, MessageShape } from '@bufbuild/protobuf'
 import { CallError, GrpcClient } from '../grpc/client.ts'
+import { type CallContext, isCallEnded, RunningCall, unlessAborted } from '../call-context.ts'
 import type { Logger } from '../log.ts'
 import { deviceOf } from '../os/mount-table.ts'
 import { processStat, type ProcessStat } from '../os/processes.ts'
 import { hasListener } from '../os/unix-socket.ts'
 import { type Daemon as DaemonMessage, Fused, type Session, Session_State } from '../rpc/fused_pb.ts'
 import { toDaemon } from './found-daemon.ts'
-import { type Daemon, type FuseHost, HostError } from './host.ts'
+import { type Daemon, type FuseHost, HostError, type HostErrorKind } from './host.ts'
 
-/** Milliseconds for questions: a daemon that is being replaced is back long before. */
-const PATIENCE = 4000
-/** Milliseconds before the caller's deadline at which the daemon gives up: it is to tell, and to clean up. */
-const MARGIN = 250
-/** Milliseconds between two attempts at a daemon that has just gone. */
-const PAUSE = 20
+/** The limits of a service host; times are milliseconds. */
+export interface ServiceLimits {
+  /** Within which dummy-fused answers what it is asked of its sessions, or counts as hung. */
+  readonly question: number
+  /** Between two attempts at a daemon that has just gone. */
+  readonly retryPause: number
+}
 
 /** What has been learnt of a session. */
 interface KnownSession {
@@ -37,6 +39,7 @@ class NotRunning extends HostError {
 export class ServiceHost implements FuseHost {
   readonly #socket: string
   readonly #faults: readonly string[]
+  readonly #limits: ServiceLimits
   readonly #log: Logger
   #client: GrpcClient | undefined
   #process: ProcessStat | undefined
@@ -45,22 +48,23 @@ export class ServiceHost implements FuseHost {
   #asking: { readonly paths: Set<string>; readonly answered: Promise<ProcessStat | undefined> } | undefined
 
   /** `faults`: to be injected into every session, as `dummy-fuse --inject` takes them. */
-  constructor(socket: string, faults: readonly string[], log: Logger) {
+  constructor(socket: string, faults: readonly string[], limits: ServiceLimits, log: Logger) {
     this.#socket = socket
     this.#faults = faults
+    this.#limits = limits
     this.#log = log
   }
 
-  async start(path: string, options: readonly string[], deadline: number): Promise<void> {
+  async start(path: string, options: readonly string[], call: CallContext): Promise<void> {
     this.#log.info(`ask dummy-fused to mount ${path}`)
-    const request = { path, options: [...options], faults: [...this.#faults], deadlineMs: Math.max(deadline - MARGIN, MARGIN) }
-    const { daemon, session } = await this.#call(Fused.method.mount, request, deadline)
+    const request = { path, options: [...options], faults: [...this.#faults] }
+    const { daemon, session } = await this.#call(Fused.method.mount, request, call)
     this.#meet(daemon)
     if (session !== undefined) this.#learn(session, daemon)
   }
 
-  async daemonAt(path: string, asked = false): Promise<Daemon | undefined> {
-    const running = (asked ? undefined : this.#serving(path)) ?? (await this.#ask(path))
+  async daemonAt(path: string, _device: string | undefined, call: CallContext, asked = false): Promise<Daemon | undefined> {
+    const running = (asked ? undefined : this.#serving(path)) ?? (await unlessAborted(this.#ask(path), call.signal))
     const device = this.#known.get(path)?.device
     const daemon = toDaemon(running)
     return device === undefined || daemon === undefined ? undefined : { ...daemon, device }
@@ -73,10 +77,10 @@ export class ServiceHost implements FuseHost {
     return new Map([...this.#known].map(([path, { device }]) => [path, { ...daemon, device }]))
   }
 
-  async stop(path: string, grace: number): Promise<void> {
+  async stop(path: string, _device: string | undefined, grace: number, call: CallContext): Promise<void> {
     this.#known.delete(path)
     try {
-      await this.#call(Fused.method.unmount, { path, graceMs: grace }, grace + PATIENCE)
+      await this.#call(Fused.method.unmount, { path, graceMs: grace }, call)
     } catch (error) {
       if (!(error instanceof NotRunning)) throw error
     }
@@ -104,8 +108,9 @@ export class ServiceHost implements FuseHost {
 
   /** Learns what is served at these paths; at all of them if none is named. */
   async #list(paths: readonly string[]): Promise<ProcessStat | undefined> {
+    using question = new RunningCall(this.#limits.question, { margin: 0 })
     try {
-      const { daemon, sessions } = await this.#call(Fused.method.list, { paths: [...paths] }, PATIENCE)
+      const { daemon, sessions } = await this.#call(Fused.method.list, { paths: [...paths] }, question)
       this.#meet(daemon)
       for (const session of sessions) this.#learn(session, daemon)
     } catch (error) {
@@ -141,29 +146,32 @@ export class ServiceHost implements FuseHost {
   }
 
   /**
-   * Calls, and calls again while the daemon is being replaced: whoever listens for it keeps us waiting meanwhile. Rejects with HostError:
-   * `unavailable` at once if nobody listens, `timeout` after `deadline` milliseconds.
+   * Calls, and calls again while the daemon is being replaced: its socket is listened on meanwhile. Rejects with HostError: `unavailable` at
+   * once if nobody listens, `timeout` when the call ends; and with the signal's reason when the client is gone.
    */
   async #call<I extends DescMessage, O extends DescMessage>(
     method: DescMethodUnary<I, O>,
     request: MessageInitShape<I>,
-    deadline: number,
+    call: CallContext,
   ): Promise<MessageShape<O>> {
-    const until = Date.now() + deadline
     for (;;) {
+      call.signal.throwIfAborted()
       try {
         this.#client ??= new GrpcClient(this.#socket)
-        return await this.#client.call(method, request, until - Date.now())
+        return await this.#client.call(method, request, call.remaining(), call.signal)
       } catch (error) {
         if (!(error instanceof CallError)) throw error
+        const reason: unknown = call.signal.reason
+        if (isCallEnded(reason) && reason.kind === 'cancelled') throw reason
         if (error.code !== 'UNAVAILABLE') throw asHostError(error)
         // Its channel would wait a second before it tries again.
         this.#client?.[Symbol.dispose]()
         this.#client = undefined
         if (!(await this.#listened())) throw new NotRunning(this.#notRunning(), { cause: error })
-        if (Date.now() + PAUSE >= until)
+        const { retryPause } = this.#limits
+        if (call.remaining() <= retryPause)
           throw new HostError('unavailable', `dummy-fused does not serve: ${error.details}`, { cause: error })
-        await sleep(PAUSE)
+        await sleep(retryPause)
       }
     }
   }
@@ -179,5 +187,15 @@ export class ServiceHost implements FuseHost {
 }
 
 function asHostError(error: CallError): HostError {
-  return new HostError(error.code === 'DEADLINE_EXCEEDED' ? 'timeout' : 'failed', `dummy-fused: ${error.details}`, { cause: error })
+  return new HostError(KINDS[error.code] ?? 'failed', `dummy-fused: ${error.details}`, { cause: error })
+}
+
+/** What a status of dummy-fused means for the call that it was asked for. */
+const KINDS: Readonly<Record<string, HostErrorKind>> = {
+  ABORTED: 'unavailable',
+  ALREADY_EXISTS: 'conflict',
+  CANCELLED: 'timeout',
+  DEADLINE_EXCEEDED: 'timeout',
+  FAILED_PRECONDITION: 'precondition',
+  RESOURCE_EXHAUSTED: 'exhausted',
 }

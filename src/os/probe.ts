@@ -1,3 +1,4 @@
+import { messageOf } from '../errors.ts'
 import { run } from './run.ts'
 
 /** statfs(2)'s figures: blocks in units of `blockSize` bytes. */
@@ -10,32 +11,55 @@ export interface Usage {
   readonly filesFree: number
 }
 
-/** What a file system said when asked: it answers, its server is gone, it does not answer in time, or there is nothing by that name. */
+/**
+ * What a file system said when asked: it answers; its server is gone; it does not answer in time; there is nothing by that name. `unknown`:
+ * the question itself failed, which says nothing about the file system, and nothing must be taken off or killed for it.
+ */
 export type Probe =
   | { readonly kind: 'alive'; readonly usage: Usage }
   | { readonly kind: 'dead'; readonly message: string }
-  | { readonly kind: 'hung' }
+  /** `gone` resolves when the process that asks is gone: until then another question would wait as well. */
+  | { readonly kind: 'hung'; readonly gone: Promise<void> }
   | { readonly kind: 'absent' }
+  | { readonly kind: 'unknown'; readonly message: string }
 
 /** Milliseconds after which a file system that has not answered statfs(2) counts as hung. */
-const PROBE_DEADLINE = 1500
+export const PROBE_DEADLINE = 2000
+
+/** strerror(3) of ENOTCONN and ECONNABORTED, by which the kernel tells that a FUSE connection has no server any more (fs/fuse/dev.c). */
+const DEAD: ReadonlySet<string> = new Set(['Transport endpoint is not connected', 'Software caused connection abort'])
+
+/** strerror(3) of ENOENT and ENOTDIR. */
+const ABSENT: ReadonlySet<string> = new Set(['No such file or directory', 'Not a directory'])
 
 /**
- * Asks the file system at a path for its statistics, in a process of its own: a thread of ours that waited for a hung one could be
- * ended by nobody. coreutils' stat(1) is there on every Debian and starts in a millisecond.
+ * Asks the file system at a path for its statistics, in a process of its own: nothing can interrupt a thread of ours that waits for a hung
+ * one. coreutils' stat(1) is there on every Debian and starts in a millisecond. Never rejects.
  */
 export async function probe(path: string, deadline = PROBE_DEADLINE): Promise<Probe> {
-  const result = await run('stat', ['-f', '-c', '%S %b %f %a %c %d', '--', path], deadline)
-  if (result.kind === 'timeout') return { kind: 'hung' }
-  if (result.kind === 'exited' && result.status === 0) return { kind: 'alive', usage: parseUsage(result.stdout) }
+  let result: Awaited<ReturnType<typeof run>>
+  try {
+    result = await run('stat', ['-f', '-c', '%S %b %f %a %c %d', '--', path], deadline)
+  } catch (error) {
+    return { kind: 'unknown', message: `cannot ask ${path} for its state: stat(1) does not start: ${messageOf(error)}` }
+  }
+  if (result.kind === 'timeout') return { kind: 'hung', gone: result.gone }
+  if (result.kind === 'killed')
+    return { kind: 'unknown', message: `cannot ask ${path} for its state: stat(1) was killed before it had an answer` }
+  if (result.status === 0) return usageOrUnknown(path, result.stdout)
   const message = result.stderr.trim().split(': ').at(-1) ?? ''
-  return message === 'No such file or directory' ? { kind: 'absent' } : { kind: 'dead', message: message.toLowerCase() }
+  if (DEAD.has(message)) return { kind: 'dead', message: message.toLowerCase() }
+  if (ABSENT.has(message)) return { kind: 'absent' }
+  return { kind: 'unknown', message: `cannot ask ${path} for its state: stat(1) says ${message.toLowerCase() || 'nothing'}` }
 }
 
-function parseUsage(text: string): Usage {
-  const [blockSize = 0, blocks = 0, blocksFree = 0, blocksAvailable = 0, files = 0, filesFree = 0] = text
+function usageOrUnknown(path: string, text: string): Probe {
+  const [blockSize = NaN, blocks = NaN, blocksFree = NaN, blocksAvailable = NaN, files = NaN, filesFree = NaN] = text
     .trim()
     .split(' ')
     .map(Number)
-  return { blockSize, blocks, blocksFree, blocksAvailable, files, filesFree }
+  const usage = { blockSize, blocks, blocksFree, blocksAvailable, files, filesFree }
+  return Object.values(usage).some(Number.isNaN)
+    ? { kind: 'unknown', message: `cannot ask ${path} for its state: stat(1) answers in another form` }
+    : { kind: 'alive', usage }
 }

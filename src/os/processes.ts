@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
+import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 /** A process as /proc shows it. `start` is in clock ticks since boot and tells a reused id from the first. */
@@ -47,9 +47,27 @@ export function sharesMounts(pid: number): boolean {
   }
 }
 
-/** Sends a signal to a process if it is still the one that `stat` described. */
+/**
+ * Whether a process runs our executable, or one that has since been replaced at its path, as our own user. Its name and its arguments do
+ * not count: a process chooses them itself.
+ */
+export function runsOurExecutable(pid: number): boolean {
+  try {
+    return executableOf(String(pid)) === executableOf('self') && statSync(`/proc/${pid}`).uid === process.geteuid?.()
+  } catch {
+    // It is gone, or not ours to look at.
+    return false
+  }
+}
+
+/** The kernel adds a word to the path of a file that was removed (proc_pid_exe(5)). */
+function executableOf(pid: string): string {
+  return readlinkSync(`/proc/${pid}/exe`).replace(/ \(deleted\)$/, '')
+}
+
+/** Sends a signal to a process if it is still the one that `stat` described, and runs our executable. */
 export function signalProcess(stat: ProcessStat, signal: NodeJS.Signals): void {
-  if (processStat(stat.pid)?.start !== stat.start) return
+  if (processStat(stat.pid)?.start !== stat.start || !runsOurExecutable(stat.pid)) return
   try {
     process.kill(stat.pid, signal)
   } catch {
@@ -57,11 +75,11 @@ export function signalProcess(stat: ProcessStat, signal: NodeJS.Signals): void {
   }
 }
 
-/** Waits up to `deadline` milliseconds for a process that need not be a child of ours to end; tells whether it did. */
-export async function processEnds(stat: ProcessStat, deadline: number): Promise<boolean> {
-  const end = Date.now() + deadline
+/** Waits up to `time` milliseconds for a process that need not be a child of ours to end; tells whether it did. */
+export async function processEnds(stat: ProcessStat, time: number): Promise<boolean> {
+  const end = performance.now() + time
   while (processStat(stat.pid)?.start === stat.start) {
-    if (Date.now() >= end) return false
+    if (performance.now() >= end) return false
     await sleep(10)
   }
   return true

@@ -7,6 +7,8 @@ export interface RunResult {
   readonly status: number
   readonly stdout: string
   readonly stderr: string
+  /** Resolves when the process is gone. After a `timeout` that may take until the file system that it waits for answers. */
+  readonly gone: Promise<void>
 }
 
 /**
@@ -15,25 +17,32 @@ export interface RunResult {
  */
 export async function run(file: string, args: readonly string[], deadline: number): Promise<RunResult> {
   const child = spawn(file, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { PATH: process.env.PATH, LC_ALL: 'C' } })
-  let stdout = ''
-  let stderr = ''
-  child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text))
-  child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text))
+  const { promise: gone, resolve: end } = Promise.withResolvers<undefined>()
   return await new Promise<RunResult>((resolve, reject) => {
+    // Without a descriptor left (EMFILE) there is a child without streams, and the error comes later.
+    const { stdout: out, stderr: err } = child as { stdout: typeof child.stdout | null; stderr: typeof child.stderr | null }
+    let stdout = ''
+    let stderr = ''
+    out?.setEncoding('utf8').on('data', (text: string) => (stdout += text))
+    err?.setEncoding('utf8').on('data', (text: string) => (stderr += text))
     const timer = setTimeout(() => {
       child.kill('SIGKILL')
       child.unref()
-      child.stdout.destroy()
-      child.stderr.destroy()
-      resolve({ kind: 'timeout', status: -1, stdout, stderr })
+      out?.destroy()
+      err?.destroy()
+      resolve({ kind: 'timeout', status: -1, stdout, stderr, gone })
     }, deadline)
     child.on('error', (error) => {
       clearTimeout(timer)
+      end(undefined)
       reject(error)
+    })
+    child.on('exit', () => {
+      end(undefined)
     })
     child.on('close', (status) => {
       clearTimeout(timer)
-      resolve({ kind: status === null ? 'killed' : 'exited', status: status ?? -1, stdout, stderr })
+      resolve({ kind: status === null ? 'killed' : 'exited', status: status ?? -1, stdout, stderr, gone })
     })
   })
 }

@@ -1,9 +1,11 @@
 import { join, resolve } from 'node:path'
+import { RunningCall } from '../call-context.ts'
 import { Observer } from '../hosts/observer.ts'
 import { descriptorSink, Logger } from '../log.ts'
 import { AddonLoader } from '../os/addons.ts'
 import { Libc } from '../os/libc.ts'
 import { openMountTable } from '../os/mount-table.ts'
+import { Prober } from '../os/prober.ts'
 import { RememberedTable } from '../os/remembered-table.ts'
 import { SyncedSoon } from '../os/synced-soon.ts'
 import { socketPath } from '../os/unix-socket.ts'
@@ -12,6 +14,7 @@ import { MountCache } from '../volumes/mount-cache.ts'
 import { Mounts } from '../volumes/mounts.ts'
 import { commandLine, parse } from './command-line.ts'
 import { FUSED_SOCKET } from './fused/early-options.ts'
+import { CALL_DEADLINE, pluginLimits } from './plugin/limits.ts'
 import { print } from './print.ts'
 import type { Program } from './program.ts'
 
@@ -39,16 +42,19 @@ export const status: Program = async ({ words, env }) => {
 /** dummy-fused is asked first: it answers while the mount cache is read. */
 async function look(stateDir: string, fusedSocket: string): Promise<readonly VolumeReport[]> {
   const log = new Logger(descriptorSink(2))
+  const limits = pluginLimits({ callDeadline: CALL_DEADLINE.standard * 1000, startsAtOnce: 1 })
   const host = new Observer(async () => {
     const { ServiceHost } = await (await import('./fused-client.ts')).loadServiceHost()
-    return new ServiceHost(fusedSocket, [], log)
+    return new ServiceHost(fusedSocket, [], limits, log)
   })
   const answered = host.begin()
   const libc = new Libc(new AddonLoader())
   const cache = new MountCache(join(stateDir, 'mountcache'), new SyncedSoon(log), log)
   await cache.peek()
   await answered
-  return await new Inspector(new Mounts(libc, new RememberedTable(openMountTable(libc)), host), cache, host).all()
+  const mounts = new Mounts(libc, new RememberedTable(openMountTable(libc)), host, new Prober(limits))
+  using call = new RunningCall(limits.call, { margin: limits.callMargin })
+  return await new Inspector(mounts, cache, host).all(call)
 }
 
 function asJson(stateDir: string, reports: readonly VolumeReport[]): object {

@@ -1,3 +1,4 @@
+import type { CallContext } from '../call-context.ts'
 import type { FuseHost } from '../hosts/host.ts'
 import type { Logger } from '../log.ts'
 import type { Usage } from '../os/probe.ts'
@@ -30,9 +31,9 @@ export class CarelessVolumes implements NodeVolumes {
     this.#log = log
   }
 
-  async stage({ volumeId, stagingPath, capability }: StageRequest): Promise<void> {
+  async stage({ volumeId, stagingPath, capability }: StageRequest, call: CallContext): Promise<void> {
     const madeDirectory = this.#mounts.makeDirectory(stagingPath)
-    await this.#host.start(stagingPath, capability.mountFlags, 0)
+    await this.#host.start(stagingPath, capability.mountFlags, call)
     const entry = { version: 1, kind: 'staged', bootId: this.#bootId, volumeId, stagingPath, capability, madeDirectory } as const
     this.#log.info(`Saved stage mount entry to ${this.#cache.save(entry)}`)
   }
@@ -49,20 +50,20 @@ export class CarelessVolumes implements NodeVolumes {
     })
   }
 
-  async unpublish(volumeId: string, targetPath: string): Promise<void> {
-    await this.#careful.unpublish(volumeId, targetPath)
+  async unpublish(volumeId: string, targetPath: string, call: CallContext): Promise<void> {
+    await this.#careful.unpublish(volumeId, targetPath, call)
   }
 
-  async unstage(volumeId: string, stagingPath: string): Promise<void> {
-    await this.#careful.unstage(volumeId, stagingPath)
+  async unstage(volumeId: string, stagingPath: string, call: CallContext): Promise<void> {
+    await this.#careful.unstage(volumeId, stagingPath, call)
   }
 
-  async usage(volumeId: string, path: string): Promise<Usage> {
-    return await this.#careful.usage(volumeId, path)
+  async usage(volumeId: string, path: string, call: CallContext): Promise<Usage> {
+    return await this.#careful.usage(volumeId, path, call)
   }
 
-  async health(volumeId: string): Promise<readonly Finding[]> {
-    return await this.#careful.health(volumeId)
+  async health(volumeId: string, call: CallContext): Promise<readonly Finding[]> {
+    return await this.#careful.health(volumeId, call)
   }
 
   trouble(): string | undefined {

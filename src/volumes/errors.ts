@@ -1,6 +1,9 @@
+import { codeOf, errnoMeaning } from '../errors.ts'
+
 /**
  * What kind of failure a volume operation ended in; csi/status.ts gives each its gRPC code.
- * `busy`: another call for the same volume is under way; `conflict`: it exists, but otherwise than asked for.
+ * `busy`: another call for the same volume is under way; `conflict`: it exists, but otherwise than asked for; `exhausted`: something has
+ * run out on this node; `internal`: calling again does not help.
  */
 export type VolumeErrorKind =
   | 'invalid'
@@ -10,6 +13,7 @@ export type VolumeErrorKind =
   | 'busy'
   | 'timeout'
   | 'unavailable'
+  | 'exhausted'
   | 'range'
   | 'badToken'
   | 'unsupported'
@@ -23,5 +27,25 @@ export class VolumeError extends Error {
   constructor(kind: VolumeErrorKind, message: string, options?: ErrorOptions) {
     super(message, options)
     this.kind = kind
+  }
+}
+
+/** A system call's failure as a VolumeError with this message: its kind is what the errno means for the caller. */
+export function fromErrno(error: unknown, message: string): VolumeError {
+  return new VolumeError(kindOf(codeOf(error)), message, { cause: error })
+}
+
+function kindOf(code: string | undefined): VolumeErrorKind {
+  // The path leads through something that is no directory.
+  if (code === 'ENOTDIR' || code === 'EEXIST') return 'precondition'
+  switch (errnoMeaning(code)) {
+    case 'exhausted':
+      return 'exhausted'
+    case 'again':
+      return 'unavailable'
+    case 'caller':
+      return 'invalid'
+    case undefined:
+      return 'internal'
   }
 }

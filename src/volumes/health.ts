@@ -1,4 +1,5 @@
 import { setImmediate } from 'node:timers/promises'
+import type { CallContext } from '../call-context.ts'
 import { messageOf } from '../errors.ts'
 import type { FuseHost } from '../hosts/host.ts'
 import type { PublishedEntry, StagedEntry } from './entry.ts'
@@ -60,33 +61,37 @@ export class Inspector {
   }
 
   /** Every staged volume. */
-  async all(): Promise<readonly VolumeReport[]> {
-    return await this.#reports(this.#cache.staged(), this.#cache.published())
+  async all(call: CallContext): Promise<readonly VolumeReport[]> {
+    return await this.#reports(this.#cache.staged(), this.#cache.published(), call)
   }
 
   /** One volume, at every path it is staged at; empty if it is staged and published nowhere. */
-  async volume(volumeId: string): Promise<readonly VolumeReport[]> {
+  async volume(volumeId: string, call: CallContext): Promise<readonly VolumeReport[]> {
     const { staged, published } = this.#cache.of(volumeId)
-    return await this.#reports(staged, published)
+    return await this.#reports(staged, published, call)
   }
 
   /** A target whose volume is staged nowhere should have been unpublished: its staging path counts as one, and shows what is missing. */
-  async #reports(staged: readonly StagedEntry[], published: readonly PublishedEntry[]): Promise<readonly VolumeReport[]> {
+  async #reports(
+    staged: readonly StagedEntry[],
+    published: readonly PublishedEntry[],
+    call: CallContext,
+  ): Promise<readonly VolumeReport[]> {
     const places = new Map([...published, ...staged].map(({ volumeId, stagingPath }) => [stagingPath, volumeId]))
     const reports: Promise<VolumeReport>[] = []
     for (const [stagingPath, volumeId] of places) {
-      reports.push(this.#report(volumeId, stagingPath))
+      reports.push(this.#report(volumeId, stagingPath, call))
       // Most are done by then: thousands that are under way at once keep the garbage collector busy. One that waits keeps no other from beginning.
       if (reports.length % PORTION === 0) await setImmediate()
     }
     return await Promise.all(reports)
   }
 
-  async #report(volumeId: string, stagingPath: string): Promise<VolumeReport> {
-    const staging = await this.#staging(stagingPath)
+  async #report(volumeId: string, stagingPath: string, call: CallContext): Promise<VolumeReport> {
+    const staging = await this.#staging(stagingPath, call)
     const published = this.#cache.of(volumeId).published.filter((one) => one.stagingPath === stagingPath)
-    const targets = await Promise.all(published.map((one) => this.#target(one, staging)))
-    const daemon = await this.#host.daemonAt(stagingPath).catch(() => undefined)
+    const targets = await Promise.all(published.map((one) => this.#target(one, staging, call)))
+    const daemon = await this.#host.daemonAt(stagingPath, deviceIn(staging), call).catch(() => undefined)
     const findings = [...stagingFindings(stagingPath, staging, daemon?.pid), ...targets.flatMap(targetFindings)]
     return {
       volumeId,
@@ -98,23 +103,23 @@ export class Inspector {
     }
   }
 
-  async #staging(path: string): Promise<MountState | Unreachable> {
+  async #staging(path: string, call: CallContext): Promise<MountState | Unreachable> {
     try {
-      await this.#mounts.reachable(path)
-      return await this.#mounts.staging(path, true)
+      await this.#mounts.reachable(path, call)
+      return await this.#mounts.staging(path, call, true)
     } catch (error) {
       return { kind: 'UNREACHABLE', message: messageOf(error) }
     }
   }
 
-  async #target({ targetPath: path }: PublishedEntry, staging: MountState | Unreachable): Promise<PathReport> {
-    const device = 'device' in staging ? staging.device : undefined
+  async #target({ targetPath: path }: PublishedEntry, staging: MountState | Unreachable, call: CallContext): Promise<PathReport> {
+    const device = deviceIn(staging)
     try {
-      await this.#mounts.reachable(path)
+      await this.#mounts.reachable(path, call)
       const mount = this.#mounts.mountAt(path)
       // A bind of the same session is as well as that is, and need not be asked.
       if (mount !== undefined && mount.device === device) return { path, state: staging.kind }
-      const state = await this.#mounts.target(path, device)
+      const state = await this.#mounts.target(path, device, call)
       return { path, state: state.kind === 'NOT_MOUNTED' || state.kind === 'FOREIGN' ? state.kind : 'STALE' }
     } catch (error) {
       return { path, state: 'UNREACHABLE', why: messageOf(error) }
@@ -126,6 +131,10 @@ export class Inspector {
 interface Unreachable {
   readonly kind: 'UNREACHABLE'
   readonly message: string
+}
+
+function deviceIn(state: MountState | Unreachable): string | undefined {
+  return 'device' in state ? state.device : undefined
 }
 
 function stagingFindings(path: string, state: MountState | Unreachable, pid: number | undefined): readonly Finding[] {

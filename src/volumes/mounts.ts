@@ -1,11 +1,12 @@
 import { mkdirSync, rmdirSync } from 'node:fs'
+import type { CallContext } from '../call-context.ts'
 import { codeOf, errnoText, messageOf } from '../errors.ts'
 import { type Daemon, type FuseHost, HostError } from '../hosts/host.ts'
 import { type Libc, MNT_DETACH, MS } from '../os/libc.ts'
 import { isFuse, type Mount, type MountTable } from '../os/mount-table.ts'
-import { probe } from '../os/probe.ts'
-import { Turns } from '../os/turns.ts'
-import { VolumeError } from './errors.ts'
+import type { Probe } from '../os/probe.ts'
+import type { Prober } from '../os/prober.ts'
+import { fromErrno, VolumeError } from './errors.ts'
 import { mountsOnTheWayTo } from './path-walk.ts'
 
 /** The type that every mount of dummy-fuse shows in the mount table. */
@@ -13,15 +14,6 @@ const FS_TYPE = 'fuse.dummy-fuse'
 
 /** Layers that are taken off one path at the most: nobody stacks more, and a loop must end. */
 const MOST_LAYERS = 64
-
-/** Milliseconds that our own mount gets to answer before it counts as hung and is replaced. */
-const PATIENCE = 2000
-
-/** Mounts that are asked at the same time: each is asked by a process of its own. */
-const ASKED_AT_ONCE = 16
-
-/** Milliseconds in which a mount that is well has answered. */
-const PROMPT = 100
 
 /**
  * What is mounted at a path. FOREIGN is a mount, but not of dummy-fuse; DEAD answers ENOTCONN, its server gone; HUNG does not answer.
@@ -39,39 +31,41 @@ export class Mounts {
   readonly #libc: Libc
   readonly #table: MountTable
   readonly #host: FuseHost
+  readonly #prober: Prober
   /** Devices of the sessions that were seen alive, by where they are mounted. */
   readonly #sessions = new Map<string, string>()
-  readonly #turns = new Turns(ASKED_AT_ONCE, PROMPT)
 
-  constructor(libc: Libc, table: MountTable, host: FuseHost) {
+  constructor(libc: Libc, table: MountTable, host: FuseHost, prober: Prober) {
     this.#libc = libc
     this.#table = table
     this.#host = host
+    this.#prober = prober
   }
 
   /**
    * The state of a path where a session is, or was, mounted itself. A session that was alive and whose daemon still runs counts as
-   * alive, unless it is to be `asked` all the same. Throws VolumeError for a path that nothing can be mounted at.
+   * alive, unless it is to be `asked` all the same. Throws VolumeError for a path that nothing can be mounted at, and `unavailable` while
+   * the state cannot be learnt.
    */
-  async staging(path: string, asked = false): Promise<MountState> {
+  async staging(path: string, call: CallContext, asked = false): Promise<MountState> {
     const state = this.#at(path)
     if ('kind' in state) return state
     const { device, readonly } = state.mount
-    const daemon = await this.#daemonAt(path, asked)
+    const daemon = await this.#daemonAt(path, device, call, asked)
     if (daemon?.stopped === true) return { kind: 'HUNG', device }
     if (daemon?.device === device) {
       this.#sessions.set(path, device)
       return { kind: 'MOUNTED', device, readonly }
     }
     if (!asked && daemon !== undefined && this.#sessions.get(path) === device) return { kind: 'MOUNTED', device, readonly }
-    const answer = await this.#ask(path, device, readonly)
+    const answer = await this.#ask(path, device, readonly, call)
     if (answer.kind === 'MOUNTED' && daemon !== undefined) this.#sessions.set(path, device)
     return answer
   }
 
-  async #daemonAt(path: string, asked: boolean): Promise<Daemon | undefined> {
+  async #daemonAt(path: string, device: string, call: CallContext, asked: boolean): Promise<Daemon | undefined> {
     try {
-      return await this.#host.daemonAt(path, asked)
+      return await this.#host.daemonAt(path, device, call, asked)
     } catch (error) {
       if (!(error instanceof HostError)) throw error
       throw new VolumeError('unavailable', `${path}: ${error.message}`, { cause: error })
@@ -82,18 +76,21 @@ export class Mounts {
   admit(path: string): string {
     const mount = this.mountAt(path)
     if (mount?.fsType !== FS_TYPE)
-      throw new VolumeError('internal', `dummy-fuse reported success, but ${path} shows ${mount?.fsType ?? 'no mount'}`)
+      throw new VolumeError(
+        'unavailable',
+        `${path} shows ${mount?.fsType ?? 'no mount'} after dummy-fuse has mounted there; call again`,
+      )
     this.#sessions.set(path, mount.device)
     return mount.device
   }
 
   /** The state of a path that `staging`, a live session's device, may be bound to. */
-  async target(path: string, staging: string | undefined): Promise<MountState> {
+  async target(path: string, staging: string | undefined, call: CallContext): Promise<MountState> {
     const state = this.#at(path)
     if ('kind' in state) return state
     const { device, readonly } = state.mount
     if (device === staging) return { kind: 'MOUNTED', device, readonly }
-    return await this.#ask(path, device, readonly)
+    return await this.#ask(path, device, readonly, call)
   }
 
   /** Like {@link staging} and {@link target}, without asking anybody: all that the mount table alone tells. */
@@ -102,19 +99,14 @@ export class Mounts {
     return state.kind === 'mount' ? state.mount : undefined
   }
 
-  /** Whether the topmost mount at a path is one of dummy-fuse, alive or not. */
-  shows(path: string): boolean {
-    return this.mountAt(path)?.fsType === FS_TYPE
-  }
-
   /**
    * Makes sure that system calls on a path do not wait for a FUSE file system further up, nor behind a symbolic link. Throws
    * VolumeError that names it if it does not answer. To be called before anything else is done with a path.
    */
-  async reachable(path: string): Promise<void> {
+  async reachable(path: string, call: CallContext): Promise<void> {
     for (const { path: ancestor, mount } of mountsOnTheWayTo(this.#table, path)) {
       if (!isFuse(mount.fsType)) continue
-      const { kind } = await probe(ancestor)
+      const { kind } = known(await this.#prober.ask(ancestor, mount.device, call))
       if (kind !== 'alive')
         throw new VolumeError('precondition', `${path} lies on ${ancestor}, a ${kind} ${mount.fsType} mount; mend that first`)
     }
@@ -125,7 +117,7 @@ export class Mounts {
     try {
       return mkdirSync(path, { recursive: true, mode: 0o750 }) !== undefined
     } catch (error) {
-      throw new VolumeError('internal', `cannot make the directory ${path}: ${messageOf(error)}`, { cause: error })
+      throw fromErrno(error, `cannot make the directory ${path}: ${messageOf(error)}`)
     }
   }
 
@@ -189,9 +181,7 @@ export class Mounts {
           `${path} holds files on the node's own disk; move them away, they are nobody's volume`,
         )
       }
-      throw new VolumeError('internal', `cannot remove ${path}: ${code === undefined ? messageOf(error) : errnoText(code)}`, {
-        cause: error,
-      })
+      throw fromErrno(error, `cannot remove ${path}: ${code === undefined ? messageOf(error) : errnoText(code)}`)
     }
   }
 
@@ -201,14 +191,13 @@ export class Mounts {
     try {
       this.#libc.umount(path, lazily ? MNT_DETACH : 0)
     } catch (error) {
-      if (codeOf(error) !== 'EBUSY')
-        throw new VolumeError('internal', `cannot unmount ${path}: ${messageOf(error)}`, { cause: error })
+      if (codeOf(error) !== 'EBUSY') throw fromErrno(error, `cannot unmount ${path}: ${messageOf(error)}`)
       this.#libc.umount(path, MNT_DETACH)
     }
   }
 
-  async #ask(path: string, device: string, readonly: boolean): Promise<MountState> {
-    const { kind } = await this.#turns.take(() => probe(path, PATIENCE))
+  async #ask(path: string, device: string, readonly: boolean, call: CallContext): Promise<MountState> {
+    const { kind } = known(await this.#prober.ask(path, device, call))
     switch (kind) {
       case 'alive':
         return { kind: 'MOUNTED', device, readonly }
@@ -219,6 +208,14 @@ export class Mounts {
       case 'absent':
         return { kind: 'NOT_MOUNTED', directory: false }
     }
+  }
+
+  /** Asks the file system that shows at a path for its statistics. Throws VolumeError `missing` if none of dummy-fuse does. */
+  async usage(path: string, call: CallContext): Promise<Exclude<Probe, { kind: 'unknown' }>> {
+    const mount = this.mountAt(path)
+    // What is below an absent mount has figures too: the node's own disk's.
+    if (mount?.fsType !== FS_TYPE) throw new VolumeError('missing', `nothing of dummy-fuse is mounted at ${path} any more`)
+    return known(await this.#prober.ask(path, mount.device, call))
   }
 
   #at(path: string): MountState | { readonly mount: Mount } {
@@ -236,4 +233,10 @@ export class Mounts {
         return state.mount.fsType === FS_TYPE ? { mount: state.mount } : { kind: 'FOREIGN', fsType: state.mount.fsType }
     }
   }
+}
+
+/** What a mount has answered. Throws VolumeError `unavailable` where the question itself failed: nothing follows from that. */
+function known(answer: Probe): Exclude<Probe, { kind: 'unknown' }> {
+  if (answer.kind === 'unknown') throw new VolumeError('unavailable', `${answer.message}; call again`)
+  return answer
 }

@@ -1,5 +1,6 @@
 import type { FuseHost } from '../hosts/host.ts'
-import { probe, type Usage } from '../os/probe.ts'
+import type { CallContext } from '../call-context.ts'
+import type { Usage } from '../os/probe.ts'
 import { VolumeError } from './errors.ts'
 import type { Failures } from './failures.ts'
 import { type Finding, type Inspector, merge } from './health.ts'
@@ -8,19 +9,23 @@ import type { MountCache } from './mount-cache.ts'
 import type { Mounts } from './mounts.ts'
 import type { Publisher, PublishRequest } from './publisher.ts'
 import type { VolumeRegistry } from './registry.ts'
+import type { Restoration } from './restoration.ts'
 import type { Stager, StageRequest } from './stager.ts'
 
-/** All that the Node service asks of volumes. Each change holds its volume's lock. */
+/** All that the Node service asks of volumes, each within its call's time. Each change holds its volume's lock. */
 export interface NodeVolumes {
-  stage(request: StageRequest): Promise<void>
-  unstage(volumeId: string, stagingPath: string): Promise<void>
+  stage(request: StageRequest, call: CallContext): Promise<void>
+  unstage(volumeId: string, stagingPath: string, call: CallContext): Promise<void>
   /** Without a staging path there is nothing to bind: VolumeError `precondition`. */
-  publish(request: Omit<PublishRequest, 'stagingPath'> & { readonly stagingPath: string | undefined }): Promise<void>
-  unpublish(volumeId: string, targetPath: string): Promise<void>
+  publish(
+    request: Omit<PublishRequest, 'stagingPath'> & { readonly stagingPath: string | undefined },
+    call: CallContext,
+  ): Promise<void>
+  unpublish(volumeId: string, targetPath: string, call: CallContext): Promise<void>
   /** statfs(2) of a path that the volume is mounted at. Throws VolumeError `missing`, or `unavailable` while it is dead or hung. */
-  usage(volumeId: string, path: string): Promise<Usage>
+  usage(volumeId: string, path: string, call: CallContext): Promise<Usage>
   /** What is wrong with a volume; empty if nothing is. Throws VolumeError `missing` for a volume that nobody has spoken of. */
-  health(volumeId: string): Promise<readonly Finding[]>
+  health(volumeId: string, call: CallContext): Promise<readonly Finding[]>
   /** What keeps any volume from being mounted here. */
   trouble(): string | undefined
 }
@@ -36,6 +41,7 @@ export interface VolumeParts {
   readonly failures: Failures
   readonly registry: VolumeRegistry
   readonly host: FuseHost
+  readonly restoration: Restoration
 }
 
 /** Volumes whose every step looks before it acts. */
@@ -46,19 +52,21 @@ export class CarefulVolumes implements NodeVolumes {
     this.#parts = parts
   }
 
-  async stage(request: StageRequest): Promise<void> {
+  async stage(request: StageRequest, call: CallContext): Promise<void> {
     const { locks, failures, stager } = this.#parts
+    await this.#restored(request.volumeId, call)
     using _ = locks.take(request.volumeId, 'NodeStageVolume', request.stagingPath)
-    await failures.watch(request.volumeId, () => stager.stage(request))
+    await failures.watch(request.volumeId, () => stager.stage(request, call))
   }
 
-  async unstage(volumeId: string, stagingPath: string): Promise<void> {
+  async unstage(volumeId: string, stagingPath: string, call: CallContext): Promise<void> {
+    await this.#restored(volumeId, call)
     using _ = this.#parts.locks.take(volumeId, 'NodeUnstageVolume', stagingPath)
-    await this.#parts.stager.unstage(volumeId, stagingPath)
+    await this.#parts.stager.unstage(volumeId, stagingPath, call)
     this.#parts.failures.forget(volumeId)
   }
 
-  async publish({ stagingPath, ...request }: Parameters<NodeVolumes['publish']>[0]): Promise<void> {
+  async publish({ stagingPath, ...request }: Parameters<NodeVolumes['publish']>[0], call: CallContext): Promise<void> {
     const { locks, failures, publisher } = this.#parts
     if (stagingPath === undefined) {
       throw new VolumeError(
@@ -66,33 +74,36 @@ export class CarefulVolumes implements NodeVolumes {
         'staging_target_path is missing: stage the volume and name where, publishing binds from there',
       )
     }
+    await this.#restored(request.volumeId, call)
     using _ = locks.take(request.volumeId, 'NodePublishVolume', stagingPath, request.targetPath)
-    await failures.watch(request.volumeId, () => publisher.publish({ ...request, stagingPath }))
+    await failures.watch(request.volumeId, () => publisher.publish({ ...request, stagingPath }, call))
   }
 
-  async unpublish(volumeId: string, targetPath: string): Promise<void> {
+  async unpublish(volumeId: string, targetPath: string, call: CallContext): Promise<void> {
+    await this.#restored(volumeId, call)
     using _ = this.#parts.locks.take(volumeId, 'NodeUnpublishVolume', targetPath)
-    await this.#parts.publisher.unpublish(volumeId, targetPath)
+    await this.#parts.publisher.unpublish(volumeId, targetPath, call)
   }
 
-  async usage(volumeId: string, path: string): Promise<Usage> {
-    const { cache, mounts } = this.#parts
+  async usage(volumeId: string, path: string, call: CallContext): Promise<Usage> {
+    const { cache, mounts, inspector } = this.#parts
     const { staged, published } = cache.of(volumeId)
     const known = staged.some((entry) => entry.stagingPath === path) || published.some((entry) => entry.targetPath === path)
     if (!known) throw new VolumeError('missing', `volume ${volumeId} is not mounted at ${path}`)
-    await mounts.reachable(path)
-    // What is below an absent mount has figures too: the node's own disk's.
-    if (!mounts.shows(path)) throw new VolumeError('missing', `volume ${volumeId} is not mounted at ${path} any more`)
-    const asked = await probe(path)
+    await this.#restored(volumeId, call)
+    await mounts.reachable(path, call)
+    const asked = await mounts.usage(path, call)
     if (asked.kind === 'alive') return asked.usage
     if (asked.kind === 'absent') throw new VolumeError('missing', `${path} is gone`)
-    const [finding] = await this.#parts.inspector.volume(volumeId).then((reports) => reports.flatMap(({ findings }) => findings))
+    const reports = await inspector.volume(volumeId, call)
+    const [finding] = reports.flatMap(({ findings }) => findings)
     throw new VolumeError('unavailable', finding?.message ?? `${path} is ${asked.kind}`)
   }
 
-  async health(volumeId: string): Promise<readonly Finding[]> {
+  async health(volumeId: string, call: CallContext): Promise<readonly Finding[]> {
     const { inspector, failures, registry, cache } = this.#parts
-    const reports = await inspector.volume(volumeId)
+    await this.#restored(volumeId, call)
+    const reports = await inspector.volume(volumeId, call)
     const failure = failures.of(volumeId)
     const known =
       reports.length > 0 || failure !== undefined || cache.of(volumeId).published.length > 0 || registry.get(volumeId) !== undefined
@@ -104,5 +115,9 @@ export class CarefulVolumes implements NodeVolumes {
 
   trouble(): string | undefined {
     return this.#parts.host.trouble()
+  }
+  /** A plugin that has just started may still be at this volume. */
+  async #restored(volumeId: string, call: CallContext): Promise<void> {
+    await this.#parts.restoration.of(volumeId, call)
   }
 }

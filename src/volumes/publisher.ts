@@ -1,3 +1,4 @@
+import type { CallContext } from '../call-context.ts'
 import type { Logger } from '../log.ts'
 import { MS } from '../os/libc.ts'
 import { type MountCapability, type PublishedEntry, sameCapability } from './entry.ts'
@@ -35,14 +36,14 @@ export class Publisher {
   }
 
   /** NodePublishVolume. Throws VolumeError; then nothing new is bound. */
-  async publish(request: PublishRequest): Promise<void> {
+  async publish(request: PublishRequest, call: CallContext): Promise<void> {
     if (request.targetPath === request.stagingPath) {
       throw new VolumeError('invalid', `target_path and staging_target_path are both ${request.targetPath}; name two directories`)
     }
     const known = this.#compatible(request)
-    await this.#mounts.reachable(request.targetPath)
-    const device = await this.#stager.ensure(request)
-    await this.#bindIn(device, request, known !== undefined)
+    await this.#mounts.reachable(request.targetPath, call)
+    const device = await this.#stager.ensure(request, call)
+    await this.#bindIn(device, request, known !== undefined, call)
     if (known?.bootId === this.#bootId && known.stagingPath === request.stagingPath) return
     const entry: PublishedEntry = { version: 1, kind: 'published', bootId: this.#bootId, ...strip(request) }
     try {
@@ -54,8 +55,8 @@ export class Publisher {
   }
 
   /** NodeUnpublishVolume: takes all layers off the target and removes it, in any state. Throws VolumeError. */
-  async unpublish(volumeId: string, targetPath: string): Promise<void> {
-    await this.#mounts.reachable(targetPath)
+  async unpublish(volumeId: string, targetPath: string, call: CallContext): Promise<void> {
+    await this.#mounts.reachable(targetPath, call)
     const entry = this.#cache.publishedAt(targetPath)
     if (entry !== undefined && entry.volumeId !== volumeId) {
       throw new VolumeError('precondition', `${targetPath} is a target of volume ${entry.volumeId}, not of ${volumeId}`)
@@ -70,17 +71,18 @@ export class Publisher {
   }
 
   /** Binds what a cache entry says, for a plugin that starts; tells whether it had to. Throws VolumeError. */
-  async restore(entry: PublishedEntry): Promise<boolean> {
-    await this.#mounts.reachable(entry.targetPath)
-    const device = await this.#stager.ensure(entry)
-    return await this.#bindIn(device, entry, true)
+  async restore(entry: PublishedEntry, call: CallContext): Promise<boolean> {
+    await this.#mounts.reachable(entry.targetPath, call)
+    const device = await this.#stager.ensure(entry, call)
+    return await this.#bindIn(device, entry, true, call)
   }
 
   /** `ours`: whether what is mounted at the target is known to be a bind that we made. */
-  async #bindIn(device: string, request: PublishRequest, ours: boolean): Promise<boolean> {
+  async #bindIn(device: string, request: PublishRequest, ours: boolean, call: CallContext): Promise<boolean> {
     const { stagingPath, targetPath } = request
     const flags = bindFlags(request)
-    const state = await this.#mounts.target(targetPath, device)
+    const state = await this.#mounts.target(targetPath, device, call)
+    call.signal.throwIfAborted()
     switch (state.kind) {
       case 'MOUNTED':
         if (state.device === device && state.readonly === ((flags & MS.RDONLY) !== 0)) return false

@@ -1,72 +1,114 @@
 import { existsSync } from 'node:fs'
 import { dirname } from 'node:path'
+import { RunningCall } from '../call-context.ts'
 import { messageOf } from '../errors.ts'
+import { QueuedError } from '../hosts/host.ts'
 import type { Logger } from '../log.ts'
-import { type Entry, pathOf, type PublishedEntry, type StagedEntry } from './entry.ts'
+import { type Entry, pathOf } from './entry.ts'
+import { VolumeError } from './errors.ts'
 import type { MountCache } from './mount-cache.ts'
 import type { Mounts } from './mounts.ts'
 import type { Publisher } from './publisher.ts'
+import type { Restoration } from './restoration.ts'
 import type { Stager } from './stager.ts'
 
-/** Entries that are replayed side by side: each may start a process. */
-const AT_ONCE = 4
+/** The limits of a restorer; times are milliseconds. */
+export interface RestoreLimits {
+  /** The time that each entry has, as a call has. */
+  readonly call: number
+  readonly callMargin: number
+  readonly restoresAtOnce: number
+}
+
+/** What a restorer is put together from. */
+export interface RestorerParts {
+  readonly mounts: Mounts
+  readonly cache: MountCache
+  readonly stager: Stager
+  readonly publisher: Publisher
+  readonly restoration: Restoration
+  readonly bootId: string
+  readonly limits: RestoreLimits
+  readonly log: Logger
+}
 
 /**
- * The original's restoreMounts: replays the mount cache when the plugin starts, first what was staged, then what was published. An
- * entry that cannot be replayed is reported and kept; none stops another.
+ * The original's restoreMounts: replays the mount cache when the plugin starts, for each volume first where it was staged, then where it
+ * was published. An entry that cannot be replayed is reported and kept; none stops another.
  */
 export class Restorer {
-  readonly #mounts: Mounts
-  readonly #cache: MountCache
-  readonly #stager: Stager
-  readonly #publisher: Publisher
-  readonly #bootId: string
-  readonly #log: Logger
+  readonly #parts: RestorerParts
 
-  constructor(mounts: Mounts, cache: MountCache, stager: Stager, publisher: Publisher, bootId: string, log: Logger) {
-    this.#mounts = mounts
-    this.#cache = cache
-    this.#stager = stager
-    this.#publisher = publisher
-    this.#bootId = bootId
-    this.#log = log
+  constructor(parts: RestorerParts) {
+    this.#parts = parts
   }
 
+  /** Resolves when every volume has been gone through. From its first moment on the {@link Restoration} knows all of them. */
   async restore(): Promise<void> {
-    this.#log.info('Attempting to re-mount volumes')
-    await this.#replay('staged', this.#cache.staged(), (entry: StagedEntry) => this.#stager.restore(entry))
-    await this.#replay('published', this.#cache.published(), (entry: PublishedEntry) => this.#publisher.restore(entry))
-  }
-
-  async #replay<E extends Entry>(kind: E['kind'], entries: readonly E[], act: (entry: E) => Promise<boolean>): Promise<void> {
-    if (entries.length === 0) this.#log.info(`No mount cache entries in ${this.#cache.folder(kind)}`)
-    const queue = entries.values()
+    const { cache, restoration, limits, log } = this.#parts
+    log.info('Attempting to re-mount volumes')
+    const volumes = Map.groupBy<string, Entry>([...cache.staged(), ...cache.published()], ({ volumeId }) => volumeId)
+    for (const kind of ['staged', 'published'] as const)
+      if (cache[kind]().length === 0) log.info(`No mount cache entries in ${cache.folder(kind)}`)
+    const waiting = [...volumes].map(([volumeId, entries]) => {
+      const { promise, resolve } = Promise.withResolvers<undefined>()
+      restoration.begin(
+        volumeId,
+        promise.then(() => undefined),
+      )
+      return { entries, done: resolve }
+    })
+    const queue = waiting.values()
     const worker = async (): Promise<void> => {
-      for (const entry of queue) await this.#replayOne(entry, act)
+      for (const { entries, done } of queue) {
+        for (const entry of entries) await this.#replay(entry)
+        done(undefined)
+      }
     }
-    await Promise.all(Array.from({ length: AT_ONCE }, worker))
+    await Promise.all(Array.from({ length: limits.restoresAtOnce }, worker))
   }
 
-  async #replayOne<E extends Entry>(entry: E, act: (entry: E) => Promise<boolean>): Promise<void> {
+  async #replay(entry: Entry): Promise<void> {
     const what = entry.kind === 'staged' ? entry.stagingPath : `${entry.targetPath} ${entry.stagingPath}`
+    const { cache, bootId, log } = this.#parts
     try {
-      if (await this.#dropped(entry)) return
-      const done = await act(entry)
-      this.#log.info(done ? `successfully remounted ${what}` : `still mounted ${what}`)
-      if (entry.bootId !== this.#bootId) this.#cache.save({ ...entry, bootId: this.#bootId })
+      const done = await this.#untilItsTurn(entry)
+      if (done === 'dropped') return
+      log.info(done ? `successfully remounted ${what}` : `still mounted ${what}`)
+      if (entry.bootId !== bootId) cache.save({ ...entry, bootId })
     } catch (error) {
-      this.#log.error(`failed to remount ${what}: ${messageOf(error)}`)
+      log.error(`failed to remount ${what}: ${messageOf(error)}`)
     }
   }
 
-  /** After a reboot the kubelet's folders may be gone, and with them those who wanted the volume. */
-  async #dropped(entry: Entry): Promise<boolean> {
-    if (entry.bootId === this.#bootId) return false
+  /** Other starts may come first for longer than one call lasts; its place in their queue is kept. */
+  async #untilItsTurn(entry: Entry): Promise<boolean | 'dropped'> {
+    for (;;) {
+      try {
+        return await this.#restoreOne(entry)
+      } catch (error) {
+        if (!(error instanceof VolumeError) || !(error.cause instanceof QueuedError)) throw error
+      }
+    }
+  }
+
+  async #restoreOne(entry: Entry): Promise<boolean | 'dropped'> {
+    const { mounts, stager, publisher, limits } = this.#parts
+    using call = new RunningCall(limits.call, { margin: limits.callMargin })
+    if (entry.bootId !== this.#parts.bootId) {
+      await mounts.reachable(pathOf(entry), call)
+      if (this.#dropped(entry)) return 'dropped'
+    }
+    return entry.kind === 'staged' ? await stager.restore(entry, call) : await publisher.restore(entry, call)
+  }
+
+  /** After a reboot the kubelet's folders may be gone, and with them the pods that wanted the volume. */
+  #dropped(entry: Entry): boolean {
+    const { cache, log } = this.#parts
     const parent = dirname(pathOf(entry))
-    await this.#mounts.reachable(pathOf(entry))
     if (existsSync(parent)) return false
-    this.#cache.remove(entry)
-    this.#log.info(`Dropped mount cache entry of ${pathOf(entry)}: the machine was rebooted, and ${parent} is gone`)
+    cache.remove(entry)
+    log.info(`Dropped mount cache entry of ${pathOf(entry)}: the machine was rebooted, and ${parent} is gone`)
     return true
   }
 }

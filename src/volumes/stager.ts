@@ -1,16 +1,11 @@
+import type { CallContext } from '../call-context.ts'
 import { messageOf } from '../errors.ts'
-import { type FuseHost, HostError } from '../hosts/host.ts'
+import { type FuseHost, HostError, QueuedError } from '../hosts/host.ts'
 import type { Logger } from '../log.ts'
 import { type MountCapability, sameCapability, type StagedEntry } from './entry.ts'
 import { VolumeError } from './errors.ts'
 import type { MountCache } from './mount-cache.ts'
 import type { Mounts, MountState } from './mounts.ts'
-
-/** Milliseconds for a daemon to handle INIT: with all that may come before and after, an RPC stays below 10 s. */
-const START_DEADLINE = 5000
-
-/** Milliseconds for a daemon whose mount was taken off to end by itself. */
-const GRACE = 1000
 
 /** A volume to be mounted at its staging path. */
 export interface StageRequest {
@@ -25,72 +20,84 @@ export class Stager {
   readonly #cache: MountCache
   readonly #host: FuseHost
   readonly #bootId: string
+  readonly #grace: number
   readonly #log: Logger
 
-  constructor(mounts: Mounts, cache: MountCache, host: FuseHost, bootId: string, log: Logger) {
+  /** `grace`: milliseconds for a daemon whose mount was taken off to end by itself. */
+  constructor(mounts: Mounts, cache: MountCache, host: FuseHost, bootId: string, grace: number, log: Logger) {
     this.#mounts = mounts
     this.#cache = cache
     this.#host = host
     this.#bootId = bootId
+    this.#grace = grace
     this.#log = log
   }
 
   /** NodeStageVolume. Throws VolumeError; then nothing new is mounted. */
-  async stage(request: StageRequest): Promise<void> {
+  async stage(request: StageRequest, call: CallContext): Promise<void> {
     const { volumeId, stagingPath, capability } = request
-    await this.#mounts.reachable(stagingPath)
+    await this.#mounts.reachable(stagingPath, call)
     const entry = this.#owned(request)
-    const state = await this.#mounts.staging(stagingPath)
+    const state = await this.#mounts.staging(stagingPath, call)
     if (entry !== undefined && state.kind === 'MOUNTED' && !sameCapability(entry.capability, capability)) {
       throw new VolumeError('conflict', `volume ${volumeId} is staged at ${stagingPath} with another capability; unstage it first`)
     }
-    await this.#mountIn(state, request)
+    await this.#mountIn(state, request, call)
   }
 
   /**
    * The device of a volume's live session at its staging path, mounting it anew where it is dead, hung or not there: the kubelet does
    * not stage again before it publishes. Throws VolumeError.
    */
-  async ensure(request: StageRequest): Promise<string> {
+  async ensure(request: StageRequest, call: CallContext): Promise<string> {
     const { stagingPath } = request
-    await this.#mounts.reachable(stagingPath)
+    await this.#mounts.reachable(stagingPath, call)
     const entry = this.#owned(request)
-    const state = await this.#mounts.staging(stagingPath)
+    const state = await this.#mounts.staging(stagingPath, call)
     if (state.kind === 'MOUNTED' && entry !== undefined) return state.device
-    return await this.#mountIn(state, entry === undefined ? request : { ...request, capability: entry.capability })
+    return await this.#mountIn(state, entry === undefined ? request : { ...request, capability: entry.capability }, call)
   }
 
   /** NodeUnstageVolume: takes all layers off and ends the daemon, in any state. Throws VolumeError. */
-  async unstage(volumeId: string, stagingPath: string): Promise<void> {
-    await this.#mounts.reachable(stagingPath)
+  async unstage(volumeId: string, stagingPath: string, call: CallContext): Promise<void> {
+    await this.#mounts.reachable(stagingPath, call)
     const entry = this.#cache.stagedAt(stagingPath)
     if (entry !== undefined && entry.volumeId !== volumeId) {
       throw new VolumeError('precondition', `${stagingPath} is the staging path of volume ${entry.volumeId}, not of ${volumeId}`)
     }
-    await this.#refuseWhilePublished(volumeId, stagingPath)
+    const target = this.#cache.publishedAt(stagingPath)
+    if (target !== undefined)
+      throw new VolumeError('precondition', `${stagingPath} is a target of volume ${target.volumeId}; unpublish it`)
+    await this.#refuseWhilePublished(volumeId, stagingPath, call)
+    const { device } = this.#mounts.mountAt(stagingPath) ?? {}
+    call.signal.throwIfAborted()
     this.#mounts.clear(stagingPath, entry !== undefined)
-    await this.#host.stop(stagingPath, GRACE)
+    await this.#stop(stagingPath, device, this.#grace, call)
     if (entry === undefined) return
     if (entry.madeDirectory) this.#mounts.removeDirectory(stagingPath)
     this.#cache.remove(entry)
   }
 
   /** Mounts what a cache entry says, for a plugin that starts; tells whether it had to. Throws VolumeError. */
-  async restore(entry: StagedEntry): Promise<boolean> {
-    await this.#mounts.reachable(entry.stagingPath)
-    const state = await this.#mounts.staging(entry.stagingPath)
+  async restore(entry: StagedEntry, call: CallContext): Promise<boolean> {
+    await this.#mounts.reachable(entry.stagingPath, call)
+    const state = await this.#mounts.staging(entry.stagingPath, call)
     if (state.kind === 'MOUNTED') return false
-    await this.#mountIn(state, entry)
+    await this.#mountIn(state, entry, call)
     return true
   }
 
-  async #mountIn(state: MountState, request: StageRequest): Promise<string> {
+  async #mountIn(state: MountState, request: StageRequest, call: CallContext): Promise<string> {
     const { stagingPath } = request
+    call.signal.throwIfAborted()
     switch (state.kind) {
       case 'MOUNTED':
         // Live, but perhaps not in our books: a plugin killed before it could write them, or a mount made by hand. A bind of some
         // other session has no daemon of its own, and would end with that session.
-        if (this.#cache.stagedAt(stagingPath) === undefined && (await this.#host.daemonAt(stagingPath)) === undefined)
+        if (
+          this.#cache.stagedAt(stagingPath) === undefined &&
+          (await this.#host.daemonAt(stagingPath, state.device, call)) === undefined
+        )
           throw new VolumeError('precondition', `${stagingPath} is a bind of another dummy-fuse already; unmount that first`)
         this.#save(request, false)
         return this.#mounts.admit(stagingPath)
@@ -100,34 +107,46 @@ export class Stager {
       case 'HUNG':
         this.#log.info(`umount ${stagingPath} (${state.kind.toLowerCase()})`)
         this.#mounts.clear(stagingPath, false)
-        await this.#host.stop(stagingPath, 0)
-        return await this.#mount(request, false)
+        await this.#stop(stagingPath, state.device, 0, call)
+        return await this.#mount(request, false, call)
       case 'NOT_MOUNTED':
-        return await this.#mount(request, !state.directory && this.#mounts.makeDirectory(stagingPath))
+        return await this.#mount(request, !state.directory && this.#mounts.makeDirectory(stagingPath), call)
     }
   }
 
-  async #mount(request: StageRequest, madeDirectory: boolean): Promise<string> {
+  async #mount(request: StageRequest, madeDirectory: boolean, call: CallContext): Promise<string> {
     const { stagingPath, capability } = request
     try {
-      await this.#host.start(stagingPath, capability.mountFlags, START_DEADLINE)
+      await this.#host.start(stagingPath, capability.mountFlags, call)
       const device = this.#mounts.admit(stagingPath)
+      call.signal.throwIfAborted()
       this.#save(request, madeDirectory)
       return device
     } catch (error) {
-      await this.#undo(stagingPath, madeDirectory)
-      throw asVolumeError(error, stagingPath)
+      // A call that waited for its turn has begun nothing but the directory.
+      await this.#undo(stagingPath, madeDirectory, !(error instanceof QueuedError), call.cleanUp)
+      throw asVolumeError(error, `cannot mount ${stagingPath}`)
     }
   }
 
   /** When the daemon of a failed mount is dead, what it had mounted is taken off too. */
-  async #undo(stagingPath: string, madeDirectory: boolean): Promise<void> {
+  async #undo(stagingPath: string, madeDirectory: boolean, started: boolean, call: CallContext): Promise<void> {
     try {
-      await this.#host.stop(stagingPath, 0)
-      this.#mounts.clear(stagingPath, false)
+      if (started) {
+        await this.#host.stop(stagingPath, this.#mounts.mountAt(stagingPath)?.device, 0, call)
+        this.#mounts.clear(stagingPath, false)
+      }
       if (madeDirectory) this.#mounts.removeDirectory(stagingPath)
     } catch (error) {
       this.#log.error(`cannot undo the failed mount at ${stagingPath}: ${messageOf(error)}`)
+    }
+  }
+
+  async #stop(stagingPath: string, device: string | undefined, grace: number, call: CallContext): Promise<void> {
+    try {
+      await this.#host.stop(stagingPath, device, grace, call)
+    } catch (error) {
+      throw asVolumeError(error, `cannot end the daemon of ${stagingPath}`)
     }
   }
 
@@ -156,9 +175,9 @@ export class Stager {
     throw new VolumeError('precondition', `${stagingPath} is the staging path of volume ${entry.volumeId}; a path holds one volume`)
   }
 
-  async #refuseWhilePublished(volumeId: string, stagingPath: string): Promise<void> {
+  async #refuseWhilePublished(volumeId: string, stagingPath: string, call: CallContext): Promise<void> {
     const targets = this.#cache.of(volumeId).published.filter((entry) => entry.stagingPath === stagingPath)
-    await Promise.all(targets.map(({ targetPath }) => this.#mounts.reachable(targetPath)))
+    await Promise.all(targets.map(({ targetPath }) => this.#mounts.reachable(targetPath, call)))
     const inUse = targets.map(({ targetPath }) => targetPath).filter((path) => this.#mounts.mountAt(path) !== undefined)
     if (inUse.length > 0) {
       throw new VolumeError(
@@ -169,8 +188,8 @@ export class Stager {
   }
 }
 
-function asVolumeError(error: unknown, stagingPath: string): unknown {
+function asVolumeError(error: unknown, what: string): unknown {
   if (!(error instanceof HostError)) return error
-  const kind = { failed: 'internal', timeout: 'timeout', unavailable: 'unavailable' } as const
-  return new VolumeError(kind[error.kind], `cannot mount ${stagingPath}: ${error.message}`, { cause: error })
+  const kind = error.kind === 'failed' ? 'internal' : error.kind
+  return new VolumeError(kind, `${what}: ${error.message}`, { cause: error })
 }

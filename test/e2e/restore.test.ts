@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict'
 import { lstatSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
-import { connect } from 'node:net'
 import { dirname, join } from 'node:path'
 import { test } from 'node:test'
 import { Node } from '../../src/rpc/csi_pb.ts'
@@ -84,24 +83,40 @@ void test('a killed plugin’s mounts are restored in the original’s order: st
   assert.deepEqual(plugin.entries(), [])
 })
 
-void test('nobody can connect before everything is restored', async () => {
+void test('the socket is opened a second after the start, and a call for a volume that is still being restored waits for that one alone', async () => {
   await using sandbox = new Sandbox()
   using plugin = await Plugin.start(sandbox)
   const volume = new Volume(sandbox, plugin, 'volume')
   await volume.publish()
   await plugin.kill()
-  const restarted = plugin.restart(['--inject', 'mount-delay=1'])
-  await eventually('restoring begins', () => plugin.log().includes('exec dummy-fuse'))
-  assert.ok(!plugin.log().includes('successfully remounted'))
-  await assert.rejects(
-    new Promise((resolve, reject) => {
-      connect(plugin.socket, () => {
-        resolve('connected')
-      }).on('error', reject)
-    }),
-    /ECONNREFUSED|ENOENT/,
-  )
-  await restarted
+  const began = performance.now()
+  await plugin.restartUnrestored(['--inject', 'mount-delay=5'])
+  assert.ok(performance.now() - began >= 1000, 'the socket is not opened before')
+  assert.match(plugin.log(), /Serving while 1 volumes are still being re-mounted/)
+  await plugin.call(Node.method.nodeGetCapabilities)
+  const other = await outcome(plugin.call(Node.method.nodeGetVolumeHealth, { volumeId: 'another' }))
+  assert.equal(other.code, 'NOT_FOUND')
+  assert.ok(!plugin.log().includes('successfully remounted'), plugin.log())
+  await volume.publish()
+  assert.ok(plugin.log().includes(`successfully remounted ${volume.staging}`), plugin.log())
+  assert.ok(await serves(sandbox, volume.target))
+  await plugin.logged('All volumes have been re-mounted')
+  assert.equal(layersAt(volume.staging).length, 1)
+  assert.equal(layersAt(volume.target).length, 1)
+})
+
+void test('a call for a volume that is not restored before the deadline of its client is answered UNAVAILABLE in time', async () => {
+  await using sandbox = new Sandbox()
+  using plugin = await Plugin.start(sandbox)
+  const volume = new Volume(sandbox, plugin, 'volume')
+  await volume.publish()
+  await plugin.kill()
+  await plugin.restartUnrestored(['--inject', 'mount-delay=4'])
+  const request = { volumeId: volume.id, stagingTargetPath: volume.staging, volumeCapability: volume.capability }
+  const { code, details } = await outcome(plugin.client.call(Node.method.nodeStageVolume, request, 1500))
+  assert.equal(code, 'UNAVAILABLE', details)
+  assert.match(details, /volume volume is being mounted again after the plugin's start; call again/)
+  await plugin.logged('All volumes have been re-mounted')
   assert.ok(await serves(sandbox, volume.target))
 })
 

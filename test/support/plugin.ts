@@ -164,6 +164,12 @@ export class Plugin implements Disposable {
 
   /** Starts again after {@link kill} or {@link stop}, with the words it had and others after them; the log begins anew. */
   async restart(words: readonly string[] = []): Promise<void> {
+    await this.restartUnrestored(words)
+    await this.#restored()
+  }
+
+  /** Like {@link restart}, but resolves once the socket takes connections: volumes may still be restored. */
+  async restartUnrestored(words: readonly string[] = []): Promise<void> {
     this.#client[Symbol.dispose]()
     this.#running = this.#execute(words)
     this.#client = new CsiClient(this.socket)
@@ -187,12 +193,24 @@ export class Plugin implements Disposable {
   }
 
   async #listening(): Promise<void> {
+    await this.#until('listens', async () => this.log().includes('Listening for connections') && (await hasListener(this.socket)))
+  }
+
+  /** On a busy machine the socket is opened before all volumes are restored. */
+  async #restored(): Promise<void> {
+    await this.#until('has restored its volumes', () => {
+      const log = this.log()
+      return !log.includes('volumes are still being re-mounted') || log.includes('All volumes have been re-mounted')
+    })
+  }
+
+  async #until(what: string, condition: () => boolean | Promise<boolean>): Promise<void> {
     const { child } = this.#running
     await eventually(
-      `the plugin listens; it said: ${this.log()}`,
+      `the plugin ${what}; it said: ${this.log()}`,
       async () => {
         if (child.exitCode !== null || child.signalCode !== null) throw new Error(`the plugin ended: ${this.log()}`)
-        return this.log().includes('Listening for connections') && (await hasListener(this.socket))
+        return await condition()
       },
       20_000,
     )

@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process'
 import { constants } from 'node:os'
 import { messageOf, ProgramError } from '../../errors.ts'
 import { READY, READY_FD } from '../../os/ready-word.ts'
-import { STATUS } from './exit-status.ts'
+import { STATUS } from '../../os/exit-status.ts'
 
 /** How the daemon's start came out. */
 type Outcome = { readonly kind: 'ready' } | { readonly kind: 'timeout' } | { readonly kind: 'ended'; readonly status: number }

@@ -1,6 +1,6 @@
 import { closeSync, openSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { codeOf, errnoText, messageOf, ProgramError } from '../../errors.ts'
+import { codeOf, errnoMeaning, errnoText, messageOf, ProgramError } from '../../errors.ts'
 import type { Session, SessionEnd } from '../../fuse/backend.ts'
 import { DEFAULT_OPTIONS } from '../../fuse/options.ts'
 import { descriptorSink, Logger, type LogSink } from '../../log.ts'
@@ -9,7 +9,7 @@ import type { Libc } from '../../os/libc.ts'
 import { deviceAt, MountinfoTable } from '../../os/mount-table.ts'
 import { syslogSink } from '../../os/syslog.ts'
 import { ReadyChannel } from './channel.ts'
-import { STATUS } from './exit-status.ts'
+import { STATUS } from '../../os/exit-status.ts'
 import type { FuseOptions } from './options.ts'
 import { preflight } from './preflight.ts'
 
@@ -98,7 +98,19 @@ async function mount(mountpoint: string, options: FuseOptions, context: DaemonCo
     // preflight() has looked whether it is empty, also where libfuse would not.
     return await backend.mount(mountpoint, [...DEFAULT_OPTIONS, ...options.mountOptions, 'nonempty', ...debug], signal)
   } catch (error) {
-    throw new ProgramError(`${mountpoint}: cannot mount: ${messageOf(error)}`, STATUS.mountFailed, { cause: error })
+    throw new ProgramError(`${mountpoint}: cannot mount: ${messageOf(error)}`, failureStatus(error), { cause: error })
+  }
+}
+
+function failureStatus(error: unknown): number {
+  switch (errnoMeaning(codeOf(error))) {
+    case 'exhausted':
+      return STATUS.exhausted
+    case 'again':
+      return STATUS.failed
+    case 'caller':
+    case undefined:
+      return STATUS.mountFailed
   }
 }
 

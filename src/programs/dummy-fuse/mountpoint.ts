@@ -4,7 +4,7 @@ import { codeOf, errnoText, messageOf, ProgramError } from '../../errors.ts'
 import { isFuse } from '../../os/mount-table.ts'
 import { parseMountinfo, topmostAt } from '../../os/mountinfo.ts'
 import { probe } from '../../os/probe.ts'
-import { STATUS } from './exit-status.ts'
+import { STATUS } from '../../os/exit-status.ts'
 
 /** As many as path_resolution(7) follows. */
 const MAX_LINKS = 40
@@ -38,7 +38,10 @@ export async function followLinks(path: string): Promise<string> {
 export async function refuseDead(path: string, fsType: string, at: string): Promise<void> {
   if (!isFuse(fsType)) return
   const where = at === path ? 'is there' : `is at ${at}`
-  switch ((await probe(at)).kind) {
+  const answer = await probe(at)
+  switch (answer.kind) {
+    case 'unknown':
+      throw new ProgramError(`${path}: ${answer.message}; call again`, STATUS.failed)
     case 'hung':
       throw new ProgramError(`${path}: a hung ${fsType} mount ${where}; end its daemon, then umount -l ${at}`, STATUS.deadMount)
     case 'dead':

@@ -42,7 +42,7 @@ interface Parsed {
 const EXIT_STATUSES = `
 Exit status: 0 mounted (or, with -f, unmounted or told to end); 1 failed; 2 wrong words; 3 mount point missing; 4 no directory;
 5 not empty; 6 already mounted; 7 dead or hung mount there; 8 no /dev/fuse; 9 not root; 10 INIT timed out; 11 mount failed;
-12 connection aborted; 128+N daemon killed by signal N.`
+12 connection aborted; 13 out of memory, descriptors or the like; 128+N daemon killed by signal N.`
 
 /** Reads dummy-fuse's words. Throws UsageError. */
 export function parseFuseOptions(words: readonly string[]): FuseOptions {

@@ -1,19 +1,35 @@
+import { PROBE_DEADLINE } from '../../os/probe.ts'
 import { checkedLimits, type Limits, type LimitTable } from '../../limits.ts'
 
 /** The least and the most that --call-deadline takes, in seconds. */
 export const CALL_DEADLINE = { least: 1, most: 3600, standard: 10 } as const
 
+/** What the command line says of the limits. */
+interface Given {
+  /** Milliseconds for each call. */
+  readonly callDeadline: number
+  readonly startsAtOnce: number
+}
+
 /** The limits of the plugin; times are milliseconds. */
 export type PluginLimits = Limits<ReturnType<typeof table>>
 
-/** The plugin's limits with `callDeadline` milliseconds for each call. Throws an Error if they contradict each other. */
-export function pluginLimits(callDeadline: number): PluginLimits {
-  return checkedLimits(table(callDeadline), ({ call, callMargin }) => [
-    ['the margin leaves most of a call to its work', callMargin * 5 <= call],
-  ])
+/** The plugin's limits. Throws an Error if they contradict each other. */
+export function pluginLimits(given: Given): PluginLimits {
+  return checkedLimits(
+    table(given),
+    ({ call, callMargin, retryPause, promptProbe, probe, grace, leastStart, restoresAtOnce, startsAtOnce }) => [
+      ['the margin leaves most of a call to its work', callMargin * 5 <= call],
+      ['a call outlives a pause between two attempts', retryPause < callMargin],
+      ['a mount that is well answers before it counts as hung', promptProbe < probe],
+      ['a start fits a call', leastStart < call],
+      ['a daemon may end by itself within a call', grace < call],
+      ['restoring keeps the start queue busy', restoresAtOnce > startsAtOnce],
+    ],
+  )
 }
 
-function table(callDeadline: number) {
+function table({ callDeadline, startsAtOnce }: Given) {
   return {
     call: { value: callDeadline, why: '--call-deadline; the kubelet itself gives up after two minutes.' },
     callMargin: {
@@ -22,5 +38,28 @@ function table(callDeadline: number) {
     },
     drain: { value: callDeadline, why: 'A server that closes lets the calls under way come to their end.' },
     hangUp: { value: 200, why: 'A client on the same machine takes its last answer within milliseconds.' },
+    startsAtOnce: { value: startsAtOnce, why: '--starts-at-once; a start takes a processor for its whole time.' },
+    leastStart: {
+      value: Math.min(2000, callDeadline / 2),
+      why: 'A start takes 0.1 s on an idle machine and a second on a busy one; one that is cut off was in vain.',
+    },
+    placeKept: { value: 300_000, why: 'The kubelet calls again after two minutes and two seconds at the latest.' },
+    probe: {
+      value: PROBE_DEADLINE,
+      why: 'A mount that answers at all does so within milliseconds, on a busy machine within a second.',
+    },
+    probesAtOnce: { value: 16, why: 'Each question is a process; a machine keeps up with that many.' },
+    promptProbe: { value: 100, why: 'A question that takes longer waits for a mount, and takes no processor.' },
+    grace: {
+      value: Math.min(1000, callDeadline / 4),
+      why: 'A daemon that is unmounted everywhere ends within milliseconds; one that is still used is killed.',
+    },
+    question: {
+      value: Math.min(4000, callDeadline / 2),
+      why: 'A dummy-fused that is being replaced is back before; health tells of one that hangs within its call.',
+    },
+    retryPause: { value: Math.min(20, callDeadline / 50), why: 'A successor of dummy-fused takes 40 ms to listen.' },
+    restoresAtOnce: { value: startsAtOnce + 14, why: 'Most volumes that are restored are alive, and only looked at.' },
+    socketWait: { value: 1000, why: 'The socket is opened after that time though volumes are still being restored.' },
   } satisfies LimitTable
 }

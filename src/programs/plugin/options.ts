@@ -1,6 +1,6 @@
-import { hostname } from 'node:os'
+import { availableParallelism, hostname } from 'node:os'
 import { resolve } from 'node:path'
-import { Option } from 'commander'
+import { InvalidArgumentError, Option } from 'commander'
 import { UsageError } from '../../errors.ts'
 import type { LogFormat } from '../../log.ts'
 import { socketPath } from '../../os/unix-socket.ts'
@@ -30,6 +30,8 @@ export interface PluginOptions {
   readonly daemonize: 'wait' | 'early'
   /** Milliseconds that each call has. */
   readonly callDeadline: number
+  /** Daemons that start at the same time, at the most. */
+  readonly startsAtOnce: number
   /** The values of --inject, checked. */
   readonly faults: readonly string[]
 }
@@ -47,6 +49,7 @@ interface Parsed {
   logFormat: LogFormat
   daemonize: PluginOptions['daemonize']
   callDeadline: number
+  startsAtOnce: number
   inject: string[]
 }
 
@@ -89,6 +92,11 @@ export function parsePluginOptions(words: readonly string[], env: NodeJS.Process
       CALL_DEADLINE.standard,
     )
     .addOption(
+      new Option('--starts-at-once <number>', 'how many daemons start at the same time; the others wait for their turn')
+        .argParser(parseCount)
+        .default(availableParallelism(), 'one for each processor'),
+    )
+    .addOption(
       new Option('--daemonize <how>', 'early: trust daemons that return before they have mounted (a flaw on purpose, for the lab)')
         .choices(['wait', 'early'])
         .default('wait'),
@@ -123,6 +131,7 @@ export function parsePluginOptions(words: readonly string[], env: NodeJS.Process
     logFormat: parsed.logFormat,
     daemonize: parsed.daemonize,
     callDeadline: parsed.callDeadline * 1000,
+    startsAtOnce: parsed.startsAtOnce,
     faults: parsed.inject,
   }
 }
@@ -133,6 +142,11 @@ function refuseUnserved({ fuseBackend, daemonize }: Parsed): void {
     throw new UsageError('--fuse-host service serves by sessions of its own; leave --fuse-backend away')
   if (daemonize !== 'wait')
     throw new UsageError('--daemonize early is a flaw of processes in the background; --fuse-host service has none')
+}
+
+function parseCount(text: string): number {
+  if (!/^\d{1,4}$/.test(text) || Number(text) === 0) throw new InvalidArgumentError('It is a number from 1 to 9999.')
+  return Number(text)
 }
 
 function parseRoles(text: string): ReadonlySet<Role> {

@@ -1,4 +1,5 @@
 import { mkdirSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { messageOf, ProgramError } from '../../errors.ts'
 import { descriptorSink, Logger } from '../../log.ts'
 import { AddonLoader } from '../../os/addons.ts'
@@ -24,14 +25,30 @@ export const plugin: Program = async (context) => {
   log.info(`Driver: ${options.driverName}`)
   log.info(`Driver version: ${versionText()}`)
   await claimSocket(options.socket)
-  const system = await openState(options.stateDir, () => openVolumes(options, context, libc, log))
-  if (options.restoreMounts) await system.restorer.restore()
+  const limits = pluginLimits(options)
+  const system = await openState(options.stateDir, () => openVolumes(options, limits, context, libc, log))
+  const restored = options.restoreMounts ? system.restorer.restore() : Promise.resolve()
+  const early = await Promise.race([restored.then(() => 'restored' as const), sleep(limits.socketWait, 'late' as const), told])
   const socket = await listen(options.socket)
   // gRPC takes as long to load as all that came before: the mounts are back and clients can connect by then.
   const { openServer } = await import('./services.ts')
-  const server = openServer(options, system, pluginLimits(options.callDeadline), log)
+  const server = openServer(options, system, limits, log)
+  const serving = `STATUS=Serving on ${options.socket}`
+  const { left } = system.restoration
+  if (early === 'late') log.info(`Serving while ${left} volumes are still being re-mounted; a call for one of them waits for it`)
   server.serve(socket)
-  manager.notify('READY=1', `STATUS=Serving on ${options.socket}`)
+  if (early === 'late') {
+    manager.notify('READY=1', `${serving}; ${left} volumes are still being re-mounted`)
+    restored.then(
+      () => {
+        log.info('All volumes have been re-mounted, or have failed to')
+        manager.notify(serving)
+      },
+      (error: unknown) => {
+        log.error(`Re-mounting volumes has ended early: ${messageOf(error)}`)
+      },
+    )
+  } else manager.notify('READY=1', serving)
 
   const signal = await told
   log.info(`Ending at ${signal}`)

@@ -4,10 +4,12 @@ import { carelessExecution, childExecution, detachedExecution, findSystemdRun } 
 import type { FuseHost } from '../../hosts/host.ts'
 import { ProcessHost } from '../../hosts/process-host.ts'
 import { ServiceHost } from '../../hosts/service-host.ts'
+import { StartQueue } from '../../hosts/start-queue.ts'
 import type { Logger } from '../../log.ts'
 import { bootId } from '../../os/boot-id.ts'
 import type { Libc } from '../../os/libc.ts'
 import { openMountTable } from '../../os/mount-table.ts'
+import { Prober } from '../../os/prober.ts'
 import { SyncedSoon } from '../../os/synced-soon.ts'
 import { CarelessVolumes } from '../../volumes/careless-volumes.ts'
 import { Failures } from '../../volumes/failures.ts'
@@ -18,10 +20,12 @@ import { Mounts } from '../../volumes/mounts.ts'
 import { CarefulVolumes, type NodeVolumes } from '../../volumes/node-volumes.ts'
 import { Publisher } from '../../volumes/publisher.ts'
 import { VolumeRegistry } from '../../volumes/registry.ts'
+import { Restoration } from '../../volumes/restoration.ts'
 import { Restorer } from '../../volumes/restore.ts'
 import { Stager } from '../../volumes/stager.ts'
 import type { ProgramContext } from '../program.ts'
 import { DEFAULT_BACKEND } from '../session-options.ts'
+import type { PluginLimits } from './limits.ts'
 import type { PluginOptions } from './options.ts'
 
 /** The volumes of one state folder, put together. */
@@ -29,19 +33,27 @@ export interface VolumeSystem {
   readonly volumes: NodeVolumes
   readonly registry: VolumeRegistry
   readonly restorer: Restorer
+  readonly restoration: Restoration
 }
 
 /** Reads the state folder and puts everything below the CSI services together. Throws if the folder cannot be made or read. */
-export function openVolumes(options: PluginOptions, context: ProgramContext, libc: Libc, log: Logger): VolumeSystem {
+export function openVolumes(
+  options: PluginOptions,
+  limits: PluginLimits,
+  context: ProgramContext,
+  libc: Libc,
+  log: Logger,
+): VolumeSystem {
   const boot = bootId()
-  const host = openHost(options, context, log)
+  const host = openHost(options, limits, context, log)
   const cache = new MountCache(join(options.stateDir, 'mountcache'), new SyncedSoon(log), log)
   cache.load()
   const registry = new VolumeRegistry(join(options.stateDir, 'volumes'), log)
   registry.load()
-  const mounts = new Mounts(libc, openMountTable(libc), host)
-  const stager = new Stager(mounts, cache, host, boot, log)
+  const mounts = new Mounts(libc, openMountTable(libc), host, new Prober(limits))
+  const stager = new Stager(mounts, cache, host, boot, limits.grace, log)
   const publisher = new Publisher(mounts, cache, stager, boot, log)
+  const restoration = new Restoration()
   const inspector = new Inspector(mounts, cache, host)
   const careful = new CarefulVolumes({
     locks: new VolumeLocks(),
@@ -53,17 +65,20 @@ export function openVolumes(options: PluginOptions, context: ProgramContext, lib
     failures: new Failures(),
     registry,
     host,
+    restoration,
   })
   const volumes = options.daemonize === 'early' ? new CarelessVolumes(careful, host, mounts, cache, boot, log) : careful
-  return { volumes, registry, restorer: new Restorer(mounts, cache, stager, publisher, boot, log) }
+  const restorer = new Restorer({ mounts, cache, stager, publisher, restoration, bootId: boot, limits, log })
+  return { volumes, registry, restorer, restoration }
 }
 
 function openHost(
   { fuseHost, fusedSocket, fuseBackend, daemonize, faults }: PluginOptions,
+  limits: PluginLimits,
   context: ProgramContext,
   log: Logger,
 ): FuseHost {
-  if (fuseHost === 'service') return new ServiceHost(fusedSocket, faults, log)
+  if (fuseHost === 'service') return new ServiceHost(fusedSocket, faults, limits, log)
   const dummyFuse = (words: readonly string[]): ReturnType<ProgramContext['other']> => context.other('dummy-fuse', words)
   const backend = fuseBackend === DEFAULT_BACKEND ? [] : ['--backend', fuseBackend]
   const words = [...backend, ...faults.flatMap((fault) => ['--inject', fault])]
@@ -72,5 +87,5 @@ function openHost(
     fuseHost === 'child'
       ? childExecution(dummyFuse, words, context.env)
       : detachedExecution(dummyFuse, words, context.env, findSystemdRun(context.env))
-  return new ProcessHost(execution, log)
+  return new ProcessHost(execution, new StartQueue(limits), log)
 }

@@ -13,4 +13,5 @@ export const STATUS = {
   initTimeout: 10,
   mountFailed: 11,
   aborted: 12,
+  exhausted: 13,
 } as const

@@ -1,0 +1,109 @@
+import type { CallContext } from '../call-context.ts'
+import { QueuedError } from './host.ts'
+
+/** The limits of a start queue; times are milliseconds. */
+export interface StartLimits {
+  readonly startsAtOnce: number
+  /** The time that a start must still have when its turn comes; half of the call's time where that is less. */
+  readonly leastStart: number
+  /** For how long a place is kept for a call that has not come again. */
+  readonly placeKept: number
+}
+
+/** A key's place. Places stand in the order in which their keys first came. */
+interface Place {
+  /** Begins the start of the call that waits; undefined while none waits. */
+  begin: (() => void) | undefined
+  /** When the last call that waited went away (performance.now()). */
+  left: number
+}
+
+/**
+ * Limits how many processes start at the same time, first come first served. A call whose turn does not come before its deadline gives up,
+ * and its key keeps its place for the next call.
+ */
+export class StartQueue {
+  readonly #limits: StartLimits
+  readonly #places = new Map<string, Place>()
+  #starting = 0
+
+  constructor(limits: StartLimits) {
+    this.#limits = limits
+  }
+
+  /** How many starts wait for their turn. */
+  get waiting(): number {
+    return [...this.#places.values()].filter(({ begin }) => begin !== undefined).length
+  }
+
+  /**
+   * Waits for the turn of `key`, of which one call at a time may wait, then acts. The turn ends when `act` settles, or calls `started`: what is
+   * left takes no processor. Rejects with QueuedError, or the reason of the call's signal.
+   */
+  async run<T>(key: string, call: CallContext, act: (started: () => void) => Promise<T>): Promise<T> {
+    await this.#turn(key, call)
+    let counts = true
+    const started = (): void => {
+      if (!counts) return
+      counts = false
+      this.#starting--
+      this.#next()
+    }
+    try {
+      return await act(started)
+    } finally {
+      started()
+    }
+  }
+
+  async #turn(key: string, call: CallContext): Promise<void> {
+    call.signal.throwIfAborted()
+    const least = Math.min(this.#limits.leastStart, call.remaining() / 2)
+    const place = this.#places.get(key) ?? { begin: undefined, left: 0 }
+    this.#places.set(key, place)
+    await new Promise<void>((resolve, reject) => {
+      const leave = (error: Error): void => {
+        end()
+        place.left = performance.now()
+        reject(error)
+      }
+      const giveUp = (): void => {
+        leave(new QueuedError(this.#description(key)))
+      }
+      const cancelled = (): void => {
+        leave(call.signal.reason as Error)
+      }
+      const timer = setTimeout(giveUp, call.remaining() - least).unref()
+      const end = (): void => {
+        clearTimeout(timer)
+        call.signal.removeEventListener('abort', cancelled)
+        place.begin = undefined
+      }
+      call.signal.addEventListener('abort', cancelled, { once: true })
+      place.begin = () => {
+        end()
+        this.#places.delete(key)
+        resolve()
+      }
+      this.#next()
+    })
+  }
+
+  #next(): void {
+    const now = performance.now()
+    for (const [key, place] of this.#places) {
+      if (place.begin === undefined) {
+        if (now - place.left > this.#limits.placeKept) this.#places.delete(key)
+        continue
+      }
+      if (this.#starting >= this.#limits.startsAtOnce) return
+      this.#starting++
+      place.begin()
+    }
+  }
+
+  #description(key: string): string {
+    const number = [...this.#places.keys()].indexOf(key) + 1
+    return `the start of ${key} is number ${number} of ${this.#places.size} in the queue (--starts-at-once ${this.#limits.startsAtOnce}); call again, its place is kept`
+  }
+}

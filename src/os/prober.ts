@@ -1,0 +1,43 @@
+import { type CallContext, unlessAborted } from '../call-context.ts'
+import { type Probe, probe } from './probe.ts'
+import { Turns } from './turns.ts'
+
+/** The limits of a prober; times are milliseconds. */
+export interface ProberLimits {
+  /** Within which a mount answers statfs(2), or counts as hung. */
+  readonly probe: number
+  readonly probesAtOnce: number
+  /** Within which a mount that is well has answered. */
+  readonly promptProbe: number
+}
+
+/**
+ * Asks mounts for their state, each FUSE connection at most once at a time: who asks meanwhile gets the same answer. While a process
+ * that asked is stuck in the kernel, the connection is hung, and is not asked again.
+ */
+export class Prober {
+  readonly #limits: ProberLimits
+  readonly #turns: Turns
+  readonly #inFlight = new Map<string, Promise<Probe>>()
+
+  constructor(limits: ProberLimits) {
+    this.#limits = limits
+    this.#turns = new Turns(limits.probesAtOnce, limits.promptProbe)
+  }
+
+  /** `device`: of the super block that is mounted at the path (`major:minor`). Rejects with the call's reason when it ends before. */
+  async ask(path: string, device: string, call: CallContext): Promise<Probe> {
+    const asked = this.#inFlight.get(device) ?? this.#begin(path, device)
+    return await unlessAborted(asked, call.signal)
+  }
+
+  #begin(path: string, device: string): Promise<Probe> {
+    const asked = this.#turns.take(() => probe(path, this.#limits.probe))
+    this.#inFlight.set(device, asked)
+    const end = (): void => {
+      this.#inFlight.delete(device)
+    }
+    asked.then((answer) => (answer.kind === 'hung' ? answer.gone : undefined)).then(end, end)
+    return asked
+  }
+}
