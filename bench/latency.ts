@@ -4,14 +4,16 @@ import { DUMMY_FUSE } from '../test/support/paths.ts'
 import type { Sandbox } from '../test/support/sandbox.ts'
 import { medians } from './measure.ts'
 import type { Measurement } from './measurement.ts'
-import { cHello, fileIn, latencies, type Latencies } from './peers/peers.ts'
+import { cHello, fileIn, latencies, type Latencies, type LatencyRun } from './peers/peers.ts'
 import { ratio, type Row } from './row.ts'
 
-export const MODES = { lookup: 'LOOKUP', read: 'open + read + close' } as const
+export const MODES = { lookup: 'LOOKUP', absent: 'LOOKUP of absent names', read: 'open + read + close' } as const
 export const READERS = [1, 2, 8]
 
 /** Round trips of each run, whatever the readers; a run of one reader takes a tenth of a second. */
 export const TRIPS = 4000
+
+type Client = Pick<LatencyRun, 'mode' | 'readers'>
 
 type Side = 'session' | 'native' | 'hello'
 
@@ -29,12 +31,12 @@ async function measure(sandbox: Sandbox, rounds: number): Promise<readonly Row[]
   ])
   if (existsSync(native)) files.set('native', native)
   const rows: Row[] = []
-  for (const mode of ['lookup', 'read'] as const) {
-    for (const readers of READERS) {
-      const runs = await alternated(sandbox, rounds, [...files], { mode, readers })
-      rows.push(...judged(mode, readers, runs, native))
-    }
-  }
+  const clients = [
+    ...READERS.map((readers) => ({ mode: 'lookup', readers }) as const),
+    { mode: 'absent', readers: 'in-process' } as const,
+    ...READERS.map((readers) => ({ mode: 'read', readers }) as const),
+  ]
+  for (const client of clients) rows.push(...judged(client, await alternated(sandbox, rounds, [...files], client), native))
   return rows
 }
 
@@ -42,21 +44,24 @@ async function alternated(
   sandbox: Sandbox,
   rounds: number,
   sides: readonly (readonly [Side, string])[],
-  { mode, readers }: Pick<Latencies, 'mode' | 'readers'>,
+  { mode, readers }: Client,
 ): Promise<Record<Side, readonly Latencies[]>> {
   const runs: Record<Side, Latencies[]> = { session: [], native: [], hello: [] }
   for (let round = 0; round < rounds; round++) {
     // Another one begins each time: who comes after whom is to be nobody's advantage.
     const first = round % sides.length
     for (const [side, file] of [...sides.slice(first), ...sides.slice(0, first)]) {
-      runs[side].push(await latencies(sandbox, { mode, readers, rounds: TRIPS / readers, files: [file] }))
+      runs[side].push(
+        await latencies(sandbox, { mode, readers, rounds: TRIPS / (readers === 'in-process' ? 1 : readers), files: [file] }),
+      )
     }
   }
   return runs
 }
 
-function judged(mode: Latencies['mode'], readers: number, runs: Record<Side, readonly Latencies[]>, trouble: string): Row[] {
-  const work = `${MODES[mode]}, ${readers} ${readers === 1 ? 'reader' : 'readers'}`
+function judged({ mode, readers }: Client, runs: Record<Side, readonly Latencies[]>, trouble: string): Row[] {
+  const who = readers === 'in-process' ? '1 process that does not fork' : `${readers} ${readers === 1 ? 'reader' : 'readers'}`
+  const work = `${MODES[mode]}, ${who}`
   const ours = medians('session', runs.session)
   const hello = medians('libfuse3 in C', runs.hello)
   const unit = 'µs'

@@ -4,7 +4,7 @@ import type { Sandbox } from '../../test/support/sandbox.ts'
 
 /** What the C client has measured in one run: microseconds over the rounds of all readers. */
 export interface Latencies {
-  readonly mode: 'lookup' | 'read'
+  readonly mode: 'lookup' | 'absent' | 'read'
   readonly readers: number
   readonly count: number
   readonly p50: number
@@ -15,7 +15,8 @@ export interface Latencies {
 /** One run of the C client. */
 export interface LatencyRun {
   readonly mode: Latencies['mode']
-  readonly readers: number
+  /** Processes, all begin at the same moment; `in-process`: the client itself, which forks none. */
+  readonly readers: number | 'in-process'
   /** Of each reader, after a tenth as many that do not count. */
   readonly rounds: number
   /** Taken in turn. */
@@ -42,8 +43,7 @@ export async function latencies(sandbox: Sandbox, { mode, readers, rounds, files
   const words = [
     '--mode',
     mode,
-    '--readers',
-    String(readers),
+    ...(readers === 'in-process' ? ['--in-process'] : ['--readers', String(readers)]),
     '--rounds',
     String(rounds),
     '--warm-up',

@@ -1,20 +1,23 @@
 /*
  * Times round trips to a FUSE daemon from C, so that what is measured is not the client.
  *
- *     reader --mode lookup|read [--readers N] [--rounds N] [--warm-up N] FILE...
+ *     reader --mode lookup|absent|read [--readers N] [--rounds N] [--warm-up N] FILE...
+ *     reader --mode ... --in-process [--rounds N] [--warm-up N] FILE...
  *
  * lookup  statx(2) that does not ask for fresh attributes: one LOOKUP where entries are not cached (entry_timeout=0)
+ * absent  the same of names that do not exist, FILE with a number behind it, another one each time: one LOOKUP, which fails with ENOENT
  * read    open, drop the cached pages, read the whole file, close: LOOKUP, OPEN, GETATTR where attributes are not cached either, READ; the
  *         RELEASE follows without anybody waiting for it. O_DIRECT, because of several readers one would be served by another's page
  *
- * Each reader is a process and takes the files in turn, each from another one on. All begin at the same moment, after their warm-up. Prints
- * one line of JSON, times in nanoseconds over the rounds of all readers: {"mode","readers","count","p50","p99","max"}. Exit status: 0; 1 and
+ * Each reader is a process and takes the files in turn, each from another one on. All begin at the same moment, after their warm-up. With
+ * --in-process the one reader is this process itself: the scheduler places a new child elsewhere than a process that has run for a while. Prints one line of JSON, times in nanoseconds over the rounds of all readers: {"mode","readers","count","p50","p99","max"}. Exit status: 0; 1 and
  * a line that says why for a system call that failed or a byte that was wrong; 2 wrong words.
  */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -31,7 +34,7 @@
 static const char CONTENT[] = "Hello world!\n";
 enum { CONTENT_SIZE = sizeof CONTENT - 1, MOST_READERS = 256 };
 
-typedef void act(const char *path);
+typedef void act(const char *path, uint32_t turn);
 
 static void fail(const char *call, const char *path)
 {
@@ -47,10 +50,11 @@ static uint64_t now(void)
 	return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
 }
 
-static void lookup(const char *path)
+static void lookup(const char *path, uint32_t turn)
 {
 	struct statx found;
 
+	(void)turn;
 	if (statx(AT_FDCWD, path, AT_STATX_DONT_SYNC | AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS, &found) != 0)
 		fail("statx", path);
 	if (found.stx_size != CONTENT_SIZE) {
@@ -59,12 +63,23 @@ static void lookup(const char *path)
 	}
 }
 
-static void read_anew(const char *path)
+static void absent(const char *path, uint32_t turn)
+{
+	struct statx found;
+	char name[PATH_MAX];
+
+	snprintf(name, sizeof name, "%s-%u", path, turn);
+	if (statx(AT_FDCWD, name, AT_STATX_DONT_SYNC | AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS, &found) == 0 || errno != ENOENT)
+		fail("statx of a name that must be absent", name);
+}
+
+static void read_anew(const char *path, uint32_t turn)
 {
 	char bytes[4096];
 	ssize_t length;
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_DIRECT);
 
+	(void)turn;
 	if (fd < 0)
 		fail("open", path);
 	errno = posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
@@ -109,6 +124,32 @@ static int by_size(const void *left, const void *right)
 	return (a > b) - (a < b);
 }
 
+struct work {
+	act *round;
+	char **files;
+	size_t count;
+	uint32_t rounds, warm_up;
+	pthread_barrier_t *start;
+};
+
+/* Takes the files in turn, from one on; `own` gets what each round took. */
+static void take(const struct work *work, size_t file, uint64_t *own)
+{
+	uint32_t turn = 0;
+
+	/* Written once before, so that no page fault is counted as the daemon's time. */
+	memset(own, 1, work->rounds * sizeof *own);
+	for (uint32_t i = 0; i < work->warm_up; i++, file = (file + 1) % work->count)
+		work->round(work->files[file], turn++);
+	pthread_barrier_wait(work->start);
+	for (uint32_t i = 0; i < work->rounds; i++, file = (file + 1) % work->count) {
+		uint64_t began = now();
+
+		work->round(work->files[file], turn++);
+		own[i] = now() - began;
+	}
+}
+
 int main(int argc, char **argv)
 {
 	static const struct option WORDS[] = {
@@ -116,6 +157,7 @@ int main(int argc, char **argv)
 		{ "readers", required_argument, NULL, 'r' },
 		{ "rounds", required_argument, NULL, 'n' },
 		{ "warm-up", required_argument, NULL, 'w' },
+		{ "in-process", no_argument, NULL, 'i' },
 		{ 0 },
 	};
 	const char *mode = "";
@@ -125,7 +167,8 @@ int main(int argc, char **argv)
 	uint64_t *times;
 	size_t count;
 	act *round;
-	int word, status = 0;
+	struct work work;
+	int word, status = 0, in_process = 0;
 
 	while ((word = getopt_long(argc, argv, "", WORDS, NULL)) != -1) {
 		switch (word) {
@@ -133,12 +176,16 @@ int main(int argc, char **argv)
 		case 'r': readers = number(optarg); break;
 		case 'n': rounds = number(optarg); break;
 		case 'w': warm_up = number(optarg); break;
+		case 'i': in_process = 1; break;
 		default: return 2;
 		}
 	}
-	round = strcmp(mode, "lookup") == 0 ? lookup : strcmp(mode, "read") == 0 ? read_anew : NULL;
-	if (round == NULL || optind == argc || readers < 1 || readers > MOST_READERS || rounds < 1) {
-		fprintf(stderr, "usage: %s --mode lookup|read [--readers N] [--rounds N] [--warm-up N] FILE...\n", argv[0]);
+	round = strcmp(mode, "lookup") == 0   ? lookup
+		: strcmp(mode, "absent") == 0 ? absent
+		: strcmp(mode, "read") == 0   ? read_anew
+					      : NULL;
+	if (round == NULL || optind == argc || readers < 1 || readers > MOST_READERS || rounds < 1 || (in_process && readers > 1)) {
+		fprintf(stderr, "usage: %s --mode lookup|absent|read [--readers N | --in-process] [--rounds N] [--warm-up N] FILE...\n", argv[0]);
 		return 2;
 	}
 	count = (size_t)readers * rounds;
@@ -146,10 +193,11 @@ int main(int argc, char **argv)
 	pthread_barrierattr_init(&across);
 	pthread_barrierattr_setpshared(&across, PTHREAD_PROCESS_SHARED);
 	pthread_barrier_init(start, &across, readers);
+	work = (struct work){ round, argv + optind, (size_t)(argc - optind), rounds, warm_up, start };
 
-	for (uint32_t reader = 0; reader < readers; reader++) {
-		size_t files = (size_t)(argc - optind), file = reader % files;
-		uint64_t *own = times + (size_t)reader * rounds;
+	if (in_process)
+		take(&work, 0, times);
+	for (uint32_t reader = 0; reader < readers && !in_process; reader++) {
 		pid_t child = fork();
 
 		if (child < 0)
@@ -157,21 +205,11 @@ int main(int argc, char **argv)
 		if (child > 0)
 			continue;
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		/* Written once before, so that no page fault is counted as the daemon's time. */
-		memset(own, 1, rounds * sizeof *own);
-		for (uint32_t i = 0; i < warm_up; i++, file = (file + 1) % files)
-			round(argv[optind + (int)file]);
-		pthread_barrier_wait(start);
-		for (uint32_t i = 0; i < rounds; i++, file = (file + 1) % files) {
-			uint64_t began = now();
-
-			round(argv[optind + (int)file]);
-			own[i] = now() - began;
-		}
+		take(&work, reader % work.count, times + (size_t)reader * rounds);
 		exit(0);
 	}
 	/* One that failed would leave the others at the barrier: they end with this process. */
-	for (uint32_t reader = 0; reader < readers; reader++) {
+	for (uint32_t reader = 0; reader < readers && !in_process; reader++) {
 		if (wait(&status) < 0 || status != 0)
 			return 1;
 	}

@@ -40,11 +40,10 @@ export class DummyFs implements FileSystem {
     mtime: 0,
   }
 
-  lookup(parent: NodeId, name: string): Attributes {
+  lookup(parent: NodeId, name: string): Attributes | undefined {
     if (parent !== ROOT_ID) throw new FileSystemError(parent === FILE_ID ? 'ENOTDIR' : 'ESTALE')
     if (Buffer.byteLength(name) > NAME_LENGTH) throw new FileSystemError('ENAMETOOLONG')
-    if (name !== FILE_NAME) throw new FileSystemError('ENOENT')
-    return this.#file
+    return name === FILE_NAME ? this.#file : undefined
   }
 
   getattr(node: NodeId): Attributes {

@@ -41,8 +41,11 @@ export interface Statistics {
  * Every method may throw FileSystemError, which names the errno that the caller of the system call is to see.
  */
 export interface FileSystem {
-  /** ENOENT if there is none by that name, ENOTDIR if the parent is no directory, ENAMETOOLONG beyond what statfs() tells. */
-  lookup(parent: NodeId, name: string): Attributes
+  /**
+   * Undefined if there is none by that name: this is what most lookups that fail find, and an error that is thrown takes as long as a whole
+   * request. ENOTDIR if the parent is no directory, ENAMETOOLONG beyond what statfs() tells.
+   */
+  lookup(parent: NodeId, name: string): Attributes | undefined
   /** ESTALE for a node that never was. */
   getattr(node: NodeId): Attributes
   /** All entries, with `.` and `..`. */

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { cHello, latencies, latencyReader, manyMounts, stamp } from '../../bench/peers/peers.ts'
@@ -39,14 +39,15 @@ describe('the bench’s C programs', () => {
     await eventually('it is unmounted', () => layersAt(path).length === 0)
   })
 
-  for (const mode of ['lookup', 'read'] as const) {
-    for (const readers of [1, 3]) {
+  for (const mode of ['lookup', 'absent', 'read'] as const) {
+    for (const readers of [1, 3, 'in-process'] as const) {
       it(`time ${mode} with ${readers} readers`, async () => {
         await using sandbox = new Sandbox()
         const path = await mountHello(sandbox)
         const file = `${path}/dummy-file.txt`
         const { p50, p99, max, ...rest } = await latencies(sandbox, { mode, readers, rounds: 50, files: [file, file] })
-        assert.deepEqual(rest, { mode, readers, count: readers * 50 })
+        const count = readers === 'in-process' ? 1 : readers
+        assert.deepEqual(rest, { mode, readers: count, count: count * 50 })
         assert.ok(p50 > 0 && p50 <= p99 && p99 <= max)
       })
     }
@@ -61,6 +62,22 @@ describe('the bench’s C programs', () => {
       assert.deepEqual({ status, stdout }, { status: 1, stdout: '' })
       assert.match(stderr, /No such file or directory/)
     }
+  })
+
+  it('fail at a name that is there and must be absent, and at readers that are many and in one process', async () => {
+    await using sandbox = new Sandbox()
+    const path = sandbox.directory('present')
+    writeFileSync(`${path}/file-2`, '')
+    const { status, stdout, stderr } = await sandbox.run(await latencyReader(), [
+      '--mode',
+      'absent',
+      '--in-process',
+      `${path}/file`,
+    ])
+    assert.deepEqual({ status, stdout }, { status: 1, stdout: '' })
+    assert.match(stderr, /name that must be absent .*file-2/)
+    const many = await sandbox.run(await latencyReader(), ['--mode', 'absent', '--readers', '2', '--in-process', `${path}/file`])
+    assert.equal(many.status, 2)
   })
 
   it('hold a mount namespace with many mounts in it, which nobody else sees', async () => {

@@ -32,7 +32,7 @@ export function operations(filesystem: FileSystem, init: Operations['init']): Op
     path
       .split('/')
       .filter((name) => name !== '')
-      .reduce((parent, name) => filesystem.lookup(parent.nodeid, name), filesystem.getattr(ROOT_ID))
+      .reduce((parent, name) => existing(filesystem.lookup(parent.nodeid, name)), filesystem.getattr(ROOT_ID))
 
   return {
     ...Object.fromEntries(CHANGES.map((name) => [name, refuse])),
@@ -84,6 +84,11 @@ export function operations(filesystem: FileSystem, init: Operations['init']): Op
       )
     },
   }
+}
+
+function existing(found: Attributes | undefined): Attributes {
+  if (found === undefined) throw new FileSystemError('ENOENT')
+  return found
 }
 
 function answer<T>(done: (status: number, result?: T) => void, act: () => T): void {

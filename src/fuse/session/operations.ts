@@ -1,7 +1,8 @@
 import { constants as fsConstants } from 'node:fs'
+import { constants } from 'node:os'
 import { type Attributes, type DirectoryEntry, type FileSystem, FileSystemError, type NodeId } from '../filesystem.ts'
 import { addEntry, addEntryPlus, beginDirectory, endDirectory } from '../protocol/directory.ts'
-import { encodeAttr, encodeBytes, encodeEmpty, encodeEntry, encodeOpen, encodeStatfs } from '../protocol/replies.ts'
+import { encodeAttr, encodeBytes, encodeEmpty, encodeEntry, encodeError, encodeOpen, encodeStatfs } from '../protocol/replies.ts'
 import type { Request, RequestOf } from '../protocol/requests.ts'
 import type { Attributes as ReplyAttributes, Entry as EntryReply } from '../protocol/structs.ts'
 import type { Writer } from '../protocol/writer.ts'
@@ -101,19 +102,11 @@ export class Operations {
 
   #lookup({ header, name }: RequestOf<'LOOKUP'>, parent: NodeId, reply: Writer): void {
     const { negativeTimeout } = this.#settings
-    try {
-      encodeEntry(reply, header.unique, this.#entry(this.#filesystem.lookup(parent, name)))
-    } catch (error) {
-      if (!(error instanceof FileSystemError) || error.code !== 'ENOENT' || negativeTimeout === 0) throw error
-      // Node 0 is one that is known not to be there (fs/fuse/dir.c, fuse_lookup_name).
-      encodeEntry(reply, header.unique, {
-        nodeid: 0n,
-        generation: 0n,
-        entryValid: negativeTimeout,
-        attrValid: 0,
-        attributes: NOTHING,
-      })
-    }
+    const found = this.#filesystem.lookup(parent, name)
+    if (found !== undefined) encodeEntry(reply, header.unique, this.#entry(found))
+    else if (negativeTimeout === 0) encodeError(reply, header.unique, constants.errno.ENOENT)
+    // Node 0 is one that is known not to be there (fs/fuse/dir.c, fuse_lookup_name).
+    else encodeEntry(reply, header.unique, { ...ABSENT, entryValid: negativeTimeout })
   }
 
   #read(request: RequestOf<'READ'>, nodeid: NodeId, reply: Writer): undefined | Promise<(reply: Writer) => void> {
@@ -215,3 +208,5 @@ const NOTHING: ReplyAttributes = {
   blksize: 0,
   flags: 0,
 }
+
+const ABSENT: EntryReply = { nodeid: 0n, generation: 0n, entryValid: 0, attrValid: 0, attributes: NOTHING }
