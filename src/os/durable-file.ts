@@ -11,7 +11,7 @@ import {
   writeSync,
 } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { codeOf } from '../errors.ts'
+import { codeOf, SystemError } from '../errors.ts'
 import { randomHex } from './random.ts'
 
 /** Files ending so are half-written ones of a process that died. */
@@ -29,15 +29,18 @@ export function writeDurably(path: string, text: string): void {
 
 /**
  * Writes a file beside `path` that then takes its place, whatever is there; none is left behind when that fails. Mode 0600. Makes the folder
- * if it is missing. `written` is called with the descriptor before the file has its name. Throws Node's error.
+ * if it is missing. `written` is called with the descriptor before the file has its name. Throws Node's error, or
+ * SystemError for what is done with the descriptor.
  */
 export function replaceFile(path: string, text: string, written: (fd: number) => void = () => undefined): void {
   const partial = `${path}.${randomHex(4)}${PARTIAL}`
   try {
     const fd = createFile(partial)
     try {
-      writeSync(fd, text)
-      written(fd)
+      naming(path, () => {
+        writeSync(fd, text)
+        written(fd)
+      })
     } finally {
       closeSync(fd)
     }
@@ -103,8 +106,19 @@ function removePartial(path: string): void {
 function syncFolder(folder: string): void {
   const fd = openSync(folder, 'r')
   try {
-    fsyncSync(fd)
+    naming(folder, () => fsyncSync(fd))
   } finally {
     closeSync(fd)
+  }
+}
+
+/** Works on a file's descriptor. Throws SystemError, which names the file: Node's error does not. */
+function naming(path: string, act: () => void): void {
+  try {
+    act()
+  } catch (error) {
+    const { code, errno, syscall } = error as NodeJS.ErrnoException
+    if (code === undefined || errno === undefined || syscall === undefined) throw error
+    throw new SystemError(syscall, code, -errno, path)
   }
 }

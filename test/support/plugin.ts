@@ -66,6 +66,12 @@ export class Plugin implements Disposable {
     return this.#running.pid
   }
 
+  /** Whether this run of it goes on. */
+  get running(): boolean {
+    const { exitCode, signalCode } = this.#running.child
+    return exitCode === null && signalCode === null
+  }
+
   /** All that this run of the plugin has logged. */
   log(): string {
     const { log } = this.#options
@@ -87,6 +93,12 @@ export class Plugin implements Disposable {
 
   get client(): CsiClient {
     return this.#client
+  }
+
+  /** Takes a connection of its own for the calls from now on: after one that broke, the channel waits for a second. */
+  reconnect(): void {
+    this.#client[Symbol.dispose]()
+    this.#client = new CsiClient(this.socket)
   }
 
   async call<I extends DescMessage, O extends DescMessage>(
