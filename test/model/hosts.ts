@@ -1,0 +1,85 @@
+import { KeptFused } from '../support/chaos-kept.ts'
+import { Plugin } from '../support/plugin.ts'
+import type { Sandbox } from '../support/sandbox.ts'
+import { Fused } from '../../src/rpc/fused_pb.ts'
+import { processStat } from '../../src/os/processes.ts'
+import { argumentsOf } from '../support/sandbox.ts'
+import { eventually } from '../support/wait.ts'
+
+/** What serves the sessions of a plugin. */
+export interface Host {
+  /** How many sessions are served. */
+  sessions(): Promise<number>
+  /** Kills the daemon of a staging path, at whatever it is just then; tells whether there is one. Resolves when it is gone. */
+  killDaemon(path: string): Promise<boolean>
+}
+
+/** A plugin with its host. */
+export interface Hosted {
+  readonly plugin: Plugin
+  readonly host: Host
+  /** Whether sessions outlive the plugin's process. */
+  readonly outlivesPlugin: boolean
+  /** Whether sessions outlive their daemon's process. */
+  readonly outlivesDaemon: boolean
+}
+
+export const MODES = ['child', 'detached', 'service'] as const
+
+/** Starts a plugin of one host mode. */
+export async function startHosted(mode: (typeof MODES)[number], sandbox: Sandbox): Promise<Hosted> {
+  if (mode === 'service') {
+    const fused = await KeptFused.start(sandbox)
+    const plugin = await Plugin.start(sandbox, { words: ['--fuse-host', 'service', '--fused-socket', fused.socket] })
+    return { plugin, host: new FusedHost(fused), outlivesPlugin: true, outlivesDaemon: true }
+  }
+  const plugin = await Plugin.start(sandbox, { words: ['--fuse-host', mode] })
+  return { plugin, host: new ProcessHost(plugin), outlivesPlugin: mode === 'detached', outlivesDaemon: false }
+}
+
+class ProcessHost implements Host {
+  readonly #plugin: Plugin
+
+  constructor(plugin: Plugin) {
+    this.#plugin = plugin
+  }
+
+  sessions(): Promise<number> {
+    return Promise.resolve(this.#plugin.daemons().length)
+  }
+
+  async killDaemon(path: string): Promise<boolean> {
+    const pid = this.#plugin.daemons().find((one) => argumentsOf(one).at(-1) === path)
+    if (pid === undefined) return false
+    await kill(pid)
+    return true
+  }
+}
+
+class FusedHost implements Host {
+  readonly #fused: KeptFused
+
+  constructor(fused: KeptFused) {
+    this.#fused = fused
+  }
+
+  async sessions(): Promise<number> {
+    using client = this.#fused.client()
+    return (await client.call(Fused.method.list)).sessions.length
+  }
+
+  async killDaemon(): Promise<boolean> {
+    const pid = this.#fused.pid()
+    if (pid === undefined) return false
+    await kill(pid)
+    await this.#fused.ready(pid)
+    return true
+  }
+}
+
+async function kill(pid: number): Promise<void> {
+  const stat = processStat(pid)
+  if (stat === undefined) return
+  process.kill(pid, 'SIGKILL')
+  await eventually(`process ${pid} is gone`, () => processStat(pid)?.start !== stat.start)
+}
