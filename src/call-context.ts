@@ -21,6 +21,8 @@ export function isCallEnded(error: unknown): error is CallEnded {
 export interface CallContext {
   /** Aborted with {@link CallEnded} when the work must stop: at the deadline less the margin, or when the client is gone. */
   readonly signal: AbortSignal
+  /** Milliseconds that the work has in all. */
+  readonly time: number
   /** Milliseconds until the deadline aborts the signal; 0 once it is aborted. */
   remaining(): number
   /** The time for undoing what the call began. It goes on after `signal` is aborted, and ends just before the answer is due. */
@@ -31,9 +33,9 @@ export interface CallContext {
  * To be called before each step that another program may see. Throws the signal's reason, or {@link CallEnded} when the time is over and the timer
  * has not come to say so: a process that was stopped goes on with whatever came first.
  */
-export function throwIfOver({ signal, remaining }: Pick<CallContext, 'signal' | 'remaining'>): void {
-  signal.throwIfAborted()
-  if (remaining() <= 0) throw new CallEnded('deadline', "the call's deadline is over")
+export function throwIfOver(call: Pick<CallContext, 'signal' | 'remaining'>): void {
+  call.signal.throwIfAborted()
+  if (call.remaining() <= 0) throw new CallEnded('deadline', "the call's deadline is over")
 }
 
 /** How long calls may take, in milliseconds. */
@@ -52,6 +54,7 @@ const ANSWER_SHARE = 0.1
 /** A {@link CallContext} that runs. Dispose of it when the call is answered and its work is over. */
 export class RunningCall implements CallContext, Disposable {
   readonly signal: AbortSignal
+  readonly time: number
   readonly cleanUp: CallContext
   readonly #controller = new AbortController()
   readonly #workEnds: number
@@ -65,12 +68,14 @@ export class RunningCall implements CallContext, Disposable {
     this.#workEnds = now + time - margin
     const undoingEnds = now + time - margin * ANSWER_SHARE
     this.signal = this.#controller.signal
+    this.time = Math.max(time - margin, 0)
     const late = new CallEnded('deadline', `the call's deadline of ${(Math.max(time, 0) / 1000).toFixed(1)} s is over`)
     this.#timers = [abortAt(this.#controller, this.#workEnds, late), abortAt(undoing, undoingEnds, late)].filter(
       (timer) => timer !== undefined,
     )
     const cleanUp: CallContext = {
       signal: undoing.signal,
+      time: Math.max(undoingEnds - now, 0),
       remaining: () => remainingUntil(undoingEnds, undoing.signal),
       get cleanUp() {
         return cleanUp

@@ -82,5 +82,7 @@ function isObject(value: JsonValue): value is JsonObject {
 
 /** As Go prints a code: `InvalidArgument`. */
 function codeName(code: status): string {
+  // Go spells this one in American English.
+  if (code === status.CANCELLED) return 'Canceled'
   return status[code].toLowerCase().replace(/(^|_)(\w)/g, (_, __, letter: string) => letter.toUpperCase())
 }

@@ -1,4 +1,4 @@
-import type { CallContext } from '../call-context.ts'
+import { type CallContext, isCallEnded } from '../call-context.ts'
 import { QueuedError } from './host.ts'
 
 /** The limits of a start queue; times are milliseconds. */
@@ -57,29 +57,28 @@ export class StartQueue {
   }
 
   async #turn(key: string, call: CallContext): Promise<void> {
-    call.signal.throwIfAborted()
-    const least = Math.min(this.#limits.leastStart, call.remaining() / 2)
     const place = this.#places.get(key) ?? { begin: undefined, left: 0 }
     this.#places.set(key, place)
+    const patience = call.remaining() - Math.min(this.#limits.leastStart, call.time / 2)
     await new Promise<void>((resolve, reject) => {
-      const leave = (error: Error): void => {
-        end()
-        place.left = performance.now()
-        reject(error)
-      }
-      const giveUp = (): void => {
-        leave(new QueuedError(this.#description(key)))
-      }
-      const cancelled = (): void => {
-        leave(call.signal.reason as Error)
-      }
-      const timer = setTimeout(giveUp, call.remaining() - least).unref()
       const end = (): void => {
         clearTimeout(timer)
-        call.signal.removeEventListener('abort', cancelled)
+        call.signal.removeEventListener('abort', leave)
         place.begin = undefined
       }
-      call.signal.addEventListener('abort', cancelled, { once: true })
+      const leave = (): void => {
+        end()
+        place.left = performance.now()
+        const reason: unknown = call.signal.reason
+        const cancelled = isCallEnded(reason) && reason.kind === 'cancelled'
+        reject(cancelled ? reason : new QueuedError(this.#description(key)))
+      }
+      const timer = setTimeout(leave, Math.max(patience, 0)).unref()
+      if (patience <= 0 || call.signal.aborted) {
+        leave()
+        return
+      }
+      call.signal.addEventListener('abort', leave, { once: true })
       place.begin = () => {
         end()
         this.#places.delete(key)

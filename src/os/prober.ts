@@ -1,5 +1,5 @@
 import { type CallContext, unlessAborted } from '../call-context.ts'
-import { type Probe, probe } from './probe.ts'
+import { type Probe, probe as probeByStat } from './probe.ts'
 import { Turns } from './turns.ts'
 
 /** The limits of a prober; times are milliseconds. */
@@ -17,11 +17,14 @@ export interface ProberLimits {
  */
 export class Prober {
   readonly #limits: ProberLimits
+  readonly #probe: (path: string, deadline: number) => Promise<Probe>
   readonly #turns: Turns
   readonly #inFlight = new Map<string, Promise<Probe>>()
 
-  constructor(limits: ProberLimits) {
+  /** `probe`: asks a mount, within milliseconds. */
+  constructor(limits: ProberLimits, probe: (path: string, deadline: number) => Promise<Probe> = probeByStat) {
     this.#limits = limits
+    this.#probe = probe
     this.#turns = new Turns(limits.probesAtOnce, limits.promptProbe)
   }
 
@@ -32,7 +35,7 @@ export class Prober {
   }
 
   #begin(path: string, device: string): Promise<Probe> {
-    const asked = this.#turns.take(() => probe(path, this.#limits.probe))
+    const asked = this.#turns.take(() => this.#probe(path, this.#limits.probe))
     this.#inFlight.set(device, asked)
     const end = (): void => {
       this.#inFlight.delete(device)

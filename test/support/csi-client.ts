@@ -19,8 +19,9 @@ export class CsiClient extends GrpcClient {
     method: DescMethodUnary<I, O>,
     request: MessageInitShape<I> = {} as MessageInitShape<I>,
     deadline = RPC_LIMIT,
+    signal?: AbortSignal,
   ): Promise<MessageShape<O>> {
-    return await super.call(method, request, deadline)
+    return await super.call(method, request, deadline, signal)
   }
 }
 

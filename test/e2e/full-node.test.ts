@@ -1,0 +1,77 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { outcome } from '../support/csi-client.ts'
+import { layersAt } from '../support/mounts.ts'
+import { Plugin } from '../support/plugin.ts'
+import { argumentsOf, Sandbox } from '../support/sandbox.ts'
+import { Volume } from '../support/volume.ts'
+
+/** The kubelet's default for the pods of one node. */
+const FULL = 110
+
+/** Milliseconds until the kubelet would call again the first time. */
+const FIRST_BACKOFF = 500
+
+/** What is not final to the kubelet: it calls again. */
+const NOT_FINAL = ['UNAVAILABLE', 'DEADLINE_EXCEEDED']
+
+/** Calls until it succeeds, as the kubelet does; tells what the calls were answered. Throws for a status that is final. */
+async function untilDone(call: () => Promise<void>): Promise<readonly string[]> {
+  const answers: string[] = []
+  for (;;) {
+    const { code, details } = await outcome(call())
+    if (code === 'OK') return answers
+    assert.ok(NOT_FINAL.includes(code), `${code}: ${details}`)
+    answers.push(details)
+    await sleep(FIRST_BACKOFF)
+  }
+}
+
+function volumes(sandbox: Sandbox, plugin: Plugin, count: number): readonly Volume[] {
+  return Array.from({ length: count }, (_, index) => new Volume(sandbox, plugin, `volume-${index}`))
+}
+
+/** Looks for as long as `work` takes, and returns the most daemons that were there at one moment without their mount. */
+async function mostStarting(plugin: Plugin, work: Promise<unknown>): Promise<number> {
+  let most = 0
+  const over = { yet: false }
+  const end = (): void => {
+    over.yet = true
+  }
+  work.then(end, end)
+  while (!over.yet) {
+    const daemons = plugin.daemons().map((pid) => argumentsOf(pid).at(-1) ?? '')
+    most = Math.max(most, daemons.filter((path) => path.startsWith('/') && layersAt(path).length === 0).length)
+    await sleep(20)
+  }
+  await work
+  return most
+}
+
+void test('the volumes of a full node, staged at the same moment, all come to their end, and only so many daemons start at once', async () => {
+  await using sandbox = new Sandbox()
+  using plugin = await Plugin.start(sandbox, { words: ['--starts-at-once', '2'] })
+  const all = volumes(sandbox, plugin, FULL)
+  const staged = Promise.all(all.map((volume) => untilDone(() => volume.stage())))
+  const most = await mostStarting(plugin, staged)
+  assert.ok(most <= 2, `${most} daemons were starting at once`)
+  assert.equal(plugin.daemons().length, FULL)
+  assert.deepEqual(
+    all.filter(({ staging }) => layersAt(staging).length !== 1).map(({ id }) => id),
+    [],
+  )
+  await Promise.all(all.map((volume) => untilDone(() => volume.unstage())))
+  assert.deepEqual(plugin.entries(), [])
+  assert.deepEqual(sandbox.mounts(), [])
+})
+
+void test('a start whose turn does not come before the deadline is UNAVAILABLE with its place, and callers that repeat come to an end', async () => {
+  await using sandbox = new Sandbox()
+  using plugin = await Plugin.start(sandbox, { words: ['--starts-at-once', '1', '--call-deadline', '1'] })
+  const all = volumes(sandbox, plugin, 60)
+  const answers = (await Promise.all(all.map((volume) => untilDone(() => volume.stage())))).flat()
+  const places = answers.filter((answer) => /is number \d+ of \d+ in the queue .*its place is kept/.test(answer))
+  assert.ok(places.length > 0, answers.join('\n'))
+  assert.equal(plugin.daemons().length, all.length)
+})

@@ -1,0 +1,58 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { isCallEnded, RunningCall, unlessAborted } from '../../src/call-context.ts'
+
+/** Resolves to the reason that a signal is aborted with. */
+async function reasonOf(signal: AbortSignal): Promise<unknown> {
+  if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve))
+  return signal.reason
+}
+
+describe('RunningCall', () => {
+  it('aborts its work at the deadline less the margin, and its undoing later', async () => {
+    using call = new RunningCall(500, { margin: 100 })
+    assert.ok(call.remaining() <= 400 && call.remaining() > 300)
+    assert.ok(call.cleanUp.remaining() > call.remaining())
+    const reason = await reasonOf(call.signal)
+    assert.ok(isCallEnded(reason) && reason.kind === 'deadline')
+    assert.equal(call.remaining(), 0)
+    assert.ok(!call.cleanUp.signal.aborted)
+    await reasonOf(call.cleanUp.signal)
+  })
+
+  it('keeps no more than a fifth of its time as the margin', () => {
+    using call = new RunningCall(1000, { margin: 5000 })
+    assert.ok(call.remaining() > 700)
+  })
+
+  it('is over at once where there is no time left', () => {
+    using call = new RunningCall(-1, { margin: 1000 })
+    assert.ok(call.signal.aborted && call.cleanUp.signal.aborted)
+    assert.equal(call.remaining(), 0)
+  })
+
+  it('stops the work of a client that is gone, and leaves it the time for undoing', () => {
+    using call = new RunningCall(10_000, { margin: 1000 })
+    call.cancel()
+    assert.ok(call.signal.aborted && !call.cleanUp.signal.aborted)
+    assert.equal(call.remaining(), 0)
+    assert.ok(call.cleanUp.remaining() > 9000)
+    assert.ok(isCallEnded(call.signal.reason) && call.signal.reason.kind === 'cancelled')
+  })
+})
+
+describe('unlessAborted', () => {
+  it('settles as the work does', async () => {
+    const { signal } = new AbortController()
+    assert.equal(await unlessAborted(Promise.resolve(1), signal), 1)
+    await assert.rejects(unlessAborted(Promise.reject(new Error('it fails')), signal), /it fails/)
+  })
+
+  it('rejects with the reason once the signal is aborted, before or during the work', async () => {
+    const controller = new AbortController()
+    const waiting = unlessAborted(new Promise(() => undefined), controller.signal)
+    controller.abort(new Error('enough'))
+    await assert.rejects(waiting, /enough/)
+    await assert.rejects(unlessAborted(Promise.resolve(1), controller.signal), /enough/)
+  })
+})
