@@ -18,6 +18,8 @@ export class FakeDevice implements Device {
   readonly #requests: (Buffer | number)[] = []
   /** The errno that the next writes fail with; 0: they do not. */
   refuses = 0
+  /** The errnos of the next writes, one each, before {@link refuses} counts. */
+  readonly refusesOnce: number[] = []
   closed = false
 
   /** Puts in a request, or a positive errno that the next read fails with. */
@@ -34,7 +36,8 @@ export class FakeDevice implements Device {
 
   write(buffer: Buffer, length: number): number {
     this.calls.push('write')
-    if (this.refuses > 0) return -this.refuses
+    const refusal = this.refusesOnce.shift() ?? this.refuses
+    if (refusal > 0) return -refusal
     const bytes = Buffer.from(buffer.subarray(0, length))
     if (bytes.readUInt32LE(0) !== length) throw new Error(`a reply of ${length} bytes says that it has ${bytes.readUInt32LE(0)}`)
     this.replies.push({ unique: bytes.readBigUInt64LE(8), errno: 0 - bytes.readInt32LE(4), body: bytes.subarray(16) })

@@ -6,7 +6,7 @@ import { INIT, NOTIFY, RESEND_BIT } from '../../src/fuse/protocol/constants.ts'
 import { getattr, init, interrupt, reading } from '../support/fake-device.ts'
 import { ALL_FLAGS, FILE, SlowFs, startSession } from '../support/faked-session.ts'
 
-const { EAGAIN, EINTR, EINVAL, EIO, ENODEV, ENOENT, EPROTO } = constants.errno
+const { EAGAIN, EINTR, EINVAL, EIO, ENODEV, ENOENT, ENOMEM, EPROTO } = constants.errno
 
 describe('the handshake', () => {
   it('answers INIT with the lesser version, with wanted flags alone, and tells before and after', () => {
@@ -23,6 +23,15 @@ describe('the handshake', () => {
       assert.equal(flags & INIT[wanted], INIT[wanted], wanted)
     assert.equal(flags & INIT.POSIX_LOCKS, 0n)
     assert.equal(negotiated[0]?.resend, true)
+  })
+
+  it('is over, and not initialised, where the kernel does not take the answer to INIT', () => {
+    const { device, told, outcomes, serve } = startSession()
+    device.refusesOnce.push(ENOMEM)
+    serve(init(1n, ALL_FLAGS))
+    assert.ok(!told.includes('initialised'), told.join(', '))
+    assert.deepEqual(outcomes, [{ kind: 'refused', message: `the kernel refuses the answer to INIT: errno ${ENOMEM}` }])
+    assert.equal(device.replies[0]?.errno, EIO)
   })
 
   it('knows a kernel that cannot be asked again', () => {

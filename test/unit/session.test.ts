@@ -6,7 +6,7 @@ import { RESEND_BIT } from '../../src/fuse/protocol/constants.ts'
 import { bytesOf, getattr, opening, reading } from '../support/fake-device.ts'
 import { FILE, startSession } from '../support/faked-session.ts'
 
-const { ECONNABORTED, EINTR, EINVAL, EIO, ENODEV, ENOENT, ENOSYS, EROFS, ESTALE } = constants.errno
+const { ECONNABORTED, EINTR, EINVAL, EIO, ENODEV, ENOENT, ENOMEM, ENOSYS, EROFS, ESTALE } = constants.errno
 
 describe('a session', () => {
   it('answers as many requests as it is asked to, and no more', () => {
@@ -45,6 +45,24 @@ describe('a session', () => {
     const { outcomes, serve } = startSession()
     serve(EINVAL)
     assert.deepEqual(outcomes, [{ kind: 'refused', message: `reading the device gives errno ${EINVAL}` }])
+  })
+
+  it('answers EIO where the kernel does not take an answer: the request would wait for ever', () => {
+    const { device, told, serve } = startSession()
+    device.refusesOnce.push(ENOMEM)
+    serve(getattr(1n, 1n))
+    assert.deepEqual(
+      device.replies.map(({ unique, errno }) => [unique, errno]),
+      [[1n, EIO]],
+    )
+    assert.match(told[0] ?? '', /warning: the kernel refuses an answer of \d+ bytes: errno 12/)
+  })
+
+  it('writes an answer again that a signal interrupts', () => {
+    const { device, told, serve } = startSession()
+    device.refusesOnce.push(EINTR, EINTR)
+    serve(getattr(1n, 1n))
+    assert.deepEqual([device.replies.map(({ errno }) => errno), told], [[0], []])
   })
 
   for (const [errno, words] of [

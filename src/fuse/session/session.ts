@@ -16,6 +16,12 @@ import { traceLine } from './trace.ts'
 
 const { EAGAIN, ECONNABORTED, EINTR, EIO, ENODEV, ENOENT, ENOSYS, EPROTO } = constants.errno
 
+/** Where the unique of a reply stands (struct fuse_out_header, include/uapi/linux/fuse.h). */
+const UNIQUE_AT = 8
+
+/** How often a write that a signal interrupts is repeated. */
+const MOST_TRIES = 16
+
 /** Why a session is over: unmounted or aborted, which the kernel tells alike, or a kernel that it cannot serve. */
 export type SessionOutcome = { readonly kind: 'disconnected' } | { readonly kind: 'refused'; readonly message: string }
 
@@ -129,8 +135,13 @@ export class FuseSession {
       return
     }
     encodeInit(this.#shared.reply, unique, initReply(request, negotiated, this.#settings))
-    this.#write()
-    this.#hooks.initialised()
+    const errno = this.#send()
+    if (errno === 0) this.#hooks.initialised()
+    else if (errno !== ENODEV && errno !== ECONNABORTED) {
+      // A mount whose INIT is not answered hangs.
+      this.#refuse(unique, EIO)
+      this.#end({ kind: 'refused', message: `the kernel refuses the answer to INIT: errno ${errno}` })
+    }
   }
 
   #take(bytes: Buffer): void {
@@ -250,12 +261,24 @@ export class FuseSession {
     this.#write()
   }
 
+  /** Writes the reply. A request whose answer the kernel does not take is answered EIO: it would wait for ever. */
   #write(): void {
     const { buffer, length } = this.#shared.reply
-    const written = this.#device.write(buffer, length)
-    // ENOENT: whoever asked was interrupted. ENODEV: the next read says so too.
-    if (written < 0 && ![ENOENT, ENODEV, ECONNABORTED].includes(-written))
-      this.#hooks.warning(`the kernel refuses an answer of ${length} bytes: errno ${-written}`)
+    const errno = this.#send()
+    // ENOENT: the request was interrupted. ENODEV: the next read says so too.
+    if (errno === 0 || [ENOENT, ENODEV, ECONNABORTED].includes(errno)) return
+    this.#hooks.warning(`the kernel refuses an answer of ${length} bytes: errno ${errno}`)
+    encodeError(this.#shared.reply, buffer.readBigUInt64LE(UNIQUE_AT), EIO)
+    this.#send()
+  }
+
+  /** Writes the reply, again where a signal interrupts; 0 or the errno. */
+  #send(): number {
+    const { buffer, length } = this.#shared.reply
+    for (let tries = 0; ; tries++) {
+      const errno = -this.#device.write(buffer, length)
+      if (errno !== EINTR || tries === MOST_TRIES) return errno
+    }
   }
 
   #end(outcome: SessionOutcome): void {
