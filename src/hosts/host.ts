@@ -47,10 +47,10 @@ export interface FuseHost {
   start(path: string, options: readonly string[], call: CallContext): Promise<void>
   /**
    * What serves the FUSE connection of super block `device` (`major:minor`), which is mounted at a path; without one, what is known to serve the
-   * path. Rejects with HostError `unavailable` while that cannot be learnt.
-   * `asked`: what was learnt before does not count.
+   * path. What was learnt by asking the daemon counts for `maxAge` milliseconds (for as long as its process and the session live, if left out).
+   * Rejects with HostError `unavailable` while that cannot be learnt.
    */
-  daemonAt(path: string, device: string | undefined, call: CallContext, asked?: boolean): Promise<Daemon | undefined>
+  daemonAt(path: string, device: string | undefined, call: CallContext, maxAge?: number): Promise<Daemon | undefined>
   /**
    * Ends what serves a path, whose mount of `device` has been taken off: it may end by itself for `grace` milliseconds, then it is killed. Resolves
    * when it has ended. Rejects with HostError `unavailable` if it has not when the call ends.

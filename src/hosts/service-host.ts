@@ -45,6 +45,10 @@ export class ServiceHost implements FuseHost {
   #process: ProcessStat | undefined
   /** Sessions that this process of the daemon has told of, by their paths. */
   readonly #known = new Map<string, KnownSession>()
+  /** When the question was asked that the daemon's serving thread has last answered (performance.now()). */
+  #vouchedAt = -Infinity
+  /** Settles, and never rejects, when the question that was asked last has been answered or has failed. */
+  #underWay: Promise<void> | undefined
   #asking: { readonly paths: Set<string>; readonly answered: Promise<ProcessStat | undefined> } | undefined
 
   /** `faults`: to be injected into every session, as `dummy-fuse --inject` takes them. */
@@ -63,8 +67,11 @@ export class ServiceHost implements FuseHost {
     if (session !== undefined) this.#learn(session, daemon)
   }
 
-  async daemonAt(path: string, _device: string | undefined, call: CallContext, asked = false): Promise<Daemon | undefined> {
-    const running = (asked ? undefined : this.#serving(path)) ?? (await unlessAborted(this.#ask(path), call.signal))
+  async daemonAt(path: string, _device: string | undefined, call: CallContext, maxAge = Infinity): Promise<Daemon | undefined> {
+    // The answer to a question that is under way is younger than any age.
+    if (!this.#vouchedFor(maxAge)) await unlessAborted(this.#underWay ?? Promise.resolve(), call.signal)
+    const vouched = this.#vouchedFor(maxAge) ? this.#serving(path) : undefined
+    const running = vouched ?? (await unlessAborted(this.#ask(path), call.signal))
     const device = this.#known.get(path)?.device
     const daemon = toDaemon(running)
     return device === undefined || daemon === undefined ? undefined : { ...daemon, device }
@@ -99,6 +106,7 @@ export class ServiceHost implements FuseHost {
         this.#asking = undefined
         return await this.#list([...paths])
       })
+      this.#mark(answered)
       this.#asking = { paths, answered }
     }
     this.#known.delete(path)
@@ -106,13 +114,26 @@ export class ServiceHost implements FuseHost {
     return await this.#asking.answered
   }
 
+  #mark(question: Promise<unknown>): void {
+    const settled = question.then(nothing, nothing).then(() => {
+      if (this.#underWay === settled) this.#underWay = undefined
+    })
+    this.#underWay = settled
+  }
+
+  #vouchedFor(maxAge: number): boolean {
+    return maxAge === Infinity || performance.now() - this.#vouchedAt <= maxAge
+  }
+
   /** Learns what is served at these paths; at all of them if none is named. */
   async #list(paths: readonly string[]): Promise<ProcessStat | undefined> {
     using question = new RunningCall(this.#limits.question, { margin: 0 })
+    const began = performance.now()
     try {
       const { daemon, sessions } = await this.#call(Fused.method.list, { paths: [...paths] }, question)
       this.#meet(daemon)
       for (const session of sessions) this.#learn(session, daemon)
+      this.#vouchedAt = began
     } catch (error) {
       if (error instanceof NotRunning) return undefined
       throw error
@@ -130,6 +151,7 @@ export class ServiceHost implements FuseHost {
     const now = daemon === undefined ? undefined : processStat(daemon.pid)
     if (now?.start === this.#process?.start) return
     this.#known.clear()
+    this.#vouchedAt = -Infinity
     this.#process = now
   }
 
@@ -184,6 +206,10 @@ export class ServiceHost implements FuseHost {
   async #listened(): Promise<boolean> {
     return await hasListener(this.#socket).catch(() => false)
   }
+}
+
+function nothing(): void {
+  // How it ends is for those who asked.
 }
 
 function asHostError(error: CallError): HostError {

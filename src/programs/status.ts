@@ -54,7 +54,7 @@ async function look(stateDir: string, fusedSocket: string): Promise<readonly Vol
   await answered
   const mounts = new Mounts(libc, new RememberedTable(openMountTable(libc)), host, new Prober(limits))
   using call = new RunningCall(limits.call, { margin: limits.callMargin })
-  return await new Inspector(mounts, cache, host).all(call)
+  return await new Inspector(mounts, cache, host, limits.answerAge).all(call)
 }
 
 function asJson(stateDir: string, reports: readonly VolumeReport[]): object {

@@ -53,11 +53,14 @@ export class Inspector {
   readonly #mounts: Mounts
   readonly #cache: MountCache
   readonly #host: FuseHost
+  readonly #maxAge: number
 
-  constructor(mounts: Mounts, cache: MountCache, host: FuseHost) {
+  /** `maxAge`: milliseconds for which a daemon that has answered, and runs, counts as well. */
+  constructor(mounts: Mounts, cache: MountCache, host: FuseHost, maxAge: number) {
     this.#mounts = mounts
     this.#cache = cache
     this.#host = host
+    this.#maxAge = maxAge
   }
 
   /** Every staged volume. */
@@ -91,22 +94,27 @@ export class Inspector {
     const staging = await this.#staging(stagingPath, call)
     const published = this.#cache.of(volumeId).published.filter((one) => one.stagingPath === stagingPath)
     const targets = await Promise.all(published.map((one) => this.#target(one, staging, call)))
-    const daemon = await this.#host.daemonAt(stagingPath, deviceIn(staging), call).catch(() => undefined)
-    const findings = [...stagingFindings(stagingPath, staging, daemon?.pid), ...targets.flatMap(targetFindings)]
+    const pid = 'pid' in staging ? staging.pid : await this.#pidAt(stagingPath, deviceIn(staging), call)
+    const findings = [...stagingFindings(stagingPath, staging, pid), ...targets.flatMap(targetFindings)]
     return {
       volumeId,
       stagingPath,
       state: staging.kind,
-      daemon: daemon === undefined ? null : { pid: daemon.pid },
+      daemon: pid === undefined ? null : { pid },
       targets,
       findings: merge(findings),
     }
   }
 
+  async #pidAt(path: string, device: string | undefined, call: CallContext): Promise<number | undefined> {
+    const daemon = await this.#host.daemonAt(path, device, call).catch(() => undefined)
+    return daemon?.pid
+  }
+
   async #staging(path: string, call: CallContext): Promise<MountState | Unreachable> {
     try {
       await this.#mounts.reachable(path, call)
-      return await this.#mounts.staging(path, call, true)
+      return await this.#mounts.staging(path, call, this.#maxAge)
     } catch (error) {
       return { kind: 'UNREACHABLE', message: messageOf(error) }
     }

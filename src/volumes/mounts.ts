@@ -17,14 +17,21 @@ const MOST_LAYERS = 64
 
 /**
  * What is mounted at a path. FOREIGN is a mount, but not of dummy-fuse; DEAD answers ENOTCONN, its server gone; HUNG does not answer.
- * `device` tells one FUSE session from another, and is the same for all binds of it.
+ * `device` tells one FUSE session from another, and is the same for all binds of it; `pid` is its daemon's, where that is known.
  */
 export type MountState =
   | { readonly kind: 'NOT_MOUNTED'; readonly directory: boolean }
-  | { readonly kind: 'MOUNTED'; readonly device: string; readonly readonly: boolean }
+  | { readonly kind: 'MOUNTED'; readonly device: string; readonly readonly: boolean; readonly pid?: number }
   | { readonly kind: 'DEAD'; readonly device: string }
-  | { readonly kind: 'HUNG'; readonly device: string }
+  | { readonly kind: 'HUNG'; readonly device: string; readonly pid?: number }
   | { readonly kind: 'FOREIGN'; readonly fsType: string }
+
+/** A session that was alive. */
+interface SeenSession {
+  readonly device: string
+  /** When it was asked for its last answer (performance.now()). */
+  readonly at: number
+}
 
 /** Looks at mount points, binds them and takes them off. Never asks a file system anything in this process. */
 export class Mounts {
@@ -32,8 +39,8 @@ export class Mounts {
   readonly #table: MountTable
   readonly #host: FuseHost
   readonly #prober: Prober
-  /** Devices of the sessions that were seen alive, by where they are mounted. */
-  readonly #sessions = new Map<string, string>()
+  /** The sessions that were seen alive, by where they are mounted. */
+  readonly #sessions = new Map<string, SeenSession>()
 
   constructor(libc: Libc, table: MountTable, host: FuseHost, prober: Prober) {
     this.#libc = libc
@@ -43,29 +50,37 @@ export class Mounts {
   }
 
   /**
-   * The state of a path where a session is, or was, mounted itself. A session that was alive and whose daemon still runs counts as
-   * alive, unless it is to be `asked` all the same. Throws VolumeError for a path that nothing can be mounted at, and `unavailable` while
-   * the state cannot be learnt.
+   * The state of a path where a session is, or was, mounted itself. A session that was alive and whose daemon still runs counts as alive for
+   * `maxAge` milliseconds after its answer; then it is asked. Throws VolumeError for a path that nothing can be mounted at, and `unavailable`
+   * while the state cannot be learnt.
    */
-  async staging(path: string, call: CallContext, asked = false): Promise<MountState> {
+  async staging(path: string, call: CallContext, maxAge = Infinity): Promise<MountState> {
     const state = this.#at(path)
     if ('kind' in state) return state
     const { device, readonly } = state.mount
-    const daemon = await this.#daemonAt(path, device, call, asked)
-    if (daemon?.stopped === true) return { kind: 'HUNG', device }
+    const daemon = await this.#daemonAt(path, device, call, maxAge)
+    const known = daemon === undefined ? {} : { pid: daemon.pid }
+    if (daemon?.stopped === true) return { kind: 'HUNG', device, ...known }
+    const at = performance.now()
     if (daemon?.device === device) {
-      this.#sessions.set(path, device)
-      return { kind: 'MOUNTED', device, readonly }
+      this.#sessions.set(path, { device, at })
+      return { kind: 'MOUNTED', device, readonly, ...known }
     }
-    if (!asked && daemon !== undefined && this.#sessions.get(path) === device) return { kind: 'MOUNTED', device, readonly }
+    if (daemon !== undefined && daemon.device === undefined && this.#seen(path, device, maxAge))
+      return { kind: 'MOUNTED', device, readonly, ...known }
     const answer = await this.#ask(path, device, readonly, call)
-    if (answer.kind === 'MOUNTED' && daemon !== undefined) this.#sessions.set(path, device)
-    return answer
+    if (answer.kind === 'MOUNTED' && daemon !== undefined) this.#sessions.set(path, { device, at })
+    return answer.kind === 'MOUNTED' || answer.kind === 'HUNG' ? { ...answer, ...known } : answer
   }
 
-  async #daemonAt(path: string, device: string, call: CallContext, asked: boolean): Promise<Daemon | undefined> {
+  #seen(path: string, device: string, maxAge: number): boolean {
+    const session = this.#sessions.get(path)
+    return session?.device === device && performance.now() - session.at <= maxAge
+  }
+
+  async #daemonAt(path: string, device: string, call: CallContext, maxAge: number): Promise<Daemon | undefined> {
     try {
-      return await this.#host.daemonAt(path, device, call, asked)
+      return await this.#host.daemonAt(path, device, call, maxAge)
     } catch (error) {
       if (!(error instanceof HostError)) throw error
       throw new VolumeError('unavailable', `${path}: ${error.message}`, { cause: error })
@@ -80,7 +95,7 @@ export class Mounts {
         'unavailable',
         `${path} shows ${mount?.fsType ?? 'no mount'} after dummy-fuse has mounted there; call again`,
       )
-    this.#sessions.set(path, mount.device)
+    this.#sessions.set(path, { device: mount.device, at: performance.now() })
     return mount.device
   }
 

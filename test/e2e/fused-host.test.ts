@@ -188,6 +188,38 @@ describe('--fuse-host service', () => {
   })
 })
 
+describe('the health of many volumes of dummy-fused', () => {
+  it('is one question for all calls that come together', async () => {
+    await using sandbox = new Sandbox()
+    using both = await start(sandbox)
+    const volumes = Array.from({ length: 30 }, (_, i) => new Volume(sandbox, both.plugin, `volume-${i}`))
+    for (const volume of volumes) await volume.publish()
+    const before = listCalls(both.fused)
+    const reasons = await Promise.all(volumes.map((volume) => volume.reasons()))
+    assert.deepEqual(reasons.flat(), [])
+    assert.equal(listCalls(both.fused) - before, 1)
+  })
+
+  it('tells at once of a session that ends, and of a daemon that is stopped, however young the last answer is', async () => {
+    await using sandbox = new Sandbox()
+    using both = await start(sandbox)
+    const [one, other] = [new Volume(sandbox, both.plugin, 'one'), new Volume(sandbox, both.plugin, 'other')]
+    for (const volume of [one, other]) {
+      await volume.publish()
+      assert.deepEqual(await volume.reasons(), [])
+    }
+    await both.fused.unmount(one.staging)
+    assert.deepEqual((await one.reasons()).sort(), ['StagingNotMounted', 'StaleBind'])
+    const { pid } = both.fused
+    process.kill(pid, 'SIGSTOP')
+    try {
+      assert.deepEqual(await other.reasons(), ['DaemonHung'])
+    } finally {
+      process.kill(pid, 'SIGCONT')
+    }
+  })
+})
+
 /** How often dummy-fused was asked what it serves. */
 function listCalls(fused: FusedProcess): number {
   return fused.log().split('GRPC call: /dummyfuse.fused.v1.Fused/List').length - 1

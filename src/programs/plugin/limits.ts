@@ -58,6 +58,10 @@ function table({ callDeadline, startsAtOnce }: Given) {
       value: Math.min(4000, callDeadline / 2),
       why: 'A dummy-fused that is being replaced is back before; health tells of one that hangs within its call.',
     },
+    answerAge: {
+      value: 500,
+      why: 'Calls for the health of a thousand volumes come within that time and share an answer; who asks once a minute gets a new one.',
+    },
     retryPause: { value: Math.min(20, callDeadline / 50), why: 'A successor of dummy-fused takes 40 ms to listen.' },
     restoresAtOnce: { value: startsAtOnce + 14, why: 'Most volumes that are restored are alive, and only looked at.' },
     socketWait: { value: 1000, why: 'The socket is opened after that time though volumes are still being restored.' },

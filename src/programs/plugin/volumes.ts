@@ -54,7 +54,7 @@ export function openVolumes(
   const stager = new Stager(mounts, cache, host, boot, limits.grace, log)
   const publisher = new Publisher(mounts, cache, stager, boot, log)
   const restoration = new Restoration()
-  const inspector = new Inspector(mounts, cache, host)
+  const inspector = new Inspector(mounts, cache, host, limits.answerAge)
   const careful = new CarefulVolumes({
     locks: new VolumeLocks(),
     cache,

@@ -1,0 +1,99 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { RunningCall } from '../../src/call-context.ts'
+import type { Daemon, FuseHost } from '../../src/hosts/host.ts'
+import { AddonLoader } from '../../src/os/addons.ts'
+import { Libc } from '../../src/os/libc.ts'
+import type { MountTable } from '../../src/os/mount-table.ts'
+import { Prober } from '../../src/os/prober.ts'
+import type { Probe } from '../../src/os/probe.ts'
+import { Mounts } from '../../src/volumes/mounts.ts'
+
+const PATH = '/staging'
+const call = new RunningCall(10_000, { margin: 0 })
+
+/** A prober whose answer the test sets, and which counts the questions. */
+class CountingProber extends Prober {
+  asked = 0
+  answer: Probe = { kind: 'alive', usage: { blockSize: 0, blocks: 0, blocksFree: 0, blocksAvailable: 0, files: 0, filesFree: 0 } }
+
+  constructor() {
+    super({ probe: 1000, probesAtOnce: 1, promptProbe: 100 })
+  }
+
+  override ask(): Promise<Probe> {
+    this.asked++
+    return Promise.resolve(this.answer)
+  }
+}
+
+/** One mount of dummy-fuse, whose daemon and device the test sets. */
+function setUp() {
+  const seen: { device: string; daemon: Daemon | undefined; ages: (number | undefined)[] } = {
+    device: '0:7',
+    daemon: { pid: 42, stopped: false },
+    ages: [],
+  }
+  const table: MountTable = {
+    at: () => ({
+      kind: 'mount',
+      mount: { id: '1', device: seen.device, fsType: 'fuse.dummy-fuse', source: 'dummy-fuse', readonly: false },
+    }),
+  }
+  const host = {
+    daemonAt: (_path: string, _device: string | undefined, _call: unknown, maxAge?: number) => {
+      seen.ages.push(maxAge)
+      return Promise.resolve(seen.daemon)
+    },
+  } as unknown as FuseHost
+  const prober = new CountingProber()
+  return { seen, prober, mounts: new Mounts(new Libc(new AddonLoader()), table, host, prober) }
+}
+
+describe('the state of a staging path', () => {
+  it('is asked for once, as long as the answer counts, and again when it does not', async () => {
+    const { seen, prober, mounts } = setUp()
+    for (const [maxAge, asked] of [
+      [60_000, 1],
+      [60_000, 1],
+      [undefined, 1],
+      [0, 2],
+      [60_000, 2],
+    ] as const) {
+      assert.deepEqual(await mounts.staging(PATH, call, maxAge), { kind: 'MOUNTED', device: '0:7', readonly: false, pid: 42 })
+      assert.equal(prober.asked, asked)
+    }
+    assert.deepEqual(seen.ages, [60_000, 60_000, Infinity, 0, 60_000])
+  })
+
+  it('is asked for again, however young the answer is, once the daemon is gone or another session is mounted', async () => {
+    const { seen, prober, mounts } = setUp()
+    await mounts.staging(PATH, call, 60_000)
+    seen.daemon = undefined
+    await mounts.staging(PATH, call, 60_000)
+    assert.equal(prober.asked, 2)
+    seen.daemon = { pid: 42, stopped: false }
+    seen.device = '0:8'
+    prober.answer = { kind: 'dead', message: 'transport endpoint is not connected' }
+    assert.deepEqual(await mounts.staging(PATH, call, 60_000), { kind: 'DEAD', device: '0:8' })
+    assert.equal(prober.asked, 3)
+  })
+
+  it('is HUNG at once when the daemon is stopped, without a question', async () => {
+    const { seen, prober, mounts } = setUp()
+    await mounts.staging(PATH, call, 60_000)
+    seen.daemon = { pid: 42, stopped: true }
+    assert.deepEqual(await mounts.staging(PATH, call, 60_000), { kind: 'HUNG', device: '0:7', pid: 42 })
+    assert.equal(prober.asked, 1)
+  })
+
+  it('is asked for when the host says that it serves another session there', async () => {
+    const { seen, prober, mounts } = setUp()
+    seen.daemon = { pid: 42, stopped: false, device: '0:7' }
+    await mounts.staging(PATH, call)
+    assert.equal(prober.asked, 0)
+    seen.daemon = { pid: 42, stopped: false, device: '0:9' }
+    await mounts.staging(PATH, call)
+    assert.equal(prober.asked, 1)
+  })
+})
