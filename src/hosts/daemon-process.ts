@@ -3,8 +3,8 @@ import { createInterface } from 'node:readline'
 import { type CallContext, isCallEnded } from '../call-context.ts'
 import { codeOf, errnoMeaning, messageOf } from '../errors.ts'
 import { type Logger, withoutTimestamp } from '../log.ts'
+import { READY_FD, wordLine } from '../os/daemon-channel.ts'
 import { STATUS } from '../os/exit-status.ts'
-import { READY, READY_FD } from '../os/ready-word.ts'
 import { HostError, type HostErrorKind } from './host.ts'
 
 /** How a daemon is to be executed. `argv0` is the name it goes by. */
@@ -83,7 +83,9 @@ async function ready(child: ChildProcess): Promise<'ready'> {
     let text = ''
     channel.on('data', (chunk: Buffer) => {
       text += chunk.toString()
-      if (text === READY) resolve('ready')
+      if (text !== wordLine('ready')) return
+      channel.destroy()
+      resolve('ready')
     })
   })
 }

@@ -77,9 +77,9 @@ export class Libc {
     this.checked('umount', target, 'int umount2(str, int)', target, flags | UMOUNT_NOFOLLOW)
   }
 
-  /** prctl(PR_SET_PDEATHSIG): the kernel sends `signal` to this process when the thread that spawned it ends. */
-  setParentDeathSignal(signal: NodeJS.Signals): void {
-    const number = constants.signals[signal]
+  /** prctl(PR_SET_PDEATHSIG): the kernel sends `signal` to this process when the thread that spawned it ends; undefined: none. */
+  setParentDeathSignal(signal: NodeJS.Signals | undefined): void {
+    const number = signal === undefined ? 0 : constants.signals[signal]
     this.checked('prctl', undefined, 'int prctl(int, ulong, ulong, ulong, ulong)', PR_SET_PDEATHSIG, number, 0, 0, 0)
   }
 

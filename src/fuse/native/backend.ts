@@ -54,6 +54,10 @@ export class NativeBackend implements Backend {
     const device = fuseDevices().find((fd) => !others.includes(fd))
     return new NativeSession(mountpoint, this.#libc(), device)
   }
+
+  close(): void {
+    // libfuse tells of nothing that could be let go of.
+  }
 }
 
 /**

@@ -8,7 +8,7 @@ import { mountSession } from './mounting.ts'
 
 /** What a session backend is put together from. */
 export interface SessionBackendParts {
-  readonly runner: SessionRunner
+  readonly runner: SessionRunner & { close(): void }
   readonly libc: Libc
   readonly table: MountTable
   /** Faults to inject, checked. */
@@ -32,6 +32,10 @@ export class SessionBackend implements Backend {
     const time = { signal, remaining: () => (signal.aborted ? 0 : Infinity) }
     const running = await mountSession(libc, runner, { id, mountpoint, options, faults, holdInit, time })
     return new MountedSession(running, new OwnMount(mountpoint, table, libc, superBlockOf(running)))
+  }
+
+  close(): void {
+    this.#parts.runner.close()
   }
 }
 

@@ -31,6 +31,9 @@ export class MainThreadServer implements SessionRunner {
   readonly #sessions = new Map<string, AttachedSession>()
   /** Something has come that code outside of the server waits for. */
   #due = false
+  readonly #stop = (): void => {
+    this.#server.obey({ type: 'stop' })
+  }
   /** Keeps the event loop alive: one that is not has no timeout. */
   #alive: NodeJS.Timeout | undefined
 
@@ -49,9 +52,13 @@ export class MainThreadServer implements SessionRunner {
     }
     this.#server = new SessionServer({ libc, filesystem, pollTime, neighbour, emit })
     // A mount(2) that waits for its INIT is ended by no exit of the process.
-    process.prependOnceListener('exit', () => {
-      this.#server.obey({ type: 'stop' })
-    })
+    process.prependOnceListener('exit', this.#stop)
+  }
+
+  /** Lets go of what the kernel holds for it. Its sessions must have ended. */
+  close(): void {
+    process.off('exit', this.#stop)
+    this.#server.close()
   }
 
   attach(attachment: Attachment): RunningSession {

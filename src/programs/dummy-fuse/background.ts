@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import { constants } from 'node:os'
 import { messageOf, ProgramError } from '../../errors.ts'
-import { READY, READY_FD } from '../../os/ready-word.ts'
+import { READY_FD, wordLine } from '../../os/daemon-channel.ts'
 import { STATUS } from '../../os/exit-status.ts'
 
 /** How the daemon's start came out. */
@@ -61,7 +61,7 @@ async function start(reborn: Reborn, timeout: number): Promise<Outcome> {
     stderr.on('data', (chunk: Buffer) => process.stderr.write(chunk))
     channel.setEncoding('utf8').on('data', (text: string) => {
       said += text
-      if (said !== READY) return
+      if (said !== wordLine('ready')) return
       clearTimeout(timer)
       resolve({ kind: 'ready' })
     })

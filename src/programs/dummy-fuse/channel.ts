@@ -1,28 +1,73 @@
 import { Socket } from 'node:net'
+import { type DaemonWord, LineCutter, type Order, parseOrder, READY_FD, wordLine } from '../../os/daemon-channel.ts'
 import { isSocket } from '../../os/descriptors.ts'
-import { READY, READY_FD } from '../../os/ready-word.ts'
 
-/** The daemon's end of the socket pair on which its parent waits. */
-export class ReadyChannel {
+/** The daemon's end of the socket pair on which its starter waits. */
+export class StarterChannel {
   readonly #socket: Socket
+  readonly #orders: Order[] = []
+  readonly #losers = new Set<() => void>()
+  #came: (() => void) | undefined
+  #open = true
 
-  /** `onLost` is called when the parent goes away before it was told anything: a mount that nobody waits for must not appear. */
-  constructor(fd: number, onLost: () => void) {
+  constructor(fd: number) {
+    const lines = new LineCutter()
+    const lose = (): void => {
+      this.#open = false
+      this.#socket.destroy()
+      for (const loser of this.#losers) loser()
+      this.#came?.()
+    }
     this.#socket = new Socket({ fd, readable: true, writable: true })
-    this.#socket.on('error', onLost).on('close', onLost).resume()
+    this.#socket.on('error', lose).on('close', lose)
+    this.#socket.setEncoding('utf8').on('data', (text: string) => {
+      // A plugin of another version may send something else.
+      this.#orders.push(...lines.push(text).map((line) => parseOrder(line) ?? ({ do: 'end' } as const)))
+      this.#came?.()
+    })
   }
 
-  /** Tells the parent and lets go of it. Resolves to whether it was still there to be told. */
-  async announce(): Promise<boolean> {
-    this.#socket.removeAllListeners('close').removeAllListeners('error')
-    // What comes after the word was taken is the parent's own end.
-    this.#socket.on('error', () => undefined)
+  /** Whether the starter is there, as far as is known. */
+  get open(): boolean {
+    return this.#open
+  }
+
+  /** Tells the starter. Resolves to whether it was still there to be told. */
+  async say(word: DaemonWord): Promise<boolean> {
+    if (!this.#open) return false
     return await new Promise<boolean>((resolve) => {
-      this.#socket.write(READY, (error) => {
-        this.#socket.destroy()
+      this.#socket.write(wordLine(word), (error) => {
         resolve(!error)
       })
     })
+  }
+
+  /** Calls `loser` when the starter has gone, or {@link release} was called, unless the result is disposed of before. */
+  onLost(loser: () => void): Disposable {
+    if (this.#open) this.#losers.add(loser)
+    else loser()
+    return {
+      [Symbol.dispose]: () => {
+        this.#losers.delete(loser)
+      },
+    }
+  }
+
+  /** The next order; `end` once the starter has gone. */
+  async order(): Promise<Order> {
+    while (this.#orders.length === 0 && this.#open) {
+      const { promise, resolve } = Promise.withResolvers<undefined>()
+      this.#came = () => {
+        resolve(undefined)
+      }
+      await promise
+    }
+    return this.#orders.shift() ?? { do: 'end' }
+  }
+
+  /** Lets go of the starter. */
+  release(): void {
+    this.#socket.destroy()
   }
 }
 

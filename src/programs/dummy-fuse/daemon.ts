@@ -1,26 +1,40 @@
 import { closeSync, openSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { codeOf, errnoMeaning, errnoText, messageOf, ProgramError } from '../../errors.ts'
-import type { Session, SessionEnd } from '../../fuse/backend.ts'
+import type { Backend, Session, SessionEnd } from '../../fuse/backend.ts'
 import { DEFAULT_OPTIONS } from '../../fuse/options.ts'
 import { descriptorSink, Logger, type LogSink } from '../../log.ts'
 import { detachUnless } from '../../os/leftover.ts'
 import type { Libc } from '../../os/libc.ts'
 import { deviceAt, MountinfoTable } from '../../os/mount-table.ts'
 import { syslogSink } from '../../os/syslog.ts'
-import { ReadyChannel } from './channel.ts'
+import type { StarterChannel } from './channel.ts'
 import { STATUS } from '../../os/exit-status.ts'
 import type { FuseOptions } from './options.ts'
 import { preflight } from './preflight.ts'
+import { EndSignals } from './signals.ts'
 
 /** What a daemon needs from outside. */
 export interface DaemonContext {
   readonly libc: () => Libc
-  /** The descriptor on which a parent waits for our word; none for a daemon started by hand with -f. */
-  readonly readyFd: number | undefined
+  /** Where the process that started this one waits for its word; none for a daemon started by hand with -f. */
+  readonly channel: StarterChannel | undefined
+}
+
+/** What came of one mount. */
+export interface Served {
+  /** The exit status that says so. */
+  readonly status: number
+  /** Nothing of it is left in this process, which can serve another. */
+  readonly clean: boolean
 }
 
 type Ending = { readonly kind: 'signal'; readonly signal: NodeJS.Signals } | { readonly kind: 'session'; readonly end: SessionEnd }
+
+interface Mounted {
+  readonly session: Session
+  readonly backend: Backend
+}
 
 /** What can come before the mount stands. */
 type Interruption = Ending | { readonly kind: 'timeout' } | { readonly kind: 'lost' }
@@ -28,12 +42,18 @@ type Interruption = Ending | { readonly kind: 'timeout' } | { readonly kind: 'lo
 /** Milliseconds that a mount may take to be given up. */
 const GIVE_UP = 500
 
-/** Mounts and serves until it is unmounted or told to end; resolves to the exit status. Throws ProgramError if it cannot mount. */
-export async function serve(options: FuseOptions, context: DaemonContext): Promise<number> {
+/** Mounts and serves until it is unmounted or told to end. Throws ProgramError if it cannot mount. */
+export async function serve(options: FuseOptions, context: DaemonContext): Promise<Served> {
   if (options.dieWithParent) context.libc().setParentDeathSignal('SIGKILL')
-  const told = toldToEnd(options)
-  const { channel, lost } = channelTo(context.readyFd)
-  const timeout = context.readyFd === undefined ? [timeoutAfter(options.initTimeout)] : []
+  using signals = new EndSignals(options.dieWithParent)
+  const told = signalled(signals)
+  const { channel } = context
+  const { promise: lost, resolve } = Promise.withResolvers<Interruption>()
+  // A mount that nobody waits for must not appear.
+  using _watch = channel?.onLost(() => {
+    resolve({ kind: 'lost' })
+  })
+  const timeout = channel === undefined ? [timeoutAfter(options.initTimeout)] : []
   const interrupted: Promise<Interruption> = Promise.race([told, lost, ...timeout])
 
   const mountpoint = await preflight(options.mountpoint, options.mountOptions.includes('nonempty'))
@@ -50,45 +70,44 @@ export async function serve(options: FuseOptions, context: DaemonContext): Promi
     )
   const given = new AbortController()
   const mounting = mount(mountpoint, options, context, given.signal)
-  const session = await Promise.race([mounting, interrupted])
-  if ('kind' in session) {
+  const mounted = await Promise.race([mounting, interrupted])
+  if ('kind' in mounted) {
     // A mount(2) that waits for its INIT would keep the process.
     given.abort()
     await Promise.race([mounting.catch(() => undefined), sleep(GIVE_UP, undefined, { ref: false })])
     detachUnless(table, context.libc(), mountpoint, before)
-    return interruptedStatus(session, mountpoint, options)
+    return interruptedStatus(mounted, mountpoint, options)
   }
+  const { session, backend } = mounted
 
   const log = new Logger(sinkAfterStart(options, context, logFile))
-  if ((await channel?.announce()) === false) {
+  if ((await channel?.say('ready')) === false) {
     session.close()
-    return STATUS.ok
+    return { status: STATUS.ok, clean: false }
   }
+  if (inBackground(options, context)) channel?.release()
   const ending = await Promise.race([told, session.ended.then((end): Ending => ({ kind: 'session', end }))])
-  return finish(ending, session, mountpoint, log)
+  const status = finish(ending, session, mountpoint, log)
+  // libfuse keeps what it has begun.
+  const clean = ending.kind === 'session' && ending.end === 'unmounted' && options.backend === 'session'
+  if (clean) backend.close()
+  return { status, clean }
 }
 
-function channelTo(fd: number | undefined): { channel: ReadyChannel | undefined; lost: Promise<Interruption> } {
-  const { promise, resolve } = Promise.withResolvers<Interruption>()
-  const channel =
-    fd === undefined
-      ? undefined
-      : new ReadyChannel(fd, () => {
-          resolve({ kind: 'lost' })
-        })
-  return { channel, lost: promise }
+async function signalled({ told }: EndSignals): Promise<Ending> {
+  return { kind: 'signal', signal: await told }
 }
 
 async function timeoutAfter(seconds: number): Promise<Interruption> {
   return await sleep(seconds * 1000, { kind: 'timeout' } as const, { ref: false })
 }
 
-function interruptedStatus(interruption: Interruption, mountpoint: string, { initTimeout }: FuseOptions): number {
-  if (interruption.kind !== 'timeout') return STATUS.ok
+function interruptedStatus(interruption: Interruption, mountpoint: string, { initTimeout }: FuseOptions): Served {
+  if (interruption.kind !== 'timeout') return { status: STATUS.ok, clean: false }
   throw new ProgramError(`${mountpoint}: INIT was not handled within ${initTimeout} s`, STATUS.initTimeout)
 }
 
-async function mount(mountpoint: string, options: FuseOptions, context: DaemonContext, signal: AbortSignal): Promise<Session> {
+async function mount(mountpoint: string, options: FuseOptions, context: DaemonContext, signal: AbortSignal): Promise<Mounted> {
   if (options.faults.mountFail)
     throw new ProgramError(`${mountpoint}: mount failed, as --inject mount-fail asks`, STATUS.mountFailed)
   const { openBackend } = await import('./backends.ts')
@@ -96,7 +115,8 @@ async function mount(mountpoint: string, options: FuseOptions, context: DaemonCo
   const debug = options.debug ? ['debug'] : []
   try {
     // preflight() has looked whether it is empty, also where libfuse would not.
-    return await backend.mount(mountpoint, [...DEFAULT_OPTIONS, ...options.mountOptions, 'nonempty', ...debug], signal)
+    const session = await backend.mount(mountpoint, [...DEFAULT_OPTIONS, ...options.mountOptions, 'nonempty', ...debug], signal)
+    return { session, backend }
   } catch (error) {
     throw new ProgramError(`${mountpoint}: cannot mount: ${messageOf(error)}`, failureStatus(error), { cause: error })
   }
@@ -130,19 +150,8 @@ function finish(ending: Ending, session: Session, mountpoint: string, log: Logge
   }
 }
 
-/** A daemon that its parent takes along (--die-with-parent) leaves the terminal's Ctrl-C to that parent. */
-async function toldToEnd({ dieWithParent }: FuseOptions): Promise<Ending> {
-  return await new Promise((resolve) => {
-    for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
-      process.on(signal, () => {
-        if (signal === 'SIGTERM' || !dieWithParent) resolve({ kind: 'signal', signal })
-      })
-    }
-  })
-}
-
 function inBackground(options: FuseOptions, context: DaemonContext): boolean {
-  return !options.foreground && context.readyFd !== undefined
+  return !options.foreground && context.channel !== undefined
 }
 
 /** Before the mount, so that a log file that cannot be written is told to whoever waits. */
@@ -162,7 +171,7 @@ function openLogFile(options: FuseOptions, context: DaemonContext): number | und
  */
 function sinkAfterStart(options: FuseOptions, context: DaemonContext, logFile: number | undefined): LogSink {
   const syslog = syslogSink('dummy-fuse', context.libc)
-  if (options.foreground && context.readyFd === undefined) return quiet(descriptorSink(2, syslog))
+  if (options.foreground && context.channel === undefined) return quiet(descriptorSink(2, syslog))
   if (options.foreground) return descriptorSink(2, syslog)
   // At once: threads open descriptors meanwhile, and would take a number that is free for a moment.
   const target = logFile ?? openSync('/dev/null', 'a')

@@ -1,3 +1,4 @@
+import { UsageError } from '../../errors.ts'
 import { AddonLoader } from '../../os/addons.ts'
 import { closeForeignDescriptors } from '../../os/descriptors.ts'
 import { detachDead } from '../../os/leftover.ts'
@@ -7,17 +8,18 @@ import { requireProc } from '../../os/proc.ts'
 import { deviceAt, MountinfoTable } from '../../os/mount-table.ts'
 import type { Program } from '../program.ts'
 import { startAndForget, startAndWait } from './background.ts'
-import { takeReadyFd } from './channel.ts'
+import { StarterChannel, takeReadyFd } from './channel.ts'
 import { serve } from './daemon.ts'
 import { parseFuseOptions } from './options.ts'
 import { preflight } from './preflight.ts'
+import { asksForSpare, Spare } from './spare.ts'
 
 /** dummy-fuse: serves one mount, with libfuse's command line. */
 export const dummyFuse: Program = async ({ words, env, self }) => {
-  const options = parseFuseOptions(words)
+  const options = asksForSpare(words) ? undefined : parseFuseOptions(words)
   requireProc()
   const readyFd = takeReadyFd(env)
-  const serves = options.foreground || readyFd !== undefined
+  const serves = options === undefined || options.foreground || readyFd !== undefined
   let loaded: Libc | undefined
   const libc = (): Libc => {
     if (loaded !== undefined) return loaded
@@ -27,8 +29,17 @@ export const dummyFuse: Program = async ({ words, env, self }) => {
   }
 
   // What spawns the daemon lets go of them too: they would be passed on.
-  if (readyFd !== undefined || !options.foreground) closeForeignDescriptors(readyFd)
-  if (serves) return await serve(options, { libc, readyFd })
+  if (readyFd !== undefined || !options?.foreground) closeForeignDescriptors(readyFd)
+  const channel = readyFd === undefined ? undefined : new StarterChannel(readyFd)
+  if (options === undefined) {
+    if (channel === undefined) throw new UsageError('only a plugin starts a dummy-fuse with --spare; name a mount point instead')
+    return await new Spare({ libc: libc(), channel, self }).begin()
+  }
+  if (serves) {
+    const served = await serve(options, { libc, channel })
+    if (channel === undefined || !options.foreground) return served.status
+    return await new Spare({ libc: libc(), channel, self }).goOn(served)
+  }
   if (options.daemonize === 'early') return startAndForget(self(['-f', ...words]))
 
   const mountpoint = await preflight(options.mountpoint, options.mountOptions.includes('nonempty'))

@@ -1,4 +1,4 @@
-import { READY_FD } from '../../os/ready-word.ts'
+import { READY_FD } from '../../os/daemon-channel.ts'
 
 /** A plugin that has started this process, and waits for its word (`--daemons shared`). */
 export interface Starter {
@@ -14,18 +14,21 @@ export interface Starter {
  */
 export async function openStarter(env: NodeJS.ProcessEnv): Promise<Starter | undefined> {
   if (env[READY_FD] === undefined) return undefined
-  const { ReadyChannel, takeReadyFd } = await import('../dummy-fuse/channel.ts')
+  const { StarterChannel, takeReadyFd } = await import('../dummy-fuse/channel.ts')
   const fd = takeReadyFd(env)
   if (fd === undefined) return undefined
   const gone = Promise.withResolvers<number>()
-  const channel = new ReadyChannel(fd, () => {
+  const channel = new StarterChannel(fd)
+  const watch = channel.onLost(() => {
     gone.resolve(0)
   })
   // A daemon that outlives its plugin keeps no folder of the plugin's in use.
   process.chdir('/')
   return {
     announce: async () => {
-      if (!(await channel.announce())) gone.resolve(0)
+      if (!(await channel.say('ready'))) gone.resolve(0)
+      watch[Symbol.dispose]()
+      channel.release()
     },
     lost: gone.promise,
   }
