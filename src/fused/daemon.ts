@@ -1,5 +1,6 @@
 import { closeSync, readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { type CallContext, isCallEnded, throwIfOver, unlessAborted } from '../call-context.ts'
 import { codeOf, messageOf } from '../errors.ts'
 import type { Inspection } from '../fuse/session/messages.ts'
 import type { SessionOutcome } from '../fuse/session/session.ts'
@@ -30,9 +31,6 @@ export interface SessionReport {
   readonly inspection: Inspection | undefined
 }
 
-/** Milliseconds within which the serving thread must answer. */
-const PING_DEADLINE = 2000
-
 /** Serves any number of sessions, and keeps for each, outside of this process, all that a successor needs. */
 export class FusedDaemon {
   readonly sessions: Sessions
@@ -46,9 +44,12 @@ export class FusedDaemon {
     this.#mounter = new Mounter(parts)
   }
 
-  /** Mounts a session, or finds it mounted as it is asked for. Throws FusedError; then nothing new is mounted. */
-  async mount(order: MountOrder): Promise<ServedSession> {
-    using _ = await this.#paths.take(order.path)
+  /**
+   * Mounts a session, or finds it mounted as it is asked for. Rejects with FusedError, `timeout` when the call's time is over; then what was begun is
+   * undone, as far as the call's time for that lasts.
+   */
+  async mount(order: MountOrder, call: CallContext): Promise<ServedSession> {
+    using _ = await this.#take(order.path, call)
     this.#mounter.refuseEnded()
     const there = this.sessions.at(order.path)
     if (there !== undefined) {
@@ -57,9 +58,9 @@ export class FusedDaemon {
       // Somebody has taken it off its path; binds of it live on, and it ends with the last of them.
       this.#parts.log.warning(`session ${idOf(there)} is at ${order.path} no more, and another one is mounted there`)
     }
-    const session: ServedSession = { kind: 'served', ...(await this.#mounter.mount(order)) }
+    const session: ServedSession = { kind: 'served', ...(await this.#mounter.mount(order, call)) }
     this.#serve(session)
-    await this.#keep(session)
+    await this.#keep(session, call)
     if (this.#parts.expectsKeeper && this.#parts.keepers.supervisor === 'none') {
       this.#parts.log.warning(
         `nobody keeps the descriptor of ${order.path}: without systemd or dummy-fuse-csi keep it ends with this process`,
@@ -68,37 +69,36 @@ export class FusedDaemon {
     return session
   }
 
-  /** Takes a session off its path and ends it; tells whether there was one. */
-  async unmount(path: string, grace: number): Promise<boolean> {
-    using _ = await this.#paths.take(path)
+  /** Takes a session off its path and ends it, after `grace` milliseconds or when the call's time is over by force; tells whether there was one. */
+  async unmount(path: string, grace: number, call: CallContext): Promise<boolean> {
+    using _ = await this.#take(path, call)
+    throwIfOver(call)
     const session = this.sessions.at(path)
     if (session === undefined) return false
     this.#detach(session)
-    if (session.kind === 'served') await Promise.race([session.running.ended, sleep(grace, undefined, { ref: false })])
-    if (this.sessions.has(session)) await this.#cut(session, 'it was unmounted, and who still used it gets ENOTCONN')
-    else await this.#parts.keepers.barrier()
+    const time = Math.min(grace, call.remaining())
+    if (session.kind === 'served') await Promise.race([session.running.ended, sleep(time, undefined, { ref: false })])
+    if (this.sessions.has(session)) await this.#cut(session, 'it was unmounted, and its consumers get ENOTCONN', call.cleanUp)
+    else await this.#parts.keepers.barrier(call.cleanUp.signal)
     return true
   }
 
   /** The sessions of these paths, as far as there are any, or every one. Throws FusedError `unavailable` if the serving thread does not answer. */
-  async list(paths: readonly string[]): Promise<readonly HostedSession[]> {
-    await this.#inspect()
+  async list(paths: readonly string[], call: CallContext): Promise<readonly HostedSession[]> {
+    await this.#inspect(call)
     return paths.length === 0 ? this.sessions.all() : paths.flatMap((path) => this.sessions.at(path) ?? [])
   }
 
   /** One session. Throws FusedError `missing`, `unavailable`. */
-  async inspect(path: string): Promise<SessionReport> {
+  async inspect(path: string, call: CallContext): Promise<SessionReport> {
     const session = this.sessions.at(path)
     if (session === undefined) throw new FusedError('missing', `no session is served at ${path}`)
-    return { session, inspection: await this.#inspect(idOf(session)) }
+    return { session, inspection: await this.#inspect(call, idOf(session)) }
   }
 
-  /** Whether the serving thread answers. */
-  async alive(): Promise<boolean> {
-    return await this.#inspect().then(
-      () => true,
-      () => false,
-    )
+  /** Resolves when the serving thread answers. */
+  async answers(): Promise<void> {
+    await this.#parts.engine.inspect()
   }
 
   /** Reads no more requests, and resolves when what has been read is answered, at the latest after `deadline` milliseconds; tells whether it is. */
@@ -147,10 +147,9 @@ export class FusedDaemon {
   }
 
   /** Keeps a session's descriptor anew, under its id alone. */
-  async keepAgain(id: string, fd: number): Promise<void> {
+  async keepAgain(id: string, fd: number, signal: AbortSignal): Promise<void> {
     this.#parts.keepers.unstore(id)
-    this.#parts.keepers.store(id, fd)
-    await this.#parts.keepers.barrier()
+    await this.#parts.keepers.store(id, fd, signal)
   }
 
   /**
@@ -173,8 +172,8 @@ export class FusedDaemon {
       if (session.kind === 'held') closeSync(session.fd)
       this.#forget(session)
     }
-    await this.#parts.keepers.barrier().catch((error: unknown) => {
-      this.#parts.log.warning(messageOf(error))
+    await this.#parts.keepers.barrier(AbortSignal.timeout(deadline)).catch((error: unknown) => {
+      this.#parts.log.warning(`the service manager has not taken in the end of all sessions: ${messageOf(error)}`)
     })
   }
 
@@ -203,17 +202,25 @@ export class FusedDaemon {
     return busy.length > 0 ? [idOf(session)] : []
   }
 
-  /** Ends a session although it is in use: its connection is cut, and its consumers get ENOTCONN. */
-  async #cut(session: HostedSession, why: string): Promise<void> {
+  /**
+   * Ends a session although it is in use: its connection is cut, and its consumers get ENOTCONN. Rejects with Error, or the signal's reason, when
+   * that is not over in time; it goes on then.
+   */
+  async #cut(session: HostedSession, why: string, { signal }: CallContext): Promise<void> {
     const { keepers, log } = this.#parts
     log.warning(`session ${idOf(session)} of ${session.record?.path ?? 'an unknown path'} ends: ${why}`)
     if (session.kind === 'served') {
       session.running.detach()
-      await session.running.ended
-    } else closeSync(session.fd)
-    this.#forget(session)
+      await unlessAborted(
+        session.running.ended.then(() => this.#forget(session)),
+        signal,
+      )
+    } else {
+      closeSync(session.fd)
+      this.#forget(session)
+    }
     // The store's copy is the last one.
-    await keepers.barrier()
+    await keepers.barrier(signal)
   }
 
   /** Takes a session out of the books, the store and the state folder. Its descriptor here is closed by now. */
@@ -248,17 +255,38 @@ export class FusedDaemon {
   }
 
   /** Once the caller is told of the mount, a successor has it. */
-  async #keep(session: ServedSession): Promise<void> {
-    const { keepers } = this.#parts
+  async #keep(session: ServedSession, call: CallContext): Promise<void> {
+    const { id, path } = session.record
     try {
-      keepers.store(session.record.id, session.running.fd)
-      await keepers.barrier()
+      throwIfOver(call)
+      await this.#parts.keepers.store(id, session.running.fd, call.signal)
+      throwIfOver(call)
     } catch (error) {
+      const why = `the descriptor of ${path} cannot be kept: ${messageOf(error)}`
+      await this.#undo(session, why, call)
+      throw new FusedError(isCallEnded(error) ? 'timeout' : 'unavailable', why, { cause: error })
+    }
+  }
+
+  async #undo(session: ServedSession, why: string, { cleanUp }: CallContext): Promise<void> {
+    const { log } = this.#parts
+    try {
       this.#detach(session)
-      await this.#cut(session, `its descriptor cannot be kept: ${messageOf(error)}`)
-      throw new FusedError('internal', `the descriptor of ${session.record.path} cannot be kept: ${messageOf(error)}`, {
-        cause: error,
-      })
+    } catch (error) {
+      log.error(`cannot unmount ${session.record.path}: ${messageOf(error)}; it is dead from now on`)
+    }
+    try {
+      await this.#cut(session, why, cleanUp)
+    } catch (error) {
+      log.error(`session ${idOf(session)} of ${session.record.path} has not ended yet: ${messageOf(error)}`)
+    }
+  }
+
+  async #take(path: string, call: CallContext): Promise<Disposable> {
+    try {
+      return await this.#paths.take(path, call.signal)
+    } catch (error) {
+      throw new FusedError('timeout', `${path}: another call for it is under way: ${messageOf(error)}`, { cause: error })
     }
   }
 
@@ -290,11 +318,13 @@ export class FusedDaemon {
     }
   }
 
-  async #inspect(id?: string): Promise<Inspection | undefined> {
-    const inspection = await Promise.race([this.#parts.engine.inspect(id), sleep(PING_DEADLINE, 'late' as const, { ref: false })])
-    if (inspection === 'late')
-      throw new FusedError('unavailable', `the thread that serves has not answered within ${PING_DEADLINE / 1000} s`)
-    return inspection
+  async #inspect({ signal }: CallContext, id?: string): Promise<Inspection | undefined> {
+    try {
+      return await unlessAborted(this.#parts.engine.inspect(id), signal)
+    } catch (error) {
+      if (!isCallEnded(error)) throw error
+      throw new FusedError('unavailable', `the thread that serves does not answer: ${error.message}`, { cause: error })
+    }
   }
 }
 

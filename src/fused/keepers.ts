@@ -1,7 +1,7 @@
 import type { ServiceManager, Supervisor } from '../os/sd-notify.ts'
 import type { StandbyLink } from './standby-link.ts'
 
-/** Who has copies of our devices, each under its session's id: the service manager for a successor, and a standby until that is there. */
+/** The processes that have copies of our devices, each under its session's id: the service manager for a successor, and a standby until that is there. */
 export class Keepers {
   readonly #manager: ServiceManager
   readonly #standby: StandbyLink
@@ -15,19 +15,23 @@ export class Keepers {
     return this.#manager.supervisor
   }
 
-  /** Throws SystemError if the service manager cannot be told. To be followed by {@link barrier}. */
-  store(id: string, fd: number): void {
-    this.#manager.store(id, fd)
-    this.#standby.store(id)
+  /**
+   * Resolves when the service manager has a copy of a device; a standby gets one as soon as it reads. Rejects with SystemError, or with the signal's
+   * reason; {@link unstore} then takes it back.
+   */
+  async store(id: string, fd: number, signal: AbortSignal): Promise<void> {
+    this.#standby.store(id, fd)
+    await this.#manager.store(id, fd, signal)
   }
 
+  /** Has all copies closed. To be followed by {@link barrier}, where it matters when. */
   unstore(id: string): void {
     this.#manager.unstore(id)
     this.#standby.unstore(id)
   }
 
-  /** Resolves when the service manager has what was stored, and nobody has any more what was not to be kept. Rejects when that one is not in time. */
-  async barrier(): Promise<void> {
-    await Promise.all([this.#manager.barrier(), this.#standby.barrier()])
+  /** Resolves when no copy is left of what was taken back, but in a standby that hangs. Rejects with Error, or with the signal's reason. */
+  async barrier(signal: AbortSignal): Promise<void> {
+    await Promise.all([this.#manager.barrier(signal), this.#standby.barrier(signal)])
   }
 }

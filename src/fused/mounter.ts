@@ -1,8 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { CallContext } from '../call-context.ts'
 import { messageOf, SystemError } from '../errors.ts'
 import type { RunningSession } from '../fuse/session/attached-session.ts'
 import type { SessionEngine } from '../fuse/session/engine.ts'
 import { mountSession } from '../fuse/session/mounting.ts'
+import type { Negotiated } from '../fuse/session/negotiated.ts'
 import type { Libc } from '../os/libc.ts'
 import type { MountTable } from '../os/mount-table.ts'
 import { FusedError } from './errors.ts'
@@ -17,8 +19,6 @@ export interface MountOrder {
   readonly faults: readonly string[]
   /** How the faults read that are the mount's own, not the file system's. */
   readonly fault: { readonly mountDelay: number; readonly mountFail: boolean; readonly initHang: boolean }
-  /** Milliseconds until INIT must have been handled. */
-  readonly deadline: number
 }
 
 /** What a mounter is put together from. */
@@ -43,8 +43,7 @@ const BEING_REPLACED = 'dummy-fused ends; call its successor'
 /** Mounts sessions: each has its record before its INIT is answered. */
 export class Mounter {
   readonly #parts: MounterParts
-  /** Of the mounts that are under way. */
-  readonly #mounting = new Set<AbortController>()
+  readonly #aborted = new AbortController()
   #ended = false
 
   constructor(parts: MounterParts) {
@@ -63,57 +62,65 @@ export class Mounter {
 
   /** Gives up the mounts that are under way. */
   abort(): void {
-    for (const mounting of this.#mounting) mounting.abort()
+    this.#aborted.abort(new FusedError('unavailable', BEING_REPLACED))
   }
 
-  /** Mounts a session where none is. Rejects with FusedError; then nothing is mounted, and there is no record. */
-  async mount(order: MountOrder): Promise<Mounted> {
+  /**
+   * Mounts a session where none is. Rejects with FusedError: `timeout` when the call's time is over, `unavailable` after {@link abort}. Then nothing is
+   * mounted and nothing of it can be mounted later, and there is no record.
+   */
+  async mount(order: MountOrder, call: CallContext): Promise<Mounted> {
+    const begun = performance.now()
     this.#refuseMounted(order.path)
-    const { engine, libc, records, bootId } = this.#parts
-    const { path, options, faults, fault, deadline } = order
+    const { path, fault } = order
     if (fault.mountFail) throw new FusedError('internal', `${path}: mount failed, as --inject mount-fail asks`)
-    const mounting = new AbortController()
-    const timer = setTimeout(() => mounting.abort(), deadline)
-    const until = performance.now() + deadline
-    const { signal } = mounting
-    const remaining = (): number => (signal.aborted ? 0 : Math.max(until - performance.now(), 0))
-    this.#mounting.add(mounting)
+    const signal = AbortSignal.any([call.signal, this.#aborted.signal])
+    const remaining = (): number => (signal.aborted ? 0 : call.remaining())
     const id = newId()
-    let record: SessionRecord | undefined
+    let saved: SessionRecord | undefined
     try {
-      if (fault.mountDelay > 0) await sleep(fault.mountDelay * 1000, undefined, { signal: mounting.signal })
-      const running = await mountSession(libc, engine, {
+      if (fault.mountDelay > 0) await sleep(fault.mountDelay * 1000, undefined, { signal })
+      const running = await mountSession(this.#parts.libc, this.#parts.engine, {
         id,
         mountpoint: path,
-        options,
-        faults,
+        options: order.options,
+        faults: order.faults,
         holdInit: true,
         time: { signal, remaining },
         beforeInit: async (negotiated, device) => {
           if (fault.initHang) await new Promise<never>(() => undefined)
-          const resend = negotiated.resend && !this.#parts.withoutResend
-          const connection = Number(device.split(':')[1])
-          record = { version: RECORD_VERSION, id, path, options, faults, bootId, connection, negotiated: { ...negotiated, resend } }
-          records.save(record)
+          saved = this.#save(id, order, negotiated, device)
         },
       })
-      if (record === undefined) throw new Error('INIT was answered before its record was written')
-      return { record, running }
+      if (saved === undefined) throw new Error('INIT was answered before its record was written')
+      return { record: saved, running }
     } catch (error) {
-      if (record !== undefined) records.remove(id)
-      if (signal.aborted && this.#ended) throw new FusedError('unavailable', BEING_REPLACED, { cause: error })
-      if (remaining() <= 0)
-        throw new FusedError('timeout', `${path}: INIT was not handled within ${deadline / 1000} s`, { cause: error })
-      if (error instanceof FusedError) throw error
-      throw new FusedError(
-        error instanceof SystemError && error.code === 'ENOTDIR' ? 'precondition' : 'internal',
-        `cannot mount ${path}: ${messageOf(error)}`,
-        { cause: error },
-      )
-    } finally {
-      clearTimeout(timer)
-      this.#mounting.delete(mounting)
+      this.#parts.records.remove(id)
+      if (this.#aborted.signal.aborted) throw new FusedError('unavailable', BEING_REPLACED, { cause: error })
+      if (remaining() <= 0) {
+        const time = ((performance.now() - begun) / 1000).toFixed(1)
+        throw new FusedError('timeout', `${path}: INIT was not handled within ${time} s, which the call had left`, { cause: error })
+      }
+      throw mountError(path, error)
     }
+  }
+
+  #save(id: string, { path, options, faults }: MountOrder, negotiated: Negotiated, device: string): SessionRecord {
+    const { records, bootId, withoutResend } = this.#parts
+    const resend = negotiated.resend && !withoutResend
+    const connection = Number(device.split(':')[1])
+    const record = {
+      version: RECORD_VERSION,
+      id,
+      path,
+      options,
+      faults,
+      bootId,
+      connection,
+      negotiated: { ...negotiated, resend },
+    } as const
+    records.save(record)
+    return record
   }
 
   #refuseMounted(path: string): void {
@@ -129,4 +136,9 @@ export class Mounter {
     if (state.kind === 'mount' && state.mount.fsType === 'fuse.dummy-fuse')
       throw new FusedError('precondition', `${path} is a mount point of another dummy-fuse already; unmount that first`)
   }
+}
+
+function mountError(path: string, error: unknown): FusedError {
+  const kind = error instanceof SystemError && ['ENOTDIR', 'ENOENT'].includes(error.code) ? 'precondition' : 'internal'
+  return new FusedError(kind, `cannot mount ${path}: ${messageOf(error)}`, { cause: error })
 }

@@ -1,12 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { unlessAborted } from '../call-context.ts'
 
 /** One thing at a time per path; who comes second waits for the first. */
 export class Paths {
   readonly #taken = new Map<string, Promise<void>>()
 
-  /** Resolves once the path is free, and takes it until the result is disposed of. */
-  async take(path: string): Promise<Disposable> {
-    for (let other = this.#taken.get(path); other !== undefined; other = this.#taken.get(path)) await other
+  /** Resolves once the path is free, and takes it until the result is disposed of. Rejects with the signal's reason; then it takes nothing. */
+  async take(path: string, signal: AbortSignal): Promise<Disposable> {
+    signal.throwIfAborted()
+    for (let other = this.#taken.get(path); other !== undefined; other = this.#taken.get(path)) await unlessAborted(other, signal)
     const { promise, resolve } = Promise.withResolvers<undefined>()
     this.#taken.set(
       path,

@@ -7,10 +7,6 @@ import { FusedError } from './errors.ts'
 import type { MountOrder } from './mounter.ts'
 import { type HostedSession, idOf } from './sessions.ts'
 
-/** Milliseconds for INIT to be handled, if the caller names none; and the most that it may name. */
-const MOUNT_DEADLINE = 5000
-const LONGEST_DEADLINE = 120_000
-
 /** What the service is put together from. */
 export interface FusedServiceParts {
   readonly daemon: FusedDaemon
@@ -24,17 +20,14 @@ export interface FusedServiceParts {
 /** dummyfuse.fused.v1.Fused, see proto/fused.proto. */
 export function fusedService({ daemon, self, checked, onDrain }: FusedServiceParts): UnaryHandlers<typeof Fused> {
   return {
-    mount: async ({ path, options, faults, deadlineMs }) => {
-      const deadline = Math.min(deadlineMs === 0 ? MOUNT_DEADLINE : deadlineMs, LONGEST_DEADLINE)
-      const session = await daemon.mount({ path: absolute(path), deadline, ...check(() => checked(options, faults)) })
+    mount: async ({ path, options, faults }, call) => {
+      const session = await daemon.mount({ path: absolute(path), ...check(() => checked(options, faults)) }, call)
       return { session: describe(session), daemon: self }
     },
-    unmount: async ({ path, graceMs }) => ({
-      wasMounted: await daemon.unmount(absolute(path), Math.min(graceMs, LONGEST_DEADLINE)),
-    }),
-    list: async ({ paths }) => ({ daemon: self, sessions: (await daemon.list(paths.map(absolute))).map(describe) }),
-    inspect: async ({ path }) => {
-      const { session, inspection } = await daemon.inspect(absolute(path))
+    unmount: async ({ path, graceMs }, call) => ({ wasMounted: await daemon.unmount(absolute(path), graceMs, call) }),
+    list: async ({ paths }, call) => ({ daemon: self, sessions: (await daemon.list(paths.map(absolute), call)).map(describe) }),
+    inspect: async ({ path }, call) => {
+      const { session, inspection } = await daemon.inspect(absolute(path), call)
       const counts = Object.entries(inspection?.counts ?? {}).map(([opcode, count]) => [opcode, BigInt(count)])
       const requests = Object.fromEntries(counts) as Record<string, bigint>
       return { daemon: self, session: describe(session), requests, pending: BigInt(inspection?.pending ?? 0) }

@@ -1,28 +1,14 @@
 import { closeSync, existsSync, watch } from 'node:fs'
 import { basename, dirname } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { unlessAborted } from '../call-context.ts'
 import { codeOf, messageOf } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import { hangsUp } from '../os/hang-up.ts'
 import type { Libc } from '../os/libc.ts'
-import { storeMessage, unstoreMessage } from '../os/sd-notify.ts'
-import { MSG_DONTWAIT, sendDatagram } from '../os/unix-datagram.ts'
+import { NotifySender } from '../os/notify-sender.ts'
 import { idOf, type Sessions } from './sessions.ts'
 import { DAEMON } from './standby-socket.ts'
-
-/** Milliseconds for which a standby is waited for that takes nothing in. */
-const PATIENCE = 1000
-/** Milliseconds until a queue that was full is tried again: at first, and once it is waited for no more. */
-const PAUSE = 1
-const LONG_PAUSE = 100
-
-/** What is to be sent. `descriptors` are asked for when it is its turn; undefined: it has no sense any more. */
-interface Message {
-  readonly text: string
-  readonly descriptors?: () => readonly number[] | undefined
-  /** It was sent, or never will be. */
-  readonly done?: () => void
-}
 
 /** What a link is put together from. */
 export interface StandbyLinkParts {
@@ -30,23 +16,29 @@ export interface StandbyLinkParts {
   /** Of the standby; there may be none. */
   readonly socket: string
   readonly sessions: Sessions
+  /** Milliseconds for which a standby is waited for that takes nothing in. */
+  readonly patience: number
   /** A standby has ended: what it has read and not answered must be asked for again. */
   readonly onEnd: () => void
   readonly log: Logger
 }
 
+/** A standby that was found, and what is known of it. */
+interface Found {
+  readonly sender: NotifySender
+  /** It did not take in what it was sent within the patience, and is waited for no more until it does. */
+  hangs: boolean
+}
+
 /**
  * Gives a standby copies of all devices, and tells it when to serve. Nothing that a standby does, or fails to do, keeps the daemon from its own work: one
- * that hangs is waited for once, and finds all that it was told when it goes on.
+ * that hangs is waited for once, and gets all that it needs to know when it goes on.
  */
 export class StandbyLink {
   readonly #parts: StandbyLinkParts
   /** A pipe of ours; its end to write is held for as long as we live. */
   readonly #life: readonly [number, number]
-  readonly #queue: Message[] = []
-  #there = false
-  #hangs = false
-  #retry: NodeJS.Timeout | undefined
+  #standby: Found | undefined
   /** Devices that it was to close so far; and how many of those it has, for sure. */
   #unstored = 0
   #closed = 0
@@ -57,12 +49,13 @@ export class StandbyLink {
     this.#life = parts.libc.pipe()
   }
 
-  /** Tells a standby that a daemon serves, if there is one, and looks out for others. Resolves when it does not serve any more. */
+  /** Tells a standby that a daemon serves, if there is one, and looks out for others. Resolves when it does not serve any more, or hangs. */
   async begin(): Promise<void> {
     const { socket, log } = this.#parts
     try {
       watch(dirname(socket), { persistent: false }, (_event, name) => {
-        if (name === basename(socket) && existsSync(socket)) void this.#greet()
+        if (name !== basename(socket) || !existsSync(socket)) return
+        this.#greet().catch((error: unknown) => this.#warn(error))
       }).on('error', (error) => {
         log.warning(`cannot look out for a standby any more: ${messageOf(error)}`)
       })
@@ -72,28 +65,28 @@ export class StandbyLink {
     if (existsSync(socket)) await this.#greet()
   }
 
-  /** Gives it a copy of a device. */
-  store(id: string): void {
-    this.#send({ text: storeMessage(id), descriptors: () => this.#device(id) })
+  /** Gives it a copy of a device, which must stay open until {@link unstore}. */
+  store(id: string, fd: number): void {
+    // It fails with the link itself, or when the device is not to be kept any more.
+    this.#standby?.sender.store(id, [fd]).catch(() => undefined)
   }
 
   /** Has it close its copy. */
   unstore(id: string): void {
     this.#unstored++
-    this.#send({ text: unstoreMessage(id) })
+    this.#standby?.sender.unstore(id)
   }
 
-  /** Resolves when no copy is left of what has ended. */
-  async barrier(): Promise<void> {
+  /** Resolves when no copy is left of what has ended, or the standby hangs. Rejects with the signal's reason. */
+  async barrier(signal: AbortSignal): Promise<void> {
     const unstored = this.#unstored
-    if (this.#closed < unstored) await this.#barrier()
+    if (this.#closed < unstored) await this.#barrier(signal)
     this.#closed = Math.max(this.#closed, unstored)
   }
 
-  /** Has it serve from now on: we are about to read no more. Resolves when it does. */
+  /** Has it serve from now on: we are about to read no more. Resolves when it does, or hangs. */
   async handOver(): Promise<void> {
-    if (!this.#there) return
-    this.#send({ text: 'STOPPING=1' })
+    this.#standby?.sender.say('STOPPING=1')
     await this.#barrier()
   }
 
@@ -101,106 +94,71 @@ export class StandbyLink {
     try {
       await this.#introduce()
     } catch (error) {
-      this.#parts.log.warning(`cannot tell the standby: ${messageOf(error)}`)
-      this.#lose()
+      this.#warn(error)
+      this.#lose(error)
     }
   }
 
   async #introduce(): Promise<void> {
-    this.#lose()
-    this.#there = true
-    const [read, write] = this.#parts.libc.pipe()
-    this.#send({
-      text: storeMessage(DAEMON),
-      descriptors: () => [this.#life[0], write],
-      done: () => {
-        closeSync(write)
-      },
-    })
-    void this.#ended(read)
-    const greeted = this.#barrier()
-    for (const session of this.#parts.sessions.all()) if (session.kind === 'served') this.store(idOf(session))
-    await greeted
-  }
-
-  /** `tie`: a pipe whose other end the standby has. */
-  async #ended(tie: number): Promise<void> {
-    await hangsUp(tie)
-    this.#parts.onEnd()
-  }
-
-  async #barrier(): Promise<void> {
-    if (!this.#there) return
-    const [read, write] = this.#parts.libc.pipe()
-    this.#send({
-      text: 'BARRIER=1',
-      descriptors: () => [write],
-      done: () => {
-        closeSync(write)
-      },
-    })
-    const passed = hangsUp(read).then(() => {
-      this.#hangs = false
-    })
-    if (this.#hangs) return
-    if ((await Promise.race([passed, sleep(PATIENCE, 'late' as const, { ref: false })])) === 'late') this.#giveUp()
-  }
-
-  #giveUp(): void {
-    if (this.#hangs) return
-    this.#hangs = true
-    this.#parts.log.warning(`the standby has not answered within ${PATIENCE / 1000} s, and is waited for no more`)
-  }
-
-  #send(message: Message): void {
-    if (!this.#there) return
-    this.#queue.push(message)
-    if (this.#retry === undefined) this.#pump()
-  }
-
-  #pump(): void {
-    this.#retry = undefined
-    for (let [next] = this.#queue; next !== undefined; [next] = this.#queue) {
-      const outcome = this.#try(next)
-      if (outcome === 'full') {
-        this.#retry = setTimeout(() => this.#pump(), this.#hangs ? LONG_PAUSE : PAUSE)
-        return
-      }
-      if (outcome === 'gone') {
-        this.#lose()
-        return
-      }
-      this.#queue.shift()
-      next.done?.()
+    const { libc, socket, sessions, onEnd } = this.#parts
+    this.#lose(new Error('there is another standby'))
+    const [read, write] = libc.pipe()
+    const standby: Found = {
+      sender: new NotifySender(libc, socket, (error) => this.#failed(standby, error)),
+      hangs: false,
     }
+    this.#standby = standby
+    standby.sender
+      .store(DAEMON, [this.#life[0], write])
+      .catch((error: unknown) => this.#failed(standby, error))
+      .finally(() => closeSync(write))
+      .catch((error: unknown) => this.#warn(error))
+    hangsUp(read)
+      .then(onEnd)
+      .catch((error: unknown) => this.#warn(error))
+    for (const session of sessions.all()) if (session.kind === 'served') this.store(idOf(session), session.running.fd)
+    await this.#barrier()
   }
 
-  #device(id: string): readonly number[] | undefined {
-    const session = this.#parts.sessions.get(id)
-    return session?.kind === 'served' ? [session.running.fd] : undefined
+  /** Waits for as long as the patience lasts, once: a standby that hangs is not waited for again. */
+  async #barrier(signal?: AbortSignal): Promise<void> {
+    const standby = this.#standby
+    if (standby === undefined || standby.hangs) return
+    const passed = standby.sender.barrier().then(
+      () => {
+        standby.hangs = false
+        return 'passed' as const
+      },
+      // It is gone, or cannot be asked: there is nothing to wait for.
+      () => 'passed' as const,
+    )
+    const either = Promise.race([passed, sleep(this.#parts.patience, 'late' as const, { ref: false })])
+    const outcome = await (signal === undefined ? either : unlessAborted(either, signal))
+    if (outcome === 'late' && this.#standby === standby) this.#giveUp(standby)
   }
 
-  #try({ text, descriptors }: Message): 'sent' | 'full' | 'gone' {
-    const wanted = descriptors === undefined ? [] : descriptors()
-    if (wanted === undefined) return 'sent'
-    const { libc, socket, log } = this.#parts
-    try {
-      sendDatagram(libc, socket, Buffer.from(text), { descriptors: wanted, flags: MSG_DONTWAIT })
-      return 'sent'
-    } catch (error) {
-      const code = codeOf(error)
-      if (code === 'EAGAIN') return 'full'
-      if (code !== 'ECONNREFUSED' && code !== 'ENOENT') log.warning(`cannot tell the standby: ${messageOf(error)}`)
-      return 'gone'
-    }
+  #giveUp(standby: Found): void {
+    if (standby.hangs) return
+    standby.hangs = true
+    const { patience, log } = this.#parts
+    log.warning(`the standby has not answered within ${patience / 1000} s, and is waited for no more`)
   }
 
-  /** There is none, until one comes anew; whoever waits for it waits no longer. */
-  #lose(): void {
-    this.#there = false
-    this.#hangs = false
-    clearTimeout(this.#retry)
-    this.#retry = undefined
-    for (const { done } of this.#queue.splice(0)) done?.()
+  #failed(standby: Found, error: unknown): void {
+    if (this.#standby !== standby) return
+    // Its socket goes with it.
+    if (codeOf(error) !== 'ECONNREFUSED' && codeOf(error) !== 'ENOENT') this.#warn(error)
+    this.#lose(error)
+  }
+
+  #warn(error: unknown): void {
+    this.#parts.log.warning(`cannot tell the standby: ${messageOf(error)}`)
+  }
+
+  /** There is none, until one comes anew. */
+  #lose(reason: unknown): void {
+    const standby = this.#standby
+    this.#standby = undefined
+    standby?.sender.drop(reason instanceof Error ? reason : new Error(messageOf(reason)))
   }
 }

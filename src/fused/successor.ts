@@ -47,26 +47,27 @@ export class Successor {
 
   /**
    * All that can wait until sessions are served: each is done by itself, and none that fails stops another. `deadline`: milliseconds that a
-   * session is held for a program that knows more.
+   * session is held for a program that knows more. `signal`: once it is aborted, nothing is waited for any more; what was sent to the keepers
+   * arrives when they read.
    */
-  async tidy(deadline: number): Promise<void> {
+  async tidy(deadline: number, signal: AbortSignal): Promise<void> {
     for (const step of this.#later) {
       try {
-        await this.#do(step, deadline)
+        await this.#do(step, deadline, signal)
       } catch (error) {
         this.#parts.log.error(`cannot ${step.kind} ${nameOf(step)}: ${messageOf(error)}`)
       }
     }
   }
 
-  async #do(step: Step, deadline: number): Promise<void> {
+  async #do(step: Step, deadline: number, signal: AbortSignal): Promise<void> {
     const { daemon, records, keepers, log } = this.#parts
     switch (step.kind) {
       case 'serve':
-        await daemon.keepAgain(step.record.id, step.fd)
+        await daemon.keepAgain(step.record.id, step.fd, signal)
         return
       case 'heal':
-        await this.#heal(step)
+        await this.#heal(step, signal)
         return
       case 'hold':
         this.#hold(step, deadline)
@@ -88,7 +89,7 @@ export class Successor {
   }
 
   /** The mount table has the path that the record does not tell; the options are the dummy file system's own. */
-  async #heal({ fd, name, storeAgain, why }: Step & { kind: 'heal' }): Promise<void> {
+  async #heal({ fd, name, storeAgain, why }: Step & { kind: 'heal' }, signal: AbortSignal): Promise<void> {
     const { daemon, records, keepers, now, log } = this.#parts
     const connection = connectionOf(fd)
     const lines = parseMountinfo(readFileSync('/proc/self/mountinfo', 'utf8'))
@@ -115,8 +116,7 @@ export class Successor {
     if (!keepsName) {
       // In this order: no store takes a copy of what it holds already.
       keepers.unstore(name)
-      keepers.store(record.id, fd)
-      await keepers.barrier()
+      await keepers.store(record.id, fd, signal)
     }
     log.warning(`the session of ${record.path} is served with default options: ${why}`)
   }

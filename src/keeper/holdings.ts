@@ -1,7 +1,7 @@
 import type { Logger } from '../log.ts'
 import { Deadline } from './deadline.ts'
 import type { FdStore, Stored } from './fd-store.ts'
-import type { RareLog } from './rare-log.ts'
+import type { RareLog } from '../os/rare-log.ts'
 
 const NAMES_IN_A_LINE = 100
 

@@ -13,7 +13,7 @@ import { EXEC_FAILED, type Launcher } from './launcher.ts'
 import { type MainEnd, MainProcess, type Surroundings } from './main-process.ts'
 import type { Notice } from './notify-message.ts'
 import { NotifySocket } from './notify-socket.ts'
-import { RareLog } from './rare-log.ts'
+import { RareLog } from '../os/rare-log.ts'
 
 /** Times in milliseconds. */
 export interface KeeperOptions {

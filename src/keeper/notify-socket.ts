@@ -3,7 +3,7 @@ import { messageOf } from '../errors.ts'
 import { type Datagram, DatagramSocket } from '../os/unix-datagram.ts'
 import type { Libc } from '../os/libc.ts'
 import { LONGEST, type Notice, parseNotice } from './notify-message.ts'
-import type { RareLog } from './rare-log.ts'
+import type { RareLog } from '../os/rare-log.ts'
 
 /** More than one socket's queue holds (net.unix.max_dgram_qlen), so that what had been sent when it began is read. */
 const AT_ONCE = 4096

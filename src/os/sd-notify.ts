@@ -1,83 +1,70 @@
-import { closeSync } from 'node:fs'
+import { unlessAborted } from '../call-context.ts'
 import { messageOf } from '../errors.ts'
 import type { Logger } from '../log.ts'
-import { hangsUp } from './hang-up.ts'
 import type { Libc } from './libc.ts'
-import { sendDatagram } from './unix-datagram.ts'
+import { NotifySender } from './notify-sender.ts'
+import { RareLog } from './rare-log.ts'
 
-/** What restarts us, and so who keeps our descriptors meanwhile. */
+/** What restarts this process, and so what keeps its descriptors meanwhile. */
 export type Supervisor = 'systemd' | 'keep' | 'none'
 
-/** Milliseconds for a service manager to take in what it was sent. */
-const BARRIER_DEADLINE = 5000
-
-/**
- * Has a copy of the descriptor that comes along kept under a name, without watching it: who waits for errors of a /dev/fuse is woken by each
- * request too.
- */
-export function storeMessage(name: string): string {
-  return `FDSTORE=1\nFDPOLL=0\nFDNAME=${name}`
-}
-
-/** Has all kept descriptors of that name closed. */
-export function unstoreMessage(name: string): string {
-  return `FDSTOREREMOVE=1\nFDNAME=${name}`
-}
-
-/** Tells a service manager how we are, by sd_notify(3)'s protocol: newline-separated assignments in one datagram. */
+/** Tells a service manager how we are, by sd_notify(3)'s protocol: newline-separated assignments in one datagram. It never waits for the manager. */
 export class ServiceManager {
   readonly supervisor: Supervisor
   /** Milliseconds within which it wants to hear WATCHDOG=1 from us; undefined if it does not. */
   readonly watchdog: number | undefined
-  readonly #socket: string | undefined
-  readonly #libc: Libc
-  readonly #log: Logger
+  readonly #sender: NotifySender | undefined
+  readonly #rare: RareLog
 
-  /** Takes its variables out of the environment: what we start is not to speak for us. */
+  /** Takes its variables out of the environment: what this process starts is not to speak for it. */
   constructor(env: NodeJS.ProcessEnv, libc: Libc, log: Logger) {
-    this.#socket = env.NOTIFY_SOCKET
+    const socket = env.NOTIFY_SOCKET
+    this.#rare = new RareLog(log)
+    const onFailure = (error: unknown): void => {
+      this.#rare.warning('notify', `cannot notify the service manager: ${messageOf(error)}`)
+    }
+    this.#sender = socket === undefined ? undefined : new NotifySender(libc, socket, onFailure)
     this.watchdog = watchdogOf(env)
-    this.supervisor = this.#socket === undefined ? 'none' : env.SYSTEMD_EXEC_PID === String(process.pid) ? 'systemd' : 'keep'
+    this.supervisor = socket === undefined ? 'none' : env.SYSTEMD_EXEC_PID === String(process.pid) ? 'systemd' : 'keep'
     for (const name of ['NOTIFY_SOCKET', 'WATCHDOG_USEC', 'WATCHDOG_PID']) Reflect.deleteProperty(env, name)
-    this.#libc = libc
-    this.#log = log
   }
 
+  /** Sends assignments that the next ones replace, such as STATUS= and WATCHDOG=1: they are lost where the manager has no room for them. */
   notify(...assignments: readonly string[]): void {
-    if (this.#socket === undefined) return
     try {
-      sendDatagram(this.#libc, this.#socket, Buffer.from(assignments.join('\n')))
+      if (this.#sender?.offer(assignments.join('\n')) === false)
+        this.#rare.warning('full', `the service manager does not read: '${assignments.join(' ')}' is not sent`)
     } catch (error) {
-      this.#log.warning(`cannot notify the service manager: ${messageOf(error)}`)
+      this.#rare.warning('notify', `cannot notify the service manager: ${messageOf(error)}`)
     }
   }
 
-  /** Has a copy of a descriptor kept for our successor. To be followed by {@link barrier}. Throws SystemError. */
-  store(name: string, fd: number): void {
-    if (this.#socket === undefined) return
-    sendDatagram(this.#libc, this.#socket, Buffer.from(storeMessage(name)), { descriptors: [fd] })
+  /** Sends assignments that must arrive, such as READY=1: at once, or as soon as the manager has room. */
+  announce(...assignments: readonly string[]): void {
+    this.#sender?.say(assignments.join('\n'))
   }
 
-  /** Has all kept descriptors of that name closed. */
+  /**
+   * Has a copy of a descriptor kept for our successor, and resolves when the manager has taken it in. Rejects with SystemError, or with the signal's
+   * reason; {@link unstore} then takes it back.
+   */
+  async store(name: string, fd: number, signal: AbortSignal): Promise<void> {
+    const sender = this.#sender
+    if (sender === undefined) return
+    signal.throwIfAborted()
+    await unlessAborted(Promise.all([sender.store(name, [fd]), sender.barrier()]), signal)
+  }
+
+  /** Has all kept descriptors of that name closed. To be followed by {@link barrier}. */
   unstore(name: string): void {
-    this.notify(unstoreMessage(name))
+    this.#sender?.unstore(name)
   }
 
-  /** Resolves when everything sent before has been taken in; rejects when it is not in time. */
-  async barrier(): Promise<void> {
-    if (this.#socket === undefined) return
-    const [read, write] = this.#libc.pipe()
-    try {
-      sendDatagram(this.#libc, this.#socket, Buffer.from('BARRIER=1'), { descriptors: [write] })
-    } catch (error) {
-      closeSync(read)
-      throw error
-    } finally {
-      closeSync(write)
-    }
-    // It closes its copy, the last one, when it has come so far.
-    if (!(await hangsUp(read, BARRIER_DEADLINE)))
-      throw new Error(`the service manager has not answered within ${BARRIER_DEADLINE / 1000} s`)
+  /** Resolves when everything sent before has been taken in. Rejects with Error, or with the signal's reason. */
+  async barrier(signal: AbortSignal): Promise<void> {
+    if (this.#sender === undefined) return
+    signal.throwIfAborted()
+    await unlessAborted(this.#sender.barrier(), signal)
   }
 }
 

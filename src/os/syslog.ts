@@ -1,6 +1,6 @@
 import { type LogLevel, type LogSink, withoutTimestamp } from '../log.ts'
 import type { Libc } from './libc.ts'
-import { MSG_DONTWAIT, sendDatagram } from './unix-datagram.ts'
+import { sendDatagram } from './unix-datagram.ts'
 
 /** Facility daemon (3) and the severities of RFC 5424, section 6.2.1. */
 const PRIORITY: Readonly<Record<LogLevel, number>> = { error: 3 * 8 + 3, warning: 3 * 8 + 4, info: 3 * 8 + 6 }
@@ -15,7 +15,7 @@ export function syslogSink(tag: string, libc: () => Libc): LogSink {
     const message = withoutTimestamp(line)
     try {
       const payload = Buffer.from(`<${PRIORITY[level]}>${tag}[${process.pid}]: ${message}`)
-      sendDatagram(libc(), '/dev/log', payload, { flags: MSG_DONTWAIT })
+      sendDatagram(libc(), '/dev/log', payload)
     } catch {
       // There is nobody left to tell.
     }

@@ -3,8 +3,8 @@ import { SystemError } from '../errors.ts'
 import type { Libc } from './libc.ts'
 import { AF_UNIX, unixAddress } from './unix-address.ts'
 
-/** send(2). */
-export const MSG_DONTWAIT = 0x40
+/** send(2) and recv(2). */
+const MSG_DONTWAIT = 0x40
 
 const SOCK_DGRAM_CLOEXEC = 2 | 0o2000000
 const SOL_SOCKET = 1
@@ -91,21 +91,15 @@ export class DatagramSocket {
 
 /**
  * Sends one datagram to a unix socket; a leading `@` names an abstract one. The receiver gets copies of `descriptors` (unix(7),
- * SCM_RIGHTS). Throws SystemError (ENOENT, ECONNREFUSED). Where the receiver's queue is full it waits for room, with `MSG_DONTWAIT`
- * among the flags it throws EAGAIN.
+ * SCM_RIGHTS). It never waits: where the receiver's queue is full it throws EAGAIN. Throws SystemError (ENOENT, ECONNREFUSED).
  */
-export function sendDatagram(
-  libc: Libc,
-  path: string,
-  payload: Buffer,
-  { descriptors = [], flags = 0 }: { readonly descriptors?: readonly number[]; readonly flags?: number } = {},
-): void {
+export function sendDatagram(libc: Libc, path: string, payload: Buffer, descriptors: readonly number[] = []): void {
   const fd = openSocket(libc)
   try {
     const address = unixAddress(path)
     if (descriptors.length === 0) {
       const definition = 'long sendto(int, void *, ulong, int, void *, uint)'
-      libc.checked('sendto', path, definition, fd, payload, payload.length, flags, address, address.length)
+      libc.checked('sendto', path, definition, fd, payload, payload.length, MSG_DONTWAIT, address, address.length)
       return
     }
     const vector = vectorOf(libc, payload)
@@ -114,7 +108,7 @@ export function sendDatagram(
     header.writeBigUInt64LE(libc.addressOf(address), MSGHDR.name)
     header.writeUInt32LE(address.length, MSGHDR.namelen)
     const parts = [address, payload, vector, control]
-    libc.checked('sendmsg', path, 'long sendmsg(int, void *, int)', fd, header, flags)
+    libc.checked('sendmsg', path, 'long sendmsg(int, void *, int)', fd, header, MSG_DONTWAIT)
     // The header holds their addresses as numbers, which keep nothing alive.
     parts.length = 0
   } finally {

@@ -6,7 +6,7 @@ import { Standby } from '../fused/standby.ts'
 import { StandbyPost } from '../fused/standby-post.ts'
 import { standbySocket } from '../fused/standby-socket.ts'
 import { type NotifyHandler, NotifySocket } from '../keeper/notify-socket.ts'
-import { RareLog } from '../keeper/rare-log.ts'
+import { RareLog } from '../os/rare-log.ts'
 import { descriptorSink, type LogFormat, Logger } from '../log.ts'
 import { AddonLoader } from '../os/addons.ts'
 import { bootId } from '../os/boot-id.ts'
@@ -63,10 +63,10 @@ export const standby: Program = async ({ words, env }) => {
   watch.add(socket.fd, () => socket.drain())
   watch.run().catch(lost.reject)
   tidyMemory(libc)
-  manager.notify('READY=1')
-  keepAlive(manager, async () => await engine.inspect().then(() => true), lost.reject)
+  manager.announce('READY=1')
+  keepAlive(manager, () => engine.inspect(), lost.reject)
   await Promise.race([toldToEnd(), post.ended, lost.promise])
-  manager.notify('STOPPING=1')
+  manager.announce('STOPPING=1')
   if (holder.serving) await holder.handBack(options.drainDeadline * 1000)
   rmSync(socket.address, { force: true })
   exitAtOnce(libc)

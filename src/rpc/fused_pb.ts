@@ -12,7 +12,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file fused.proto.
  */
 export const file_fused: GenFile = /*@__PURE__*/
-  fileDesc("CgtmdXNlZC5wcm90bxISZHVtbXlmdXNlLmZ1c2VkLnYxIlIKDE1vdW50UmVxdWVzdBIMCgRwYXRoGAEgASgJEg8KB29wdGlvbnMYAiADKAkSDgoGZmF1bHRzGAMgAygJEhMKC2RlYWRsaW5lX21zGAQgASgNImkKDU1vdW50UmVzcG9uc2USLAoHc2Vzc2lvbhgBIAEoCzIbLmR1bW15ZnVzZS5mdXNlZC52MS5TZXNzaW9uEioKBmRhZW1vbhgCIAEoCzIaLmR1bW15ZnVzZS5mdXNlZC52MS5EYWVtb24iMAoOVW5tb3VudFJlcXVlc3QSDAoEcGF0aBgBIAEoCRIQCghncmFjZV9tcxgCIAEoDSImCg9Vbm1vdW50UmVzcG9uc2USEwoLd2FzX21vdW50ZWQYASABKAgiHAoLTGlzdFJlcXVlc3QSDQoFcGF0aHMYASADKAkiaQoMTGlzdFJlc3BvbnNlEioKBmRhZW1vbhgBIAEoCzIaLmR1bW15ZnVzZS5mdXNlZC52MS5EYWVtb24SLQoIc2Vzc2lvbnMYAiADKAsyGy5kdW1teWZ1c2UuZnVzZWQudjEuU2Vzc2lvbiIeCg5JbnNwZWN0UmVxdWVzdBIMCgRwYXRoGAEgASgJIvIBCg9JbnNwZWN0UmVzcG9uc2USKgoGZGFlbW9uGAEgASgLMhouZHVtbXlmdXNlLmZ1c2VkLnYxLkRhZW1vbhIsCgdzZXNzaW9uGAIgASgLMhsuZHVtbXlmdXNlLmZ1c2VkLnYxLlNlc3Npb24SQwoIcmVxdWVzdHMYAyADKAsyMS5kdW1teWZ1c2UuZnVzZWQudjEuSW5zcGVjdFJlc3BvbnNlLlJlcXVlc3RzRW50cnkSDwoHcGVuZGluZxgEIAEoBBovCg1SZXF1ZXN0c0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoBDoCOAEiDgoMRHJhaW5SZXF1ZXN0IiEKDURyYWluUmVzcG9uc2USEAoIc2Vzc2lvbnMYASABKA0iSAoGRGFlbW9uEgsKA3BpZBgBIAEoDRIPCgd2ZXJzaW9uGAIgASgJEg8KB2tlcHRfYnkYAyABKAkSDwoHcmVjb3JkcxgEIAEoCSLAAQoHU2Vzc2lvbhIKCgJpZBgBIAEoCRIMCgRwYXRoGAIgASgJEhIKCmNvbm5lY3Rpb24YAyABKA0SMAoFc3RhdGUYBCABKA4yIS5kdW1teWZ1c2UuZnVzZWQudjEuU2Vzc2lvbi5TdGF0ZRIOCgZyZWFzb24YBSABKAkSDwoHb3B0aW9ucxgGIAMoCSI0CgVTdGF0ZRIVChFTVEFURV9VTlNQRUNJRklFRBAAEgoKBlNFUlZFRBABEggKBEhFTEQQAjKgAwoFRnVzZWQSTgoFTW91bnQSIC5kdW1teWZ1c2UuZnVzZWQudjEuTW91bnRSZXF1ZXN0GiEuZHVtbXlmdXNlLmZ1c2VkLnYxLk1vdW50UmVzcG9uc2UiABJUCgdVbm1vdW50EiIuZHVtbXlmdXNlLmZ1c2VkLnYxLlVubW91bnRSZXF1ZXN0GiMuZHVtbXlmdXNlLmZ1c2VkLnYxLlVubW91bnRSZXNwb25zZSIAEksKBExpc3QSHy5kdW1teWZ1c2UuZnVzZWQudjEuTGlzdFJlcXVlc3QaIC5kdW1teWZ1c2UuZnVzZWQudjEuTGlzdFJlc3BvbnNlIgASVAoHSW5zcGVjdBIiLmR1bW15ZnVzZS5mdXNlZC52MS5JbnNwZWN0UmVxdWVzdBojLmR1bW15ZnVzZS5mdXNlZC52MS5JbnNwZWN0UmVzcG9uc2UiABJOCgVEcmFpbhIgLmR1bW15ZnVzZS5mdXNlZC52MS5EcmFpblJlcXVlc3QaIS5kdW1teWZ1c2UuZnVzZWQudjEuRHJhaW5SZXNwb25zZSIAYgZwcm90bzM");
+  fileDesc("CgtmdXNlZC5wcm90bxISZHVtbXlmdXNlLmZ1c2VkLnYxIkMKDE1vdW50UmVxdWVzdBIMCgRwYXRoGAEgASgJEg8KB29wdGlvbnMYAiADKAkSDgoGZmF1bHRzGAMgAygJSgQIBBAFImkKDU1vdW50UmVzcG9uc2USLAoHc2Vzc2lvbhgBIAEoCzIbLmR1bW15ZnVzZS5mdXNlZC52MS5TZXNzaW9uEioKBmRhZW1vbhgCIAEoCzIaLmR1bW15ZnVzZS5mdXNlZC52MS5EYWVtb24iMAoOVW5tb3VudFJlcXVlc3QSDAoEcGF0aBgBIAEoCRIQCghncmFjZV9tcxgCIAEoDSImCg9Vbm1vdW50UmVzcG9uc2USEwoLd2FzX21vdW50ZWQYASABKAgiHAoLTGlzdFJlcXVlc3QSDQoFcGF0aHMYASADKAkiaQoMTGlzdFJlc3BvbnNlEioKBmRhZW1vbhgBIAEoCzIaLmR1bW15ZnVzZS5mdXNlZC52MS5EYWVtb24SLQoIc2Vzc2lvbnMYAiADKAsyGy5kdW1teWZ1c2UuZnVzZWQudjEuU2Vzc2lvbiIeCg5JbnNwZWN0UmVxdWVzdBIMCgRwYXRoGAEgASgJIvIBCg9JbnNwZWN0UmVzcG9uc2USKgoGZGFlbW9uGAEgASgLMhouZHVtbXlmdXNlLmZ1c2VkLnYxLkRhZW1vbhIsCgdzZXNzaW9uGAIgASgLMhsuZHVtbXlmdXNlLmZ1c2VkLnYxLlNlc3Npb24SQwoIcmVxdWVzdHMYAyADKAsyMS5kdW1teWZ1c2UuZnVzZWQudjEuSW5zcGVjdFJlc3BvbnNlLlJlcXVlc3RzRW50cnkSDwoHcGVuZGluZxgEIAEoBBovCg1SZXF1ZXN0c0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoBDoCOAEiDgoMRHJhaW5SZXF1ZXN0IiEKDURyYWluUmVzcG9uc2USEAoIc2Vzc2lvbnMYASABKA0iSAoGRGFlbW9uEgsKA3BpZBgBIAEoDRIPCgd2ZXJzaW9uGAIgASgJEg8KB2tlcHRfYnkYAyABKAkSDwoHcmVjb3JkcxgEIAEoCSLAAQoHU2Vzc2lvbhIKCgJpZBgBIAEoCRIMCgRwYXRoGAIgASgJEhIKCmNvbm5lY3Rpb24YAyABKA0SMAoFc3RhdGUYBCABKA4yIS5kdW1teWZ1c2UuZnVzZWQudjEuU2Vzc2lvbi5TdGF0ZRIOCgZyZWFzb24YBSABKAkSDwoHb3B0aW9ucxgGIAMoCSI0CgVTdGF0ZRIVChFTVEFURV9VTlNQRUNJRklFRBAAEgoKBlNFUlZFRBABEggKBEhFTEQQAjKgAwoFRnVzZWQSTgoFTW91bnQSIC5kdW1teWZ1c2UuZnVzZWQudjEuTW91bnRSZXF1ZXN0GiEuZHVtbXlmdXNlLmZ1c2VkLnYxLk1vdW50UmVzcG9uc2UiABJUCgdVbm1vdW50EiIuZHVtbXlmdXNlLmZ1c2VkLnYxLlVubW91bnRSZXF1ZXN0GiMuZHVtbXlmdXNlLmZ1c2VkLnYxLlVubW91bnRSZXNwb25zZSIAEksKBExpc3QSHy5kdW1teWZ1c2UuZnVzZWQudjEuTGlzdFJlcXVlc3QaIC5kdW1teWZ1c2UuZnVzZWQudjEuTGlzdFJlc3BvbnNlIgASVAoHSW5zcGVjdBIiLmR1bW15ZnVzZS5mdXNlZC52MS5JbnNwZWN0UmVxdWVzdBojLmR1bW15ZnVzZS5mdXNlZC52MS5JbnNwZWN0UmVzcG9uc2UiABJOCgVEcmFpbhIgLmR1bW15ZnVzZS5mdXNlZC52MS5EcmFpblJlcXVlc3QaIS5kdW1teWZ1c2UuZnVzZWQudjEuRHJhaW5SZXNwb25zZSIAYgZwcm90bzM");
 
 /**
  * @generated from message dummyfuse.fused.v1.MountRequest
@@ -38,13 +38,6 @@ export type MountRequest = Message<"dummyfuse.fused.v1.MountRequest"> & {
    * @generated from field: repeated string faults = 3;
    */
   faults: string[];
-
-  /**
-   * Milliseconds until INIT must have been handled. 0: 5000.
-   *
-   * @generated from field: uint32 deadline_ms = 4;
-   */
-  deadlineMs: number;
 };
 
 /**
@@ -86,7 +79,7 @@ export type UnmountRequest = Message<"dummyfuse.fused.v1.UnmountRequest"> & {
   path: string;
 
   /**
-   * Milliseconds for the session to end by itself once it is off its path. Then its connection is cut.
+   * Milliseconds for the session to end by itself once it is off its path, at most the call's own time. Then its connection is cut.
    *
    * @generated from field: uint32 grace_ms = 2;
    */
@@ -371,8 +364,8 @@ export const Session_StateSchema: GenEnum<Session_State> = /*@__PURE__*/
  */
 export const Fused: GenService<{
   /**
-   * Mounts a session at a path. Answers once INIT has been handled and whoever restarts the daemon holds the session's descriptor. The same
-   * call for a session that is served there already changes nothing. ALREADY_EXISTS: it is served there with other options.
+   * Mounts a session at a path. Answers once INIT has been handled and the program that restarts the daemon holds the session's descriptor. A call
+   * that is not done before its deadline is answered DEADLINE_EXCEEDED, and then no mount of it comes later. The same call for a session that is served there already changes nothing. ALREADY_EXISTS: it is served there with other options.
    *
    * @generated from rpc dummyfuse.fused.v1.Fused.Mount
    */

@@ -10,15 +10,15 @@ import { eventually } from '../support/wait.ts'
 
 describe('a session of dummy-fused with a fault', () => {
   const CASES = [
-    { title: 'whose INIT is never answered', faults: ['init-hang'], deadlineMs: 700, code: 'DEADLINE_EXCEEDED' },
-    { title: 'whose mount is slower than the deadline', faults: ['mount-delay=30'], deadlineMs: 700, code: 'DEADLINE_EXCEEDED' },
+    { title: 'whose INIT is never answered', faults: ['init-hang'], deadlineMs: 2000, code: 'DEADLINE_EXCEEDED' },
+    { title: 'whose mount is slower than the deadline', faults: ['mount-delay=30'], deadlineMs: 2000, code: 'DEADLINE_EXCEEDED' },
     {
       title: 'whose mount is slow and then never answered',
       faults: ['mount-delay=0.3', 'init-hang'],
-      deadlineMs: 900,
+      deadlineMs: 2500,
       code: 'DEADLINE_EXCEEDED',
     },
-    { title: 'whose mount fails', faults: ['mount-fail'], deadlineMs: 700, code: 'INTERNAL' },
+    { title: 'whose mount fails', faults: ['mount-fail'], deadlineMs: 2000, code: 'INTERNAL' },
   ] as const
   for (const { title, faults, deadlineMs, code } of CASES) {
     it(`ends the call and leaves nothing: one ${title}`, async () => {
@@ -44,9 +44,11 @@ describe('a session of dummy-fused with a fault', () => {
     for (let round = 0; round < 12; round++) {
       const failed = await outcome(fused.mount(path, { faults: ['init-hang'], deadlineMs: 1 + (round % 3) }))
       assert.deepEqual(failed.code, 'DEADLINE_EXCEEDED')
-      assert.ok(failed.details.startsWith(path), failed.details)
-      assert.deepEqual([...layersAt(path), ...fused.records()], [])
+      assert.deepEqual(layersAt(path), [])
     }
+    // The client has its answer from itself: the daemon undoes what it began after that.
+    await eventually('nothing is left', () => fused.records().length + devicesOf(fused.pid) === 0)
+    assert.deepEqual([...layersAt(path), ...(await fused.paths())], [])
   })
 
   it('is mounted when it is slow but in time', async () => {

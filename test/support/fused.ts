@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import type { DescMessage, DescMethodUnary, MessageInitShape, MessageShape } from '@bufbuild/protobuf'
 import { processStat } from '../../src/os/processes.ts'
 import { Fused, type Session } from '../../src/rpc/fused_pb.ts'
-import { CallError, CsiClient } from './csi-client.ts'
+import { CallError, CsiClient, RPC_LIMIT } from './csi-client.ts'
 import { DIST, EXECUTABLE } from './paths.ts'
 import type { Result, Running, Sandbox } from './sandbox.ts'
 import { eventually } from './wait.ts'
@@ -27,6 +27,7 @@ export interface FusedOptions {
 export interface MountWords {
   readonly options?: readonly string[]
   readonly faults?: readonly string[]
+  /** The call's deadline in milliseconds. */
   readonly deadlineMs?: number
 }
 
@@ -93,12 +94,13 @@ export class FusedProcess {
   async call<I extends DescMessage, O extends DescMessage>(
     method: DescMethodUnary<I, O>,
     request: MessageInitShape<I> = {} as MessageInitShape<I>,
+    deadlineMs = RPC_LIMIT,
   ): Promise<MessageShape<O>> {
     using client = new CsiClient(this.socket)
     // A client that connects anew, because the daemon was killed, keeps no event loop going.
     const pending = setInterval(() => undefined, 60_000)
     try {
-      return await client.call(method, request)
+      return await client.call(method, request, deadlineMs)
     } finally {
       clearInterval(pending)
     }
@@ -118,8 +120,8 @@ export class FusedProcess {
 
   /** Mounts at a path, which is not made. */
   async mount(path: string, more: MountWords = {}): Promise<Session> {
-    const { options = [], faults = [], deadlineMs = 0 } = more
-    const { session } = await this.call(Fused.method.mount, { path, options: [...options], faults: [...faults], deadlineMs })
+    const { options = [], faults = [], deadlineMs } = more
+    const { session } = await this.call(Fused.method.mount, { path, options: [...options], faults: [...faults] }, deadlineMs)
     if (session === undefined) throw new Error('an answer to Mount without a session')
     return session
   }

@@ -15,16 +15,14 @@ export async function toldToEnd(dieWithParent = false): Promise<NodeJS.Signals> 
 }
 
 /**
- * Sends WATCHDOG=1 to a service manager that has a watchdog, at once and twice within its time, for as long as `alive` resolves to true. What
- * `alive` rejects with goes to `onLost`.
+ * Sends WATCHDOG=1 to a service manager that has a watchdog, at once and twice within its time, each time that
+ * `answers` has resolved. What it rejects with goes to `onLost`.
  */
-export function keepAlive(manager: ServiceManager, alive: () => Promise<boolean>, onLost: (error: unknown) => void): void {
+export function keepAlive(manager: ServiceManager, answers: () => Promise<unknown>, onLost: (error: unknown) => void): void {
   if (manager.watchdog === undefined) return
   const beat = (): void => {
-    alive()
-      .then((answered) => {
-        if (answered) manager.notify('WATCHDOG=1')
-      })
+    answers()
+      .then(() => manager.notify('WATCHDOG=1'))
       .catch(onLost)
   }
   beat()

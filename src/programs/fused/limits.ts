@@ -10,10 +10,20 @@ export const FUSED_LIMITS = checkedLimits(
     longestCall: { value: 3_600_000, why: 'The plugin takes a --call-deadline of up to an hour, and this daemon follows it.' },
     callMargin: { value: 1000, why: 'Undoing a mount takes an umount2(2), an fsync(2) of the records and a message to the store.' },
     drain: { value: 10_000, why: 'A server that closes lets calls of the standard time come to their end.' },
+    standbyPatience: {
+      value: 1000,
+      why: 'A standby closes a descriptor within milliseconds; one that is stopped must not cost calls their time more than once.',
+    },
+    tidy: {
+      value: 5000,
+      why: 'A service manager takes messages in within milliseconds; one that hangs must not keep the socket unanswered for longer.',
+    },
     hangUp: { value: 200, why: 'A client on the same machine takes its last answer within milliseconds.' },
   },
-  ({ standardCall, longestCall, callMargin }) => [
+  ({ standardCall, longestCall, callMargin, standbyPatience, tidy }) => [
     ['a call without a deadline is not longer than the longest', standardCall <= longestCall],
+    ['waiting for a standby leaves a call of the standard time most of it', standbyPatience * 5 <= standardCall],
+    ['a start is over before a call of the standard time that waits for it', tidy < standardCall],
     ['the margin leaves most of a call to its work', callMargin * 5 <= standardCall],
   ],
 )

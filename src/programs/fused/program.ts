@@ -25,6 +25,7 @@ import { versionText } from '../../version.ts'
 import type { Program } from '../program.ts'
 import { type EarlyOptions, pickEarlyOptions } from './early-options.ts'
 import { kernelResends, openEngine } from './engine.ts'
+import { FUSED_LIMITS } from './limits.ts'
 import { FailedStarts } from './failed-starts.ts'
 import { keepAlive, toldToEnd } from './lifetime.ts'
 import type { FusedOptions } from './options.ts'
@@ -113,7 +114,7 @@ async function serve(
   await engine.up
   // One that served meanwhile: from its end on all that is read is counted here, and what is to end has no other holder.
   await standby.begin()
-  await successor.tidy(options.takeoverDeadline)
+  await successor.tidy(options.takeoverDeadline, AbortSignal.timeout(FUSED_LIMITS.tidy))
   const { openFusedServer } = await (await import('../large.ts')).loadFusedServices()
   const drained = Promise.withResolvers<'drain'>()
   const hooks = { onDrain: () => drained.resolve('drain'), tidy: () => tidyMemory(libc) }
@@ -121,11 +122,11 @@ async function serve(
   server.serve(socket)
   failed?.forget(log)
   await starter?.announce()
-  manager.notify('READY=1', `STATUS=Serving ${daemon.sessions.all().length} sessions on ${options.socket}`)
-  keepAlive(manager, async () => await daemon.alive(), all.onLost)
+  manager.announce('READY=1', `STATUS=Serving ${daemon.sessions.all().length} sessions on ${options.socket}`)
+  keepAlive(manager, () => daemon.answers(), all.onLost)
 
   const ending = await Promise.race([told.then((signal) => endingOf(signal, manager)), drained.promise])
-  manager.notify('STOPPING=1')
+  manager.announce('STOPPING=1')
   if (ending === 'drain') {
     log.info('Draining for a successor')
     // Readers are served while calls end.
@@ -162,7 +163,13 @@ function openSessions({ early, engine, manager, ...others }: Beginnings): Pick<S
   const onEnd = (): void => {
     daemon.resend()
   }
-  const standby = new StandbyLink({ ...others, socket: standbySocket(stateDir), sessions, onEnd })
+  const standby = new StandbyLink({
+    ...others,
+    socket: standbySocket(stateDir),
+    sessions,
+    patience: FUSED_LIMITS.standbyPatience,
+    onEnd,
+  })
   const common = { ...others, keepers: new Keepers(manager, standby), records: openRecords(early, others.log), bootId: bootId() }
   const daemon = new FusedDaemon({ ...common, sessions, engine, table: openMountTable(common.libc), withoutResend })
   const now = { bootId: common.bootId, drained: takeDrained(early, others.log), resends: !withoutResend && kernelResends() }

@@ -38,7 +38,7 @@ export const plugin: Program = async (context) => {
   if (early === 'late') log.info(`Serving while ${left} volumes are still being re-mounted; a call for one of them waits for it`)
   server.serve(socket)
   if (early === 'late') {
-    manager.notify('READY=1', `${serving}; ${left} volumes are still being re-mounted`)
+    manager.announce('READY=1', `${serving}; ${left} volumes are still being re-mounted`)
     restored.then(
       () => {
         log.info('All volumes have been re-mounted, or have failed to')
@@ -48,11 +48,11 @@ export const plugin: Program = async (context) => {
         log.error(`Re-mounting volumes has ended early: ${messageOf(error)}`)
       },
     )
-  } else manager.notify('READY=1', serving)
+  } else manager.announce('READY=1', serving)
 
   const signal = await told
   log.info(`Ending at ${signal}`)
-  manager.notify('STOPPING=1')
+  manager.announce('STOPPING=1')
   await server.close()
   return 0
 }
