@@ -178,7 +178,10 @@ export class NotifySender {
       this.#underWay = undefined
       this.#kick()
     }
-    hangsUp(read).then(() => barrier.resolve(undefined), barrier.reject).finally(over).catch(this.#onFailure)
+    hangsUp(read)
+      .then(() => barrier.resolve(undefined), barrier.reject)
+      .finally(over)
+      .catch(this.#onFailure)
   }
 
   /** Only a full receiver is worth another attempt: any other failure is the message's own. */
