@@ -17,6 +17,18 @@ export interface Execution {
   readonly env: NodeJS.ProcessEnv
 }
 
+/** A program that is started and then says that it is ready. */
+export interface StartedProgram {
+  /** What it is called in messages. */
+  readonly name: string
+  /** What it has not done when it is killed, after its name: `did not handle INIT`. */
+  readonly missed: string
+  /** What ended too early, after `before`: `its mount was ready`. */
+  readonly goal: string
+  /** What an exit status means for the call; of one that is not named, calling again may help. */
+  readonly kinds: Readonly<Record<number, HostErrorKind>>
+}
+
 /** How a daemon's process came to its end. */
 interface End {
   readonly status: number | null
@@ -24,54 +36,60 @@ interface End {
 }
 
 /**
- * Starts a dummy-fuse that stays in the foreground and resolves to it when it has handled INIT. Its standard error goes to our log
+ * Starts a daemon that stays in the foreground and resolves to it when it has said that it is ready. Its standard error goes to our log
  * for as long as both live. Rejects with HostError, the daemon's own last line in it, when it ends before. When the call ends before that, the
  * daemon is killed and waited for, so that no mount of it can land afterwards.
  */
-export async function startDaemon(execution: Execution, call: CallContext, log: Logger): Promise<ChildProcess> {
+export async function startDaemon(
+  execution: Execution,
+  call: CallContext,
+  log: Logger,
+  program: StartedProgram = DUMMY_FUSE,
+): Promise<ChildProcess> {
   call.signal.throwIfAborted()
   const began = performance.now()
-  const child = execute(execution)
-  const ended = endOf(child)
-  const said = relay(child, log)
+  const child = execute(execution, program)
+  const ended = endOf(child, program)
+  const said = relay(child, program, log)
   const outcome = await Promise.race([ready(child), ended, aborted(call.signal)])
   if (outcome === 'ready') return child
-  if (outcome !== 'aborted') throw endedEarly(outcome, said)
+  if (outcome !== 'aborted') throw endedEarly(outcome, program, said)
   child.kill('SIGKILL')
   const buried = await Promise.race([ended.catch(() => undefined), aborted(call.cleanUp.signal)])
   const fate = buried === 'aborted' ? 'was killed but is still in the kernel' : 'was killed'
   const reason: unknown = call.signal.reason
   if (isCallEnded(reason) && reason.kind === 'cancelled') throw reason
   const time = ((performance.now() - began) / 1000).toFixed(1)
-  throw new HostError('timeout', `dummy-fuse did not handle INIT within ${time} s and ${fate}`)
+  throw new HostError('timeout', `${program.name} ${program.missed} within ${time} s and ${fate}`)
 }
 
-function execute({ file, args, argv0, detached, env }: Execution): ChildProcess {
+function execute({ file, args, argv0, detached, env }: Execution, program: StartedProgram): ChildProcess {
   try {
     return spawn(file, args, { argv0, detached, stdio: ['ignore', 'ignore', 'pipe', 'pipe'], env: { ...env, [READY_FD]: '3' } })
   } catch (error) {
-    throw cannotStart(error)
+    throw cannotStart(error, program)
   }
 }
 
-function cannotStart(error: unknown): HostError {
+function cannotStart(error: unknown, { name }: StartedProgram): HostError {
   const code = codeOf(error)
   const exhausted = errnoMeaning(code) === 'exhausted'
   const advice = code === 'EMFILE' ? '; raise the limit of open files (ulimit -n, LimitNOFILE=)' : ''
-  return new HostError(exhausted ? 'exhausted' : 'unavailable', `cannot start dummy-fuse: ${messageOf(error)}${advice}`, {
+  return new HostError(exhausted ? 'exhausted' : 'unavailable', `cannot start ${name}: ${messageOf(error)}${advice}`, {
     cause: error,
   })
 }
 
 /** All that is said before the daemon is ready is also the reason why it never was. */
-function relay(child: ChildProcess, log: Logger): readonly string[] {
+function relay(child: ChildProcess, { name }: StartedProgram, log: Logger): readonly string[] {
   const said: string[] = []
   // A child that could not be started has no streams.
   if (!child.stderr) return said
   createInterface({ input: child.stderr }).on('line', (line) => {
-    const text = withoutTimestamp(line).replace(/^dummy-fuse: /, '')
+    const stamped = withoutTimestamp(line)
+    const text = stamped.startsWith(`${name}: `) ? stamped.slice(name.length + 2) : stamped
     if (said.length < 20) said.push(text)
-    log.info(`dummy-fuse[${child.pid ?? 0}]: ${text}`)
+    log.info(`${name}[${child.pid ?? 0}]: ${text}`)
   })
   return said
 }
@@ -90,10 +108,10 @@ async function ready(child: ChildProcess): Promise<'ready'> {
   })
 }
 
-async function endOf(child: ChildProcess): Promise<End> {
+async function endOf(child: ChildProcess, program: StartedProgram): Promise<End> {
   return await new Promise((resolve, reject) => {
     child.once('error', (error) => {
-      reject(cannotStart(error))
+      reject(cannotStart(error, program))
     })
     // 'close' comes after the last line of standard error, unlike 'exit'.
     child.once('close', (status, signal) => {
@@ -112,23 +130,36 @@ async function aborted(signal: AbortSignal): Promise<'aborted'> {
   })
 }
 
-function endedEarly({ status, signal }: End, said: readonly string[]): HostError {
+function endedEarly({ status, signal }: End, { name, goal, kinds }: StartedProgram, said: readonly string[]): HostError {
   if (signal !== null)
     return new HostError(
       'unavailable',
-      `dummy-fuse was ended by ${signal} before its mount was ready${said.length > 0 ? `: ${said.join('; ')}` : ''}`,
+      `${name} was ended by ${signal} before ${goal}${said.length > 0 ? `: ${said.join('; ')}` : ''}`,
     )
-  const why = said.length === 0 ? `dummy-fuse ended with exit status ${status ?? 0} and said nothing` : said.join('; ')
-  return new HostError(KINDS[status ?? 0] ?? 'unavailable', why)
+  const why = said.length === 0 ? `${name} ended with exit status ${status ?? 0} and said nothing` : said.join('; ')
+  return new HostError(kinds[status ?? 0] ?? 'unavailable', why)
 }
 
-/** What a daemon's exit status means for the call. All others, such as an executable that cannot be unpacked, may be cured. */
-const KINDS: Readonly<Record<number, HostErrorKind>> = {
-  [STATUS.usage]: 'failed',
-  [STATUS.notADirectory]: 'precondition',
-  [STATUS.notEmpty]: 'precondition',
-  [STATUS.notRoot]: 'failed',
-  [STATUS.initTimeout]: 'timeout',
-  [STATUS.mountFailed]: 'failed',
-  [STATUS.exhausted]: 'exhausted',
+const DUMMY_FUSE: StartedProgram = {
+  name: 'dummy-fuse',
+  missed: 'did not handle INIT',
+  goal: 'its mount was ready',
+  // All others, such as an executable that cannot be unpacked, may be cured.
+  kinds: {
+    [STATUS.usage]: 'failed',
+    [STATUS.notADirectory]: 'precondition',
+    [STATUS.notEmpty]: 'precondition',
+    [STATUS.notRoot]: 'failed',
+    [STATUS.initTimeout]: 'timeout',
+    [STATUS.mountFailed]: 'failed',
+    [STATUS.exhausted]: 'exhausted',
+  },
+}
+
+/** The one dummy-fused of `--daemons shared`. */
+export const DUMMY_FUSED: StartedProgram = {
+  name: 'dummy-fused',
+  missed: 'did not serve its socket',
+  goal: 'it served its socket',
+  kinds: { [STATUS.usage]: 'failed' },
 }

@@ -2,15 +2,16 @@ import { accessSync, constants } from 'node:fs'
 import { delimiter, join } from 'node:path'
 import type { Execution } from './daemon-process.ts'
 import type { MakeExecution } from './process-host.ts'
+import type { SharedPlace } from './shared-place.ts'
 
-/** How this executable is called as dummy-fuse. */
-export type DummyFuseCommand = (words: readonly string[]) => { executable: string; args: readonly string[]; argv0: string }
+/** How this executable is called as one of its other programs. */
+export type ProgramCommand = (words: readonly string[]) => { executable: string; args: readonly string[]; argv0: string }
 
 /**
  * `--fuse-host child`: in our process group and cgroup, killed by the kernel the moment we end, as in the original's container.
  * `words` come before all others: the faults that the lab asks for.
  */
-export function childExecution(dummyFuse: DummyFuseCommand, words: readonly string[], env: NodeJS.ProcessEnv): MakeExecution {
+export function childExecution(dummyFuse: ProgramCommand, words: readonly string[], env: NodeJS.ProcessEnv): MakeExecution {
   return (path, options) => {
     const { executable, args, argv0 } = dummyFuse(['-f', '--die-with-parent', ...words, ...optionWords(options), path])
     return { file: executable, args, argv0, detached: false, env }
@@ -18,7 +19,7 @@ export function childExecution(dummyFuse: DummyFuseCommand, words: readonly stri
 }
 
 /** `--daemonize early`: the command that is back before it has mounted, whose word CarelessHost takes for it. */
-export function carelessExecution(dummyFuse: DummyFuseCommand, words: readonly string[], env: NodeJS.ProcessEnv): MakeExecution {
+export function carelessExecution(dummyFuse: ProgramCommand, words: readonly string[], env: NodeJS.ProcessEnv): MakeExecution {
   return (path, options) => {
     const { executable, args, argv0 } = dummyFuse(['--daemonize', 'early', ...words, ...optionWords(options), path])
     return { file: executable, args, argv0, detached: false, env }
@@ -30,7 +31,7 @@ export function carelessExecution(dummyFuse: DummyFuseCommand, words: readonly s
  * a session is not a cgroup and systemd ends cgroups.
  */
 export function detachedExecution(
-  dummyFuse: DummyFuseCommand,
+  dummyFuse: ProgramCommand,
   words: readonly string[],
   env: NodeJS.ProcessEnv,
   systemdRun: string | undefined,
@@ -39,10 +40,37 @@ export function detachedExecution(
     const daemonWords = ['-f', ...words, ...optionWords(options), path]
     const { executable, args, argv0 } = dummyFuse(daemonWords)
     if (systemdRun === undefined) return { file: executable, args, argv0, detached: true, env }
-    // The program that systemd-run executes has its path as argv[0], so the first word chooses the program.
-    const scope = ['--scope', '--quiet', '--collect', `--description=dummy-fuse ${path}`, '--', executable, 'fuse', ...daemonWords]
-    return { file: systemdRun, args: scope, argv0: 'systemd-run', detached: true, env }
+    return inScope(systemdRun, `dummy-fuse ${path}`, [executable, 'fuse', ...daemonWords], env)
   }
+}
+
+/** `--daemons shared` with `--fuse-host child`: the one dummy-fused, killed by the kernel the moment we end. */
+export function sharedChildExecution(fused: ProgramCommand, place: SharedPlace, env: NodeJS.ProcessEnv): Execution {
+  const { executable, args, argv0 } = fused(['--die-with-parent', ...placeWords(place)])
+  return { file: executable, args, argv0, detached: false, env }
+}
+
+/** `--daemons shared` with `--fuse-host detached`: the one dummy-fused, in a session and, where systemd manages the machine, a scope of its own. */
+export function sharedDetachedExecution(
+  fused: ProgramCommand,
+  place: SharedPlace,
+  env: NodeJS.ProcessEnv,
+  systemdRun: string | undefined,
+): Execution {
+  const words = placeWords(place)
+  const { executable, args, argv0 } = fused(words)
+  if (systemdRun === undefined) return { file: executable, args, argv0, detached: true, env }
+  return inScope(systemdRun, `dummy-fused of ${place.stateDir}`, [executable, 'fused', ...words], env)
+}
+
+/** The program that systemd-run executes has its path as argv[0], so the first word chooses the program. */
+function inScope(systemdRun: string, description: string, words: readonly string[], env: NodeJS.ProcessEnv): Execution {
+  const scope = ['--scope', '--quiet', '--collect', `--description=${description}`, '--', ...words]
+  return { file: systemdRun, args: scope, argv0: 'systemd-run', detached: true, env }
+}
+
+function placeWords({ socket, stateDir }: SharedPlace): readonly string[] {
+  return ['--socket', socket, '--state-dir', stateDir]
 }
 
 /** The path of systemd-run where systemd runs the machine (sd_booted(3)), else undefined. */

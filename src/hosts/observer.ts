@@ -8,6 +8,16 @@ export interface ObservedService {
   all(): Promise<ReadonlyMap<string, Daemon>>
 }
 
+/** Several services as one. One that does not answer takes nothing from the others. */
+export function together(services: readonly ObservedService[]): ObservedService {
+  return {
+    all: async () => {
+      const answers = await Promise.allSettled(services.map((service) => service.all()))
+      return new Map(answers.flatMap((answer) => (answer.status === 'fulfilled' ? [...answer.value] : [])))
+    },
+  }
+}
+
 /**
  * Sees the daemons that others started, and a service's sessions; starts none. The service is asked once, for all of its sessions, and the
  * processes are looked at once, both at the first question, or at {@link begin}.

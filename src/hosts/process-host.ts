@@ -1,10 +1,9 @@
-import { closeSync, openSync } from 'node:fs'
 import type { CallContext } from '../call-context.ts'
-import { codeOf, messageOf } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import { processStat, type ProcessStat } from '../os/processes.ts'
 import { type Execution, startDaemon } from './daemon-process.ts'
 import { chooseDaemon, endDaemon, findDaemons, mayServe, toDaemon } from './found-daemon.ts'
+import { fuseDeviceTrouble } from './fuse-device.ts'
 import { type Daemon, type FuseHost, HostError } from './host.ts'
 import type { StartQueue } from './start-queue.ts'
 
@@ -59,16 +58,7 @@ export class ProcessHost implements FuseHost {
   }
 
   trouble(): string | undefined {
-    try {
-      closeSync(openSync('/dev/fuse', 'r+'))
-      return undefined
-    } catch (error) {
-      const hint =
-        codeOf(error) === 'ENOENT' || codeOf(error) === 'ENODEV'
-          ? "run 'modprobe fuse', or give the device to this container"
-          : 'allow it'
-      return `cannot open /dev/fuse: ${messageOf(error)}; ${hint}`
-    }
+    return fuseDeviceTrouble()
   }
 
   #find(path: string, device: string | undefined): ProcessStat | undefined {

@@ -29,7 +29,7 @@ interface KnownSession {
 }
 
 /** Nobody listens: there is no daemon, and nobody who would start one. */
-class NotRunning extends HostError {
+export class NotRunning extends HostError {
   constructor(message: string, options: ErrorOptions) {
     super('unavailable', message, options)
   }
@@ -178,17 +178,17 @@ export class ServiceHost implements FuseHost {
   ): Promise<MessageShape<O>> {
     for (;;) {
       call.signal.throwIfAborted()
+      const client = (this.#client ??= new GrpcClient(this.#socket))
       try {
-        this.#client ??= new GrpcClient(this.#socket)
-        return await this.#client.call(method, request, call.remaining(), call.signal)
+        return await client.call(method, request, call.remaining(), call.signal)
       } catch (error) {
         if (!(error instanceof CallError)) throw error
         const reason: unknown = call.signal.reason
         if (isCallEnded(reason) && reason.kind === 'cancelled') throw reason
         if (error.code !== 'UNAVAILABLE') throw asHostError(error)
         // Its channel would wait a second before it tries again.
-        this.#client?.[Symbol.dispose]()
-        this.#client = undefined
+        if (this.#client === client) this.#client = undefined
+        client[Symbol.dispose]()
         if (!(await this.#listened())) throw new NotRunning(this.#notRunning(), { cause: error })
         const { retryPause } = this.#limits
         if (call.remaining() <= retryPause)

@@ -4,7 +4,7 @@ import { dirname, isAbsolute, posix } from 'node:path'
 import { codeOf, messageOf, ProgramError, UsageError } from '../errors.ts'
 
 /** Bytes of a unix socket's path that fit a struct sockaddr_un with its NUL (unix(7)). */
-const LONGEST = 107
+export const LONGEST_SOCKET_PATH = 107
 
 /** The path in an endpoint such as `unix:///run/x.sock`, `unix:/run/x.sock` or `/run/x.sock`. Throws UsageError. */
 export function socketPath(endpoint: string): string {
@@ -13,8 +13,8 @@ export function socketPath(endpoint: string): string {
     throw new UsageError(`endpoint '${endpoint}' is not a unix socket; name one, such as unix:///run/dummy-fuse-csi/csi.sock`)
   if (!isAbsolute(path))
     throw new UsageError(`endpoint '${endpoint}' is not an absolute path; name one, such as unix:///run/dummy-fuse-csi/csi.sock`)
-  if (Buffer.byteLength(path) > LONGEST)
-    throw new UsageError(`endpoint '${endpoint}' is longer than the ${LONGEST} bytes a socket's path may have`)
+  if (Buffer.byteLength(path) > LONGEST_SOCKET_PATH)
+    throw new UsageError(`endpoint '${endpoint}' is longer than the ${LONGEST_SOCKET_PATH} bytes a socket's path may have`)
   return posix.normalize(path)
 }
 

@@ -1,10 +1,12 @@
 import { join, resolve } from 'node:path'
 import { RunningCall } from '../call-context.ts'
-import { Observer } from '../hosts/observer.ts'
+import { Observer, together } from '../hosts/observer.ts'
+import { sharedPlace } from '../hosts/shared-place.ts'
 import { descriptorSink, Logger } from '../log.ts'
 import { AddonLoader } from '../os/addons.ts'
 import { Libc } from '../os/libc.ts'
 import { openMountTable } from '../os/mount-table.ts'
+import { processesNamed } from '../os/processes.ts'
 import { Prober } from '../os/prober.ts'
 import { RememberedTable } from '../os/remembered-table.ts'
 import { SyncedSoon } from '../os/synced-soon.ts'
@@ -45,7 +47,7 @@ async function look(stateDir: string, fusedSocket: string): Promise<readonly Vol
   const limits = pluginLimits({ callDeadline: CALL_DEADLINE.standard * 1000, startsAtOnce: 1 })
   const host = new Observer(async () => {
     const { ServiceHost } = await (await import('./fused-client.ts')).loadServiceHost()
-    return new ServiceHost(fusedSocket, [], limits, log)
+    return together(socketsToAsk(stateDir, fusedSocket).map((socket) => new ServiceHost(socket, [], limits, log)))
   })
   const answered = host.begin()
   const libc = new Libc(new AddonLoader())
@@ -55,6 +57,13 @@ async function look(stateDir: string, fusedSocket: string): Promise<readonly Vol
   const mounts = new Mounts(libc, new RememberedTable(openMountTable(libc)), host, new Prober(limits))
   using call = new RunningCall(limits.call, { margin: limits.callMargin })
   return await new Inspector(mounts, cache, host, limits.answerAge).all(call)
+}
+
+/** The plugin's own dummy-fused (--daemons shared), and the node's, as far as one runs: a service manager would start one for the question. */
+function socketsToAsk(stateDir: string, fusedSocket: string): readonly string[] {
+  const { socket } = sharedPlace(stateDir)
+  const own = processesNamed('dummy-fused').map(({ args }) => args.includes(socket))
+  return [...(own.includes(true) ? [socket] : []), ...(own.includes(false) ? [fusedSocket] : [])]
 }
 
 function asJson(stateDir: string, reports: readonly VolumeReport[]): object {

@@ -14,17 +14,21 @@ const CASES = [
   { role: 'identity,node,controller', passed: 48, skipped: 54 },
 ]
 
+/** What --fuse-host is followed by. */
+const HOSTS = [['child'], ['detached'], ['service'], ['child', '--daemons', 'shared'], ['detached', '--daemons', 'shared']]
+
 for (const { role, passed, skipped } of CASES) {
-  for (const host of ['child', 'detached', 'service']) {
+  for (const words of HOSTS) {
+    const host = words.join(' ')
     void test(`csi-sanity passes ${passed} specs and skips ${skipped} with --role ${role} --fuse-host ${host}, and leaves nothing`, async () => {
       assert.ok(existsSync(CSI_SANITY), `${CSI_SANITY} is missing; run scripts/test --setup-only`)
       await using sandbox = new Sandbox()
-      const fused = host === 'service' ? await FusedProcess.start(sandbox, { keep: [] }) : undefined
+      const fused = words[0] === 'service' ? await FusedProcess.start(sandbox, { keep: [] }) : undefined
       const where = fused === undefined ? [] : ['--fused-socket', fused.socket]
-      using plugin = await Plugin.start(sandbox, { words: ['--role', role, '--fuse-host', host, ...where] })
+      using plugin = await Plugin.start(sandbox, { words: ['--role', role, '--fuse-host', ...words, ...where] })
       const folders = ['-csi.mountdir', join(sandbox.path, 'mount'), '-csi.stagingdir', join(sandbox.path, 'staging')]
-      const words = ['-csi.endpoint', `unix://${plugin.socket}`, '-ginkgo.no-color', ...folders]
-      const { status, stdout } = await sandbox.run(CSI_SANITY, words, { timeout: 120_000 })
+      const flags = ['-csi.endpoint', `unix://${plugin.socket}`, '-ginkgo.no-color', ...folders]
+      const { status, stdout } = await sandbox.run(CSI_SANITY, flags, { timeout: 120_000 })
       assert.match(stdout, new RegExp(` ${passed} Passed \\| 0 Failed \\| 1 Pending \\| ${skipped} Skipped`), stdout)
       assert.equal(status, 0)
       assert.deepEqual([...plugin.entries(), ...plugin.daemons(), ...sandbox.mounts()], [])

@@ -62,6 +62,14 @@ function table({ callDeadline, startsAtOnce }: Given) {
       value: 500,
       why: 'Calls for the health of a thousand volumes come within that time and share an answer; who asks once a minute gets a new one.',
     },
+    serviceStart: {
+      value: 30_000,
+      why: 'A dummy-fused of --daemons shared serves within 0.2 s, after a crash once it has taken off what each lost session left mounted.',
+    },
+    silence: {
+      value: 3 * callDeadline,
+      why: 'By default as WatchdogSec= of dummy-fused.service: a dummy-fused that answers nothing for so long serves no volume, and is replaced.',
+    },
     retryPause: { value: Math.min(20, callDeadline / 50), why: 'A successor of dummy-fused takes 40 ms to listen.' },
     restoresAtOnce: { value: startsAtOnce + 14, why: 'Most volumes that are restored are alive, and only looked at.' },
     socketWait: { value: 1000, why: 'The socket is opened after that time though volumes are still being restored.' },

@@ -3,7 +3,8 @@ import { resolve } from 'node:path'
 import { InvalidArgumentError, Option } from 'commander'
 import { UsageError } from '../../errors.ts'
 import type { LogFormat } from '../../log.ts'
-import { socketPath } from '../../os/unix-socket.ts'
+import { sharedPlace } from '../../hosts/shared-place.ts'
+import { LONGEST_SOCKET_PATH, socketPath } from '../../os/unix-socket.ts'
 import { commandLine, logFormatOption, parse, seconds } from '../command-line.ts'
 import { parseFaults } from '../dummy-fuse/faults.ts'
 import { FUSED_SOCKET } from '../fused/early-options.ts'
@@ -24,6 +25,8 @@ export interface PluginOptions {
   readonly stateDir: string
   readonly restoreMounts: boolean
   readonly fuseHost: 'child' | 'detached' | 'service'
+  /** For `child` and `detached`: a dummy-fuse for each volume, or one dummy-fused for all. */
+  readonly daemons: 'per-volume' | 'shared'
   readonly fusedSocket: string
   readonly fuseBackend: FuseBackend
   readonly logFormat: LogFormat
@@ -44,6 +47,7 @@ interface Parsed {
   stateDir: string
   restoreMounts: boolean
   fuseHost: PluginOptions['fuseHost']
+  daemons: PluginOptions['daemons']
   fusedSocket: string
   fuseBackend: FuseBackend
   logFormat: LogFormat
@@ -82,6 +86,14 @@ export function parsePluginOptions(words: readonly string[], env: NodeJS.Process
         .choices(['child', 'detached', 'service'])
         .default('child'),
     )
+    .addOption(
+      new Option(
+        '--daemons <which>',
+        'how many daemons child and detached have: per-volume, one for each volume; shared, one for all of them',
+      )
+        .choices(['per-volume', 'shared'])
+        .default('per-volume'),
+    )
     .option('--fused-socket <path>', 'of dummy-fused, for --fuse-host service', FUSED_SOCKET)
     .addOption(backendOption('--fuse-backend <backend>'))
     .addOption(logFormatOption())
@@ -111,6 +123,7 @@ export function parsePluginOptions(words: readonly string[], env: NodeJS.Process
   const parsed = command.opts<Parsed>()
   parseFaults(parsed.inject)
   if (parsed.fuseHost === 'service') refuseUnserved(parsed)
+  if (parsed.daemons === 'shared') refuseUnshared(parsed)
   if (parsed.nodeid === '') throw new UsageError('--nodeid is empty; name this node')
   if (Buffer.byteLength(parsed.nodeid) > 256) throw new UsageError('--nodeid is longer than the 256 bytes that CSI allows')
   if (!/^[A-Za-z]([-.A-Za-z0-9]{0,61}[A-Za-z])?$/.test(parsed.drivername)) {
@@ -126,6 +139,7 @@ export function parsePluginOptions(words: readonly string[], env: NodeJS.Process
     stateDir: resolve(parsed.stateDir),
     restoreMounts: parsed.restoreMounts,
     fuseHost: parsed.fuseHost,
+    daemons: parsed.daemons,
     fusedSocket: socketPath(parsed.fusedSocket),
     fuseBackend: parsed.fuseBackend,
     logFormat: parsed.logFormat,
@@ -147,6 +161,22 @@ function refuseUnserved({ fuseBackend, daemonize }: Parsed): void {
 function parseCount(text: string): number {
   if (!/^\d{1,4}$/.test(text) || Number(text) === 0) throw new InvalidArgumentError('It is a number from 1 to 9999.')
   return Number(text)
+}
+
+/** What goes with one daemon for each volume alone. */
+function refuseUnshared({ fuseHost, fuseBackend, daemonize, stateDir }: Parsed): void {
+  if (fuseHost === 'service')
+    throw new UsageError(
+      '--daemons shared is for --fuse-host child and detached; --fuse-host service has one daemon already, leave --daemons away',
+    )
+  if (fuseBackend !== 'session')
+    throw new UsageError('--daemons shared serves by sessions of its own; leave --fuse-backend away, or use --daemons per-volume')
+  if (daemonize !== 'wait') throw new UsageError('--daemonize early is a flaw of daemons of one volume; use --daemons per-volume')
+  const { socket } = sharedPlace(resolve(stateDir))
+  if (Buffer.byteLength(socket) > LONGEST_SOCKET_PATH)
+    throw new UsageError(
+      `--daemons shared has its socket at ${socket}, which is longer than the ${LONGEST_SOCKET_PATH} bytes of a socket's path; name a shorter --state-dir`,
+    )
 }
 
 function parseRoles(text: string): ReadonlySet<Role> {

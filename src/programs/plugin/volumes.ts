@@ -1,9 +1,18 @@
 import { join } from 'node:path'
 import { CarelessHost } from '../../hosts/careless-host.ts'
-import { carelessExecution, childExecution, detachedExecution, findSystemdRun } from '../../hosts/executions.ts'
+import {
+  carelessExecution,
+  childExecution,
+  detachedExecution,
+  findSystemdRun,
+  sharedChildExecution,
+  sharedDetachedExecution,
+} from '../../hosts/executions.ts'
 import type { FuseHost } from '../../hosts/host.ts'
 import { ProcessHost } from '../../hosts/process-host.ts'
 import { ServiceHost } from '../../hosts/service-host.ts'
+import { SharedHost } from '../../hosts/shared-host.ts'
+import { sharedPlace } from '../../hosts/shared-place.ts'
 import { StartQueue } from '../../hosts/start-queue.ts'
 import type { Logger } from '../../log.ts'
 import { bootId } from '../../os/boot-id.ts'
@@ -73,12 +82,21 @@ export function openVolumes(
 }
 
 function openHost(
-  { fuseHost, fusedSocket, fuseBackend, daemonize, faults }: PluginOptions,
+  { fuseHost, daemons, stateDir, fusedSocket, fuseBackend, daemonize, faults }: PluginOptions,
   limits: PluginLimits,
   context: ProgramContext,
   log: Logger,
 ): FuseHost {
   if (fuseHost === 'service') return new ServiceHost(fusedSocket, faults, limits, log)
+  if (daemons === 'shared') {
+    const place = sharedPlace(stateDir)
+    const fused = (words: readonly string[]): ReturnType<ProgramContext['other']> => context.other('dummy-fused', words)
+    const execution =
+      fuseHost === 'child'
+        ? sharedChildExecution(fused, place, context.env)
+        : sharedDetachedExecution(fused, place, context.env, findSystemdRun(context.env))
+    return new SharedHost(new ServiceHost(place.socket, faults, limits, log), place.socket, execution, limits, log)
+  }
   const dummyFuse = (words: readonly string[]): ReturnType<ProgramContext['other']> => context.other('dummy-fuse', words)
   const backend = fuseBackend === DEFAULT_BACKEND ? [] : ['--backend', fuseBackend]
   const words = [...backend, ...faults.flatMap((fault) => ['--inject', fault])]

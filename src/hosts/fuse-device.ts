@@ -1,0 +1,14 @@
+import { closeSync, openSync } from 'node:fs'
+import { codeOf, messageOf } from '../errors.ts'
+
+/** What keeps daemons that we start from serving, as a line for people; undefined if /dev/fuse can be opened. */
+export function fuseDeviceTrouble(): string | undefined {
+  try {
+    closeSync(openSync('/dev/fuse', 'r+'))
+    return undefined
+  } catch (error) {
+    const absent = codeOf(error) === 'ENOENT' || codeOf(error) === 'ENODEV'
+    const hint = absent ? "run 'modprobe fuse', or give the device to this container" : 'allow it'
+    return `cannot open /dev/fuse: ${messageOf(error)}; ${hint}`
+  }
+}

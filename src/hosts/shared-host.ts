@@ -1,0 +1,190 @@
+import { type CallContext, isCallEnded, RunningCall, unlessAborted } from '../call-context.ts'
+import type { Logger } from '../log.ts'
+import { processEnds, processesNamed, type ProcessStat, runsOurExecutable, sharesMounts, signalProcess } from '../os/processes.ts'
+import { hasListener } from '../os/unix-socket.ts'
+import { DUMMY_FUSED, type Execution, startDaemon } from './daemon-process.ts'
+import { toDaemon } from './found-daemon.ts'
+import { fuseDeviceTrouble } from './fuse-device.ts'
+import { type Daemon, type FuseHost, HostError } from './host.ts'
+import { NotRunning, type ServiceHost } from './service-host.ts'
+
+/** The limits of a shared host; times are milliseconds. */
+export interface SharedLimits {
+  /** Within which a dummy-fused serves its socket, or is killed. */
+  readonly serviceStart: number
+  /** The part of that time that is kept for killing it. */
+  readonly callMargin: number
+  /** After which a dummy-fused that answers nothing is killed. */
+  readonly silence: number
+}
+
+/**
+ * `--daemons shared`: one dummy-fused for all volumes of this plugin, which starts it when a volume is to be mounted and none runs. Whether it
+ * dies with us lies in how it is executed. One that outlived an earlier plugin is found at its socket.
+ */
+export class SharedHost implements FuseHost {
+  readonly #service: ServiceHost
+  readonly #socket: string
+  readonly #execution: Execution
+  readonly #limits: SharedLimits
+  readonly #log: Logger
+  /** The start under way. It is every caller's, and goes on when one of them gives up. */
+  #starting: Promise<void> | undefined
+  /** When it first did not answer a call in its time, with no answer since (performance.now()). */
+  #silentSince: number | undefined
+
+  /** `socket`: of the dummy-fused that `service` calls, and that `execution` starts. */
+  constructor(service: ServiceHost, socket: string, execution: Execution, limits: SharedLimits, log: Logger) {
+    this.#service = service
+    this.#socket = socket
+    this.#execution = execution
+    this.#limits = limits
+    this.#log = log
+  }
+
+  async start(path: string, options: readonly string[], call: CallContext): Promise<void> {
+    await this.#endIfSilent(path, call)
+    const mount = async (): Promise<void> => {
+      await this.#heard(this.#service.start(path, options, call))
+    }
+    try {
+      await mount()
+      return
+    } catch (error) {
+      if (!(error instanceof NotRunning)) throw error
+    }
+    await this.#run(call)
+    try {
+      await mount()
+    } catch (error) {
+      // Not once more: a mount that ends its daemon takes every other volume along.
+      if (!(error instanceof NotRunning)) throw error
+      throw new HostError('unavailable', `dummy-fused ended while it mounted ${path}; call again`, { cause: error })
+    }
+  }
+
+  async daemonAt(path: string, device: string | undefined, call: CallContext, maxAge = Infinity): Promise<Daemon | undefined> {
+    const daemon = await this.#seenAt(path, device, call, maxAge)
+    // A caller that is content with any answer is about to mount, and would have it ended for the one volume.
+    if (maxAge < Infinity || daemon?.stopped !== true) return daemon
+    this.#silentSince ??= performance.now()
+    await this.#endIfSilent(path, call)
+    return await this.#service.daemonAt(path, device, call)
+  }
+
+  /** The daemon itself goes on, for the other volumes. */
+  async stop(path: string, device: string | undefined, grace: number, call: CallContext): Promise<void> {
+    await this.#endIfSilent(path, call)
+    await this.#heard(this.#service.stop(path, device, grace, call))
+  }
+
+  trouble(): string | undefined {
+    return fuseDeviceTrouble()
+  }
+
+  /** What the daemon says that it serves, or what /proc says of one that is stopped. */
+  async #seenAt(path: string, device: string | undefined, call: CallContext, maxAge: number): Promise<Daemon | undefined> {
+    try {
+      const daemon = await this.#service.daemonAt(path, device, call, maxAge)
+      if (maxAge < Infinity) this.#silentSince = undefined
+      return daemon
+    } catch (error) {
+      if (!(error instanceof HostError) || error.kind !== 'timeout') throw error
+      const daemons = this.#processes().map(toDaemon)
+      const stopped = daemons.find((one) => one?.stopped === true)
+      if (stopped !== undefined) return stopped
+      this.#silentSince ??= performance.now()
+      if (maxAge < Infinity) throw error
+    }
+    await this.#judge(call)
+    return await this.#service.daemonAt(path, device, call)
+  }
+
+  /** Makes sure that a dummy-fused listens. Rejects with HostError, or the reason of the call's signal. */
+  async #run(call: CallContext): Promise<void> {
+    if (this.#starting === undefined) {
+      this.#starting = this.#startOne().finally(() => {
+        this.#starting = undefined
+      })
+      // Each caller hears of it, as far as one still waits.
+      this.#starting.catch(() => undefined)
+    }
+    try {
+      await unlessAborted(this.#starting, call.signal)
+    } catch (error) {
+      if (!isCallEnded(error) || error.kind === 'cancelled') throw error
+      throw new HostError('unavailable', 'dummy-fused is still being started; call again', { cause: error })
+    }
+  }
+
+  async #startOne(): Promise<void> {
+    const { serviceStart, callMargin } = this.#limits
+    using time = new RunningCall(serviceStart, { margin: callMargin })
+    this.#log.info(`exec dummy-fused [${this.#execution.args.join(' ')}]`)
+    try {
+      const child = await startDaemon(this.#execution, time, this.#log, DUMMY_FUSED)
+      child.unref()
+      child.once('exit', (status, signal) => {
+        const how = signal ?? `exit status ${status ?? 0}`
+        this.#log.error(
+          `dummy-fused[${child.pid ?? 0}] ended: ${how}; the sessions of all volumes have ended with it, and each volume is mounted anew when it is staged or published`,
+        )
+      })
+    } catch (error) {
+      // One that an earlier plugin had begun to start is as good.
+      if (!(await hasListener(this.#socket).catch(() => false))) throw error
+    }
+  }
+
+  /** Notes whether the daemon has answered. */
+  async #heard(answer: Promise<void>): Promise<void> {
+    try {
+      await answer
+      this.#silentSince = undefined
+    } catch (error) {
+      if (error instanceof HostError && error.kind === 'timeout') this.#silentSince ??= performance.now()
+      throw error
+    }
+  }
+
+  /**
+   * Ends a dummy-fused that has answered nothing for the time of silence, for all of its volumes hang. One that has been silent for less is never
+   * ended because of one volume: rejects with HostError `unavailable` then.
+   */
+  async #endIfSilent(path: string, call: CallContext): Promise<void> {
+    if (this.#silentSince === undefined) return
+    try {
+      await this.#service.daemonAt(path, undefined, call, 0)
+      this.#silentSince = undefined
+    } catch (error) {
+      if (!(error instanceof HostError)) throw error
+      await this.#judge(call)
+    }
+  }
+
+  /** Ends one that has just not answered, if it has been silent for long enough. Rejects with HostError `unavailable` if not. */
+  async #judge(call: CallContext): Promise<void> {
+    const { silence } = this.#limits
+    if (performance.now() - (this.#silentSince ?? Infinity) < silence) {
+      throw new HostError(
+        'unavailable',
+        `the dummy-fused of all volumes does not answer; resume it if it is stopped (kill -CONT); after ${silence / 1000} s without an answer it is killed, and a call starts the next one`,
+      )
+    }
+    for (const stat of this.#processes()) {
+      this.#log.error(
+        `dummy-fused[${stat.pid}] has answered nothing for ${silence / 1000} s and is killed; the sessions of all volumes end with it`,
+      )
+      signalProcess(stat, 'SIGKILL')
+      if (!(await processEnds(stat, call.remaining())))
+        throw new HostError('unavailable', `dummy-fused[${stat.pid}] was killed, but is still in the kernel; call again`)
+    }
+    this.#silentSince = undefined
+  }
+
+  /** The processes that were started to listen on our socket. */
+  #processes(): readonly ProcessStat[] {
+    const named = processesNamed('dummy-fused').filter(({ args }) => args.includes(this.#socket))
+    return named.map(({ stat }) => stat).filter(({ pid }) => sharesMounts(pid) && runsOurExecutable(pid))
+  }
+}

@@ -1,0 +1,46 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { UsageError } from '../../src/errors.ts'
+import { parsePluginOptions } from '../../src/programs/plugin/options.ts'
+
+describe('serve --daemons', () => {
+  it('is per-volume unless it is given', () => {
+    assert.equal(parsePluginOptions([], {}).daemons, 'per-volume')
+    assert.equal(parsePluginOptions(['--daemons', 'shared'], {}).daemons, 'shared')
+    assert.equal(parsePluginOptions(['--daemons', 'shared', '--fuse-host', 'detached'], {}).daemons, 'shared')
+    assert.equal(parsePluginOptions(['--daemons', 'per-volume', '--fuse-host', 'service'], {}).fuseHost, 'service')
+  })
+
+  const WRONG: { name: string; words: string[]; says: RegExp }[] = [
+    {
+      name: 'shared with --fuse-host service',
+      words: ['--fuse-host', 'service'],
+      says: /--daemons shared is for --fuse-host child and detached; .*leave --daemons away/,
+    },
+    {
+      name: 'shared with --fuse-backend fuse-native',
+      words: ['--fuse-backend', 'fuse-native'],
+      says: /--daemons shared serves by sessions of its own; leave --fuse-backend away, or use --daemons per-volume/,
+    },
+    {
+      name: 'shared with --daemonize early',
+      words: ['--daemonize', 'early'],
+      says: /--daemonize early is a flaw of daemons of one volume; use --daemons per-volume/,
+    },
+    {
+      name: 'shared with a state folder that is too deep for a socket',
+      words: ['--state-dir', `/${'d'.repeat(100)}`],
+      says: /fused\.sock, which is longer than the 107 bytes of a socket's path; name a shorter --state-dir/,
+    },
+  ]
+  for (const { name, words, says } of WRONG) {
+    it(`is refused, with what to do, as ${name}`, () => {
+      const parse = (): unknown => parsePluginOptions(['--daemons', 'shared', ...words], {})
+      assert.throws(parse, (error) => error instanceof UsageError && says.test(error.message))
+    })
+  }
+
+  it('is refused where it is neither', () => {
+    assert.throws(() => parsePluginOptions(['--daemons', 'one'], {}), /Allowed choices are per-volume, shared/)
+  })
+})
