@@ -79,6 +79,11 @@ export const CLAIMS = {
       'To publish for the pod that comes, the plugin has a daemon that does not answer killed and mounts the volume anew: the session of all others dies.',
     source: 'docs/architecture.md: HUNG',
   },
+  spared: {
+    reason:
+      'The daemon serves other volumes too, so the plugin does not have it end for the pod that comes, and detaches nothing: that pod and all readers wait until the daemon goes on.',
+    source: 'docs/hosts.md',
+  },
   emptied: {
     reason:
       'The command that was to mount has returned without a word of its failure: the pods are given the bare folder, also later, for the volume counts as staged.',
@@ -125,6 +130,10 @@ export const CLAIMS = {
   ownDaemon: {
     reason: 'Each volume has a daemon of its own, and that of the neighbour goes on.',
     source: 'docs/architecture.md, "dummy-fuse"',
+  },
+  sharedDaemon: {
+    reason: 'One daemon serves every volume of the plugin, and each session ends with it.',
+    source: 'docs/hosts.md; fs/fuse/dev.c, fuse_dev_release',
   },
   ownSession: {
     reason: 'The neighbour is another session: its connection and its mounts are its own.',

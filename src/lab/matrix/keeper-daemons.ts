@@ -10,7 +10,7 @@ import { FUSED, FUSED_SOCKET, FUSED_WORDS } from './fused-place.ts'
 import { servers } from './process-watch.ts'
 import { Replaceable } from './replaceable.ts'
 import type { Timeline } from './timeline.ts'
-import { hang } from './volume-daemons.ts'
+import { hang } from './plugin-daemons.ts'
 
 const LANE = 'keep'
 

@@ -23,9 +23,15 @@ export const GROUPS: Readonly<Record<string, string>> = {
   NOT_MOUNTING:
     'plugin-killed,plugin-restarted,plugin-upgraded,daemon-killed,daemon-upgraded,daemon-hung,daemon-replaced,staging-unmounted,target-unmounted,machine-crash,out-of-descriptors,connection-aborted',
   /** FUSE daemons in the plugin's container. */
-  CHILD: 'none,restore,restore-exit,host-to-container,health',
+  CHILD: 'none,restore,restore-exit,host-to-container,health,shared',
+  /** FUSE daemons outside of it. */
+  SEPARATE: 'separate,separate-shared',
+  /** A FUSE daemon for each volume. */
+  PER_VOLUME: 'none,restore,restore-exit,host-to-container,health,separate',
+  /** One FUSE daemon for all volumes, whose descriptors nobody else holds. */
+  SHARED: 'shared,separate-shared',
   /** What is mounted again when the plugin starts. */
-  RESTORED: 'restore,restore-exit,host-to-container',
+  RESTORED: 'restore,restore-exit,host-to-container,shared',
   /** Sessions that outlive their daemon. */
   KEPT: 'service,keep',
   /** They hold something of the session. */
@@ -37,12 +43,13 @@ export const GROUPS: Readonly<Record<string, string>> = {
 /** What must come out, cell by cell. The first line that fits counts; a cell that none fits is a defect (test/unit/lab-model.test.ts). */
 export const MODEL: readonly Line[] = [
   // What strikes one volume reaches another one only through what they share.
-  ['daemon-killed,daemon-upgraded,daemon-hung,daemon-replaced', 'CHILD,separate', 'neighbour', 'works', 'ownDaemon'],
-  ['daemon-replaced', 'KEPT', 'neighbour', 'waits', 'queued'],
+  ['daemon-killed,daemon-upgraded,daemon-hung,daemon-replaced', 'PER_VOLUME', 'neighbour', 'works', 'ownDaemon'],
+  ['daemon-killed,daemon-upgraded', 'SHARED', 'neighbour', 'errors', 'sharedDaemon'],
+  ['daemon-replaced', 'SHARED,KEPT', 'neighbour', 'waits', 'queued'],
   ['connection-aborted,staging-unmounted,target-unmounted', '*', 'neighbour', 'works', 'ownSession'],
 
   // The plugin ends and comes back; its daemons went with it.
-  ['PLUGIN_ENDS', 'CHILD,separate,KEPT', 'starts-during', 'starts-late|works|restarted', 'noPlugin'],
+  ['PLUGIN_ENDS', 'CHILD,SEPARATE,KEPT', 'starts-during', 'starts-late|works|restarted', 'noPlugin'],
   ['PLUGIN_ENDS', 'health', 'starts-after', 'works|restarted|starts-late', 'mends'],
   ['PLUGIN_ENDS', '*', 'starts-after', 'works', 'mends'],
   ['PLUGIN_ENDS', 'none', 'exits-on-error', 'errors', 'refused'],
@@ -50,12 +57,12 @@ export const MODEL: readonly Line[] = [
   ['PLUGIN_ENDS', 'restore-exit', 'RUNNING', 'restarted|strays-recovers', 'restarted'],
   ['PLUGIN_ENDS', 'RESTORED', 'exits-on-error', 'restarted|strays-recovers', 'restarted'],
   ['PLUGIN_ENDS', 'RESTORED', 'HOLDERS', 'errors', 'held'],
-  ['PLUGIN_ENDS', 'restore', 'opens-anew', 'recovers|strays-recovers', 'gap'],
-  ['PLUGIN_ENDS', 'restore', 'private', 'errors', 'privateCopy'],
+  ['PLUGIN_ENDS', 'restore,shared', 'opens-anew', 'recovers|strays-recovers', 'gap'],
+  ['PLUGIN_ENDS', 'restore,shared', 'private', 'errors', 'privateCopy'],
   ['PLUGIN_ENDS', 'RESTORED', 'slave-volume', 'errors', 'slaveOfDead'],
   ['PLUGIN_ENDS', 'RESTORED', 'opens-anew,slave-folder', 'recovers|strays-recovers', 'slaveOfFolder'],
   ['PLUGIN_ENDS', 'health', 'RUNNING', 'restarted', 'noticed'],
-  ['PLUGIN_ENDS', 'separate,KEPT', 'RUNNING', 'works', 'survives'],
+  ['PLUGIN_ENDS', 'SEPARATE,KEPT', 'RUNNING', 'works', 'survives'],
 
   // The session ends, and the plugin goes on: nothing makes it mount again but somebody who asks.
   ['SESSION_ENDS', 'health', 'starts-during,starts-after', 'works|restarted|starts-late', 'mends'],
@@ -69,13 +76,13 @@ export const MODEL: readonly Line[] = [
   ['SESSION_ENDS', '*', 'RUNNING', 'errors', 'dead'],
 
   // The daemon is upgraded.
-  ['daemon-upgraded', 'separate', 'starts-during,starts-after', 'works', 'mends'],
-  ['daemon-upgraded', 'separate', 'exits-on-error', 'restarted|strays-recovers', 'restarted'],
-  ['daemon-upgraded', 'separate', 'HOLDERS', 'errors', 'held'],
-  ['daemon-upgraded', 'separate', 'opens-anew', 'recovers|strays-recovers', 'gap'],
-  ['daemon-upgraded', 'separate', 'private', 'errors', 'privateCopy'],
-  ['daemon-upgraded', 'separate', 'slave-volume', 'errors', 'slaveOfDead'],
-  ['daemon-upgraded', 'separate', 'slave-folder', 'recovers|strays-recovers', 'slaveOfFolder'],
+  ['daemon-upgraded', 'SEPARATE', 'starts-during,starts-after', 'works', 'mends'],
+  ['daemon-upgraded', 'SEPARATE', 'exits-on-error', 'restarted|strays-recovers', 'restarted'],
+  ['daemon-upgraded', 'SEPARATE', 'HOLDERS', 'errors', 'held'],
+  ['daemon-upgraded', 'SEPARATE', 'opens-anew', 'recovers|strays-recovers', 'gap'],
+  ['daemon-upgraded', 'SEPARATE', 'private', 'errors', 'privateCopy'],
+  ['daemon-upgraded', 'SEPARATE', 'slave-volume', 'errors', 'slaveOfDead'],
+  ['daemon-upgraded', 'SEPARATE', 'slave-folder', 'recovers|strays-recovers', 'slaveOfFolder'],
   ['daemon-upgraded', 'KEPT', '*', 'works|waits', 'kept'],
 
   // The daemon hangs for a time.
@@ -86,6 +93,7 @@ export const MODEL: readonly Line[] = [
   ['daemon-replaced', 'health', 'starts-during,starts-after', 'works|restarted|starts-late', 'mends'],
   ['daemon-replaced', 'health', 'RUNNING', 'restarted', 'noticed'],
   ['daemon-replaced', '*', 'starts-during,starts-after', 'works|starts-late', 'mends'],
+  ['daemon-replaced', 'SHARED', 'RUNNING', 'waits', 'spared'],
   ['daemon-replaced', 'restore-exit', 'keeps-open,opens-anew,mapped,cwd,slave-folder', 'errors', 'again'],
   ['daemon-replaced', '*', 'exits-on-error', 'errors', 'refused'],
   ['daemon-replaced', '*', 'RUNNING', 'errors', 'replaced'],
@@ -128,7 +136,7 @@ export const MODEL: readonly Line[] = [
 export const ABSENT: readonly (readonly [failures: string, mitigations: string, consumers: string, reason: string])[] = [
   [
     'mount-fails,mount-late',
-    'restore,restore-exit,host-to-container,health,separate,KEPT',
+    'restore,restore-exit,host-to-container,health,SEPARATE,shared,KEPT',
     '*',
     'This is about how a mount comes to be, and the flawed start is met with the cures for it alone; what is done about mounts that die comes later.',
   ],

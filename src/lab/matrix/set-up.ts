@@ -14,13 +14,13 @@ import { ContainerPlugin } from './container-plugin.ts'
 import { FUSED_SOCKET } from './fused-place.ts'
 import type { CellJob } from './job.ts'
 import { KeeperDaemons } from './keeper-daemons.ts'
+import { PluginDaemons } from './plugin-daemons.ts'
 import { PrivateNode } from './private-node.ts'
 import { ReadLog } from './read-log.ts'
 import type { Timeline } from './timeline.ts'
 import { Replaceable } from './replaceable.ts'
 import { UnitDaemons } from './unit-daemons.ts'
 import { UnitPlugin } from './unit-plugin.ts'
-import { VolumeDaemons } from './volume-daemons.ts'
 import { VolumeOperations } from './volume-operations.ts'
 
 /** Milliseconds for one of the kubelet's calls: a plugin that cannot answer is asked again. */
@@ -36,9 +36,14 @@ export interface Subject {
 const HOSTS: Readonly<Record<Hosting, readonly string[]>> = {
   child: ['--fuse-host', 'child'],
   detached: ['--fuse-host', 'detached'],
+  'child-shared': ['--fuse-host', 'child', '--daemons', 'shared'],
+  'detached-shared': ['--fuse-host', 'detached', '--daemons', 'shared'],
   systemd: ['--fuse-host', 'service', '--fused-socket', FUSED_SOCKET],
   keep: ['--fuse-host', 'service', '--fused-socket', FUSED_SOCKET],
 }
+
+/** Processes that end with the plugin's container. */
+const TAKES: Readonly<Partial<Record<Hosting, readonly string[]>>> = { child: ['dummy-fuse'], 'child-shared': ['dummy-fused'] }
 
 /** Whether a cell can be carried out only where systemd can be had. */
 export function needsSystemd(failure: Failure, mitigation: Mitigation): boolean {
@@ -57,7 +62,7 @@ export function setUpCell(job: CellJob, subject: Subject, timeline: Timeline, cl
   const daemons =
     driver === undefined
       ? daemonsOf(job, mitigation, plugin, timeline, clock)
-      : new VolumeDaemons(plugin, driver.daemon === undefined ? [] : [driver.daemon])
+      : new PluginDaemons(plugin, driver.daemon === undefined ? [] : [driver.daemon])
   const node = new PrivateNode(timeline, plugin, daemons)
   const consumer = driver === undefined ? programs.consumer : withArgs(programs.consumer, ['--expect', driver.content])
   const around = {
@@ -85,7 +90,7 @@ function pluginOf(
   const early = failure.flaw !== undefined && mitigation.trustsDaemons ? ['--daemonize', 'early'] : []
   const flags = [...mitigation.pluginFlags, ...HOSTS[mitigation.hosting], ...early]
   if (failure.needsSystemd === true) return new UnitPlugin(programs.plugin, flags, sliceOf(slice), timeline)
-  const takes = mitigation.hosting === 'child' ? ['dummy-fuse'] : []
+  const takes = TAKES[mitigation.hosting] ?? []
   const program = new Replaceable(programs.plugin, 'plugin')
   return new ContainerPlugin({ program, place: placeFlags(), flags, takes, stop: 'SIGTERM' }, timeline, clock)
 }
@@ -100,7 +105,10 @@ function daemonsOf(
   switch (hosting) {
     case 'child':
     case 'detached':
-      return new VolumeDaemons(plugin, ['dummy-fuse'], stagingPath(VOLUME.pv))
+      return new PluginDaemons(plugin, ['dummy-fuse'], stagingPath(VOLUME.pv))
+    case 'child-shared':
+    case 'detached-shared':
+      return new PluginDaemons(plugin, ['dummy-fused'])
     case 'systemd':
       return new UnitDaemons(programs.fused, sliceOf(slice), timeline)
     case 'keep':

@@ -7,7 +7,7 @@ import { servers } from './process-watch.ts'
 import { Replaceable } from './replaceable.ts'
 import type { Timeline } from './timeline.ts'
 import { Unit } from './unit.ts'
-import { hang } from './volume-daemons.ts'
+import { hang } from './plugin-daemons.ts'
 
 /** dummy-fused as a service whose descriptors systemd holds, as systemd/dummy-fused.service has it. */
 export class UnitDaemons implements DaemonControl, Disposable {

@@ -6,7 +6,9 @@ import { none } from './none.ts'
 import { restore } from './restore.ts'
 import { restoreExit } from './restore-exit.ts'
 import { separate } from './separate.ts'
+import { separateShared } from './separate-shared.ts'
 import { service } from './service.ts'
+import { shared } from './shared.ts'
 import { syncInit } from './sync-init.ts'
 import { waitingParent } from './waiting-parent.ts'
 
@@ -18,6 +20,8 @@ export const MITIGATIONS: readonly Mitigation[] = [
   hostToContainer,
   health,
   separate,
+  shared,
+  separateShared,
   waitingParent,
   syncInit,
   service,

@@ -2,10 +2,11 @@ import type { ConsumerKind } from '../matrix/consumers.ts'
 import type { Title } from '../matrix/record.ts'
 
 /**
- * Where FUSE sessions are served: `child`, by daemons of the plugin's own container; `detached`, by daemons outside of it; `systemd` and
- * `keep`, by dummy-fused, whose descriptors systemd or the keeper holds.
+ * Where FUSE sessions are served: `child`, by daemons of the plugin's own container; `detached`, by daemons outside of it, in both cases one for
+ * each volume; `child-shared` and `detached-shared`, by one daemon for all volumes; `systemd` and `keep`, by dummy-fused, whose descriptors
+ * systemd or the keeper holds.
  */
-export type Hosting = 'child' | 'detached' | 'systemd' | 'keep'
+export type Hosting = 'child' | 'detached' | 'child-shared' | 'detached-shared' | 'systemd' | 'keep'
 
 /** Something that is done against failures. */
 export interface Mitigation extends Title {

@@ -4,13 +4,13 @@ import type { DaemonControl, PluginControl } from './bench.ts'
 import { killAll, killServers, signal } from './container-plugin.ts'
 import { servers } from './process-watch.ts'
 
-/** A process for each volume, which the plugin has started: of them, the one that serves the volume which the failure strikes. */
-export class VolumeDaemons implements DaemonControl {
+/** Processes that the plugin has started: the one of them that serves the volume which the failure strikes. */
+export class PluginDaemons implements DaemonControl {
   readonly #plugin: PluginControl
   readonly #comms: readonly string[]
   readonly #path: string | undefined
 
-  /** `comms`: the names that `ps -o comm` shows. `path`: where the volume is staged, their last argument; undefined: there is no other volume. */
+  /** `comms`: the names that `ps -o comm` shows. `path`: where the volume is staged, the last argument of the daemon of a volume; undefined: each of them serves it. */
   constructor(plugin: PluginControl, comms: readonly string[], path?: string) {
     this.#plugin = plugin
     this.#comms = comms
