@@ -1,5 +1,5 @@
 /** A thing to be timed; resolves to what one round took. */
-export type Round = () => Promise<number>
+export type Round<T = number> = () => Promise<T>
 
 /** What rounds took, in the unit of the row that they are for. */
 export interface Figures {
@@ -18,8 +18,8 @@ const BLOCK = 10
  * Times two things in turn, `rounds` times each, in blocks whose first round is not counted, so that a machine whose speed drifts is
  * fair to both.
  */
-export async function alternate(rounds: number, ours: Round, peer: Round): Promise<{ ours: number[]; peer: number[] }> {
-  const times = { ours: [] as number[], peer: [] as number[] }
+export async function alternate<T>(rounds: number, ours: Round<T>, peer: Round<T>): Promise<{ ours: T[]; peer: T[] }> {
+  const times = { ours: [] as T[], peer: [] as T[] }
   for (let round = 0; round < rounds; round += BLOCK) {
     times.ours.push(...(await block(ours)))
     times.peer.push(...(await block(peer)))
@@ -27,9 +27,9 @@ export async function alternate(rounds: number, ours: Round, peer: Round): Promi
   return times
 }
 
-async function block(round: Round): Promise<readonly number[]> {
+async function block<T>(round: Round<T>): Promise<readonly T[]> {
   await round()
-  const times: number[] = []
+  const times: T[] = []
   while (times.length < BLOCK) times.push(await round())
   return times
 }

@@ -5,6 +5,7 @@ import { parseArgs } from 'node:util'
 import { messageOf } from '../src/errors.ts'
 import { Sandbox } from '../test/support/sandbox.ts'
 import { latency } from './latency.ts'
+import { life } from './life.ts'
 import { manyVolumes } from './many-volumes.ts'
 import type { Measurement } from './measurement.ts'
 import { mount } from './mount.ts'
@@ -13,7 +14,7 @@ import { serviceMount } from './service-mount.ts'
 import { stalls } from './stall.ts'
 import { quietness, start } from './start.ts'
 
-const MEASUREMENTS: readonly Measurement[] = [start, mount, latency, ...manyVolumes, serviceMount, ...stalls]
+const MEASUREMENTS: readonly Measurement[] = [start, mount, latency, ...life, ...manyVolumes, serviceMount, ...stalls]
 
 /** Tells people how much to trust the figures. */
 function said({ before, after }: { readonly before: number; readonly after: number }): string {

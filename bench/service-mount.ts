@@ -1,9 +1,12 @@
 import { join } from 'node:path'
+import { messageOf } from '../src/errors.ts'
 import type { Sandbox } from '../test/support/sandbox.ts'
 import { eventually } from '../test/support/wait.ts'
+import { BY_HAND, volumeByHand } from './by-hand.ts'
+import { Host } from './host.ts'
 import { alternate, figures, QUICK, timed } from './measure.ts'
 import type { Measurement } from './measurement.ts'
-import { cHello, manyMounts } from './peers/peers.ts'
+import { manyMounts } from './peers/peers.ts'
 import { ratio, type Row } from './row.ts'
 import { Service } from './service.ts'
 import { Spawner } from './spawner.ts'
@@ -14,20 +17,9 @@ const OTHERS = 10_000
 async function measure(sandbox: Sandbox, rounds: number): Promise<readonly Row[]> {
   const service = await Service.start(sandbox, 'service')
   const crowded = await Service.start(sandbox, 'crowded', await amongMounts(sandbox))
-  const hello = await cHello()
-  const [byHand, bound] = [sandbox.directory('by-hand'), sandbox.directory('bound')]
+  const byHand = await volumeByHand(sandbox)
   using spawner = new Spawner()
-  const peer = (): Promise<number> =>
-    spawner.timed({
-      act: [
-        [hello, byHand],
-        ['mount', '--bind', byHand, bound],
-      ],
-      undo: [
-        ['umount', bound],
-        ['umount', byHand],
-      ],
-    })
+  const peer = (): Promise<number> => spawner.timed(byHand)
   const beside = await alternate(rounds * QUICK, () => stageAndPublish(service), peer)
   const among = await alternate(
     rounds * QUICK,
@@ -39,10 +31,11 @@ async function measure(sandbox: Sandbox, rounds: number): Promise<readonly Row[]
     ratio({
       work: 'Stage and Publish, --fuse-host service',
       unit: 'ms',
-      limit: 0.5,
+      limit: 0.8,
       ours: figures('service', beside.ours),
-      peer: figures('libfuse3 in C and mount --bind', beside.peer),
+      peer: figures(BY_HAND, beside.peer),
     }),
+    await shared(sandbox, rounds, peer),
     ratio({
       work: 'the same among 10,000 other mounts',
       unit: 'ms',
@@ -51,6 +44,21 @@ async function measure(sandbox: Sandbox, rounds: number): Promise<readonly Row[]
       peer: figures('among few', among.peer),
     }),
   ]
+}
+
+/** The same with one daemon of the plugin's own for all of its volumes. */
+async function shared(sandbox: Sandbox, rounds: number, peer: () => Promise<number>): Promise<Row> {
+  const work = 'Stage and Publish, --daemons shared'
+  try {
+    const host = await Host.start(sandbox, 'shared')
+    const [volume] = host.volumes(1)
+    if (volume === undefined) throw new Error('no volume')
+    const beside = await alternate(rounds * QUICK, async () => (await host.life(volume)).act, peer)
+    await host.stop()
+    return ratio({ work, unit: 'ms', limit: 0.8, ours: figures('shared', beside.ours), peer: figures(BY_HAND, beside.peer) })
+  } catch (error) {
+    return { work, error: messageOf(error) }
+  }
 }
 
 /** One volume's life; only its first half is timed. */

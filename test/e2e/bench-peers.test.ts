@@ -2,7 +2,9 @@ import assert from 'node:assert/strict'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
+import { volumeByHand, volumesByHand } from '../../bench/by-hand.ts'
 import { cHello, latencies, latencyReader, manyMounts, stamp } from '../../bench/peers/peers.ts'
+import { Spawner } from '../../bench/spawner.ts'
 import { endOf, mountDummyFuse } from '../support/mounting.ts'
 import { parseMountinfo } from '../../src/os/mountinfo.ts'
 import { GREETING, layersAt, mount, read } from '../support/mounts.ts'
@@ -78,6 +80,17 @@ describe('the bench’s C programs', () => {
     assert.match(stderr, /name that must be absent .*file-2/)
     const many = await sandbox.run(await latencyReader(), ['--mode', 'absent', '--readers', '2', '--in-process', `${path}/file`])
     assert.equal(many.status, 2)
+  })
+
+  it('are a volume by hand, whose life ends with its daemon', async () => {
+    await using sandbox = new Sandbox()
+    using spawner = new Spawner()
+    const all = await volumesByHand(sandbox, 3)
+    const { act, undo } = await spawner.life(await volumeByHand(sandbox))
+    assert.ok(act > 0 && undo > 0)
+    assert.ok((await spawner.atOnce(all)) > 0)
+    assert.deepEqual([...sandbox.mounts(), ...sandbox.processes()], [])
+    await assert.rejects(spawner.life({ act: [['false']], undo: [] }), /false.* ended with 1/)
   })
 
   it('hold a mount namespace with many mounts in it, which nobody else sees', async () => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { atOnce, figures, medians } from '../../bench/measure.ts'
+import { alternate, atOnce, figures, medians } from '../../bench/measure.ts'
 import { difference, ratio, single, table, value } from '../../bench/row.ts'
 
 const hundred = Array.from({ length: 100 }, (_, i) => i + 1)
@@ -42,6 +42,14 @@ describe('the bench’s figures', () => {
       'work   ours 6 µs (p99 30)  peer 4 µs (p99 10)  1.50x   <= 1x  NO',
       'other  ERROR: not there yet',
     ])
+  })
+
+  it('are taken of two things in turn, in blocks whose first round is not counted', async () => {
+    const calls: string[] = []
+    const round = (name: string) => () => Promise.resolve(`${name}${calls.push(name)}`)
+    const { ours, peer } = await alternate(20, round('o'), round('p'))
+    assert.equal(calls.join(''), ['o', 'p', 'o', 'p'].map((name) => name.repeat(11)).join(''))
+    assert.deepEqual([ours.length, peer.length, ours[0], peer[0], ours[10]], [20, 20, 'o2', 'p13', 'o24'])
   })
 
   it('are taken of so many at once and no more', async () => {
