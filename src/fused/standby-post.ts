@@ -1,6 +1,6 @@
-import { closeSync } from 'node:fs'
 import { messageOf } from '../errors.ts'
 import type { Logger } from '../log.ts'
+import { closeApart } from '../os/close-apart.ts'
 import type { DescriptorWatch } from '../os/descriptor-watch.ts'
 import type { Libc } from '../os/libc.ts'
 import { sameOpenFile } from '../os/stored-descriptors.ts'
@@ -52,7 +52,7 @@ export class StandbyPost {
 
   /** Lets go of what came with a message that has been handled. What comes after the end is held until there is nothing left of us. */
   taken(descriptors: readonly number[]): void {
-    if (!this.#over) for (const fd of descriptors) closeSync(fd)
+    if (!this.#over) for (const fd of descriptors) closeApart(this.#parts.libc, fd)
   }
 
   remove(name: string): void {

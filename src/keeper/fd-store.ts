@@ -1,4 +1,4 @@
-import { close } from 'node:fs'
+import { closeApart } from '../os/close-apart.ts'
 import type { Libc } from '../os/libc.ts'
 import { canBePolled, hungUp, sameOpenFile } from '../os/stored-descriptors.ts'
 
@@ -41,7 +41,7 @@ export class FdStore {
   add(entry: Stored): Outcome {
     const outcome = this.#judge(entry)
     if (outcome === 'stored') this.#stored.push({ ...entry, poll: entry.poll && canBePolled(entry.fd) })
-    else letGo(entry)
+    else closeApart(this.#libc, entry.fd)
     return outcome
   }
 
@@ -74,12 +74,7 @@ export class FdStore {
     const dropped: Stored[] = []
     for (const entry of this.#stored) (which(entry) ? dropped : kept).push(entry)
     this.#stored = kept
-    for (const entry of dropped) letGo(entry)
+    for (const { fd } of dropped) closeApart(this.#libc, fd)
     return dropped
   }
-}
-
-/** In a thread of libuv's pool: close(2) of a file on a hung file system waits for that. */
-function letGo({ fd }: Stored): void {
-  close(fd, () => undefined)
 }

@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto'
-import { closeSync } from 'node:fs'
 import { constants } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { messageOf } from '../errors.ts'
 import type { Logger } from '../log.ts'
+import { closeApart } from '../os/close-apart.ts'
 import { Backoff } from './backoff.ts'
 import type { Command, Passed } from './command.ts'
 import { Deadline } from './deadline.ts'
@@ -139,7 +139,7 @@ export class Keeper {
     const { store, remove } = notice
     if (store !== undefined) this.#holdings.add(store.name, store.poll, descriptors)
     // A barrier's pipe end is closed here: all that came before it has been handled.
-    else for (const fd of descriptors) closeSync(fd)
+    else for (const fd of descriptors) closeApart(this.#surroundings.libc, fd)
     if (remove !== undefined) this.#holdings.remove(remove)
     const life = this.#life
     if (life === undefined) return

@@ -1,6 +1,7 @@
 import { closeSync } from 'node:fs'
 import { messageOf } from '../errors.ts'
 import { type Datagram, DatagramSocket } from '../os/unix-datagram.ts'
+import { closeApart } from '../os/close-apart.ts'
 import type { Libc } from '../os/libc.ts'
 import { LONGEST, type Notice, parseNotice } from './notify-message.ts'
 import type { RareLog } from '../os/rare-log.ts'
@@ -18,6 +19,7 @@ export interface NotifyHandler {
 /** A socket that takes messages of sd_notify(3) in. */
 export class NotifySocket {
   readonly address: string
+  readonly #libc: Libc
   readonly #socket: DatagramSocket
   readonly #handler: NotifyHandler
   readonly #log: RareLog
@@ -25,6 +27,7 @@ export class NotifySocket {
   /** `address`: a path, or with a leading `@` an abstract name. Throws SystemError. */
   constructor(libc: Libc, address: string, handler: NotifyHandler, log: RareLog) {
     this.address = address
+    this.#libc = libc
     this.#socket = DatagramSocket.bind(libc, this.address, LONGEST)
     this.#handler = handler
     this.#log = log
@@ -61,7 +64,7 @@ export class NotifySocket {
     else if (controlTruncated) refused = 'more descriptors came with it than fit; is the limit of open files too low?'
     else if (typeof notice === 'string') refused = notice
     if (refused !== undefined || typeof notice === 'string') {
-      for (const fd of descriptors) closeSync(fd)
+      for (const fd of descriptors) closeApart(this.#libc, fd)
       this.#log.warning(known ? 'message' : 'stranger', `ignored a message of process ${pid}: ${refused ?? ''}`)
       return
     }

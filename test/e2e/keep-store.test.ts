@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { PYTHON, startKeep, stranger } from '../support/kept.ts'
+import { daemonIn, mountDummyFuse } from '../support/mounting.ts'
 import { descriptorsOf, Sandbox } from '../support/sandbox.ts'
 import { eventually } from '../support/wait.ts'
 
@@ -29,7 +31,40 @@ async function storedBy(code: string, options: readonly string[] = []): Promise<
   return { names, log: kept.running.output() }
 }
 
+/** Descriptors whose close(2) hangs: more than libuv's pool has threads. */
+const HUNG = 6
+
 describe("keep's store", () => {
+  it('goes on while descriptors that it lets go of cannot be closed, because their file system hangs', async () => {
+    await using sandbox = new Sandbox()
+    const path = await mountDummyFuse(sandbox)
+    const code = `
+fds = [os.open('${path}/dummy-file.txt', os.O_RDONLY) for _ in range(${HUNG * 2})]
+for n, fd in enumerate(fds[:${HUNG}]): store('f%d' % n, fd)
+barrier()
+notify('READY=1')
+say('stored')
+while not os.path.exists(folder + '/hung'): time.sleep(0.01)
+for n in range(${HUNG}): notify('FDSTOREREMOVE=1' + chr(10) + 'FDNAME=f%d' % n)
+for fd in fds[${HUNG}:]: notify('STATUS=no store', [fd])
+barrier()
+say('let go')
+time.sleep(0.1)
+barrier()
+store('after', os.memfd_create('after'))
+barrier()
+say('goes on')
+wait()`
+    const kept = startKeep(sandbox, code)
+    await kept.hear(1)
+    process.kill(daemonIn(sandbox), 'SIGSTOP')
+    writeFileSync(join(sandbox.path, 'hung'), '')
+    assert.deepEqual(await kept.hear(3), ['stored', 'let go', 'goes on'])
+    const files = (): number => descriptorsOf(kept.running.pid).filter(({ target }) => target.startsWith(path)).length
+    process.kill(daemonIn(sandbox), 'SIGCONT')
+    await eventually('they are closed once the file system answers', () => files() === 0)
+  })
+
   it('hands descriptors over through twenty kills, with what is in them', async () => {
     await using sandbox = new Sandbox()
     const code = `
