@@ -203,7 +203,7 @@ describe('the architecture', () => {
         `main.ts loads ${file}`,
       )
     }
-    for (const program of ['programs/dummy-fuse/program.ts', 'programs/workload.ts', 'programs/keep.ts']) {
+    for (const program of ['programs/dummy-fuse/program.ts', 'programs/workload.ts', 'programs/keep/program.ts']) {
       const loaded = [...loadedWith(program)]
       assert.deepEqual(
         loaded.filter((one) => /^@|^(csi|volumes|hosts|lab|rpc)\//.test(one)),

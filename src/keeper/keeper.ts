@@ -18,17 +18,17 @@ import { RareLog } from '../os/rare-log.ts'
 /** Times in milliseconds. */
 export interface KeeperOptions {
   readonly storeMax: number
-  /** 0: none. */
+  /** The longest silence of the program; 0: any. */
   readonly watchdog: number
+  /** What the watchdog waits for first: READY=1, or the program's first WATCHDOG=1. A program that never says it is not watched then. */
+  readonly watchedFrom: 'ready' | 'first sign'
   readonly stopTimeout: number
   readonly takeoverDeadline: number
+  /** Between SIGABRT for a program that missed its watchdog and SIGKILL. */
+  readonly abortGrace: number
+  /** For what is left after SIGKILL. */
+  readonly lastWait: number
 }
-
-/** Between SIGABRT for a program that missed its watchdog and SIGKILL. */
-const ABORT_GRACE = 1000
-
-/** What is left after SIGKILL waits in the kernel; it is not waited for longer. */
-const LAST_WAIT = 5000
 
 /** One life of the program. */
 interface Life {
@@ -180,7 +180,8 @@ export class Keeper {
     life.readyAt = performance.now()
     this.#holdings.takenOver()
     this.#log.info(`${this.#title()} is ready`)
-    if (this.#intent === 'run' && this.#watchdogInterval > 0) this.#watchdog.set(this.#watchdogInterval)
+    const watched = this.#watchdogInterval > 0 && this.#options.watchedFrom === 'ready'
+    if (this.#intent === 'run' && watched) this.#watchdog.set(this.#watchdogInterval)
   }
 
   #watched(life: Life, { watchdog, watchdogInterval }: Notice): void {
@@ -237,7 +238,7 @@ export class Keeper {
   #abort(): void {
     this.#watchdog.clear()
     this.#log.error(`${this.#title()} missed its watchdog: SIGABRT`)
-    this.#abortGrace.set(ABORT_GRACE)
+    this.#abortGrace.set(this.#options.abortGrace)
     this.#life?.main.signal('SIGABRT')
   }
 
@@ -254,7 +255,7 @@ export class Keeper {
 
   async #endAll(): Promise<void> {
     const { tree } = this.#surroundings
-    const end = performance.now() + LAST_WAIT
+    const end = performance.now() + this.#options.lastWait
     while (!tree.empty && performance.now() < end) {
       tree.killAll()
       await sleep(10)

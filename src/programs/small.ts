@@ -6,7 +6,7 @@ export const loadDummyFuse = async (): Promise<Program> => (await import('./dumm
 
 export const loadWorkload = async (): Promise<Program> => (await import('./workload.ts')).workload
 
-export const loadKeep = async (): Promise<Program> => (await import('./keep.ts')).keep
+export const loadKeep = async (): Promise<Program> => (await import('./keep/program.ts')).keep
 
 export const loadStandby = async (): Promise<Program> => (await import('./standby.ts')).standby
 

@@ -129,9 +129,15 @@ wait()`
 
   it('takes another time from WATCHDOG_USEC=, where it had none', async () => {
     await using sandbox = new Sandbox()
-    const kept = startKeep(sandbox, `${start}notify('WATCHDOG_USEC=200000')\nwait()`)
+    const kept = startKeep(sandbox, `${start}notify('WATCHDOG_USEC=200000')\nwait()`, ['--watchdog', '0'])
     await kept.logs(/missed its watchdog: SIGABRT/)
     assert.equal(kept.said()[0], null)
+  })
+
+  it('asks for a sign of life within 30 s by default', async () => {
+    await using sandbox = new Sandbox()
+    const kept = startKeep(sandbox, `${start}wait()`)
+    assert.deepEqual(await kept.hear(1), ['30000000'])
   })
 })
 

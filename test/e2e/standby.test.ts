@@ -114,6 +114,20 @@ describe('dummy-fuse-csi standby', () => {
     assert.ok(!existsSync(join(fused.stateDir, 'standby.sock')))
   })
 
+  it('is ended when it is stopped, and comes back, under a keep of its own with its watchdog', async () => {
+    await using sandbox = new Sandbox()
+    const fused = await FusedProcess.start(sandbox, { keep: [] })
+    await fused.mount(sandbox.directory('mnt'))
+    const words = ['keep', '--watchdog', '2', '--', EXECUTABLE, 'standby', '--state-dir', fused.stateDir]
+    const keep = sandbox.start(EXECUTABLE, words)
+    const holds = (last?: number): number | undefined =>
+      sandbox.processes('dummy-standby').find((pid) => pid !== last && devicesOf(pid) === 1)
+    const stopped = await eventually(`there is a standby: ${keep.output()}`, () => holds())
+    process.kill(stopped, 'SIGSTOP')
+    await eventually(`there is another standby: ${keep.output()}`, () => holds(stopped), 20_000)
+    assert.match(keep.output(), /missed its watchdog: SIGABRT/)
+  })
+
   it('answers what the daemon read and did not, and leaves to the successor what it does not answer itself', async () => {
     await using sandbox = new Sandbox()
     const fused = await FusedProcess.start(sandbox, { keep: [] })

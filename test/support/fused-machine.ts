@@ -30,13 +30,13 @@ export class FusedMachine implements AsyncDisposable {
   readonly plugin: InstalledPlugin
   readonly machine: Machine
   /** Its systemd, by its id outside. */
-  readonly #systemd: number
+  readonly systemd: number
   #builds = 0
 
   private constructor(plugin: InstalledPlugin, systemd: number) {
     this.plugin = plugin
     this.machine = plugin.machine
-    this.#systemd = systemd
+    this.systemd = systemd
   }
 
   static async start(options: FusedMachineOptions = {}): Promise<FusedMachine> {
@@ -66,17 +66,17 @@ export class FusedMachine implements AsyncDisposable {
 
   /** A path inside, by which this process reaches it too, also below /run. */
   reach(path: string): string {
-    return join(`/proc/${this.#systemd}/root`, path)
+    return join(`/proc/${this.systemd}/root`, path)
   }
 
   /** The process of dummy-fused at this moment, by its id outside, ready or not; none while systemd has not executed it. */
   pid(): number | undefined {
-    return childrenOf(this.#systemd).find((pid) => argumentsOf(pid)[0] === '/usr/local/bin/dummy-fused')
+    return childrenOf(this.systemd).find((pid) => argumentsOf(pid)[0] === '/usr/local/bin/dummy-fused')
   }
 
   /** The process of its standby at this moment, by its id outside. */
   standby(): number | undefined {
-    return childrenOf(this.#systemd).find((pid) => argumentsOf(pid)[1] === 'standby')
+    return childrenOf(this.systemd).find((pid) => argumentsOf(pid)[1] === 'standby')
   }
 
   /** {@link standby}, once there is one that is not `last` and has the devices of so many sessions. */

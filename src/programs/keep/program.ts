@@ -1,21 +1,22 @@
 import { InvalidArgumentError, Option } from 'commander'
 import { basename } from 'node:path'
-import { ProgramError } from '../errors.ts'
-import { Command } from '../keeper/command.ts'
-import { Keeper } from '../keeper/keeper.ts'
-import { Launcher } from '../keeper/launcher.ts'
-import { isDescriptorName } from '../keeper/notify-message.ts'
-import { ProcessTree } from '../keeper/process-tree.ts'
-import { descriptorSink, type LogFormat, Logger } from '../log.ts'
-import { AddonLoader } from '../os/addons.ts'
-import { becomeSubreaper } from '../os/child-processes.ts'
-import { DescriptorWatch } from '../os/descriptor-watch.ts'
-import { closeForeignDescriptors, openFilesLimit } from '../os/descriptors.ts'
-import { Libc } from '../os/libc.ts'
-import { PassedSocket } from '../os/passed-socket.ts'
-import { socketPath } from '../os/unix-socket.ts'
-import { commandLine, logFormatOption, parse, seconds } from './command-line.ts'
-import type { Program } from './program.ts'
+import { ProgramError } from '../../errors.ts'
+import { Command } from '../../keeper/command.ts'
+import { Keeper } from '../../keeper/keeper.ts'
+import { Launcher } from '../../keeper/launcher.ts'
+import { isDescriptorName } from '../../keeper/notify-message.ts'
+import { ProcessTree } from '../../keeper/process-tree.ts'
+import { descriptorSink, type LogFormat, Logger } from '../../log.ts'
+import { AddonLoader } from '../../os/addons.ts'
+import { becomeSubreaper } from '../../os/child-processes.ts'
+import { DescriptorWatch } from '../../os/descriptor-watch.ts'
+import { closeForeignDescriptors, openFilesLimit } from '../../os/descriptors.ts'
+import { Libc } from '../../os/libc.ts'
+import { PassedSocket } from '../../os/passed-socket.ts'
+import { socketPath } from '../../os/unix-socket.ts'
+import { KEEP_LIMITS } from './limits.ts'
+import { commandLine, logFormatOption, parse, seconds } from '../command-line.ts'
+import type { Program } from '../program.ts'
 
 interface NamedSocket {
   readonly path: string
@@ -25,7 +26,7 @@ interface NamedSocket {
 interface Parsed {
   socket: readonly NamedSocket[]
   storeMax: number
-  watchdog: number
+  watchdog?: number
   stopTimeout: number
   takeoverDeadline: number
   logFormat: LogFormat
@@ -63,9 +64,12 @@ export const keep: Program = async ({ words, env }) => {
   const storeMax = Math.min(options.storeMax, room())
   if (storeMax < options.storeMax) log.warning(`holds at most ${storeMax} descriptors: the limit of open files allows no more`)
   const times = {
-    watchdog: options.watchdog * 1000,
+    watchdog: options.watchdog === undefined ? KEEP_LIMITS.watchdog : options.watchdog * 1000,
+    watchedFrom: options.watchdog === undefined ? ('first sign' as const) : ('ready' as const),
     stopTimeout: options.stopTimeout * 1000,
     takeoverDeadline: options.takeoverDeadline * 1000,
+    abortGrace: KEEP_LIMITS.abortGrace,
+    lastWait: KEEP_LIMITS.lastWait,
   }
   const keeper = new Keeper(command, launcher, sockets, surroundings, { storeMax, ...times }, log)
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => keeper.stop())
@@ -97,7 +101,11 @@ function parseKeep(words: readonly string[]): { options: Parsed; program: readon
         .default([], 'none'),
     )
     .option('--store-max <number>', 'the most descriptors that are kept', count, 4096)
-    .option('--watchdog <seconds>', 'kill the program when it is silent for so long; 0: never', seconds(), 0)
+    .option(
+      '--watchdog <seconds>',
+      `kill the program when it is silent for so long after READY=1; 0: never (default: ${KEEP_LIMITS.watchdog / 1000}, after its first WATCHDOG=1)`,
+      seconds(),
+    )
     .option('--stop-timeout <seconds>', 'kill it when it has not ended after so long', seconds(), 90)
     .option('--takeover-deadline <seconds>', 'let go of the descriptors when no successor is ready after so long', seconds(0.1), 60)
     .addOption(logFormatOption())

@@ -1,0 +1,20 @@
+import { checkedLimits } from '../../limits.ts'
+
+/** The limits of keep that no option sets; times are milliseconds. */
+export const KEEP_LIMITS = checkedLimits(
+  {
+    watchdog: {
+      value: 30_000,
+      why: 'WatchdogSec= of the units in systemd/: a busy machine delays a sign of life by seconds, and the readers of a hung daemon wait for it.',
+    },
+    abortGrace: {
+      value: 1000,
+      why: 'Between SIGABRT for a program that missed its watchdog and SIGKILL: the time to write a core file.',
+    },
+    lastWait: {
+      value: 5000,
+      why: 'What is left after SIGKILL waits in the kernel for a file system or a device, perhaps for ever.',
+    },
+  },
+  ({ watchdog, abortGrace }) => [['a program has less time to end by SIGABRT than it may be silent', abortGrace < watchdog]],
+)
