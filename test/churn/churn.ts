@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type ProcessStat, processStat, signalProcess } from '../../src/os/processes.ts'
+import { processEnds, type ProcessStat, processStat } from '../../src/os/processes.ts'
 import { hasListener } from '../../src/os/unix-socket.ts'
 import { readerProgram } from '../support/c-reader.ts'
 import { Sandbox } from '../support/sandbox.ts'
@@ -31,10 +31,13 @@ const CALM = 120_000
 const AFTERMATH = 10_000
 
 /** Milliseconds to wait for a process of the kind that a signal is for. */
-const VICTIM_PATIENCE = 500
+const VICTIM_PATIENCE = 5000
 
 /** `draining`: no volume is staged any more; `over`: nothing is called any more. */
 type Phase = 'on' | 'draining' | 'over'
+
+/** Milliseconds in which the kernel ends a process that got SIGKILL, on a busy machine. */
+const LAST_BREATH = 20_000
 
 /** Stages, publishes, reads, unpublishes and unstages volumes on one site while its processes are killed. */
 export class Churn {
@@ -66,7 +69,7 @@ export class Churn {
     // Readers that start together would compile it together.
     await readerProgram()
     const site = openSite(this.#mode, sandbox, (how) => tally.finding(how))
-    await eventually(`the plugin listens: ${site.log()}`, async () => await hasListener(site.socket).catch(() => false), 30_000)
+    await listening(site)
     const plan = churnPlan(this.#scale, site.shares)
     const excused = (since: number): boolean => this.#lost > since - AFTERMATH
     const around = { sandbox, site, tally, backoff: this.#scale.backoff, excused }
@@ -87,16 +90,22 @@ export class Churn {
   }
 
   async #unleash(site: Site, plan: readonly Blow[]): Promise<void> {
-    const thaws: Promise<void>[] = []
+    const pending: Promise<void>[] = []
     for (const blow of plan) {
       await sleep(blow.after)
+      if (!blow.early) await listening(site)
       const { victim, stat } = await this.#victimOf(site, blow)
       this.tally.signal(`${blow.deed} ${victim}`)
       if (!site.survives(victim, blow.deed)) this.#lost = performance.now()
-      if (blow.deed === 'freeze') thaws.push(freeze(stat, blow.frozen))
-      else signalProcess(stat, blow.deed === 'kill' ? 'SIGKILL' : 'SIGTERM')
+      if (blow.deed === 'freeze') pending.push(freeze(stat, blow.frozen))
+      else signal(stat, blow.deed === 'kill' ? 'SIGKILL' : 'SIGTERM')
+      if (blow.deed === 'kill') pending.push(this.#dies(victim, stat))
     }
-    await Promise.all(thaws)
+    await Promise.all(pending)
+  }
+
+  async #dies(victim: Victim, stat: ProcessStat): Promise<void> {
+    if (!(await processEnds(stat, LAST_BREATH))) this.tally.finding(`${victim} ${stat.pid} has not ended by SIGKILL`)
   }
 
   /** A process of the kind that a signal is for; where there is none, the plugin. */
@@ -112,10 +121,28 @@ export class Churn {
   }
 }
 
+async function listening(site: Site): Promise<void> {
+  try {
+    await eventually('the plugin listens', async () => await hasListener(site.socket).catch(() => false), 30_000)
+  } catch (error) {
+    throw new Error(`the plugin does not listen; it said: ${site.log()}`, { cause: error })
+  }
+}
+
+/** Signals a process if it is still the same one. */
+function signal(stat: ProcessStat, name: NodeJS.Signals): void {
+  if (processStat(stat.pid)?.start !== stat.start) return
+  try {
+    process.kill(stat.pid, name)
+  } catch {
+    // It ended in between.
+  }
+}
+
 async function freeze(stat: ProcessStat, ms: number): Promise<void> {
-  signalProcess(stat, 'SIGSTOP')
+  signal(stat, 'SIGSTOP')
   await sleep(ms)
-  if (processStat(stat.pid) !== undefined) signalProcess(stat, 'SIGCONT')
+  signal(stat, 'SIGCONT')
 }
 
 /** Each takes the next step of whatever volume is due, until all volumes rest while `draining`, or it is `over`. */

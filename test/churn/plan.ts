@@ -19,6 +19,8 @@ export interface Blow {
   readonly deed: Deed
   /** Milliseconds since the last one. */
   readonly after: number
+  /** It comes whether the plugin listens or not; others wait for that, so that calls get on. */
+  readonly early: boolean
   /** Which of the processes of that kind: from 0 to below 1. */
   readonly pick: number
   /** Milliseconds until a frozen process is continued. */
@@ -37,6 +39,9 @@ export interface PlanScale {
 /** The shortest time for which a process is stopped, and the longest, in milliseconds. A call may last for 10 s. */
 const FROZEN = { least: 100, most: 1500 } as const
 
+/** One signal in so many is early. */
+const EARLY = 6
+
 /** The signals of a run. The same seed, scale and shares give the same plan. */
 export function churnPlan({ seed, kills, pause }: PlanScale, shares: readonly Share[]): readonly Blow[] {
   const dice = new Dice(seed)
@@ -44,7 +49,8 @@ export function churnPlan({ seed, kills, pause }: PlanScale, shares: readonly Sh
   for (let left = kills; left > 0;) {
     const { victim, deed } = draw(dice, shares)
     const pick = dice.roll()
-    blows.push({ victim, deed, after: dice.between(0, pause), pick, frozen: dice.between(FROZEN.least, FROZEN.most) })
+    const early = dice.between(1, EARLY) === 1
+    blows.push({ victim, deed, early, after: dice.between(0, pause), pick, frozen: dice.between(FROZEN.least, FROZEN.most) })
     if (deed === 'kill') left--
   }
   return blows

@@ -15,8 +15,12 @@ export interface ChaosScale {
  */
 export function chaosScale(env: NodeJS.ProcessEnv): ChaosScale {
   const kills = count(env, 'DUMMY_FUSE_CHAOS_KILLS') ?? 50
-  const seed = count(env, 'DUMMY_FUSE_CHAOS_SEED') ?? Math.floor(Math.random() * 2 ** 31)
-  return { seed, kills, restarts: Math.ceil((kills * 20) / 50), upgrades: Math.ceil((kills * 5) / 50) }
+  return { seed: chaosSeed(env), kills, restarts: Math.ceil((kills * 20) / 50), upgrades: Math.ceil((kills * 5) / 50) }
+}
+
+/** DUMMY_FUSE_CHAOS_SEED, or a new seed. */
+export function chaosSeed(env: NodeJS.ProcessEnv): number {
+  return count(env, 'DUMMY_FUSE_CHAOS_SEED') ?? Math.floor(Math.random() * 2 ** 31)
 }
 
 function count(env: NodeJS.ProcessEnv, name: string): number | undefined {

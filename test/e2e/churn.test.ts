@@ -1,0 +1,23 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { Churn } from '../churn/churn.ts'
+import { report } from '../churn/report.ts'
+import { MODES } from '../churn/sites.ts'
+import { chaosSeed } from '../support/chaos-plan.ts'
+
+/** A small one of scripts/chaos. */
+const SCALE = { kills: 30, pause: 400, volumes: 12, workers: 6, backoff: 50 }
+
+describe('volumes that are used while the plugin and its daemons are killed at random', () => {
+  for (const mode of MODES) {
+    it(`end each call well, and leave nothing, with --fuse-host ${mode}`, { timeout: 280_000 }, async (t) => {
+      const scale = { ...SCALE, seed: chaosSeed(process.env) }
+      const churn = new Churn(mode, scale)
+      await churn.run()
+      const text = report(`${mode}, DUMMY_FUSE_CHAOS_SEED=${scale.seed}`, churn.tally)
+      assert.deepEqual(churn.tally.findings, [], text)
+      assert.ok(churn.tally.lives >= SCALE.volumes && (churn.tally.rounds.get('right') ?? 0) > 0, text)
+      t.diagnostic(text)
+    })
+  }
+})
