@@ -1,5 +1,8 @@
+import { codeOf, errnoMeaning } from '../errors.ts'
+
 /** What kind of failure an RPC of dummy-fused ended with. */
-export type FusedErrorKind = 'invalid' | 'missing' | 'conflict' | 'precondition' | 'timeout' | 'unavailable' | 'internal'
+export type FusedErrorKind =
+  'invalid' | 'missing' | 'conflict' | 'precondition' | 'timeout' | 'unavailable' | 'exhausted' | 'internal'
 
 /** A request that dummy-fused cannot fulfil; its message is for the caller. */
 export class FusedError extends Error {
@@ -15,4 +18,24 @@ export class FusedError extends Error {
 /** Whether it is a FusedError, also one of another bundle's class. */
 export function isFusedError(error: unknown): error is FusedError {
   return error instanceof Error && error.name === 'FusedError' && 'kind' in error
+}
+
+/** A system call's failure as a FusedError with this message: its kind is what the errno means for the caller. */
+export function fromErrno(error: unknown, message: string): FusedError {
+  return new FusedError(kindOf(codeOf(error)), message, { cause: error })
+}
+
+function kindOf(code: string | undefined): FusedErrorKind {
+  // The path is not there, or leads through something that is no directory.
+  if (code === 'ENOTDIR' || code === 'ENOENT') return 'precondition'
+  switch (errnoMeaning(code)) {
+    case 'exhausted':
+      return 'exhausted'
+    case 'again':
+      return 'unavailable'
+    case 'caller':
+      return 'invalid'
+    case undefined:
+      return 'internal'
+  }
 }

@@ -1,13 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { CallContext } from '../call-context.ts'
-import { messageOf, SystemError } from '../errors.ts'
+import { messageOf } from '../errors.ts'
 import type { RunningSession } from '../fuse/session/attached-session.ts'
 import type { SessionEngine } from '../fuse/session/engine.ts'
 import { mountSession } from '../fuse/session/mounting.ts'
 import type { Negotiated } from '../fuse/session/negotiated.ts'
 import type { Libc } from '../os/libc.ts'
 import type { MountTable } from '../os/mount-table.ts'
-import { FusedError } from './errors.ts'
+import { FusedError, fromErrno } from './errors.ts'
 import { RECORD_VERSION, type SessionRecord } from './record.ts'
 import type { Records } from './records.ts'
 import { newId } from './sessions.ts'
@@ -101,7 +101,7 @@ export class Mounter {
         const time = ((performance.now() - begun) / 1000).toFixed(1)
         throw new FusedError('timeout', `${path}: INIT was not handled within ${time} s, which the call had left`, { cause: error })
       }
-      throw mountError(path, error)
+      throw fromErrno(error, `cannot mount ${path}: ${messageOf(error)}`)
     }
   }
 
@@ -136,9 +136,4 @@ export class Mounter {
     if (state.kind === 'mount' && state.mount.fsType === 'fuse.dummy-fuse')
       throw new FusedError('precondition', `${path} is a mount point of another dummy-fuse already; unmount that first`)
   }
-}
-
-function mountError(path: string, error: unknown): FusedError {
-  const kind = error instanceof SystemError && ['ENOTDIR', 'ENOENT'].includes(error.code) ? 'precondition' : 'internal'
-  return new FusedError(kind, `cannot mount ${path}: ${messageOf(error)}`, { cause: error })
 }

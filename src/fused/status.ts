@@ -1,7 +1,7 @@
 import { Metadata, status, type StatusObject } from '@grpc/grpc-js'
 import { isCallEnded } from '../call-context.ts'
 import { messageOf } from '../errors.ts'
-import { type FusedErrorKind, isFusedError } from './errors.ts'
+import { fromErrno, type FusedErrorKind, isFusedError } from './errors.ts'
 
 /** The one place where this service's failures become gRPC codes. */
 const CODES: Readonly<Record<FusedErrorKind, status>> = {
@@ -11,6 +11,7 @@ const CODES: Readonly<Record<FusedErrorKind, status>> = {
   precondition: status.FAILED_PRECONDITION,
   timeout: status.DEADLINE_EXCEEDED,
   unavailable: status.UNAVAILABLE,
+  exhausted: status.RESOURCE_EXHAUSTED,
   internal: status.INTERNAL,
 }
 
@@ -22,5 +23,5 @@ export function toStatus(error: unknown): StatusObject {
 function codeOf(error: unknown): status {
   if (isFusedError(error)) return CODES[error.kind]
   if (isCallEnded(error)) return error.kind === 'deadline' ? status.DEADLINE_EXCEEDED : status.CANCELLED
-  return status.INTERNAL
+  return CODES[fromErrno(error, '').kind]
 }

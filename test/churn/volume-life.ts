@@ -25,6 +25,9 @@ const READER_INTERVAL = 50_000
 /** What reads of a session fail with whose daemon is gone. */
 const DEAD: ReadonlySet<string> = new Set(['ENOTCONN', 'ECONNABORTED'])
 
+/** Rounds in which a reader may find the bare directory of a target that is bound anew: it is unmounted first. Of a wrong bind all would. */
+const MOST_BARE = 2
+
 type Step = 'stage' | 'publish' | 'watch' | 'unpublish' | 'unstage'
 
 const NEXT: Readonly<Record<Step, Step>> = {
@@ -167,7 +170,9 @@ export class VolumeLife {
     tally.reads('right', right)
     for (const [errno, count] of Object.entries(failed)) tally.reads(errno, count)
     if (wrong > 0) tally.finding(`${this.id}: ${wrong} reads were wrong\n${site.log(this.id)}`)
-    const unexpected = Object.keys(failed).filter((errno) => !(DEAD.has(errno) && excused(since)))
+    const expected = ([errno, count]: readonly [string, number]): boolean =>
+      DEAD.has(errno) || (errno === 'ENOENT' && count <= MOST_BARE)
+    const unexpected = Object.entries(failed).filter((one) => !(excused(since) && expected(one)))
     if (unexpected.length > 0) tally.finding(`${this.id}: reads failed: ${JSON.stringify(failed)}\n${site.log(this.id)}`)
   }
 
