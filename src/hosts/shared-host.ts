@@ -89,12 +89,12 @@ export class SharedHost implements FuseHost {
       if (maxAge < Infinity) this.#silentSince = undefined
       return daemon
     } catch (error) {
-      if (!(error instanceof HostError) || error.kind !== 'timeout') throw error
+      if (!gotNoAnswer(error)) throw error
       const daemons = this.#processes().map(toDaemon)
       const stopped = daemons.find((one) => one?.stopped === true)
       if (stopped !== undefined) return stopped
       this.#silentSince ??= performance.now()
-      if (maxAge < Infinity) throw error
+      if (maxAge < Infinity || call.signal.aborted) throw error
     }
     await this.#judge(call)
     return await this.#service.daemonAt(path, device, call)
@@ -142,7 +142,7 @@ export class SharedHost implements FuseHost {
       await answer
       this.#silentSince = undefined
     } catch (error) {
-      if (error instanceof HostError && error.kind === 'timeout') this.#silentSince ??= performance.now()
+      if (gotNoAnswer(error)) this.#silentSince ??= performance.now()
       throw error
     }
   }
@@ -153,11 +153,14 @@ export class SharedHost implements FuseHost {
    */
   async #endIfSilent(path: string, call: CallContext): Promise<void> {
     if (this.#silentSince === undefined) return
+    // The other half is for what comes of it.
+    using question = new RunningCall(call.remaining() / 2, { margin: 0 })
     try {
-      await this.#service.daemonAt(path, undefined, call, 0)
+      await this.#service.daemonAt(path, undefined, question, 0)
       this.#silentSince = undefined
     } catch (error) {
-      if (!(error instanceof HostError)) throw error
+      if (!gotNoAnswer(error)) throw error
+      call.signal.throwIfAborted()
       await this.#judge(call)
     }
   }
@@ -187,4 +190,9 @@ export class SharedHost implements FuseHost {
     const named = processesNamed('dummy-fused').filter(({ args }) => args.includes(this.#socket))
     return named.map(({ stat }) => stat).filter(({ pid }) => sharesMounts(pid) && runsOurExecutable(pid))
   }
+}
+
+/** Whether a call to the daemon has ended because its time was over. */
+function gotNoAnswer(error: unknown): boolean {
+  return error instanceof HostError ? error.kind === 'timeout' : isCallEnded(error) && error.kind === 'deadline'
 }

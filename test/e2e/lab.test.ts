@@ -28,7 +28,7 @@ describe('dummy-fuse-csi lab', () => {
         )
       }
     }
-    assert.match(stdout, /^ {2}daemon-upgraded +separate service keep$/m)
+    assert.match(stdout, /^ {2}daemon-upgraded +separate separate-shared service keep$/m)
   })
 
   const WRONG: { name: string; words: string[]; says: RegExp }[] = [
