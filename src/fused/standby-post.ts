@@ -7,9 +7,6 @@ import { sameOpenFile } from '../os/stored-descriptors.ts'
 import type { Standby } from './standby.ts'
 import { DAEMON } from './standby-socket.ts'
 
-/** Milliseconds until serving is tried again that failed. */
-const RETRY = 1000
-
 /** What a post is put together from. */
 export interface StandbyPostParts {
   readonly standby: Standby
@@ -17,6 +14,8 @@ export interface StandbyPostParts {
   readonly watch: DescriptorWatch
   /** Milliseconds for which it serves without a daemon. */
   readonly deadline: number
+  /** Milliseconds until serving is tried again that failed. */
+  readonly retry: number
   readonly log: Logger
 }
 
@@ -100,14 +99,14 @@ export class StandbyPost {
 
   /** Tries again when the records cannot be read (EIO, EMFILE): the sessions' readers wait, and nobody else serves them. */
   #attempt(drained: boolean): void {
-    const { standby, log } = this.#parts
+    const { standby, retry, log } = this.#parts
     if (this.#over || standby.serving) return
     try {
       const count = standby.serve(drained)
       log.info(`dummy-fused ${drained ? 'ends' : 'is gone'}: serving ${count} sessions until its successor is there`)
     } catch (error) {
-      log.error(`cannot serve the sessions: ${messageOf(error)}; it is tried again in ${RETRY / 1000} s`)
-      setTimeout(() => this.#attempt(drained), RETRY)
+      log.error(`cannot serve the sessions: ${messageOf(error)}; it is tried again in ${retry / 1000} s`)
+      setTimeout(() => this.#attempt(drained), retry)
     }
   }
 

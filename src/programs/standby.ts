@@ -18,6 +18,7 @@ import { ServiceManager } from '../os/sd-notify.ts'
 import { commandLine, logFormatOption, parse, seconds } from './command-line.ts'
 import { defaultStateDir } from './fused/early-options.ts'
 import { kernelResends, openEngine } from './fused/engine.ts'
+import { STANDBY_LIMITS } from './fused/limits.ts'
 import { keepAlive, toldToEnd } from './fused/lifetime.ts'
 import type { Program } from './program.ts'
 import { pollTimeOption } from './session-options.ts'
@@ -58,7 +59,14 @@ export const standby: Program = async ({ words, env }) => {
     now: { bootId: bootId(), resends: kernelResends() },
     onLost: lost.reject,
   })
-  const post = new StandbyPost({ standby: holder, libc, watch, deadline: options.takeoverDeadline * 1000, log })
+  const post = new StandbyPost({
+    standby: holder,
+    libc,
+    watch,
+    deadline: options.takeoverDeadline * 1000,
+    retry: STANDBY_LIMITS.retry,
+    log,
+  })
   const socket = listen(libc, standbySocket(stateDir), post, log)
   watch.add(socket.fd, () => socket.drain())
   watch.run().catch(lost.reject)

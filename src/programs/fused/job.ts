@@ -1,8 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { run } from '../../os/run.ts'
-
-/** Milliseconds that systemd may take to tell its jobs. */
-const PATIENCE = 1000
+import { FUSED_LIMITS } from './limits.ts'
 
 /**
  * Whether the unit that this process belongs to is being stopped for good: restart and stop are both SIGTERM. Where that cannot be learnt
@@ -11,7 +9,7 @@ const PATIENCE = 1000
 export async function isStopped(): Promise<boolean> {
   const unit = ownUnit()
   if (unit === undefined) return false
-  const result = await run('systemctl', ['list-jobs', '--no-legend', '--plain', unit], PATIENCE).catch(() => undefined)
+  const result = await run('systemctl', ['list-jobs', '--no-legend', '--plain', unit], FUSED_LIMITS.jobs).catch(() => undefined)
   if (result?.kind !== 'exited') return false
   // JOB UNIT TYPE STATE
   return result.stdout.split('\n').some((line) => {

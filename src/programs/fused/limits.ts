@@ -8,7 +8,7 @@ export const FUSED_LIMITS = checkedLimits(
       why: 'A client that names no deadline, such as grpcurl, gets the time that the plugin gives a call.',
     },
     longestCall: { value: 3_600_000, why: 'The plugin takes a --call-deadline of up to an hour, and this daemon follows it.' },
-    callMargin: { value: 1000, why: 'Undoing a mount takes an umount2(2), an fsync(2) of the records and a message to the store.' },
+    callMargin: { value: 1000, why: 'Undoing a mount takes an umount2(2), the end of its session and a message to the store.' },
     drain: { value: 10_000, why: 'A server that closes lets calls of the standard time come to their end.' },
     standbyPatience: {
       value: 1000,
@@ -18,6 +18,11 @@ export const FUSED_LIMITS = checkedLimits(
       value: 5000,
       why: 'A service manager takes messages in within milliseconds; one that hangs must not keep the socket unanswered for longer.',
     },
+    jobs: {
+      value: 1000,
+      why: 'systemd tells its jobs within milliseconds; where it does not, this end is taken for a restart, and readers wait for the successor.',
+    },
+    tidyMemory: { value: 1000, why: 'Calls come in groups: what they leave behind is tidied up once, and in none of them.' },
     hangUp: { value: 200, why: 'A client on the same machine takes its last answer within milliseconds.' },
   },
   ({ standardCall, longestCall, callMargin, standbyPatience, tidy }) => [
@@ -26,4 +31,12 @@ export const FUSED_LIMITS = checkedLimits(
     ['a start is over before a call of the standard time that waits for it', tidy < standardCall],
     ['the margin leaves most of a call to its work', callMargin * 5 <= standardCall],
   ],
+)
+
+/** The limits of a standby that no option sets; times are milliseconds. */
+export const STANDBY_LIMITS = checkedLimits(
+  {
+    retry: { value: 1000, why: 'Records that cannot be read (EIO, EMFILE) may be readable a moment later, and the readers wait.' },
+  },
+  () => [],
 )

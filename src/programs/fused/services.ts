@@ -13,9 +13,6 @@ import { versionText } from '../../version.ts'
 import { parseFaults } from '../dummy-fuse/faults.ts'
 import { FUSED_LIMITS } from './limits.ts'
 
-/** Milliseconds after a call at which what calls leave behind is tidied up. */
-const TIDY = 1000
-
 /** What becomes of calls. */
 export interface CallHooks {
   /** Drain has been answered. */
@@ -38,7 +35,7 @@ export function openFusedServer(
     armed ??= setTimeout(() => {
       armed = undefined
       tidy()
-    }, TIDY).unref()
+    }, FUSED_LIMITS.tidyMemory).unref()
   }
   arm()
   const logged = requestLog(log, toStatus)
