@@ -77,6 +77,25 @@ describe('cells of the matrix', () => {
     assert.match(stale.reason, /private mount namespace/)
   })
 
+  it('show how far the crash of a daemon reaches: with one for all volumes it reaches the neighbour', async () => {
+    await using sandbox = new Sandbox()
+    const words = ['--failure', 'daemon-killed', '--mitigation', 'restore,separate,shared,separate-shared,keep']
+    const run = await runCells(sandbox, ...words, '--consumer', 'keeps-open,neighbour')
+    assert.equal(run.status, 0, run.output)
+    // On a busy machine the successor of a daemon whose sessions are kept may take a second.
+    const seen = (cell: Cell, id: string): string => consumerOf(cell, id).seen.replace('waits', 'works')
+    assert.deepEqual(
+      run.record.cells.map((cell) => [cell.mitigation, seen(cell, 'keeps-open'), seen(cell, 'neighbour')]),
+      [
+        ['restore', 'errors', 'works'],
+        ['separate', 'errors', 'works'],
+        ['shared', 'errors', 'errors'],
+        ['separate-shared', 'errors', 'errors'],
+        ['keep', 'works', 'works'],
+      ],
+    )
+  })
+
   it('can be chosen by consumer, and tell what is absent and why', async () => {
     await using sandbox = new Sandbox()
     const words = ['--failure', 'machine-crash', '--mitigation', 'restore,sync-init', '--consumer', 'cwd,starts-during']

@@ -3,7 +3,7 @@ import type { Mitigation } from './mitigation.ts'
 /** fsmount(2) and move_mount(2), Linux 5.2; FUSE_DEV_IOC_SYNC_INIT (Linux 6.18) has the same effect on mount(2). */
 export const syncInit: Mitigation = {
   id: 'sync-init',
-  title: 'Synchronous INIT',
+  title: 'Sync INIT',
   words: "The kernel's own cure in place of a waiting parent (Linux 5.2): the mount comes to its path only when INIT is answered.",
   hosting: 'child',
   pluginFlags: ['--no-restore-mounts', '--fuse-backend', 'session'],

@@ -7,7 +7,7 @@ import { icon } from './icons.ts'
 import { VERDICTS } from './verdicts.ts'
 
 /** As many columns as fit a wide screen without scrolling. */
-const FITTING = 11
+const FITTING = 12
 
 /** Failures down, mitigations across, and what came of it in each cell. Roles are given because narrow screens show it as cards. */
 export function matrixSection(record: LabRecord, advice: Advice): Html {
