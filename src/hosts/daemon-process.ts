@@ -1,9 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process'
+import type { Socket } from 'node:net'
 import { createInterface } from 'node:readline'
 import { type CallContext, isCallEnded } from '../call-context.ts'
 import { codeOf, errnoMeaning, messageOf } from '../errors.ts'
 import { type Logger, withoutTimestamp } from '../log.ts'
-import { READY_FD, wordLine } from '../os/daemon-channel.ts'
+import { type DaemonWord, LineCutter, type Order, orderLine, parseWord, READY_FD } from '../os/daemon-channel.ts'
 import { STATUS } from '../os/exit-status.ts'
 import { HostError, type HostErrorKind } from './host.ts'
 
@@ -30,37 +31,162 @@ export interface StartedProgram {
 }
 
 /** How a daemon's process came to its end. */
-interface End {
+export interface End {
   readonly status: number | null
   readonly signal: NodeJS.Signals | null
 }
 
+/** What a daemon is at: `starting` until its first word, `serving` from an order until its mount is gone. */
+type Phase = 'starting' | 'serving' | 'idle' | 'ended'
+
 /**
- * Starts a daemon that stays in the foreground and resolves to it when it has said that it is ready. Its standard error goes to our log
- * for as long as both live. Rejects with HostError, the daemon's own last line in it, when it ends before. When the call ends before that, the
- * daemon is killed and waited for, so that no mount of it can land afterwards.
+ * A daemon that we have started, and our end of its channel. It stays in the foreground. Its standard error goes to our log for as long as both live.
  */
-export async function startDaemon(
-  execution: Execution,
-  call: CallContext,
-  log: Logger,
-  program: StartedProgram = DUMMY_FUSE,
-): Promise<ChildProcess> {
-  call.signal.throwIfAborted()
-  const began = performance.now()
-  const child = execute(execution, program)
-  const ended = endOf(child, program)
-  const said = relay(child, program, log)
-  const outcome = await Promise.race([ready(child), ended, aborted(call.signal)])
-  if (outcome === 'ready') return child
-  if (outcome !== 'aborted') throw endedEarly(outcome, program, said)
-  child.kill('SIGKILL')
-  const buried = await Promise.race([ended.catch(() => undefined), aborted(call.cleanUp.signal)])
-  const fate = buried === 'aborted' ? 'was killed but is still in the kernel' : 'was killed'
-  const reason: unknown = call.signal.reason
-  if (isCallEnded(reason) && reason.kind === 'cancelled') throw reason
-  const time = ((performance.now() - began) / 1000).toFixed(1)
-  throw new HostError('timeout', `${program.name} ${program.missed} within ${time} s and ${fate}`)
+export class DaemonProcess {
+  readonly #child: ChildProcess
+  readonly #log: Logger
+  readonly #program: StartedProgram
+  readonly #ended: Promise<End>
+  readonly #channel: Socket | undefined
+  #phase: Phase
+  /** The first lines that it has said since it was given what it is to serve. */
+  #said: string[] = []
+  readonly #listeners: (() => void)[] = []
+  #announced = Promise.withResolvers<'ready'>()
+  readonly #spare: boolean
+  #takesOrders = false
+
+  /** Starts it: `serving` what the execution's words say, or `starting` as a spare. Throws HostError. */
+  constructor(execution: Execution, phase: 'serving' | 'starting', log: Logger, program = DUMMY_FUSE) {
+    this.#phase = phase
+    this.#spare = phase === 'starting'
+    this.#log = log
+    this.#program = program
+    this.#child = execute(execution, program)
+    this.#ended = endOf(this.#child, program)
+    this.#ended.catch(() => undefined)
+    for (const event of ['exit', 'error'] as const) this.#child.once(event, () => this.#enter('ended'))
+    this.#child.unref()
+    this.#relay()
+    // A child that could not be started has no streams.
+    this.#channel = (this.#child.stdio as ChildProcess['stdio'] | undefined)?.[3] as Socket | undefined
+    const lines = new LineCutter()
+    this.#channel?.on('data', (chunk: Buffer) => {
+      for (const line of lines.push(chunk.toString())) this.#hear(parseWord(line))
+    })
+    // Its end says more than a channel that breaks.
+    this.#channel?.on('error', () => undefined).unref()
+  }
+
+  get pid(): number {
+    return this.#child.pid ?? 0
+  }
+
+  /** Whether it serves nothing and takes an order. */
+  get idle(): boolean {
+    return this.#phase === 'idle'
+  }
+
+  /** Whether it has ended, or could not be started. */
+  get over(): boolean {
+    return this.#phase === 'ended'
+  }
+
+  /** How it ended by itself; null while it has not, or when a signal ended it. */
+  get exitStatus(): number | null {
+    return this.#child.exitCode
+  }
+
+  /** The signal that ended it, if one did. */
+  get signal(): NodeJS.Signals | null {
+    return this.#child.signalCode
+  }
+
+  /** Calls `listener` once, when it can do no more harm: it is {@link over}, or idle, and has closed the device of what it served. */
+  onceFree(listener: () => void): void {
+    if (this.idle || this.over) listener()
+    else this.#listeners.push(listener)
+  }
+
+  /** Whether it has ever said that it takes orders. */
+  get takesOrders(): boolean {
+    return this.#takesOrders
+  }
+
+  /** Has a spare, once it is idle, serve what dummy-fuse's words say; {@link ready} tells what comes of it. */
+  serve(words: readonly string[]): void {
+    this.#said = []
+    this.#enter('serving')
+    this.#order({ do: 'serve', words })
+  }
+
+  /** Has an idle one wait for its next order. */
+  wait(): void {
+    this.#order({ do: 'wait' })
+  }
+
+  /** Has an idle one end. */
+  end(): void {
+    this.#order({ do: 'end' })
+  }
+
+  kill(): void {
+    this.#child.kill('SIGKILL')
+  }
+
+  /**
+   * Resolves when it says that it is ready; to how it ended, if it did before. When the call ends before that, it is killed and waited for, so that no mount
+   * of it can land afterwards. Rejects with HostError, or the reason of the call's signal.
+   */
+  async ready(call: CallContext): Promise<'ready' | End> {
+    const began = performance.now()
+    const outcome = await Promise.race([this.#announced.promise, this.#ended, aborted(call.signal)])
+    this.#announced = Promise.withResolvers<'ready'>()
+    if (outcome !== 'aborted') return outcome
+    this.kill()
+    const buried = await Promise.race([this.#ended.catch(() => undefined), aborted(call.cleanUp.signal)])
+    const fate = buried === 'aborted' ? 'was killed but is still in the kernel' : 'was killed'
+    const reason: unknown = call.signal.reason
+    if (isCallEnded(reason) && reason.kind === 'cancelled') throw reason
+    const time = ((performance.now() - began) / 1000).toFixed(1)
+    throw new HostError('timeout', `${this.#program.name} ${this.#program.missed} within ${time} s and ${fate}`)
+  }
+
+  /** Why it ended before it was ready: all that it has said is the reason. */
+  failure(end: End): HostError {
+    return endedEarly(end, this.#program, this.#said)
+  }
+
+  #hear(word: DaemonWord | undefined): void {
+    if (word === 'ready') this.#announced.resolve('ready')
+    else if (word === 'idle') {
+      const first = !this.#takesOrders && this.#phase === 'serving' && this.#spare
+      this.#takesOrders = true
+      // One that has its order before it takes any says so all the same.
+      if (!first) this.#enter('idle')
+    }
+  }
+
+  #enter(phase: Phase): void {
+    if (this.#phase === 'ended') return
+    this.#phase = phase
+    if (this.idle || this.over) for (const listener of this.#listeners.splice(0)) listener()
+  }
+
+  #order(order: Order): void {
+    this.#channel?.write(orderLine(order))
+  }
+
+  #relay(): void {
+    if (!this.#child.stderr) return
+    createInterface({ input: this.#child.stderr }).on('line', (line) => {
+      const { name } = this.#program
+      const stamped = withoutTimestamp(line)
+      const text = stamped.startsWith(`${name}: `) ? stamped.slice(name.length + 2) : stamped
+      if (this.#said.length < 20) this.#said.push(text)
+      this.#log.info(`${name}[${this.pid}]: ${text}`)
+    })
+  }
 }
 
 function execute({ file, args, argv0, detached, env }: Execution, program: StartedProgram): ChildProcess {
@@ -77,34 +203,6 @@ function cannotStart(error: unknown, { name }: StartedProgram): HostError {
   const advice = code === 'EMFILE' ? '; raise the limit of open files (ulimit -n, LimitNOFILE=)' : ''
   return new HostError(exhausted ? 'exhausted' : 'unavailable', `cannot start ${name}: ${messageOf(error)}${advice}`, {
     cause: error,
-  })
-}
-
-/** All that is said before the daemon is ready is also the reason why it never was. */
-function relay(child: ChildProcess, { name }: StartedProgram, log: Logger): readonly string[] {
-  const said: string[] = []
-  // A child that could not be started has no streams.
-  if (!child.stderr) return said
-  createInterface({ input: child.stderr }).on('line', (line) => {
-    const stamped = withoutTimestamp(line)
-    const text = stamped.startsWith(`${name}: `) ? stamped.slice(name.length + 2) : stamped
-    if (said.length < 20) said.push(text)
-    log.info(`${name}[${child.pid ?? 0}]: ${text}`)
-  })
-  return said
-}
-
-async function ready(child: ChildProcess): Promise<'ready'> {
-  const channel = (child.stdio as ChildProcess['stdio'] | undefined)?.[3]
-  return await new Promise((resolve) => {
-    if (channel === null || channel === undefined || !('resume' in channel)) return
-    let text = ''
-    channel.on('data', (chunk: Buffer) => {
-      text += chunk.toString()
-      if (text !== wordLine('ready')) return
-      channel.destroy()
-      resolve('ready')
-    })
   })
 }
 

@@ -1,7 +1,7 @@
 import { accessSync, constants } from 'node:fs'
 import { delimiter, join } from 'node:path'
 import type { Execution } from './daemon-process.ts'
-import type { MakeExecution } from './process-host.ts'
+import type { DummyFuseRuns, MakeExecution } from './process-host.ts'
 import type { SharedPlace } from './shared-place.ts'
 
 /** How this executable is called as one of its other programs. */
@@ -11,10 +11,13 @@ export type ProgramCommand = (words: readonly string[]) => { executable: string;
  * `--fuse-host child`: in our process group and cgroup, killed by the kernel the moment we end, as in the original's container.
  * `words` come before all others: the faults that the lab asks for.
  */
-export function childExecution(dummyFuse: ProgramCommand, words: readonly string[], env: NodeJS.ProcessEnv): MakeExecution {
-  return (path, options) => {
-    const { executable, args, argv0 } = dummyFuse(['-f', '--die-with-parent', ...words, ...optionWords(options), path])
-    return { file: executable, args, argv0, detached: false, env }
+export function childRuns(dummyFuse: ProgramCommand, words: readonly string[], env: NodeJS.ProcessEnv): DummyFuseRuns {
+  return {
+    words: (path, options) => ['-f', '--die-with-parent', ...words, ...optionWords(options), path],
+    execution: (all) => {
+      const { executable, args, argv0 } = dummyFuse(all)
+      return { file: executable, args, argv0, detached: false, env }
+    },
   }
 }
 
@@ -30,17 +33,19 @@ export function carelessExecution(dummyFuse: ProgramCommand, words: readonly str
  * `--fuse-host detached`: in a session of its own; where systemd manages the machine, in a transient scope too, because
  * a session is not a cgroup and systemd ends cgroups.
  */
-export function detachedExecution(
+export function detachedRuns(
   dummyFuse: ProgramCommand,
   words: readonly string[],
   env: NodeJS.ProcessEnv,
   systemdRun: string | undefined,
-): MakeExecution {
-  return (path, options): Execution => {
-    const daemonWords = ['-f', ...words, ...optionWords(options), path]
-    const { executable, args, argv0 } = dummyFuse(daemonWords)
-    if (systemdRun === undefined) return { file: executable, args, argv0, detached: true, env }
-    return inScope(systemdRun, `dummy-fuse ${path}`, [executable, 'fuse', ...daemonWords], env)
+): DummyFuseRuns {
+  return {
+    words: (path, options) => ['-f', ...words, ...optionWords(options), path],
+    execution: (all): Execution => {
+      const { executable, args, argv0 } = dummyFuse(all)
+      if (systemdRun === undefined) return { file: executable, args, argv0, detached: true, env }
+      return inScope(systemdRun, `dummy-fuse ${all.at(-1) ?? ''}`, [executable, 'fuse', ...all], env)
+    },
   }
 }
 

@@ -45,7 +45,8 @@ export function toDaemon(stat: ProcessStat | undefined): Daemon | undefined {
   return stat === undefined || stat.exiting ? undefined : { pid: stat.pid, stopped: isStopped(stat) }
 }
 
-function isStopped({ state }: ProcessStat): boolean {
+/** Whether a process is stopped by a signal (SIGSTOP), or traced. */
+export function isStopped({ state }: ProcessStat): boolean {
   return state === 'T' || state === 't'
 }
 

@@ -1,47 +1,94 @@
 import type { CallContext } from '../call-context.ts'
 import type { Logger } from '../log.ts'
 import { processStat, type ProcessStat } from '../os/processes.ts'
-import { type Execution, startDaemon } from './daemon-process.ts'
-import { chooseDaemon, endDaemon, findDaemons, mayServe, toDaemon } from './found-daemon.ts'
+import { DaemonProcess, type Execution } from './daemon-process.ts'
+import { chooseDaemon, endDaemon, findDaemons, isStopped, mayServe, toDaemon } from './found-daemon.ts'
 import { fuseDeviceTrouble } from './fuse-device.ts'
 import { type Daemon, type FuseHost, HostError } from './host.ts'
+import type { Spares } from './spares.ts'
 import type { StartQueue } from './start-queue.ts'
 
 /** Makes the call of dummy-fuse for one mount point. */
 export type MakeExecution = (path: string, options: readonly string[]) => Execution
 
+/** How dummy-fuse is run by this host. */
+export interface DummyFuseRuns {
+  /** Its words for a mount point. */
+  words(path: string, options: readonly string[]): readonly string[]
+  /** How it is executed with its words. */
+  execution(words: readonly string[]): Execution
+}
+
 /** A daemon, and the super block that it was last seen to serve. */
 interface Known {
   readonly stat: ProcessStat
   readonly device?: string
+  /** If it is one that we have started. */
+  readonly process?: DaemonProcess
 }
 
 /** A dummy-fuse process per mount point. Whether it dies with us lies in how it is executed. */
 export class ProcessHost implements FuseHost {
-  readonly #execution: MakeExecution
+  readonly #runs: DummyFuseRuns
   readonly #queue: StartQueue
+  readonly #spares: Spares | undefined
   readonly #log: Logger
   /** The daemons by the paths that they were started for. */
   readonly #known = new Map<string, Known>()
 
-  constructor(execution: MakeExecution, queue: StartQueue, log: Logger) {
-    this.#execution = execution
+  constructor(runs: DummyFuseRuns, queue: StartQueue, spares: Spares | undefined, log: Logger) {
+    this.#runs = runs
     this.#queue = queue
+    this.#spares = spares
     this.#log = log
   }
 
   async start(path: string, options: readonly string[], call: CallContext): Promise<void> {
-    const execution = this.#execution(path, options)
-    const child = await this.#queue.run(path, call, async () => {
-      this.#log.info(`exec dummy-fuse [${execution.args.join(' ')}]`)
-      return await startDaemon(execution, call, this.#log)
-    })
-    child.unref()
-    const stat = child.pid === undefined ? undefined : processStat(child.pid)
-    if (stat !== undefined) this.#known.set(path, { stat })
-    child.once('exit', (status, signal) => {
-      if (this.#known.get(path)?.stat.start === stat?.start) this.#known.delete(path)
-      if (status !== 0) this.#log.error(`dummy-fuse[${child.pid ?? 0}] of ${path} ended: ${signal ?? `exit status ${status ?? 0}`}`)
+    const words = this.#runs.words(path, options)
+    try {
+      const daemon = await this.#queue.run(
+        path,
+        call,
+        async () => (await this.#ordered(words, call)) ?? (await this.#started(words, call)),
+      )
+      this.#know(path, daemon)
+    } finally {
+      this.#spares?.replenish()
+    }
+  }
+
+  /** The spare, once it serves; undefined if there is none, or it has ended without a reason of its own. */
+  async #ordered(words: readonly string[], call: CallContext): Promise<DaemonProcess | undefined> {
+    const spare = this.#spares?.take()
+    if (spare === undefined) return undefined
+    this.#log.info(`exec dummy-fuse [${words.join(' ')}] in dummy-fuse[${spare.pid}]`)
+    spare.serve(words)
+    const outcome = await spare.ready(call)
+    if (outcome === 'ready') return spare
+    if (outcome.status !== null && outcome.status !== 0 && spare.takesOrders) throw spare.failure(outcome)
+    return undefined
+  }
+
+  async #started(words: readonly string[], call: CallContext): Promise<DaemonProcess> {
+    call.signal.throwIfAborted()
+    const execution = this.#runs.execution(words)
+    this.#log.info(`exec dummy-fuse [${execution.args.join(' ')}]`)
+    const daemon = new DaemonProcess(execution, 'serving', this.#log)
+    const outcome = await daemon.ready(call)
+    if (outcome === 'ready') return daemon
+    throw daemon.failure(outcome)
+  }
+
+  #know(path: string, daemon: DaemonProcess): void {
+    const stat = processStat(daemon.pid)
+    if (stat !== undefined) this.#known.set(path, { stat, process: daemon })
+    daemon.onceFree(() => {
+      if (this.#known.get(path)?.process === daemon) this.#known.delete(path)
+      if (!daemon.over) {
+        if (this.#spares === undefined) daemon.end()
+        else this.#spares.offer(daemon)
+      } else if (daemon.exitStatus !== 0)
+        this.#log.error(`dummy-fuse[${daemon.pid}] of ${path} ended: ${daemon.signal ?? `exit status ${daemon.exitStatus ?? 0}`}`)
     })
   }
 
@@ -51,8 +98,15 @@ export class ProcessHost implements FuseHost {
 
   async stop(path: string, device: string | undefined, grace: number, call: CallContext): Promise<void> {
     // One that we have started is waited for, whatever it still serves.
-    const stat = this.#running(path)?.stat ?? chooseDaemon(findDaemons(), path, device)
-    if (stat !== undefined && !(await endDaemon(stat, grace, call.remaining())))
+    const known = this.#running(path)
+    const stat = known?.stat ?? chooseDaemon(findDaemons(), path, device)
+    if (stat === undefined) return
+    const { process } = known ?? {}
+    const stopped =
+      process === undefined
+        ? await endDaemon(stat, grace, call.remaining())
+        : await endOwnDaemon(process, isStopped(stat) ? 0 : grace, call.remaining())
+    if (!stopped)
       throw new HostError('unavailable', `dummy-fuse[${stat.pid}] of ${path} was killed, but is still in the kernel; call again`)
     this.#known.delete(path)
   }
@@ -67,7 +121,14 @@ export class ProcessHost implements FuseHost {
     const serves = known !== undefined && device !== undefined && mayServe(known.stat.pid, device)
     // One that another plugin started, or somebody by hand: looking through /proc takes longer with every process.
     const found = serves ? known.stat : chooseDaemon(findDaemons(), path, device)
-    if (found !== undefined) this.#known.set(path, device === undefined ? { stat: found } : { stat: found, device })
+    if (found !== undefined) {
+      const process = known?.stat.start === found.start ? known.process : undefined
+      this.#known.set(path, {
+        stat: found,
+        ...(device === undefined ? {} : { device }),
+        ...(process === undefined ? {} : { process }),
+      })
+    }
     return found
   }
 
@@ -76,5 +137,27 @@ export class ProcessHost implements FuseHost {
     const known = this.#known.get(path)
     const now = known === undefined ? undefined : processStat(known.stat.pid)
     return known === undefined || now?.start !== known.stat.start ? undefined : { ...known, stat: now }
+  }
+}
+
+/** Waits `grace` milliseconds for a daemon of ours to be free, then kills it. Tells whether it was free within `time` milliseconds in all. */
+async function endOwnDaemon(daemon: DaemonProcess, grace: number, time: number): Promise<boolean> {
+  const { promise: freed, resolve } = Promise.withResolvers<true>()
+  const end = performance.now() + time
+  daemon.onceFree(() => {
+    resolve(true)
+  })
+  if (await freedWithin(freed, Math.min(grace, time))) return true
+  daemon.kill()
+  return await freedWithin(freed, Math.max(end - performance.now(), 0))
+}
+
+async function freedWithin(freed: Promise<true>, time: number): Promise<boolean> {
+  const { promise: late, resolve } = Promise.withResolvers<false>()
+  const timer = setTimeout(resolve, time, false)
+  try {
+    return await Promise.race([freed, late])
+  } finally {
+    clearTimeout(timer)
   }
 }

@@ -2,7 +2,7 @@ import { type CallContext, isCallEnded, RunningCall, unlessAborted } from '../ca
 import type { Logger } from '../log.ts'
 import { processEnds, processesNamed, type ProcessStat, runsOurExecutable, sharesMounts, signalProcess } from '../os/processes.ts'
 import { hasListener } from '../os/unix-socket.ts'
-import { DUMMY_FUSED, type Execution, startDaemon } from './daemon-process.ts'
+import { DaemonProcess, DUMMY_FUSED, type Execution } from './daemon-process.ts'
 import { toDaemon } from './found-daemon.ts'
 import { fuseDeviceTrouble } from './fuse-device.ts'
 import { type Daemon, type FuseHost, HostError } from './host.ts'
@@ -122,12 +122,13 @@ export class SharedHost implements FuseHost {
     using time = new RunningCall(serviceStart, { margin: callMargin })
     this.#log.info(`exec dummy-fused [${this.#execution.args.join(' ')}]`)
     try {
-      const child = await startDaemon(this.#execution, time, this.#log, DUMMY_FUSED)
-      child.unref()
-      child.once('exit', (status, signal) => {
-        const how = signal ?? `exit status ${status ?? 0}`
+      const daemon = new DaemonProcess(this.#execution, 'serving', this.#log, DUMMY_FUSED)
+      const outcome = await daemon.ready(time)
+      if (outcome !== 'ready') throw daemon.failure(outcome)
+      daemon.onceFree(() => {
+        const how = daemon.signal ?? `exit status ${daemon.exitStatus ?? 0}`
         this.#log.error(
-          `dummy-fused[${child.pid ?? 0}] ended: ${how}; the sessions of all volumes have ended with it, and each volume is mounted anew when it is staged or published`,
+          `dummy-fused[${daemon.pid}] ended: ${how}; the sessions of all volumes have ended with it, and each volume is mounted anew when it is staged or published`,
         )
       })
     } catch (error) {

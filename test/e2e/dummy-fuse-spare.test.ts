@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
-import { READY_FD, SPARE_WORDS } from '../../src/os/daemon-channel.ts'
+import { READY_FD, SPARE_NAME, SPARE_WORDS } from '../../src/os/daemon-channel.ts'
 import { serves } from '../support/mounts.ts'
 import { endOf } from '../support/mounting.ts'
 import { DUMMY_FUSE } from '../support/paths.ts'
@@ -33,11 +33,11 @@ describe('a spare dummy-fuse', () => {
   it('waits with no device open, and serves at once what it is ordered, under the arguments of its order', async () => {
     await using sandbox = new Sandbox()
     const spare = await idle(sandbox)
-    assert.deepEqual([argumentsOf(spare.pid), commOf(spare.pid), devicesOf(spare.pid)], [ARGUMENTS, 'dummy-fuse', 0])
+    assert.deepEqual([argumentsOf(spare.pid), commOf(spare.pid), devicesOf(spare.pid)], [ARGUMENTS, SPARE_NAME, 0])
     const path = sandbox.directory(`mnt ${'long '.repeat(40)}é`)
     await spare.serve([...CHILD, '-o', 'ro', path])
     assert.ok(await serves(sandbox, path))
-    assert.deepEqual(argumentsOf(spare.pid), ['dummy-fuse', ...CHILD, '-o', 'ro', path])
+    assert.deepEqual([argumentsOf(spare.pid), commOf(spare.pid)], [['dummy-fuse', ...CHILD, '-o', 'ro', path], 'dummy-fuse'])
     const { stdout } = await sandbox.run('pgrep', ['-f', `dummy-fuse .*${sandbox.path}`])
     assert.match(stdout, new RegExp(`^${spare.pid}$`, 'm'))
     assert.equal(spare.running.output(), '')
@@ -64,7 +64,7 @@ describe('a spare dummy-fuse', () => {
       )
       assert.equal((await sandbox.run('umount', [path])).status, 0)
       assert.equal(await spare.word(3 + 2 * round), 'idle')
-      assert.deepEqual([argumentsOf(spare.pid), devicesOf(spare.pid)], [ARGUMENTS, 0])
+      assert.deepEqual([argumentsOf(spare.pid), commOf(spare.pid), devicesOf(spare.pid)], [ARGUMENTS, SPARE_NAME, 0])
       if (round === 1) assert.match(spare.running.output().slice(said.length), /FUSE|LOOKUP|was unmounted/)
       spare.order({ do: 'wait' })
     }

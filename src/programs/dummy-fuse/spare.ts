@@ -1,6 +1,7 @@
 import { messageOf, ProgramError } from '../../errors.ts'
-import { type Order, SPARE_WORDS } from '../../os/daemon-channel.ts'
+import { type Order, SPARE_NAME, SPARE_WORDS } from '../../os/daemon-channel.ts'
 import type { Libc } from '../../os/libc.ts'
+import { setProcessName } from '../../os/process-name.ts'
 import { ShownArguments } from '../../os/shown-arguments.ts'
 import type { SelfCommand } from '../program.ts'
 import type { StarterChannel } from './channel.ts'
@@ -11,6 +12,9 @@ import { EndSignals } from './signals.ts'
 
 /** Milliseconds for a plugin to say what becomes of a daemon that is idle. One that is too busy to starts another daemon. */
 const ANSWER_DEADLINE = 2000
+
+/** As ps shows a daemon that serves. */
+const NAME = 'dummy-fuse'
 
 /** What an idle daemon needs from outside. */
 export interface SpareContext {
@@ -69,6 +73,7 @@ export class Spare {
     const { libc, channel } = this.#context
     const options = parseFuseOptions(words)
     this.#show(words)
+    setProcessName(NAME)
     if (!options.dieWithParent) libc.setParentDeathSignal(undefined)
     return await serve(options, { libc: () => libc, channel })
   }
@@ -89,6 +94,7 @@ export class Spare {
   #retreat(): void {
     this.#context.libc.setParentDeathSignal('SIGKILL')
     this.#show(SPARE_WORDS)
+    setProcessName(SPARE_NAME)
   }
 
   /** Says that it is idle, and waits for an order to serve or to end: if the plugin says nothing within `deadline` milliseconds, it is to end. */

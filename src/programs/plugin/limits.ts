@@ -72,6 +72,11 @@ function table({ callDeadline, startsAtOnce }: Given) {
     },
     retryPause: { value: Math.min(20, callDeadline / 50), why: 'A successor of dummy-fused takes 40 ms to listen.' },
     restoresAtOnce: { value: startsAtOnce + 14, why: 'Most volumes that are restored are alive, and only looked at.' },
+    spareDelay: {
+      value: 50,
+      why: 'A volume that lives for a moment leaves its daemon as the spare, and another volume needs no start.',
+    },
+    spareKept: { value: 300_000, why: 'A node on which nothing is staged for 5 minutes gets its memory back.' },
     socketWait: { value: 1000, why: 'The socket is opened after that time though volumes are still being restored.' },
   } satisfies LimitTable
 }

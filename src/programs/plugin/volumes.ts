@@ -2,8 +2,8 @@ import { join } from 'node:path'
 import { CarelessHost } from '../../hosts/careless-host.ts'
 import {
   carelessExecution,
-  childExecution,
-  detachedExecution,
+  childRuns,
+  detachedRuns,
   findSystemdRun,
   sharedChildExecution,
   sharedDetachedExecution,
@@ -13,9 +13,11 @@ import { ProcessHost } from '../../hosts/process-host.ts'
 import { ServiceHost } from '../../hosts/service-host.ts'
 import { SharedHost } from '../../hosts/shared-host.ts'
 import { sharedPlace } from '../../hosts/shared-place.ts'
+import { Spares } from '../../hosts/spares.ts'
 import { StartQueue } from '../../hosts/start-queue.ts'
 import type { Logger } from '../../log.ts'
 import { bootId } from '../../os/boot-id.ts'
+import { SPARE_WORDS } from '../../os/daemon-channel.ts'
 import type { Libc } from '../../os/libc.ts'
 import { openMountTable } from '../../os/mount-table.ts'
 import { Prober } from '../../os/prober.ts'
@@ -101,9 +103,12 @@ function openHost(
   const backend = fuseBackend === DEFAULT_BACKEND ? [] : ['--backend', fuseBackend]
   const words = [...backend, ...faults.flatMap((fault) => ['--inject', fault])]
   if (daemonize === 'early') return new CarelessHost(carelessExecution(dummyFuse, words, context.env), log)
-  const execution =
+  const runs =
     fuseHost === 'child'
-      ? childExecution(dummyFuse, words, context.env)
-      : detachedExecution(dummyFuse, words, context.env, findSystemdRun(context.env))
-  return new ProcessHost(execution, new StartQueue(limits), log)
+      ? childRuns(dummyFuse, words, context.env)
+      : detachedRuns(dummyFuse, words, context.env, findSystemdRun(context.env))
+  const queue = new StartQueue(limits)
+  // libfuse is not loaded ahead, and serves one mount in each process.
+  const spares = fuseBackend === DEFAULT_BACKEND ? new Spares(runs.execution(SPARE_WORDS), queue, limits, log) : undefined
+  return new ProcessHost(runs, queue, spares, log)
 }

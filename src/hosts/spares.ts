@@ -1,0 +1,99 @@
+import { messageOf } from '../errors.ts'
+import type { Logger } from '../log.ts'
+import { processStat } from '../os/processes.ts'
+import { DaemonProcess, type Execution } from './daemon-process.ts'
+import { isStopped } from './found-daemon.ts'
+import type { StartQueue } from './start-queue.ts'
+
+/** The limits of spares, in milliseconds. */
+export interface SpareLimits {
+  /** How long after a Stage the next spare is started, unless a daemon has become free by then. */
+  readonly spareDelay: number
+  /** How long a spare is kept after the last Stage. */
+  readonly spareKept: number
+}
+
+/**
+ * Keeps at most one dummy-fuse that has started and waits for its order, so that a Stage waits for no start: one that was started for it, or one
+ * whose volume is unmounted. There is none before the first Stage, nor when nothing was staged for a while. It serves no volume.
+ */
+export class Spares {
+  readonly #execution: Execution
+  readonly #queue: StartQueue
+  readonly #limits: SpareLimits
+  readonly #log: Logger
+  #spare: DaemonProcess | undefined
+  #replenishing: NodeJS.Timeout | undefined
+  #leaving: NodeJS.Timeout | undefined
+  /** A spare has said that there can be none. */
+  #impossible = false
+
+  /** `execution`: how a spare is started. */
+  constructor(execution: Execution, queue: StartQueue, limits: SpareLimits, log: Logger) {
+    this.#execution = execution
+    this.#queue = queue
+    this.#limits = limits
+    this.#log = log
+  }
+
+  /** The spare, idle or still starting, which is the caller's from now on; undefined if there is none. One that was stopped (SIGSTOP) is of no use. */
+  take(): DaemonProcess | undefined {
+    const spare = this.#current
+    this.#spare = undefined
+    if (spare === undefined) return undefined
+    const stat = processStat(spare.pid)
+    if (stat !== undefined && !stat.exiting && !isStopped(stat)) return spare
+    spare.kill()
+    return undefined
+  }
+
+  /** Sees to it that there is a spare soon. To be called when a Stage is over. */
+  replenish(): void {
+    clearTimeout(this.#leaving)
+    this.#leaving = setTimeout(() => {
+      this.#letGo()
+    }, this.#limits.spareKept).unref()
+    clearTimeout(this.#replenishing)
+    this.#replenishing = setTimeout(() => {
+      this.#start()
+    }, this.#limits.spareDelay).unref()
+  }
+
+  /** Takes a daemon that is idle again. Where there is a spare that waits, and where none is wanted, it is to end. */
+  offer(daemon: DaemonProcess): void {
+    const spare = this.#current
+    if (spare?.idle === true || this.#leaving === undefined) {
+      daemon.end()
+      return
+    }
+    // One that is still starting would only take a processor.
+    spare?.kill()
+    daemon.wait()
+    this.#spare = daemon
+  }
+
+  #start(): void {
+    // Who waits for a start comes first; that one calls replenish() when it is over.
+    if (this.#current !== undefined || this.#impossible || this.#queue.waiting > 0) return
+    try {
+      const daemon = new DaemonProcess(this.#execution, 'starting', this.#log)
+      daemon.onceFree(() => {
+        // By a status of its own: a signal says nothing about the next one.
+        this.#impossible ||= daemon.over && (daemon.exitStatus ?? 0) !== 0
+      })
+      this.#spare = daemon
+    } catch (error) {
+      this.#log.warning(`no spare dummy-fuse: ${messageOf(error)}`)
+    }
+  }
+
+  get #current(): DaemonProcess | undefined {
+    return this.#spare?.over === false ? this.#spare : undefined
+  }
+
+  #letGo(): void {
+    this.#leaving = undefined
+    this.#spare?.end()
+    this.#spare = undefined
+  }
+}
