@@ -17,7 +17,7 @@ interface Case {
   readonly stop?: true
 }
 
-const TIMEOUT = { code: 'DEADLINE_EXCEEDED', details: /did not handle INIT within 5 s and was killed/ } as const
+const TIMEOUT = { code: 'DEADLINE_EXCEEDED', details: /did not handle INIT within \d+\.\d s and was killed/ } as const
 const FAILURE = { code: 'INTERNAL', details: /mount failed, as --inject mount-fail asks/ } as const
 
 const CASES: readonly Case[] = (['child', 'detached'] as const).flatMap((host) => {
@@ -28,7 +28,7 @@ const CASES: readonly Case[] = (['child', 'detached'] as const).flatMap((host) =
     { title: `Publish with a ${host} daemon that never answers INIT`, words: inject('init-hang'), rpc: 'publish', ...TIMEOUT },
     {
       title: `Stage with a ${host} daemon that is slower than the deadline`,
-      words: inject('mount-delay=6'),
+      words: inject('mount-delay=12'),
       rpc: 'stage',
       ...TIMEOUT,
     },
@@ -81,7 +81,7 @@ void test('what a failing daemon said is in the log and in the status, without w
   const volume = new Volume(sandbox, plugin, 'volume')
   await sandbox.run('touch', [`${volume.staging}/in-the-way`])
   const { code, details } = await outcome(volume.stage())
-  assert.equal(code, 'INTERNAL')
+  assert.equal(code, 'FAILED_PRECONDITION')
   assert.match(details, /not empty/)
   await eventually('it is in the log', () => plugin.lines().some((line) => /^dummy-fuse\[\d+\]: .*not empty/.test(line)))
   await sandbox.run('rm', [`${volume.staging}/in-the-way`])
@@ -97,11 +97,11 @@ void test('a state folder that cannot be written to fails Stage and Publish, and
   const volume = new Volume(sandbox, plugin, 'volume')
   await volume.stage()
   mount('-o', 'remount,ro,bind', state)
-  assert.equal((await outcome(volume.publish())).code, 'INTERNAL')
+  assert.equal((await outcome(volume.publish())).code, 'UNAVAILABLE')
   assert.deepEqual(layersAt(volume.target), [])
   const other = new Volume(sandbox, plugin, 'other')
   const { code, details } = await outcome(other.stage())
-  assert.equal(code, 'INTERNAL')
+  assert.equal(code, 'UNAVAILABLE')
   assert.match(details, /read-only file system/i)
   assert.deepEqual(layersAt(other.staging), [])
   assert.equal(plugin.daemons().length, 1)

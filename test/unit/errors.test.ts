@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { describe, it } from 'node:test'
-import { codeOf, errnoText, messageOf, ProgramError, SystemError, UsageError } from '../../src/errors.ts'
+import { codeOf, errnoMeaning, errnoText, messageOf, ProgramError, SystemError, UsageError } from '../../src/errors.ts'
 
 describe('errors', () => {
   it('a usage error exits with 2', () => {
@@ -20,6 +20,13 @@ describe('errors', () => {
   it("has strerror(3)'s text in lower case, and the name of a rare one", () => {
     assert.equal(errnoText('ENOTCONN'), 'transport endpoint is not connected')
     assert.equal(errnoText('EL2HLT'), 'EL2HLT')
+  })
+
+  it('knows what an errno means for the caller', () => {
+    assert.deepEqual(
+      ['EMFILE', 'ENOSPC', 'EINTR', 'EROFS', 'ENAMETOOLONG', 'EINVAL', undefined].map(errnoMeaning),
+      ['exhausted', 'exhausted', 'again', 'again', 'caller', undefined, undefined],
+    )
   })
 
   it('finds the code of what Node throws, and none where there is none', () => {
