@@ -100,6 +100,14 @@ export class Libc {
     this.foreign('void _exit(int)')(status)
   }
 
+  /** sched_yield(2), bound: another process that is ready to run on this processor has its turn first. */
+  yielder(): () => void {
+    const call = this.foreign('int sched_yield()')
+    return () => {
+      call()
+    }
+  }
+
   /** The errno of the call before, as an error that names it. */
   lastError(name: string, path?: string): SystemError {
     const errno = this.errno()

@@ -14,7 +14,7 @@ describe('a loop that serves devices', () => {
     const epoll = new Epoll(libc)
     const [reader, writer] = libc.pipe()
     try {
-      const loop = new ServingLoop(epoll, new AdaptivePolling(50))
+      const loop = new ServingLoop(epoll, new AdaptivePolling(50), libc.yielder())
       let requests = 1
       const served = {
         fd: reader,
@@ -41,7 +41,7 @@ describe('a loop that serves devices', () => {
     const epoll = new Epoll(libc)
     const [reader, writer] = libc.pipe()
     try {
-      const loop = new ServingLoop(epoll, new AdaptivePolling(0))
+      const loop = new ServingLoop(epoll, new AdaptivePolling(0), libc.yielder())
       let calls = 0
       loop.listen(reader, () => calls++)
       writeSync(writer, 'x')
@@ -50,6 +50,35 @@ describe('a loop that serves devices', () => {
       readSync(reader, Buffer.alloc(1))
       loop.turn(0)
       assert.equal(calls, 2)
+    } finally {
+      epoll.close()
+      closeSync(reader)
+      closeSync(writer)
+    }
+  })
+
+  it('yields the processor while it polls, and asks for how long to wait only when nothing has come', () => {
+    const epoll = new Epoll(libc)
+    const [reader, writer] = libc.pipe()
+    try {
+      const calls: string[] = []
+      const byte = Buffer.alloc(1)
+      const loop = new ServingLoop(epoll, new AdaptivePolling(1000), () => {
+        calls.push('yield')
+        // What another process does in its turn.
+        writeSync(writer, 'x')
+      })
+      const waiting = (): number => {
+        calls.push('wait')
+        return 20_000
+      }
+      let ready = 1
+      loop.add({ fd: reader, serve: () => (ready === 0 ? 0 : ready-- && readSync(reader, byte)) })
+      writeSync(writer, 'x')
+      loop.turn(waiting)
+      assert.deepEqual(calls, ['wait'])
+      loop.turn(waiting)
+      assert.deepEqual(calls, ['wait', 'yield'])
     } finally {
       epoll.close()
       closeSync(reader)

@@ -6,6 +6,9 @@ const MOST_IN_A_ROW = 16
 /** Rounds of one device alone, after which the others are looked at. */
 const ROUNDS_ALONE = 16
 
+/** Milliseconds to wait, -1: for ever; a function is called when there is nothing to serve, and only then. */
+export type Timeout = number | (() => number)
+
 /** Something whose requests are to be served. */
 export interface Served {
   readonly fd: number
@@ -17,6 +20,7 @@ export interface Served {
 export class ServingLoop {
   readonly #epoll: Epoll
   readonly #polling: AdaptivePolling
+  readonly #yield: () => void
   readonly #served = new Map<number, Served>()
   /** Descriptors that are not served, and what is called when they are readable. */
   readonly #listened = new Map<number, () => void>()
@@ -25,9 +29,11 @@ export class ServingLoop {
   #alone = 0
   #lastServed = 0
 
-  constructor(epoll: Epoll, polling: AdaptivePolling) {
+  /** `yieldProcessor`: sched_yield(2). */
+  constructor(epoll: Epoll, polling: AdaptivePolling, yieldProcessor: () => void) {
     this.#epoll = epoll
     this.#polling = polling
+    this.#yield = yieldProcessor
   }
 
   /** Calls `act` whenever `fd` is readable; reading it is left to `act`. */
@@ -49,9 +55,9 @@ export class ServingLoop {
   }
 
   /** Serves what there is, or waits up to `timeout` milliseconds (-1: for ever) until there is something. */
-  turn(timeout: number): void {
+  turn(timeout: Timeout): void {
     if (this.#poll()) return
-    const count = this.#epoll.wait(timeout)
+    const count = this.#epoll.wait(typeof timeout === 'number' ? timeout : timeout())
     if (count === 0) return
     this.#polling.woke(performance.now() - this.#lastServed)
     this.#serve(count)
@@ -68,6 +74,8 @@ export class ServingLoop {
         return true
       }
       this.#alone = 0
+      // A reader that has its answer and shares our processor would wait until the time to poll is over.
+      this.#yield()
       const count = this.#epoll.wait(0)
       if (count > 0) {
         this.#polling.hit()

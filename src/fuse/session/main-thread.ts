@@ -81,8 +81,9 @@ export class MainThreadServer implements SessionRunner {
 
   #turn(): void {
     this.#loop.beginTurn()
+    const timeout = (): number => this.#loop.timeout()
     for (let round = 0; round < MOST_ROUNDS && this.#server.busy; round++) {
-      this.#server.turn(this.#loop.timeout())
+      this.#server.turn(timeout)
       // An answer that comes later comes by way of the event loop.
       if (this.#takeDue() || this.#server.awaited > 0) break
     }

@@ -6,7 +6,7 @@ import type { FileSystem } from '../filesystem.ts'
 import { Writer } from '../protocol/writer.ts'
 import { KernelDevice } from './device.ts'
 import { REPLY_SIZE, REQUEST_SIZE } from './handshake.ts'
-import { type Served, ServingLoop } from './loop.ts'
+import { type Served, ServingLoop, type Timeout } from './loop.ts'
 import type { Attachment, Command, Inspection, ServerEvent } from './messages.ts'
 import { sessionSettings } from './mount-options.ts'
 import { AdaptivePolling } from './polling.ts'
@@ -63,7 +63,7 @@ export class SessionServer {
     this.#parts = parts
     this.#epoll = new Epoll(parts.libc)
     const polling = new AdaptivePolling(parts.pollTime)
-    this.#loop = new ServingLoop(this.#epoll, polling)
+    this.#loop = new ServingLoop(this.#epoll, polling, parts.libc.yielder())
     const { inbox, neighbour } = parts
     if (inbox !== undefined) this.#loop.listen(inbox.wakeFd, () => this.#obeyAll(inbox))
     if (neighbour !== undefined) this.#loop.listen(neighbour.fd, neighbour.readable)
@@ -100,7 +100,7 @@ export class SessionServer {
   }
 
   /** Serves what there is, or waits up to `timeout` milliseconds (-1: for ever). */
-  turn(timeout: number): void {
+  turn(timeout: Timeout): void {
     // The last answer may have come since the last turn: then nothing will wake us.
     if (this.#drained()) return
     this.#loop.turn(timeout)
