@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { processStat } from '../src/os/processes.ts'
 import { CallError } from '../test/support/csi-client.ts'
 import { Plugin } from '../test/support/plugin.ts'
-import { argumentsOf, commOf, type Sandbox } from '../test/support/sandbox.ts'
+import { commOf, type Sandbox } from '../test/support/sandbox.ts'
 import { FusedDaemon } from './fused.ts'
 import { timed } from './measure.ts'
 import type { ServedVolume } from './service.ts'
@@ -69,10 +69,13 @@ export class Host {
     return { act: await timed(() => this.begin(volume)), undo: await timed(() => this.end(volume)) }
   }
 
-  /** Waits for a dummy-fuse of the plugin that has no mount point yet and sleeps. A plugin that has none the first time has none at all. */
+  /**
+   * Waits for a dummy-fuse of the plugin that sleeps: while no volume is staged, it is a spare. A plugin that has none the first time has none
+   * at all.
+   */
   async spare(): Promise<void> {
     const end = performance.now() + SPARE_PATIENCE
-    while (this.#hasSpares && !this.#spares().some(sleeps)) {
+    while (this.#hasSpares && !this.processes('dummy-fuse').some(sleeps)) {
       if (performance.now() > end) this.#hasSpares = false
       await sleep(10)
     }
@@ -101,11 +104,6 @@ export class Host {
     await this.plugin.stop()
     this.plugin[Symbol.dispose]()
     await this.#fused?.stop()
-  }
-
-  #spares(): readonly number[] {
-    const named = (pid: number): boolean => argumentsOf(pid).some((word) => word.startsWith(this.#sandbox.path))
-    return this.processes('dummy-fuse').filter((pid) => !named(pid))
   }
 }
 

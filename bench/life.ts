@@ -22,6 +22,8 @@ async function oneAtATime(sandbox: Sandbox, rounds: number): Promise<readonly Ro
   if (volume === undefined) throw new Error('no volume')
   using spawner = new Spawner()
   const byHand = await volumeByHand(sandbox)
+  // A plugin keeps no spare before its first volume.
+  await host.life(volume)
   const lives = await alternate(
     rounds * 5,
     async () => {
