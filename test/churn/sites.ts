@@ -1,5 +1,6 @@
 import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
+import { sharedPlace } from '../../src/hosts/shared-place.ts'
 import { processStat, type ProcessStat } from '../../src/os/processes.ts'
 import { childrenOf } from '../support/kept.ts'
 import { EXECUTABLE } from '../support/paths.ts'
@@ -11,13 +12,23 @@ import type { Site } from './site.ts'
 import { type OnFailure, Supervised } from './supervised.ts'
 
 /** The ways of hosting that a churn knows. */
-export const MODES = ['child', 'detached', 'service'] as const
+export const MODES = ['child', 'child-shared', 'detached', 'detached-shared', 'service'] as const
 
 export type Mode = (typeof MODES)[number]
 
 /** Opens a site of one mode in a sandbox. Its programs are started and need not answer yet. */
 export function openSite(mode: Mode, sandbox: Sandbox, failed: OnFailure): Site {
-  return mode === 'service' ? new ServiceSite(sandbox, failed) : new ProcessSite(mode, sandbox, failed)
+  switch (mode) {
+    case 'child':
+    case 'detached':
+      return new ProcessSite(mode, sandbox, failed)
+    case 'child-shared':
+      return new SharedSite('child', sandbox, failed)
+    case 'detached-shared':
+      return new SharedSite('detached', sandbox, failed)
+    case 'service':
+      return new ServiceSite(sandbox, failed)
+  }
 }
 
 /** The plugin of a site. */
@@ -88,7 +99,7 @@ class ProcessSite implements Site {
   victims(victim: Victim): readonly ProcessStat[] {
     if (victim === 'plugin') return statsOf([this.#plugin.pid])
     if (victim === 'probe') return this.#plugin.probes()
-    return victim === 'daemon' ? statsOf(this.#sandbox.processes('dummy-fuse')) : []
+    return victim === 'daemon' ? statsOf(this.#daemons()) : []
   }
 
   log(text = ''): string {
@@ -103,6 +114,79 @@ class ProcessSite implements Site {
 
   async stop(): Promise<readonly string[]> {
     return [...(await this.#plugin.stop()), ...mountsOf(this.#sandbox), ...processesOf(this.#sandbox, [])]
+  }
+
+  /** Those of volumes, and those that wait for one. */
+  #daemons(): readonly number[] {
+    const waiting = childrenOf(this.#plugin.pid).filter((pid) => commOf(pid) === 'dummy-fuse')
+    return [...new Set([...this.#sandbox.processes('dummy-fuse'), ...waiting])]
+  }
+}
+
+const SHARED_SHARES: readonly Share[] = [
+  { victim: 'daemon', deed: 'kill', weight: 8 },
+  { victim: 'plugin', deed: 'kill', weight: 4 },
+  { victim: 'probe', deed: 'kill', weight: 0.5 },
+  { victim: 'plugin', deed: 'end', weight: 0.5 },
+  { victim: 'daemon', deed: 'freeze', weight: 1 },
+  { victim: 'plugin', deed: 'freeze', weight: 1 },
+]
+
+/** `--daemons shared`: one dummy-fused for all volumes, which the plugin starts, and which stays when its last volume has gone. */
+class SharedSite implements Site {
+  readonly shares = SHARED_SHARES
+  readonly #sandbox: Sandbox
+  readonly #plugin: PluginPart
+
+  constructor(mode: 'child' | 'detached', sandbox: Sandbox, failed: OnFailure) {
+    this.#sandbox = sandbox
+    this.#plugin = new PluginPart(sandbox, ['--fuse-host', mode, '--daemons', 'shared'], failed)
+  }
+
+  get socket(): string {
+    return this.#plugin.socket
+  }
+
+  survives(victim: Victim): boolean {
+    return victim === 'probe'
+  }
+
+  victims(victim: Victim): readonly ProcessStat[] {
+    if (victim === 'plugin') return statsOf([this.#plugin.pid])
+    if (victim === 'probe') return this.#plugin.probes()
+    return victim === 'daemon' ? statsOf(this.#daemons()) : []
+  }
+
+  log(text = ''): string {
+    return linesWith(text, this.#plugin.log())
+  }
+
+  async leftovers(): Promise<readonly string[]> {
+    const devices = (): number => this.#daemons().reduce((sum, pid) => sum + devicesOf(pid), 0)
+    const records = (): readonly string[] => recordsIn(sharedPlace(this.#plugin.stateDir).stateDir)
+    await settled(() => devices() + records().length === 0)
+    return [
+      ...mountsOf(this.#sandbox),
+      ...this.#plugin.entries(),
+      ...records().map((name) => `record ${name}`),
+      ...(devices() === 0 ? [] : [`${devices()} descriptors of /dev/fuse in dummy-fused`]),
+      ...this.#daemons()
+        .slice(1)
+        .map((pid) => `a second dummy-fused: ${pid}`),
+      ...processesOf(this.#sandbox, [this.#plugin.pid, ...this.#daemons()]),
+    ]
+  }
+
+  async stop(): Promise<readonly string[]> {
+    const plugin = await this.#plugin.stop()
+    // One that is detached stays for the next plugin.
+    for (const pid of this.#daemons()) process.kill(pid, 'SIGTERM')
+    await settled(() => this.#daemons().length === 0)
+    return [...plugin, ...mountsOf(this.#sandbox), ...processesOf(this.#sandbox, [])]
+  }
+
+  #daemons(): readonly number[] {
+    return this.#sandbox.processes('dummy-fused')
   }
 }
 

@@ -7,7 +7,7 @@ import { RealNode } from '../model/node.ts'
 import { Sandbox } from '../support/sandbox.ts'
 
 /** DUMMY_FUSE_MODEL_RUNS: sequences of each host mode. DUMMY_FUSE_MODEL_SEED: the seed of another run. */
-const RUNS = Number(process.env.DUMMY_FUSE_MODEL_RUNS ?? 3)
+const RUNS = Number(process.env.DUMMY_FUSE_MODEL_RUNS ?? 2)
 const SEED = process.env.DUMMY_FUSE_MODEL_SEED
 
 /** Calls and crashes of one sequence. */
@@ -15,13 +15,13 @@ const LONGEST = 25
 
 describe('any sequence of calls and crashes is answered, and leaves the mount table, as the model has it', () => {
   for (const mode of MODES) {
-    it(`--fuse-host ${mode}`, { timeout: 290_000 + RUNS * 10_000 }, async (t) => {
+    it(mode, { timeout: 290_000 + RUNS * 10_000 }, async (t) => {
       await using sandbox = new Sandbox()
-      const { plugin, host, outlivesPlugin, outlivesDaemon } = await startHosted(mode, sandbox)
+      const { plugin, host, outlivesPlugin, daemonLoss } = await startHosted(mode, sandbox)
       using _ = plugin
       let run = 0
-      const property = fc.asyncProperty(commands(outlivesDaemon, LONGEST), async (sequence) => {
-        const model = new Model(outlivesPlugin)
+      const property = fc.asyncProperty(commands(daemonLoss, LONGEST), async (sequence) => {
+        const model = new Model(outlivesPlugin, daemonLoss === 'all')
         const node = new RealNode(sandbox, plugin, host, `run${++run}`)
         try {
           await fc.asyncModelRun(() => ({ model, real: node }), sequence)

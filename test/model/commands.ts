@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { setTimeout as sleep } from 'node:timers/promises'
 import fc from 'fast-check'
 import { Node } from '../../src/rpc/csi_pb.ts'
+import type { DaemonLoss } from './hosts.ts'
 import type { Capability, Code, Model, PublishCall } from './model.ts'
 import type { RealNode } from './node.ts'
 
@@ -111,12 +112,18 @@ const pluginDies = fc.constant(
   }),
 )
 
-function daemonDies(outlives: boolean): fc.Arbitrary<Command> {
+/** What the end of a path's daemon means to the model. */
+function lose(model: Model, at: string, loss: DaemonLoss): void {
+  if (loss === 'volume') model.daemonDies(at)
+  if (loss === 'all') model.everyDaemonDies()
+}
+
+function daemonDies(loss: DaemonLoss): fc.Arbitrary<Command> {
   return path.map((at) =>
     command(`the daemon of ${at} is killed`, async (model, node) => {
-      if (model.staged.get(at)?.session.alive !== true) return
+      if (model.staged.get(at)?.session.state !== 'alive') return
       assert.ok(await node.host.killDaemon(node.path(at)), `no daemon serves ${at}`)
-      if (!outlives) model.daemonDies(at)
+      lose(model, at, loss)
     }),
   )
 }
@@ -144,25 +151,25 @@ const pluginDiesMeanwhile = fc.tuple(change, delay).map(([call, ms]) =>
   }),
 )
 
-function daemonDiesMeanwhile(outlives: boolean): fc.Arbitrary<Command> {
+function daemonDiesMeanwhile(loss: DaemonLoss): fc.Arbitrary<Command> {
   return fc.tuple(volume, path, capability, delay).map(([id, at, cap, ms]) =>
     command(`Stage(${id} at ${at}, ${shown(cap)}), and its daemon is killed after ${ms} ms`, async (model, node) => {
       const make = (): Promise<unknown> => node.plugin.stage(node.volume(id), node.path(at), node.capability(cap))
-      const alive = model.staged.get(at)?.session.alive === true
+      const alive = model.staged.get(at)?.session.state === 'alive'
       const first = node.code(make)
       first.catch(() => undefined)
       await sleep(ms)
       const killed = await node.host.killDaemon(node.path(at))
       await first
-      if (killed && alive && !outlives) model.daemonDies(at)
+      if (killed && (alive || loss === 'all')) lose(model, at, loss)
       const expected = model.stage(id, at, cap)
       assert.equal(await node.insist(make), expected)
     }),
   )
 }
 
-/** Sequences of calls and crashes. `outlivesDaemon`: whether a session outlives its daemon's process. */
-export function commands(outlivesDaemon: boolean, most: number): fc.Arbitrary<Iterable<Command>> {
+/** Sequences of calls and crashes, `most` of them at most. */
+export function commands(loss: DaemonLoss, most: number): fc.Arbitrary<Iterable<Command>> {
   const often = (one: fc.Arbitrary<Command>, times: number): readonly fc.Arbitrary<Command>[] =>
     Array.from({ length: times }, () => one)
   return fc.commands(
@@ -170,9 +177,9 @@ export function commands(outlivesDaemon: boolean, most: number): fc.Arbitrary<It
       ...often(plain, 12),
       ...often(health, 2),
       pluginDies,
-      ...often(daemonDies(outlivesDaemon), 2),
+      ...often(daemonDies(loss), 2),
       pluginDiesMeanwhile,
-      daemonDiesMeanwhile(outlivesDaemon),
+      daemonDiesMeanwhile(loss),
     ],
     { maxCommands: most, size: 'max' },
   )

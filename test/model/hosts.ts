@@ -1,3 +1,5 @@
+import { sharedPlace } from '../../src/hosts/shared-place.ts'
+import { CsiClient } from '../support/csi-client.ts'
 import { KeptFused } from '../support/chaos-kept.ts'
 import { Plugin } from '../support/plugin.ts'
 import type { Sandbox } from '../support/sandbox.ts'
@@ -20,21 +22,26 @@ export interface Hosted {
   readonly host: Host
   /** Whether sessions outlive the plugin's process. */
   readonly outlivesPlugin: boolean
-  /** Whether sessions outlive their daemon's process. */
-  readonly outlivesDaemon: boolean
+  /** What is lost with a daemon's process: nothing, its volume, or all volumes. */
+  readonly daemonLoss: DaemonLoss
 }
 
-export const MODES = ['child', 'detached', 'service'] as const
+export type DaemonLoss = 'nothing' | 'volume' | 'all'
+
+export const MODES = ['child', 'child shared', 'detached', 'detached shared', 'service'] as const
 
 /** Starts a plugin of one host mode. */
 export async function startHosted(mode: (typeof MODES)[number], sandbox: Sandbox): Promise<Hosted> {
   if (mode === 'service') {
     const fused = await KeptFused.start(sandbox)
     const plugin = await Plugin.start(sandbox, { words: ['--fuse-host', 'service', '--fused-socket', fused.socket] })
-    return { plugin, host: new FusedHost(fused), outlivesPlugin: true, outlivesDaemon: true }
+    return { plugin, host: new FusedHost(fused), outlivesPlugin: true, daemonLoss: 'nothing' }
   }
-  const plugin = await Plugin.start(sandbox, { words: ['--fuse-host', mode] })
-  return { plugin, host: new ProcessHost(plugin), outlivesPlugin: mode === 'detached', outlivesDaemon: false }
+  const [host = '', shared] = mode.split(' ')
+  const plugin = await Plugin.start(sandbox, { words: ['--fuse-host', host, '--daemons', shared ?? 'per-volume'] })
+  const outlivesPlugin = host === 'detached'
+  if (shared !== undefined) return { plugin, host: new SharedHost(sandbox, plugin), outlivesPlugin, daemonLoss: 'all' }
+  return { plugin, host: new ProcessHost(plugin), outlivesPlugin, daemonLoss: 'volume' }
 }
 
 class ProcessHost implements Host {
@@ -50,6 +57,29 @@ class ProcessHost implements Host {
 
   async killDaemon(path: string): Promise<boolean> {
     const pid = this.#plugin.daemons().find((one) => argumentsOf(one).at(-1) === path)
+    if (pid === undefined) return false
+    await kill(pid)
+    return true
+  }
+}
+
+class SharedHost implements Host {
+  readonly #sandbox: Sandbox
+  readonly #socket: string
+
+  constructor(sandbox: Sandbox, plugin: Plugin) {
+    this.#sandbox = sandbox
+    this.#socket = sharedPlace(plugin.stateDir).socket
+  }
+
+  async sessions(): Promise<number> {
+    if (this.#sandbox.processes('dummy-fused').length === 0) return 0
+    using client = new CsiClient(this.#socket)
+    return (await client.call(Fused.method.list)).sessions.length
+  }
+
+  async killDaemon(): Promise<boolean> {
+    const [pid] = this.#sandbox.processes('dummy-fused')
     if (pid === undefined) return false
     await kill(pid)
     return true

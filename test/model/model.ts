@@ -4,9 +4,12 @@ export interface Capability {
   readonly mountFlags: readonly string[]
 }
 
-/** A FUSE session. Two of them are two objects. */
+/**
+ * A FUSE session. Two of them are two objects. `dead`: its mounts answer ENOTCONN; `gone`: so do its targets, and a new dummy-fused has taken
+ * its mount off the staging path (docs/fused.md).
+ */
 export interface Session {
-  alive: boolean
+  state: 'alive' | 'dead' | 'gone'
 }
 
 /** A volume that is staged at a path, and the session that stands there; undefined if nothing does. */
@@ -46,14 +49,17 @@ export class Model {
   readonly published = new Map<string, Published>()
   /** Whether a session outlives the plugin. */
   readonly #outlives: boolean
+  /** Whether one daemon serves all sessions: one that is started anew takes off what its predecessor had mounted. */
+  readonly #shared: boolean
 
-  constructor(outlivesPlugin: boolean) {
+  constructor(outlivesPlugin: boolean, shared: boolean) {
     this.#outlives = outlivesPlugin
+    this.#shared = shared
   }
 
   /** A model in the same state, with the same sessions, to be changed without this one. */
   copy(): Model {
-    const copy = new Model(this.#outlives)
+    const copy = new Model(this.#outlives, this.#shared)
     copy.become(this)
     return copy
   }
@@ -71,8 +77,8 @@ export class Model {
     if (this.published.has(path)) return 'FAILED_PRECONDITION'
     const known = this.staged.get(path)
     if (known !== undefined && known.volume !== volume) return 'FAILED_PRECONDITION'
-    if (known?.session.alive === true) return same(known.capability, capability) ? 'OK' : 'ALREADY_EXISTS'
-    this.staged.set(path, { volume, capability, session: { alive: true } })
+    if (known?.session.state === 'alive') return same(known.capability, capability) ? 'OK' : 'ALREADY_EXISTS'
+    this.staged.set(path, { volume, capability, session: this.#mounted() })
     return 'OK'
   }
 
@@ -87,7 +93,7 @@ export class Model {
     if (this.published.has(staging)) return 'FAILED_PRECONDITION'
     const staged = this.staged.get(staging)
     if (staged !== undefined && staged.volume !== volume) return 'FAILED_PRECONDITION'
-    const session = staged?.session.alive === true ? staged.session : { alive: true }
+    const session = staged?.session.state === 'alive' ? staged.session : this.#mounted()
     this.staged.set(staging, { volume, capability: staged?.capability ?? capability, session })
     this.published.set(target, { volume, staging, readonly, capability, session })
     return 'OK'
@@ -114,7 +120,8 @@ export class Model {
   stats(volume: string, path: string): Code {
     const known = this.staged.get(path) ?? this.published.get(path)
     if (known?.volume !== volume) return 'NOT_FOUND'
-    return known.session.alive ? 'OK' : 'UNAVAILABLE'
+    if (known.session.state === 'gone' && this.staged.has(path)) return 'NOT_FOUND'
+    return known.session.state === 'alive' ? 'OK' : 'UNAVAILABLE'
   }
 
   /** NodeGetVolumeHealth: the reasons of its findings, sorted, or the code it ends with. */
@@ -122,27 +129,46 @@ export class Model {
     const staged = [...this.staged.values()].filter((one) => one.volume === volume)
     const published = [...this.published.values()].filter((one) => one.volume === volume)
     if (staged.length + published.length === 0) return 'NOT_FOUND'
-    const dead = staged.some(({ session }) => !session.alive)
-    const stale = published.some(({ staging, session }) => this.staged.get(staging)?.session !== session)
-    return [...(dead ? ['DaemonDead'] : []), ...(stale ? ['StaleBind'] : [])]
+    const reasons = new Set<string>()
+    for (const { session } of staged) {
+      if (session.state === 'dead') reasons.add('DaemonDead')
+      if (session.state === 'gone') reasons.add('StagingNotMounted')
+    }
+    for (const { staging, session } of published) {
+      if (session.state === 'gone' || this.staged.get(staging)?.session !== session) reasons.add('StaleBind')
+    }
+    return [...reasons].sort()
   }
 
   /** The daemon of a staging path is gone, and with it the session. */
   daemonDies(path: string): void {
     const staged = this.staged.get(path)
-    if (staged !== undefined) staged.session.alive = false
+    if (staged?.session.state === 'alive') staged.session.state = 'dead'
+  }
+
+  /** The daemon of all staging paths is gone. */
+  everyDaemonDies(): void {
+    for (const path of this.staged.keys()) this.daemonDies(path)
   }
 
   /** The plugin is gone, and another one has restored what it should. */
   pluginRestarts(): void {
-    if (!this.#outlives) for (const { session } of this.staged.values()) session.alive = false
+    if (!this.#outlives) this.everyDaemonDies()
     for (const [path, entry] of this.staged) {
-      if (!entry.session.alive) this.staged.set(path, { ...entry, session: { alive: true } })
+      if (entry.session.state !== 'alive') this.staged.set(path, { ...entry, session: { state: 'alive' } })
     }
     for (const [path, entry] of this.published) {
       const session = this.staged.get(entry.staging)?.session
       if (session !== undefined) this.published.set(path, { ...entry, session })
     }
+  }
+
+  /** A new session, for which a shared daemon runs. */
+  #mounted(): Session {
+    if (this.#shared) {
+      for (const { session } of this.staged.values()) if (session.state === 'dead') session.state = 'gone'
+    }
+    return { state: 'alive' }
   }
 }
 

@@ -64,7 +64,8 @@ export class RealNode {
 
   /** Everything on the node is as the model has it. */
   async check(model: Readonly<Model>): Promise<void> {
-    const places = [...model.staged, ...model.published]
+    const standing = [...model.staged].filter(([, { session }]) => session.state !== 'gone')
+    const places = [...standing, ...model.published]
     for (const [name, { session }] of places) this.#checkMount(name, session)
     const sessions = [...new Set(places.map(([, { session }]) => session))]
     const devices = new Set(sessions.map((session) => this.#devices.get(session)))
@@ -73,17 +74,11 @@ export class RealNode {
       assert.equal(optionsAt(this.path(name)).includes('ro'), readonly, `${name} is read-only`)
     const mounted = this.#sandbox.mounts().filter((path) => path.startsWith(this.path('')))
     assert.deepEqual(mounted.sort(), places.map(([name]) => this.path(name)).sort(), 'mounts')
-    const entries = places.map(([name]) => (model.staged.has(name) ? 'staged' : 'published')).sort()
-    assert.deepEqual(
-      this.plugin
-        .entries()
-        .map((entry) => entry.split('/')[0])
-        .sort(),
-      entries,
-      'entries of the mount cache',
-    )
-    await this.#checkReads(places.filter(([, { session }]) => session.alive).map(([name]) => name))
-    const alive = [...model.staged.values()].filter(({ session }) => session.alive).length
+    const entries = [...model.published.keys()].map(() => 'published').concat([...model.staged.keys()].map(() => 'staged'))
+    const found = this.plugin.entries().map((entry) => entry.split('/')[0])
+    assert.deepEqual(found.sort(), entries, 'entries of the mount cache')
+    await this.#checkReads(places.filter(([, { session }]) => session.state === 'alive').map(([name]) => name))
+    const alive = [...model.staged.values()].filter(({ session }) => session.state === 'alive').length
     await eventually(`${alive} sessions are served`, async () => (await this.host.sessions()) === alive)
   }
 
