@@ -53,6 +53,7 @@ export class DaemonProcess {
   #said: string[] = []
   readonly #listeners: (() => void)[] = []
   #announced = Promise.withResolvers<'ready'>()
+  #onMounting = (): void => undefined
   readonly #spare: boolean
   #takesOrders = false
 
@@ -136,10 +137,12 @@ export class DaemonProcess {
 
   /**
    * Resolves when it says that it is ready; to how it ended, if it did before. When the call ends before that, it is killed and waited for, so that no mount
-   * of it can land afterwards. Rejects with HostError, or the reason of the call's signal.
+   * of it can land afterwards. Rejects with HostError, or the reason of the call's signal. `onMounting` is called when it has started and waits for
+   * its storage.
    */
-  async ready(call: CallContext): Promise<'ready' | End> {
+  async ready(call: CallContext, onMounting: () => void = () => undefined): Promise<'ready' | End> {
     const began = performance.now()
+    this.#onMounting = onMounting
     const outcome = await Promise.race([this.#announced.promise, this.#ended, aborted(call.signal)])
     this.#announced = Promise.withResolvers<'ready'>()
     if (outcome !== 'aborted') return outcome
@@ -159,6 +162,7 @@ export class DaemonProcess {
 
   #hear(word: DaemonWord | undefined): void {
     if (word === 'ready') this.#announced.resolve('ready')
+    else if (word === 'mounting') this.#onMounting()
     else if (word === 'idle') {
       const first = !this.#takesOrders && this.#phase === 'serving' && this.#spare
       this.#takesOrders = true

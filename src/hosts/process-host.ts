@@ -49,7 +49,7 @@ export class ProcessHost implements FuseHost {
       const daemon = await this.#queue.run(
         path,
         call,
-        async () => (await this.#ordered(words, call)) ?? (await this.#started(words, call)),
+        async (waits) => (await this.#ordered(words, call, waits)) ?? (await this.#started(words, call, waits)),
       )
       this.#know(path, daemon)
     } finally {
@@ -58,23 +58,23 @@ export class ProcessHost implements FuseHost {
   }
 
   /** The spare, once it serves; undefined if there is none, or it has ended without a reason of its own. */
-  async #ordered(words: readonly string[], call: CallContext): Promise<DaemonProcess | undefined> {
+  async #ordered(words: readonly string[], call: CallContext, waits: () => void): Promise<DaemonProcess | undefined> {
     const spare = this.#spares?.take()
     if (spare === undefined) return undefined
     this.#log.info(`exec dummy-fuse [${words.join(' ')}] in dummy-fuse[${spare.pid}]`)
     spare.serve(words)
-    const outcome = await spare.ready(call)
+    const outcome = await spare.ready(call, waits)
     if (outcome === 'ready') return spare
     if (outcome.status !== null && outcome.status !== 0 && spare.takesOrders) throw spare.failure(outcome)
     return undefined
   }
 
-  async #started(words: readonly string[], call: CallContext): Promise<DaemonProcess> {
+  async #started(words: readonly string[], call: CallContext, waits: () => void): Promise<DaemonProcess> {
     call.signal.throwIfAborted()
     const execution = this.#runs.execution(words)
     this.#log.info(`exec dummy-fuse [${execution.args.join(' ')}]`)
     const daemon = new DaemonProcess(execution, 'serving', this.#log)
-    const outcome = await daemon.ready(call)
+    const outcome = await daemon.ready(call, waits)
     if (outcome === 'ready') return daemon
     throw daemon.failure(outcome)
   }

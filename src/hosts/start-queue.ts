@@ -4,6 +4,8 @@ import { QueuedError } from './host.ts'
 /** The limits of a start queue; times are milliseconds. */
 export interface StartLimits {
   readonly startsAtOnce: number
+  /** For how long a start counts once it waits for its storage: one that is well is over before. */
+  readonly promptMount: number
   /** The time that a start must still have when its turn comes; half of the call's time where that is less. */
   readonly leastStart: number
   /** For how long a place is kept for a call that has not come again. */
@@ -37,22 +39,28 @@ export class StartQueue {
   }
 
   /**
-   * Waits for the turn of `key`, of which one call at a time may wait, then acts. The turn ends when `act` settles, or calls `started`: what is
-   * left takes no processor. Rejects with QueuedError, or the reason of the call's signal.
+   * Waits for the turn of `key`, of which one call at a time may wait, then acts. The turn ends when `act` settles, or some time after it has called
+   * `waits`: a start that waits for its storage takes no processor, and keeps no other from starting. Rejects with QueuedError, or the reason of the
+   * call's signal.
    */
-  async run<T>(key: string, call: CallContext, act: (started: () => void) => Promise<T>): Promise<T> {
+  async run<T>(key: string, call: CallContext, act: (waits: () => void) => Promise<T>): Promise<T> {
     await this.#turn(key, call)
     let counts = true
-    const started = (): void => {
+    let timer: NodeJS.Timeout | undefined
+    const end = (): void => {
+      clearTimeout(timer)
       if (!counts) return
       counts = false
       this.#starting--
       this.#next()
     }
+    const waits = (): void => {
+      timer ??= setTimeout(end, this.#limits.promptMount).unref()
+    }
     try {
-      return await act(started)
+      return await act(waits)
     } finally {
-      started()
+      end()
     }
   }
 

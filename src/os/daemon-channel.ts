@@ -7,8 +7,13 @@
 /** The variable that tells a daemon on which descriptor its starter waits. */
 export const READY_FD = 'DUMMY_FUSE_READY_FD'
 
-/** `ready`: INIT has been handled. `idle`: nothing is served, nothing of an earlier mount is left, and an order can be taken. */
-export type DaemonWord = 'ready' | 'idle'
+/**
+ * `mounting`: it has started, and waits for its storage from now on. `ready`: INIT has been handled. `idle`: nothing is served, nothing of an earlier
+ * mount is left, and an order can be taken.
+ */
+export type DaemonWord = (typeof WORDS)[number]
+
+const WORDS = ['mounting', 'ready', 'idle'] as const
 
 /** `serve`: what dummy-fuse is to do, by its command line. `wait`: an order comes later. `end`: there is none. */
 export type Order = { readonly do: 'serve'; readonly words: readonly string[] } | { readonly do: 'wait' } | { readonly do: 'end' }
@@ -31,7 +36,7 @@ export function orderLine(order: Order): string {
 
 /** A line, without its line feed, as the word that it is; undefined for anything else. */
 export function parseWord(line: string): DaemonWord | undefined {
-  return line === 'ready' || line === 'idle' ? line : undefined
+  return WORDS.find((word) => word === line)
 }
 
 /** A line, without its line feed, as the order that it is; undefined for anything else. */

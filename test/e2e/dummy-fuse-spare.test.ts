@@ -140,7 +140,10 @@ assert ours.recv(100) == b'idle\\n'
 words = json.loads(sys.argv[3])
 if words is not None:
     ours.sendall(json.dumps({'do': 'serve', 'words': words}).encode() + b'\\n')
-    assert ours.recv(100) == b'ready\\n'
+    said = b''
+    while not said.endswith(b'ready\\n'):
+        said += ours.recv(100)
+    assert said == b'mounting\\nready\\n', said
 print(child.pid, flush=True)
 signal.pause()`
       const order = words === undefined ? 'null' : JSON.stringify([...words, path])

@@ -6,6 +6,7 @@ import { layersAt } from '../support/mounts.ts'
 import { Plugin } from '../support/plugin.ts'
 import { argumentsOf, Sandbox } from '../support/sandbox.ts'
 import { Volume } from '../support/volume.ts'
+import { eventually } from '../support/wait.ts'
 
 /** The kubelet's default for the pods of one node. */
 const FULL = 110
@@ -74,4 +75,14 @@ void test('a start whose turn does not come before the deadline is UNAVAILABLE w
   const places = answers.filter((answer) => /is number \d+ of \d+ in the queue .*its place is kept/.test(answer))
   assert.ok(places.length > 0, answers.join('\n'))
   assert.equal(plugin.daemons().length, all.length)
+})
+
+void test('a start that waits for its storage keeps no other from starting', async () => {
+  await using sandbox = new Sandbox()
+  using plugin = await Plugin.start(sandbox, { words: ['--starts-at-once', '1', '--inject', 'mount-delay=4'] })
+  const all = volumes(sandbox, plugin, 3)
+  const staged = Promise.all(all.map((volume) => untilDone(() => volume.stage())))
+  await eventually('all of them have started', () => plugin.daemons().length === all.length)
+  assert.ok(all.every(({ staging }) => layersAt(staging).length === 0))
+  await staged
 })

@@ -172,7 +172,7 @@ describe('the spare of a plugin', () => {
 
   it('is let go of when nothing is staged for a while', async () => {
     const log = new Logger(() => undefined)
-    const limits = { startsAtOnce: 1, leastStart: 1, placeKept: 1 }
+    const limits = { startsAtOnce: 1, leastStart: 1, promptMount: 500, placeKept: 1 }
     const execution = { file: DUMMY_FUSE, args: SPARE_WORDS, argv0: 'dummy-fuse', detached: false, env: process.env }
     const spares = new Spares(execution, new StartQueue(limits), { spareDelay: 1, spareKept: 1500 }, log)
     spares.replenish()

@@ -15,6 +15,7 @@ import { eventually } from './wait.ts'
 /** A dummy-fuse that was started as a plugin starts its spare, and the plugin's end of its channel. */
 export class SpareProcess {
   readonly running: Running
+  /** What it has said, but for `mounting`. */
   readonly words: (DaemonWord | undefined)[] = []
   readonly #channel: Socket
 
@@ -24,7 +25,14 @@ export class SpareProcess {
     this.running = sandbox.start(file, args, { ...options, stdio: [...options.stdio] })
     const lines = new LineCutter()
     this.#channel = this.running.child.stdio[3] as Socket
-    this.#channel.setEncoding('utf8').on('data', (text: string) => this.words.push(...lines.push(text).map(parseWord)))
+    this.#channel.setEncoding('utf8').on('data', (text: string) => {
+      this.words.push(
+        ...lines
+          .push(text)
+          .map(parseWord)
+          .filter((word) => word !== 'mounting'),
+      )
+    })
     this.#channel.on('error', () => undefined)
   }
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { setImmediate } from 'node:timers/promises'
+import { setImmediate, setTimeout as sleep } from 'node:timers/promises'
 import { RunningCall } from '../../src/call-context.ts'
 import { QueuedError } from '../../src/hosts/host.ts'
 import { StartQueue } from '../../src/hosts/start-queue.ts'
@@ -9,12 +9,12 @@ import { StartQueue } from '../../src/hosts/start-queue.ts'
 class Starts {
   readonly begun: string[] = []
   readonly #ends = new Map<string, () => void>()
-  readonly started = new Map<string, () => void>()
+  readonly waits = new Map<string, () => void>()
 
-  act(key: string): (started: () => void) => Promise<string> {
-    return async (started) => {
+  act(key: string): (waits: () => void) => Promise<string> {
+    return async (waits) => {
       this.begun.push(key)
-      this.started.set(key, started)
+      this.waits.set(key, waits)
       await new Promise<void>((resolve) => this.#ends.set(key, resolve))
       return key
     }
@@ -25,7 +25,7 @@ class Starts {
   }
 }
 
-const LONG = { startsAtOnce: 1, leastStart: 1, placeKept: 60_000 }
+const LONG = { startsAtOnce: 1, leastStart: 1, promptMount: 10, placeKept: 60_000 }
 
 function call(time = 60_000): RunningCall {
   return new RunningCall(time, { margin: 0 })
@@ -49,13 +49,14 @@ describe('StartQueue', () => {
     assert.equal(queue.waiting, 0)
   })
 
-  it('gives a turn back when the start has come so far that it takes no processor, and only once', async () => {
+  it('counts a start that waits for its storage no more after a while, once', async () => {
     const [queue, starts] = [new StartQueue(LONG), new Starts()]
     const all = ['a', 'b', 'c'].map((key) => queue.run(key, call(), starts.act(key)))
     await setImmediate()
-    starts.started.get('a')?.()
-    starts.started.get('a')?.()
-    await setImmediate()
+    starts.waits.get('a')?.()
+    starts.waits.get('a')?.()
+    assert.deepEqual(starts.begun, ['a'])
+    await sleep(2 * LONG.promptMount)
     assert.deepEqual(starts.begun, ['a', 'b'])
     starts.end('a')
     await all[0]

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import { constants } from 'node:os'
 import { messageOf, ProgramError } from '../../errors.ts'
-import { READY_FD, wordLine } from '../../os/daemon-channel.ts'
+import { LineCutter, parseWord, READY_FD } from '../../os/daemon-channel.ts'
 import { STATUS } from '../../os/exit-status.ts'
 
 /** How the daemon's start came out. */
@@ -49,7 +49,7 @@ async function start(reborn: Reborn, timeout: number): Promise<Outcome> {
     throw new Error('spawn gave no pipes')
 
   return await new Promise<Outcome>((resolve, reject) => {
-    let said = ''
+    const lines = new LineCutter()
     const timer = setTimeout(() => {
       // A word that comes now comes from a daemon that is being killed.
       channel.removeAllListeners('data').resume()
@@ -60,8 +60,7 @@ async function start(reborn: Reborn, timeout: number): Promise<Outcome> {
     }, timeout * 1000)
     stderr.on('data', (chunk: Buffer) => process.stderr.write(chunk))
     channel.setEncoding('utf8').on('data', (text: string) => {
-      said += text
-      if (said !== wordLine('ready')) return
+      if (!lines.push(text).some((line) => parseWord(line) === 'ready')) return
       clearTimeout(timer)
       resolve({ kind: 'ready' })
     })

@@ -61,6 +61,7 @@ export async function serve(options: FuseOptions, context: DaemonContext): Promi
   if (inBackground(options, context)) process.chdir('/')
   const table = new MountinfoTable()
   const before = deviceAt(table, mountpoint)
+  await channel?.say('mounting')
   const delayed = await Promise.race([sleep(options.faults.mountDelay * 1000), interrupted])
   if (delayed !== undefined) return interruptedStatus(delayed, mountpoint, options)
   if (deviceAt(table, mountpoint) !== before)

@@ -43,6 +43,10 @@ function table({ callDeadline, startsAtOnce }: Given) {
       value: Math.min(2000, callDeadline / 2),
       why: 'A start takes 0.1 s on an idle machine and a second on a busy one; one that is cut off was in vain.',
     },
+    promptMount: {
+      value: 500,
+      why: 'A mount whose storage answers takes milliseconds; a longer one waits, and takes no processor.',
+    },
     placeKept: { value: 300_000, why: 'The kubelet calls again after two minutes and two seconds at the latest.' },
     probe: {
       value: PROBE_DEADLINE,
