@@ -23,10 +23,15 @@ describe('errors', () => {
   })
 
   it('knows what an errno means for the caller', () => {
-    assert.deepEqual(
-      ['EMFILE', 'ENOSPC', 'EINTR', 'EROFS', 'ENAMETOOLONG', 'EINVAL', undefined].map(errnoMeaning),
-      ['exhausted', 'exhausted', 'again', 'again', 'caller', undefined, undefined],
-    )
+    assert.deepEqual(['EMFILE', 'ENOSPC', 'EINTR', 'EROFS', 'ENAMETOOLONG', 'EINVAL', undefined].map(errnoMeaning), [
+      'exhausted',
+      'exhausted',
+      'again',
+      'again',
+      'caller',
+      undefined,
+      undefined,
+    ])
   })
 
   it('finds the code of what Node throws, and none where there is none', () => {

@@ -6,11 +6,11 @@ import { checkMountOption, DEFAULT_OPTIONS } from '../../fuse/options.ts'
 import { mountArguments } from '../../fuse/session/mount-options.ts'
 import { requestLog } from '../../grpc/request-log.ts'
 import { GrpcServer } from '../../grpc/server.ts'
-import type { UnaryInterceptor } from '../../grpc/service.ts'
 import type { Logger } from '../../log.ts'
 import { Fused } from '../../rpc/fused_pb.ts'
 import { versionText } from '../../version.ts'
 import { parseFaults } from '../dummy-fuse/faults.ts'
+import { tidyAfterCalls } from '../tidy-after-calls.ts'
 import { FUSED_LIMITS } from './limits.ts'
 
 /** What becomes of calls. */
@@ -30,22 +30,7 @@ export function openFusedServer(
   log: Logger,
 ): GrpcServer {
   const self = { pid: process.pid, version: versionText(), keptBy, records }
-  let armed: NodeJS.Timeout | undefined
-  const arm = (): void => {
-    armed ??= setTimeout(() => {
-      armed = undefined
-      tidy()
-    }, FUSED_LIMITS.tidyMemory).unref()
-  }
-  arm()
-  const logged = requestLog(log, toStatus)
-  const intercept: UnaryInterceptor = async (method, request, act) => {
-    try {
-      return await logged(method, request, act)
-    } finally {
-      arm()
-    }
-  }
+  const intercept = tidyAfterCalls(requestLog(log, toStatus), tidy, FUSED_LIMITS.tidyMemory)
   const handlers = fusedService({ daemon, self, checked, onDrain })
   const { standardCall: standard, longestCall: longest, callMargin: margin, drain, hangUp } = FUSED_LIMITS
   return new GrpcServer([{ service: Fused, handlers }], intercept, { calls: { standard, longest, margin }, drain, hangUp }, log)

@@ -38,6 +38,7 @@ function table({ callDeadline, startsAtOnce }: Given) {
     },
     drain: { value: callDeadline, why: 'A server that closes lets the calls under way come to their end.' },
     hangUp: { value: 200, why: 'A client on the same machine takes its last answer within milliseconds.' },
+    tidyMemory: { value: 1000, why: 'Calls come in groups: what they leave behind is given back once, and in none of them.' },
     startsAtOnce: { value: startsAtOnce, why: '--starts-at-once; a start takes a processor for its whole time.' },
     leastStart: {
       value: Math.min(2000, callDeadline / 2),

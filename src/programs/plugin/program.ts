@@ -5,6 +5,7 @@ import { descriptorSink, Logger } from '../../log.ts'
 import { AddonLoader } from '../../os/addons.ts'
 import { Libc } from '../../os/libc.ts'
 import { ListeningSocket } from '../../os/listening-socket.ts'
+import { shareHeap, tidyMemory } from '../../os/memory.ts'
 import { ServiceManager } from '../../os/sd-notify.ts'
 import { claimSocket } from '../../os/unix-socket.ts'
 import { versionText } from '../../version.ts'
@@ -19,6 +20,7 @@ export const plugin: Program = async (context) => {
   const options = parsePluginOptions(context.words, context.env)
   const log = new Logger(descriptorSink(2), options.logFormat)
   const libc = new Libc(new AddonLoader())
+  shareHeap(libc)
   const manager = new ServiceManager(context.env, libc, log)
   const told = toldToEnd()
 
@@ -32,7 +34,7 @@ export const plugin: Program = async (context) => {
   const socket = await listen(options.socket)
   // gRPC takes as long to load as all that came before: the mounts are back and clients can connect by then.
   const { openServer } = await import('./services.ts')
-  const server = openServer(options, system, limits, log)
+  const server = openServer(options, system, limits, () => tidyMemory(libc), log)
   const serving = `STATUS=Serving on ${options.socket}`
   const { left } = system.restoration
   if (early === 'late') log.info(`Serving while ${left} volumes are still being re-mounted; a call for one of them waits for it`)

@@ -8,15 +8,17 @@ import { GrpcServer } from '../../grpc/server.ts'
 import type { Logger } from '../../log.ts'
 import { Controller, Identity, Node } from '../../rpc/csi_pb.ts'
 import { versionText } from '../../version.ts'
+import { tidyAfterCalls } from '../tidy-after-calls.ts'
 import type { PluginLimits } from './limits.ts'
 import type { PluginOptions } from './options.ts'
 import type { VolumeSystem } from './volumes.ts'
 
-/** The gRPC server with the services that `--role` names. */
+/** The gRPC server with the services that `--role` names. `tidy` is called some time after the start, and after calls. */
 export function openServer(
   { driverName, nodeId, roles }: PluginOptions,
   { volumes, registry }: VolumeSystem,
-  { call, callMargin, drain, hangUp }: PluginLimits,
+  { call, callMargin, drain, hangUp, tidyMemory }: PluginLimits,
+  tidy: () => void,
   log: Logger,
 ): GrpcServer {
   const isController = roles.has('controller')
@@ -26,7 +28,7 @@ export function openServer(
       ...(roles.has('node') ? [{ service: Node, handlers: node(nodeId, volumes, checkMountFlag) }] : []),
       { service: Controller, handlers: controller(registry, isController) },
     ],
-    requestLog(log, toStatus),
+    tidyAfterCalls(requestLog(log, toStatus), tidy, tidyMemory),
     { calls: { standard: call, longest: call, margin: callMargin }, drain, hangUp },
     log,
   )
