@@ -1,12 +1,8 @@
 import assert from 'node:assert/strict'
-import { closeSync } from 'node:fs'
-import { join } from 'node:path'
 import { describe, it } from 'node:test'
-import { AddonLoader } from '../../src/os/addons.ts'
-import { Libc } from '../../src/os/libc.ts'
 import { processStat } from '../../src/os/processes.ts'
-import { DatagramSocket, sendDatagram } from '../../src/os/unix-datagram.ts'
 import { outcome } from '../support/csi-client.ts'
+import { FullNotifySocket } from '../support/full-notify-socket.ts'
 import { FusedProcess, type FusedOptions } from '../support/fused.ts'
 import { layersAt, serves } from '../support/mounts.ts'
 import { Plugin } from '../support/plugin.ts'
@@ -14,49 +10,6 @@ import { devicesOf, Sandbox } from '../support/sandbox.ts'
 import { StandbyProcess } from '../support/standby.ts'
 import { Volume } from '../support/volume.ts'
 import { eventually } from '../support/wait.ts'
-
-const libc = new Libc(new AddonLoader())
-
-/** A notify socket whose queue is full, and that nobody reads before {@link NotifySocket.read}. */
-class FullNotifySocket implements Disposable {
-  readonly path: string
-  readonly #socket: DatagramSocket
-  #reader: NodeJS.Timeout | undefined
-
-  constructor(sandbox: Sandbox) {
-    this.path = join(sandbox.path, 'notify')
-    this.#socket = DatagramSocket.bind(libc, this.path, 4096)
-    this.fill()
-  }
-
-  /** The messages that came, once it is read; each with its descriptors closed, as a service manager that keeps none. */
-  readonly messages: string[] = []
-
-  fill(): void {
-    assert.throws(
-      () => {
-        for (;;) sendDatagram(libc, this.path, Buffer.from('X=1'))
-      },
-      { code: 'EAGAIN' },
-    )
-  }
-
-  /** Reads from now on. */
-  read(): void {
-    this.#reader = setInterval(() => {
-      for (let next = this.#socket.receive(); next !== undefined; next = this.#socket.receive()) {
-        for (const fd of next.descriptors) closeSync(fd)
-        const text = next.payload.toString()
-        if (text !== 'X=1') this.messages.push(text)
-      }
-    }, 5)
-  }
-
-  [Symbol.dispose](): void {
-    clearInterval(this.#reader)
-    closeSync(this.#socket.fd)
-  }
-}
 
 interface Both extends Disposable {
   readonly fused: FusedProcess
@@ -81,7 +34,7 @@ async function nothingOf(fused: FusedProcess, { staging }: Volume): Promise<void
 describe('a Stage in dummy-fused that is answered DEADLINE_EXCEEDED leaves no mount that can come later', () => {
   it('beside a notify socket that nobody reads; and succeeds once it is read', async () => {
     await using sandbox = new Sandbox()
-    using notify = new FullNotifySocket(sandbox)
+    using notify = new FullNotifySocket(sandbox.path)
     using both = await start(sandbox, { by: ['env', `NOTIFY_SOCKET=${notify.path}`] })
     const { fused, plugin } = both
     const volumes = Array.from({ length: 3 }, (_, at) => new Volume(sandbox, plugin, `v${at}`))

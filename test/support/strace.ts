@@ -52,6 +52,11 @@ export class Injection {
     return new Injection(running, output)
   }
 
+  /** How many calls have been made to fail so far. */
+  get count(): number {
+    return injectedIn(this.#output)
+  }
+
   /** Detaches; tells how many calls have been made to fail. */
   async leave(): Promise<number> {
     this.#running.child.kill('SIGTERM')
