@@ -10,6 +10,8 @@ export interface Daemon {
    * its mount must be asked itself.
    */
   readonly device?: string
+  /** It serves other volumes too, and is not ended because of one. */
+  readonly serves?: 'many'
 }
 
 /**

@@ -74,7 +74,7 @@ export class ServiceHost implements FuseHost {
     const running = vouched ?? (await unlessAborted(this.#ask(path), call.signal))
     const device = this.#known.get(path)?.device
     const daemon = toDaemon(running)
-    return device === undefined || daemon === undefined ? undefined : { ...daemon, device }
+    return device === undefined || daemon === undefined ? undefined : { ...daemon, device, serves: 'many' }
   }
 
   /** What serves each path of every session, by one question. Rejects with HostError while that cannot be learnt. */

@@ -23,7 +23,7 @@ export type MountState =
   | { readonly kind: 'NOT_MOUNTED'; readonly directory: boolean }
   | { readonly kind: 'MOUNTED'; readonly device: string; readonly readonly: boolean; readonly pid?: number }
   | { readonly kind: 'DEAD'; readonly device: string }
-  | { readonly kind: 'HUNG'; readonly device: string; readonly pid?: number }
+  | { readonly kind: 'HUNG'; readonly device: string; readonly pid?: number; readonly serves?: 'many' }
   | { readonly kind: 'FOREIGN'; readonly fsType: string }
 
 /** A session that was alive. */
@@ -60,7 +60,8 @@ export class Mounts {
     const { device, readonly } = state.mount
     const daemon = await this.#daemonAt(path, device, call, maxAge)
     const known = daemon === undefined ? {} : { pid: daemon.pid }
-    if (daemon?.stopped === true) return { kind: 'HUNG', device, ...known }
+    if (daemon?.stopped === true)
+      return { kind: 'HUNG', device, ...known, ...(daemon.serves === undefined ? {} : { serves: daemon.serves }) }
     const at = performance.now()
     if (daemon?.device === device) {
       this.#sessions.set(path, { device, at })

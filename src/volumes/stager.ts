@@ -103,15 +103,28 @@ export class Stager {
         return this.#mounts.admit(stagingPath)
       case 'FOREIGN':
         throw new VolumeError('precondition', `${stagingPath} is a mount point of ${state.fsType} already; unmount that first`)
-      case 'DEAD':
       case 'HUNG':
-        this.#log.info(`umount ${stagingPath} (${state.kind.toLowerCase()})`)
-        this.#mounts.clear(stagingPath, false)
-        await this.#stop(stagingPath, state.device, 0, call)
-        return await this.#mount(request, false, call)
+        if (state.serves === 'many') {
+          throw new VolumeError(
+            'unavailable',
+            `${stagingPath} waits for process ${state.pid ?? 0}, which is stopped and serves other volumes too; resume it (kill -CONT ${state.pid ?? 0})`,
+          )
+        }
+        return await this.#replace(state, request, call)
+      case 'DEAD':
+        return await this.#replace(state, request, call)
       case 'NOT_MOUNTED':
         return await this.#mount(request, !state.directory && this.#mounts.makeDirectory(stagingPath), call)
     }
+  }
+
+  /** Takes a session off that serves nobody any more, and mounts anew. */
+  async #replace(state: MountState & { kind: 'DEAD' | 'HUNG' }, request: StageRequest, call: CallContext): Promise<string> {
+    const { stagingPath } = request
+    this.#log.info(`umount ${stagingPath} (${state.kind.toLowerCase()})`)
+    this.#mounts.clear(stagingPath, false)
+    await this.#stop(stagingPath, state.device, 0, call)
+    return await this.#mount(request, false, call)
   }
 
   async #mount(request: StageRequest, madeDirectory: boolean, call: CallContext): Promise<string> {

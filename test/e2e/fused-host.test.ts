@@ -218,6 +218,29 @@ describe('the health of many volumes of dummy-fused', () => {
       process.kill(pid, 'SIGCONT')
     }
   })
+
+  it('takes no session off a daemon that is stopped: calls are UNAVAILABLE, and it goes on', async () => {
+    await using sandbox = new Sandbox()
+    using both = await start(sandbox)
+    const volume = new Volume(sandbox, both.plugin, 'volume')
+    await volume.publish()
+    const { device } = mountAt(volume.staging)
+    const { pid } = both.fused
+    process.kill(pid, 'SIGSTOP')
+    try {
+      const calls = [() => volume.stage(), () => volume.publish(), () => volume.publish(volume.another('second'))]
+      for (const call of calls) {
+        const { code, details } = await outcome(call())
+        assert.equal(code, 'UNAVAILABLE', details)
+        assert.match(details, new RegExp(`resume it \\(kill -CONT ${pid}\\)`))
+      }
+    } finally {
+      process.kill(pid, 'SIGCONT')
+    }
+    assert.equal(mountAt(volume.staging).device, device)
+    await volume.publish()
+    assert.ok(await serves(sandbox, volume.target))
+  })
 })
 
 /** How often dummy-fused was asked what it serves. */
