@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { outcome } from '../support/csi-client.ts'
 import { assertRight, type FaultRow, sweep, titleOf } from '../support/faults.ts'
@@ -19,11 +20,14 @@ interface Row extends FaultRow {
   readonly steps: readonly Step[]
   /** Of a plugin that has just started, and has no spare dummy-fuse. */
   readonly fresh?: boolean
+  /** Calls on the log alone. */
+  readonly toLog?: boolean
 }
 
 const ROWS: readonly Row[] = [
   { call: 'openat', steps: STEPS, errors: ['EMFILE', 'EIO'] },
-  { call: 'write', steps: ['stage', 'unstage'], errors: ['ENOSPC', 'EIO'] },
+  // libuv ends the process where it cannot write to its own descriptors, which does not happen; of the plugin's own, this is the log.
+  { call: 'write', steps: ['stage', 'unstage'], toLog: true, errors: ['ENOSPC', 'EIO'] },
   { call: 'rename', steps: ['stage', 'publish'], errors: ['ENOSPC', 'EIO'] },
   { call: 'fsync', steps: ['unpublish', 'unstage'], errors: ['ENOSPC', 'EIO'] },
   { call: 'unlink', steps: ['unpublish', 'unstage'], errors: ['EIO', 'ENOMEM'] },
@@ -60,12 +64,13 @@ class Life {
 }
 
 describe('a system call of serve that fails', () => {
-  for (const { steps, fresh = false, ...row } of ROWS) {
+  for (const { steps, fresh = false, toLog = false, ...row } of ROWS) {
     for (const step of steps) {
       it(`${row.call} in ${step}, by ${row.errors.join(', ')}`, { timeout: 120_000 }, async (t) => {
         await using sandbox = new Sandbox()
-        using plugin = await Plugin.start(sandbox)
-        const cases = await sweep(row, async (fault) => {
+        const log = join(sandbox.path, 'log')
+        using plugin = await Plugin.start(sandbox, { log })
+        const cases = await sweep(toLog ? { ...row, path: log } : row, async (fault) => {
           if (fresh) {
             await plugin.stop()
             await plugin.restart()
