@@ -40,7 +40,7 @@ describe('dummy-fused whose state folder cannot be written to', () => {
     const { pid } = fused
     readOnly(true)
     const { code, details } = await outcome(fused.mount(fails))
-    assert.equal(code, 'INTERNAL')
+    assert.equal(code, 'UNAVAILABLE')
     assert.match(details, /read-only file system/i)
     assert.deepEqual(layersAt(fails), [])
     assert.equal(await fused.unmount(stays), true)
