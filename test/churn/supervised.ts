@@ -14,8 +14,6 @@ export interface Supervision {
   readonly start: () => Running
   /** Hears of each end but those by SIGKILL, those by SIGTERM, which may come before it is handled, and those with status 0. */
   readonly failed: OnFailure
-  /** What it may say when it fails: it is started again, and `failed` does not hear of it. */
-  readonly mayFailWith?: RegExp
 }
 
 /** A program that is started again whenever it ends, as a container's restart policy has it. */
@@ -55,14 +53,13 @@ export class Supervised {
   }
 
   #begin(): Running {
-    const { name, start, failed, mayFailWith } = this.#supervision
+    const { name, start, failed } = this.#supervision
     const running = start()
     // 'close' would wait for daemons that hold the same pipe.
     running.child.once('exit', (status, signal) => {
       if (this.#ending) return
       const well = signal === 'SIGKILL' || signal === 'SIGTERM' || status === 0
-      if (!well && mayFailWith?.test(running.output()) !== true)
-        failed(`${name} ended by ${signal ?? `exit status ${status ?? -1}`}: ${tail(running.output())}`)
+      if (!well) failed(`${name} ended by ${signal ?? `exit status ${status ?? -1}`}: ${tail(running.output())}`)
       this.#timer = setTimeout(() => this.#again(), well ? 0 : PAUSE)
     })
     return running

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { processStat } from '../../src/os/processes.ts'
@@ -167,6 +167,30 @@ wait()`
     next.running.child.kill('SIGTERM')
     assert.equal((await next.running.ended).status, 0)
     assert.ok(!existsSync(path))
+  })
+
+  it('is followed at once by the next one, which waits for the program that still has the socket', async () => {
+    await using sandbox = new Sandbox()
+    const path = join(sandbox.path, 's.sock')
+    const code = `
+def end(*_):
+    say('told to end')
+    while not os.path.exists(folder + '/end'): time.sleep(0.01)
+    sys.exit(0)
+signal.signal(signal.SIGTERM, end)
+notify('READY=1')
+say('ready')
+wait()`
+    const kept = startKeep(sandbox, code, ['--socket', path])
+    await kept.hear(1)
+    kept.running.child.kill('SIGKILL')
+    await kept.hear(2)
+    const next = startKeep(sandbox, code, ['--socket', path])
+    await next.logs(/another process listens on .*; waiting 5 s for it to end/)
+    writeFileSync(join(sandbox.path, 'end'), '')
+    await next.logs(/is ready/)
+    next.running.child.kill('SIGTERM')
+    assert.equal((await next.running.ended).status, 0)
   })
 
   it('is the first process of a container as well as any other', async () => {

@@ -15,6 +15,11 @@ export const KEEP_LIMITS = checkedLimits(
       value: 5000,
       why: 'What is left after SIGKILL waits in the kernel for a file system or a device, perhaps for ever.',
     },
+    predecessor: {
+      value: 5000,
+      why: 'The program of a keep that was killed has its socket until it has ended, which takes dummy-fused its --drain-deadline of 2 s.',
+    },
+    predecessorPause: { value: 50, why: 'Between two looks at a socket that is still listened on.' },
   },
   ({ watchdog, abortGrace }) => [['a program has less time to end by SIGABRT than it may be silent', abortGrace < watchdog]],
 )

@@ -1,5 +1,6 @@
 import { InvalidArgumentError, Option } from 'commander'
 import { basename } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { ProgramError } from '../../errors.ts'
 import { Command } from '../../keeper/command.ts'
 import { Keeper } from '../../keeper/keeper.ts'
@@ -13,7 +14,7 @@ import { DescriptorWatch } from '../../os/descriptor-watch.ts'
 import { closeForeignDescriptors, openFilesLimit } from '../../os/descriptors.ts'
 import { Libc } from '../../os/libc.ts'
 import { PassedSocket } from '../../os/passed-socket.ts'
-import { socketPath } from '../../os/unix-socket.ts'
+import { hasListener, socketPath } from '../../os/unix-socket.ts'
 import { KEEP_LIMITS } from './limits.ts'
 import { commandLine, logFormatOption, parse, seconds } from '../command-line.ts'
 import type { Program } from '../program.ts'
@@ -77,12 +78,25 @@ export const keep: Program = async ({ words, env }) => {
   process.on('SIGCHLD', () => surroundings.tree.reapOrphans())
   for (const signal of FORWARDED) process.on(signal, () => keeper.forward(signal))
   try {
-    for (const { path, name } of options.socket) sockets.push(await PassedSocket.open(libc, path, name))
+    for (const { path, name } of options.socket) {
+      await predecessorEnds(path, log)
+      sockets.push(await PassedSocket.open(libc, path, name))
+    }
     return await keeper.run()
   } finally {
     for (const socket of sockets) socket.close()
     launcher.close()
   }
+}
+
+/** The program of a keep that was killed listens until it has ended. Resolves when nobody listens, or it has been waited for that long enough. */
+async function predecessorEnds(path: string, log: Logger): Promise<void> {
+  const { predecessor, predecessorPause } = KEEP_LIMITS
+  const listened = async (): Promise<boolean> => await hasListener(path).catch(() => false)
+  if (!(await listened())) return
+  log.info(`another process listens on ${path}; waiting ${predecessor / 1000} s for it to end`)
+  const end = performance.now() + predecessor
+  while (performance.now() < end && (await listened())) await sleep(predecessorPause)
 }
 
 /** How many descriptors can be held: while a child of Node's puts them in their order it has two of each (libuv's spawn). */
