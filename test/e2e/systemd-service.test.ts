@@ -5,20 +5,31 @@ import { InstalledPlugin, UNIT } from '../support/installed-plugin.ts'
 const SOCKET = '/run/dummy-fuse-csi/csi.sock'
 
 describe('dummy-fuse-csi.service', () => {
-  it('is active only when its volumes are restored and its socket answers', async () => {
+  it('is active when its socket answers, and says for how many volumes that take longer a call waits', async () => {
     await using plugin = await InstalledPlugin.start()
     const { machine } = plugin
     const [target = ''] = await plugin.publish('volume', 'pod')
     await machine.systemctl('stop', UNIT)
-    plugin.setOptions('--inject mount-delay=3')
+    plugin.setOptions('--inject mount-delay=5')
     const script = `systemctl start --no-block ${UNIT}
-      until [ "$state" = active ]; do
-        before=$state
-        state=$(systemctl show --property ActiveState --value ${UNIT})
-        [ "$state" = "$before" ] || echo "$state"
-      done
+      changes() {
+        while [ "$now" != "$2" ]; do
+          before=$now
+          now=$(systemctl show --property "$1" --value ${UNIT})
+          [ "$now" = "$before" ] || echo "$now"
+        done
+      }
+      changes ActiveState active
+      changes StatusText 'Serving on ${SOCKET}'
       cat ${target}/dummy-file.txt`
-    assert.match(await machine.output('sh', ['-c', script]), /^(inactive\n)?activating\nactive\nHello world!$/)
+    const lines = (await machine.output('sh', ['-c', script])).split('\n').filter((line) => line !== 'inactive')
+    assert.deepEqual(lines, [
+      'activating',
+      'active',
+      `Serving on ${SOCKET}; 1 volumes are still being re-mounted`,
+      `Serving on ${SOCKET}`,
+      'Hello world!',
+    ])
     assert.deepEqual(await plugin.call('csi.v1.Identity/Probe'), { ready: true })
   })
 
