@@ -23,10 +23,12 @@ async function assertNothingLeft(sandbox: Sandbox, fused: KeptFused): Promise<vo
 }
 
 const IN_MOUNT: Readonly<Record<string, Moment>> = {
-  'before mount(2)': { call: 'mount', nth: 1 },
+  'before fsopen(2)': { call: 'fsopen', nth: 1 },
+  'before fsmount(2)': { call: 'fsmount', nth: 1 },
   'before it reads INIT': { call: 'read', of: DEVICE, nth: 1 },
   'before the record of INIT has its name': { call: 'rename', nth: 1 },
   'before it answers INIT': { call: 'write', of: DEVICE, nth: 1 },
+  'before the mount comes to its path': { call: 'move_mount', nth: 1 },
   'before it stores the descriptor': { call: 'sendmsg', nth: 1 },
   'before it knows that the descriptor is stored': { call: 'sendmsg', nth: 2 },
 }
