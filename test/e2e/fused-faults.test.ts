@@ -43,7 +43,8 @@ describe('a session of dummy-fused with a fault', () => {
     const path = sandbox.directory('mnt')
     for (let round = 0; round < 12; round++) {
       const failed = await outcome(fused.mount(path, { faults: ['init-hang'], deadlineMs: 1 + (round % 3) }))
-      assert.deepEqual(failed.code, 'DEADLINE_EXCEEDED')
+      // Within a millisecond the client may not even have a connection.
+      assert.match(`${failed.code}: ${failed.details}`, /^(DEADLINE_EXCEEDED: |UNAVAILABLE: No connection established)/)
       assert.deepEqual(layersAt(path), [])
     }
     // The client has its answer from itself: the daemon undoes what it began after that.
