@@ -186,7 +186,7 @@ wait()`
     kept.running.child.kill('SIGKILL')
     await kept.hear(2)
     const next = startKeep(sandbox, code, ['--socket', path])
-    await next.logs(/another process listens on .*; waiting 5 s for it to end/)
+    await next.logs(/another process listens on .*; waiting 10 s for it to end/)
     writeFileSync(join(sandbox.path, 'end'), '')
     await next.logs(/is ready/)
     next.running.child.kill('SIGTERM')

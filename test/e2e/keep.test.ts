@@ -163,7 +163,7 @@ wait()`
 
     const second = await sandbox.run(EXECUTABLE, ['keep', '--socket', path, '--', 'true'])
     assert.equal(second.status, 1)
-    assert.match(second.stderr, /^\S+ \S+ another process listens on \S+; waiting 5 s for it to end\n/)
+    assert.match(second.stderr, /^\S+ \S+ another process listens on \S+; waiting 10 s for it to end\n/)
     assert.ok(second.stderr.endsWith(`\ndummy-fuse-keep: another process listens on ${path}; stop it, or name another endpoint\n`))
     kept.running.child.kill('SIGTERM')
     assert.equal((await kept.running.ended).status, 0)

@@ -136,8 +136,10 @@ async function serve(
     exitAtOnce(libc)
   } else {
     log.info('Stopping for good')
+    // The socket is free for the next daemon while this one still unmounts.
+    const closed = server.close()
     await daemon.stop(options.drainDeadline)
-    await server.close()
+    await closed
   }
   return 0
 }

@@ -16,8 +16,8 @@ export const KEEP_LIMITS = checkedLimits(
       why: 'What is left after SIGKILL waits in the kernel for a file system or a device, perhaps for ever.',
     },
     predecessor: {
-      value: 5000,
-      why: 'The program of a keep that was killed has its socket until it has ended, which takes dummy-fused its --drain-deadline of 2 s.',
+      value: 10_000,
+      why: 'The program of a keep that was killed has its socket until it ends. A dummy-fused that is stopped or busy takes seconds for that.',
     },
     predecessorPause: { value: 50, why: 'Between two looks at a socket that is still listened on.' },
   },
