@@ -13,7 +13,7 @@ async function traces(machine: Machine): Promise<Record<string, string[]>> {
   const lines = async (file: string, args: readonly string[]): Promise<string[]> =>
     (await machine.run(file, args)).stdout.split('\n').filter(Boolean)
   const elsewhere = [ROOT, '/var/tmp', '/var/lib/kubelet'].flatMap((path) => ['-path', path, '-prune', '-o'])
-  const processes = (await lines('ps', ['-e', '-o', 'comm='])).filter((name) => name.startsWith('dummy-fuse'))
+  const processes = (await lines('ps', ['-e', '-o', 'comm='])).filter((name) => /^dummy-(fuse|spare)/.test(name)).sort()
   return {
     files: await lines('find', ['/etc', '/usr/local', '/var', '/run', '/tmp', ...elsewhere, '-name', '*dummy-fuse*', '-print']),
     mounts: await lines('findmnt', ['--types', 'fuse.dummy-fuse', '--noheadings', '--output', 'TARGET']),
@@ -45,6 +45,7 @@ describe('scripts/uninstall on a machine that runs', { concurrency: 2 }, () => {
       const { machine } = plugin
       const [target = ''] = await plugin.publish('volume', 'pod')
       if (state === 'stopped') await machine.systemctl('stop', UNIT)
+      else await eventually('the spare waits', async () => (await traces(machine)).processes?.includes('dummy-spare'))
       const before = await traces(machine)
       const { status, stderr } = await machine.run(UNINSTALL)
       assert.equal(status, 1)
