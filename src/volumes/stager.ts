@@ -94,11 +94,7 @@ export class Stager {
       case 'MOUNTED':
         // Live, but perhaps not in our books: a plugin killed before it could write them, or a mount made by hand. A bind of some
         // other session has no daemon of its own, and would end with that session.
-        if (
-          this.#cache.stagedAt(stagingPath) === undefined &&
-          (await this.#host.daemonAt(stagingPath, state.device, call)) === undefined
-        )
-          throw new VolumeError('precondition', `${stagingPath} is a bind of another dummy-fuse already; unmount that first`)
+        if (this.#cache.stagedAt(stagingPath) === undefined) await this.#refuseBind(stagingPath, state.device, call)
         this.#save(request, false)
         return this.#mounts.admit(stagingPath)
       case 'FOREIGN':
@@ -116,6 +112,24 @@ export class Stager {
       case 'NOT_MOUNTED':
         return await this.#mount(request, !state.directory && this.#mounts.makeDirectory(stagingPath), call)
     }
+  }
+
+  /**
+   * Throws VolumeError if what is mounted at a staging path is not known to be a session of its own: `precondition` where another volume's is bound
+   * there, else `unavailable`, for a daemon that is being replaced cannot say what it serves.
+   */
+  async #refuseBind(stagingPath: string, device: string, call: CallContext): Promise<void> {
+    const daemon = await this.#host.daemonAt(stagingPath, device, call).catch((error: unknown) => {
+      throw asVolumeError(error, `cannot learn what serves ${stagingPath}`)
+    })
+    if (daemon !== undefined) return
+    const others = this.#cache.staged().filter((entry) => entry.stagingPath !== stagingPath)
+    if (others.some((entry) => this.#mounts.mountAt(entry.stagingPath)?.device === device))
+      throw new VolumeError('precondition', `${stagingPath} is a bind of another dummy-fuse already; unmount that first`)
+    throw new VolumeError(
+      'unavailable',
+      `${stagingPath} shows a dummy-fuse that no daemon of this plugin is known to serve; call again, or unmount it`,
+    )
   }
 
   /** Takes a session off that serves nobody any more, and mounts anew. */
