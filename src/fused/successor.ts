@@ -1,7 +1,7 @@
 import { closeSync, readFileSync } from 'node:fs'
 import { messageOf } from '../errors.ts'
 import { DEFAULT_OPTIONS } from '../fuse/options.ts'
-import { connectionOf } from '../fuse/session/device.ts'
+import { connectionOf } from '../os/fuse-connections.ts'
 import { presumed } from '../fuse/session/handshake.ts'
 import type { Logger } from '../log.ts'
 import type { InheritedDescriptor } from '../os/inherited.ts'

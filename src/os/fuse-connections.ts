@@ -1,15 +1,25 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 
 /**
- * The FUSE connections that a process has a device of: the minor numbers of their super blocks, by the `fuse_connection` line of its
- * descriptors' fdinfo (fs/fuse/dev.c, fuse_dev_show_fdinfo). Undefined where the kernel does not tell, or the process may not be looked at.
+ * The connection that a device of a process belongs to: the minor number of its mounts' super block, and its folder's name below
+ * /sys/fs/fuse/connections. Undefined before mount(2) has come to it, and on kernels that do not tell (fs/fuse/dev.c, fuse_dev_show_fdinfo).
+ * Unlike a read, it never waits for a mount. Throws Node's error for a descriptor that there is not.
+ */
+export function connectionOf(fd: number, pid: number | 'self' = 'self'): number | undefined {
+  const [, number] = /^fuse_connection:\s*(\d+)$/m.exec(readFileSync(`/proc/${pid}/fdinfo/${fd}`, 'utf8')) ?? []
+  return number === undefined ? undefined : Number(number)
+}
+
+/**
+ * The FUSE connections that a process has a device of, as {@link connectionOf} tells them. Undefined where the kernel does not tell, or the
+ * process may not be looked at.
  */
 export function connectionsOf(pid: number): readonly number[] | undefined {
   try {
     const devices = readdirSync(`/proc/${pid}/fd`).filter((fd) => readlinkSync(`/proc/${pid}/fd/${fd}`) === '/dev/fuse')
-    const found = devices.map((fd) => /^fuse_connection:\s*(\d+)$/m.exec(readFileSync(`/proc/${pid}/fdinfo/${fd}`, 'utf8'))?.[1])
+    const found = devices.map((fd) => connectionOf(Number(fd), pid))
     if (devices.length > 0 && found.every((number) => number === undefined)) return undefined
-    return found.filter((number) => number !== undefined).map(Number)
+    return found.filter((number) => number !== undefined)
   } catch {
     // It ended, or closed a descriptor, in between.
     return undefined

@@ -1,8 +1,8 @@
+import { connectionOf } from '../../os/fuse-connections.ts'
 import type { Libc } from '../../os/libc.ts'
 import { deviceOf, type MountTable } from '../../os/mount-table.ts'
 import { OwnMount } from '../../os/own-mount.ts'
 import type { Backend, Session, SessionEnd } from '../backend.ts'
-import { connectionOf } from './device.ts'
 import type { RunningSession, SessionRunner } from './attached-session.ts'
 import { mountSession } from './mounting.ts'
 

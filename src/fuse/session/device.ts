@@ -1,4 +1,4 @@
-import { closeSync, openSync, readFileSync } from 'node:fs'
+import { closeSync, openSync } from 'node:fs'
 import type { Callable, Libc } from '../../os/libc.ts'
 
 /** A FUSE connection's end in user space, as a session needs it. */
@@ -16,16 +16,6 @@ const O_RDWR_NONBLOCK = 0o2 | 0o4000
 /** Opens /dev/fuse, non-blocking and closed on exec; returns its descriptor. Throws Node's error. */
 export function openFuseDevice(): number {
   return openSync('/dev/fuse', O_RDWR_NONBLOCK)
-}
-
-/**
- * The connection that a device belongs to: the minor number of its mounts' super block, and its folder's name below
- * /sys/fs/fuse/connections. Undefined before mount(2) has come to it, and on kernels that do not tell (fs/fuse/dev.c, fuse_dev_show_fdinfo).
- * Unlike a read, it never waits for a mount.
- */
-export function connectionOf(fd: number): number | undefined {
-  const [, number] = /^fuse_connection:\s*(\d+)$/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8')) ?? []
-  return number === undefined ? undefined : Number(number)
 }
 
 /** The kernel's device, by read(2) and write(2) through glibc: Node's own would throw each EAGAIN, which costs more than a request. */
