@@ -73,8 +73,22 @@ export function errnoText(code: string): string {
   return TEXTS[code] ?? code
 }
 
+/** The kind of failure that an errno makes of a call, in the words of the RPCs' errors. */
+export function failureKind(code: string | undefined): 'exhausted' | 'unavailable' | 'invalid' | 'internal' {
+  switch (errnoMeaning(code)) {
+    case 'exhausted':
+      return 'exhausted'
+    case 'again':
+      return 'unavailable'
+    case 'caller':
+      return 'invalid'
+    case undefined:
+      return 'internal'
+  }
+}
+
 /**
- * What an errno means for whoever asked: `exhausted`, something has run out (descriptors, memory, processes, disk); `again`, the same call
+ * What an errno means for the caller: `exhausted`, something has run out (descriptors, memory, processes, disk); `again`, the same call
  * may succeed later; `caller`, the kernel cannot follow the path that was given. Undefined: calling again does not help.
  */
 export function errnoMeaning(code: string | undefined): 'exhausted' | 'again' | 'caller' | undefined {

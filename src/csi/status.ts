@@ -1,6 +1,7 @@
 import { Metadata, status, type StatusObject } from '@grpc/grpc-js'
 import { isCallEnded } from '../call-context.ts'
 import { messageOf } from '../errors.ts'
+import { statusOfEnd } from '../grpc/call-deadline.ts'
 import { fromErrno, VolumeError, type VolumeErrorKind } from '../volumes/errors.ts'
 
 /** The one place where failures become gRPC codes; the CSI spec's error tables are why. */
@@ -26,6 +27,6 @@ export function toStatus(error: unknown): StatusObject {
 
 function statusOf(error: unknown): status {
   if (error instanceof VolumeError) return CODES[error.kind]
-  if (isCallEnded(error)) return error.kind === 'deadline' ? status.DEADLINE_EXCEEDED : status.CANCELLED
+  if (isCallEnded(error)) return statusOfEnd(error)
   return CODES[fromErrno(error, '').kind]
 }

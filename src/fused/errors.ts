@@ -1,4 +1,4 @@
-import { codeOf, errnoMeaning } from '../errors.ts'
+import { codeOf, failureKind } from '../errors.ts'
 
 /** What kind of failure an RPC of dummy-fused ended with. */
 export type FusedErrorKind =
@@ -28,14 +28,5 @@ export function fromErrno(error: unknown, message: string): FusedError {
 function kindOf(code: string | undefined): FusedErrorKind {
   // The path is not there, or leads through something that is no directory.
   if (code === 'ENOTDIR' || code === 'ENOENT') return 'precondition'
-  switch (errnoMeaning(code)) {
-    case 'exhausted':
-      return 'exhausted'
-    case 'again':
-      return 'unavailable'
-    case 'caller':
-      return 'invalid'
-    case undefined:
-      return 'internal'
-  }
+  return failureKind(code)
 }

@@ -1,6 +1,7 @@
 import { Metadata, status, type StatusObject } from '@grpc/grpc-js'
 import { isCallEnded } from '../call-context.ts'
 import { messageOf } from '../errors.ts'
+import { statusOfEnd } from '../grpc/call-deadline.ts'
 import { fromErrno, type FusedErrorKind, isFusedError } from './errors.ts'
 
 /** The one place where this service's failures become gRPC codes. */
@@ -22,6 +23,6 @@ export function toStatus(error: unknown): StatusObject {
 
 function codeOf(error: unknown): status {
   if (isFusedError(error)) return CODES[error.kind]
-  if (isCallEnded(error)) return error.kind === 'deadline' ? status.DEADLINE_EXCEEDED : status.CANCELLED
+  if (isCallEnded(error)) return statusOfEnd(error)
   return CODES[fromErrno(error, '').kind]
 }

@@ -1,5 +1,5 @@
-import { Metadata } from '@grpc/grpc-js'
-import type { CallLimits } from '../call-context.ts'
+import { Metadata, status } from '@grpc/grpc-js'
+import type { CallEnded, CallLimits } from '../call-context.ts'
 
 /**
  * The metadata entry that carries the instant at which a call is of no use any more, in nanoseconds of CLOCK_MONOTONIC. grpc-timeout
@@ -33,4 +33,9 @@ function untilExpiry(metadata: Metadata): number {
   const [text] = metadata.get(EXPIRES)
   if (typeof text !== 'string' || !/^\d{1,19}$/.test(text)) return Infinity
   return Number(BigInt(text) - process.hrtime.bigint()) / 1e6
+}
+
+/** The status of a call that ended before its work was done. */
+export function statusOfEnd({ kind }: CallEnded): status {
+  return kind === 'deadline' ? status.DEADLINE_EXCEEDED : status.CANCELLED
 }

@@ -1,4 +1,4 @@
-import { codeOf, errnoMeaning } from '../errors.ts'
+import { codeOf, failureKind } from '../errors.ts'
 
 /**
  * What kind of failure a volume operation ended in; csi/status.ts gives each its gRPC code.
@@ -38,14 +38,5 @@ export function fromErrno(error: unknown, message: string): VolumeError {
 function kindOf(code: string | undefined): VolumeErrorKind {
   // The path leads through something that is no directory.
   if (code === 'ENOTDIR' || code === 'EEXIST') return 'precondition'
-  switch (errnoMeaning(code)) {
-    case 'exhausted':
-      return 'exhausted'
-    case 'again':
-      return 'unavailable'
-    case 'caller':
-      return 'invalid'
-    case undefined:
-      return 'internal'
-  }
+  return failureKind(code)
 }
