@@ -12,7 +12,7 @@ export interface ProberLimits {
 }
 
 /**
- * Asks mounts for their state, each FUSE connection at most once at a time: who asks meanwhile gets the same answer. While a process
+ * Asks mounts for their state, each FUSE connection at most once at a time: callers that ask meanwhile get the same answer. While a process
  * that asked is stuck in the kernel, the connection is hung, and is not asked again.
  */
 export class Prober {

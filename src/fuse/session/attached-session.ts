@@ -1,5 +1,4 @@
 import { closeSync } from 'node:fs'
-import { messageOf } from '../../errors.ts'
 import type { Attachment, Command, ServerEvent } from './messages.ts'
 import type { Negotiated } from './negotiated.ts'
 import type { SessionOutcome } from './session.ts'
@@ -18,8 +17,6 @@ export interface RunningSession {
   readonly ended: Promise<AttachedOutcome>
   /** Answers INIT. */
   answerInit(): void
-  /** Refuses INIT: mount(2) fails, and the session ends with what `reason` says. */
-  refuseInit(reason: unknown): void
   /** Asks for all requests again that were read, also by others who have the device, and not answered. */
   resend(): void
   /** Serves no more, and closes the descriptor. If nobody else holds it, the connection is aborted. */
@@ -70,11 +67,7 @@ export class AttachedSession implements RunningSession {
   }
 
   answerInit(): void {
-    this.#send({ type: 'answer-init', id: this.attachment.id, refusal: undefined })
-  }
-
-  refuseInit(reason: unknown): void {
-    this.#send({ type: 'answer-init', id: this.attachment.id, refusal: messageOf(reason) })
+    this.#send({ type: 'answer-init', id: this.attachment.id })
   }
 
   resend(): void {

@@ -108,8 +108,8 @@ export class SessionEngine implements SessionRunner {
   }
 
   /**
-   * Ends the serving thread, so that the process can exit. Callable while it exits: it waits, for then the thread is ended next. With an INIT
-   * that it has not refused a mount(2) would keep the process, and one that is ended while it loads an addon takes the process with it (SIGABRT).
+   * Ends the serving thread, so that the process can exit. Callable while it exits: it waits, for then the thread is ended next. A thread that is
+   * ended while it loads an addon takes the process with it (SIGABRT).
    */
   stop(): void {
     this.#stopping = true

@@ -20,8 +20,7 @@ export interface Attachment {
 /** What a server of sessions can be told. Every `detach` is answered by `detached`, `inspect` by `inspection`, `drain` by `drained`. */
 export type Command =
   | { readonly type: 'attach'; readonly session: Attachment }
-  /** `refusal`: why INIT is refused. */
-  | { readonly type: 'answer-init'; readonly id: string; readonly refusal: string | undefined }
+  | { readonly type: 'answer-init'; readonly id: string }
   /** Reads no more of a session. What it has read is still answered. */
   | { readonly type: 'detach'; readonly id: string }
   /** Asks the kernel for a session's requests again that were read, here or elsewhere, and not answered. */

@@ -113,7 +113,7 @@ export class SessionServer {
         this.#attach(command.session)
         return
       case 'answer-init':
-        this.#sessions.get(command.id)?.session.answerInit(command.refusal)
+        this.#sessions.get(command.id)?.session.answerInit()
         return
       case 'detach':
         this.#detach(command.id)

@@ -73,7 +73,7 @@ export async function serve(options: FuseOptions, context: DaemonContext): Promi
   const mounting = mount(mountpoint, options, context, given.signal)
   const mounted = await Promise.race([mounting, interrupted])
   if ('kind' in mounted) {
-    // A mount(2) that waits for its INIT would keep the process.
+    // No further step of the mount begins.
     given.abort()
     await Promise.race([mounting.catch(() => undefined), sleep(GIVE_UP, undefined, { ref: false })])
     detachUnless(table, context.libc(), mountpoint, before)
