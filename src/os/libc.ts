@@ -20,6 +20,7 @@ export const MNT_DETACH = 2
 const UMOUNT_NOFOLLOW = 8
 
 const PR_SET_PDEATHSIG = 1
+const PR_SET_DUMPABLE = 4
 const EFD_CLOEXEC = 0o2000000
 const O_CLOEXEC = 0o2000000
 const F_SETFD = 2
@@ -81,6 +82,14 @@ export class Libc {
   setParentDeathSignal(signal: NodeJS.Signals | undefined): void {
     const number = signal === undefined ? 0 : constants.signals[signal]
     this.checked('prctl', undefined, 'int prctl(int, ulong, ulong, ulong, ulong)', PR_SET_PDEATHSIG, number, 0, 0, 0)
+  }
+
+  /**
+   * prctl(PR_SET_DUMPABLE, 0): this process leaves no core file, whatever its limit and the machine's core_pattern say, and only root may look into its
+   * memory. A process that it starts is dumpable again (proc_pid(5), execve(2)). Throws SystemError.
+   */
+  forbidCoreDumps(): void {
+    this.checked('prctl', undefined, 'int prctl(int, ulong, ulong, ulong, ulong)', PR_SET_DUMPABLE, 0, 0, 0, 0)
   }
 
   /** pipe2(2), both ends closed on exec: `[read, write]`. Throws SystemError. */

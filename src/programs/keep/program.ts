@@ -14,6 +14,7 @@ import { DescriptorWatch } from '../../os/descriptor-watch.ts'
 import { closeForeignDescriptors, openFilesLimit } from '../../os/descriptors.ts'
 import { Libc } from '../../os/libc.ts'
 import { PassedSocket } from '../../os/passed-socket.ts'
+import { unblockSignal } from '../../os/signal-mask.ts'
 import { hasListener, socketPath } from '../../os/unix-socket.ts'
 import { KEEP_LIMITS } from './limits.ts'
 import { commandLine, logFormatOption, parse, seconds } from '../command-line.ts'
@@ -77,6 +78,7 @@ export const keep: Program = async ({ words, env }) => {
   process.on('SIGHUP', () => keeper.upgrade())
   process.on('SIGCHLD', () => surroundings.tree.reapOrphans())
   for (const signal of FORWARDED) process.on(signal, () => keeper.forward(signal))
+  unblockSignal(libc, 'SIGUSR1')
   try {
     for (const { path, name } of options.socket) {
       await predecessorEnds(path, log)

@@ -21,6 +21,8 @@ export const plugin: Program = async (context) => {
   const log = new Logger(descriptorSink(2), options.logFormat)
   const libc = new Libc(new AddonLoader())
   shareHeap(libc)
+  // Calls bring secrets.
+  libc.forbidCoreDumps()
   const manager = new ServiceManager(context.env, libc, log)
   const told = toldToEnd()
 
