@@ -38,6 +38,13 @@ export class SystemError extends Error {
   }
 }
 
+/** A failure of node:fs as a SystemError that names the path; whatever else was thrown as it is. Node's own error names no path where it has a descriptor. */
+export function naming(path: string, error: unknown): unknown {
+  const { code, errno, syscall } = error as NodeJS.ErrnoException
+  if (code === undefined || errno === undefined || syscall === undefined) return error
+  return new SystemError(syscall, code, -errno, path)
+}
+
 const TEXTS: Readonly<Record<string, string>> = {
   EACCES: 'permission denied',
   EAGAIN: 'resource temporarily unavailable',

@@ -239,6 +239,15 @@ describe('the architecture', () => {
     }
   })
 
+  it('makes folders with their parents in one place: Node’s own recursive mkdir may go round for ever', () => {
+    const makes = [...SOURCES].filter(([, source]) => /\bmkdir(Sync)?\([^;]*\brecursive\b/.test(source.text))
+    assert.deepEqual(
+      makes.map(([file]) => file),
+      [],
+    )
+    assert.ok([...SOURCES].some(([file, source]) => file === 'os/directories.ts' && source.text.includes('mkdirSync(')))
+  })
+
   it('has no state in its modules', () => {
     const state = [...SOURCES].flatMap(([file, source]) =>
       source.statements

@@ -1,7 +1,8 @@
-import { type Dirent, mkdirSync, renameSync, rmSync } from 'node:fs'
+import { type Dirent, renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { messageOf } from '../errors.ts'
 import type { Logger } from '../log.ts'
+import { makeDirectories } from '../os/directories.ts'
 import { listFolder, readRegularFile, replaceFile, sweepFolder } from '../os/durable-file.ts'
 import { decodeRecord, encodeRecord, type ReadRecord, type SessionRecord } from './record.ts'
 
@@ -30,7 +31,7 @@ export class Records {
   constructor(folder: string, log: Logger) {
     this.#folder = folder
     this.#log = log
-    mkdirSync(folder, { recursive: true, mode: 0o700 })
+    makeDirectories(folder, 0o700)
   }
 
   /** All records; only for the one process that writes them. */

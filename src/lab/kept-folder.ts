@@ -1,5 +1,6 @@
 import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { makeDirectories } from '../os/directories.ts'
 import type { Cell } from './matrix/record.ts'
 import { Printer } from './printer.ts'
 import type { ScenarioRecord } from './record.ts'
@@ -16,7 +17,7 @@ export class KeptFolder {
   /** Writes a cell as it stands in the record. */
   addCell(cell: Cell): void {
     const folder = join(this.path, 'cells')
-    mkdirSync(folder, { recursive: true })
+    makeDirectories(folder)
     writeFileSync(join(folder, `${cell.failure}--${cell.mitigation}.json`), `${JSON.stringify(cell, undefined, 2)}\n`)
   }
 

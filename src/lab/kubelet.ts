@@ -1,7 +1,7 @@
-import { mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
 import type { MessageInitShape } from '@bufbuild/protobuf'
 import { GrpcClient } from '../grpc/client.ts'
+import { makeDirectories } from '../os/directories.ts'
 import {
   Identity,
   Node,
@@ -56,7 +56,7 @@ export class Kubelet {
     using client = new GrpcClient(this.#socket)
     const path = stagingPath(volume.pv)
     if (volume.staged === false) return path
-    mkdirSync(path, { recursive: true, mode: 0o750 })
+    makeDirectories(path, 0o750)
     await client.call(Node.method.nodeGetCapabilities, {}, this.#deadline)
     await client.call(Node.method.nodeStageVolume, { ...requestOf(volume), stagingTargetPath: path }, this.#deadline)
     return path
@@ -66,7 +66,7 @@ export class Kubelet {
   async publish(volume: Volume, podUid: string): Promise<string> {
     using client = new GrpcClient(this.#socket)
     const path = targetPath(podUid, volume.pv)
-    mkdirSync(dirname(path), { recursive: true, mode: 0o750 })
+    makeDirectories(dirname(path), 0o750)
     await client.call(Node.method.nodeGetCapabilities, {}, this.#deadline)
     const stagingTargetPath = volume.staged === false ? '' : stagingPath(volume.pv)
     await client.call(Node.method.nodePublishVolume, { ...requestOf(volume), stagingTargetPath, targetPath: path }, this.#deadline)

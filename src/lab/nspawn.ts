@@ -1,6 +1,7 @@
-import { existsSync, mkdirSync, readdirSync, rmdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, rmdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { childrenOf } from '../os/child-processes.ts'
+import { makeDirectories } from '../os/directories.ts'
 import { processStat } from '../os/processes.ts'
 
 /** Units of a whole machine that nobody needs here, and that cost time at each boot. */
@@ -72,7 +73,7 @@ export function systemdBelow(pid: number): number | undefined {
 export function strip(root: string): void {
   for (const path of ['etc/systemd/system', 'var/log/journal']) rmSync(join(root, path), { recursive: true, force: true })
   const units = join(root, 'etc/systemd/system')
-  mkdirSync(units, { recursive: true })
+  makeDirectories(units)
   for (const unit of MASKED) symlinkSync('/dev/null', join(units, unit))
   symlinkSync('/lib/systemd/system/multi-user.target', join(units, 'default.target'))
   writeFileSync(join(root, 'etc/machine-id'), '')

@@ -1,17 +1,7 @@
-import {
-  closeSync,
-  type Dirent,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  unlinkSync,
-  writeSync,
-} from 'node:fs'
+import { closeSync, type Dirent, fsyncSync, openSync, readdirSync, readFileSync, renameSync, unlinkSync, writeSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { codeOf, SystemError } from '../errors.ts'
+import { codeOf, naming } from '../errors.ts'
+import { makeDirectories } from './directories.ts'
 import { randomHex } from './random.ts'
 
 /** Files ending so are half-written ones of a process that died. */
@@ -37,10 +27,10 @@ export function replaceFile(path: string, text: string, written: (fd: number) =>
   try {
     const fd = createFile(partial)
     try {
-      naming(path, () => {
-        writeSync(fd, text)
-        written(fd)
-      })
+      writeSync(fd, text)
+      written(fd)
+    } catch (error) {
+      throw naming(path, error)
     } finally {
       closeSync(fd)
     }
@@ -85,7 +75,7 @@ function createFile(path: string): number {
     return openSync(path, 'wx', 0o600)
   } catch (error) {
     if (codeOf(error) !== 'ENOENT') throw error
-    mkdirSync(dirname(path), { recursive: true, mode: 0o750 })
+    makeDirectories(dirname(path), 0o750)
     return openSync(path, 'wx', 0o600)
   }
 }
@@ -106,19 +96,10 @@ function removePartial(path: string): void {
 function syncFolder(folder: string): void {
   const fd = openSync(folder, 'r')
   try {
-    naming(folder, () => fsyncSync(fd))
+    fsyncSync(fd)
+  } catch (error) {
+    throw naming(folder, error)
   } finally {
     closeSync(fd)
-  }
-}
-
-/** Works on a file's descriptor. Throws SystemError, which names the file: Node's error does not. */
-function naming(path: string, act: () => void): void {
-  try {
-    act()
-  } catch (error) {
-    const { code, errno, syscall } = error as NodeJS.ErrnoException
-    if (code === undefined || errno === undefined || syscall === undefined) throw error
-    throw new SystemError(syscall, code, -errno, path)
   }
 }

@@ -1,7 +1,8 @@
-import { lstatSync, mkdirSync, unlinkSync } from 'node:fs'
+import { lstatSync, unlinkSync } from 'node:fs'
 import { connect } from 'node:net'
 import { dirname, isAbsolute, posix } from 'node:path'
 import { codeOf, messageOf, ProgramError, UsageError } from '../errors.ts'
+import { makeDirectories } from './directories.ts'
 
 /** Bytes of a unix socket's path that fit a struct sockaddr_un with its NUL (unix(7)). */
 export const LONGEST_SOCKET_PATH = 107
@@ -24,7 +25,7 @@ export function socketPath(endpoint: string): string {
  */
 export async function claimSocket(path: string): Promise<void> {
   try {
-    mkdirSync(dirname(path), { recursive: true, mode: 0o750 })
+    makeDirectories(dirname(path), 0o750)
     const there = lstatSync(path, { throwIfNoEntry: false })
     if (there === undefined) return
     if (!there.isSocket()) throw new ProgramError(`${path} exists and is no socket; remove it, or name another endpoint`, 1)

@@ -32,7 +32,7 @@ export class CarelessVolumes implements NodeVolumes {
   }
 
   async stage({ volumeId, stagingPath, capability }: StageRequest, call: CallContext): Promise<void> {
-    const madeDirectory = this.#mounts.makeDirectory(stagingPath)
+    const madeDirectory = this.#mounts.makeDirectory(stagingPath) !== undefined
     await this.#host.start(stagingPath, capability.mountFlags, call)
     const entry = { version: 1, kind: 'staged', bootId: this.#bootId, volumeId, stagingPath, capability, madeDirectory } as const
     this.#log.info(`Saved stage mount entry to ${this.#cache.save(entry)}`)

@@ -1,8 +1,9 @@
-import { type Dirent, existsSync, mkdirSync, renameSync } from 'node:fs'
+import { type Dirent, existsSync, renameSync } from 'node:fs'
 import { join } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
 import { codeOf, messageOf } from '../errors.ts'
 import type { Logger } from '../log.ts'
+import { makeDirectories } from '../os/directories.ts'
 import { listFolder, readRegularFile, removeDurably, sweepFolder } from '../os/durable-file.ts'
 import type { SyncedSoon } from '../os/synced-soon.ts'
 import { type Entry, parseEntry, pathOf, type PublishedEntry, type StagedEntry } from './entry.ts'
@@ -34,7 +35,7 @@ export class MountCache {
   load(): void {
     for (const kind of ['staged', 'published'] as const) {
       const folder = this.#folders[kind]
-      mkdirSync(folder, { recursive: true, mode: 0o750 })
+      makeDirectories(folder, 0o750)
       for (const file of wholeFiles(sweepFolder(folder))) {
         this.#loadFile(kind, file, (path, why) => {
           this.#setAside(path, why)

@@ -1,7 +1,8 @@
-import { mkdirSync, rmdirSync } from 'node:fs'
+import { rmdirSync } from 'node:fs'
 import type { CallContext } from '../call-context.ts'
 import { codeOf, errnoText, messageOf } from '../errors.ts'
 import { type Daemon, type FuseHost, HostError } from '../hosts/host.ts'
+import { makeDirectories } from '../os/directories.ts'
 import { type Libc, MNT_DETACH, MS } from '../os/libc.ts'
 import { isFuse, type Mount, type MountTable } from '../os/mount-table.ts'
 import type { Probe } from '../os/probe.ts'
@@ -128,12 +129,12 @@ export class Mounts {
     }
   }
 
-  /** Makes a directory to mount on, with its parents; tells whether it had to. Throws VolumeError. */
-  makeDirectory(path: string): boolean {
+  /** Makes a directory to mount on, with its parents; returns the first that it made, undefined if all were there. Throws VolumeError. */
+  makeDirectory(path: string): string | undefined {
     try {
-      return mkdirSync(path, { recursive: true, mode: 0o750 }) !== undefined
+      return makeDirectories(path, 0o750)
     } catch (error) {
-      throw fromErrno(error, `cannot make the directory ${path}: ${messageOf(error)}`)
+      throw fromErrno(error, `cannot make the directory ${path}: ${messageOf(error)} (${codeOf(error) ?? 'no errno'})`)
     }
   }
 

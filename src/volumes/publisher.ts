@@ -1,5 +1,6 @@
 import type { CallContext } from '../call-context.ts'
 import type { Logger } from '../log.ts'
+import { removeDirectories } from '../os/directories.ts'
 import { MS } from '../os/libc.ts'
 import { type MountCapability, type PublishedEntry, sameCapability } from './entry.ts'
 import { VolumeError } from './errors.ts'
@@ -81,6 +82,7 @@ export class Publisher {
   async #bindIn(device: string, request: PublishRequest, ours: boolean, call: CallContext): Promise<boolean> {
     const { stagingPath, targetPath } = request
     const flags = bindFlags(request)
+    let made: string | undefined
     const state = await this.#mounts.target(targetPath, device, call)
     call.signal.throwIfAborted()
     switch (state.kind) {
@@ -98,10 +100,15 @@ export class Publisher {
         this.#mounts.clear(targetPath, false)
         break
       case 'NOT_MOUNTED':
-        if (!state.directory) this.#mounts.makeDirectory(targetPath)
+        if (!state.directory) made = this.#mounts.makeDirectory(targetPath)
     }
-    this.#mounts.bind(stagingPath, targetPath, device, flags)
-    return true
+    try {
+      this.#mounts.bind(stagingPath, targetPath, device, flags)
+      return true
+    } catch (error) {
+      if (made !== undefined) removeDirectories(targetPath, made)
+      throw error
+    }
   }
 
   /** The entry of an earlier call for the same target. Throws VolumeError by the CSI spec's table of second calls. */

@@ -1,7 +1,7 @@
-import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { messageOf } from '../errors.ts'
 import type { Logger } from '../log.ts'
+import { makeDirectories } from '../os/directories.ts'
 import { readRegularFile, removeDurably, sweepFolder, writeDurably } from '../os/durable-file.ts'
 import { VolumeError } from './errors.ts'
 import { fileNameFor } from './file-name.ts'
@@ -39,7 +39,7 @@ export class VolumeRegistry {
 
   /** Reads the records; a damaged one is reported and left alone. */
   load(): void {
-    mkdirSync(this.#folder, { recursive: true, mode: 0o750 })
+    makeDirectories(this.#folder, 0o750)
     for (const entry of sweepFolder(this.#folder)) {
       const file = join(this.#folder, entry.name)
       try {

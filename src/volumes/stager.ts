@@ -2,6 +2,7 @@ import type { CallContext } from '../call-context.ts'
 import { messageOf } from '../errors.ts'
 import { type FuseHost, HostError, QueuedError } from '../hosts/host.ts'
 import type { Logger } from '../log.ts'
+import { removeDirectories } from '../os/directories.ts'
 import { type MountCapability, sameCapability, type StagedEntry } from './entry.ts'
 import { VolumeError } from './errors.ts'
 import type { MountCache } from './mount-cache.ts'
@@ -110,7 +111,7 @@ export class Stager {
       case 'DEAD':
         return await this.#replace(state, request, call)
       case 'NOT_MOUNTED':
-        return await this.#mount(request, !state.directory && this.#mounts.makeDirectory(stagingPath), call)
+        return await this.#mount(request, state.directory ? undefined : this.#mounts.makeDirectory(stagingPath), call)
     }
   }
 
@@ -138,32 +139,33 @@ export class Stager {
     this.#log.info(`umount ${stagingPath} (${state.kind.toLowerCase()})`)
     this.#mounts.clear(stagingPath, false)
     await this.#stop(stagingPath, state.device, 0, call)
-    return await this.#mount(request, false, call)
+    return await this.#mount(request, undefined, call)
   }
 
-  async #mount(request: StageRequest, madeDirectory: boolean, call: CallContext): Promise<string> {
+  /** `made`: the first directory that was made for it. */
+  async #mount(request: StageRequest, made: string | undefined, call: CallContext): Promise<string> {
     const { stagingPath, capability } = request
     try {
       await this.#host.start(stagingPath, capability.mountFlags, call)
       const device = this.#mounts.admit(stagingPath)
       call.signal.throwIfAborted()
-      this.#save(request, madeDirectory)
+      this.#save(request, made !== undefined)
       return device
     } catch (error) {
       // A call that waited for its turn has begun nothing but the directory.
-      await this.#undo(stagingPath, madeDirectory, !(error instanceof QueuedError), call.cleanUp)
+      await this.#undo(stagingPath, made, !(error instanceof QueuedError), call.cleanUp)
       throw asVolumeError(error, `cannot mount ${stagingPath}`)
     }
   }
 
   /** When the daemon of a failed mount is dead, what it had mounted is taken off too. */
-  async #undo(stagingPath: string, madeDirectory: boolean, started: boolean, call: CallContext): Promise<void> {
+  async #undo(stagingPath: string, made: string | undefined, started: boolean, call: CallContext): Promise<void> {
     try {
       if (started) {
         await this.#host.stop(stagingPath, this.#mounts.mountAt(stagingPath)?.device, 0, call)
         this.#mounts.clear(stagingPath, false)
       }
-      if (madeDirectory) this.#mounts.removeDirectory(stagingPath)
+      if (made !== undefined) removeDirectories(stagingPath, made)
     } catch (error) {
       this.#log.error(`cannot undo the failed mount at ${stagingPath}: ${messageOf(error)}`)
     }

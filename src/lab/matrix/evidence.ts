@@ -1,6 +1,7 @@
-import { mkdirSync, readdirSync, readFileSync, readlinkSync } from 'node:fs'
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { codeOf } from '../../errors.ts'
+import { makeDirectories } from '../../os/directories.ts'
 import { parseMountinfo } from '../../os/mountinfo.ts'
 import { sharesMounts } from '../../os/processes.ts'
 import { run } from '../../os/run.ts'
@@ -69,7 +70,7 @@ function linkOf(path: string): string {
  */
 export async function filesOnDisk(): Promise<readonly string[]> {
   const beneath = join(KUBELET, 'tmp/beneath')
-  mkdirSync(beneath, { recursive: true })
+  makeDirectories(beneath)
   const { status } = await run('mount', ['-n', '--bind', KUBELET, beneath], 5000)
   if (status !== 0) return []
   try {

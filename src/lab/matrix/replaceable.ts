@@ -1,5 +1,6 @@
-import { mkdirSync, renameSync, symlinkSync } from 'node:fs'
+import { renameSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
+import { makeDirectories } from '../../os/directories.ts'
 import { type Command } from '../command.ts'
 import { KUBELET } from '../node-paths.ts'
 
@@ -20,7 +21,7 @@ export class Replaceable implements Program {
   /** `folder`: a name of its own. The path ends with argv[0], which so chooses the program also for who executes the path alone. */
   constructor(command: Command, folder: string) {
     const path = join(KUBELET, 'tmp/bin', folder, command.argv0)
-    mkdirSync(join(path, '..'), { recursive: true })
+    makeDirectories(join(path, '..'))
     symlinkSync(command.executable, path)
     this.#executable = command.executable
     this.command = { ...command, executable: path }

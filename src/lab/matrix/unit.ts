@@ -1,5 +1,6 @@
-import { closeSync, mkdirSync, openSync, readSync, statSync } from 'node:fs'
+import { closeSync, openSync, readSync, statSync } from 'node:fs'
 import { join } from 'node:path'
+import { makeDirectories } from '../../os/directories.ts'
 import { run } from '../../os/run.ts'
 import type { Command } from '../command.ts'
 import { SHELL } from '../namespaces.ts'
@@ -36,7 +37,7 @@ export class Unit implements Disposable {
     this.#lane = lane
     this.#timeline = timeline
     const folder = join(KUBELET, 'tmp')
-    mkdirSync(folder, { recursive: true })
+    makeDirectories(folder)
     this.#log = join(folder, `${lane}.log`)
     closeSync(openSync(this.#log, 'a'))
   }

@@ -1,8 +1,9 @@
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { codeOf, messageOf } from '../../errors.ts'
 import type { Logger } from '../../log.ts'
+import { makeDirectories } from '../../os/directories.ts'
 
 /** Starts in a row that may fail before the next one is put off. */
 const MOST = 3
@@ -23,7 +24,7 @@ export class FailedStarts {
   /** This start counts as failed until {@link forget}. */
   count(): void {
     try {
-      mkdirSync(dirname(this.#file), { recursive: true, mode: 0o700 })
+      makeDirectories(dirname(this.#file), 0o700)
       this.#count = this.#read() + 1
       writeFileSync(this.#file, String(this.#count))
     } catch (error) {

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { isProgramError, messageOf, ProgramError } from '../../errors.ts'
 import { FusedDaemon } from '../../fused/daemon.ts'
@@ -12,6 +12,7 @@ import type { SessionEngine } from '../../fuse/session/engine.ts'
 import { descriptorSink, Logger } from '../../log.ts'
 import { AddonLoader } from '../../os/addons.ts'
 import { bootId } from '../../os/boot-id.ts'
+import { makeDirectories } from '../../os/directories.ts'
 import { exitAtOnce } from '../../os/exit.ts'
 import { type InheritedDescriptor, inheritedDescriptors } from '../../os/inherited.ts'
 import { Libc } from '../../os/libc.ts'
@@ -181,7 +182,7 @@ function openSessions({ early, engine, manager, ...others }: Beginnings): Pick<S
 /** Makes the state folder if it is missing. Throws ProgramError. */
 function openRecords({ stateDir }: EarlyOptions, log: Logger): Records {
   try {
-    mkdirSync(stateDir, { recursive: true, mode: 0o700 })
+    makeDirectories(stateDir, 0o700)
     return new Records(recordsFolder(stateDir), log)
   } catch (error) {
     throw new ProgramError(

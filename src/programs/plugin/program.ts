@@ -1,8 +1,8 @@
-import { mkdirSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { messageOf, ProgramError } from '../../errors.ts'
 import { descriptorSink, Logger } from '../../log.ts'
 import { AddonLoader } from '../../os/addons.ts'
+import { makeDirectories } from '../../os/directories.ts'
 import { Libc } from '../../os/libc.ts'
 import { ListeningSocket } from '../../os/listening-socket.ts'
 import { shareHeap, tidyMemory } from '../../os/memory.ts'
@@ -63,7 +63,7 @@ export const plugin: Program = async (context) => {
 
 async function openState<T>(stateDir: string, open: () => T): Promise<T> {
   try {
-    mkdirSync(stateDir, { recursive: true, mode: 0o750 })
+    makeDirectories(stateDir, 0o750)
     await lockState(stateDir, 'plugin')
     return open()
   } catch (error) {
