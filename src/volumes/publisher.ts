@@ -4,6 +4,7 @@ import { removeDirectories } from '../os/directories.ts'
 import { MS } from '../os/libc.ts'
 import { type MountCapability, type PublishedEntry, sameCapability } from './entry.ts'
 import { VolumeError } from './errors.ts'
+import { LeftDirectories } from './left-directories.ts'
 import type { MountCache } from './mount-cache.ts'
 import type { Mounts } from './mounts.ts'
 import type { Stager } from './stager.ts'
@@ -27,6 +28,7 @@ export class Publisher {
   readonly #stager: Stager
   readonly #bootId: string
   readonly #log: Logger
+  readonly #left = new LeftDirectories()
 
   constructor(mounts: Mounts, cache: MountCache, stager: Stager, bootId: string, log: Logger) {
     this.#mounts = mounts
@@ -65,10 +67,11 @@ export class Publisher {
     if (this.#cache.stagedAt(targetPath) !== undefined) {
       throw new VolumeError('precondition', `${targetPath} is a staging path; unstage it`)
     }
-    const ours = entry !== undefined || this.#mounts.mountAt(targetPath) !== undefined
+    const ours = entry !== undefined || this.#left.has(targetPath) || this.#mounts.mountAt(targetPath) !== undefined
     this.#mounts.clear(targetPath, entry !== undefined)
-    if (ours) this.#mounts.removeDirectory(targetPath)
+    // From here on it is published no more, whatever becomes of its directory: an entry would have the next plugin bind it again.
     if (entry !== undefined) this.#cache.remove(entry)
+    if (ours) this.#left.remove(targetPath, () => this.#mounts.removeDirectory(targetPath))
   }
 
   /** Binds what a cache entry says, for a plugin that starts; tells whether it had to. Throws VolumeError. */
@@ -104,6 +107,7 @@ export class Publisher {
     }
     try {
       this.#mounts.bind(stagingPath, targetPath, device, flags)
+      this.#left.forget(targetPath)
       return true
     } catch (error) {
       if (made !== undefined) removeDirectories(targetPath, made)

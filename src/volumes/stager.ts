@@ -5,6 +5,7 @@ import type { Logger } from '../log.ts'
 import { removeDirectories } from '../os/directories.ts'
 import { type MountCapability, sameCapability, type StagedEntry } from './entry.ts'
 import { VolumeError } from './errors.ts'
+import { LeftDirectories } from './left-directories.ts'
 import type { MountCache } from './mount-cache.ts'
 import type { Mounts, MountState } from './mounts.ts'
 
@@ -23,6 +24,7 @@ export class Stager {
   readonly #bootId: string
   readonly #grace: number
   readonly #log: Logger
+  readonly #left = new LeftDirectories()
 
   /** `grace`: milliseconds for a daemon whose mount was taken off to end by itself. */
   constructor(mounts: Mounts, cache: MountCache, host: FuseHost, bootId: string, grace: number, log: Logger) {
@@ -73,10 +75,11 @@ export class Stager {
     const { device } = this.#mounts.mountAt(stagingPath) ?? {}
     call.signal.throwIfAborted()
     this.#mounts.clear(stagingPath, entry !== undefined)
+    // From here on it is staged no more, whatever becomes of its daemon and its directory: an entry would have the next plugin mount it again.
+    if (entry !== undefined) this.#cache.remove(entry)
+    if (entry?.madeDirectory === true) this.#left.add(stagingPath)
     await this.#stop(stagingPath, device, this.#grace, call)
-    if (entry === undefined) return
-    if (entry.madeDirectory) this.#mounts.removeDirectory(stagingPath)
-    this.#cache.remove(entry)
+    if (this.#left.has(stagingPath)) this.#left.remove(stagingPath, () => this.#mounts.removeDirectory(stagingPath))
   }
 
   /** Mounts what a cache entry says, for a plugin that starts; tells whether it had to. Throws VolumeError. */
@@ -182,7 +185,7 @@ export class Stager {
   #save({ volumeId, stagingPath, capability }: StageRequest, madeDirectory: boolean): void {
     const known = this.#cache.stagedAt(stagingPath)
     if (known?.bootId === this.#bootId && sameCapability(known.capability, capability)) return
-    const made = madeDirectory || (known?.madeDirectory ?? false)
+    const made = madeDirectory || this.#left.has(stagingPath) || (known?.madeDirectory ?? false)
     const entry = {
       version: 1,
       kind: 'staged',
@@ -193,6 +196,7 @@ export class Stager {
       madeDirectory: made,
     } as const
     this.#log.info(`Saved stage mount entry to ${this.#cache.save(entry)}`)
+    this.#left.forget(stagingPath)
   }
 
   #owned({ volumeId, stagingPath }: StageRequest): StagedEntry | undefined {
