@@ -9,7 +9,7 @@ import {
 } from '../rpc/csi_pb.ts'
 import type { NodeVolumes } from '../volumes/node-volumes.ts'
 import type { UnaryHandlers } from '../grpc/service.ts'
-import { type CheckFlag, requireCapability, requireId, requirePath } from './validation.ts'
+import { type CheckFlags, requireCapability, requireId, requirePath } from './validation.ts'
 
 const CAPABILITIES = [
   Capability.STAGE_UNSTAGE_VOLUME,
@@ -20,7 +20,7 @@ const CAPABILITIES = [
 ]
 
 /** CSI's Node service: checks each request, and has the volumes do it. */
-export function node(nodeId: string, volumes: NodeVolumes, checkFlag: CheckFlag): UnaryHandlers<typeof Node> {
+export function node(nodeId: string, volumes: NodeVolumes, checkFlags: CheckFlags): UnaryHandlers<typeof Node> {
   return {
     nodeGetInfo: () => ({ nodeId }),
     nodeGetCapabilities: () => ({ capabilities: CAPABILITIES.map((type) => ({ type: { case: 'rpc', value: { type } } })) }),
@@ -29,7 +29,7 @@ export function node(nodeId: string, volumes: NodeVolumes, checkFlag: CheckFlag)
       const staged = {
         volumeId: requireId(request.volumeId, 'volume_id'),
         stagingPath: requirePath(request.stagingTargetPath, 'staging_target_path'),
-        capability: requireCapability(request.volumeCapability, checkFlag),
+        capability: requireCapability(request.volumeCapability, checkFlags),
       }
       await volumes.stage(staged, call)
       return {}
@@ -44,7 +44,7 @@ export function node(nodeId: string, volumes: NodeVolumes, checkFlag: CheckFlag)
     async nodePublishVolume(request, call) {
       const volumeId = requireId(request.volumeId, 'volume_id')
       const targetPath = requirePath(request.targetPath, 'target_path')
-      const capability = requireCapability(request.volumeCapability, checkFlag)
+      const capability = requireCapability(request.volumeCapability, checkFlags)
       const staging = request.stagingTargetPath
       const stagingPath = staging === '' ? undefined : requirePath(staging, 'staging_target_path')
       await volumes.publish({ volumeId, stagingPath, targetPath, readonly: request.readonly, capability }, call)

@@ -43,11 +43,11 @@ export function requirePath(value: string, field: string): string {
   return path
 }
 
-/** Returns a mount flag that the file system knows, or nothing for one to leave out. Throws UsageError for one that it does not know. */
-export type CheckFlag = (flag: string) => readonly string[]
+/** Returns those of a capability's mount flags that count. Throws UsageError that names one that the file system cannot obey. */
+export type CheckFlags = (flags: readonly string[]) => readonly string[]
 
 /** What a capability asks of a mount. Throws VolumeError: `invalid` for what is missing or malformed, `precondition` for what a volume of ours cannot. */
-export function requireCapability(capability: VolumeCapability | undefined, checkFlag: CheckFlag): MountCapability {
+export function requireCapability(capability: VolumeCapability | undefined, checkFlags: CheckFlags): MountCapability {
   if (capability === undefined) throw new VolumeError('invalid', 'volume_capability is missing')
   const refusal = unsupported(capability)
   if (refusal !== undefined) throw new VolumeError('precondition', refusal)
@@ -58,7 +58,7 @@ export function requireCapability(capability: VolumeCapability | undefined, chec
   return {
     accessMode: modeName(mode),
     fsType: accessType.value.fsType,
-    mountFlags: accessType.value.mountFlags.flatMap((flag) => validFlag(flag, checkFlag)),
+    mountFlags: validFlags(accessType.value.mountFlags, checkFlags),
   }
 }
 
@@ -73,13 +73,9 @@ export function unsupported({ accessType, accessMode }: VolumeCapability): strin
   return mode !== Mode.UNKNOWN && modeName(mode) === '' ? `access mode ${mode} is unknown` : undefined
 }
 
-function validFlag(flag: string, checkFlag: CheckFlag): readonly string[] {
-  // It stands in a list behind -o, where a comma would begin the next option.
-  if (/[,\\\p{Cc}]/u.test(flag))
-    throw new VolumeError('invalid', `mount_flags: '${flag}' holds a comma, a backslash or a control character`)
-  if (flag.startsWith('subtype=')) throw new VolumeError('invalid', `mount_flags: ${flag} would disguise the mount; leave it out`)
+function validFlags(flags: readonly string[], checkFlags: CheckFlags): readonly string[] {
   try {
-    return checkFlag(flag)
+    return checkFlags(flags)
   } catch (error) {
     if (error instanceof UsageError) throw new VolumeError('invalid', `mount_flags: ${error.message}`, { cause: error })
     throw error

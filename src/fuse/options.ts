@@ -1,51 +1,127 @@
 import { UsageError } from '../errors.ts'
+import { MOUNT_FLAGS } from '../os/mount-flags.ts'
 
-type Check = (value: string) => boolean
-
-const seconds: Check = (value) => /^\d+(\.\d+)?$/.test(value)
-const count: Check = (value) => /^\d+$/.test(value)
-const id: Check = (value) => count(value) && Number(value) <= 0xffffffff
-const octal: Check = (value) => /^[0-7]{1,4}$/.test(value)
-const name: Check = (value) => value !== ''
-
-/**
- * The mount options of libfuse 2.9 that make sense here, as `-o` and as a CSI mount flag: what the kernel's mount(2) takes, what its
- * FUSE takes, and what libfuse itself obeys. A check stands for a value that must follow.
- */
-const OPTIONS: Readonly<Record<string, Check | null>> = {
-  ...Object.fromEntries(
-    ['ro', 'rw', 'suid', 'nosuid', 'dev', 'nodev', 'exec', 'noexec', 'sync', 'async', 'dirsync', 'atime', 'noatime'].map(
-      (option) => [option, null],
-    ),
-  ),
-  allow_other: null,
-  allow_root: null,
-  default_permissions: null,
-  nonempty: null,
-  fsname: name,
-  subtype: name,
-  max_read: count,
-  max_readahead: count,
-  max_background: count,
-  congestion_threshold: count,
-  async_read: null,
-  sync_read: null,
-  kernel_cache: null,
-  auto_cache: null,
-  noauto_cache: null,
-  direct_io: null,
-  entry_timeout: seconds,
-  attr_timeout: seconds,
-  ac_attr_timeout: seconds,
-  negative_timeout: seconds,
-  umask: octal,
-  uid: id,
-  gid: id,
-  debug: null,
+/** A value that an option must have. */
+interface Value {
+  readonly example: string
+  /** What it is, in words. */
+  readonly form: string
+  readonly fits: (value: string) => boolean
 }
 
-/** The commonest options of mount(8) that say nothing to a FUSE mount: taken and left out, as mount.fuse(8) does. */
-const IGNORED = new Set(['defaults', 'auto', 'noauto', 'user', 'nouser', 'users', '_netdev', 'relatime', 'nofail'])
+interface Known {
+  /** `null`: it has none. */
+  readonly value: Value | null
+  /** The options that it contradicts: of two the later counts. */
+  readonly contradicts: readonly string[]
+}
+
+const U32 = 0xffffffff
+
+/** Bytes of a text that fsconfig(2) takes (fs/fsopen.c). */
+const LONGEST_TEXT = 255
+
+/** Bytes of all mount flags of a capability together (CSI spec, VolumeCapability.MountVolume). */
+const MOST_FLAGS = 4096
+
+const time: Value = {
+  example: '1',
+  form: `a number of seconds from 0 to ${U32}`,
+  fits: (value) => /^\d{1,10}(\.\d{1,9})?$/.test(value) && Number(value) <= U32,
+}
+const count = wholeNumber(U32)
+/** The kernel takes the largest number for no id (include/linux/uidgid.h). */
+const id = wholeNumber(U32 - 1)
+const octal: Value = {
+  example: '022',
+  form: 'an octal number of at most four digits',
+  fits: (value) => /^[0-7]{1,4}$/.test(value),
+}
+const text: Value = {
+  example: 'NAME',
+  form: `a text of 1 to ${LONGEST_TEXT} bytes without NUL`,
+  fits: (value) => value !== '' && !value.includes('\0') && Buffer.byteLength(unescapeValue(value)) <= LONGEST_TEXT,
+}
+
+/**
+ * The mount options of libfuse that make sense here, as `-o` and as a CSI mount flag: what mount(2) takes, what the kernel's FUSE takes, and
+ * what the session itself obeys.
+ */
+const OPTIONS: Readonly<Record<string, Known>> = {
+  ...Object.fromEntries(
+    Object.entries(MOUNT_FLAGS).map(([name, { contradicts }]): [string, Known] => [name, { value: null, contradicts }]),
+  ),
+  allow_other: plain('allow_root'),
+  allow_root: plain('allow_other'),
+  default_permissions: plain(),
+  nonempty: plain(),
+  fsname: valued(text),
+  subtype: valued(text),
+  max_read: valued(count),
+  max_readahead: valued(count),
+  max_background: valued(count),
+  congestion_threshold: valued(count),
+  async_read: plain('sync_read'),
+  sync_read: plain('async_read'),
+  kernel_cache: plain(),
+  auto_cache: plain('noauto_cache'),
+  noauto_cache: plain('auto_cache'),
+  direct_io: plain(),
+  entry_timeout: valued(time),
+  attr_timeout: valued(time),
+  ac_attr_timeout: valued(time),
+  negative_timeout: valued(time),
+  umask: valued(octal),
+  uid: valued(id),
+  gid: valued(id),
+  debug: plain(),
+}
+
+/** What mount(8) and /etc/fstab say to others than the file system: taken and left out, as mount.fuse3(8) does. */
+const IGNORED = new Set([
+  'defaults',
+  'auto',
+  'noauto',
+  'user',
+  'nouser',
+  'users',
+  'nousers',
+  'owner',
+  'noowner',
+  'group',
+  'nogroup',
+  '_netdev',
+  '_rnetdev',
+  'nofail',
+  'silent',
+  'loud',
+  'nomand',
+  'noiversion',
+])
+const IGNORED_KEYS = new Set(['comment', 'user', 'helper', 'uhelper'])
+
+/** Options of mount(8), of the kernel or of libfuse that cannot be obeyed, and why. */
+const IMPOSSIBLE: ReadonlyMap<string, string> = new Map(
+  (
+    [
+      ['needs fusermount; the daemon unmounts by itself when it ends', ['auto_unmount']],
+      ['is what the daemon itself tells the kernel; leave it out', ['fd', 'rootmode', 'user_id', 'group_id']],
+      ['belongs to file systems on a block device (fuseblk); leave it out', ['blksize', 'blkdev']],
+      ['is refused by the kernel, which has no mandatory locks since Linux 5.15; leave it out', ['mand']],
+      ['has no effect on FUSE, which keeps no inode versions; leave it out', ['iversion']],
+      ['changes a mount that is there; run mount -i -o remount,... instead, which calls no helper', ['remount']],
+      ['is about a mount that is there; leave it out', ['bind', 'rbind', 'move']],
+      [
+        'changes the propagation of a mount that is there; run mount --make-... then',
+        ['shared', 'rshared', 'slave', 'rslave', 'private', 'rprivate', 'unbindable', 'runbindable'],
+      ],
+      [
+        'has the file system run as another user, and dummy-fuse mounts by itself, as root; leave it out',
+        ['setuid', 'drop_privileges'],
+      ],
+    ] as const
+  ).flatMap(([why, names]) => names.map((name): [string, string] => [name, why])),
+)
 
 /**
  * What dummy-fuse mounts with unless told otherwise. The names are what the mount table shows. With timeouts of zero the kernel
@@ -55,30 +131,92 @@ const IGNORED = new Set(['defaults', 'auto', 'noauto', 'user', 'nouser', 'users'
 export const DEFAULT_OPTIONS: readonly string[] = ['fsname=dummy-fuse', 'subtype=dummy-fuse', 'entry_timeout=0', 'attr_timeout=0']
 
 /**
- * Splits and checks what follows `-o` (a comma inside a value is written `\,`).
- * Throws UsageError that names the first option that is unknown, lacks its value or has a wrong one.
+ * Splits and checks what follows `-o` (a comma inside a value is written `\,`), and leaves out what says nothing to FUSE.
+ * Throws UsageError that names the first option that is unknown, cannot be obeyed, lacks its value or has a wrong one.
  */
-export function parseMountOptions(text: string): readonly string[] {
-  const options = text.split(/(?<!\\),/).filter((option) => option !== '')
-  return options.filter((option) => !IGNORED.has(option)).map(checkMountOption)
+export function parseMountOptions(words: string): readonly string[] {
+  return checkMountOptions(words.split(/(?<!\\),/).filter((option) => option !== ''))
 }
 
-/** Checks one of a CSI capability's mount flags; empty for one that says nothing to FUSE. Throws UsageError. */
-export function checkMountFlag(flag: string): readonly string[] {
-  return IGNORED.has(flag) ? [] : [checkMountOption(flag)]
+/** Checks options and leaves out those that say nothing to FUSE. Throws UsageError. */
+export function checkMountOptions(options: readonly string[]): readonly string[] {
+  for (const option of options) checkMountOption(option)
+  return options.filter((option) => !isIgnored(option))
 }
 
-/** Checks one option and returns it. Throws UsageError. */
-export function checkMountOption(option: string): string {
-  const equals = option.indexOf('=')
-  const key = equals < 0 ? option : option.slice(0, equals)
-  const check = Object.hasOwn(OPTIONS, key) ? OPTIONS[key] : undefined
-  if (key === 'auto_unmount')
-    throw new UsageError("mount option 'auto_unmount' needs fusermount; the daemon unmounts by itself when it is told to end")
-  if (check === undefined) throw new UsageError(`unknown mount option '${key}'; known are ${Object.keys(OPTIONS).join(', ')}`)
-  if (check === null && equals >= 0) throw new UsageError(`mount option '${key}' takes no value`)
-  if (check !== null && (equals < 0 || !check(option.slice(equals + 1)))) {
-    throw new UsageError(`mount option '${key}' wants a value, such as ${key}=${check === name ? 'NAME' : '1'}; got '${option}'`)
+/**
+ * Checks the mount flags of a CSI capability: whatever serves the volume can obey those that it returns, of which each stands there once, and no two
+ * contradict each other. Throws UsageError.
+ */
+export function checkMountFlags(flags: readonly string[]): readonly string[] {
+  const size = flags.reduce((all, flag) => all + Buffer.byteLength(flag), 0)
+  if (size > MOST_FLAGS) throw new UsageError(`the flags have ${size} bytes in all; the CSI spec allows ${MOST_FLAGS}`)
+  for (const flag of flags) {
+    // It stands in a list behind -o, where a comma would begin the next option.
+    if (/[,\\\p{Cc}]/u.test(flag)) throw new UsageError(`'${flag}' holds a comma, a backslash or a control character`)
+    if (keyOf(flag) === 'subtype') throw new UsageError(`'${flag}' would disguise the mount; leave it out`)
+    if (flag === 'debug') throw new UsageError("'debug' is an option of the command dummy-fuse alone; leave it out")
   }
-  return option
+  return settleMountOptions(checkMountOptions(flags))
+}
+
+/** Leaves out what is given again, or contradicted, later. */
+export function settleMountOptions(options: readonly string[]): readonly string[] {
+  const settled = new Map<string, string>()
+  for (const option of options) {
+    const key = keyOf(option)
+    for (const other of [key, ...(knownOption(key)?.contradicts ?? [])]) settled.delete(other)
+    settled.set(key, option)
+  }
+  return [...settled.values()]
+}
+
+/** A value as it is meant: a comma inside one is written `\,`. */
+export function unescapeValue(value: string): string {
+  return value.replace(/\\(.)/gs, '$1')
+}
+
+/** A value as it is written in a list of options. */
+export function escapeValue(value: string): string {
+  return value.replace(/[\\,]/g, '\\$&')
+}
+
+function checkMountOption(option: string): void {
+  if (isIgnored(option)) return
+  const key = keyOf(option)
+  const impossible = IMPOSSIBLE.get(key)
+  if (impossible !== undefined) throw new UsageError(`mount option '${key}' ${impossible}`)
+  const known = knownOption(key)
+  if (known === undefined) throw new UsageError(`unknown mount option '${key}'; known are ${Object.keys(OPTIONS).join(', ')}`)
+  const { value } = known
+  const given = option.length > key.length ? option.slice(key.length + 1) : undefined
+  if (value === null && given !== undefined) throw new UsageError(`mount option '${key}' takes no value`)
+  if (value !== null && (given === undefined || !value.fits(given)))
+    throw new UsageError(`mount option '${key}' wants a value, ${value.form}, such as ${key}=${value.example}; got '${option}'`)
+}
+
+function isIgnored(option: string): boolean {
+  return IGNORED.has(option) || /^[xX]-/.test(option) || (option.includes('=') && IGNORED_KEYS.has(keyOf(option)))
+}
+
+function keyOf(option: string): string {
+  return option.split('=', 1)[0] ?? ''
+}
+
+function knownOption(key: string): Known | undefined {
+  return Object.hasOwn(OPTIONS, key) ? OPTIONS[key] : undefined
+}
+
+function plain(...contradicts: readonly string[]): Known {
+  return { value: null, contradicts }
+}
+
+function valued(value: Value): Known {
+  return { value, contradicts: [] }
+}
+
+/** The kernel would read a number with zeros in front as octal (lib/kstrtox.c). */
+function wholeNumber(most: number): Value {
+  const fits = (value: string): boolean => /^(0|[1-9]\d{0,9})$/.test(value) && Number(value) <= most
+  return { example: '1', form: `a whole number from 0 to ${most} without zeros in front`, fits }
 }

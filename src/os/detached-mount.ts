@@ -14,19 +14,23 @@ const MOVE_MOUNT_FLAGS = 0x4 | 0x10 | 0x20
 const AT_FDCWD = -100
 const AT_EMPTY_PATH = 0x1000
 const AT_STATX_DONT_SYNC = 0x4000
-/** MOUNT_ATTR_*, for the flags of mount(2) that belong to a mount. */
+/** MOUNT_ATTR_*, for the flags of mount(2) that belong to a mount. Without one of the access times it has relatime, as mount(2) has it. */
 const ATTRIBUTES: readonly (readonly [flag: number, attribute: number])[] = [
   [MS.RDONLY, 1],
   [MS.NOSUID, 2],
   [MS.NODEV, 4],
   [MS.NOEXEC, 8],
   [MS.NOATIME, 0x10],
+  [MS.STRICTATIME, 0x20],
+  [MS.NODIRATIME, 0x80],
+  [MS.NOSYMFOLLOW, 0x200000],
 ]
 /** The flags of mount(2) that belong to a super block, by the option that fsconfig(2) knows them by. */
 const SUPER_BLOCK_FLAGS: readonly (readonly [flag: number, option: string])[] = [
   [MS.RDONLY, 'ro'],
   [MS.SYNCHRONOUS, 'sync'],
   [MS.DIRSYNC, 'dirsync'],
+  [MS.LAZYTIME, 'lazytime'],
 ]
 
 /** What is to be mounted, as mount(2) takes it. */

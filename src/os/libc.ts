@@ -11,8 +11,13 @@ export const MS = {
   SYNCHRONOUS: 16,
   REMOUNT: 32,
   DIRSYNC: 128,
+  NOSYMFOLLOW: 256,
   NOATIME: 1024,
+  NODIRATIME: 2048,
   BIND: 4096,
+  RELATIME: 1 << 21,
+  STRICTATIME: 1 << 24,
+  LAZYTIME: 1 << 25,
 } as const
 
 /** umount2(2) flags, include/uapi/linux/fs.h. */

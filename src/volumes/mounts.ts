@@ -4,6 +4,7 @@ import { codeOf, errnoText, messageOf } from '../errors.ts'
 import { type Daemon, type FuseHost, HostError } from '../hosts/host.ts'
 import { makeDirectories } from '../os/directories.ts'
 import { type Libc, MNT_DETACH, MS } from '../os/libc.ts'
+import { SESSION_FLAGS } from '../os/mount-flags.ts'
 import { isFuse, type Mount, type MountTable } from '../os/mount-table.ts'
 import type { Probe } from '../os/probe.ts'
 import type { Prober } from '../os/prober.ts'
@@ -153,7 +154,7 @@ export class Mounts {
         )
       }
       // A bind takes over the flags of its source; a remount that did not name them would take them away.
-      if (flags !== 0) this.#libc.mount('none', target, null, MS.REMOUNT | MS.BIND | MS.NOSUID | MS.NODEV | flags, null)
+      if (flags !== SESSION_FLAGS) this.#libc.mount('none', target, null, MS.REMOUNT | MS.BIND | flags, null)
     } catch (error) {
       this.#libc.umount(target, MNT_DETACH)
       throw error

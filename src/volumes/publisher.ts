@@ -2,6 +2,7 @@ import type { CallContext } from '../call-context.ts'
 import type { Logger } from '../log.ts'
 import { removeDirectories } from '../os/directories.ts'
 import { MS } from '../os/libc.ts'
+import { flagsOfAMount, SESSION_FLAGS, withMountFlags } from '../os/mount-flags.ts'
 import { type MountCapability, type PublishedEntry, sameCapability } from './entry.ts'
 import { VolumeError } from './errors.ts'
 import { LeftDirectories } from './left-directories.ts'
@@ -17,9 +18,6 @@ export interface PublishRequest {
   readonly readonly: boolean
   readonly capability: MountCapability
 }
-
-/** Mount flags that mean something to a bind of its own; all others belong to the session. */
-const BIND_FLAGS: Readonly<Record<string, number>> = { ro: MS.RDONLY, noexec: MS.NOEXEC }
 
 /** Binds staged volumes to targets and takes them off again. The caller holds the volume's lock. */
 export class Publisher {
@@ -144,7 +142,7 @@ function sharable(accessMode: string): boolean {
 }
 
 function bindFlags({ readonly, capability }: PublishRequest): number {
-  const own = capability.mountFlags.reduce((flags, flag) => flags | (BIND_FLAGS[flag] ?? 0), 0)
+  const own = flagsOfAMount(withMountFlags(SESSION_FLAGS, capability.mountFlags))
   return readonly ? own | MS.RDONLY : own
 }
 

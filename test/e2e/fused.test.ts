@@ -218,12 +218,13 @@ describe('dummy-fused, asked for what it cannot do', () => {
     },
     { title: 'an empty option', path: inside, options: [''], code: 'INVALID_ARGUMENT', details: /unknown mount option ''/ },
     {
-      title: 'options that exclude each other',
+      title: 'a number that the kernel does not take',
       path: inside,
-      options: ['allow_other', 'allow_root'],
+      options: ['max_read=4294967296'],
       code: 'INVALID_ARGUMENT',
-      details: /exclude each other/,
+      details: /'max_read' wants a value, a whole number from 0 to 4294967295/,
     },
+    { title: 'a NUL', path: inside, options: ['fsname=a\0b'], code: 'INVALID_ARGUMENT', details: /'fsname' wants a value/ },
     { title: 'dummy-fuse’s debug', path: inside, options: ['debug'], code: 'INVALID_ARGUMENT', details: /'debug' is dummy-fuse's/ },
     { title: 'a fault there is not', path: inside, faults: ['fire'], code: 'INVALID_ARGUMENT', details: /unknown fault 'fire'/ },
     {

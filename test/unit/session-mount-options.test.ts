@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { UsageError } from '../../src/errors.ts'
 import { DEFAULT_OPTIONS } from '../../src/fuse/options.ts'
 import { FOPEN, INIT } from '../../src/fuse/protocol/constants.ts'
 import { mountArguments, type SessionSettings, sessionSettings } from '../../src/fuse/session/mount-options.ts'
@@ -30,6 +29,11 @@ describe('mountArguments', () => {
     [['fsname=a\\,b=c\\\\'], { source: 'a,b=c\\' }],
     [['allow_other'], { data: `${DATA},allow_other` }],
     [['allow_root'], { data: `${DATA},allow_other` }],
+    [['allow_root', 'allow_other'], { data: `${DATA},allow_other` }],
+    [['noatime', 'strictatime', 'nodiratime', 'nosymfollow'], { flags: PLAIN | (1 << 24) | 2048 | 256 }],
+    [['strictatime', 'noatime', 'lazytime'], { flags: PLAIN | 1024 | (1 << 25) }],
+    [['strictatime', 'relatime'], { flags: PLAIN | (1 << 21) }],
+    [['noatime', 'norelatime'], { flags: PLAIN | 1024 }],
     [['default_permissions', 'max_read=4096'], { data: `${DATA},default_permissions,max_read=4096` }],
     [['max_read=1', 'max_read=2'], { data: `${DATA},max_read=2` }],
     [['entry_timeout=1', 'direct_io', 'umask=022', 'uid=1', 'debug', 'nonempty'], { flags: PLAIN, data: DATA }],
@@ -40,10 +44,6 @@ describe('mountArguments', () => {
       assert.deepEqual({ ...found, ...expected }, found)
     })
   }
-
-  it('refuses options that exclude each other', () => {
-    assert.throws(() => mountArguments(['allow_root', 'allow_other']), UsageError)
-  })
 })
 
 describe('sessionSettings', () => {
@@ -79,6 +79,8 @@ describe('sessionSettings', () => {
     [['umask=0'], { umask: 0 }],
     [['allow_root'], { rootAlone: true }],
     [['allow_other'], {}],
+    [['allow_root', 'allow_other'], {}],
+    [['allow_other', 'allow_root'], { rootAlone: true }],
     [
       ['max_readahead=0', 'max_background=3', 'congestion_threshold=2'],
       { maxReadahead: 0, maxBackground: 3, congestionThreshold: 2 },

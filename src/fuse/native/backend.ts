@@ -1,13 +1,14 @@
 import Fuse, { type Operations } from 'fuse-native'
 import { closeSync, readdirSync, readlinkSync } from 'node:fs'
 import { wake } from '../../os/eventfd.ts'
-import type { Libc } from '../../os/libc.ts'
+import { type Libc, MS } from '../../os/libc.ts'
 import { MountinfoTable } from '../../os/mount-table.ts'
 import { OwnMount } from '../../os/own-mount.ts'
 import type { Backend, Session, SessionEnd } from '../backend.ts'
 import type { FileSystem } from '../filesystem.ts'
 import { binding } from './binding.ts'
 import { operations } from './operations.ts'
+import { divideOptions } from './options.ts'
 
 /** libfuse copies both into arrays of 1,024 bytes (fuse-native.c) and would cut what is longer. */
 const LIMIT = 1023
@@ -31,7 +32,8 @@ export class NativeBackend implements Backend {
 
   async mount(mountpoint: string, options: readonly string[]): Promise<Session> {
     // libfuse would number the nodes itself, and readdir's differently from stat's.
-    const joined = `-o${['use_ino', ...options].join(',')}`
+    const { libfuse, flags } = divideOptions(options)
+    const joined = `-o${['use_ino', ...libfuse].join(',')}`
     if (Buffer.byteLength(mountpoint) > LIMIT) throw new Error(`the path is longer than the ${LIMIT} bytes that fuse-native takes`)
     if (Buffer.byteLength(joined) > LIMIT)
       throw new Error(`the mount options are longer than the ${LIMIT} bytes that fuse-native takes`)
@@ -51,6 +53,7 @@ export class NativeBackend implements Backend {
       if (error !== null) initialised.reject(error)
     })
     await initialised.promise
+    if (flags !== undefined) this.#libc().mount('none', mountpoint, null, MS.REMOUNT | MS.BIND | flags, null)
     const device = fuseDevices().find((fd) => !others.includes(fd))
     return new NativeSession(mountpoint, this.#libc(), device)
   }

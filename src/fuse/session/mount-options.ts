@@ -1,6 +1,6 @@
-import { UsageError } from '../../errors.ts'
 import type { MountArguments } from '../../os/detached-mount.ts'
-import { MS } from '../../os/libc.ts'
+import { SESSION_FLAGS, withMountFlags } from '../../os/mount-flags.ts'
+import { settleMountOptions, unescapeValue } from '../options.ts'
 import { INIT, FOPEN } from '../protocol/constants.ts'
 
 /** How a session answers, of its mount options. Times are seconds. */
@@ -26,37 +26,12 @@ export interface SessionSettings {
   readonly debug: boolean
 }
 
-/** Flags of mount(2), include/uapi/linux/mount.h; `false` takes one away. */
-const FLAGS: Readonly<Record<string, readonly [flag: number, set: boolean]>> = {
-  ro: [MS.RDONLY, true],
-  rw: [MS.RDONLY, false],
-  nosuid: [MS.NOSUID, true],
-  suid: [MS.NOSUID, false],
-  nodev: [MS.NODEV, true],
-  dev: [MS.NODEV, false],
-  noexec: [MS.NOEXEC, true],
-  exec: [MS.NOEXEC, false],
-  sync: [MS.SYNCHRONOUS, true],
-  async: [MS.SYNCHRONOUS, false],
-  dirsync: [MS.DIRSYNC, true],
-  noatime: [MS.NOATIME, true],
-  atime: [MS.NOATIME, false],
-}
-
-/** What one reader of the options fills in. */
-interface Parsed {
-  readonly flags: number
-  readonly values: ReadonlyMap<string, string>
-}
-
 /**
- * What of the mount options the kernel is given, all but `fd=N` (fs/fuse/inode.c, fuse_fs_parameters). `options` are checked, the later of two wins.
- * Throws UsageError for two that exclude each other.
+ * What of the mount options the kernel is given, all but `fd=N` (fs/fuse/inode.c, fuse_fs_parameters). `options` are checked, the later of two that
+ * contradict each other wins.
  */
 export function mountArguments(options: readonly string[]): MountArguments {
-  const { flags, values } = read(options)
-  if (values.has('allow_other') && values.has('allow_root'))
-    throw new UsageError("mount options 'allow_other' and 'allow_root' exclude each other; give one of them")
+  const values = read(options)
   const data = ['rootmode=40000', 'user_id=0', 'group_id=0']
   if (values.has('default_permissions')) data.push('default_permissions')
   if (values.has('allow_other') || values.has('allow_root')) data.push('allow_other')
@@ -64,16 +39,16 @@ export function mountArguments(options: readonly string[]): MountArguments {
   if (maxRead !== undefined) data.push(`max_read=${maxRead}`)
   const subtype = values.get('subtype')
   return {
-    source: unescape(values.get('fsname') ?? subtype ?? 'fuse'),
-    type: subtype === undefined ? 'fuse' : `fuse.${unescape(subtype)}`,
-    flags,
+    source: unescapeValue(values.get('fsname') ?? subtype ?? 'fuse'),
+    type: subtype === undefined ? 'fuse' : `fuse.${unescapeValue(subtype)}`,
+    flags: withMountFlags(SESSION_FLAGS, options),
     data: data.join(','),
   }
 }
 
-/** What of the mount options the session itself obeys, as libfuse does. `options` are checked, the later of two wins. */
+/** What of the mount options the session itself obeys, as libfuse does. `options` are as for {@link mountArguments}. */
 export function sessionSettings(options: readonly string[]): SessionSettings {
-  const { values } = read(options)
+  const values = read(options)
   const number = (name: string): number | undefined => {
     const text = values.get(name)
     return text === undefined ? undefined : Number(text)
@@ -97,23 +72,12 @@ export function sessionSettings(options: readonly string[]): SessionSettings {
   }
 }
 
-function read(options: readonly string[]): Parsed {
-  let flags: number = MS.NOSUID | MS.NODEV
-  const values = new Map<string, string>()
-  for (const option of options) {
-    const [name = '', ...rest] = option.split('=')
-    const flag = FLAGS[name]
-    if (flag === undefined) values.set(name, rest.join('='))
-    else flags = flag[1] ? flags | flag[0] : flags & ~flag[0]
-    if (name === 'sync_read') values.delete('async_read')
-    if (name === 'auto_cache') values.delete('noauto_cache')
-    if (name === 'noauto_cache') values.delete('auto_cache')
-    if (name === 'async_read') values.delete('sync_read')
-  }
-  return { flags, values }
-}
-
-/** A comma inside a value is written `\,`. */
-function unescape(value: string): string {
-  return value.replace(/\\(.)/g, '$1')
+/** The options that count, by their names; empty for one without a value. */
+function read(options: readonly string[]): ReadonlyMap<string, string> {
+  return new Map(
+    settleMountOptions(options).map((option) => {
+      const [name = '', ...rest] = option.split('=')
+      return [name, rest.join('=')]
+    }),
+  )
 }

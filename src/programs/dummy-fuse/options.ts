@@ -1,6 +1,7 @@
 import { isAbsolute, resolve } from 'node:path'
 import { Option } from 'commander'
 import { UsageError } from '../../errors.ts'
+import { refuseUnknownToLibfuse } from '../../fuse/native/options.ts'
 import { parseMountOptions } from '../../fuse/options.ts'
 import { commandLine, parse, seconds } from '../command-line.ts'
 import { backendOption, type FuseBackend, pollTimeOption } from '../session-options.ts'
@@ -79,6 +80,7 @@ export function parseFuseOptions(words: readonly string[]): FuseOptions {
   const given = parsed.option.flatMap(parseMountOptions)
   // As libfuse has it, -o debug is -d.
   const debug = (parsed.debug ?? false) || given.includes('debug')
+  if (parsed.backend === 'fuse-native') refuseUnknownToLibfuse(given)
   return {
     mountpoint: absolute(mountpoint),
     foreground: (parsed.foreground ?? false) || debug,

@@ -2,8 +2,7 @@ import { UsageError } from '../../errors.ts'
 import type { FusedDaemon } from '../../fused/daemon.ts'
 import { fusedService } from '../../fused/service.ts'
 import { toStatus } from '../../fused/status.ts'
-import { checkMountOption, DEFAULT_OPTIONS } from '../../fuse/options.ts'
-import { mountArguments } from '../../fuse/session/mount-options.ts'
+import { checkMountOptions, DEFAULT_OPTIONS, settleMountOptions } from '../../fuse/options.ts'
 import { requestLog } from '../../grpc/request-log.ts'
 import { GrpcServer } from '../../grpc/server.ts'
 import type { Logger } from '../../log.ts'
@@ -37,9 +36,7 @@ export function openFusedServer(
 }
 
 function checked(options: readonly string[], faults: readonly string[]): ReturnType<Parameters<typeof fusedService>[0]['checked']> {
-  const own = options.map(checkMountOption)
+  const own = checkMountOptions(options)
   if (own.includes('debug')) throw new UsageError("mount option 'debug' is dummy-fuse's; one daemon serves many volumes")
-  const all = [...DEFAULT_OPTIONS, ...own]
-  mountArguments(all)
-  return { options: all, faults, fault: parseFaults(faults) }
+  return { options: settleMountOptions([...DEFAULT_OPTIONS, ...own]), faults, fault: parseFaults(faults) }
 }

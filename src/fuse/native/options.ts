@@ -1,0 +1,38 @@
+import { UsageError } from '../../errors.ts'
+import { flagsOfAMount, SESSION_FLAGS, withMountFlags } from '../../os/mount-flags.ts'
+import { settleMountOptions } from '../options.ts'
+
+/** Flags of mount(2) that libfuse 2.9 does not know and that a mount can be given afterwards (lib/mount.c, mount_flags). */
+const AFTERWARDS = new Set([
+  'nosymfollow',
+  'symfollow',
+  'nodiratime',
+  'diratime',
+  'relatime',
+  'norelatime',
+  'strictatime',
+  'nostrictatime',
+  'nolazytime',
+])
+
+/** Mount options, divided between libfuse and the kernel. */
+export interface DividedOptions {
+  /** What libfuse takes. */
+  readonly libfuse: readonly string[]
+  /** MS_* that the mount is to have once it stands, if it lacks any. */
+  readonly flags: number | undefined
+}
+
+/** Divides options that are checked; the later of two that contradict each other wins. */
+export function divideOptions(options: readonly string[]): DividedOptions {
+  const settled = settleMountOptions(options)
+  const libfuse = settled.filter((option) => !AFTERWARDS.has(option))
+  const flags = libfuse.length === settled.length ? undefined : flagsOfAMount(withMountFlags(SESSION_FLAGS, settled))
+  return { libfuse, flags }
+}
+
+/** Throws UsageError for an option that the session obeys and libfuse 2.9 cannot. */
+export function refuseUnknownToLibfuse(options: readonly string[]): void {
+  if (settleMountOptions(options).includes('lazytime'))
+    throw new UsageError("mount option 'lazytime' is unknown to the backend fuse-native; leave it out, or take the backend session")
+}
