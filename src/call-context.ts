@@ -59,6 +59,7 @@ export class RunningCall implements CallContext, Disposable {
   readonly #controller = new AbortController()
   readonly #workEnds: number
   readonly #timers: readonly NodeJS.Timeout[]
+  #over = false
 
   /** `time`: milliseconds until the answer is due; 0 or less: the call has ended already. */
   constructor(time: number, limits: Pick<CallLimits, 'margin'>) {
@@ -69,7 +70,9 @@ export class RunningCall implements CallContext, Disposable {
     const undoingEnds = now + time - margin * ANSWER_SHARE
     this.signal = this.#controller.signal
     this.time = Math.max(time - margin, 0)
-    const late = new CallEnded('deadline', `the call's deadline of ${(Math.max(time, 0) / 1000).toFixed(1)} s is over`)
+    // An Error takes long to make, and most calls need none.
+    const late = (): CallEnded =>
+      new CallEnded('deadline', `the call's deadline of ${(Math.max(time, 0) / 1000).toFixed(1)} s is over`)
     this.#timers = [abortAt(this.#controller, this.#workEnds, late), abortAt(undoing, undoingEnds, late)].filter(
       (timer) => timer !== undefined,
     )
@@ -88,20 +91,22 @@ export class RunningCall implements CallContext, Disposable {
     return remainingUntil(this.#workEnds, this.signal)
   }
 
-  /** The client is gone: the work stops at its next step. What it began is still undone. */
+  /** The client is gone: the work stops at its next step. What it began is still undone. Nothing happens when the work is over. */
   cancel(): void {
+    if (this.#over) return
     this.#controller.abort(new CallEnded('cancelled', 'the client has cancelled the call'))
   }
 
   [Symbol.dispose](): void {
+    this.#over = true
     for (const timer of this.#timers) clearTimeout(timer)
   }
 }
 
-function abortAt(controller: AbortController, time: number, reason: CallEnded): NodeJS.Timeout | undefined {
+function abortAt(controller: AbortController, time: number, reason: () => CallEnded): NodeJS.Timeout | undefined {
   const delay = time - performance.now()
-  if (delay > 0) return setTimeout(() => controller.abort(reason), delay).unref()
-  controller.abort(reason)
+  if (delay > 0) return setTimeout(() => controller.abort(reason()), delay).unref()
+  controller.abort(reason())
   return undefined
 }
 

@@ -22,13 +22,18 @@ export const FUSED_LIMITS = checkedLimits(
       value: 1000,
       why: 'systemd tells its jobs within milliseconds; where it does not, this end is taken for a restart, and readers wait for the successor.',
     },
-    tidyMemory: { value: 1000, why: 'Calls come in groups: what they leave behind is tidied up once, and in none of them.' },
+    tidyQuiet: {
+      value: 1000,
+      why: 'Calls come in groups; the memory that they took is given back when a group is over, and none waits.',
+    },
+    tidyLatest: { value: 60_000, why: 'A daemon that is called without a pause gives its memory back once a minute.' },
     hangUp: { value: 200, why: 'A client on the same machine takes its last answer within milliseconds.' },
   },
-  ({ standardCall, longestCall, callMargin, standbyPatience, tidy }) => [
+  ({ standardCall, longestCall, callMargin, standbyPatience, tidy, tidyQuiet, tidyLatest }) => [
     ['a call without a deadline is not longer than the longest', standardCall <= longestCall],
     ['waiting for a standby leaves a call of the standard time most of it', standbyPatience * 5 <= standardCall],
     ['a start is over before a call of the standard time that waits for it', tidy < standardCall],
+    ['memory is given back in a pause, where there is one', tidyQuiet < tidyLatest],
     ['the margin leaves most of a call to its work', callMargin * 5 <= standardCall],
   ],
 )

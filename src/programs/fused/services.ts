@@ -29,7 +29,10 @@ export function openFusedServer(
   log: Logger,
 ): GrpcServer {
   const self = { pid: process.pid, version: versionText(), keptBy, records }
-  const intercept = tidyAfterCalls(requestLog(log, toStatus), tidy, FUSED_LIMITS.tidyMemory)
+  const intercept = tidyAfterCalls(requestLog(log, toStatus), tidy, {
+    quiet: FUSED_LIMITS.tidyQuiet,
+    latest: FUSED_LIMITS.tidyLatest,
+  })
   const handlers = fusedService({ daemon, self, checked, onDrain })
   const { standardCall: standard, longestCall: longest, callMargin: margin, drain, hangUp } = FUSED_LIMITS
   return new GrpcServer([{ service: Fused, handlers }], intercept, { calls: { standard, longest, margin }, drain, hangUp }, log)

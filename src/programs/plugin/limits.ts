@@ -18,12 +18,25 @@ export type PluginLimits = Limits<ReturnType<typeof table>>
 export function pluginLimits(given: Given): PluginLimits {
   return checkedLimits(
     table(given),
-    ({ call, callMargin, retryPause, promptProbe, probe, grace, leastStart, restoresAtOnce, startsAtOnce }) => [
+    ({
+      call,
+      callMargin,
+      retryPause,
+      promptProbe,
+      probe,
+      grace,
+      leastStart,
+      restoresAtOnce,
+      startsAtOnce,
+      tidyQuiet,
+      tidyLatest,
+    }) => [
       ['the margin leaves most of a call to its work', callMargin * 5 <= call],
       ['a call outlives a pause between two attempts', retryPause < callMargin],
       ['a mount that is well answers before it counts as hung', promptProbe < probe],
       ['a start fits a call', leastStart < call],
       ['a daemon may end by itself within a call', grace < call],
+      ['memory is given back in a pause, where there is one', tidyQuiet < tidyLatest],
       ['restoring keeps the start queue busy', restoresAtOnce > startsAtOnce],
     ],
   )
@@ -38,7 +51,11 @@ function table({ callDeadline, startsAtOnce }: Given) {
     },
     drain: { value: callDeadline, why: 'A server that closes lets the calls under way come to their end.' },
     hangUp: { value: 200, why: 'A client on the same machine takes its last answer within milliseconds.' },
-    tidyMemory: { value: 1000, why: 'Calls come in groups: what they leave behind is given back once, and in none of them.' },
+    tidyQuiet: {
+      value: 1000,
+      why: 'Calls come in groups; the memory that they took is given back when a group is over, and none waits.',
+    },
+    tidyLatest: { value: 60_000, why: 'A plugin that is called without a pause gives its memory back once a minute.' },
     startsAtOnce: { value: startsAtOnce, why: '--starts-at-once; a start takes a processor for its whole time.' },
     leastStart: {
       value: Math.min(2000, callDeadline / 2),

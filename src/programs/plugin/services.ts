@@ -18,7 +18,7 @@ import type { VolumeSystem } from './volumes.ts'
 export function openServer(
   { driverName, nodeId, roles, fuseBackend }: PluginOptions,
   { volumes, registry }: VolumeSystem,
-  { call, callMargin, drain, hangUp, tidyMemory }: PluginLimits,
+  { call, callMargin, drain, hangUp, tidyQuiet, tidyLatest }: PluginLimits,
   tidy: () => void,
   log: Logger,
 ): GrpcServer {
@@ -34,7 +34,7 @@ export function openServer(
       ...(roles.has('node') ? [{ service: Node, handlers: node(nodeId, volumes, checkFlags) }] : []),
       { service: Controller, handlers: controller(registry, isController) },
     ],
-    tidyAfterCalls(requestLog(log, toStatus), tidy, tidyMemory),
+    tidyAfterCalls(requestLog(log, toStatus), tidy, { quiet: tidyQuiet, latest: tidyLatest }),
     { calls: { standard: call, longest: call, margin: callMargin }, drain, hangUp },
     log,
   )
