@@ -14,6 +14,12 @@ import type { UnaryInterceptor } from './service.ts'
 
 const STRIPPED = '***stripped***'
 
+/** Entries of a list that a log shows: the answer about a thousand sessions would be 200 KB. */
+const MOST_ENTRIES = 20
+
+/** Characters of a message that a log shows. */
+const MOST_CHARACTERS = 16_384
+
 /** Where the kubelet puts the tokens of a CSIDriver's tokenRequests (kubernetes pkg/volume/csi/csi_mounter.go). */
 const TOKENS = 'csi.storage.k8s.io/serviceAccount.tokens'
 
@@ -26,10 +32,10 @@ export function requestLog(log: Logger, toStatus: (error: unknown) => StatusObje
   return async (method, request, act) => {
     const id = ++last
     log.info('GRPC call', { id, data: `/${method.parent.typeName}/${method.name}` })
-    log.info('GRPC request', { id, data: stripped(method.input, request) })
+    log.info('GRPC request', { id, data: shown(method.input, request) })
     try {
       const response = await act()
-      log.info('GRPC response', { id, data: stripped(method.output, response) })
+      log.info('GRPC response', { id, data: shown(method.output, response) })
       return response
     } catch (error) {
       const failed = toStatus(error)
@@ -39,6 +45,30 @@ export function requestLog(log: Logger, toStatus: (error: unknown) => StatusObje
       throw failed
     }
   }
+}
+
+/**
+ * A message as a log shows it: {@link stripped}, with no more than the first entries of each of its lists, and as its first characters
+ * where it is still too long for a line.
+ */
+export function shown(desc: DescMessage, message: Message): JsonValue {
+  const long = desc.fields.filter((field) => field.fieldKind === 'list' && listIn(message, field).length > MOST_ENTRIES)
+  const cut = long.map((field) => [field.localName, listIn(message, field).slice(0, MOST_ENTRIES)] as const)
+  const json = stripped(desc, { ...message, ...Object.fromEntries(cut) })
+  if (isObject(json)) {
+    for (const field of long) {
+      const first = json[field.name]
+      const more = `and ${listIn(message, field).length - MOST_ENTRIES} more`
+      if (Array.isArray(first)) json[field.name] = [...first, more]
+    }
+  }
+  const text = JSON.stringify(json)
+  return text.length <= MOST_CHARACTERS ? json : `${text.slice(0, MOST_CHARACTERS)}… (${text.length} characters)`
+}
+
+function listIn(message: Message, { localName }: DescField): readonly unknown[] {
+  const value: unknown = Reflect.get(message, localName)
+  return Array.isArray(value) ? value : []
 }
 
 /** A message as JSON with the proto's field names, its csi_secret fields and service-account tokens replaced. */

@@ -2,8 +2,17 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { create, type DescField, type DescMessage, type DescMethod, getOption, ScalarType, toBinary } from '@bufbuild/protobuf'
 import { reflect, type ReflectMessage } from '@bufbuild/protobuf/reflect'
-import { stripped } from '../../src/grpc/request-log.ts'
-import { Controller, csi_secret, GroupController, Identity, Node, SnapshotMetadata } from '../../src/rpc/csi_pb.ts'
+import { shown, stripped } from '../../src/grpc/request-log.ts'
+import {
+  Controller,
+  csi_secret,
+  GroupController,
+  Identity,
+  Node,
+  NodeStageVolumeRequestSchema,
+  SnapshotMetadata,
+} from '../../src/rpc/csi_pb.ts'
+import { ListResponseSchema } from '../../src/rpc/fused_pb.ts'
 
 const TOKENS = 'csi.storage.k8s.io/serviceAccount.tokens'
 const SECRET = 'SENSITIVE'
@@ -88,4 +97,23 @@ void test('no secret and no service-account token of any request or response of 
   // So that a test that finds none is seen: 21 requests with secrets, and messages with a volume_context.
   assert.ok(secrets >= 21, `${secrets} messages with something to hide`)
   assert.ok(tokens >= 5, `${tokens} messages with tokens`)
+})
+
+void test('a log shows the first entries of a long list, and says how many more there are', () => {
+  const sessions = Array.from({ length: 1000 }, (_, index) => ({ id: `session-${index}`, path: `/staging/${index}` }))
+  const message = create(ListResponseSchema, { sessions })
+  const json = JSON.parse(JSON.stringify(shown(ListResponseSchema, message))) as { sessions: unknown[] }
+  assert.equal(json.sessions.length, 21)
+  assert.deepEqual(json.sessions[19], { id: 'session-19', path: '/staging/19' })
+  assert.equal(json.sessions[20], 'and 980 more')
+  assert.equal(message.sessions.length, 1000, 'the answer itself is whole')
+})
+
+void test('a log shows the first characters of a long message, without its secrets, and says how long it is', () => {
+  const volumeContext = Object.fromEntries(Array.from({ length: 1000 }, (_, index) => [`key-${index}`, 'x'.repeat(100)]))
+  const message = create(NodeStageVolumeRequestSchema, { volumeId: 'v', secrets: { password: SECRET }, volumeContext })
+  const text = shown(NodeStageVolumeRequestSchema, message)
+  assert.ok(typeof text === 'string' && text.length < 17_000)
+  assert.match(text, /^\{"volume_id":"v",.*… \(\d{6} characters\)$/)
+  assert.ok(!text.includes(SECRET))
 })
