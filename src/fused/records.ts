@@ -11,8 +11,10 @@ const SUFFIX = '.json'
 const DAMAGED = '.damaged'
 
 /** Milliseconds until a removal that failed is tried again: at first, and at most. */
-const FIRST_PAUSE = 100
-const LONGEST_PAUSE = 10_000
+export interface RetryPauses {
+  readonly first: number
+  readonly longest: number
+}
 
 /** Where a daemon with this state folder has its sessions' records. */
 export function recordsFolder(stateDir: string): string {
@@ -25,11 +27,13 @@ export function recordsFolder(stateDir: string): string {
  */
 export class Records {
   readonly #folder: string
+  readonly #pauses: RetryPauses
   readonly #log: Logger
 
   /** Makes the folder if it is missing. Throws Node's error. */
-  constructor(folder: string, log: Logger) {
+  constructor(folder: string, pauses: RetryPauses, log: Logger) {
     this.#folder = folder
+    this.#pauses = pauses
     this.#log = log
     makeDirectories(folder, 0o700)
   }
@@ -54,7 +58,7 @@ export class Records {
    * ends: a successor removes a record without a session.
    */
   remove(id: string): void {
-    this.#remove(id, FIRST_PAUSE)
+    this.#remove(id, this.#pauses.first)
   }
 
   /** Renames a record that cannot be read, so that it is not read again. Throws Node's error. */
@@ -66,9 +70,9 @@ export class Records {
     try {
       rmSync(this.#path(id), { force: true })
     } catch (error) {
-      if (pause === FIRST_PAUSE)
+      if (pause === this.#pauses.first)
         this.#log.error(`cannot remove the record ${this.#path(id)}: ${messageOf(error)}; it is tried again until it succeeds`)
-      setTimeout(() => this.#remove(id, Math.min(2 * pause, LONGEST_PAUSE)), pause).unref()
+      setTimeout(() => this.#remove(id, Math.min(2 * pause, this.#pauses.longest)), pause).unref()
     }
   }
 

@@ -18,7 +18,7 @@ import { ServiceManager } from '../os/sd-notify.ts'
 import { commandLine, logFormatOption, parse, seconds } from './command-line.ts'
 import { defaultStateDir } from './fused/early-options.ts'
 import { kernelResends, openEngine } from './fused/engine.ts'
-import { STANDBY_LIMITS } from './fused/limits.ts'
+import { RECORD_LIMITS, STANDBY_LIMITS } from './fused/limits.ts'
 import { keepAlive, toldToEnd } from './fused/lifetime.ts'
 import type { Program } from './program.ts'
 import { pollTimeOption } from './session-options.ts'
@@ -54,7 +54,7 @@ export const standby: Program = async ({ words, env }) => {
   const watch = new DescriptorWatch(libc)
   const holder = new Standby({
     engine,
-    records: new Records(records, log),
+    records: new Records(records, RECORD_LIMITS, log),
     libc,
     now: { bootId: bootId(), resends: kernelResends() },
     onLost: lost.reject,

@@ -10,9 +10,6 @@ import type { ThreadData } from './thread.ts'
 /** Milliseconds that this thread waits for requests at a time while it serves for the one that is starting. */
 const TICK = 1
 
-/** Milliseconds that the serving thread may take to stop. */
-const STOP_DEADLINE = 500
-
 /** What an engine is put together from. */
 export interface EngineParts {
   readonly libc: Libc
@@ -21,6 +18,8 @@ export interface EngineParts {
   readonly startThread: (data: ThreadData) => Worker
   /** Milliseconds that a device is asked for more after a request; 0: never. */
   readonly pollTime: number
+  /** Milliseconds that the serving thread may take to stop. */
+  readonly stopTime: number
   /** A warning, or a line for `-d`, of one session. */
   readonly say: (kind: 'warning' | 'trace', id: string, text: string) => void
   /** The serving thread is gone, and with it everything that this process is for. */
@@ -116,7 +115,7 @@ export class SessionEngine implements SessionRunner {
     this.#here.obey({ type: 'stop' })
     if (this.#thread === undefined) return
     this.#send('thread', { type: 'stop' })
-    Atomics.wait(this.#stopped, 0, 0, STOP_DEADLINE)
+    Atomics.wait(this.#stopped, 0, 0, this.#parts.stopTime)
   }
 
   #send(at: Entry['at'], command: Command): void {

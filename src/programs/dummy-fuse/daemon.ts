@@ -10,6 +10,7 @@ import { deviceAt, MountinfoTable } from '../../os/mount-table.ts'
 import { syslogSink } from '../../os/syslog.ts'
 import type { StarterChannel } from './channel.ts'
 import { STATUS } from '../../os/exit-status.ts'
+import { DUMMY_FUSE_LIMITS } from './limits.ts'
 import type { FuseOptions } from './options.ts'
 import { preflight } from './preflight.ts'
 import { EndSignals } from './signals.ts'
@@ -38,9 +39,6 @@ interface Mounted {
 
 /** What can come before the mount stands. */
 type Interruption = Ending | { readonly kind: 'timeout' } | { readonly kind: 'lost' }
-
-/** Milliseconds that a mount may take to be given up. */
-const GIVE_UP = 500
 
 /** Mounts and serves until it is unmounted or told to end. Throws ProgramError if it cannot mount. */
 export async function serve(options: FuseOptions, context: DaemonContext): Promise<Served> {
@@ -75,7 +73,7 @@ export async function serve(options: FuseOptions, context: DaemonContext): Promi
   if ('kind' in mounted) {
     // No further step of the mount begins.
     given.abort()
-    await Promise.race([mounting.catch(() => undefined), sleep(GIVE_UP, undefined, { ref: false })])
+    await Promise.race([mounting.catch(() => undefined), sleep(DUMMY_FUSE_LIMITS.giveUp, undefined, { ref: false })])
     detachUnless(table, context.libc(), mountpoint, before)
     return interruptedStatus(mounted, mountpoint, options)
   }

@@ -7,11 +7,9 @@ import type { SelfCommand } from '../program.ts'
 import type { StarterChannel } from './channel.ts'
 import { serve, type Served } from './daemon.ts'
 import { STATUS } from '../../os/exit-status.ts'
+import { DUMMY_FUSE_LIMITS } from './limits.ts'
 import { parseFuseOptions } from './options.ts'
 import { EndSignals } from './signals.ts'
-
-/** Milliseconds for a plugin to say what becomes of a daemon that is idle. One that is too busy to starts another daemon. */
-const ANSWER_DEADLINE = 2000
 
 /** As ps shows a daemon that serves. */
 const NAME = 'dummy-fuse'
@@ -56,7 +54,7 @@ export class Spare {
 
   /** Goes on after a mount that was served. */
   async goOn(served: Served): Promise<number> {
-    return this.#isFree(served) ? await this.#carryOut(await this.#order(ANSWER_DEADLINE)) : served.status
+    return this.#isFree(served) ? await this.#carryOut(await this.#order(DUMMY_FUSE_LIMITS.nextOrder)) : served.status
   }
 
   async #carryOut(first: Order): Promise<number> {
@@ -64,7 +62,7 @@ export class Spare {
     while (order.do === 'serve') {
       const served = await this.#serve(order.words)
       if (!this.#isFree(served)) return served.status
-      order = await this.#order(ANSWER_DEADLINE)
+      order = await this.#order(DUMMY_FUSE_LIMITS.nextOrder)
     }
     return STATUS.ok
   }

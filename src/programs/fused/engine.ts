@@ -4,6 +4,7 @@ import type { Logger } from '../../log.ts'
 import type { Libc } from '../../os/libc.ts'
 import { dummyFileSystem } from '../file-systems.ts'
 import { startServingThread } from '../start-thread.ts'
+import { FUSED_LIMITS } from './limits.ts'
 
 /** The engine of a process that serves many sessions of the dummy file system. `pollTime`: milliseconds. */
 export function openEngine(pollTime: number, libc: Libc, log: Logger, onLost: (error: Error) => void): SessionEngine {
@@ -12,6 +13,7 @@ export function openEngine(pollTime: number, libc: Libc, log: Logger, onLost: (e
     filesystem: dummyFileSystem,
     startThread: startServingThread,
     pollTime,
+    stopTime: FUSED_LIMITS.threadStop,
     say: (kind, id, text) => {
       log.warning(`session ${id}: ${kind === 'trace' ? '' : `${kind}: `}${text}`)
     },

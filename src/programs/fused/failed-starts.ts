@@ -4,12 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { codeOf, messageOf } from '../../errors.ts'
 import type { Logger } from '../../log.ts'
 import { makeDirectories } from '../../os/directories.ts'
-
-/** Starts in a row that may fail before the next one is put off. */
-const MOST = 3
-/** Milliseconds: the first wait, and the longest. */
-const FIRST = 1000
-const LONGEST = 30_000
+import { FAILED_START_LIMITS } from './limits.ts'
 
 /** Counts starts that failed, over processes: a service manager that restarts a program at once would do nothing else. */
 export class FailedStarts {
@@ -43,7 +38,7 @@ export class FailedStarts {
 
   /**
    * Waits before a process that failed ends, once that has happened too often; `told` cuts it short. Where starts cannot be counted it waits
-   * {@link FIRST} each time: such a start may be the thousandth.
+   * the first wait's time each time: such a start may be the thousandth.
    */
   async wait(told: Promise<unknown>): Promise<void> {
     const time = this.#time()
@@ -57,8 +52,9 @@ export class FailedStarts {
   }
 
   #time(): number {
-    if (typeof this.#count !== 'number') return FIRST
-    return this.#count < MOST ? 0 : Math.min(FIRST * 2 ** (this.#count - MOST), LONGEST)
+    const { free, first, longest } = FAILED_START_LIMITS
+    if (typeof this.#count !== 'number') return first
+    return this.#count < free ? 0 : Math.min(first * 2 ** (this.#count - free), longest)
   }
 
   /** 0 for a file that is missing or holds no number. Throws Node's error. */

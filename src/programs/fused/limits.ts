@@ -27,6 +27,10 @@ export const FUSED_LIMITS = checkedLimits(
       why: 'Calls come in groups; the memory that they took is given back when a group is over, and none waits.',
     },
     tidyLatest: { value: 60_000, why: 'A daemon that is called without a pause gives its memory back once a minute.' },
+    threadStop: {
+      value: 500,
+      why: 'The serving thread stops after the request that it answers; the process ends without it, and its readers wait until then.',
+    },
     hangUp: { value: 200, why: 'A client on the same machine takes its last answer within milliseconds.' },
   },
   ({ standardCall, longestCall, callMargin, standbyPatience, tidy, tidyQuiet, tidyLatest }) => [
@@ -36,6 +40,25 @@ export const FUSED_LIMITS = checkedLimits(
     ['memory is given back in a pause, where there is one', tidyQuiet < tidyLatest],
     ['the margin leaves most of a call to its work', callMargin * 5 <= standardCall],
   ],
+)
+
+/** How often a start of dummy-fused may fail before the next one waits, and for how long; times are milliseconds. */
+export const FAILED_START_LIMITS = checkedLimits(
+  {
+    free: { value: 3, why: 'A cause that passes (a full disk, a busy machine) is often gone by the second start.' },
+    first: { value: 1000, why: 'A service manager that starts a program again at once would do nothing else.' },
+    longest: { value: 30_000, why: 'The readers wait: a daemon must be back soon after its cause is gone.' },
+  },
+  ({ first, longest }) => [['the first wait is not longer than the longest', first <= longest]],
+)
+
+/** When a record that could not be removed is removed again; times are milliseconds. */
+export const RECORD_LIMITS = checkedLimits(
+  {
+    first: { value: 100, why: 'EIO and EINTR are often over at the next attempt.' },
+    longest: { value: 10_000, why: 'A file system that is read-only stays so until somebody mends it.' },
+  },
+  ({ first, longest }) => [['the first pause is not longer than the longest', first <= longest]],
 )
 
 /** The limits of a standby that no option sets; times are milliseconds. */

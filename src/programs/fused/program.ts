@@ -26,7 +26,7 @@ import { versionText } from '../../version.ts'
 import type { Program } from '../program.ts'
 import { type EarlyOptions, pickEarlyOptions } from './early-options.ts'
 import { kernelResends, openEngine } from './engine.ts'
-import { FUSED_LIMITS } from './limits.ts'
+import { FUSED_LIMITS, RECORD_LIMITS } from './limits.ts'
 import { FailedStarts } from './failed-starts.ts'
 import { keepAlive, toldToEnd } from './lifetime.ts'
 import type { FusedOptions } from './options.ts'
@@ -183,7 +183,7 @@ function openSessions({ early, engine, manager, ...others }: Beginnings): Pick<S
 function openRecords({ stateDir }: EarlyOptions, log: Logger): Records {
   try {
     makeDirectories(stateDir, 0o700)
-    return new Records(recordsFolder(stateDir), log)
+    return new Records(recordsFolder(stateDir), RECORD_LIMITS, log)
   } catch (error) {
     throw new ProgramError(
       `cannot use the state folder ${stateDir}: ${messageOf(error)}; mend it, or name another with --state-dir`,
