@@ -34,7 +34,7 @@ export class GrpcServer {
   readonly #log: Logger
   readonly #limits: ServerLimits
   readonly #calls = new CallsUnderWay()
-  #socket: ListeningSocket | undefined
+  readonly #sockets: ListeningSocket[] = []
 
   /** `intercept` stands around every call of `services`. */
   constructor(services: readonly ServedService[], intercept: UnaryInterceptor, limits: ServerLimits, log: Logger) {
@@ -54,13 +54,13 @@ export class GrpcServer {
     this.#add(ServerReflectionAlpha, { serverReflectionInfo: reflection.handle })
   }
 
-  /** Serves whoever connects to a socket that is listened on already. */
+  /** Serves all clients of a socket that is listened on already; there may be several. */
   serve(socket: ListeningSocket): void {
     const injector = this.#server.createConnectionInjector(ServerCredentials.createInsecure())
     socket.serve((connection) => {
       injector.injectConnection(connection)
     })
-    this.#socket = socket
+    this.#sockets.push(socket)
     this.#log.info(`Listening for connections on &net.UnixAddr{Name:"${socket.path}", Net:"unix"}`)
   }
 
@@ -70,7 +70,7 @@ export class GrpcServer {
    * nothing: it counts a session as ended that still has an answer to give (Node closes the sessions of a server that it closes).
    */
   async close(): Promise<void> {
-    const hungUp = this.#socket?.close()
+    const hungUp = Promise.all(this.#sockets.map(async (socket) => await socket.close()))
     this.#health.stop()
     this.#server.tryShutdown(() => undefined)
     const { drain, hangUp } = this.#limits

@@ -1,47 +1,53 @@
-import { unlinkSync } from 'node:fs'
 import { createServer, type Server, type Socket } from 'node:net'
-import { codeOf } from '../errors.ts'
+import { messageOf } from '../errors.ts'
+import type { Logger } from '../log.ts'
+import { BACKLOG, BoundSocket } from './bound-socket.ts'
+import type { Libc } from './libc.ts'
+import { RareLog } from './rare-log.ts'
+import { SocketFile } from './socket-file.ts'
+import { SocketGuard } from './socket-guard.ts'
+import { claimSocket } from './unix-socket.ts'
 
 /** A unix socket that is listened on before there is anybody to answer: clients connect at once and wait until they are taken. */
 export class ListeningSocket {
   readonly path: string
-  readonly #server: Server
-  /** Whether the socket belongs to whoever handed it over, who goes on listening when we do not. */
-  readonly #lent: boolean
+  /** The file at its path, if that is ours to remove: a socket that was handed over is listened on by others when we have ended. */
+  #file: SocketFile | undefined
+  #guard: SocketGuard | undefined
+  #server: Server
+  readonly #rare: RareLog
+  readonly #ends: Promise<void>[] = []
+  #closed = false
   #waiting: Socket[] = []
   #take: ((connection: Socket) => void) | undefined
 
-  private constructor(path: string, server: Server, lent: boolean) {
+  private constructor(path: string, server: Server, file: SocketFile | undefined, log: Logger) {
     this.path = path
-    this.#lent = lent
+    this.#rare = new RareLog(log)
     this.#server = server
-    server.on('connection', (connection) => {
-      if (this.#take === undefined) this.#waiting.push(connection)
-      else this.#take(connection)
-    })
+    this.#file = file
+    this.#receive(server)
   }
 
-  /** Listens on a path that nothing may be in the way of. The socket's mode is 0600 from the first moment on. Rejects with Node's error. */
-  static async open(path: string): Promise<ListeningSocket> {
-    const server = createServer()
-    const before = process.umask(0o177)
-    try {
-      await new Promise<void>((resolve, reject) => {
-        server.once('error', reject).listen(path, resolve)
-      })
-    } finally {
-      process.umask(before)
-    }
-    return new ListeningSocket(path, server, false)
+  /**
+   * Listens on a path that nothing may be in the way of. The socket's mode is 0600 from the first moment on. If its file vanishes it is made anew.
+   * Rejects with SystemError or Node's error.
+   */
+  static async open(libc: Libc, path: string, log: Logger): Promise<ListeningSocket> {
+    const { fd, file } = BoundSocket.listen(libc, path)
+    const socket = new ListeningSocket(path, await serverOf(fd), file, log)
+    socket.#guard = new SocketGuard({ file, renew: async () => await socket.#renew(libc), log })
+    return socket
   }
 
-  /** Takes the place of a predecessor at a socket that was handed over, already listened on. Rejects with Node's error. */
-  static async adopt(fd: number, path: string): Promise<ListeningSocket> {
-    const server = createServer()
-    await new Promise<void>((resolve, reject) => {
-      server.once('error', reject).listen({ fd }, resolve)
-    })
-    return new ListeningSocket(path, server, true)
+  /**
+   * Takes the place of a predecessor at a socket that was handed over, already listened on. `path`: its name. `advice`: what is to be done if its file vanishes;
+   * undefined where whoever handed it over looks after that. Rejects with Node's error.
+   */
+  static async adopt(fd: number, path: string, advice: string | undefined, log: Logger): Promise<ListeningSocket> {
+    const socket = new ListeningSocket(path, await serverOf(fd), undefined, log)
+    if (advice !== undefined) socket.#guard = new SocketGuard({ file: new SocketFile(path), renew: advice, log })
+    return socket
   }
 
   /** Hands over those who wait and all who come. */
@@ -53,21 +59,58 @@ export class ListeningSocket {
 
   /** Takes nobody any more and removes the socket. Connections that were handed over live on; resolves when the last has ended. */
   async close(): Promise<void> {
-    const ended = new Promise<void>((resolve) => {
-      this.#server.close(() => {
-        resolve()
-      })
-    })
-    if (!this.#lent) this.#remove()
-    await ended
+    this.#closed = true
+    this.#guard?.[Symbol.dispose]()
+    this.#end(this.#server)
+    this.#file?.remove()
+    await Promise.all(this.#ends)
   }
 
-  #remove(): void {
-    try {
-      unlinkSync(this.path)
-    } catch (error) {
-      // Node removes it as it closes.
-      if (codeOf(error) !== 'ENOENT') throw error
+  async #renew(libc: Libc): Promise<SocketFile> {
+    await claimSocket(this.path)
+    const { fd, file } = BoundSocket.listen(libc, this.path)
+    const server = await serverOf(fd)
+    if (this.#closed) {
+      server.close()
+      file.remove()
+      return file
     }
+    this.#receive(server)
+    this.#end(this.#server)
+    this.#server = server
+    this.#file = file
+    return file
   }
+
+  #receive(server: Server): void {
+    server.on('connection', (connection) => {
+      if (this.#take === undefined) this.#waiting.push(connection)
+      else this.#take(connection)
+    })
+    // Without a free descriptor (EMFILE) a client waits or is cut off; those that are connected go on.
+    server.on('error', (error) => {
+      this.#rare.warning('accept', `cannot take a client at ${this.path}: ${messageOf(error)}`)
+    })
+  }
+
+  #end(server: Server): void {
+    this.#ends.push(
+      new Promise<void>((resolve) => {
+        server.close(() => {
+          resolve()
+        })
+      }),
+    )
+  }
+}
+
+async function serverOf(fd: number): Promise<Server> {
+  const server = createServer()
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject).listen({ fd, backlog: BACKLOG }, () => {
+      server.off('error', reject)
+      resolve()
+    })
+  })
+  return server
 }

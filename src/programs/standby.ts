@@ -14,6 +14,8 @@ import { DescriptorWatch } from '../os/descriptor-watch.ts'
 import { exitAtOnce } from '../os/exit.ts'
 import { Libc } from '../os/libc.ts'
 import { shareHeap, tidyMemory } from '../os/memory.ts'
+import { SocketFile } from '../os/socket-file.ts'
+import { SocketGuard } from '../os/socket-guard.ts'
 import { ServiceManager } from '../os/sd-notify.ts'
 import { commandLine, logFormatOption, parse, seconds } from './command-line.ts'
 import { defaultStateDir } from './fused/early-options.ts'
@@ -67,16 +69,31 @@ export const standby: Program = async ({ words, env }) => {
     retry: STANDBY_LIMITS.retry,
     log,
   })
-  const socket = listen(libc, standbySocket(stateDir), post, log)
+  // The folder is locked by us: a socket that is there is a dead one's.
+  const path = standbySocket(stateDir)
+  rmSync(path, { force: true })
+  let socket = listen(libc, path, post, log)
   watch.add(socket.fd, () => socket.drain())
   watch.run().catch(lost.reject)
+  let file = new SocketFile(path)
+  const renew = async (): Promise<SocketFile> => {
+    if (existsSync(path)) throw new ProgramError('whatever put it there must remove it', 1)
+    const next = listen(libc, path, post, log)
+    file = new SocketFile(path)
+    watch.closeWatched(socket.fd)
+    watch.add(next.fd, () => next.drain())
+    socket = next
+    return await Promise.resolve(file)
+  }
+  const guard = new SocketGuard({ file, renew, log })
   tidyMemory(libc)
   manager.announce('READY=1')
   keepAlive(manager, () => engine.inspect(), lost.reject)
   await Promise.race([toldToEnd(), post.ended, lost.promise])
   manager.announce('STOPPING=1')
   if (holder.serving) await holder.handBack(options.drainDeadline * 1000)
-  rmSync(socket.address, { force: true })
+  guard[Symbol.dispose]()
+  file.remove()
   exitAtOnce(libc)
   return 0
 }
@@ -99,9 +116,8 @@ Exit status: 0 that, or told to end; 1 failed; 2 wrong words.`,
   return command.opts<Parsed>()
 }
 
-/** The folder is locked by us: a socket that is there is a dead one's. Throws ProgramError. */
+/** Its daemon, which sees it appear, greets it. Throws ProgramError. */
 function listen(libc: Libc, path: string, post: StandbyPost, log: Logger): NotifySocket {
-  rmSync(path, { force: true })
   try {
     const handler: NotifyHandler = {
       mayNotify: () => true,

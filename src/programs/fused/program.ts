@@ -1,4 +1,4 @@
-import { existsSync, rmSync, writeFileSync } from 'node:fs'
+import { closeSync, existsSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { isProgramError, messageOf, ProgramError } from '../../errors.ts'
 import { FusedDaemon } from '../../fused/daemon.ts'
@@ -22,6 +22,7 @@ import { openMountTable } from '../../os/mount-table.ts'
 import { ServiceManager } from '../../os/sd-notify.ts'
 import { isSocket } from '../../os/descriptors.ts'
 import { syslogSink } from '../../os/syslog.ts'
+import { listeningName } from '../../os/unix-address.ts'
 import { versionText } from '../../version.ts'
 import type { Program } from '../program.ts'
 import { type EarlyOptions, pickEarlyOptions } from './early-options.ts'
@@ -56,7 +57,7 @@ export const fused: Program = async ({ words, env }) => {
   failed?.count()
   const told = toldToEnd(early.dieWithParent)
   try {
-    const [listening, stored] = split(inherited)
+    const { listening, stored } = split(inherited)
     const lost = Promise.withResolvers<never>()
     const engine = openEngine(early.pollTime, libc, log, lost.reject)
     const { daemon, successor, standby } = openSessions({ early, libc, engine, manager, log, expectsKeeper: starter === undefined })
@@ -102,16 +103,12 @@ interface Surroundings {
   readonly onLost: (error: unknown) => void
 }
 
-async function serve(
-  all: Surroundings,
-  listening: InheritedDescriptor | undefined,
-  told: Promise<NodeJS.Signals>,
-): Promise<number> {
+async function serve(all: Surroundings, listening: readonly InheritedDescriptor[], told: Promise<NodeJS.Signals>): Promise<number> {
   const { options, libc, engine, daemon, successor, standby, manager, log, failed, starter } = all
   log.info(`dummy-fused ${versionText()}, ${starter === undefined ? `kept by ${manager.supervisor}` : 'started by a plugin'}`)
   const { lockState } = await import('../state-lock.ts')
   await lockState(options.stateDir, 'dummy-fused')
-  const socket = await listen(options.socket, listening)
+  const sockets = await listen(all, listening)
   await engine.up
   // One that served meanwhile: from its end on all that is read is counted here, and what is to end has no other holder.
   await standby.begin()
@@ -120,10 +117,13 @@ async function serve(
   const drained = Promise.withResolvers<'drain'>()
   const hooks = { onDrain: () => drained.resolve('drain'), tidy: () => tidyMemory(libc) }
   const server = openFusedServer(daemon, manager.supervisor, recordsFolder(options.stateDir), hooks, log)
-  server.serve(socket)
+  for (const socket of sockets) server.serve(socket)
   failed?.forget(log)
   await starter?.announce()
-  manager.announce('READY=1', `STATUS=Serving ${daemon.sessions.all().length} sessions on ${options.socket}`)
+  manager.announce(
+    'READY=1',
+    `STATUS=Serving ${daemon.sessions.all().length} sessions on ${sockets.map(({ path }) => path).join(', ')}`,
+  )
   keepAlive(manager, () => daemon.answers(), all.onLost)
 
   const ending = await Promise.race([told.then((signal) => endingOf(signal, manager)), drained.promise])
@@ -220,21 +220,42 @@ function takeDrained(options: EarlyOptions, log: Logger): boolean {
   }
 }
 
-/** The socket to listen on, if one was handed over, and the sessions' devices. */
-function split(
-  inherited: readonly InheritedDescriptor[],
-): readonly [InheritedDescriptor | undefined, readonly InheritedDescriptor[]] {
-  const listening = inherited.find(({ fd }) => isSocket(fd))
-  return [listening, inherited.filter((one) => one !== listening)]
+/** The sockets that were handed over, and the sessions' devices. */
+function split(inherited: readonly InheritedDescriptor[]): {
+  readonly listening: readonly InheritedDescriptor[]
+  readonly stored: readonly InheritedDescriptor[]
+} {
+  const listening = inherited.filter(({ fd }) => isSocket(fd))
+  return { listening, stored: inherited.filter((one) => !listening.includes(one)) }
 }
 
-async function listen(path: string, listening: InheritedDescriptor | undefined): Promise<ListeningSocket> {
+/** Listens on the sockets that were handed over, and if there are none on that of --socket. Throws ProgramError. */
+async function listen(
+  { options, libc, manager, log }: Surroundings,
+  inherited: readonly InheritedDescriptor[],
+): Promise<readonly ListeningSocket[]> {
   const { ListeningSocket } = await import('../../os/listening-socket.ts')
   const { claimSocket } = await import('../../os/unix-socket.ts')
+  const path = options.socket
+  // keep looks after its sockets itself.
+  const advice =
+    manager.supervisor === 'keep' ? undefined : 'have it made anew where it was made (systemctl restart dummy-fused.socket)'
   try {
-    if (listening !== undefined) return await ListeningSocket.adopt(listening.fd, path)
+    const adopted: ListeningSocket[] = []
+    for (const { fd, name } of inherited) {
+      const at = listeningName(libc, fd)
+      if (at?.startsWith('/') === true) adopted.push(await ListeningSocket.adopt(fd, at, advice, log))
+      else {
+        log.error(`the socket ${name} that was handed over is not used: it is no unix socket with a path that is listened on`)
+        closeSync(fd)
+      }
+    }
+    if (adopted.length > 0) {
+      if (!adopted.some((socket) => socket.path === path)) log.info(`${path} is not listened on: another socket was handed over`)
+      return adopted
+    }
     await claimSocket(path)
-    return await ListeningSocket.open(path)
+    return [await ListeningSocket.open(libc, path, log)]
   } catch (error) {
     if (error instanceof ProgramError) throw error
     throw new ProgramError(`cannot listen on ${path}: ${messageOf(error)}; name another with --socket`, 1, { cause: error })

@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { ProgramError } from '../../errors.ts'
 import { Command } from '../../keeper/command.ts'
 import { Keeper } from '../../keeper/keeper.ts'
+import { KeptSocket } from '../../keeper/kept-socket.ts'
 import { Launcher } from '../../keeper/launcher.ts'
 import { isDescriptorName } from '../../keeper/notify-message.ts'
 import { ProcessTree } from '../../keeper/process-tree.ts'
@@ -13,7 +14,6 @@ import { becomeSubreaper } from '../../os/child-processes.ts'
 import { DescriptorWatch } from '../../os/descriptor-watch.ts'
 import { closeForeignDescriptors, openFilesLimit } from '../../os/descriptors.ts'
 import { Libc } from '../../os/libc.ts'
-import { PassedSocket } from '../../os/passed-socket.ts'
 import { unblockSignal } from '../../os/signal-mask.ts'
 import { hasListener, socketPath } from '../../os/unix-socket.ts'
 import { KEEP_LIMITS } from './limits.ts'
@@ -61,7 +61,7 @@ export const keep: Program = async ({ words, env }) => {
   const libc = new Libc(new AddonLoader())
   becomeSubreaper(libc)
   const launcher = new Launcher(libc)
-  const sockets: PassedSocket[] = []
+  const sockets: KeptSocket[] = []
   const surroundings = { libc, tree: new ProcessTree(libc), watch: new DescriptorWatch(libc) }
   const storeMax = Math.min(options.storeMax, room())
   if (storeMax < options.storeMax) log.warning(`holds at most ${storeMax} descriptors: the limit of open files allows no more`)
@@ -82,11 +82,11 @@ export const keep: Program = async ({ words, env }) => {
   try {
     for (const { path, name } of options.socket) {
       await predecessorEnds(path, log)
-      sockets.push(await PassedSocket.open(libc, path, name))
+      sockets.push(await KeptSocket.open(libc, path, name, () => keeper.upgrade(), log))
     }
     return await keeper.run()
   } finally {
-    for (const socket of sockets) socket.close()
+    for (const socket of sockets) socket[Symbol.dispose]()
     launcher.close()
   }
 }

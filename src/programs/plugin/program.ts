@@ -33,7 +33,7 @@ export const plugin: Program = async (context) => {
   const system = await openState(options.stateDir, () => openVolumes(options, limits, context, libc, log))
   const restored = options.restoreMounts ? system.restorer.restore() : Promise.resolve()
   const early = await Promise.race([restored.then(() => 'restored' as const), sleep(limits.socketWait, 'late' as const), told])
-  const socket = await listen(options.socket)
+  const socket = await listen(libc, options.socket, log)
   // gRPC takes as long to load as all that came before: the mounts are back and clients can connect by then.
   const { openServer } = await import('./services.ts')
   const server = openServer(options, system, limits, () => tidyMemory(libc), log)
@@ -77,9 +77,9 @@ async function openState<T>(stateDir: string, open: () => T): Promise<T> {
 }
 
 /** The socket's path was free when we began, but restoring takes time. */
-async function listen(path: string): Promise<ListeningSocket> {
+async function listen(libc: Libc, path: string, log: Logger): Promise<ListeningSocket> {
   try {
-    return await ListeningSocket.open(path)
+    return await ListeningSocket.open(libc, path, log)
   } catch (error) {
     throw new ProgramError(`cannot listen on ${path}: ${messageOf(error)}; name another endpoint`, 1, { cause: error })
   }
