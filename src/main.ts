@@ -6,6 +6,9 @@ import type { Program, ProgramContext } from './programs/program.ts'
 
 const NAME = 'dummy-fuse-csi'
 
+/** Helpers of mount(8): for the types fuse.dummy-fuse and dummy-fuse. */
+const MOUNT_HELPER = /^mount\.(fuse3?\.)?dummy-fuse$/
+
 interface Entry {
   /** As `ps -o comm` shows it, and the argv[0] that chooses it. */
   readonly name: string
@@ -27,6 +30,12 @@ const PROGRAMS: Readonly<Record<string, Entry>> = {
     name: 'dummy-fuse',
     description: 'serves one mount; the same as the name dummy-fuse',
     load: async () => await (await import('./programs/small.ts')).loadDummyFuse(),
+  },
+  'mount-helper': {
+    name: 'dummy-fuse',
+    description: 'the helper of mount(8) for the type fuse.dummy-fuse; the same as the name mount.fuse.dummy-fuse',
+    hidden: true,
+    load: async () => await (await import('./programs/small.ts')).loadMountHelper(),
   },
   fused: {
     name: 'dummy-fused',
@@ -68,6 +77,7 @@ const PROGRAMS: Readonly<Record<string, Entry>> = {
 
 /** Chooses a program by argv[0], and by the first word under the executable's own name. Throws UsageError for names there are not. */
 async function choose(argv0: string, words: readonly string[]): Promise<{ entry: Entry; words: readonly string[] }> {
+  if (MOUNT_HELPER.test(argv0) && PROGRAMS['mount-helper'] !== undefined) return { entry: PROGRAMS['mount-helper'], words }
   const byName = Object.values(PROGRAMS).find(({ name }) => name !== NAME && name === argv0)
   if (byName !== undefined) return { entry: byName, words }
   if (argv0 !== NAME) {

@@ -5,6 +5,8 @@ BIN=/usr/local/bin
 UNITS=/etc/systemd/system
 DEFAULTS=/etc/default/dummy-fuse-csi
 EXECUTABLE=$BIN/dummy-fuse-csi
+# mount(8) looks for helpers in no other folder.
+MOUNT_HELPER=/sbin/mount.fuse.dummy-fuse
 STATE_DIR=/var/lib/dummy-fuse-csi
 RUNTIME_DIR=/run/dummy-fuse-csi
 FUSED_DIR=/run/dummy-fused

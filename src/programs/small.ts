@@ -4,6 +4,8 @@ import type { Program } from './program.ts'
 /** The programs that are to start fast and need no gRPC: a bundle of their own, see large.ts. */
 export const loadDummyFuse = async (): Promise<Program> => (await import('./dummy-fuse/program.ts')).dummyFuse
 
+export const loadMountHelper = async (): Promise<Program> => (await import('./dummy-fuse/mount-helper.ts')).mountHelper
+
 export const loadWorkload = async (): Promise<Program> => (await import('./workload.ts')).workload
 
 export const loadKeep = async (): Promise<Program> => (await import('./keep/program.ts')).keep

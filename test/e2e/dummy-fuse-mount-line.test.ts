@@ -100,7 +100,7 @@ const WRONG: Readonly<Record<string, readonly [words: readonly string[], said: R
   'an init timeout that is no number': [['--init-timeout', 'soon'], /--init-timeout/],
   'an unknown way to daemonize': [['--daemonize', 'never'], /wait, early/],
   'an unknown backend': [['--backend', 'nfs'], /fuse-native/],
-  'two mount points': [['/somewhere/else'], /too many arguments/],
+  'three mount points': [['/somewhere/else', '/nowhere'], /too many words/],
 }
 
 describe('wrong words', () => {

@@ -36,6 +36,7 @@ function filesBelow(folder: string): string[] {
 const UNITS = readdirSync(join(ROOT, 'systemd')).filter((name) => /\.(service|socket)$/.test(name))
 const PROGRAMS = readdirSync(dirname(EXECUTABLE)).filter((name) => name !== 'dummy-fuse-csi')
 const INSTALLED = [
+  'sbin/mount.fuse.dummy-fuse -> /usr/local/bin/dummy-fuse-csi',
   `${DEFAULTS} 644`,
   ...UNITS.map((name) => `etc/systemd/system/${name} 644`),
   'usr/local/bin/dummy-fuse-csi 755',

@@ -15,7 +15,18 @@ async function traces(machine: Machine): Promise<Record<string, string[]>> {
   const elsewhere = [ROOT, '/var/tmp', '/var/lib/kubelet'].flatMap((path) => ['-path', path, '-prune', '-o'])
   const processes = (await lines('ps', ['-e', '-o', 'comm='])).filter((name) => /^dummy-(fuse|spare)/.test(name)).sort()
   return {
-    files: await lines('find', ['/etc', '/usr/local', '/var', '/run', '/tmp', ...elsewhere, '-name', '*dummy-fuse*', '-print']),
+    files: await lines('find', [
+      '/etc',
+      '/usr/local',
+      '/usr/sbin',
+      '/var',
+      '/run',
+      '/tmp',
+      ...elsewhere,
+      '-name',
+      '*dummy-fuse*',
+      '-print',
+    ]),
     mounts: await lines('findmnt', ['--types', 'fuse.dummy-fuse', '--noheadings', '--output', 'TARGET']),
     processes,
     units: await lines('systemctl', ['list-units', '--all', '--full', '--no-legend', '--plain', '*dummy*fuse*']),

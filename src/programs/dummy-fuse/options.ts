@@ -2,7 +2,7 @@ import { isAbsolute, resolve } from 'node:path'
 import { Option } from 'commander'
 import { UsageError } from '../../errors.ts'
 import { refuseUnknownToLibfuse } from '../../fuse/native/options.ts'
-import { parseMountOptions } from '../../fuse/options.ts'
+import { escapeValue, parseMountOptions } from '../../fuse/options.ts'
 import { commandLine, parse, seconds } from '../command-line.ts'
 import { backendOption, type FuseBackend, pollTimeOption } from '../session-options.ts'
 import { type Faults, parseFaults } from './faults.ts'
@@ -52,7 +52,11 @@ export function parseFuseOptions(words: readonly string[]): FuseOptions {
     'dummy-fuse',
     'Serves the dummy file system at one mount point, in the background unless told otherwise.',
   )
-    .argument('<mountpoint>', 'an empty directory')
+    .usage('[options] [source] mountpoint')
+    .argument(
+      '<mountpoint...>',
+      'an empty directory, behind the source that the mount table is to show, as mount.fuse3(8) gives them',
+    )
     .option('-f, --foreground', 'stay in the foreground; 0 on unmount, SIGTERM, SIGINT and SIGHUP')
     .option('-d, --debug', 'stay in the foreground and print each request')
     .option('-s', 'single-threaded: taken for compatibility, the file system always is')
@@ -75,9 +79,9 @@ export function parseFuseOptions(words: readonly string[]): FuseOptions {
     .addHelpText('after', EXIT_STATUSES)
   parse(command, words)
   const parsed = command.opts<Parsed>()
-  const mountpoint = command.args[0] ?? ''
+  const { source, mountpoint } = places(command.args)
   if (mountpoint === '') throw new UsageError('the mount point is empty; name a directory')
-  const given = parsed.option.flatMap(parseMountOptions)
+  const given = [...source, ...parsed.option].flatMap(parseMountOptions)
   // As libfuse has it, -o debug is -d.
   const debug = (parsed.debug ?? false) || given.includes('debug')
   if (parsed.backend === 'fuse-native') refuseUnknownToLibfuse(given)
@@ -95,6 +99,15 @@ export function parseFuseOptions(words: readonly string[]): FuseOptions {
     backend: parsed.backend,
     pollTime: parsed.pollTime,
   }
+}
+
+/** What stands beside the options: `[source] mountpoint`, and behind both the two numbers of a line of /etc/fstab. */
+function places(words: readonly string[]): { readonly source: readonly string[]; readonly mountpoint: string } {
+  const [first = '', second, ...numbers] = words
+  if (second === undefined) return { source: [], mountpoint: first }
+  if (numbers.length > 2 || !numbers.every((word) => /^\d+$/.test(word)))
+    throw new UsageError(`too many words: ${words.join(' ')}; name a mount point, and before it a source if there is one`)
+  return { source: first === '' ? [] : [`fsname=${escapeValue(first)}`], mountpoint: second }
 }
 
 function absolute(path: string): string {
