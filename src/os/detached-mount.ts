@@ -1,6 +1,7 @@
 import { closeSync } from 'node:fs'
 import { codeOf } from '../errors.ts'
 import { type Libc, MS } from './libc.ts'
+import { attributesOfFlags } from './mount-attributes.ts'
 
 /** x86-64 and arm64 share these numbers (include/uapi/asm-generic/unistd.h). */
 const SYS = { moveMount: 429, fsopen: 430, fsconfig: 431, fsmount: 432 } as const
@@ -14,17 +15,6 @@ const MOVE_MOUNT_FLAGS = 0x4 | 0x10 | 0x20
 const AT_FDCWD = -100
 const AT_EMPTY_PATH = 0x1000
 const AT_STATX_DONT_SYNC = 0x4000
-/** MOUNT_ATTR_*, for the flags of mount(2) that belong to a mount. Without one of the access times it has relatime, as mount(2) has it. */
-const ATTRIBUTES: readonly (readonly [flag: number, attribute: number])[] = [
-  [MS.RDONLY, 1],
-  [MS.NOSUID, 2],
-  [MS.NODEV, 4],
-  [MS.NOEXEC, 8],
-  [MS.NOATIME, 0x10],
-  [MS.STRICTATIME, 0x20],
-  [MS.NODIRATIME, 0x80],
-  [MS.NOSYMFOLLOW, 0x200000],
-]
 /** The flags of mount(2) that belong to a super block, by the option that fsconfig(2) knows them by. */
 const SUPER_BLOCK_FLAGS: readonly (readonly [flag: number, option: string])[] = [
   [MS.RDONLY, 'ro'],
@@ -79,9 +69,8 @@ export class DetachedMount {
         configure(value === undefined ? FSCONFIG.setFlag : FSCONFIG.setString, key, value ?? null)
       }
       configure(FSCONFIG.create, null, null)
-      const attributes = ATTRIBUTES.reduce((all, [flag, attribute]) => ((flags & flag) === 0 ? all : all | attribute), 0)
       const definition = 'long syscall(long, int, uint, uint)'
-      const fd = libc.checked('fsmount', type, definition, SYS.fsmount, context, FSMOUNT_CLOEXEC, attributes)
+      const fd = libc.checked('fsmount', type, definition, SYS.fsmount, context, FSMOUNT_CLOEXEC, attributesOfFlags(flags))
       try {
         return new DetachedMount(libc, fd, superBlockOf(libc, fd))
       } catch (error) {
@@ -117,8 +106,8 @@ function openContext(libc: Libc, type: string): number | undefined {
   }
 }
 
-/** By struct statx (include/uapi/linux/stat.h), without asking the server. */
-function superBlockOf(libc: Libc, fd: number): string {
+/** `major:minor` of what a descriptor shows, by struct statx (include/uapi/linux/stat.h), without asking the server. Throws SystemError. */
+export function superBlockOf(libc: Libc, fd: number): string {
   const seen = Buffer.alloc(256)
   libc.checked('statx', undefined, 'int statx(int, str, int, uint, void *)', fd, '', AT_EMPTY_PATH | AT_STATX_DONT_SYNC, 0, seen)
   return `${seen.readUInt32LE(136)}:${seen.readUInt32LE(140)}`

@@ -3,6 +3,7 @@ import { constants } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { codeOf, SystemError } from '../errors.ts'
 import type { Callable, Libc } from './libc.ts'
+import { ALL_ATTRIBUTES, attributesOfOptions } from './mount-attributes.ts'
 import { parseMountinfo, topmostAt } from './mountinfo.ts'
 
 /** The topmost mount at a path. */
@@ -14,7 +15,8 @@ export interface Mount {
   /** With its subtype: `fuse.dummy-fuse`. */
   readonly fsType: string
   readonly source: string
-  readonly readonly: boolean
+  /** MOUNT_ATTR_* (mount-attributes.ts). */
+  readonly attributes: number
 }
 
 /** Whether a mount's type is a FUSE file system's, of whatever subtype. */
@@ -64,7 +66,6 @@ const STATMOUNT_MNT_BASIC = 0x2
 const STATMOUNT_FS_TYPE = 0x20
 const STATMOUNT_FS_SUBTYPE = 0x100
 const STATMOUNT_SB_SOURCE = 0x200
-const MOUNT_ATTR_RDONLY = 1
 /** Where the strings of a struct statmount begin (include/uapi/linux/mount.h). */
 const STRINGS = 512
 
@@ -129,7 +130,7 @@ export class StatmountTable implements MountTable {
       device: `${reply.readUInt32LE(16)}:${reply.readUInt32LE(20)}`,
       fsType: subtype === '' ? type : `${type}.${subtype}`,
       source: string(STATMOUNT_SB_SOURCE, 124),
-      readonly: (reply.readUInt32LE(64) & MOUNT_ATTR_RDONLY) !== 0,
+      attributes: reply.readUInt32LE(64) & ALL_ATTRIBUTES,
     }
   }
 }
@@ -142,8 +143,8 @@ export class MountinfoTable implements MountTable {
     if (real === undefined) return { kind: 'absent' }
     const line = topmostAt(lines, real)
     if (line === undefined) return plainState(real)
-    const { device, fsType, source, readonly } = line
-    return { kind: 'mount', mount: { id: String(line.id), device, fsType, source, readonly } }
+    const { device, fsType, source, options } = line
+    return { kind: 'mount', mount: { id: String(line.id), device, fsType, source, attributes: attributesOfOptions(options) } }
   }
 }
 

@@ -7,6 +7,8 @@ export interface MountinfoLine {
   readonly root: string
   readonly mountPoint: string
   readonly readonly: boolean
+  /** The mount's own: `rw`, `nosuid`, `relatime`. */
+  readonly options: readonly string[]
   /** With its subtype: `fuse.dummy-fuse`. */
   readonly fsType: string
   readonly source: string
@@ -52,16 +54,18 @@ export function mountsOfDevice(lines: readonly MountinfoLine[], device: string):
 function parseLine(line: string): MountinfoLine | undefined {
   const separator = line.indexOf(' - ')
   if (separator < 0) return undefined
-  const [id, parentId, device, root, mountPoint, options, ...propagation] = line.slice(0, separator).split(' ')
+  const [id, parentId, device, root, mountPoint, own = '', ...propagation] = line.slice(0, separator).split(' ')
   const [fsType, source] = line.slice(separator + 3).split(' ')
   if (device === undefined || root === undefined || mountPoint === undefined) return undefined
+  const options = own.split(',')
   return {
     id: Number(id),
     parentId: Number(parentId),
     device,
     root: unescape(root),
     mountPoint: unescape(mountPoint),
-    readonly: options?.split(',').includes('ro') ?? false,
+    readonly: options.includes('ro'),
+    options,
     fsType: unescape(fsType ?? ''),
     source: unescape(source ?? ''),
     propagation,

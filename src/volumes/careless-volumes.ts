@@ -2,6 +2,7 @@ import type { CallContext } from '../call-context.ts'
 import type { FuseHost } from '../hosts/host.ts'
 import type { Logger } from '../log.ts'
 import type { Usage } from '../os/probe.ts'
+import type { Binds } from './binds.ts'
 import { VolumeError } from './errors.ts'
 import type { Finding } from './health.ts'
 import type { MountCache } from './mount-cache.ts'
@@ -9,6 +10,17 @@ import type { Mounts } from './mounts.ts'
 import type { CarefulVolumes, NodeVolumes } from './node-volumes.ts'
 import type { PublishRequest } from './publisher.ts'
 import type { StageRequest } from './stager.ts'
+
+/** The parts that {@link CarelessVolumes} is put together from. */
+export interface CarelessParts {
+  readonly careful: CarefulVolumes
+  readonly host: FuseHost
+  readonly mounts: Mounts
+  readonly binds: Binds
+  readonly cache: MountCache
+  readonly bootId: string
+  readonly log: Logger
+}
 
 /**
  * Volumes as the drivers of blobfuse2 #1079 had them, for the lab (`serve --daemonize early`): Stage and Publish trust the exit status
@@ -18,14 +30,16 @@ export class CarelessVolumes implements NodeVolumes {
   readonly #careful: CarefulVolumes
   readonly #host: FuseHost
   readonly #mounts: Mounts
+  readonly #binds: Binds
   readonly #cache: MountCache
   readonly #bootId: string
   readonly #log: Logger
 
-  constructor(careful: CarefulVolumes, host: FuseHost, mounts: Mounts, cache: MountCache, bootId: string, log: Logger) {
+  constructor({ careful, host, mounts, binds, cache, bootId, log }: CarelessParts) {
     this.#careful = careful
     this.#host = host
     this.#mounts = mounts
+    this.#binds = binds
     this.#cache = cache
     this.#bootId = bootId
     this.#log = log
@@ -43,7 +57,7 @@ export class CarelessVolumes implements NodeVolumes {
       if (stagingPath === undefined) throw new VolumeError('precondition', 'staging_target_path is missing')
       this.#mounts.makeDirectory(targetPath)
       this.#log.info(`mount --bind ${stagingPath} ${targetPath}`)
-      this.#mounts.bindBlindly(stagingPath, targetPath)
+      this.#binds.bindBlindly(stagingPath, targetPath)
       const request: PublishRequest = { volumeId, stagingPath, targetPath, readonly, capability }
       const file = this.#cache.save({ version: 1, kind: 'published', bootId: this.#bootId, ...request })
       this.#log.info(`Saved publish mount entry to ${file}`)

@@ -3,8 +3,7 @@ import type { CallContext } from '../call-context.ts'
 import { codeOf, errnoText, messageOf } from '../errors.ts'
 import { type Daemon, type FuseHost, HostError } from '../hosts/host.ts'
 import { makeDirectories } from '../os/directories.ts'
-import { type Libc, MNT_DETACH, MS } from '../os/libc.ts'
-import { SESSION_FLAGS } from '../os/mount-flags.ts'
+import { type Libc, MNT_DETACH } from '../os/libc.ts'
 import { isFuse, type Mount, type MountTable } from '../os/mount-table.ts'
 import type { Probe } from '../os/probe.ts'
 import type { Prober } from '../os/prober.ts'
@@ -19,11 +18,12 @@ const MOST_LAYERS = 64
 
 /**
  * What is mounted at a path. FOREIGN is a mount, but not of dummy-fuse; DEAD answers ENOTCONN, its server gone; HUNG does not answer.
- * `device` tells one FUSE session from another, and is the same for all binds of it; `pid` is its daemon's, where that is known.
+ * `device` tells one FUSE session from another, and is the same for all binds of it; `attributes` are the mount's own (MOUNT_ATTR_*); `pid` is its
+ * daemon's, where that is known.
  */
 export type MountState =
   | { readonly kind: 'NOT_MOUNTED'; readonly directory: boolean }
-  | { readonly kind: 'MOUNTED'; readonly device: string; readonly readonly: boolean; readonly pid?: number }
+  | { readonly kind: 'MOUNTED'; readonly device: string; readonly attributes: number; readonly pid?: number }
   | { readonly kind: 'DEAD'; readonly device: string }
   | { readonly kind: 'HUNG'; readonly device: string; readonly pid?: number; readonly serves?: 'many' }
   | { readonly kind: 'FOREIGN'; readonly fsType: string }
@@ -59,7 +59,7 @@ export class Mounts {
   async staging(path: string, call: CallContext, maxAge = Infinity): Promise<MountState> {
     const state = this.#at(path)
     if ('kind' in state) return state
-    const { device, readonly } = state.mount
+    const { device, attributes } = state.mount
     const daemon = await this.#daemonAt(path, device, call, maxAge)
     const known = daemon === undefined ? {} : { pid: daemon.pid }
     if (daemon?.stopped === true)
@@ -67,11 +67,11 @@ export class Mounts {
     const at = performance.now()
     if (daemon?.device === device) {
       this.#sessions.set(path, { device, at })
-      return { kind: 'MOUNTED', device, readonly, ...known }
+      return { kind: 'MOUNTED', device, attributes, ...known }
     }
     if (daemon !== undefined && daemon.device === undefined && this.#seen(path, device, maxAge))
-      return { kind: 'MOUNTED', device, readonly, ...known }
-    const answer = await this.#ask(path, device, readonly, call)
+      return { kind: 'MOUNTED', device, attributes, ...known }
+    const answer = await this.#ask(path, device, attributes, call)
     if (answer.kind === 'MOUNTED' && daemon !== undefined) this.#sessions.set(path, { device, at })
     return answer.kind === 'MOUNTED' || answer.kind === 'HUNG' ? { ...answer, ...known } : answer
   }
@@ -106,9 +106,9 @@ export class Mounts {
   async target(path: string, staging: string | undefined, call: CallContext): Promise<MountState> {
     const state = this.#at(path)
     if ('kind' in state) return state
-    const { device, readonly } = state.mount
-    if (device === staging) return { kind: 'MOUNTED', device, readonly }
-    return await this.#ask(path, device, readonly, call)
+    const { device, attributes } = state.mount
+    if (device === staging) return { kind: 'MOUNTED', device, attributes }
+    return await this.#ask(path, device, attributes, call)
   }
 
   /** Like {@link staging} and {@link target}, without asking anybody: all that the mount table alone tells. */
@@ -139,31 +139,13 @@ export class Mounts {
     }
   }
 
-  /**
-   * Binds a mounted session to a directory and makes sure that it is this session that is there now: what was bound could have been
-   * the empty directory below it (blobfuse2 #1079). Leaves nothing mounted when it throws.
-   */
-  bind(source: string, target: string, device: string, flags: number): void {
-    this.#libc.mount(source, target, null, MS.BIND, null)
-    try {
-      const bound = this.mountAt(target)
-      if (bound?.device !== device) {
-        throw new VolumeError(
-          'unavailable',
-          `${source} changed while it was bound to ${target}: found ${bound?.fsType ?? 'nothing'} there; call again`,
-        )
-      }
-      // A bind takes over the flags of its source; a remount that did not name them would take them away.
-      if (flags !== SESSION_FLAGS) this.#libc.mount('none', target, null, MS.REMOUNT | MS.BIND | flags, null)
-    } catch (error) {
-      this.#libc.umount(target, MNT_DETACH)
-      throw error
+  /** Takes off what covers a session at a path, layer by layer, in whatever state it is. Throws VolumeError. */
+  uncover(path: string, device: string): void {
+    for (let layer = 0; layer < MOST_LAYERS; layer++) {
+      const mount = this.mountAt(path)
+      if (mount === undefined || mount.device === device) return
+      this.#unmount(path, mount)
     }
-  }
-
-  /** Binds without a look at what is bound: the flaw of the drivers of #1079, for the lab. */
-  bindBlindly(source: string, target: string): void {
-    this.#libc.mount(source, target, null, MS.BIND, null)
   }
 
   /**
@@ -214,11 +196,11 @@ export class Mounts {
     }
   }
 
-  async #ask(path: string, device: string, readonly: boolean, call: CallContext): Promise<MountState> {
+  async #ask(path: string, device: string, attributes: number, call: CallContext): Promise<MountState> {
     const { kind } = known(await this.#prober.ask(path, device, call))
     switch (kind) {
       case 'alive':
-        return { kind: 'MOUNTED', device, readonly }
+        return { kind: 'MOUNTED', device, attributes }
       case 'dead':
         return { kind: 'DEAD', device }
       case 'hung':

@@ -1,8 +1,9 @@
 import type { CallContext } from '../call-context.ts'
 import type { Logger } from '../log.ts'
 import { removeDirectories } from '../os/directories.ts'
-import { MS } from '../os/libc.ts'
-import { flagsOfAMount, SESSION_FLAGS, withMountFlags } from '../os/mount-flags.ts'
+import { ATIME, attributesOfFlags, attributesText, MOUNT_ATTR } from '../os/mount-attributes.ts'
+import { SESSION_FLAGS, withMountFlags } from '../os/mount-flags.ts'
+import type { Binds } from './binds.ts'
 import { type MountCapability, type PublishedEntry, sameCapability } from './entry.ts'
 import { VolumeError } from './errors.ts'
 import { LeftDirectories } from './left-directories.ts'
@@ -19,17 +20,37 @@ export interface PublishRequest {
   readonly capability: MountCapability
 }
 
+/** The parts that {@link Publisher} is put together from. */
+export interface PublisherParts {
+  readonly mounts: Mounts
+  readonly binds: Binds
+  readonly cache: MountCache
+  readonly stager: Stager
+  readonly bootId: string
+  readonly log: Logger
+}
+
+/** What came of a bind. */
+interface Bound {
+  /** Whether something had to be done. */
+  readonly done: boolean
+  /** The first directory that was made for it. */
+  readonly made?: string
+}
+
 /** Binds staged volumes to targets and takes them off again. The caller holds the volume's lock. */
 export class Publisher {
   readonly #mounts: Mounts
+  readonly #binds: Binds
   readonly #cache: MountCache
   readonly #stager: Stager
   readonly #bootId: string
   readonly #log: Logger
   readonly #left = new LeftDirectories()
 
-  constructor(mounts: Mounts, cache: MountCache, stager: Stager, bootId: string, log: Logger) {
+  constructor({ mounts, binds, cache, stager, bootId, log }: PublisherParts) {
     this.#mounts = mounts
+    this.#binds = binds
     this.#cache = cache
     this.#stager = stager
     this.#bootId = bootId
@@ -44,13 +65,16 @@ export class Publisher {
     const known = this.#compatible(request)
     await this.#mounts.reachable(request.targetPath, call)
     const device = await this.#stager.ensure(request, call)
-    await this.#bindIn(device, request, known !== undefined, call)
+    const { made } = await this.#bindIn(device, request, known !== undefined, call)
     if (known?.bootId === this.#bootId && known.stagingPath === request.stagingPath) return
     const entry: PublishedEntry = { version: 1, kind: 'published', bootId: this.#bootId, ...strip(request) }
     try {
       this.#log.info(`Saved publish mount entry to ${this.#cache.save(entry)}`)
     } catch (error) {
-      if (known === undefined) this.#mounts.clear(request.targetPath, false)
+      if (known === undefined) {
+        this.#mounts.clear(request.targetPath, false)
+        if (made !== undefined) removeDirectories(request.targetPath, made)
+      }
       throw error
     }
   }
@@ -76,41 +100,63 @@ export class Publisher {
   async restore(entry: PublishedEntry, call: CallContext): Promise<boolean> {
     await this.#mounts.reachable(entry.targetPath, call)
     const device = await this.#stager.ensure(entry, call)
-    return await this.#bindIn(device, entry, true, call)
+    return (await this.#bindIn(device, entry, true, call)).done
   }
 
   /** `ours`: whether what is mounted at the target is known to be a bind that we made. */
-  async #bindIn(device: string, request: PublishRequest, ours: boolean, call: CallContext): Promise<boolean> {
+  async #bindIn(device: string, request: PublishRequest, ours: boolean, call: CallContext): Promise<Bound> {
     const { stagingPath, targetPath } = request
-    const flags = bindFlags(request)
-    let made: string | undefined
     const state = await this.#mounts.target(targetPath, device, call)
+    const attributes = this.#attributes(request)
+    const order = { source: stagingPath, device, target: targetPath, attributes }
     call.signal.throwIfAborted()
     switch (state.kind) {
       case 'MOUNTED':
-        if (state.device === device && state.readonly === ((flags & MS.RDONLY) !== 0)) return false
-        if (state.device !== device && !ours)
+        if (state.device === device) return { done: await this.#mend(targetPath, state.attributes, attributes, call) }
+        if (!ours)
           throw new VolumeError('precondition', `${targetPath} is a mount point of another dummy-fuse already; unmount that first`)
-        this.#mounts.clear(targetPath, false)
-        break
+        this.#log.info(`mount --bind ${stagingPath} ${targetPath} (in place of another session)`)
+        this.#binds.rebind(order)
+        return { done: true }
       case 'FOREIGN':
         throw new VolumeError('precondition', `${targetPath} is a mount point of ${state.fsType} already; unmount that first`)
       case 'DEAD':
       case 'HUNG':
         this.#log.info(`umount ${targetPath} (${state.kind.toLowerCase()})`)
-        this.#mounts.clear(targetPath, false)
-        break
-      case 'NOT_MOUNTED':
-        if (!state.directory) made = this.#mounts.makeDirectory(targetPath)
+        this.#binds.rebind(order)
+        return { done: true }
+      case 'NOT_MOUNTED': {
+        const made = state.directory ? undefined : this.#mounts.makeDirectory(targetPath)
+        try {
+          this.#binds.bind(order)
+        } catch (error) {
+          if (made !== undefined) removeDirectories(targetPath, made)
+          throw error
+        }
+        this.#left.forget(targetPath)
+        return { done: true, ...(made === undefined ? {} : { made }) }
+      }
     }
-    try {
-      this.#mounts.bind(stagingPath, targetPath, device, flags)
-      this.#left.forget(targetPath)
-      return true
-    } catch (error) {
-      if (made !== undefined) removeDirectories(targetPath, made)
-      throw error
-    }
+  }
+
+  /** A target that serves stays where it is: what is not as asked for is changed in place. Tells whether anything was. */
+  async #mend(targetPath: string, attributes: number, wanted: number, call: CallContext): Promise<boolean> {
+    if (attributes === wanted) return false
+    this.#log.info(`mount -o remount,bind,${attributesText(wanted)} ${targetPath}`)
+    await this.#binds.setAttributes(targetPath, wanted, call)
+    return true
+  }
+
+  /**
+   * MOUNT_ATTR_* of the bind at a target: those of the session as it was staged, and what Publish restricts further. Publish takes no restriction of
+   * the session away: a super block that is read-only stays so whatever its binds say.
+   */
+  #attributes({ stagingPath, readonly, capability }: PublishRequest): number {
+    const staged = this.#cache.stagedAt(stagingPath)?.capability ?? capability
+    const session = attributesOfFlags(withMountFlags(SESSION_FLAGS, staged.mountFlags))
+    const own = attributesOfFlags(withMountFlags(0, capability.mountFlags)) | (readonly ? MOUNT_ATTR.RDONLY : 0)
+    const atime = namesAtime(capability.mountFlags) ? own & ATIME : session & ATIME
+    return ((session | own) & ~ATIME) | atime
   }
 
   /** The entry of an earlier call for the same target. Throws VolumeError by the CSI spec's table of second calls. */
@@ -141,9 +187,9 @@ function sharable(accessMode: string): boolean {
   return accessMode.startsWith('MULTI_NODE_') || accessMode === 'SINGLE_NODE_MULTI_WRITER'
 }
 
-function bindFlags({ readonly, capability }: PublishRequest): number {
-  const own = flagsOfAMount(withMountFlags(SESSION_FLAGS, capability.mountFlags))
-  return readonly ? own | MS.RDONLY : own
+/** Whether mount flags say how access times are kept; without a word a bind keeps them as its session does. */
+function namesAtime(mountFlags: readonly string[]): boolean {
+  return mountFlags.some((flag) => /^(no)?(rel|strict)?atime$/.test(flag))
 }
 
 /** Only what the cache keeps, whatever else the object carries. */

@@ -34,7 +34,7 @@ const ROWS: readonly Row[] = [
   { call: 'statx', steps: ['stage', 'publish'], errors: ['EIO', 'ENOMEM'] },
   { call: 'mkdir', steps: ['publish'], errors: ['ENOSPC', 'EIO'] },
   { call: 'rmdir', steps: ['unpublish'], errors: ['EIO', 'ENOMEM'] },
-  { call: 'mount', steps: ['publish'], errors: ['ENOMEM', 'ENOSPC', 'EINTR', 'EIO'] },
+  { call: 'open_tree,mount_setattr,move_mount', steps: ['publish'], errors: ['ENOMEM', 'ENOSPC', 'EINTR', 'EIO'] },
   { call: 'umount2', steps: ['unpublish', 'unstage'], errors: ['ENOMEM', 'EINTR', 'EIO'] },
   { call: 'socketpair', steps: ['stage'], fresh: true, errors: ['EMFILE', 'ENOMEM'] },
   { call: 'pipe2', steps: ['stage'], fresh: true, errors: ['EMFILE'] },

@@ -3,6 +3,7 @@ import { symlinkSync, writeFileSync } from 'node:fs'
 import { describe, it } from 'node:test'
 import { AddonLoader } from '../../src/os/addons.ts'
 import { Libc } from '../../src/os/libc.ts'
+import { attributesText } from '../../src/os/mount-attributes.ts'
 import { MountinfoTable, type MountTable, openMountTable, StatmountTable } from '../../src/os/mount-table.ts'
 import { deadMount, hungMount, mountDummyFuse } from '../support/mounting.ts'
 import { Sandbox } from '../support/sandbox.ts'
@@ -14,14 +15,14 @@ const TABLES: Readonly<Record<string, MountTable>> = {
   ...(statmount.supported() ? { 'by statmount(2)': statmount } : {}),
 }
 
-const FUSE = { fsType: 'fuse.dummy-fuse', source: 'dummy-fuse', readonly: false }
+const FUSE = { fsType: 'fuse.dummy-fuse', source: 'dummy-fuse', options: 'rw,nosuid,nodev,relatime' }
 
 /** The mount at a path without what differs from one run to the next; undefined if there is none. */
 function mountAt(table: MountTable, path: string): Record<string, unknown> | undefined {
   const state = table.at(path)
   if (state.kind !== 'mount') return undefined
-  const { fsType, source, readonly } = state.mount
-  return { fsType, source, readonly }
+  const { fsType, source, attributes } = state.mount
+  return { fsType, source, options: attributesText(attributes) }
 }
 
 function deviceAt(table: MountTable, path: string): string | undefined {
@@ -51,8 +52,16 @@ for (const [title, table] of Object.entries(TABLES)) {
     it('tells type, source and whether it is read-only', async () => {
       await using sandbox = new Sandbox()
       assert.deepEqual(mountAt(table, await mountDummyFuse(sandbox)), FUSE)
-      const readonly = await mountDummyFuse(sandbox, ['-o', 'ro,fsname=a b,subtype=c'], 'two words')
-      assert.deepEqual(mountAt(table, readonly), { fsType: 'fuse.c', source: 'a b', readonly: true })
+      const readonly = await mountDummyFuse(
+        sandbox,
+        ['-o', 'ro,noexec,strictatime,nodiratime,nosymfollow,fsname=a b,subtype=c'],
+        'two words',
+      )
+      assert.deepEqual(mountAt(table, readonly), {
+        fsType: 'fuse.c',
+        source: 'a b',
+        options: 'ro,nosuid,nodev,noexec,strictatime,nodiratime,nosymfollow',
+      })
       assert.equal(mountAt(table, '/proc')?.fsType, 'proc')
       assert.equal(table.at('/').kind, 'mount')
     })
@@ -65,7 +74,8 @@ for (const [title, table] of Object.entries(TABLES)) {
       await sandbox.run('mount', ['-o', 'remount,bind,ro', bind])
       assert.equal(deviceAt(table, bind), deviceAt(table, path))
       assert.notEqual(idAt(table, bind), idAt(table, path))
-      assert.deepEqual([mountAt(table, path)?.readonly, mountAt(table, bind)?.readonly], [false, true])
+      const words = [path, bind].map((one) => String(mountAt(table, one)?.options).split(',')[0])
+      assert.deepEqual(words, ['rw', 'ro'])
     })
 
     it('gives two sessions two devices', async () => {

@@ -37,7 +37,7 @@ function setUp() {
   const table: MountTable = {
     at: () => ({
       kind: 'mount',
-      mount: { id: '1', device: seen.device, fsType: 'fuse.dummy-fuse', source: 'dummy-fuse', readonly: false },
+      mount: { id: '1', device: seen.device, fsType: 'fuse.dummy-fuse', source: 'dummy-fuse', attributes: 0 },
     }),
   }
   const host = {
@@ -60,7 +60,7 @@ describe('the state of a staging path', () => {
       [0, 2],
       [60_000, 2],
     ] as const) {
-      assert.deepEqual(await mounts.staging(PATH, call, maxAge), { kind: 'MOUNTED', device: '0:7', readonly: false, pid: 42 })
+      assert.deepEqual(await mounts.staging(PATH, call, maxAge), { kind: 'MOUNTED', device: '0:7', attributes: 0, pid: 42 })
       assert.equal(prober.asked, asked)
     }
     assert.deepEqual(seen.ages, [60_000, 60_000, Infinity, 0, 60_000])

@@ -22,6 +22,7 @@ import type { Libc } from '../../os/libc.ts'
 import { openMountTable } from '../../os/mount-table.ts'
 import { Prober } from '../../os/prober.ts'
 import { SyncedSoon } from '../../os/synced-soon.ts'
+import { Binds } from '../../volumes/binds.ts'
 import { CarelessVolumes } from '../../volumes/careless-volumes.ts'
 import { Failures } from '../../volumes/failures.ts'
 import { Inspector } from '../../volumes/health.ts'
@@ -62,8 +63,9 @@ export function openVolumes(
   const registry = new VolumeRegistry(join(options.stateDir, 'volumes'), log)
   registry.load()
   const mounts = new Mounts(libc, openMountTable(libc), host, new Prober(limits))
+  const binds = new Binds(libc, mounts)
   const stager = new Stager(mounts, cache, host, boot, limits.grace, log)
-  const publisher = new Publisher(mounts, cache, stager, boot, log)
+  const publisher = new Publisher({ mounts, binds, cache, stager, bootId: boot, log })
   const restoration = new Restoration()
   const inspector = new Inspector(mounts, cache, host, limits.answerAge)
   const careful = new CarefulVolumes({
@@ -78,7 +80,8 @@ export function openVolumes(
     host,
     restoration,
   })
-  const volumes = options.daemonize === 'early' ? new CarelessVolumes(careful, host, mounts, cache, boot, log) : careful
+  const volumes =
+    options.daemonize === 'early' ? new CarelessVolumes({ careful, host, mounts, binds, cache, bootId: boot, log }) : careful
   const restorer = new Restorer({ mounts, cache, stager, publisher, restoration, bootId: boot, limits, log })
   return { volumes, registry, restorer, restoration }
 }
