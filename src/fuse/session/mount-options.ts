@@ -64,12 +64,20 @@ export function sessionSettings(options: readonly string[]): SessionSettings {
     uid: number('uid'),
     gid: number('gid'),
     rootAlone: values.has('allow_root'),
-    initFlags: values.has('sync_read') ? 0n : INIT.ASYNC_READ,
+    initFlags: (values.has('sync_read') ? 0n : INIT.ASYNC_READ) | (mayBeIdmapped(values) ? INIT.ALLOW_IDMAP : 0n),
     maxReadahead: number('max_readahead'),
     maxBackground: number('max_background'),
     congestionThreshold: number('congestion_threshold'),
     debug: values.has('debug'),
   }
+}
+
+/**
+ * Whether mounts of the session may be idmapped (MOUNT_ATTR_IDMAP, Linux 6.12). The kernel wants to check permissions itself then, and no longer says which
+ * user a request comes from (fs/fuse/inode.c, process_init_reply; fs/fuse/dev.c, fuse_get_req), which `allow_root` asks.
+ */
+function mayBeIdmapped(values: ReadonlyMap<string, string>): boolean {
+  return values.has('default_permissions') && !values.has('allow_root')
 }
 
 /** The options that count, by their names; empty for one without a value. */
