@@ -16,6 +16,8 @@ export interface Execution {
   /** In a session, and so a process group, of its own. */
   readonly detached: boolean
   readonly env: NodeJS.ProcessEnv
+  /** The same without a scope of systemd's, where this has one. */
+  readonly plain?: Execution
 }
 
 /** A program that is started and then says that it is ready. */
@@ -56,6 +58,7 @@ export class DaemonProcess {
   #onMounting = (): void => undefined
   readonly #spare: boolean
   #takesOrders = false
+  #spoke = false
 
   /** Starts it: `serving` what the execution's words say, or `starting` as a spare. Throws HostError. */
   constructor(execution: Execution, phase: 'serving' | 'starting', log: Logger, program = DUMMY_FUSE) {
@@ -114,6 +117,11 @@ export class DaemonProcess {
     return this.#takesOrders
   }
 
+  /** Whether it has said a word on its channel: then it is the daemon itself, and not what executes it. */
+  get spoke(): boolean {
+    return this.#spoke
+  }
+
   /** Has a spare, once it is idle, serve what dummy-fuse's words say; {@link ready} tells what comes of it. */
   serve(words: readonly string[]): void {
     this.#said = []
@@ -161,6 +169,7 @@ export class DaemonProcess {
   }
 
   #hear(word: DaemonWord | undefined): void {
+    this.#spoke = true
     if (word === 'ready') this.#announced.resolve('ready')
     else if (word === 'mounting') this.#onMounting()
     else if (word === 'idle') {
@@ -242,7 +251,8 @@ function endedEarly({ status, signal }: End, { name, goal, kinds }: StartedProgr
   return new HostError(kinds[status ?? 0] ?? 'unavailable', why)
 }
 
-const DUMMY_FUSE: StartedProgram = {
+/** A dummy-fuse of one volume. */
+export const DUMMY_FUSE: StartedProgram = {
   name: 'dummy-fuse',
   missed: 'did not handle INIT',
   goal: 'its mount was ready',

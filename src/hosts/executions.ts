@@ -1,6 +1,9 @@
 import { accessSync, constants } from 'node:fs'
 import { delimiter, join } from 'node:path'
+import type { Logger } from '../log.ts'
+import { processStat } from '../os/processes.ts'
 import type { Execution } from './daemon-process.ts'
+import { PLAIN } from './daemon-starter.ts'
 import type { DummyFuseRuns, MakeExecution } from './process-host.ts'
 import type { SharedPlace } from './shared-place.ts'
 
@@ -43,8 +46,9 @@ export function detachedRuns(
     words: (path, options) => ['-f', ...words, ...optionWords(options), path],
     execution: (all): Execution => {
       const { executable, args, argv0 } = dummyFuse(all)
-      if (systemdRun === undefined) return { file: executable, args, argv0, detached: true, env }
-      return inScope(systemdRun, `dummy-fuse ${all.at(-1) ?? ''}`, [executable, 'fuse', ...all], env)
+      const plain = { file: executable, args, argv0, detached: true, env }
+      if (systemdRun === undefined) return plain
+      return inScope(systemdRun, `dummy-fuse ${all.at(-1) ?? ''}`, [executable, 'fuse', ...all], plain)
     },
   }
 }
@@ -64,25 +68,39 @@ export function sharedDetachedExecution(
 ): Execution {
   const words = placeWords(place)
   const { executable, args, argv0 } = fused(words)
-  if (systemdRun === undefined) return { file: executable, args, argv0, detached: true, env }
-  return inScope(systemdRun, `dummy-fused of ${place.stateDir}`, [executable, 'fused', ...words], env)
+  const plain = { file: executable, args, argv0, detached: true, env }
+  if (systemdRun === undefined) return plain
+  return inScope(systemdRun, `dummy-fused of ${place.stateDir}`, [executable, 'fused', ...words], plain)
 }
 
 /** The program that systemd-run executes has its path as argv[0], so the first word chooses the program. */
-function inScope(systemdRun: string, description: string, words: readonly string[], env: NodeJS.ProcessEnv): Execution {
+function inScope(systemdRun: string, description: string, words: readonly string[], plain: Execution): Execution {
   const scope = ['--scope', '--quiet', '--collect', `--description=${description}`, '--', ...words]
-  return { file: systemdRun, args: scope, argv0: 'systemd-run', detached: true, env }
+  return { ...plain, file: systemdRun, args: scope, argv0: 'systemd-run', plain }
 }
 
 function placeWords({ socket, stateDir }: SharedPlace): readonly string[] {
   return ['--socket', socket, '--state-dir', stateDir]
 }
 
-/** The path of systemd-run where systemd runs the machine (sd_booted(3)), else undefined. */
-export function findSystemdRun(env: NodeJS.ProcessEnv): string | undefined {
+/**
+ * The path of systemd-run where systemd runs the machine (sd_booted(3)) and knows processes by our ids of them, else undefined. The log says why where
+ * only something is missing: in a container that sees the machine's /run, systemd would put another process into the scope.
+ */
+export function findSystemdRun(env: NodeJS.ProcessEnv, log: Logger): string | undefined {
   if (!exists('/run/systemd/system')) return undefined
-  const folders = (env.PATH ?? '/usr/bin:/bin').split(delimiter)
-  return folders.map((folder) => join(folder, 'systemd-run')).find(exists)
+  const first = processStat(1)?.comm ?? 'not to be seen'
+  if (first !== 'systemd') {
+    log.warning(`/run/systemd/system is there, but process 1 is ${first}, and not systemd: ${PLAIN}`)
+    return undefined
+  }
+  const path = env.PATH ?? '/usr/bin:/bin'
+  const found = path
+    .split(delimiter)
+    .map((folder) => join(folder, 'systemd-run'))
+    .find(exists)
+  if (found === undefined) log.warning(`systemd runs this machine, but systemd-run is not on PATH (${path}): ${PLAIN}`)
+  return found
 }
 
 function optionWords(options: readonly string[]): readonly string[] {

@@ -1,7 +1,8 @@
 import type { CallContext } from '../call-context.ts'
 import type { Logger } from '../log.ts'
 import { processStat, type ProcessStat } from '../os/processes.ts'
-import { DaemonProcess, type Execution } from './daemon-process.ts'
+import type { DaemonProcess, Execution } from './daemon-process.ts'
+import type { DaemonStarter } from './daemon-starter.ts'
 import { chooseDaemon, endDaemon, findDaemons, isStopped, mayServe, toDaemon } from './found-daemon.ts'
 import { fuseDeviceTrouble } from './fuse-device.ts'
 import { type Daemon, type FuseHost, HostError } from './host.ts'
@@ -30,14 +31,16 @@ interface Known {
 /** A dummy-fuse process per mount point. Whether it dies with us lies in how it is executed. */
 export class ProcessHost implements FuseHost {
   readonly #runs: DummyFuseRuns
+  readonly #starter: DaemonStarter
   readonly #queue: StartQueue
   readonly #spares: Spares | undefined
   readonly #log: Logger
   /** The daemons by the paths that they were started for. */
   readonly #known = new Map<string, Known>()
 
-  constructor(runs: DummyFuseRuns, queue: StartQueue, spares: Spares | undefined, log: Logger) {
+  constructor(runs: DummyFuseRuns, starter: DaemonStarter, queue: StartQueue, spares: Spares | undefined, log: Logger) {
     this.#runs = runs
+    this.#starter = starter
     this.#queue = queue
     this.#spares = spares
     this.#log = log
@@ -49,7 +52,8 @@ export class ProcessHost implements FuseHost {
       const daemon = await this.#queue.run(
         path,
         call,
-        async (waits) => (await this.#ordered(words, call, waits)) ?? (await this.#started(words, call, waits)),
+        async (waits) =>
+          (await this.#ordered(words, call, waits)) ?? (await this.#starter.start(this.#runs.execution(words), call, waits)),
       )
       this.#know(path, daemon)
     } finally {
@@ -67,16 +71,6 @@ export class ProcessHost implements FuseHost {
     if (outcome === 'ready') return spare
     if (outcome.status !== null && outcome.status !== 0 && spare.takesOrders) throw spare.failure(outcome)
     return undefined
-  }
-
-  async #started(words: readonly string[], call: CallContext, waits: () => void): Promise<DaemonProcess> {
-    call.signal.throwIfAborted()
-    const execution = this.#runs.execution(words)
-    this.#log.info(`exec dummy-fuse [${execution.args.join(' ')}]`)
-    const daemon = new DaemonProcess(execution, 'serving', this.#log)
-    const outcome = await daemon.ready(call, waits)
-    if (outcome === 'ready') return daemon
-    throw daemon.failure(outcome)
   }
 
   #know(path: string, daemon: DaemonProcess): void {

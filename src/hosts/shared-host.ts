@@ -2,7 +2,8 @@ import { type CallContext, isCallEnded, RunningCall, unlessAborted } from '../ca
 import type { Logger } from '../log.ts'
 import { processEnds, processesNamed, type ProcessStat, runsOurExecutable, sharesMounts, signalProcess } from '../os/processes.ts'
 import { hasListener } from '../os/unix-socket.ts'
-import { DaemonProcess, DUMMY_FUSED, type Execution } from './daemon-process.ts'
+import { DUMMY_FUSED, type Execution } from './daemon-process.ts'
+import type { DaemonStarter } from './daemon-starter.ts'
 import { toDaemon } from './found-daemon.ts'
 import { fuseDeviceTrouble } from './fuse-device.ts'
 import { type Daemon, type FuseHost, HostError } from './host.ts'
@@ -26,6 +27,7 @@ export class SharedHost implements FuseHost {
   readonly #service: ServiceHost
   readonly #socket: string
   readonly #execution: Execution
+  readonly #starter: DaemonStarter
   readonly #limits: SharedLimits
   readonly #log: Logger
   /** The start under way. It is every caller's, and goes on when one of them gives up. */
@@ -34,10 +36,18 @@ export class SharedHost implements FuseHost {
   #silentSince: number | undefined
 
   /** `socket`: of the dummy-fused that `service` calls, and that `execution` starts. */
-  constructor(service: ServiceHost, socket: string, execution: Execution, limits: SharedLimits, log: Logger) {
+  constructor(
+    service: ServiceHost,
+    socket: string,
+    execution: Execution,
+    starter: DaemonStarter,
+    limits: SharedLimits,
+    log: Logger,
+  ) {
     this.#service = service
     this.#socket = socket
     this.#execution = execution
+    this.#starter = starter
     this.#limits = limits
     this.#log = log
   }
@@ -120,11 +130,8 @@ export class SharedHost implements FuseHost {
   async #startOne(): Promise<void> {
     const { serviceStart, callMargin } = this.#limits
     using time = new RunningCall(serviceStart, { margin: callMargin })
-    this.#log.info(`exec dummy-fused [${this.#execution.args.join(' ')}]`)
     try {
-      const daemon = new DaemonProcess(this.#execution, 'serving', this.#log, DUMMY_FUSED)
-      const outcome = await daemon.ready(time)
-      if (outcome !== 'ready') throw daemon.failure(outcome)
+      const daemon = await this.#starter.start(this.#execution, time, undefined, DUMMY_FUSED)
       daemon.onceFree(() => {
         const how = daemon.signal ?? `exit status ${daemon.exitStatus ?? 0}`
         this.#log.error(

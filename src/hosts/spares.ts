@@ -1,5 +1,6 @@
 import { messageOf } from '../errors.ts'
 import type { Logger } from '../log.ts'
+import { STATUS } from '../os/exit-status.ts'
 import { processStat } from '../os/processes.ts'
 import { DaemonProcess, type Execution } from './daemon-process.ts'
 import { isStopped } from './found-daemon.ts'
@@ -18,7 +19,7 @@ export interface SpareLimits {
  * whose volume is unmounted. There is none before the first Stage, nor when nothing was staged for a while. It serves no volume.
  */
 export class Spares {
-  readonly #execution: Execution
+  readonly #execution: () => Execution
   readonly #queue: StartQueue
   readonly #limits: SpareLimits
   readonly #log: Logger
@@ -28,8 +29,8 @@ export class Spares {
   /** A spare has said that there can be none. */
   #impossible = false
 
-  /** `execution`: how a spare is started. */
-  constructor(execution: Execution, queue: StartQueue, limits: SpareLimits, log: Logger) {
+  /** `execution`: how a spare is to be started now. */
+  constructor(execution: () => Execution, queue: StartQueue, limits: SpareLimits, log: Logger) {
     this.#execution = execution
     this.#queue = queue
     this.#limits = limits
@@ -76,10 +77,12 @@ export class Spares {
     // Who waits for a start comes first; that one calls replenish() when it is over.
     if (this.#current !== undefined || this.#impossible || this.#queue.waiting > 0) return
     try {
-      const daemon = new DaemonProcess(this.#execution, 'starting', this.#log)
+      const execution = this.#execution()
+      const daemon = new DaemonProcess(execution, 'starting', this.#log)
       daemon.onceFree(() => {
-        // By a status of its own: a signal says nothing about the next one.
-        this.#impossible ||= daemon.over && (daemon.exitStatus ?? 0) !== 0
+        // By a status of its own: a signal says nothing about the next one, nor does a scope that systemd did not give.
+        const refused = execution.plain !== undefined && daemon.exitStatus === STATUS.failed
+        this.#impossible ||= daemon.over && (daemon.exitStatus ?? 0) !== 0 && !refused
       })
       this.#spare = daemon
     } catch (error) {

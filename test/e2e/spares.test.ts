@@ -174,7 +174,7 @@ describe('the spare of a plugin', () => {
     const log = new Logger(() => undefined)
     const limits = { startsAtOnce: 1, leastStart: 1, promptMount: 500, placeKept: 1 }
     const execution = { file: DUMMY_FUSE, args: SPARE_WORDS, argv0: 'dummy-fuse', detached: false, env: process.env }
-    const spares = new Spares(execution, new StartQueue(limits), { spareDelay: 1, spareKept: 1500 }, log)
+    const spares = new Spares(() => execution, new StartQueue(limits), { spareDelay: 1, spareKept: 1500 }, log)
     spares.replenish()
     const pid = await eventually('there is a spare', () => sparesOf(process).at(0))
     await eventually('it has ended', () => processStat(pid) === undefined)

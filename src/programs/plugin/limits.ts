@@ -92,6 +92,14 @@ function table({ callDeadline, startsAtOnce }: Given) {
       value: 3 * callDeadline,
       why: 'By default as WatchdogSec= of dummy-fused.service: a dummy-fused that answers nothing for so long serves no volume, and is replaced.',
     },
+    scopeWait: {
+      value: Math.min(3000, callDeadline / 3),
+      why: 'systemd gives a scope within 20 ms, on a busy machine within a second; the daemon has to start after that.',
+    },
+    scopeRetry: {
+      value: 60_000,
+      why: 'A bus that was restarted is back by then; until it is, a start does not wait for it in vain.',
+    },
     retryPause: { value: Math.min(20, callDeadline / 50), why: 'A successor of dummy-fused takes 40 ms to listen.' },
     restoresAtOnce: { value: startsAtOnce + 14, why: 'Most volumes that are restored are alive, and only looked at.' },
     spareDelay: {

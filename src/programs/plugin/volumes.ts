@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import { CarelessHost } from '../../hosts/careless-host.ts'
+import { DaemonStarter } from '../../hosts/daemon-starter.ts'
 import {
   carelessExecution,
   childRuns,
@@ -93,14 +94,16 @@ function openHost(
   log: Logger,
 ): FuseHost {
   if (fuseHost === 'service') return new ServiceHost(fusedSocket, faults, limits, log)
+  const starter = new DaemonStarter(limits, log)
   if (daemons === 'shared') {
     const place = sharedPlace(stateDir)
     const fused = (words: readonly string[]): ReturnType<ProgramContext['other']> => context.other('dummy-fused', words)
     const execution =
       fuseHost === 'child'
         ? sharedChildExecution(fused, place, context.env)
-        : sharedDetachedExecution(fused, place, context.env, findSystemdRun(context.env))
-    return new SharedHost(new ServiceHost(place.socket, faults, limits, log), place.socket, execution, limits, log)
+        : sharedDetachedExecution(fused, place, context.env, findSystemdRun(context.env, log))
+    const service = new ServiceHost(place.socket, faults, limits, log)
+    return new SharedHost(service, place.socket, execution, starter, limits, log)
   }
   const dummyFuse = (words: readonly string[]): ReturnType<ProgramContext['other']> => context.other('dummy-fuse', words)
   const backend = fuseBackend === DEFAULT_BACKEND ? [] : ['--backend', fuseBackend]
@@ -109,9 +112,10 @@ function openHost(
   const runs =
     fuseHost === 'child'
       ? childRuns(dummyFuse, words, context.env)
-      : detachedRuns(dummyFuse, words, context.env, findSystemdRun(context.env))
+      : detachedRuns(dummyFuse, words, context.env, findSystemdRun(context.env, log))
   const queue = new StartQueue(limits)
   // libfuse is not loaded ahead, and serves one mount in each process.
-  const spares = fuseBackend === DEFAULT_BACKEND ? new Spares(runs.execution(SPARE_WORDS), queue, limits, log) : undefined
-  return new ProcessHost(runs, queue, spares, log)
+  const spare = runs.execution(SPARE_WORDS)
+  const spares = fuseBackend === DEFAULT_BACKEND ? new Spares(() => starter.choose(spare), queue, limits, log) : undefined
+  return new ProcessHost(runs, starter, queue, spares, log)
 }

@@ -1,0 +1,113 @@
+import type { CallContext } from '../call-context.ts'
+import { messageOf } from '../errors.ts'
+import type { Logger } from '../log.ts'
+import { STATUS } from '../os/exit-status.ts'
+import { processStat } from '../os/processes.ts'
+import { DaemonProcess, DUMMY_FUSE, type Execution, type StartedProgram } from './daemon-process.ts'
+
+/** The limits of starting daemons in scopes, in milliseconds. */
+export interface ScopeLimits {
+  /** How long systemd may take to give a scope. */
+  readonly scopeWait: number
+  /** After a start for which systemd gave none, how long it is not asked. */
+  readonly scopeRetry: number
+}
+
+/** What becomes of daemons without a scope. */
+export const PLAIN = 'daemons are started in sessions of their own, and systemd ends them when it stops the unit of this plugin'
+
+/**
+ * Starts daemons, each in a transient scope of systemd where its execution has one. Where systemd gives no scope (its bus is missing, hangs, or it
+ * refuses) the daemon is started in a plain session of its own, and the log says so once.
+ */
+export class DaemonStarter {
+  readonly #limits: ScopeLimits
+  readonly #log: Logger
+  /** When systemd last gave no scope (performance.now()). */
+  #refusedAt: number | undefined
+  #said = false
+
+  constructor(limits: ScopeLimits, log: Logger) {
+    this.#limits = limits
+    this.#log = log
+  }
+
+  /** How a daemon is to be executed now: without a scope while systemd gives none. */
+  choose(execution: Execution): Execution {
+    const refused = this.#refusedAt !== undefined && performance.now() - this.#refusedAt < this.#limits.scopeRetry
+    return refused ? (execution.plain ?? execution) : execution
+  }
+
+  /**
+   * Starts a daemon that serves what the execution's words say, and resolves once it is ready. Rejects with HostError, or the reason of the call's signal; then it has
+   * ended. `onMounting` is called when it has started and waits for its storage.
+   */
+  async start(execution: Execution, call: CallContext, onMounting?: () => void, program = DUMMY_FUSE): Promise<DaemonProcess> {
+    const chosen = this.choose(execution)
+    if (chosen.plain === undefined) return await this.#plainly(chosen, call, onMounting, program)
+    this.#announce(chosen, program)
+    const daemon = new DaemonProcess(chosen, 'serving', this.#log, program)
+    const reason = await this.#scoped(daemon, call, onMounting)
+    if (reason === undefined) {
+      this.#refusedAt = undefined
+      this.#said = false
+      return daemon
+    }
+    this.#refused(reason)
+    return await this.#plainly(chosen.plain, call, onMounting, program)
+  }
+
+  async #plainly(
+    execution: Execution,
+    call: CallContext,
+    onMounting: (() => void) | undefined,
+    program: StartedProgram,
+  ): Promise<DaemonProcess> {
+    call.signal.throwIfAborted()
+    this.#announce(execution, program)
+    const daemon = new DaemonProcess(execution, 'serving', this.#log, program)
+    const outcome = await daemon.ready(call, onMounting)
+    if (outcome === 'ready') return daemon
+    throw daemon.failure(outcome)
+  }
+
+  /** Resolves once the daemon is ready, or to why systemd gave it no scope. Rejects as {@link start} does. */
+  async #scoped(daemon: DaemonProcess, call: CallContext, onMounting: (() => void) | undefined): Promise<string | undefined> {
+    const systemd: { hangs: boolean } = { hangs: false }
+    const timer = setTimeout(() => {
+      systemd.hangs = isSystemdRun(daemon.pid)
+      if (systemd.hangs) daemon.kill()
+    }, this.#limits.scopeWait)
+    try {
+      const outcome = await daemon.ready(call, onMounting)
+      if (outcome === 'ready') return undefined
+      if (systemd.hangs) return `systemd-run has not answered within ${this.#limits.scopeWait / 1000} s`
+      // systemd-run ends with EXIT_FAILURE, and the daemon has said no word by then.
+      const failure = daemon.failure(outcome)
+      if (outcome.status !== STATUS.failed || daemon.spoke) throw failure
+      return failure.message
+    } catch (error) {
+      // systemd-run is not there any more.
+      if (daemon.pid === 0) return messageOf(error)
+      throw error
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
+  #refused(reason: string): void {
+    this.#refusedAt = performance.now()
+    if (this.#said) return
+    this.#said = true
+    this.#log.warning(`systemd gives no scope to a daemon (${reason}): ${PLAIN}`)
+  }
+
+  #announce(execution: Execution, { name }: StartedProgram): void {
+    this.#log.info(`exec ${name} [${execution.args.join(' ')}]`)
+  }
+}
+
+/** Whether a process that was started as systemd-run has not executed its program yet. */
+function isSystemdRun(pid: number): boolean {
+  return processStat(pid)?.comm === 'systemd-run'
+}
