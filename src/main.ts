@@ -2,6 +2,7 @@ import { basename } from 'node:path'
 import { isSea } from 'node:sea'
 import { isProgramError, UsageError } from './errors.ts'
 import { setProcessName } from './os/process-name.ts'
+import { undecodedWord } from './os/undecoded.ts'
 import type { Program, ProgramContext } from './programs/program.ts'
 
 const NAME = 'dummy-fuse-csi'
@@ -113,6 +114,9 @@ function context(entry: Entry, words: readonly string[]): ProgramContext {
 async function main(): Promise<number> {
   let name = basename(process.argv0)
   try {
+    const undecoded = undecodedWord()
+    if (undecoded !== undefined)
+      throw new UsageError(`${undecoded} is not UTF-8; rename what it names, or name it by a symbolic link`)
     const { entry, words } = await choose(name, process.argv.slice(2))
     name = entry.name
     setProcessName(name)

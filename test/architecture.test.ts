@@ -12,7 +12,7 @@ import { ROOT } from './support/paths.ts'
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'boot.ts': ['os/bundled.ts'],
   'boot-thread.ts': ['os/bundled.ts'],
-  'main.ts': ['programs', 'os/process-name.ts'],
+  'main.ts': ['programs', 'os/process-name.ts', 'os/undecoded.ts'],
   programs: ['csi', 'fused', 'grpc', 'volumes', 'hosts', 'fuse', 'dummyfs', 'workload', 'lab', 'keeper', 'os', 'rpc', 'version.ts'],
   csi: ['volumes', 'rpc', 'grpc'],
   volumes: ['hosts/host.ts', 'os'],

@@ -1,5 +1,4 @@
 import { existsSync, rmSync } from 'node:fs'
-import { resolve } from 'node:path'
 import { messageOf, ProgramError } from '../errors.ts'
 import { Records, recordsFolder } from '../fused/records.ts'
 import { Standby } from '../fused/standby.ts'
@@ -17,6 +16,7 @@ import { shareHeap, tidyMemory } from '../os/memory.ts'
 import { SocketFile } from '../os/socket-file.ts'
 import { SocketGuard } from '../os/socket-guard.ts'
 import { ServiceManager } from '../os/sd-notify.ts'
+import { absolute } from './absolute.ts'
 import { commandLine, logFormatOption, parse, seconds } from './command-line.ts'
 import { defaultStateDir } from './fused/early-options.ts'
 import { kernelResends, openEngine } from './fused/engine.ts'
@@ -37,7 +37,7 @@ interface Parsed {
 /** dummy-fuse-csi standby: serves the sessions of a dummy-fused from its end until its successor is there, and then ends. */
 export const standby: Program = async ({ words, env }) => {
   const options = parseStandby(words, env)
-  const stateDir = resolve(options.stateDir)
+  const stateDir = absolute(options.stateDir)
   const libc = new Libc(new AddonLoader())
   shareHeap(libc)
   const log = new Logger(descriptorSink(2), options.logFormat)

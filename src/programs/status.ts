@@ -1,4 +1,4 @@
-import { join, resolve } from 'node:path'
+import { join } from 'node:path'
 import { RunningCall } from '../call-context.ts'
 import { Observer, together } from '../hosts/observer.ts'
 import { sharedPlace } from '../hosts/shared-place.ts'
@@ -14,6 +14,7 @@ import { socketPath } from '../os/unix-socket.ts'
 import { Inspector, type VolumeReport } from '../volumes/health.ts'
 import { MountCache } from '../volumes/mount-cache.ts'
 import { Mounts } from '../volumes/mounts.ts'
+import { absolute } from './absolute.ts'
 import { commandLine, parse } from './command-line.ts'
 import { FUSED_SOCKET } from './fused/early-options.ts'
 import { CALL_DEADLINE, pluginLimits } from './plugin/limits.ts'
@@ -35,7 +36,7 @@ export const status: Program = async ({ words, env }) => {
     .addHelpText('after', '\nExit status: 0, whatever the state of the volumes; 1 the state folder cannot be read; 2 wrong words.')
   parse(command, words)
   const { stateDir, fusedSocket, json = false } = command.opts<Parsed>()
-  const folder = resolve(stateDir)
+  const folder = absolute(stateDir)
   const reports = await look(folder, socketPath(fusedSocket))
   await print(json ? `${JSON.stringify(asJson(folder, reports), null, 2)}\n` : asText(folder, reports))
   return 0

@@ -1,7 +1,8 @@
-import { readlinkSync } from 'node:fs'
 import { dirname } from 'node:path'
+import { messageOf } from '../errors.ts'
 import type { Mount, MountTable } from '../os/mount-table.ts'
-import { VolumeError } from './errors.ts'
+import { readLink } from '../os/undecoded.ts'
+import { fromErrno, VolumeError } from './errors.ts'
 
 /** Symbolic links on one path that the kernel follows (path_resolution(7)). */
 const MOST_LINKS = 40
@@ -22,12 +23,20 @@ export function* mountsOnTheWayTo(table: MountTable, path: string): Generator<{ 
     if (state.kind === 'absent') return
     if (state.kind === 'plain' && state.type === 'symlink') {
       if (++links > MOST_LINKS) throw new VolumeError('invalid', `${path} leads through more than ${MOST_LINKS} symbolic links`)
-      const link = readlinkSync(next)
+      const link = linkAt(next)
       if (link.startsWith('/')) at = '/'
       rest.unshift(...link.split('/'))
       continue
     }
     if (state.kind === 'mount' && next !== '/') yield { path: next, mount: state.mount }
     at = next
+  }
+}
+
+function linkAt(path: string): string {
+  try {
+    return readLink(path)
+  } catch (error) {
+    throw fromErrno(error, `cannot follow ${path}: ${messageOf(error)}`)
   }
 }

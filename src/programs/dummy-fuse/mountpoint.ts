@@ -1,8 +1,9 @@
-import { readFileSync, readlinkSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { codeOf, errnoText, messageOf, ProgramError } from '../../errors.ts'
 import { isFuse } from '../../os/mount-table.ts'
 import { parseMountinfo, topmostAt } from '../../os/mountinfo.ts'
+import { readLink } from '../../os/undecoded.ts'
 import { probe } from '../../os/probe.ts'
 import { STATUS } from '../../os/exit-status.ts'
 
@@ -54,7 +55,7 @@ export async function refuseDead(path: string, fsType: string, at: string): Prom
 /** What the symbolic link at `at` holds; undefined for anything else that is there. */
 function linkAt(path: string, at: string, rest: readonly string[]): string | undefined {
   try {
-    return readlinkSync(at)
+    return readLink(at)
   } catch (error) {
     const code = codeOf(error)
     if (code === 'EINVAL') return undefined

@@ -1,8 +1,8 @@
-import { isAbsolute, resolve } from 'node:path'
 import { Option } from 'commander'
 import { UsageError } from '../../errors.ts'
 import { refuseUnknownToLibfuse } from '../../fuse/native/options.ts'
 import { escapeValue, parseMountOptions } from '../../fuse/options.ts'
+import { absolute } from '../absolute.ts'
 import { commandLine, parse, seconds } from '../command-line.ts'
 import { backendOption, type FuseBackend, pollTimeOption } from '../session-options.ts'
 import { type Faults, parseFaults } from './faults.ts'
@@ -108,13 +108,4 @@ function places(words: readonly string[]): { readonly source: readonly string[];
   if (numbers.length > 2 || !numbers.every((word) => /^\d+$/.test(word)))
     throw new UsageError(`too many words: ${words.join(' ')}; name a mount point, and before it a source if there is one`)
   return { source: first === '' ? [] : [`fsname=${escapeValue(first)}`], mountpoint: second }
-}
-
-function absolute(path: string): string {
-  if (isAbsolute(path)) return resolve(path)
-  try {
-    return resolve(path)
-  } catch {
-    throw new UsageError(`${path}: the working directory is gone; name the full path`)
-  }
 }

@@ -1,4 +1,4 @@
-import { resolve } from 'node:path'
+import { absolute } from '../absolute.ts'
 
 /** Where the plugin and the daemon meet unless told otherwise. */
 export const FUSED_SOCKET = '/run/dummy-fused.sock'
@@ -25,7 +25,7 @@ export function defaultStateDir(env: NodeJS.ProcessEnv): string {
 export function pickEarlyOptions(words: readonly string[], env: NodeJS.ProcessEnv): EarlyOptions {
   const pollTime = valueOf('--poll-time', words) ?? ''
   return {
-    stateDir: resolve(valueOf('--state-dir', words) ?? defaultStateDir(env)),
+    stateDir: absolute(valueOf('--state-dir', words) ?? defaultStateDir(env)),
     pollTime: /^\d+$/.test(pollTime) ? Number(pollTime) / 1000 : 0.05,
     withoutResend: valueOf('--inject', words) === 'no-resend',
     dieWithParent: words.includes('--die-with-parent'),

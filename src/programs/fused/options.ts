@@ -1,8 +1,8 @@
-import { resolve } from 'node:path'
 import { Option } from 'commander'
 import { UsageError } from '../../errors.ts'
 import type { LogFormat } from '../../log.ts'
 import { socketPath } from '../../os/unix-socket.ts'
+import { absolute } from '../absolute.ts'
 import { commandLine, logFormatOption, parse, seconds } from '../command-line.ts'
 import { pollTimeOption } from '../session-options.ts'
 import { defaultStateDir, type EarlyOptions, FUSED_SOCKET } from './early-options.ts'
@@ -60,7 +60,7 @@ export function parseFusedOptions(words: readonly string[], env: NodeJS.ProcessE
   if (unknown !== undefined) throw new UsageError(`unknown fault '${unknown}' for --inject; there is no-resend`)
   return {
     socket: socketPath(parsed.socket),
-    stateDir: resolve(parsed.stateDir),
+    stateDir: absolute(parsed.stateDir),
     takeoverDeadline: parsed.takeoverDeadline * 1000,
     drainDeadline: parsed.drainDeadline * 1000,
     pollTime: parsed.pollTime,

@@ -1,7 +1,8 @@
 import { accessSync, constants, writeFileSync } from 'node:fs'
 import { constants as osConstants, cpus, release, tmpdir } from 'node:os'
-import { dirname, resolve } from 'node:path'
+import { dirname } from 'node:path'
 import { messageOf, ProgramError } from '../../errors.ts'
+import { absolute } from '../absolute.ts'
 import type { Programs } from '../../lab/command.ts'
 import { KeptFolder } from '../../lab/kept-folder.ts'
 import { Lab, type Observer } from '../../lab/lab.ts'
@@ -148,7 +149,7 @@ function statusOf({ passed, cells, scenarios }: LabRecord): number {
 /** Better now than after the run. */
 function writable(name: string | undefined): string | undefined {
   if (name === undefined) return undefined
-  const file = resolve(name)
+  const file = absolute(name)
   try {
     accessSync(dirname(file), constants.W_OK)
   } catch (error) {

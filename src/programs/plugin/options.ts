@@ -1,10 +1,10 @@
 import { availableParallelism, hostname } from 'node:os'
-import { resolve } from 'node:path'
 import { InvalidArgumentError, Option } from 'commander'
 import { UsageError } from '../../errors.ts'
 import type { LogFormat } from '../../log.ts'
 import { sharedPlace } from '../../hosts/shared-place.ts'
 import { LONGEST_SOCKET_PATH, socketPath } from '../../os/unix-socket.ts'
+import { absolute } from '../absolute.ts'
 import { commandLine, logFormatOption, parse, seconds } from '../command-line.ts'
 import { parseFaults } from '../dummy-fuse/faults.ts'
 import { FUSED_SOCKET } from '../fused/early-options.ts'
@@ -136,7 +136,7 @@ export function parsePluginOptions(words: readonly string[], env: NodeJS.Process
     driverName: parsed.drivername,
     nodeId: parsed.nodeid,
     roles: parsed.role,
-    stateDir: resolve(parsed.stateDir),
+    stateDir: absolute(parsed.stateDir),
     restoreMounts: parsed.restoreMounts,
     fuseHost: parsed.fuseHost,
     daemons: parsed.daemons,
@@ -172,7 +172,7 @@ function refuseUnshared({ fuseHost, fuseBackend, daemonize, stateDir }: Parsed):
   if (fuseBackend !== 'session')
     throw new UsageError('--daemons shared serves by sessions of its own; leave --fuse-backend away, or use --daemons per-volume')
   if (daemonize !== 'wait') throw new UsageError('--daemonize early is a flaw of daemons of one volume; use --daemons per-volume')
-  const { socket } = sharedPlace(resolve(stateDir))
+  const { socket } = sharedPlace(absolute(stateDir))
   if (Buffer.byteLength(socket) > LONGEST_SOCKET_PATH)
     throw new UsageError(
       `--daemons shared has its socket at ${socket}, which is longer than the ${LONGEST_SOCKET_PATH} bytes of a socket's path; name a shorter --state-dir`,
