@@ -10,6 +10,7 @@ import { ServerReflection as ServerReflectionAlpha } from '../rpc/reflection_v1a
 import { CallsUnderWay } from './calls.ts'
 import { serviceDefinition, type UnaryHandler, unaryImplementation, type UnaryInterceptor } from './service.ts'
 import { HealthService } from './health-service.ts'
+import { MendedConnection } from './mended-connection.ts'
 import { Reflection } from './reflection.ts'
 
 /** How long a server waits, in milliseconds. */
@@ -58,7 +59,7 @@ export class GrpcServer {
   serve(socket: ListeningSocket): void {
     const injector = this.#server.createConnectionInjector(ServerCredentials.createInsecure())
     socket.serve((connection) => {
-      injector.injectConnection(connection)
+      injector.injectConnection(new MendedConnection(connection))
     })
     this.#sockets.push(socket)
     this.#log.info(`Listening for connections on &net.UnixAddr{Name:"${socket.path}", Net:"unix"}`)
