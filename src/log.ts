@@ -1,5 +1,6 @@
 import { writeSync } from 'node:fs'
 import { codeOf } from './errors.ts'
+import { oneLine } from './printable.ts'
 
 export type LogFormat = 'text' | 'json'
 export type LogLevel = 'info' | 'warning' | 'error'
@@ -42,20 +43,13 @@ export class Logger {
 }
 
 function jsonLine(now: Date, level: LogLevel, msg: string, fields: LogFields): string {
-  return JSON.stringify({ time: now.toISOString(), level, msg, ...fields })
+  return oneLine(JSON.stringify({ time: now.toISOString(), level, msg, ...fields }))
 }
 
 function textLine(now: Date, message: string, { id, data }: LogFields): string {
   const prefix = id === undefined ? '' : `[ID:${id}] `
   const suffix = data === undefined ? '' : `: ${typeof data === 'string' ? data : JSON.stringify(data)}`
   return `${goTimestamp(now)} ${prefix}${oneLine(message + suffix)}`
-}
-
-/** A line feed inside a message would let its author forge lines, an escape sequence what a terminal shows of others. */
-function oneLine(text: string): string {
-  return text
-    .replaceAll('\n', '\\n')
-    .replace(/\p{Cc}/gu, (character) => `\\x${character.charCodeAt(0).toString(16).padStart(2, '0')}`)
 }
 
 /** Local time as Go's log package writes it: `2021/04/16 13:36:21`. */

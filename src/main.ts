@@ -3,6 +3,7 @@ import { isSea } from 'node:sea'
 import { isProgramError, UsageError } from './errors.ts'
 import { setProcessName } from './os/process-name.ts'
 import { undecodedWord } from './os/undecoded.ts'
+import { oneLine, printable } from './printable.ts'
 import type { Program, ProgramContext } from './programs/program.ts'
 
 const NAME = 'dummy-fuse-csi'
@@ -124,8 +125,7 @@ async function main(): Promise<number> {
     return await program(context(entry, words))
   } catch (error) {
     if (!isProgramError(error)) throw error
-    // One line, whatever is in a path that it names.
-    if (error.message !== '') process.stderr.write(`${name}: ${error.message.replaceAll('\n', '\\n')}\n`)
+    if (error.message !== '') process.stderr.write(`${name}: ${oneLine(error.message)}\n`)
     return error.status
   }
 }
@@ -133,7 +133,7 @@ async function main(): Promise<number> {
 void main().then(
   (status) => process.exit(status),
   (error: unknown) => {
-    process.stderr.write(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`)
+    process.stderr.write(`${printable(error instanceof Error ? (error.stack ?? error.message) : String(error))}\n`)
     process.exit(1)
   },
 )

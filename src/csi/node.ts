@@ -8,6 +8,7 @@ import {
   VolumeUsage_Unit as Unit,
 } from '../rpc/csi_pb.ts'
 import type { NodeVolumes } from '../volumes/node-volumes.ts'
+import { oneLine } from '../printable.ts'
 import type { UnaryHandlers } from '../grpc/service.ts'
 import { type CheckFlags, requireCapability, requireId, requirePath } from './validation.ts'
 
@@ -81,7 +82,11 @@ export function node(nodeId: string, volumes: NodeVolumes, checkFlags: CheckFlag
     async nodeGetVolumeHealth(request, call) {
       const volumeId = requireId(request.volumeId, 'volume_id')
       const findings = await volumes.health(volumeId, call)
-      const healthStatuses = findings.map((finding) => ({ status: VolumeHealthErrorType.INACCESSIBLE, ...finding }))
+      const healthStatuses = findings.map(({ reason, message }) => ({
+        status: VolumeHealthErrorType.INACCESSIBLE,
+        reason,
+        message: oneLine(message),
+      }))
       return { volumeHealth: { volumeId, healthStatuses } }
     },
 
@@ -91,5 +96,9 @@ export function node(nodeId: string, volumes: NodeVolumes, checkFlags: CheckFlag
 
 function storageHealth(trouble: string | undefined): MessageInitShape<typeof NodeGetStorageHealthResponseSchema> {
   if (trouble === undefined) return {}
-  return { backendHealth: [{ status: StorageHealthErrorType.STORAGE_UNREACHABLE, reason: 'FuseDeviceUnusable', message: trouble }] }
+  return {
+    backendHealth: [
+      { status: StorageHealthErrorType.STORAGE_UNREACHABLE, reason: 'FuseDeviceUnusable', message: oneLine(trouble) },
+    ],
+  }
 }

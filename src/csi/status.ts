@@ -2,6 +2,7 @@ import { Metadata, status, type StatusObject } from '@grpc/grpc-js'
 import { isCallEnded } from '../call-context.ts'
 import { messageOf } from '../errors.ts'
 import { statusOfEnd } from '../grpc/call-deadline.ts'
+import { oneLine } from '../printable.ts'
 import { fromErrno, VolumeError, type VolumeErrorKind } from '../volumes/errors.ts'
 
 /** The one place where failures become gRPC codes; the CSI spec's error tables are why. */
@@ -22,7 +23,7 @@ const CODES: Readonly<Record<VolumeErrorKind, status>> = {
 
 /** The status of a call that ended with what was thrown. */
 export function toStatus(error: unknown): StatusObject {
-  return { code: statusOf(error), details: messageOf(error), metadata: new Metadata() }
+  return { code: statusOf(error), details: oneLine(messageOf(error)), metadata: new Metadata() }
 }
 
 function statusOf(error: unknown): status {

@@ -2,6 +2,7 @@ import { accessSync, constants } from 'node:fs'
 import { delimiter, join } from 'node:path'
 import type { Logger } from '../log.ts'
 import { processStat } from '../os/processes.ts'
+import { oneLine } from '../printable.ts'
 import type { Execution } from './daemon-process.ts'
 import { PLAIN } from './daemon-starter.ts'
 import type { DummyFuseRuns, MakeExecution } from './process-host.ts'
@@ -75,7 +76,7 @@ export function sharedDetachedExecution(
 
 /** The program that systemd-run executes has its path as argv[0], so the first word chooses the program. */
 function inScope(systemdRun: string, description: string, words: readonly string[], plain: Execution): Execution {
-  const scope = ['--scope', '--quiet', '--collect', `--description=${description}`, '--', ...words]
+  const scope = ['--scope', '--quiet', '--collect', `--description=${oneLine(description)}`, '--', ...words]
   return { ...plain, file: systemdRun, args: scope, argv0: 'systemd-run', plain }
 }
 

@@ -1,4 +1,5 @@
 import { styleText } from 'node:util'
+import { oneLine, printable } from '../printable.ts'
 import type { Observer } from './lab.ts'
 import type { Check, Outcome, ScenarioRecord, Step } from './record.ts'
 import type { Scenario } from './scenario.ts'
@@ -30,13 +31,13 @@ export class Printer implements Observer {
         break
       case 'command':
         this.#line(`${this.#styled('dim', `[${step.where}]`)} ${this.#styled('bold', `$ ${step.command}`)}`)
-        if (step.output !== '') this.#line(step.output)
+        if (step.output !== '') this.#line(printable(step.output))
         if (step.status > 0) this.#line(`command terminated with exit code ${step.status}`)
         if (step.status < 0) this.#line('command did not end, and was killed')
         break
       case 'log':
         this.#line(this.#styled('dim', `[${step.of}]`))
-        for (const line of step.lines) this.#line(line)
+        for (const line of step.lines) this.#line(oneLine(line))
     }
   }
 
@@ -66,10 +67,10 @@ export class Printer implements Observer {
 
   #check({ name, expected, seen, passed }: Check): void {
     if (passed) {
-      this.#line(`${this.#styled('green', '✓')} ${name}: ${expected === '' ? '(nothing)' : expected}`)
+      this.#line(`${this.#styled('green', '✓')} ${oneLine(name)}: ${expected === '' ? '(nothing)' : printable(expected)}`)
       return
     }
-    this.#line(`${this.#styled('red', '✗')} ${name}`)
+    this.#line(`${this.#styled('red', '✗')} ${oneLine(name)}`)
     this.#line(`    expected: ${indented(expected)}`)
     this.#line(`    seen:     ${indented(seen)}`)
   }
@@ -79,7 +80,8 @@ export class Printer implements Observer {
   }
 
   #styled(style: Style, text: string): string {
-    return this.#colour ? styleText(style, text, { validateStream: false }) : text
+    const shown = printable(text)
+    return this.#colour ? styleText(style, shown, { validateStream: false }) : shown
   }
 }
 
@@ -90,7 +92,7 @@ function passed(checks: readonly Check[]): number {
 }
 
 function indented(text: string): string {
-  return text === '' ? '(nothing)' : text.replaceAll('\n', `\n${' '.repeat(14)}`)
+  return text === '' ? '(nothing)' : printable(text).replaceAll('\n', `\n${' '.repeat(14)}`)
 }
 
 /** Breaks a text at its spaces into lines of at most `width` characters; a longer word stands alone. */

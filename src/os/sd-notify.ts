@@ -1,6 +1,7 @@
 import { unlessAborted } from '../call-context.ts'
 import { messageOf } from '../errors.ts'
 import type { Logger } from '../log.ts'
+import { oneLine } from '../printable.ts'
 import type { Libc } from './libc.ts'
 import { NotifySender } from './notify-sender.ts'
 import { RareLog } from './rare-log.ts'
@@ -32,7 +33,7 @@ export class ServiceManager {
   /** Sends assignments that the next ones replace, such as STATUS= and WATCHDOG=1: they are lost where the manager has no room for them. */
   notify(...assignments: readonly string[]): void {
     try {
-      if (this.#sender?.offer(assignments.join('\n')) === false)
+      if (this.#sender?.offer(lines(assignments)) === false)
         this.#rare.warning('full', `the service manager does not read: '${assignments.join(' ')}' is not sent`)
     } catch (error) {
       this.#rare.warning('notify', `cannot notify the service manager: ${messageOf(error)}`)
@@ -41,7 +42,7 @@ export class ServiceManager {
 
   /** Sends assignments that must arrive, such as READY=1: at once, or as soon as the manager has room. */
   announce(...assignments: readonly string[]): void {
-    this.#sender?.say(assignments.join('\n'))
+    this.#sender?.say(lines(assignments))
   }
 
   /**
@@ -66,6 +67,11 @@ export class ServiceManager {
     signal.throwIfAborted()
     await unlessAborted(this.#sender.barrier(), signal)
   }
+}
+
+/** Each is one line, whatever is in a path that it names. */
+function lines(assignments: readonly string[]): string {
+  return assignments.map(oneLine).join('\n')
 }
 
 /** sd_watchdog_enabled(3). */

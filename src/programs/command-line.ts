@@ -1,6 +1,7 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import { messageOf, ProgramError, UsageError } from '../errors.ts'
 import type { LogFormat } from '../log.ts'
+import { printable } from '../printable.ts'
 import { versionText } from '../version.ts'
 import { parseSeconds } from './numbers.ts'
 
@@ -13,7 +14,7 @@ export function commandLine(name: string, description: string): Command {
     .helpCommand(false)
     .showHelpAfterError(false)
     .allowExcessArguments(false)
-    .configureOutput({ outputError: () => undefined })
+    .configureOutput({ outputError: () => undefined, writeOut: (text) => process.stdout.write(printable(text)) })
     .exitOverride()
 }
 

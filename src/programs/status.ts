@@ -15,6 +15,7 @@ import { Inspector, type VolumeReport } from '../volumes/health.ts'
 import { MountCache } from '../volumes/mount-cache.ts'
 import { Mounts } from '../volumes/mounts.ts'
 import { absolute } from './absolute.ts'
+import { oneLine } from '../printable.ts'
 import { commandLine, parse } from './command-line.ts'
 import { FUSED_SOCKET } from './fused/early-options.ts'
 import { CALL_DEADLINE, pluginLimits } from './plugin/limits.ts'
@@ -72,20 +73,20 @@ function asJson(stateDir: string, reports: readonly VolumeReport[]): object {
 }
 
 function asText(stateDir: string, reports: readonly VolumeReport[]): string {
-  if (reports.length === 0) return `no volumes in ${stateDir}\n`
+  if (reports.length === 0) return `no volumes in ${oneLine(stateDir)}\n`
   return reports.map(block).join('\n')
 }
 
 function block({ volumeId, stagingPath, state, daemon, targets, findings }: VolumeReport): string {
   const lines = [
-    `volume ${JSON.stringify(volumeId)}: ${findings.length === 0 ? 'healthy' : findings.map(({ reason }) => reason).join(', ')}`,
-    `  staged    ${stagingPath}  ${state}${daemon === null ? '' : `  daemon ${daemon.pid}`}`,
-    ...targets.map(({ path, state: targetState }) => `  published ${path}  ${targetState}`),
+    `volume ${oneLine(JSON.stringify(volumeId))}: ${findings.length === 0 ? 'healthy' : findings.map(({ reason }) => reason).join(', ')}`,
+    `  staged    ${oneLine(stagingPath)}  ${state}${daemon === null ? '' : `  daemon ${daemon.pid}`}`,
+    ...targets.map(({ path, state: targetState }) => `  published ${oneLine(path)}  ${targetState}`),
     `  next      ${next(findings)}`,
   ]
   return `${lines.join('\n')}\n`
 }
 
 function next(findings: VolumeReport['findings']): string {
-  return findings.length === 0 ? 'nothing to do' : findings.map(({ message }) => message).join('; ')
+  return findings.length === 0 ? 'nothing to do' : findings.map(({ message }) => oneLine(message)).join('; ')
 }

@@ -27,6 +27,7 @@ describe('the words that a successor reads before it serves', () => {
         pollTime: all.pollTime,
         withoutResend: all.withoutResend,
         dieWithParent: all.dieWithParent,
+        logFormat: all.logFormat,
       }
       assert.deepEqual(early, picked)
     })
@@ -34,7 +35,7 @@ describe('the words that a successor reads before it serves', () => {
 
   it('that are wrong are passed over: what is wrong with them is told later', () => {
     const usual = pickEarlyOptions([], ENV)
-    for (const words of [['--poll-time', 'soon'], ['--poll-time'], ['--state-dir'], ['--nothing', 'x']]) {
+    for (const words of [['--poll-time', 'soon'], ['--poll-time'], ['--state-dir'], ['--nothing', 'x'], ['--log-format', 'xml']]) {
       assert.deepEqual(pickEarlyOptions(words, ENV), usual)
     }
   })

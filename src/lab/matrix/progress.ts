@@ -1,4 +1,5 @@
 import { styleText } from 'node:util'
+import { oneLine } from '../../printable.ts'
 import type { PlannedCell } from './plan.ts'
 import type { Cell, Verdict } from './record.ts'
 import type { CellObserver } from './run-cells.ts'
@@ -42,10 +43,10 @@ export class Progress implements CellObserver {
     this.#running.delete(name(cell.failure, cell.mitigation))
     const { symbol, words, style } = LOOKS[cell.verdict]
     const counted = `[${String(this.#done).padStart(String(this.#total).length)}/${this.#total}]`
-    const told = this.#styled(style, `${symbol} ${name(cell.failure, cell.mitigation)}: ${words}`)
+    const told = this.#styled(style, oneLine(`${symbol} ${name(cell.failure, cell.mitigation)}: ${words}`))
     this.#clear()
     this.#write(`${counted} ${told} (${(cell.tookMs / 1000).toFixed(1)} s)\n`)
-    if (cell.why !== undefined) this.#write(`${' '.repeat(counted.length + 3)}${cell.why.replaceAll('\n', ' ')}\n`)
+    if (cell.why !== undefined) this.#write(`${' '.repeat(counted.length + 3)}${oneLine(cell.why.replaceAll('\n', ' '))}\n`)
     this.#status()
   }
 
@@ -54,7 +55,7 @@ export class Progress implements CellObserver {
     this.#clear()
     if (this.#done === this.#total) return
     const left = this.#done === 0 ? '' : `, about ${this.#left()} left`
-    this.#write(`${this.#done} of ${this.#total} cells${left}: ${[...this.#running].join(', ')}`.slice(0, 110))
+    this.#write(`${this.#done} of ${this.#total} cells${left}: ${oneLine([...this.#running].join(', '))}`.slice(0, 110))
   }
 
   #left(): string {

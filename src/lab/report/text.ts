@@ -1,10 +1,10 @@
-/** Control characters but tab and newline, what turns the direction of text around, and halves of surrogate pairs. */
-const SHAPELESS = /[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ufffe\uffff]|\p{Surrogate}/gu
+import { withoutUnprintables } from '../../printable.ts'
 
-/** Text in which each character can be seen: control characters as their Unicode pictures, others as `<U+202E>`. */
+/** Text in which each character can be seen: control characters but tab and newline as their Unicode pictures, others as `<U+202E>`. */
 export function visible(text: string): string {
-  return text.replace(SHAPELESS, (one) => {
-    const code = one.charCodeAt(0)
+  return withoutUnprintables(text, (one) => {
+    if (one === '\n' || one === '\t') return one
+    const code = one.codePointAt(0) ?? 0
     if (code < 0x20) return String.fromCharCode(0x2400 + code)
     return code === 0x7f ? '\u2421' : `<U+${code.toString(16).toUpperCase().padStart(4, '0')}>`
   })

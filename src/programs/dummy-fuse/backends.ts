@@ -4,6 +4,7 @@ import { SessionBackend } from '../../fuse/session/backend.ts'
 import { MainThreadServer } from '../../fuse/session/main-thread.ts'
 import { type Libc } from '../../os/libc.ts'
 import { MountinfoTable } from '../../os/mount-table.ts'
+import { oneLine } from '../../printable.ts'
 import { dummyFileSystem } from '../file-systems.ts'
 import type { FuseOptions } from './options.ts'
 
@@ -24,7 +25,7 @@ export async function openBackend(options: FuseOptions, libc: () => Libc): Promi
     filesystem: dummyFileSystem,
     pollTime: options.pollTime,
     say: (text) => {
-      process.stderr.write(`${text}\n`)
+      process.stderr.write(`${oneLine(text)}\n`)
     },
   })
   const faults = options.faultWords

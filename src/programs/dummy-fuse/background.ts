@@ -1,8 +1,10 @@
 import { spawn } from 'node:child_process'
 import { constants } from 'node:os'
+import { createInterface } from 'node:readline'
 import { messageOf, ProgramError } from '../../errors.ts'
 import { LineCutter, parseWord, READY_FD } from '../../os/daemon-channel.ts'
 import { STATUS } from '../../os/exit-status.ts'
+import { oneLine } from '../../printable.ts'
 
 /** How the daemon's start came out. */
 type Outcome = { readonly kind: 'ready' } | { readonly kind: 'timeout' } | { readonly kind: 'ended'; readonly status: number }
@@ -58,7 +60,8 @@ async function start(reborn: Reborn, timeout: number): Promise<Outcome> {
       })
       child.kill('SIGKILL')
     }, timeout * 1000)
-    stderr.on('data', (chunk: Buffer) => process.stderr.write(chunk))
+    // libfuse writes there too, whatever is in a path.
+    createInterface({ input: stderr }).on('line', (line) => process.stderr.write(`${oneLine(line)}\n`))
     channel.setEncoding('utf8').on('data', (text: string) => {
       if (!lines.push(text).some((line) => parseWord(line) === 'ready')) return
       clearTimeout(timer)

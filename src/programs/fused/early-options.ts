@@ -1,4 +1,5 @@
 import { absolute } from '../absolute.ts'
+import type { LogFormat } from '../../log.ts'
 
 /** Where the plugin and the daemon meet unless told otherwise. */
 export const FUSED_SOCKET = '/run/dummy-fused.sock'
@@ -11,6 +12,7 @@ export interface EarlyOptions {
   readonly withoutResend: boolean
   /** Whether it is killed when the process that started it ends: the plugin's `--fuse-host child --daemons shared`. */
   readonly dieWithParent: boolean
+  readonly logFormat: LogFormat
 }
 
 /** Where sessions are remembered: they do not outlive a boot. */
@@ -29,6 +31,7 @@ export function pickEarlyOptions(words: readonly string[], env: NodeJS.ProcessEn
     pollTime: /^\d+$/.test(pollTime) ? Number(pollTime) / 1000 : 0.05,
     withoutResend: valueOf('--inject', words) === 'no-resend',
     dieWithParent: words.includes('--die-with-parent'),
+    logFormat: valueOf('--log-format', words) === 'json' ? 'json' : 'text',
   }
 }
 

@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { codeOf, messageOf } from '../../errors.ts'
 import type { Logger } from '../../log.ts'
 import { makeDirectories } from '../../os/directories.ts'
+import { oneLine } from '../../printable.ts'
 import { FAILED_START_LIMITS } from './limits.ts'
 
 /** Counts starts that failed, over processes: a service manager that restarts a program at once would do nothing else. */
@@ -47,7 +48,7 @@ export class FailedStarts {
       typeof this.#count === 'number'
         ? `${this.#count} starts in a row have failed`
         : `failed starts cannot be counted (${this.#count.unknown})`
-    process.stderr.write(`dummy-fused: ${why}; waiting ${time / 1000} s before the next\n`)
+    process.stderr.write(`dummy-fused: ${oneLine(why)}; waiting ${time / 1000} s before the next\n`)
     await Promise.race([sleep(time), told])
   }
 

@@ -24,6 +24,7 @@ import { isSocket } from '../../os/descriptors.ts'
 import { syslogSink } from '../../os/syslog.ts'
 import { listeningName } from '../../os/unix-address.ts'
 import { versionText } from '../../version.ts'
+import { oneLine } from '../../printable.ts'
 import type { Program } from '../program.ts'
 import { type EarlyOptions, pickEarlyOptions } from './early-options.ts'
 import { kernelResends, openEngine } from './engine.ts'
@@ -49,7 +50,7 @@ export const fused: Program = async ({ words, env }) => {
   const starter = await openStarter(env)
   const syslog = syslogSink('dummy-fused', () => libc)
   const sink = starter === undefined ? descriptorSink(2) : descriptorSink(2, syslog)
-  const log = new Logger(sink)
+  const log = new Logger(sink, early.logFormat)
   const manager = new ServiceManager(env, libc, log)
   if (early.dieWithParent) libc.setParentDeathSignal('SIGKILL')
   // A plugin waits for this start, and starts the next one only when a call needs it.
@@ -73,14 +74,14 @@ export const fused: Program = async ({ words, env }) => {
       successor,
       standby,
       manager,
-      log: new Logger(sink, options.logFormat),
+      log,
       failed,
       starter,
       onLost: lost.reject,
     }
     return await Promise.race([serve(all, listening, told), lost.promise, ...(starter === undefined ? [] : [starter.lost])])
   } catch (error) {
-    if (isProgramError(error)) process.stderr.write(`dummy-fused: ${error.message}\n`)
+    if (isProgramError(error)) process.stderr.write(`dummy-fused: ${oneLine(error.message)}\n`)
     await failed?.wait(told)
     throw isProgramError(error) ? new ProgramError('', error.status) : error
   }

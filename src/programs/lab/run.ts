@@ -18,6 +18,7 @@ import { LateSystemd } from '../../lab/systemd.ts'
 import { preflight } from '../../lab/preflight.ts'
 import { Printer } from '../../lab/printer.ts'
 import type { ScenarioRecord } from '../../lab/record.ts'
+import { oneLine, printable } from '../../printable.ts'
 import { version } from '../../version.ts'
 import type { ProgramContext } from '../program.ts'
 import { parseRunOptions, type RunOptions } from './options.ts'
@@ -53,13 +54,13 @@ export async function run(context: ProgramContext, words: readonly string[]): Pr
     complete: seen.length === cells.length && scenarios.length === options.scenarios.length,
     ...{ cells: seen, absent, scenarios },
   })
-  if (record.cells.length > 0) process.stdout.write(`\n${table(record.cells, record.absent)}`)
+  if (record.cells.length > 0) process.stdout.write(printable(`\n${table(record.cells, record.absent)}`))
   if (files.json !== undefined) writeFileSync(files.json, `${JSON.stringify(record)}\n`)
   if (files.report !== undefined) {
     writeFileSync(files.report, renderReport(record))
-    process.stdout.write(`\nreport: ${files.report}\n`)
+    process.stdout.write(`\nreport: ${oneLine(files.report)}\n`)
   }
-  if (folder !== undefined) process.stdout.write(`\nkept in ${folder.path}\n`)
+  if (folder !== undefined) process.stdout.write(`\nkept in ${oneLine(folder.path)}\n`)
   return told() ?? statusOf(record)
 }
 
