@@ -59,15 +59,19 @@ export function readRegularFile(entry: Dirent): string {
   return readFileSync(`${entry.parentPath}/${entry.name}`, 'utf8')
 }
 
-/** Removes a file for good; one that is not there is fine. */
+/** Removes a file, on the disk as well; one that is not there is fine. Throws Node's error, or SystemError for its folder. */
 export function removeDurably(path: string): void {
+  removeFile(path)
+  syncFolder(dirname(path))
+}
+
+/** Removes a file; one that is not there is fine. Throws Node's error. */
+export function removeFile(path: string): void {
   try {
     unlinkSync(path)
   } catch (error) {
-    if (codeOf(error) === 'ENOENT') return
-    throw error
+    if (codeOf(error) !== 'ENOENT') throw error
   }
-  syncFolder(dirname(path))
 }
 
 function createFile(path: string): number {

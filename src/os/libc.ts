@@ -83,6 +83,22 @@ export class Libc {
     this.checked('umount', target, 'int umount2(str, int)', target, flags | UMOUNT_NOFOLLOW)
   }
 
+  /**
+   * {@link umount} in a thread of libuv's pool: the last one of a FUSE file system waits for milliseconds in the kernel. Rejects with
+   * SystemError.
+   */
+  async umountAsync(target: string, flags = 0): Promise<void> {
+    const umount2 = this.foreign('int umount2(str, int)')
+    const result = await new Promise<unknown>((resolve, reject) => {
+      umount2.async(target, flags | UMOUNT_NOFOLLOW, (error, value) => {
+        if (error === null) resolve(value)
+        else reject(error)
+      })
+    })
+    // The errno of another thread is lost: here the call fails again, or succeeds.
+    if (Number(result) < 0) this.umount(target, flags)
+  }
+
   /** prctl(PR_SET_PDEATHSIG): the kernel sends `signal` to this process when the thread that spawned it ends; undefined: none. */
   setParentDeathSignal(signal: NodeJS.Signals | undefined): void {
     const number = signal === undefined ? 0 : constants.signals[signal]

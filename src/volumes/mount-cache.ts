@@ -4,7 +4,8 @@ import { setImmediate } from 'node:timers/promises'
 import { codeOf, messageOf } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import { makeDirectories } from '../os/directories.ts'
-import { listFolder, readRegularFile, removeDurably, sweepFolder } from '../os/durable-file.ts'
+import { listFolder, readRegularFile, removeFile, sweepFolder } from '../os/durable-file.ts'
+import { FolderSync } from '../os/folder-sync.ts'
 import type { SyncedSoon } from '../os/synced-soon.ts'
 import { type Entry, parseEntry, pathOf, type PublishedEntry, type StagedEntry } from './entry.ts'
 import { EntryIndex } from './entry-index.ts'
@@ -19,6 +20,7 @@ const PORTION = 100
 /** Mount instructions on disk, one file for each staged volume and each target, for a plugin that starts anew to replay. */
 export class MountCache {
   readonly #folders: Readonly<Record<Entry['kind'], string>>
+  readonly #removals: Readonly<Record<Entry['kind'], FolderSync>>
   readonly #files: SyncedSoon
   readonly #log: Logger
   readonly #staged = new EntryIndex<StagedEntry>()
@@ -27,6 +29,7 @@ export class MountCache {
   /** `folder` is `<state-dir>/mountcache`. Call {@link load} before anything else. */
   constructor(folder: string, files: SyncedSoon, log: Logger) {
     this.#folders = { staged: join(folder, 'staged'), published: join(folder, 'published') }
+    this.#removals = { staged: new FolderSync(this.#folders.staged), published: new FolderSync(this.#folders.published) }
     this.#files = files
     this.#log = log
   }
@@ -97,10 +100,17 @@ export class MountCache {
     return file
   }
 
+  /** Removes an entry; before a call answers for it, it waits for {@link removalsSynced}. Throws Node's error; then the entry is still there. */
   remove(entry: Entry): void {
-    removeDurably(this.#fileOf(entry))
+    removeFile(this.#fileOf(entry))
+    this.#removals[entry.kind].change()
     if (entry.kind === 'staged') this.#staged.remove(entry)
     else this.#published.remove(entry)
+  }
+
+  /** Resolves when no power cut can bring back an entry that was removed. Rejects with Node's error or SystemError; calling again syncs again. */
+  async removalsSynced(): Promise<void> {
+    await Promise.all([this.#removals.staged.synced(), this.#removals.published.synced()])
   }
 
   #remember(entry: Entry): void {

@@ -152,7 +152,7 @@ export class Mounts {
    * Takes every layer off a path, in whatever state they are. A busy or dead one is detached. `foreign`: also what is not dummy-fuse's.
    * Throws VolumeError for a layer that it may not or cannot take off.
    */
-  clear(path: string, foreign: boolean): void {
+  async clear(path: string, foreign: boolean): Promise<void> {
     this.#sessions.delete(path)
     for (let layer = 0; layer < MOST_LAYERS; layer++) {
       const mount = this.mountAt(path)
@@ -163,7 +163,7 @@ export class Mounts {
           `${path} is a mount point of ${mount.fsType} (${mount.source}), which is not ours to unmount`,
         )
       }
-      this.#unmount(path, mount)
+      await this.#unmount(path, mount)
     }
     throw new VolumeError('internal', `${path} has more than ${MOST_LAYERS} mounts on top of each other; unmount them by hand`)
   }
@@ -185,14 +185,14 @@ export class Mounts {
     }
   }
 
-  #unmount(path: string, mount: Mount): void {
+  async #unmount(path: string, mount: Mount): Promise<void> {
     // A FUSE file system may be hung, where only the detaching umount2(2) is known to return at once.
     const lazily = isFuse(mount.fsType)
     try {
-      this.#libc.umount(path, lazily ? MNT_DETACH : 0)
+      await this.#libc.umountAsync(path, lazily ? MNT_DETACH : 0)
     } catch (error) {
       if (codeOf(error) !== 'EBUSY') throw fromErrno(error, `cannot unmount ${path}: ${messageOf(error)}`)
-      this.#libc.umount(path, MNT_DETACH)
+      await this.#libc.umountAsync(path, MNT_DETACH)
     }
   }
 

@@ -72,7 +72,7 @@ export class Publisher {
       this.#log.info(`Saved publish mount entry to ${this.#cache.save(entry)}`)
     } catch (error) {
       if (known === undefined) {
-        this.#mounts.clear(request.targetPath, false)
+        await this.#mounts.clear(request.targetPath, false)
         if (made !== undefined) removeDirectories(request.targetPath, made)
       }
       throw error
@@ -90,9 +90,11 @@ export class Publisher {
       throw new VolumeError('precondition', `${targetPath} is a staging path; unstage it`)
     }
     const ours = entry !== undefined || this.#left.has(targetPath) || this.#mounts.mountAt(targetPath) !== undefined
-    this.#mounts.clear(targetPath, entry !== undefined)
+    await this.#mounts.clear(targetPath, entry !== undefined)
     // From here on it is published no more, whatever becomes of its directory: an entry would have the next plugin bind it again.
     if (entry !== undefined) this.#cache.remove(entry)
+    if (ours) this.#left.add(targetPath)
+    await this.#cache.removalsSynced()
     if (ours) this.#left.remove(targetPath, () => this.#mounts.removeDirectory(targetPath))
   }
 

@@ -74,11 +74,12 @@ export class Stager {
     await this.#refuseWhilePublished(volumeId, stagingPath, call)
     const { device } = this.#mounts.mountAt(stagingPath) ?? {}
     call.signal.throwIfAborted()
-    this.#mounts.clear(stagingPath, entry !== undefined)
+    await this.#mounts.clear(stagingPath, entry !== undefined)
     // From here on it is staged no more, whatever becomes of its daemon and its directory: an entry would have the next plugin mount it again.
     if (entry !== undefined) this.#cache.remove(entry)
     if (entry?.madeDirectory === true) this.#left.add(stagingPath)
     await this.#stop(stagingPath, device, this.#grace, call)
+    await this.#cache.removalsSynced()
     if (this.#left.has(stagingPath)) this.#left.remove(stagingPath, () => this.#mounts.removeDirectory(stagingPath))
   }
 
@@ -140,7 +141,7 @@ export class Stager {
   async #replace(state: MountState & { kind: 'DEAD' | 'HUNG' }, request: StageRequest, call: CallContext): Promise<string> {
     const { stagingPath } = request
     this.#log.info(`umount ${stagingPath} (${state.kind.toLowerCase()})`)
-    this.#mounts.clear(stagingPath, false)
+    await this.#mounts.clear(stagingPath, false)
     await this.#stop(stagingPath, state.device, 0, call)
     return await this.#mount(request, undefined, call)
   }
@@ -166,7 +167,7 @@ export class Stager {
     try {
       if (started) {
         await this.#host.stop(stagingPath, this.#mounts.mountAt(stagingPath)?.device, 0, call)
-        this.#mounts.clear(stagingPath, false)
+        await this.#mounts.clear(stagingPath, false)
       }
       if (made !== undefined) removeDirectories(stagingPath, made)
     } catch (error) {
