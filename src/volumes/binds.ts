@@ -39,21 +39,22 @@ export class Binds {
 
   /**
    * Binds a session to a directory that nothing is mounted on. It makes sure that it is this session which it binds: what the source shows
-   * could be the empty directory below it (blobfuse2 #1079). Throws VolumeError; then nothing is mounted.
+   * could be the empty directory below it (blobfuse2 #1079). Rejects with VolumeError; then nothing is mounted.
    */
-  bind(order: BindOrder): void {
-    this.#attach(order, (detached, target) => detached.attach(target))
+  async bind(order: BindOrder): Promise<void> {
+    await this.#attach(order, (detached) => withDirectory(order.target, (target) => detached.attach(target)))
   }
 
   /**
    * Binds a session in place of what is mounted at the target: where the kernel can mount beneath (Linux 6.5), readers find the one or the other
-   * at each moment, and never the directory below both. Throws VolumeError.
+   * at each moment, and never the directory below both. Rejects with VolumeError.
    */
-  rebind(order: BindOrder): void {
-    this.#attach(order, (detached, target) => {
-      if (detached.attachBeneath(target)) this.#mounts.uncover(order.target, order.device)
+  async rebind(order: BindOrder): Promise<void> {
+    await this.#attach(order, async (detached) => {
+      if (withDirectory(order.target, (target) => detached.attachBeneath(target)))
+        await this.#mounts.uncover(order.target, order.device)
       else {
-        this.#mounts.clear(order.target, false)
+        await this.#mounts.clear(order.target, false)
         withDirectory(order.target, (below) => detached.attach(below))
       }
     })
@@ -83,16 +84,19 @@ export class Binds {
     this.#libc.mount(source, target, null, MS.BIND, null)
   }
 
-  #attach({ source, device, target, attributes }: BindOrder, attach: (detached: DetachedBind, target: number) => void): void {
+  async #attach(
+    { source, device, target, attributes }: BindOrder,
+    attach: (detached: DetachedBind) => Promise<void> | void,
+  ): Promise<void> {
     try {
       using detached = withDirectory(source, (fd) => DetachedBind.of(this.#libc, fd))
       if (detached === undefined) {
-        this.#attachByPath({ source, device, target, attributes })
+        await this.#attachByPath({ source, device, target, attributes })
         return
       }
       if (detached.device !== device) throw changed(source, target)
       const set = detached.setAttributes(attributes)
-      withDirectory(target, (fd) => attach(detached, fd))
+      await attach(detached)
       if (!set) this.#remount(target, attributes)
     } catch (error) {
       if (error instanceof VolumeError) throw error
@@ -101,14 +105,14 @@ export class Binds {
   }
 
   /** Before Linux 5.2 a bind is seen before it can be looked at. */
-  #attachByPath({ source, device, target, attributes }: BindOrder): void {
-    this.#mounts.clear(target, false)
+  async #attachByPath({ source, device, target, attributes }: BindOrder): Promise<void> {
+    await this.#mounts.clear(target, false)
     this.#libc.mount(source, target, null, MS.BIND, null)
     try {
       if (this.#mounts.mountAt(target)?.device !== device) throw changed(source, target)
       this.#remount(target, attributes)
     } catch (error) {
-      this.#mounts.clear(target, false)
+      await this.#mounts.clear(target, false)
       throw error
     }
   }

@@ -139,18 +139,18 @@ export class Mounts {
     }
   }
 
-  /** Takes off what covers a session at a path, layer by layer, in whatever state it is. Throws VolumeError. */
-  uncover(path: string, device: string): void {
+  /** Takes off what covers a session at a path, layer by layer, in whatever state it is. Rejects with VolumeError. */
+  async uncover(path: string, device: string): Promise<void> {
     for (let layer = 0; layer < MOST_LAYERS; layer++) {
       const mount = this.mountAt(path)
       if (mount === undefined || mount.device === device) return
-      this.#unmount(path, mount)
+      await this.#unmount(path, mount)
     }
   }
 
   /**
    * Takes every layer off a path, in whatever state they are. A busy or dead one is detached. `foreign`: also what is not dummy-fuse's.
-   * Throws VolumeError for a layer that it may not or cannot take off.
+   * Rejects with VolumeError for a layer that it may not or cannot take off.
    */
   async clear(path: string, foreign: boolean): Promise<void> {
     this.#sessions.delete(path)

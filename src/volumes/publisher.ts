@@ -118,19 +118,19 @@ export class Publisher {
         if (!ours)
           throw new VolumeError('precondition', `${targetPath} is a mount point of another dummy-fuse already; unmount that first`)
         this.#log.info(`mount --bind ${stagingPath} ${targetPath} (in place of another session)`)
-        this.#binds.rebind(order)
+        await this.#binds.rebind(order)
         return { done: true }
       case 'FOREIGN':
         throw new VolumeError('precondition', `${targetPath} is a mount point of ${state.fsType} already; unmount that first`)
       case 'DEAD':
       case 'HUNG':
         this.#log.info(`umount ${targetPath} (${state.kind.toLowerCase()})`)
-        this.#binds.rebind(order)
+        await this.#binds.rebind(order)
         return { done: true }
       case 'NOT_MOUNTED': {
         const made = state.directory ? undefined : this.#mounts.makeDirectory(targetPath)
         try {
-          this.#binds.bind(order)
+          await this.#binds.bind(order)
         } catch (error) {
           if (made !== undefined) removeDirectories(targetPath, made)
           throw error

@@ -18,6 +18,7 @@ import { type InheritedDescriptor, inheritedDescriptors } from '../../os/inherit
 import { Libc } from '../../os/libc.ts'
 import type { ListeningSocket } from '../../os/listening-socket.ts'
 import { shareHeap, tidyMemory } from '../../os/memory.ts'
+import { startThreadPool } from '../../os/thread-pool.ts'
 import { openMountTable } from '../../os/mount-table.ts'
 import { ServiceManager } from '../../os/sd-notify.ts'
 import { isSocket } from '../../os/descriptors.ts'
@@ -109,6 +110,7 @@ async function serve(all: Surroundings, listening: readonly InheritedDescriptor[
   log.info(`dummy-fused ${versionText()}, ${starter === undefined ? `kept by ${manager.supervisor}` : 'started by a plugin'}`)
   const { lockState } = await import('../state-lock.ts')
   await lockState(options.stateDir, 'dummy-fused')
+  await startThreadPool()
   const sockets = await listen(all, listening)
   await engine.up
   // One that served meanwhile: from its end on all that is read is counted here, and what is to end has no other holder.

@@ -7,6 +7,7 @@ import { Libc } from '../../os/libc.ts'
 import { ListeningSocket } from '../../os/listening-socket.ts'
 import { shareHeap, tidyMemory } from '../../os/memory.ts'
 import { ServiceManager } from '../../os/sd-notify.ts'
+import { startThreadPool } from '../../os/thread-pool.ts'
 import { claimSocket } from '../../os/unix-socket.ts'
 import { versionText } from '../../version.ts'
 import type { Program } from '../program.ts'
@@ -28,6 +29,7 @@ export const plugin: Program = async (context) => {
 
   log.info(`Driver: ${options.driverName}`)
   log.info(`Driver version: ${versionText()}`)
+  await startThreadPool()
   await claimSocket(options.socket)
   const limits = pluginLimits(options)
   const system = await openState(options.stateDir, () => openVolumes(options, limits, context, libc, log))
