@@ -12,7 +12,7 @@ import { FusedError } from './errors.ts'
 import type { Keepers } from './keepers.ts'
 import { Paths } from './paths.ts'
 import type { SessionRecord } from './record.ts'
-import { Mounter, type MounterParts, type MountOrder } from './mounter.ts'
+import { type Mounted, Mounter, type MounterParts, type MountOrder } from './mounter.ts'
 import { type HeldSession, type HostedSession, idOf, type ServedSession, type Sessions } from './sessions.ts'
 
 /** What a daemon is put together from. */
@@ -37,6 +37,8 @@ export class FusedDaemon {
   readonly #parts: DaemonParts
   readonly #mounter: Mounter
   readonly #paths = new Paths()
+  /** Sessions that are being mounted. */
+  #mounting = 0
 
   constructor(parts: DaemonParts) {
     this.sessions = parts.sessions
@@ -58,9 +60,7 @@ export class FusedDaemon {
       // Somebody has taken it off its path; binds of it live on, and it ends with the last of them.
       this.#parts.log.warning(`session ${idOf(there)} is at ${order.path} no more, and another one is mounted there`)
     }
-    const session: ServedSession = { kind: 'served', ...(await this.#mounter.mount(order, call)) }
-    this.#serve(session)
-    await this.#keep(session, call)
+    const session = await this.#mountKept(order, call)
     if (this.#parts.expectsKeeper && this.#parts.keepers.supervisor === 'none') {
       this.#parts.log.warning(
         `nobody keeps the descriptor of ${order.path}: without systemd or dummy-fuse-csi keep it ends with this process`,
@@ -252,6 +252,26 @@ export class FusedDaemon {
         `${path} is served with other options (${session.record.options.join(',')}); unmount it first`,
       )
     return session
+  }
+
+  /** Mounts a session, unless it would not be kept. Rejects with FusedError. */
+  async #mountKept(order: MountOrder, call: CallContext): Promise<ServedSession> {
+    const session: ServedSession = { kind: 'served', ...(await this.#mountRoomy(order, call)) }
+    this.#serve(session)
+    await this.#keep(session, call)
+    return session
+  }
+
+  async #mountRoomy(order: MountOrder, call: CallContext): Promise<Mounted> {
+    const others = this.sessions.all().length + this.#mounting
+    this.#mounting++
+    try {
+      const lack = await this.#parts.keepers.lacksRoom(others)
+      if (lack !== undefined) throw new FusedError('exhausted', `${order.path} is not mounted: ${lack}`)
+      return await this.#mounter.mount(order, call)
+    } finally {
+      this.#mounting--
+    }
   }
 
   /** Once the caller is told of the mount, a successor has it. */

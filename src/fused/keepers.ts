@@ -1,18 +1,26 @@
 import type { ServiceManager, Supervisor } from '../os/sd-notify.ts'
 import type { StandbyLink } from './standby-link.ts'
+import type { StoreRoom } from './store-room.ts'
 
 /** The processes that have copies of our devices, each under its session's id: the service manager for a successor, and a standby until that is there. */
 export class Keepers {
   readonly #manager: ServiceManager
   readonly #standby: StandbyLink
+  readonly #room: StoreRoom
 
-  constructor(manager: ServiceManager, standby: StandbyLink) {
+  constructor(manager: ServiceManager, standby: StandbyLink, room: StoreRoom) {
     this.#manager = manager
     this.#standby = standby
+    this.#room = room
   }
 
   get supervisor(): Supervisor {
     return this.#manager.supervisor
+  }
+
+  /** Why one more session than `count` would not be kept for a successor, and what to do; undefined if it is, or nobody keeps any. */
+  async lacksRoom(count: number): Promise<string | undefined> {
+    return await this.#room.lacks(count)
   }
 
   /**

@@ -9,8 +9,27 @@ export interface Passed {
   readonly fd: number
 }
 
+/** What the program is told of its service manager. */
+export interface KeptService {
+  /** Where it takes messages. */
+  readonly notify: string
+  /** How many descriptors it stores. */
+  readonly storeMax: number
+  /** In milliseconds; 0 for none. */
+  readonly watchdog: number
+}
+
 /** The variables that a service manager speaks by: what we were given is not meant for the program. */
-const OURS = ['NOTIFY_SOCKET', 'LISTEN_PID', 'LISTEN_FDS', 'LISTEN_FDNAMES', 'LISTEN_PIDFDID', 'WATCHDOG_PID', 'WATCHDOG_USEC']
+const OURS = [
+  'NOTIFY_SOCKET',
+  'FDSTORE',
+  'LISTEN_PID',
+  'LISTEN_FDS',
+  'LISTEN_FDNAMES',
+  'LISTEN_PIDFDID',
+  'WATCHDOG_PID',
+  'WATCHDOG_USEC',
+]
 
 /** The program that is kept, by name or path, and its words. */
 export class Command {
@@ -40,18 +59,19 @@ export class Command {
     return folders.map((folder) => resolve(join(folder, name))).find(isExecutable)
   }
 
-  /** How it is started by way of `launcher`. `watchdog` is in milliseconds, 0 for none. */
-  execution(launcher: string, path: string, notify: string, passed: readonly Passed[], watchdog: number): Execution {
+  /** How it is started by way of `launcher`, and served by `service`. */
+  execution(launcher: string, path: string, passed: readonly Passed[], { notify, storeMax, watchdog }: KeptService): Execution {
     const listen = {
       LISTEN_PID: OWN_PID,
       LISTEN_FDS: String(passed.length),
       LISTEN_FDNAMES: passed.map(({ name }) => name).join(':'),
     }
+    const notified = { NOTIFY_SOCKET: notify, FDSTORE: String(storeMax) }
     const alive = { WATCHDOG_PID: OWN_PID, WATCHDOG_USEC: String(watchdog * 1000) }
     return {
       file: launcher,
       args: [path, ...this.#words],
-      env: { ...this.#env, NOTIFY_SOCKET: notify, ...(passed.length > 0 && listen), ...(watchdog > 0 && alive) },
+      env: { ...this.#env, ...notified, ...(passed.length > 0 && listen), ...(watchdog > 0 && alive) },
       descriptors: passed.map(({ fd }) => fd),
     }
   }

@@ -45,6 +45,7 @@ export class Keeper {
   readonly #surroundings: Surroundings
   readonly #options: KeeperOptions
   readonly #log: Logger
+  readonly #rare: RareLog
   readonly #holdings: Holdings
   readonly #notify: NotifySocket
   readonly #backoff = new Backoff()
@@ -74,17 +75,17 @@ export class Keeper {
     this.#surroundings = surroundings
     this.#options = options
     this.#log = log
-    const rare = new RareLog(log)
+    this.#rare = new RareLog(log)
     const giveUp = (): void => {
       if (this.#life?.readyAt === undefined) this.#kill('was not ready in time')
     }
     const store = new FdStore(surroundings.libc, options.storeMax)
-    this.#holdings = new Holdings(store, options.takeoverDeadline, giveUp, log, rare)
+    this.#holdings = new Holdings(store, options.takeoverDeadline, giveUp, log, this.#rare)
     const mayNotify = (pid: number): boolean => pid === this.#life?.main.pid || surroundings.tree.contains(pid)
     const notice: typeof this.notice = (...args) => this.notice(...args)
     // Abstract: nothing of it is left behind however we end. Anybody in the network namespace can send to it, and the kernel tells who did.
     const address = `@dummy-fuse-keep/${randomBytes(12).toString('hex')}`
-    this.#notify = new NotifySocket(surroundings.libc, address, { mayNotify, notice }, rare)
+    this.#notify = new NotifySocket(surroundings.libc, address, { mayNotify, notice }, this.#rare)
   }
 
   /** Resolves to the exit status once it was told to stop and everything has ended. */
@@ -147,7 +148,7 @@ export class Keeper {
     if (notice.ready) this.#ready(life)
     if (notice.status !== undefined && notice.status !== life.status) {
       life.status = notice.status
-      this.#log.info(`${this.#title()}: ${notice.status}`)
+      this.#rare.info('status', `${this.#title()}: ${notice.status}`)
     }
     if (notice.extendTimeout !== undefined) this.#patience.extend(notice.extendTimeout)
     if (notice.stopping && !this.#patience.armed) this.#patience.set(this.#options.stopTimeout)
@@ -166,7 +167,11 @@ export class Keeper {
     }
     const passed = [...this.#sockets, ...this.#holdings.entries]
     this.#watchdogInterval = this.#options.watchdog
-    const execution = this.#command.execution(this.#launcher.path, path, this.#notify.address, passed, this.#watchdogInterval)
+    const execution = this.#command.execution(this.#launcher.path, path, passed, {
+      notify: this.#notify.address,
+      storeMax: this.#options.storeMax,
+      watchdog: this.#watchdogInterval,
+    })
     const main = new MainProcess(this.#surroundings, execution, (end) => {
       this.#onEnd(life, end)
     })
@@ -198,7 +203,7 @@ export class Keeper {
       if (pid === process.pid || !this.#surroundings.tree.contains(pid)) throw new Error('it is none of the program’s processes')
       life.main.follow(pid)
     } catch (error) {
-      this.#log.warning(`process ${sender} names ${pid} as the main process: ${messageOf(error)}`)
+      this.#rare.warning('main', `process ${sender} names ${pid} as the main process: ${messageOf(error)}`)
     }
   }
 

@@ -14,6 +14,8 @@ export class ServiceManager {
   readonly supervisor: Supervisor
   /** Milliseconds within which it wants to hear WATCHDOG=1 from us; undefined if it does not. */
   readonly watchdog: number | undefined
+  /** How many descriptors it stores for our successor; undefined if it does not tell (systemd does since 254). */
+  readonly storeMax: number | undefined
   readonly #sender: NotifySender | undefined
   readonly #rare: RareLog
 
@@ -26,8 +28,9 @@ export class ServiceManager {
     }
     this.#sender = socket === undefined ? undefined : new NotifySender(libc, socket, onFailure)
     this.watchdog = watchdogOf(env)
+    this.storeMax = /^\d+$/.test(env.FDSTORE ?? '') ? Number(env.FDSTORE) : undefined
     this.supervisor = socket === undefined ? 'none' : env.SYSTEMD_EXEC_PID === String(process.pid) ? 'systemd' : 'keep'
-    for (const name of ['NOTIFY_SOCKET', 'WATCHDOG_USEC', 'WATCHDOG_PID']) Reflect.deleteProperty(env, name)
+    for (const name of ['NOTIFY_SOCKET', 'WATCHDOG_USEC', 'WATCHDOG_PID', 'FDSTORE']) Reflect.deleteProperty(env, name)
   }
 
   /** Sends assignments that the next ones replace, such as STATUS= and WATCHDOG=1: they are lost where the manager has no room for them. */

@@ -18,6 +18,18 @@ export async function isStopped(): Promise<boolean> {
   })
 }
 
+/**
+ * How many descriptors systemd stores for the unit that this process belongs to, which it tells its processes itself since 254. Undefined where that cannot be
+ * learnt.
+ */
+export async function storeMax(): Promise<number | undefined> {
+  const unit = ownUnit()
+  if (unit === undefined) return undefined
+  const show = ['show', '--property=FileDescriptorStoreMax', '--value', unit]
+  const result = await run('systemctl', show, FUSED_LIMITS.jobs).catch(() => undefined)
+  return result?.kind === 'exited' && /^\d+\n$/.test(result.stdout) ? Number(result.stdout) : undefined
+}
+
 /** The last part of a service's cgroup is its unit's name. */
 function ownUnit(): string | undefined {
   const [, path = ''] = /^0::(.*)$/m.exec(readFileSync('/proc/self/cgroup', 'utf8')) ?? []

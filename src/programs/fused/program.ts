@@ -7,6 +7,7 @@ import { Records, recordsFolder } from '../../fused/records.ts'
 import { Sessions } from '../../fused/sessions.ts'
 import { StandbyLink } from '../../fused/standby-link.ts'
 import { standbySocket } from '../../fused/standby-socket.ts'
+import { StoreRoom } from '../../fused/store-room.ts'
 import { Successor } from '../../fused/successor.ts'
 import type { SessionEngine } from '../../fuse/session/engine.ts'
 import { descriptorSink, Logger } from '../../log.ts'
@@ -176,7 +177,16 @@ function openSessions({ early, engine, manager, ...others }: Beginnings): Pick<S
     patience: FUSED_LIMITS.standbyPatience,
     onEnd,
   })
-  const common = { ...others, keepers: new Keepers(manager, standby), records: openRecords(early, others.log), bootId: bootId() }
+  const { supervisor } = manager
+  const room = new StoreRoom(supervisor, async () =>
+    supervisor === 'systemd' ? (manager.storeMax ?? (await (await import('./job.ts')).storeMax())) : manager.storeMax,
+  )
+  const common = {
+    ...others,
+    keepers: new Keepers(manager, standby, room),
+    records: openRecords(early, others.log),
+    bootId: bootId(),
+  }
   const daemon = new FusedDaemon({ ...common, sessions, engine, table: openMountTable(common.libc), withoutResend })
   const now = { bootId: common.bootId, drained: takeDrained(early, others.log), resends: !withoutResend && kernelResends() }
   return { daemon, standby, successor: new Successor({ ...common, daemon, now }) }
