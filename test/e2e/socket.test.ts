@@ -106,8 +106,7 @@ void test('wrong endpoints and flags end with 2 and a line that says what is wro
     [['--endpoint', `/${'x'.repeat(107)}`], /longer than the 107 bytes/],
     [['--role', 'identity,nodes'], /no role 'nodes'; there are identity, node, controller/],
     [['--role', 'node'], /every plugin serves identity/],
-    [['--drivername', 'ends-with-1'], /is no plugin name/],
-    [['--drivername', 'x'.repeat(64)], /is no plugin name/],
+    [['--drivername', 'a..b'], /'a\.\.b' is no plugin name/],
     [['--nodeid', ''], /--nodeid is empty/],
     [['--nodeid', 'x'.repeat(257)], /longer than the 256 bytes/],
     [['--fuse-host', 'elsewhere'], /child, detached/],
@@ -124,6 +123,12 @@ void test('wrong endpoints and flags end with 2 and a line that says what is wro
       assert.match(stderr, message)
     })
   }
+})
+
+void test('the plugin has the name that it is given', async () => {
+  await using sandbox = new Sandbox()
+  using plugin = await Plugin.start(sandbox, { words: ['--drivername', 'csi.s3.v2'] })
+  assert.equal((await plugin.call(Identity.method.getPluginInfo)).name, 'csi.s3.v2')
 })
 
 void test('a stale socket is replaced', async () => {

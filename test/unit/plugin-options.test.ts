@@ -44,3 +44,34 @@ describe('serve --daemons', () => {
     assert.throws(() => parsePluginOptions(['--daemons', 'one'], {}), /Allowed choices are per-volume, shared/)
   })
 })
+
+describe('serve --drivername', () => {
+  const names = {
+    valid: [
+      'a',
+      '7',
+      'csi.s3.v2',
+      'ends-with-1',
+      '3fs.csi',
+      'A.B',
+      'x'.repeat(63),
+      `${'x.'.repeat(31)}x`,
+      'a--b',
+      'dummy-fuse-csi',
+    ],
+    invalid: ['', ' ', '-a', 'a-', '.a', 'a.', 'a..b', 'a.-b', 'a-.b', 'a_b', 'a/b', 'a b', 'a\n', 'ä', 'x'.repeat(64), '.', '-'],
+  }
+
+  for (const name of names.valid) {
+    it(`may be ${name}`, () => {
+      assert.equal(parsePluginOptions(['--drivername', name], {}).driverName, name)
+    })
+  }
+
+  for (const name of names.invalid) {
+    it(`may not be ${JSON.stringify(name)}`, () => {
+      const parse = (): unknown => parsePluginOptions(['--drivername', name], {})
+      assert.throws(parse, (error) => error instanceof UsageError && /is no plugin name: up to 63 letters/.test(error.message))
+    })
+  }
+})

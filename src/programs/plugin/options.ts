@@ -39,6 +39,12 @@ export interface PluginOptions {
   readonly faults: readonly string[]
 }
 
+/**
+ * GetPluginInfoResponse.name: at most 63 letters, digits, dashes and dots, with a letter or digit at both ends, in the notation of a domain name (RFC 1035,
+ * 2.3.1), of which no label is empty or begins or ends with a dash.
+ */
+const PLUGIN_NAME = /^(?=.{1,63}$)[A-Za-z0-9]+(-+[A-Za-z0-9]+)*(\.[A-Za-z0-9]+(-+[A-Za-z0-9]+)*)*$/
+
 interface Parsed {
   endpoint: string
   drivername: string
@@ -126,9 +132,9 @@ export function parsePluginOptions(words: readonly string[], env: NodeJS.Process
   if (parsed.daemons === 'shared') refuseUnshared(parsed)
   if (parsed.nodeid === '') throw new UsageError('--nodeid is empty; name this node')
   if (Buffer.byteLength(parsed.nodeid) > 256) throw new UsageError('--nodeid is longer than the 256 bytes that CSI allows')
-  if (!/^[A-Za-z]([-.A-Za-z0-9]{0,61}[A-Za-z])?$/.test(parsed.drivername)) {
+  if (!PLUGIN_NAME.test(parsed.drivername)) {
     throw new UsageError(
-      `--drivername '${parsed.drivername}' is no plugin name: up to 63 letters, digits, dots and dashes, a letter at both ends`,
+      `--drivername '${parsed.drivername}' is no plugin name: up to 63 letters, digits, dots and dashes, with a letter or digit at both ends and at each side of a dot`,
     )
   }
   return {
