@@ -48,7 +48,8 @@ export const standby: Program = async ({ words, env }) => {
       `${stateDir} is no state folder of dummy-fused; start that first, or name its folder with --state-dir`,
       1,
     )
-  await lockState(stateDir, 'dummy-fuse-csi standby', 'standby')
+  // The state folder itself is its daemon's.
+  lockState(libc, records, 'dummy-fuse-csi standby')
   const lost = Promise.withResolvers<never>()
   const engine = openEngine(options.pollTime, libc, log, lost.reject)
   // Readers are not to wait for it later.

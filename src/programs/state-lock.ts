@@ -1,24 +1,25 @@
-import { statSync } from 'node:fs'
-import { createServer } from 'node:net'
-import { codeOf, ProgramError } from '../errors.ts'
+import { constants, openSync } from 'node:fs'
+import { codeOf, messageOf, ProgramError } from '../errors.ts'
+import type { Libc } from '../os/libc.ts'
+
+const LOCK_EX = 2
+const LOCK_NB = 4
 
 /**
- * Keeps a second process off a state folder: two would mount everything twice. An abstract socket (unix(7)) named after the folder's
- * inode is taken by one process at a time, and given back by the kernel however that process ends. `program`: what it is called in the message; `part`: of the
- * folder, where several programs use it. Throws ProgramError, status 1.
+ * Keeps a second process off a folder of its state: two would mount everything twice. flock(2) of the folder itself holds in every namespace and on a read-only
+ * file system, and only a process that may read the folder can take it. The kernel gives it back however this process ends. `program`: what it is
+ * called in the message. Throws ProgramError, status 1.
  */
-export async function lockState(folder: string, program: string, part = 'state'): Promise<void> {
-  const { dev, ino } = statSync(folder)
-  const server = createServer()
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', (error) => {
-      const taken = new ProgramError(
-        `another ${program} uses the state folder ${folder}; stop it, or name another with --state-dir`,
-        1,
-      )
-      reject(codeOf(error) === 'EADDRINUSE' ? taken : error)
-    })
-    server.listen(`\0dummy-fuse-csi/${part}/${dev}:${ino}`, resolve)
-  })
-  server.unref()
+export function lockState(libc: Libc, folder: string, program: string): void {
+  try {
+    // Open, and so locked, until this process ends.
+    const fd = openSync(folder, constants.O_RDONLY | constants.O_DIRECTORY)
+    libc.checked('flock', undefined, 'int flock(int, int)', fd, LOCK_EX | LOCK_NB)
+  } catch (cause) {
+    const problem =
+      codeOf(cause) === 'EAGAIN'
+        ? `another ${program} uses the state folder ${folder}; stop it`
+        : `cannot lock the state folder ${folder}: ${messageOf(cause)}; mend it`
+    throw new ProgramError(`${problem}, or name another with --state-dir`, 1, { cause })
+  }
 }

@@ -6,6 +6,7 @@ import { describe, it } from 'node:test'
 import { Fused } from '../../src/rpc/fused_pb.ts'
 import { outcome } from '../support/csi-client.ts'
 import { DUMMY_FUSED, FusedProcess } from '../support/fused.ts'
+import { childrenOf } from '../support/kept.ts'
 import { layersAt, mount, read, serves } from '../support/mounts.ts'
 import { endOf } from '../support/mounting.ts'
 import { Sandbox } from '../support/sandbox.ts'
@@ -253,22 +254,12 @@ describe('a start of dummy-fused', () => {
     const path = sandbox.directory('mnt')
     await fused.mount(path)
     // Takes the state folder for as long as it lives: the successors fail.
-    const { dev, ino } = await import('node:fs').then(({ statSync }) => statSync(fused.stateDir))
+    const holder = sandbox.start('flock', [fused.stateDir, 'sh', '-c', 'echo held && exec sleep 60'])
     await fused.kill()
-    const holder = createServer()
-    const held = await eventually(
-      'the state folder is held by another',
-      async () => {
-        return await new Promise<boolean>((resolve) => {
-          holder.once('error', () => resolve(false)).listen(`\0dummy-fuse-csi/state/${dev}:${ino}`, () => resolve(true))
-        })
-      },
-      3000,
-    ).catch(() => false)
-    if (held) {
-      await fused.logged('another dummy-fused uses the state folder')
-      holder.close()
-    }
+    await fused.logged('another dummy-fused uses the state folder')
+    assert.match(holder.output(), /held/)
+    holder.child.kill('SIGKILL')
+    for (const pid of childrenOf(holder.pid)) process.kill(pid, 'SIGKILL')
     await fused.answers()
     assert.ok(await serves(sandbox, path))
   })

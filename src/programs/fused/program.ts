@@ -110,7 +110,7 @@ async function serve(all: Surroundings, listening: readonly InheritedDescriptor[
   const { options, libc, engine, daemon, successor, standby, manager, log, failed, starter } = all
   log.info(`dummy-fused ${versionText()}, ${starter === undefined ? `kept by ${manager.supervisor}` : 'started by a plugin'}`)
   const { lockState } = await import('../state-lock.ts')
-  await lockState(options.stateDir, 'dummy-fused')
+  lockState(libc, options.stateDir, 'dummy-fused')
   await startThreadPool()
   const sockets = await listen(all, listening)
   await engine.up

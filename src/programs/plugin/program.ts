@@ -32,7 +32,7 @@ export const plugin: Program = async (context) => {
   await startThreadPool()
   await claimSocket(options.socket)
   const limits = pluginLimits(options)
-  const system = await openState(options.stateDir, () => openVolumes(options, limits, context, libc, log))
+  const system = openState(libc, options.stateDir, () => openVolumes(options, limits, context, libc, log))
   const restored = options.restoreMounts ? system.restorer.restore() : Promise.resolve()
   const early = await Promise.race([restored.then(() => 'restored' as const), sleep(limits.socketWait, 'late' as const), told])
   const socket = await listen(libc, options.socket, log)
@@ -63,10 +63,10 @@ export const plugin: Program = async (context) => {
   return 0
 }
 
-async function openState<T>(stateDir: string, open: () => T): Promise<T> {
+function openState<T>(libc: Libc, stateDir: string, open: () => T): T {
   try {
     makeDirectories(stateDir, 0o750)
-    await lockState(stateDir, 'plugin')
+    lockState(libc, stateDir, 'plugin')
     return open()
   } catch (error) {
     if (error instanceof ProgramError) throw error
