@@ -40,6 +40,7 @@ export class SystemError extends Error {
 
 /** A failure of node:fs as a SystemError that names the path; whatever else was thrown as it is. Node's own error names no path where it has a descriptor. */
 export function naming(path: string, error: unknown): unknown {
+  if (error instanceof SystemError) return error
   const { code, errno, syscall } = error as NodeJS.ErrnoException
   if (code === undefined || errno === undefined || syscall === undefined) return error
   return new SystemError(syscall, code, -errno, path)

@@ -2,6 +2,7 @@ import { closeSync } from 'node:fs'
 import { codeOf } from '../errors.ts'
 import { type Libc, MS } from './libc.ts'
 import { attributesOfFlags } from './mount-attributes.ts'
+import { Places } from './places.ts'
 
 /** x86-64 and arm64 share these numbers (include/uapi/asm-generic/unistd.h). */
 const SYS = { moveMount: 429, fsopen: 430, fsconfig: 431, fsmount: 432 } as const
@@ -10,9 +11,8 @@ const SYS = { moveMount: 429, fsopen: 430, fsconfig: 431, fsmount: 432 } as cons
 const FSOPEN_CLOEXEC = 1
 const FSCONFIG = { setFlag: 0, setString: 1, create: 6 } as const
 const FSMOUNT_CLOEXEC = 1
-/** MOVE_MOUNT_F_EMPTY_PATH; and as mount(2) does, MOVE_MOUNT_T_SYMLINKS and MOVE_MOUNT_T_AUTOMOUNTS. */
-const MOVE_MOUNT_FLAGS = 0x4 | 0x10 | 0x20
-const AT_FDCWD = -100
+/** MOVE_MOUNT_F_EMPTY_PATH and MOVE_MOUNT_T_EMPTY_PATH. */
+const MOVE_MOUNT_FLAGS = 0x4 | 0x40
 const AT_EMPTY_PATH = 0x1000
 const AT_STATX_DONT_SYNC = 0x4000
 /** The flags of mount(2) that belong to a super block, by the option that fsconfig(2) knows them by. */
@@ -82,11 +82,15 @@ export class DetachedMount {
     }
   }
 
-  /** Puts it at an absolute path. Throws SystemError (ENOENT, ENOTDIR); then it is nowhere. */
+  /** Puts it at an absolute path without symbolic links. Throws SystemError (ENOENT, ENOTDIR, ELOOP for a link); then it is nowhere. */
   attach(path: string): void {
     const definition = 'long syscall(long, int, str, int, str, uint)'
-    const { moveMount } = SYS
-    this.#libc.checked('move_mount', path, definition, moveMount, this.#fd, '', AT_FDCWD, path, MOVE_MOUNT_FLAGS)
+    const target = new Places(this.#libc).open(path)
+    try {
+      this.#libc.checked('move_mount', path, definition, SYS.moveMount, this.#fd, '', target, '', MOVE_MOUNT_FLAGS)
+    } finally {
+      closeSync(target)
+    }
     this.close()
   }
 

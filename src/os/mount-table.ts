@@ -5,6 +5,7 @@ import { codeOf, SystemError } from '../errors.ts'
 import type { Callable, Libc } from './libc.ts'
 import { ALL_ATTRIBUTES, attributesOfOptions } from './mount-attributes.ts'
 import { parseMountinfo, topmostAt } from './mountinfo.ts'
+import type { Places } from './places.ts'
 
 /** The topmost mount at a path. */
 export interface Mount {
@@ -45,6 +46,27 @@ export interface MountTable {
 export function openMountTable(libc: Libc): MountTable {
   const table = new StatmountTable(libc)
   return table.supported() ? table : new MountinfoTable()
+}
+
+/** A mount table of paths without a symbolic link: throws SystemError ELOOP where there is one above the last component. */
+export class PlacesTable implements MountTable {
+  readonly #table: MountTable
+  readonly #places: Places
+
+  constructor(table: MountTable, places: Places) {
+    this.#table = table
+    this.#places = places
+  }
+
+  at(path: string): PathState {
+    try {
+      // mountinfo is looked through by a path's own name.
+      return this.#places.within(path, (name) => this.#table.at(this.#table instanceof MountinfoTable ? path : name))
+    } catch (error) {
+      if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR') return { kind: 'absent' }
+      throw error
+    }
+  }
 }
 
 /** The super block that is topmost at a path now, or none: to be compared with later. */

@@ -5,7 +5,8 @@ import { sharedPlace } from '../hosts/shared-place.ts'
 import { descriptorSink, Logger } from '../log.ts'
 import { AddonLoader } from '../os/addons.ts'
 import { Libc } from '../os/libc.ts'
-import { openMountTable } from '../os/mount-table.ts'
+import { openMountTable, PlacesTable } from '../os/mount-table.ts'
+import { Places } from '../os/places.ts'
 import { processesNamed } from '../os/processes.ts'
 import { Prober } from '../os/prober.ts'
 import { RememberedTable } from '../os/remembered-table.ts'
@@ -56,7 +57,10 @@ async function look(stateDir: string, fusedSocket: string): Promise<readonly Vol
   const cache = new MountCache(join(stateDir, 'mountcache'), new SyncedSoon(log), log)
   await cache.peek()
   await answered
-  const mounts = new Mounts(libc, new RememberedTable(openMountTable(libc)), host, new Prober(limits))
+  const places = new Places(libc)
+  const table = openMountTable(libc)
+  const tables = { following: new RememberedTable(table), exact: new RememberedTable(new PlacesTable(table, places)) }
+  const mounts = new Mounts({ libc, places, tables, host, prober: new Prober(limits) })
   using call = new RunningCall(limits.call, { margin: limits.callMargin })
   return await new Inspector(mounts, cache, host, limits.answerAge).all(call)
 }

@@ -1,15 +1,13 @@
-import { closeSync, constants, openSync } from 'node:fs'
+import { closeSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { CallContext } from '../call-context.ts'
 import { codeOf, messageOf } from '../errors.ts'
 import { DetachedBind, setAttributes } from '../os/detached-bind.ts'
 import { type Libc, MS } from '../os/libc.ts'
 import { flagsOfAttributes } from '../os/mount-attributes.ts'
+import type { Places } from '../os/places.ts'
 import { fromErrno, VolumeError } from './errors.ts'
 import type { Mounts } from './mounts.ts'
-
-/** open(2): a place in the tree alone; no file system is asked. */
-const O_PATH = 0o10000000
 
 /** A mount that is busy is asked so often, with so many milliseconds in between. */
 const BUSY_ATTEMPTS = 20
@@ -30,10 +28,12 @@ export interface BindOrder {
 /** Binds sessions to targets. A bind is whole, with its attributes, before it can be seen. */
 export class Binds {
   readonly #libc: Libc
+  readonly #places: Places
   readonly #mounts: Mounts
 
-  constructor(libc: Libc, mounts: Mounts) {
+  constructor(libc: Libc, places: Places, mounts: Mounts) {
     this.#libc = libc
+    this.#places = places
     this.#mounts = mounts
   }
 
@@ -42,7 +42,7 @@ export class Binds {
    * could be the empty directory below it (blobfuse2 #1079). Rejects with VolumeError; then nothing is mounted.
    */
   async bind(order: BindOrder): Promise<void> {
-    await this.#attach(order, (detached) => withDirectory(order.target, (target) => detached.attach(target)))
+    await this.#attach(order, (detached) => this.#withDirectory(order.target, (target) => detached.attach(target)))
   }
 
   /**
@@ -51,11 +51,11 @@ export class Binds {
    */
   async rebind(order: BindOrder): Promise<void> {
     await this.#attach(order, async (detached) => {
-      if (withDirectory(order.target, (target) => detached.attachBeneath(target)))
+      if (this.#withDirectory(order.target, (target) => detached.attachBeneath(target)))
         await this.#mounts.uncover(order.target, order.device)
       else {
         await this.#mounts.clear(order.target, false)
-        withDirectory(order.target, (below) => detached.attach(below))
+        this.#withDirectory(order.target, (below) => detached.attach(below))
       }
     })
   }
@@ -68,7 +68,7 @@ export class Binds {
     for (let attempt = 1; ; attempt++) {
       call.signal.throwIfAborted()
       try {
-        if (!withDirectory(path, (fd) => setAttributes(this.#libc, fd, attributes))) this.#remount(path, attributes)
+        if (!this.#withDirectory(path, (fd) => setAttributes(this.#libc, fd, attributes))) this.#remount(path, attributes)
         return
       } catch (error) {
         // A file that is just being opened or made keeps it writable for a moment.
@@ -89,7 +89,7 @@ export class Binds {
     attach: (detached: DetachedBind) => Promise<void> | void,
   ): Promise<void> {
     try {
-      using detached = withDirectory(source, (fd) => DetachedBind.of(this.#libc, fd))
+      using detached = this.#withDirectory(source, (fd) => DetachedBind.of(this.#libc, fd))
       if (detached === undefined) {
         await this.#attachByPath({ source, device, target, attributes })
         return
@@ -117,6 +117,16 @@ export class Binds {
     }
   }
 
+  /** Calls `act` with an O_PATH descriptor of a directory. */
+  #withDirectory<T>(path: string, act: (fd: number) => T): T {
+    const fd = this.#places.open(path)
+    try {
+      return act(fd)
+    } finally {
+      closeSync(fd)
+    }
+  }
+
   #remount(path: string, attributes: number): void {
     this.#libc.mount('none', path, null, MS.REMOUNT | MS.BIND | flagsOfAttributes(attributes), null)
   }
@@ -124,14 +134,4 @@ export class Binds {
 
 function changed(source: string, target: string): VolumeError {
   return new VolumeError('unavailable', `${source} changed while it was bound to ${target}; call again`)
-}
-
-/** Calls `act` with an O_PATH descriptor of a directory. */
-function withDirectory<T>(path: string, act: (fd: number) => T): T {
-  const fd = openSync(path, O_PATH | constants.O_DIRECTORY | constants.O_NOFOLLOW)
-  try {
-    return act(fd)
-  } finally {
-    closeSync(fd)
-  }
 }

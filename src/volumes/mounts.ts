@@ -2,13 +2,14 @@ import { rmdirSync } from 'node:fs'
 import type { CallContext } from '../call-context.ts'
 import { codeOf, errnoText, messageOf } from '../errors.ts'
 import { type Daemon, type FuseHost, HostError } from '../hosts/host.ts'
-import { makeDirectories } from '../os/directories.ts'
+import { makeDirectories, removeDirectories, type Within } from '../os/directories.ts'
 import { type Libc, MNT_DETACH } from '../os/libc.ts'
-import { isFuse, type Mount, type MountTable } from '../os/mount-table.ts'
+import { isFuse, type Mount, type MountTable, type PathState } from '../os/mount-table.ts'
+import type { Places } from '../os/places.ts'
 import type { Probe } from '../os/probe.ts'
 import type { Prober } from '../os/prober.ts'
 import { fromErrno, VolumeError } from './errors.ts'
-import { mountsOnTheWayTo } from './path-walk.ts'
+import { walk } from './path-walk.ts'
 
 /** The type that every mount of dummy-fuse shows in the mount table. */
 const FS_TYPE = 'fuse.dummy-fuse'
@@ -35,18 +36,37 @@ interface SeenSession {
   readonly at: number
 }
 
+/** The mount table by paths whose links are followed, and by paths that must have none. */
+export interface MountTables {
+  readonly following: MountTable
+  readonly exact: MountTable
+}
+
+/** What {@link Mounts} is put together from. */
+export interface MountsParts {
+  readonly libc: Libc
+  readonly places: Places
+  readonly tables: MountTables
+  readonly host: FuseHost
+  readonly prober: Prober
+}
+
 /** Looks at mount points, binds them and takes them off. Never asks a file system anything in this process. */
 export class Mounts {
   readonly #libc: Libc
-  readonly #table: MountTable
+  readonly #tables: MountTables
+  readonly #places: Places
+  readonly #within: Within
   readonly #host: FuseHost
   readonly #prober: Prober
   /** The sessions that were seen alive, by where they are mounted. */
   readonly #sessions = new Map<string, SeenSession>()
 
-  constructor(libc: Libc, table: MountTable, host: FuseHost, prober: Prober) {
+  constructor({ libc, places, tables, host, prober }: MountsParts) {
     this.#libc = libc
-    this.#table = table
+    this.#places = places
+    this.#within = (path, act) => places.within(path, act)
+    this.#tables = tables
     this.#host = host
     this.#prober = prober
   }
@@ -113,7 +133,7 @@ export class Mounts {
 
   /** Like {@link staging} and {@link target}, without asking anybody: all that the mount table alone tells. */
   mountAt(path: string): Mount | undefined {
-    const state = this.#table.at(path)
+    const state = this.#stateAt(path)
     return state.kind === 'mount' ? state.mount : undefined
   }
 
@@ -122,18 +142,22 @@ export class Mounts {
    * VolumeError that names it if it does not answer. To be called before anything else is done with a path.
    */
   async reachable(path: string, call: CallContext): Promise<void> {
-    for (const { path: ancestor, mount } of mountsOnTheWayTo(this.#table, path)) {
-      if (!isFuse(mount.fsType)) continue
-      const { kind } = known(await this.#prober.ask(ancestor, mount.device, call))
-      if (kind !== 'alive')
-        throw new VolumeError('precondition', `${path} lies on ${ancestor}, a ${kind} ${mount.fsType} mount; mend that first`)
-    }
+    for (const { path: at, mount } of walk(this.#tables.following, path, { last: 'keep' }))
+      await this.answers(path, at, mount, call)
+  }
+
+  /** Makes sure that a mount `at`, on the way to a path, answers if it is one of FUSE. Throws VolumeError that names it if it does not. */
+  async answers(path: string, at: string, mount: Mount, call: CallContext): Promise<void> {
+    if (!isFuse(mount.fsType)) return
+    const { kind } = known(await this.#prober.ask(at, mount.device, call))
+    if (kind !== 'alive')
+      throw new VolumeError('precondition', `${path} lies on ${at}, a ${kind} ${mount.fsType} mount; mend that first`)
   }
 
   /** Makes a directory to mount on, with its parents; returns the first that it made, undefined if all were there. Throws VolumeError. */
   makeDirectory(path: string): string | undefined {
     try {
-      return makeDirectories(path, 0o750)
+      return makeDirectories(path, 0o750, this.#within)
     } catch (error) {
       throw fromErrno(error, `cannot make the directory ${path}: ${messageOf(error)} (${codeOf(error) ?? 'no errno'})`)
     }
@@ -168,10 +192,15 @@ export class Mounts {
     throw new VolumeError('internal', `${path} has more than ${MOST_LAYERS} mounts on top of each other; unmount them by hand`)
   }
 
+  /** Takes back what {@link makeDirectory} made, as far as it is empty. */
+  removeMade(path: string, made: string): void {
+    removeDirectories(path, made, this.#within)
+  }
+
   /** Removes an empty directory that nothing is mounted on; one that is not there is fine. Throws VolumeError `precondition` if it is not empty. */
   removeDirectory(path: string): void {
     try {
-      rmdirSync(path)
+      this.#within(path, rmdirSync)
     } catch (error) {
       const code = codeOf(error)
       if (code === 'ENOENT') return
@@ -189,11 +218,17 @@ export class Mounts {
     // A FUSE file system may be hung, where only the detaching umount2(2) is known to return at once.
     const lazily = isFuse(mount.fsType)
     try {
-      await this.#libc.umountAsync(path, lazily ? MNT_DETACH : 0)
+      await this.#umount(path, lazily ? MNT_DETACH : 0)
     } catch (error) {
       if (codeOf(error) !== 'EBUSY') throw fromErrno(error, `cannot unmount ${path}: ${messageOf(error)}`)
-      await this.#libc.umountAsync(path, MNT_DETACH)
+      await this.#umount(path, MNT_DETACH)
     }
+  }
+
+  async #umount(path: string, flags: number): Promise<void> {
+    await this.#places.withinAsync(path, async (name) => {
+      await this.#libc.umountAsync(name, flags)
+    })
   }
 
   async #ask(path: string, device: string, attributes: number, call: CallContext): Promise<MountState> {
@@ -218,8 +253,19 @@ export class Mounts {
     return known(await this.#prober.ask(path, mount.device, call))
   }
 
+  #stateAt(path: string): PathState {
+    try {
+      return this.#tables.exact.at(path)
+    } catch (error) {
+      if (codeOf(error) !== 'ELOOP') throw error
+      throw new VolumeError('precondition', `${path} leads through a symbolic link that was put there; name the directory itself`, {
+        cause: error,
+      })
+    }
+  }
+
   #at(path: string): MountState | { readonly mount: Mount } {
-    const state = this.#table.at(path)
+    const state = this.#stateAt(path)
     switch (state.kind) {
       case 'absent':
         return { kind: 'NOT_MOUNTED', directory: false }

@@ -1,6 +1,5 @@
 import type { CallContext } from '../call-context.ts'
 import type { Logger } from '../log.ts'
-import { removeDirectories } from '../os/directories.ts'
 import { ATIME, attributesOfFlags, attributesText, MOUNT_ATTR } from '../os/mount-attributes.ts'
 import { SESSION_FLAGS, withMountFlags } from '../os/mount-flags.ts'
 import type { Binds } from './binds.ts'
@@ -73,7 +72,7 @@ export class Publisher {
     } catch (error) {
       if (known === undefined) {
         await this.#mounts.clear(request.targetPath, false)
-        if (made !== undefined) removeDirectories(request.targetPath, made)
+        if (made !== undefined) this.#mounts.removeMade(request.targetPath, made)
       }
       throw error
     }
@@ -132,7 +131,7 @@ export class Publisher {
         try {
           await this.#binds.bind(order)
         } catch (error) {
-          if (made !== undefined) removeDirectories(targetPath, made)
+          if (made !== undefined) this.#mounts.removeMade(targetPath, made)
           throw error
         }
         this.#left.forget(targetPath)

@@ -4,6 +4,7 @@ import { RunningCall } from '../call-context.ts'
 import { messageOf } from '../errors.ts'
 import { QueuedError } from '../hosts/host.ts'
 import type { Logger } from '../log.ts'
+import type { AllowedPlaces } from './allowed-places.ts'
 import { type Entry, pathOf } from './entry.ts'
 import { VolumeError } from './errors.ts'
 import type { MountCache } from './mount-cache.ts'
@@ -23,6 +24,7 @@ export interface RestoreLimits {
 /** What a restorer is put together from. */
 export interface RestorerParts {
   readonly mounts: Mounts
+  readonly allowed: AllowedPlaces
   readonly cache: MountCache
   readonly stager: Stager
   readonly publisher: Publisher
@@ -95,6 +97,8 @@ export class Restorer {
   async #restoreOne(entry: Entry): Promise<boolean | 'dropped'> {
     const { mounts, stager, publisher, limits } = this.#parts
     using call = new RunningCall(limits.call, { margin: limits.callMargin })
+    const refusal = this.#parts.allowed.refusal(pathOf(entry))
+    if (refusal !== undefined) throw new VolumeError('precondition', refusal)
     if (entry.bootId !== this.#parts.bootId) {
       await mounts.reachable(pathOf(entry), call)
       if (this.#dropped(entry)) return 'dropped'

@@ -2,7 +2,6 @@ import type { CallContext } from '../call-context.ts'
 import { messageOf } from '../errors.ts'
 import { type FuseHost, HostError, QueuedError } from '../hosts/host.ts'
 import type { Logger } from '../log.ts'
-import { removeDirectories } from '../os/directories.ts'
 import { type MountCapability, sameCapability, type StagedEntry } from './entry.ts'
 import { VolumeError } from './errors.ts'
 import { LeftDirectories } from './left-directories.ts'
@@ -169,7 +168,7 @@ export class Stager {
         await this.#host.stop(stagingPath, this.#mounts.mountAt(stagingPath)?.device, 0, call)
         await this.#mounts.clear(stagingPath, false)
       }
-      if (made !== undefined) removeDirectories(stagingPath, made)
+      if (made !== undefined) this.#mounts.removeMade(stagingPath, made)
     } catch (error) {
       this.#log.error(`cannot undo the failed mount at ${stagingPath}: ${messageOf(error)}`)
     }

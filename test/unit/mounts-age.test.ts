@@ -5,6 +5,7 @@ import type { Daemon, FuseHost } from '../../src/hosts/host.ts'
 import { AddonLoader } from '../../src/os/addons.ts'
 import { Libc } from '../../src/os/libc.ts'
 import type { MountTable } from '../../src/os/mount-table.ts'
+import { Places } from '../../src/os/places.ts'
 import { Prober } from '../../src/os/prober.ts'
 import type { Probe } from '../../src/os/probe.ts'
 import { Mounts } from '../../src/volumes/mounts.ts'
@@ -47,7 +48,12 @@ function setUp() {
     },
   } as unknown as FuseHost
   const prober = new CountingProber()
-  return { seen, prober, mounts: new Mounts(new Libc(new AddonLoader()), table, host, prober) }
+  const libc = new Libc(new AddonLoader())
+  return {
+    seen,
+    prober,
+    mounts: new Mounts({ libc, places: new Places(libc), tables: { following: table, exact: table }, host, prober }),
+  }
 }
 
 describe('the state of a staging path', () => {

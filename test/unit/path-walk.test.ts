@@ -4,17 +4,17 @@ import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { MountinfoTable } from '../../src/os/mount-table.ts'
 import { VolumeError } from '../../src/volumes/errors.ts'
-import { mountsOnTheWayTo } from '../../src/volumes/path-walk.ts'
+import { walk as walkTo } from '../../src/volumes/path-walk.ts'
 import { mount } from '../support/mounts.ts'
 import { Sandbox } from '../support/sandbox.ts'
 
 /** The mounts in a sandbox on the way to a path below it, relative to it. */
 function walk(sandbox: Sandbox, path: string): string[] {
-  const inside = [...mountsOnTheWayTo(new MountinfoTable(), join(sandbox.path, path))].map((found) => found.path)
+  const inside = [...walkTo(new MountinfoTable(), join(sandbox.path, path), { last: 'keep' })].map((found) => found.path)
   return inside.filter((found) => found.startsWith(sandbox.path)).map((found) => found.slice(sandbox.path.length))
 }
 
-describe('mountsOnTheWayTo', () => {
+describe('walk', () => {
   it('comes through the mounts above a path, links followed, the path’s own left out', async () => {
     await using sandbox = new Sandbox()
     const outer = sandbox.directory('outer')

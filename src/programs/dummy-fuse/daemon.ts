@@ -54,7 +54,12 @@ export async function serve(options: FuseOptions, context: DaemonContext): Promi
   const timeout = channel === undefined ? [timeoutAfter(options.initTimeout)] : []
   const interrupted: Promise<Interruption> = Promise.race([told, lost, ...timeout])
 
-  const mountpoint = await preflight(options.mountpoint, options.mountOptions.includes('nonempty'))
+  // A plugin has looked at the path, and mounts over what is there, as the kubelet's other plugins do.
+  const ordered = options.foreground && channel !== undefined
+  const mountpoint = await preflight(options.mountpoint, {
+    nonempty: ordered || options.mountOptions.includes('nonempty'),
+    links: ordered ? 'refuse' : 'follow',
+  })
   const logFile = openLogFile(options, context)
   if (inBackground(options, context)) process.chdir('/')
   const table = new MountinfoTable()

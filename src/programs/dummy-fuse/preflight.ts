@@ -10,14 +10,24 @@ const DEVICE_NUMBER = (10 << 8) | 229
 /** include/uapi/linux/capability.h. */
 const CAP_SYS_ADMIN = 21n
 
+/** What a mount point may be. */
+export interface Allowed {
+  /** Whether there may be files in it. */
+  readonly nonempty: boolean
+  /** What is done about symbolic links on the way to it. */
+  readonly links: 'follow' | 'refuse'
+}
+
 /**
  * Looks at everything that would make a mount fail, before anything is done, and returns the mount point with its links followed.
  * Throws ProgramError whose line names the path and what to do. Asks nothing of a hung file system but in processes of their own.
  */
-export async function preflight(mountpoint: string, nonempty: boolean): Promise<string> {
+export async function preflight(mountpoint: string, { nonempty, links }: Allowed): Promise<string> {
   checkPrivileges()
   checkDevice()
   const path = await followLinks(mountpoint)
+  if (links === 'refuse' && path !== mountpoint)
+    throw new ProgramError(`${mountpoint}: a symbolic link on the way leads to ${path}; name that directory`, STATUS.notADirectory)
   await checkMountpoint(path, nonempty)
   return path
 }

@@ -42,7 +42,8 @@ export const dummyFuse: Program = async ({ words, env, self }) => {
   }
   if (options.daemonize === 'early') return startAndForget(self(['-f', ...words]))
 
-  const mountpoint = await preflight(options.mountpoint, options.mountOptions.includes('nonempty'))
+  const nonempty = options.mountOptions.includes('nonempty')
+  const mountpoint = await preflight(options.mountpoint, { nonempty, links: 'follow' })
   const table = new MountinfoTable()
   const before = deviceAt(table, mountpoint)
   const cleanUp = (): Promise<void> => detachDead(table, libc, mountpoint, before)

@@ -23,6 +23,8 @@ export interface PluginOptions {
   readonly nodeId: string
   readonly roles: ReadonlySet<Role>
   readonly stateDir: string
+  /** Volumes are mounted below one of these alone; anywhere if there is none. */
+  readonly allowedRoots: readonly string[]
   readonly restoreMounts: boolean
   readonly fuseHost: 'child' | 'detached' | 'service'
   /** For `child` and `detached`: a dummy-fuse for each volume, or one dummy-fused for all. */
@@ -51,6 +53,7 @@ interface Parsed {
   nodeid: string
   role: ReadonlySet<Role>
   stateDir: string
+  allowedRoot: string[]
   restoreMounts: boolean
   fuseHost: PluginOptions['fuseHost']
   daemons: PluginOptions['daemons']
@@ -81,6 +84,11 @@ export function parsePluginOptions(words: readonly string[], env: NodeJS.Process
       '--state-dir <folder>',
       'where mounts and volumes are remembered; $STATE_DIRECTORY',
       env.STATE_DIRECTORY ?? '/var/lib/dummy-fuse-csi',
+    )
+    .addOption(
+      new Option('--allowed-root <folder>', 'mount below this folder alone; may be given several times')
+        .argParser((value: string, all: string[]) => [...all, value])
+        .default([], 'anywhere'),
     )
     .option('--restore-mounts', 'mount again at start what was mounted before', true)
     .option('--no-restore-mounts', 'leave it as it is')
@@ -143,6 +151,7 @@ export function parsePluginOptions(words: readonly string[], env: NodeJS.Process
     nodeId: parsed.nodeid,
     roles: parsed.role,
     stateDir: absolute(parsed.stateDir),
+    allowedRoots: parsed.allowedRoot.map(absolute),
     restoreMounts: parsed.restoreMounts,
     fuseHost: parsed.fuseHost,
     daemons: parsed.daemons,

@@ -1,4 +1,6 @@
-import { join } from 'node:path'
+import { lstatSync, realpathSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { messageOf, ProgramError } from '../../errors.ts'
 import { CarelessHost } from '../../hosts/careless-host.ts'
 import { DaemonStarter } from '../../hosts/daemon-starter.ts'
 import {
@@ -20,9 +22,11 @@ import type { Logger } from '../../log.ts'
 import { bootId } from '../../os/boot-id.ts'
 import { SPARE_WORDS } from '../../os/daemon-channel.ts'
 import type { Libc } from '../../os/libc.ts'
-import { openMountTable } from '../../os/mount-table.ts'
+import { openMountTable, PlacesTable } from '../../os/mount-table.ts'
+import { Places } from '../../os/places.ts'
 import { Prober } from '../../os/prober.ts'
 import { SyncedSoon } from '../../os/synced-soon.ts'
+import { AllowedPlaces } from '../../volumes/allowed-places.ts'
 import { Binds } from '../../volumes/binds.ts'
 import { CarelessVolumes } from '../../volumes/careless-volumes.ts'
 import { Failures } from '../../volumes/failures.ts'
@@ -31,6 +35,7 @@ import { VolumeLocks } from '../../volumes/locks.ts'
 import { MountCache } from '../../volumes/mount-cache.ts'
 import { Mounts } from '../../volumes/mounts.ts'
 import { CarefulVolumes, type NodeVolumes } from '../../volumes/node-volumes.ts'
+import { PathResolver } from '../../volumes/path-resolver.ts'
 import { Publisher } from '../../volumes/publisher.ts'
 import { VolumeRegistry } from '../../volumes/registry.ts'
 import { Restoration } from '../../volumes/restoration.ts'
@@ -63,8 +68,18 @@ export function openVolumes(
   cache.load()
   const registry = new VolumeRegistry(join(options.stateDir, 'volumes'), log)
   registry.load()
-  const mounts = new Mounts(libc, openMountTable(libc), host, new Prober(limits))
-  const binds = new Binds(libc, mounts)
+  const places = new Places(libc)
+  const following = openMountTable(libc)
+  const tables = { following, exact: new PlacesTable(following, places) }
+  const mounts = new Mounts({ libc, places, tables, host, prober: new Prober(limits) })
+  const roots = options.allowedRoots.map(openRoot)
+  const allowed = new AllowedPlaces({
+    stateDir: realpathSync(options.stateDir),
+    socketFolders: [options.socket, ...(options.fuseHost === 'service' ? [options.fusedSocket] : [])].map(folderOf),
+    roots,
+    cache,
+  })
+  const binds = new Binds(libc, places, mounts)
   const stager = new Stager(mounts, cache, host, boot, limits.grace, log)
   const publisher = new Publisher({ mounts, binds, cache, stager, bootId: boot, log })
   const restoration = new Restoration()
@@ -73,6 +88,8 @@ export function openVolumes(
     locks: new VolumeLocks(),
     cache,
     mounts,
+    resolver: new PathResolver(following, mounts, roots),
+    allowed,
     stager,
     publisher,
     inspector,
@@ -83,8 +100,28 @@ export function openVolumes(
   })
   const volumes =
     options.daemonize === 'early' ? new CarelessVolumes({ careful, host, mounts, binds, cache, bootId: boot, log }) : careful
-  const restorer = new Restorer({ mounts, cache, stager, publisher, restoration, bootId: boot, limits, log })
+  const restorer = new Restorer({ mounts, allowed, cache, stager, publisher, restoration, bootId: boot, limits, log })
   return { volumes, registry, restorer, restoration }
+}
+
+/** An allowed root without symbolic links. Throws ProgramError. */
+function openRoot(path: string): string {
+  try {
+    const root = realpathSync(path)
+    if (!lstatSync(root).isDirectory()) throw new Error('not a directory')
+    return root
+  } catch (error) {
+    throw new ProgramError(`cannot use --allowed-root ${path}: ${messageOf(error)}; make it, or name another`, 1, { cause: error })
+  }
+}
+
+/** A socket's folder, without symbolic links if it is there. */
+function folderOf(socket: string): string {
+  try {
+    return realpathSync(dirname(socket))
+  } catch {
+    return dirname(socket)
+  }
 }
 
 function openHost(
