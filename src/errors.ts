@@ -126,6 +126,27 @@ const MEANINGS: Readonly<Record<string, 'exhausted' | 'again' | 'caller'>> = {
   ENAMETOOLONG: 'caller',
 }
 
+/** System calls of which ENOSPC says that there are too many mounts (fs/namespace.c, count_mounts). */
+const MOUNTING = new Set(['mount', 'fsmount', 'move_mount', 'open_tree'])
+
+const REMEDIES: Readonly<Record<string, string>> = {
+  EAGAIN: 'raise the limit of processes (TasksMax=, ulimit -u, kernel.pid_max)',
+  EDQUOT: 'raise the quota, or free some of it',
+  EMFILE: 'raise the limit of open files (LimitNOFILE=, ulimit -n)',
+  ENFILE: 'raise the number of open files of this machine (fs.file-max)',
+  ENOBUFS: 'free memory, or raise its limit (MemoryMax=)',
+  ENOMEM: 'free memory, or raise its limit (MemoryMax=)',
+  ENOSPC: 'free space and inodes on the file system',
+}
+
+/** A message about an error, with what to raise or to free where something of this node has run out. */
+export function withRemedy(message: string, error: unknown): string {
+  const code = codeOf(error) ?? ''
+  const tooManyMounts = code === 'ENOSPC' && error instanceof Error && 'syscall' in error && MOUNTING.has(String(error.syscall))
+  const remedy = tooManyMounts ? 'raise the number of mounts of a namespace (fs.mount-max)' : REMEDIES[code]
+  return remedy === undefined ? message : `${message}; ${remedy}`
+}
+
 /** The errno's name that an error of Node's or of ours carries (`ENOENT`), if it carries one. */
 export function codeOf(error: unknown): string | undefined {
   if (!(error instanceof Error) || !('code' in error)) return undefined

@@ -1,9 +1,10 @@
 import { basename } from 'node:path'
 import { isSea } from 'node:sea'
-import { isProgramError, UsageError } from './errors.ts'
+import { UsageError } from './errors.ts'
 import { setProcessName } from './os/process-name.ts'
 import { undecodedWord } from './os/undecoded.ts'
 import { oneLine, printable } from './printable.ts'
+import { exitOf } from './programs/exit-of.ts'
 import type { Program, ProgramContext } from './programs/program.ts'
 
 const NAME = 'dummy-fuse-csi'
@@ -124,9 +125,10 @@ async function main(): Promise<number> {
     const program = await entry.load()
     return await program(context(entry, words))
   } catch (error) {
-    if (!isProgramError(error)) throw error
-    if (error.message !== '') process.stderr.write(`${name}: ${oneLine(error.message)}\n`)
-    return error.status
+    const exit = exitOf(error)
+    if (exit === undefined) throw error
+    if (exit.message !== '') process.stderr.write(`${name}: ${oneLine(exit.message)}\n`)
+    return exit.status
   }
 }
 

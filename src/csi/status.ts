@@ -1,6 +1,6 @@
 import { Metadata, status, type StatusObject } from '@grpc/grpc-js'
 import { isCallEnded } from '../call-context.ts'
-import { messageOf } from '../errors.ts'
+import { messageOf, withRemedy } from '../errors.ts'
 import { statusOfEnd } from '../grpc/call-deadline.ts'
 import { oneLine } from '../printable.ts'
 import { fromErrno, VolumeError, type VolumeErrorKind } from '../volumes/errors.ts'
@@ -23,7 +23,11 @@ const CODES: Readonly<Record<VolumeErrorKind, status>> = {
 
 /** The status of a call that ended with what was thrown. */
 export function toStatus(error: unknown): StatusObject {
-  return { code: statusOf(error), details: oneLine(messageOf(error)), metadata: new Metadata() }
+  return {
+    code: statusOf(error),
+    details: oneLine(error instanceof VolumeError ? error.message : withRemedy(messageOf(error), error)),
+    metadata: new Metadata(),
+  }
 }
 
 function statusOf(error: unknown): status {

@@ -1,14 +1,14 @@
 import { closeSync, readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type CallContext, isCallEnded, throwIfOver, unlessAborted } from '../call-context.ts'
-import { codeOf, messageOf } from '../errors.ts'
+import { codeOf, errnoMeaning, messageOf } from '../errors.ts'
 import type { Inspection } from '../fuse/session/messages.ts'
 import type { SessionOutcome } from '../fuse/session/session.ts'
 import type { Logger } from '../log.ts'
 import { MNT_DETACH } from '../os/libc.ts'
 import { type MountinfoLine, mountsOfDevice, parseMountinfo } from '../os/mountinfo.ts'
 import { deviceOf } from '../os/mount-table.ts'
-import { FusedError } from './errors.ts'
+import { FusedError, fromErrno } from './errors.ts'
 import type { Keepers } from './keepers.ts'
 import { Paths } from './paths.ts'
 import type { SessionRecord } from './record.ts'
@@ -284,6 +284,7 @@ export class FusedDaemon {
     } catch (error) {
       const why = `the descriptor of ${path} cannot be kept: ${messageOf(error)}`
       await this.#undo(session, why, call)
+      if (errnoMeaning(codeOf(error)) === 'exhausted') throw fromErrno(error, why)
       throw new FusedError(isCallEnded(error) ? 'timeout' : 'unavailable', why, { cause: error })
     }
   }

@@ -1,4 +1,4 @@
-import { codeOf, failureKind } from '../errors.ts'
+import { codeOf, failureKind, withRemedy } from '../errors.ts'
 
 /** What kind of failure an RPC of dummy-fused ended with. */
 export type FusedErrorKind =
@@ -22,7 +22,7 @@ export function isFusedError(error: unknown): error is FusedError {
 
 /** A system call's failure as a FusedError with this message: its kind is what the errno means for the caller. */
 export function fromErrno(error: unknown, message: string): FusedError {
-  return new FusedError(kindOf(codeOf(error)), message, { cause: error })
+  return new FusedError(kindOf(codeOf(error)), withRemedy(message, error), { cause: error })
 }
 
 function kindOf(code: string | undefined): FusedErrorKind {

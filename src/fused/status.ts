@@ -1,6 +1,6 @@
 import { Metadata, status, type StatusObject } from '@grpc/grpc-js'
 import { isCallEnded } from '../call-context.ts'
-import { messageOf } from '../errors.ts'
+import { messageOf, withRemedy } from '../errors.ts'
 import { statusOfEnd } from '../grpc/call-deadline.ts'
 import { oneLine } from '../printable.ts'
 import { fromErrno, type FusedErrorKind, isFusedError } from './errors.ts'
@@ -19,7 +19,11 @@ const CODES: Readonly<Record<FusedErrorKind, status>> = {
 
 /** The status of a call that ended with what was thrown. */
 export function toStatus(error: unknown): StatusObject {
-  return { code: codeOf(error), details: oneLine(messageOf(error)), metadata: new Metadata() }
+  return {
+    code: codeOf(error),
+    details: oneLine(isFusedError(error) ? error.message : withRemedy(messageOf(error), error)),
+    metadata: new Metadata(),
+  }
 }
 
 function codeOf(error: unknown): status {

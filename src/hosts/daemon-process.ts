@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import type { Socket } from 'node:net'
 import { createInterface } from 'node:readline'
 import { type CallContext, isCallEnded } from '../call-context.ts'
-import { codeOf, errnoMeaning, messageOf } from '../errors.ts'
+import { codeOf, errnoMeaning, messageOf, withRemedy } from '../errors.ts'
 import { type Logger, withoutTimestamp } from '../log.ts'
 import { type DaemonWord, LineCutter, type Order, orderLine, parseWord, READY_FD } from '../os/daemon-channel.ts'
 import { STATUS } from '../os/exit-status.ts'
@@ -213,10 +213,8 @@ function execute({ file, args, argv0, detached, env }: Execution, program: Start
 function cannotStart(error: unknown, { name }: StartedProgram): HostError {
   const code = codeOf(error)
   const exhausted = errnoMeaning(code) === 'exhausted'
-  const advice = code === 'EMFILE' ? '; raise the limit of open files (ulimit -n, LimitNOFILE=)' : ''
-  return new HostError(exhausted ? 'exhausted' : 'unavailable', `cannot start ${name}: ${messageOf(error)}${advice}`, {
-    cause: error,
-  })
+  const message = withRemedy(`cannot start ${name}: ${messageOf(error)}`, error)
+  return new HostError(exhausted ? 'exhausted' : 'unavailable', message, { cause: error })
 }
 
 async function endOf(child: ChildProcess, program: StartedProgram): Promise<End> {

@@ -2,7 +2,7 @@ import { closeSync, constants as fsConstants, mkdtempSync, openSync, rmSync, wri
 import { constants } from 'node:os'
 import { join, resolve } from 'node:path'
 import { getRawAsset, isSea } from 'node:sea'
-import { codeOf, messageOf, ProgramError } from '../errors.ts'
+import { codeOf, messageOf, ProgramError, SystemError } from '../errors.ts'
 import { requireProc } from './proc.ts'
 
 /** glibc's RTLD_NODELETE (bits/dlfcn.h): what is loaded stays loaded. Node's constants lack it. */
@@ -66,12 +66,23 @@ export class AddonLoader {
         withUnpacked(directory, file, load)
         return
       } catch (error) {
+        refuseExhausted(error, file)
         failures.push(`${directory}: ${messageOf(error)}`)
       }
     }
     const advice = 'set TMPDIR to a writable directory that is not mounted noexec'
     throw new ProgramError(`cannot unpack ${file} anywhere that allows execution; ${advice} (${failures.join('; ')})`, 1)
   }
+}
+
+/** What dlopen(3) says, as glibc's strerror(3) has it, where another directory would not help. */
+const LACKS = { EMFILE: 'Too many open files', ENFILE: 'Too many open files in system', ENOMEM: 'Cannot allocate memory' } as const
+
+/** Throws SystemError if something of this node has run out. */
+function refuseExhausted(error: unknown, file: NativeFile): void {
+  for (const [code, text] of Object.entries(LACKS) as [keyof typeof LACKS, string][])
+    if (codeOf(error) === code || messageOf(error).endsWith(text))
+      throw new SystemError('dlopen', code, constants.errno[code], file)
 }
 
 function withUnpacked(directory: string, file: NativeFile, load: (path: string) => void): void {

@@ -1,4 +1,4 @@
-import { codeOf, failureKind } from '../errors.ts'
+import { codeOf, failureKind, withRemedy } from '../errors.ts'
 
 /**
  * What kind of failure a volume operation ended in; csi/status.ts gives each its gRPC code.
@@ -32,7 +32,7 @@ export class VolumeError extends Error {
 
 /** A system call's failure as a VolumeError with this message: its kind is what the errno means for the caller. */
 export function fromErrno(error: unknown, message: string): VolumeError {
-  return new VolumeError(kindOf(codeOf(error)), message, { cause: error })
+  return new VolumeError(kindOf(codeOf(error)), withRemedy(message, error), { cause: error })
 }
 
 function kindOf(code: string | undefined): VolumeErrorKind {

@@ -1,7 +1,8 @@
-import { spawn } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { constants } from 'node:os'
 import { createInterface } from 'node:readline'
-import { messageOf, ProgramError } from '../../errors.ts'
+import { codeOf, errnoMeaning, messageOf, ProgramError, withRemedy } from '../../errors.ts'
 import { LineCutter, parseWord, READY_FD } from '../../os/daemon-channel.ts'
 import { STATUS } from '../../os/exit-status.ts'
 import { oneLine } from '../../printable.ts'
@@ -40,17 +41,17 @@ export async function startAndWait(
 }
 
 async function start(reborn: Reborn, timeout: number): Promise<Outcome> {
-  const child = spawn(reborn.executable, reborn.args, {
-    argv0: reborn.argv0,
-    detached: true,
-    stdio: ['ignore', 'ignore', 'pipe', 'pipe'],
-    env: { ...process.env, [READY_FD]: '3' },
-  })
-  const [, , stderr, channel] = child.stdio
-  if (stderr === null || channel === null || channel === undefined || !('setEncoding' in channel))
-    throw new Error('spawn gave no pipes')
+  const child = execute(reborn)
+  // Without a descriptor left (EMFILE) there is a child without streams, and the error comes later.
+  const [, , stderr, channel] = (child.stdio as typeof child.stdio | undefined) ?? []
+  if (stderr === null || stderr === undefined || channel === null || channel === undefined || !('setEncoding' in channel))
+    throw cannotStart((await once(child, 'error'))[0])
 
   return await new Promise<Outcome>((resolve, reject) => {
+    child.once('error', (error) => {
+      clearTimeout(timer)
+      reject(cannotStart(error))
+    })
     const lines = new LineCutter()
     const timer = setTimeout(() => {
       // A word that comes now comes from a daemon that is being killed.
@@ -67,10 +68,6 @@ async function start(reborn: Reborn, timeout: number): Promise<Outcome> {
       clearTimeout(timer)
       resolve({ kind: 'ready' })
     })
-    child.on('error', (error) => {
-      clearTimeout(timer)
-      reject(new ProgramError(`cannot start the daemon: ${messageOf(error)}`, STATUS.failed, { cause: error }))
-    })
     // 'close' comes after the last byte of standard error, unlike 'exit'.
     child.on('close', (status, signal) => {
       clearTimeout(timer)
@@ -79,9 +76,24 @@ async function start(reborn: Reborn, timeout: number): Promise<Outcome> {
   })
 }
 
+function execute({ executable, args, argv0 }: Reborn): ChildProcess {
+  const env = { ...process.env, [READY_FD]: '3' }
+  try {
+    return spawn(executable, args, { argv0, detached: true, stdio: ['ignore', 'ignore', 'pipe', 'pipe'], env })
+  } catch (error) {
+    throw cannotStart(error)
+  }
+}
+
+function cannotStart(error: unknown): ProgramError {
+  const status = errnoMeaning(codeOf(error)) === 'exhausted' ? STATUS.exhausted : STATUS.failed
+  return new ProgramError(withRemedy(`cannot start the daemon: ${messageOf(error)}`, error), status, { cause: error })
+}
+
 /** The flaw of blobfuse2 (issues #1079 and #1081), on purpose: returns while nothing is mounted yet, whatever comes of it. */
 export function startAndForget(reborn: Reborn): number {
   const child = spawn(reborn.executable, reborn.args, { argv0: reborn.argv0, detached: true, stdio: 'ignore' })
+  child.on('error', () => undefined)
   child.unref()
   return STATUS.ok
 }

@@ -1,6 +1,6 @@
 import { closeSync, openSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { codeOf, errnoMeaning, errnoText, messageOf, ProgramError } from '../../errors.ts'
+import { codeOf, errnoMeaning, errnoText, messageOf, ProgramError, withRemedy } from '../../errors.ts'
 import type { Backend, Session, SessionEnd } from '../../fuse/backend.ts'
 import { DEFAULT_OPTIONS } from '../../fuse/options.ts'
 import { descriptorSink, Logger, type LogSink } from '../../log.ts'
@@ -122,7 +122,9 @@ async function mount(mountpoint: string, options: FuseOptions, context: DaemonCo
     const session = await backend.mount(mountpoint, [...DEFAULT_OPTIONS, ...options.mountOptions, 'nonempty', ...debug], signal)
     return { session, backend }
   } catch (error) {
-    throw new ProgramError(`${mountpoint}: cannot mount: ${messageOf(error)}`, failureStatus(error), { cause: error })
+    throw new ProgramError(withRemedy(`${mountpoint}: cannot mount: ${messageOf(error)}`, error), failureStatus(error), {
+      cause: error,
+    })
   }
 }
 

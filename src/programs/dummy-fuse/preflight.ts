@@ -1,5 +1,5 @@
 import { closeSync, fstatSync, openSync, readdirSync, readFileSync } from 'node:fs'
-import { codeOf, errnoText, messageOf, ProgramError } from '../../errors.ts'
+import { codeOf, errnoMeaning, errnoText, messageOf, ProgramError, withRemedy } from '../../errors.ts'
 import { MountinfoTable } from '../../os/mount-table.ts'
 import { STATUS } from '../../os/exit-status.ts'
 import { followLinks, refuseDead } from './mountpoint.ts'
@@ -45,6 +45,7 @@ function checkDevice(): void {
   try {
     fd = openSync(DEVICE, 'r+')
   } catch (error) {
+    refuseExhausted(`cannot use ${DEVICE}`, error)
     throw new ProgramError(`cannot use ${DEVICE}: ${errnoText(codeOf(error) ?? messageOf(error))}; ${hint(error)}`, STATUS.noDevice)
   }
   const stats = fstatSync(fd)
@@ -54,6 +55,13 @@ function checkDevice(): void {
       `cannot use ${DEVICE}: it is not the FUSE device; remove it and run 'mknod ${DEVICE} c 10 229'`,
       STATUS.noDevice,
     )
+}
+
+/** Throws ProgramError if something of this node has run out. */
+function refuseExhausted(what: string, error: unknown): void {
+  const code = codeOf(error)
+  if (code !== undefined && errnoMeaning(code) === 'exhausted')
+    throw new ProgramError(withRemedy(`${what}: ${errnoText(code)}`, error), STATUS.exhausted, { cause: error })
 }
 
 function hint(error: unknown): string {
@@ -88,6 +96,7 @@ function entries(path: string): readonly string[] {
     return readdirSync(path)
   } catch (error) {
     if (codeOf(error) === 'ENOTDIR') throw notADirectory(path)
+    refuseExhausted(`${path}: cannot be read`, error)
     const why = errnoText(codeOf(error) ?? messageOf(error))
     throw new ProgramError(`${path}: cannot be read: ${why}; mend it, or name another directory`, STATUS.failed)
   }

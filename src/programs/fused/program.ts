@@ -1,6 +1,6 @@
 import { closeSync, existsSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { isProgramError, messageOf, ProgramError } from '../../errors.ts'
+import { messageOf, ProgramError } from '../../errors.ts'
 import { FusedDaemon } from '../../fused/daemon.ts'
 import { Keepers } from '../../fused/keepers.ts'
 import { Records, recordsFolder } from '../../fused/records.ts'
@@ -27,6 +27,7 @@ import { syslogSink } from '../../os/syslog.ts'
 import { listeningName } from '../../os/unix-address.ts'
 import { versionText } from '../../version.ts'
 import { oneLine } from '../../printable.ts'
+import { exitOf } from '../exit-of.ts'
 import type { Program } from '../program.ts'
 import { type EarlyOptions, pickEarlyOptions } from './early-options.ts'
 import { kernelResends, openEngine } from './engine.ts'
@@ -83,9 +84,10 @@ export const fused: Program = async ({ words, env }) => {
     }
     return await Promise.race([serve(all, listening, told), lost.promise, ...(starter === undefined ? [] : [starter.lost])])
   } catch (error) {
-    if (isProgramError(error)) process.stderr.write(`dummy-fused: ${oneLine(error.message)}\n`)
+    const exit = exitOf(error)
+    if (exit !== undefined && exit.message !== '') process.stderr.write(`dummy-fused: ${oneLine(exit.message)}\n`)
     await failed?.wait(told)
-    throw isProgramError(error) ? new ProgramError('', error.status) : error
+    throw exit === undefined ? error : new ProgramError('', exit.status)
   }
 }
 
