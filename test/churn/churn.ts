@@ -27,6 +27,9 @@ export interface ChurnScale {
 /** Milliseconds in which all volumes come to rest after the last signal. */
 const CALM = 120_000
 
+/** Lives of one volume before the first signal. */
+const CALM_LIVES = 10
+
 /** Milliseconds for which the death of what held the sessions may still be felt. */
 const AFTERMATH = 10_000
 
@@ -42,6 +45,8 @@ const LAST_BREATH = 20_000
 /** Stages, publishes, reads, unpublishes and unstages volumes on one site while its processes are killed. */
 export class Churn {
   readonly tally = new Tally()
+  /** The calls before the first signal, one at a time. */
+  readonly calm = new Tally()
   readonly #mode: Mode
   readonly #scale: ChurnScale
   /** When sessions were last lost with a process that was killed. */
@@ -73,6 +78,7 @@ export class Churn {
     const plan = churnPlan(this.#scale, site.shares)
     const excused = (since: number): boolean => this.#lost > since - AFTERMATH
     const around = { sandbox, site, tally, backoff: this.#scale.backoff, excused }
+    await live(new VolumeLife('calm', { ...around, tally: this.calm }), this.calm)
     const volumes = Array.from({ length: this.#scale.volumes }, (_, at) => new VolumeLife(`volume-${at}`, around))
     const workers = Promise.all(workersOf(volumes, this.#scale.workers, () => this.#phase))
     try {
@@ -85,6 +91,7 @@ export class Churn {
     }
     for (const volume of volumes.filter(({ atRest }) => !atRest))
       tally.finding(`not at rest ${CALM / 1000} s after the last signal: ${volume.describe()}\n${site.log(volume.id)}`)
+    for (const found of this.calm.findings) tally.finding(`before the first signal: ${found}`)
     for (const left of await site.leftovers()) tally.finding(`left: ${left}`)
     for (const left of await site.stop()) tally.finding(`left after the programs' end: ${left}`)
   }
@@ -118,6 +125,16 @@ export class Churn {
     if (stat !== undefined) return { victim, stat }
     const instead = await eventually('there is a plugin', () => site.victims('plugin')[0])
     return { victim: 'plugin', stat: instead }
+  }
+}
+
+/** Takes one volume through some lives while nothing is killed. Rejects if it cannot within {@link CALM}. */
+async function live(volume: VolumeLife, tally: Tally): Promise<void> {
+  const end = performance.now() + CALM
+  while (tally.lives < CALM_LIVES) {
+    if (performance.now() > end) throw new Error(`no ${CALM_LIVES} lives in calm: ${volume.describe()}`)
+    await sleep(Math.max(volume.due - performance.now(), 0))
+    await volume.advance()
   }
 }
 

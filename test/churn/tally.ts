@@ -3,8 +3,8 @@ export interface CallCount {
   readonly rpc: string
   readonly code: string
   readonly count: number
-  /** The longest of them, in milliseconds. */
-  readonly slowest: number
+  /** How long each took, in milliseconds. */
+  readonly times: readonly number[]
   /** Messages that came with the code, without numbers, and how often each came. */
   readonly messages: ReadonlyMap<string, number>
 }
@@ -13,7 +13,7 @@ interface Mutable {
   rpc: string
   code: string
   count: number
-  slowest: number
+  times: number[]
   messages: Map<string, number>
 }
 
@@ -29,10 +29,10 @@ export class Tally {
 
   call(rpc: string, code: string, ms: number, details: string): void {
     const key = `${rpc} ${code}`
-    const known = this.#calls.get(key) ?? { rpc, code, count: 0, slowest: 0, messages: new Map<string, number>() }
+    const known = this.#calls.get(key) ?? { rpc, code, count: 0, times: [], messages: new Map<string, number>() }
     this.#calls.set(key, known)
     known.count++
-    known.slowest = Math.max(known.slowest, ms)
+    known.times.push(ms)
     if (code !== 'OK') add(known.messages, generalised(details))
   }
 
@@ -69,9 +69,14 @@ export class Tally {
 
   /** The milliseconds of the slowest call, and its RPC and code. */
   get slowest(): { readonly ms: number; readonly call: string } {
-    const all = this.calls.map(({ rpc, code, slowest }) => ({ ms: slowest, call: `${rpc} ${code}` }))
+    const all = this.calls.map(({ rpc, code, times }) => ({ ms: slowestOf(times), call: `${rpc} ${code}` }))
     return all.sort((a, b) => b.ms - a.ms)[0] ?? { ms: 0, call: 'none' }
   }
+}
+
+/** The longest of some times. */
+export function slowestOf(times: readonly number[]): number {
+  return times.reduce((longest, time) => Math.max(longest, time), 0)
 }
 
 function add(counts: Map<string, number>, key: string, by = 1): void {
