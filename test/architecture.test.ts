@@ -23,7 +23,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'fuse/options.ts': ['os/mount-flags.ts'],
   'fuse/session': ['fuse/options.ts', 'fuse/protocol', 'fuse/filesystem.ts', 'fuse/backend.ts', 'os'],
   fused: ['fuse/options.ts', 'fuse/protocol', 'fuse/session', 'grpc', 'os', 'rpc'],
-  grpc: ['rpc', 'os/listening-socket.ts'],
+  grpc: ['rpc', 'os/listening-socket.ts', 'os/rare-log.ts'],
   'fuse/native': ['fuse/options.ts', 'fuse/filesystem.ts', 'fuse/backend.ts', 'os'],
   dummyfs: ['fuse/filesystem.ts'],
   workload: [],

@@ -68,10 +68,15 @@ export class MendedConnection extends Duplex {
   readonly #socket: Socket
   readonly #mender = new FrameMender()
 
-  constructor(socket: Socket) {
+  /** `handshake`: milliseconds within which the client must have sent its preface, or it is cut off. */
+  constructor(socket: Socket, handshake: number) {
     super({ allowHalfOpen: false })
     this.#socket = socket
+    const timer = setTimeout(() => socket.destroy(), handshake).unref()
+    let missing = PREFACE.length
     socket.on('data', (bytes: Buffer) => {
+      missing -= bytes.length
+      if (missing <= 0) clearTimeout(timer)
       const passed = this.#mender.push(bytes)
       if (passed.length > 0 && !this.push(passed)) socket.pause()
     })
@@ -81,7 +86,10 @@ export class MendedConnection extends Duplex {
       this.push(null)
     })
     socket.on('error', (error) => this.destroy(error))
-    socket.on('close', () => this.destroy())
+    socket.on('close', () => {
+      clearTimeout(timer)
+      this.destroy()
+    })
   }
 
   override _read(): void {

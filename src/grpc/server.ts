@@ -4,6 +4,7 @@ import type { DescService } from '@bufbuild/protobuf'
 import type { CallLimits } from '../call-context.ts'
 import type { Logger } from '../log.ts'
 import type { ListeningSocket } from '../os/listening-socket.ts'
+import { RareLog } from '../os/rare-log.ts'
 import { Health } from '../rpc/health_pb.ts'
 import { ServerReflection } from '../rpc/reflection_v1_pb.ts'
 import { ServerReflection as ServerReflectionAlpha } from '../rpc/reflection_v1alpha_pb.ts'
@@ -13,8 +14,14 @@ import { HealthService } from './health-service.ts'
 import { MendedConnection } from './mended-connection.ts'
 import { Reflection } from './reflection.ts'
 
-/** How long a server waits, in milliseconds. */
+/** What a server bears; times are milliseconds. */
 export interface ServerLimits {
+  /** Clients that are connected at the same time; the next is cut off. */
+  readonly connections: number
+  /** Calls at the same time on one connection; further ones wait in their client. */
+  readonly streams: number
+  /** For a client to begin to speak HTTP/2. */
+  readonly handshake: number
   readonly calls: CallLimits
   /** For calls under way, when it closes. */
   readonly drain: number
@@ -30,17 +37,21 @@ export interface ServedService {
 
 /** A gRPC server on its socket, with health and reflection beside its own services. */
 export class GrpcServer {
-  readonly #server = new Server({ 'grpc.enable_channelz': 0 })
+  readonly #server: Server
   readonly #health: HealthService
   readonly #log: Logger
   readonly #limits: ServerLimits
   readonly #calls = new CallsUnderWay()
+  readonly #rare: RareLog
   readonly #sockets: ListeningSocket[] = []
+  #connections = 0
 
   /** `intercept` stands around every call of `services`. */
   constructor(services: readonly ServedService[], intercept: UnaryInterceptor, limits: ServerLimits, log: Logger) {
     this.#log = log
+    this.#rare = new RareLog(log)
     this.#limits = limits
+    this.#server = new Server({ 'grpc.enable_channelz': 0, 'grpc.max_concurrent_streams': limits.streams })
     const counted = this.#calls.around(intercept)
     for (const { service, handlers } of services) {
       log.info(`Registering ${service.name} server`)
@@ -58,8 +69,16 @@ export class GrpcServer {
   /** Serves all clients of a socket that is listened on already; there may be several. */
   serve(socket: ListeningSocket): void {
     const injector = this.#server.createConnectionInjector(ServerCredentials.createInsecure())
+    const { connections, handshake } = this.#limits
     socket.serve((connection) => {
-      injector.injectConnection(new MendedConnection(connection))
+      if (this.#connections >= connections) {
+        connection.destroy()
+        this.#rare.warning('connections', `a client of ${socket.path} is cut off: ${connections} are connected`)
+        return
+      }
+      this.#connections++
+      connection.once('close', () => this.#connections--)
+      injector.injectConnection(new MendedConnection(connection, handshake))
     })
     this.#sockets.push(socket)
     this.#log.info(`Listening for connections on &net.UnixAddr{Name:"${socket.path}", Net:"unix"}`)

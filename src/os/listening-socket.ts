@@ -107,7 +107,8 @@ export class ListeningSocket {
 async function serverOf(fd: number): Promise<Server> {
   const server = createServer()
   await new Promise<void>((resolve, reject) => {
-    server.once('error', reject).listen({ fd, backlog: BACKLOG }, () => {
+    // Beside a descriptor Node reads no backlog in the options, and takes 511.
+    server.once('error', reject).listen({ fd }, BACKLOG, () => {
       server.off('error', reject)
       resolve()
     })

@@ -9,7 +9,7 @@ import type { SocketFile } from './socket-file.ts'
 const PERIOD = 10_000
 
 /** Milliseconds between a change and what is done about it: a process that is started in our place takes that long to listen, and has it then. */
-const SETTLE = 2000
+const SETTLE = 3000
 
 /** What a guard is put together from. */
 export interface SocketGuardParts {

@@ -9,7 +9,7 @@ import { DUMMY_FUSED, FusedProcess } from '../support/fused.ts'
 import { serves } from '../support/mounts.ts'
 import { EXECUTABLE } from '../support/paths.ts'
 import { Plugin } from '../support/plugin.ts'
-import { devicesOf, Sandbox } from '../support/sandbox.ts'
+import { devicesOf, type Running, Sandbox } from '../support/sandbox.ts'
 import { StandbyProcess } from '../support/standby.ts'
 import { eventually } from '../support/wait.ts'
 
@@ -21,11 +21,14 @@ async function answers(plugin: Plugin): Promise<void> {
   })
 }
 
-/** Starts another plugin on a plugin's socket, and waits until it listens. */
-async function startAnother(sandbox: Sandbox, socket: string): Promise<ReturnType<Sandbox['start']>> {
-  const words = ['serve', '--endpoint', `unix://${socket}`, '--state-dir', join(sandbox.path, 'other-state')]
+/** Takes a plugin's socket away and starts another plugin there, which listens before the first one can make its socket anew. */
+async function replace(sandbox: Sandbox, plugin: Plugin): Promise<Running> {
+  process.kill(plugin.pid, 'SIGSTOP')
+  rmSync(plugin.socket)
+  const words = ['serve', '--endpoint', `unix://${plugin.socket}`, '--state-dir', join(sandbox.path, 'other-state')]
   const other = sandbox.start(EXECUTABLE, words)
-  await eventually(`the other plugin listens: ${other.output()}`, () => other.output().includes('Listening for connections'))
+  await eventually('the other plugin listens', () => other.output().includes('Listening for connections'), 30_000)
+  process.kill(plugin.pid, 'SIGCONT')
   return other
 }
 
@@ -65,8 +68,7 @@ describe('a plugin whose socket vanishes', { concurrency: 4 }, () => {
   it('leaves it to another plugin that has taken its place, and takes it back when that has ended', async () => {
     await using sandbox = new Sandbox()
     using plugin = await Plugin.start(sandbox)
-    rmSync(plugin.socket)
-    const other = await startAnother(sandbox, plugin.socket)
+    const other = await replace(sandbox, plugin)
     await plugin.logged(`another process listens on ${plugin.socket}`)
     assert.doesNotMatch(other.output(), /another process listens/)
     assert.equal(plugin.log().split('another process listens').length, 2, 'it is said once')
@@ -79,8 +81,7 @@ describe('a plugin whose socket vanishes', { concurrency: 4 }, () => {
   it('leaves the socket of another plugin alone when it ends', async () => {
     await using sandbox = new Sandbox()
     using plugin = await Plugin.start(sandbox)
-    rmSync(plugin.socket)
-    const other = await startAnother(sandbox, plugin.socket)
+    const other = await replace(sandbox, plugin)
     assert.equal((await plugin.stop()).status, 0)
     assert.ok(existsSync(plugin.socket))
     plugin.reconnect()

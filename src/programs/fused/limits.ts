@@ -31,6 +31,12 @@ export const FUSED_LIMITS = checkedLimits(
       value: 500,
       why: 'The serving thread stops after the request that it answers; the process ends without it, and its readers wait until then.',
     },
+    connections: { value: 1000, why: 'A plugin has one connection for all of its calls; each takes a descriptor.' },
+    streams: { value: 1000, why: 'A plugin mounts as many volumes at the same time as its calls ask for.' },
+    handshake: {
+      value: 10_000,
+      why: 'A client on a busy machine begins to speak within seconds; one that never does keeps a descriptor.',
+    },
     hangUp: { value: 200, why: 'A client on the same machine takes its last answer within milliseconds.' },
   },
   ({ standardCall, longestCall, callMargin, standbyPatience, tidy, tidyQuiet, tidyLatest }) => [

@@ -34,8 +34,8 @@ export function openFusedServer(
     latest: FUSED_LIMITS.tidyLatest,
   })
   const handlers = fusedService({ daemon, self, checked, onDrain })
-  const { standardCall: standard, longestCall: longest, callMargin: margin, drain, hangUp } = FUSED_LIMITS
-  return new GrpcServer([{ service: Fused, handlers }], intercept, { calls: { standard, longest, margin }, drain, hangUp }, log)
+  const { standardCall: standard, longestCall: longest, callMargin: margin, ...limits } = FUSED_LIMITS
+  return new GrpcServer([{ service: Fused, handlers }], intercept, { ...limits, calls: { standard, longest, margin } }, log)
 }
 
 function checked(options: readonly string[], faults: readonly string[]): ReturnType<Parameters<typeof fusedService>[0]['checked']> {

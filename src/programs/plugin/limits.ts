@@ -50,6 +50,15 @@ function table({ callDeadline, startsAtOnce }: Given) {
       why: 'Undoing a mount takes SIGKILL, the end of the daemon and an umount2(2); on a busy machine that takes half a second.',
     },
     drain: { value: callDeadline, why: 'A server that closes lets the calls under way come to their end.' },
+    connections: {
+      value: 4000,
+      why: 'A kubelet has one connection for each call, and a full node has a thousand volumes; each connection takes a descriptor.',
+    },
+    streams: { value: 1000, why: 'As many calls as connections, for a client that has one connection for all.' },
+    handshake: {
+      value: 10_000,
+      why: 'A client on a busy machine begins to speak within seconds; one that never does keeps a descriptor.',
+    },
     hangUp: { value: 200, why: 'A client on the same machine takes its last answer within milliseconds.' },
     tidyQuiet: {
       value: 1000,

@@ -18,7 +18,7 @@ import type { VolumeSystem } from './volumes.ts'
 export function openServer(
   { driverName, nodeId, roles, fuseBackend }: PluginOptions,
   { volumes, registry }: VolumeSystem,
-  { call, callMargin, drain, hangUp, tidyQuiet, tidyLatest }: PluginLimits,
+  { call, callMargin, tidyQuiet, tidyLatest, ...limits }: PluginLimits,
   tidy: () => void,
   log: Logger,
 ): GrpcServer {
@@ -35,7 +35,7 @@ export function openServer(
       { service: Controller, handlers: controller(registry, isController) },
     ],
     tidyAfterCalls(requestLog(log, toStatus), tidy, { quiet: tidyQuiet, latest: tidyLatest }),
-    { calls: { standard: call, longest: call, margin: callMargin }, drain, hangUp },
+    { ...limits, calls: { standard: call, longest: call, margin: callMargin } },
     log,
   )
 }

@@ -1,0 +1,28 @@
+// Sends hostile bytes to each server and prints what has come of it. Started by scripts/chaos.
+import { parseArgs } from 'node:util'
+import { type HostileOutcome, hostileToFused, hostileToPlugin } from './bytes.ts'
+
+const { values } = parseArgs({
+  options: { seed: { type: 'string', default: '1' }, requests: { type: 'string', default: '10000' } },
+})
+
+function number(name: string, text: string): number {
+  if (/^[1-9]\d{0,9}$/.test(text)) return Number(text)
+  process.stderr.write(`chaos: --${name} is '${text}'; it takes a whole number from 1 (see scripts/chaos --help)\n`)
+  process.exit(2)
+}
+
+function print(name: string, { answers, findings }: HostileOutcome): void {
+  const counts = [...answers].map(([status, count]) => `${status} ${count}`).sort()
+  process.stdout.write(`${name}: ${counts.join(', ')}\n`)
+  for (const finding of findings) process.stdout.write(`  found: ${finding}\n`)
+  if (findings.length === 0) process.stdout.write('  nothing was found\n')
+}
+
+const requests = number('requests', values.requests)
+const scale = { seed: number('seed', values.seed), requests, connections: requests, messages: requests }
+const plugin = await hostileToPlugin(scale)
+print('serve', plugin)
+const fused = await hostileToFused(scale)
+print('dummy-fused and keep', fused)
+process.exit(plugin.findings.length + fused.findings.length === 0 ? 0 : 1)
