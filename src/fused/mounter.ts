@@ -55,18 +55,18 @@ export class Mounter {
     this.#ended = true
   }
 
-  /** Throws FusedError `unavailable` after {@link end}. */
+  /** Throws FusedError `replaced` after {@link end}. */
   refuseEnded(): void {
-    if (this.#ended) throw new FusedError('unavailable', BEING_REPLACED)
+    if (this.#ended) throw new FusedError('replaced', BEING_REPLACED)
   }
 
   /** Gives up the mounts that are under way. */
   abort(): void {
-    this.#aborted.abort(new FusedError('unavailable', BEING_REPLACED))
+    this.#aborted.abort(new FusedError('replaced', BEING_REPLACED))
   }
 
   /**
-   * Mounts a session where none is. Rejects with FusedError: `timeout` when the call's time is over, `unavailable` after {@link abort}. Then nothing is
+   * Mounts a session where none is. Rejects with FusedError: `timeout` when the call's time is over, `replaced` after {@link abort}. Then nothing is
    * mounted and nothing of it can be mounted later, and there is no record.
    */
   async mount(order: MountOrder, call: CallContext): Promise<Mounted> {
@@ -96,7 +96,7 @@ export class Mounter {
       return { record: saved, running }
     } catch (error) {
       this.#parts.records.remove(id)
-      if (this.#aborted.signal.aborted) throw new FusedError('unavailable', BEING_REPLACED, { cause: error })
+      if (this.#aborted.signal.aborted) throw new FusedError('replaced', BEING_REPLACED, { cause: error })
       if (remaining() <= 0) {
         const time = ((performance.now() - begun) / 1000).toFixed(1)
         throw new FusedError('timeout', `${path}: INIT was not handled within ${time} s, which the call had left`, { cause: error })

@@ -1,6 +1,7 @@
 import { Metadata, status, type StatusObject } from '@grpc/grpc-js'
 import { isCallEnded } from '../call-context.ts'
 import { messageOf, withRemedy } from '../errors.ts'
+import { answered } from '../grpc/answered.ts'
 import { statusOfEnd } from '../grpc/call-deadline.ts'
 import { oneLine } from '../printable.ts'
 import { fromErrno, type FusedErrorKind, isFusedError } from './errors.ts'
@@ -13,6 +14,7 @@ const CODES: Readonly<Record<FusedErrorKind, status>> = {
   precondition: status.FAILED_PRECONDITION,
   timeout: status.DEADLINE_EXCEEDED,
   unavailable: status.UNAVAILABLE,
+  replaced: status.UNAVAILABLE,
   exhausted: status.RESOURCE_EXHAUSTED,
   internal: status.INTERNAL,
 }
@@ -22,7 +24,7 @@ export function toStatus(error: unknown): StatusObject {
   return {
     code: codeOf(error),
     details: oneLine(isFusedError(error) ? error.message : withRemedy(messageOf(error), error)),
-    metadata: new Metadata(),
+    metadata: isFusedError(error) && error.kind === 'replaced' ? new Metadata() : answered(),
   }
 }
 

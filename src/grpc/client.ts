@@ -8,6 +8,7 @@ import {
   toBinary,
 } from '@bufbuild/protobuf'
 import { Client, credentials, type ServiceError, status } from '@grpc/grpc-js'
+import { wasAnswered } from './answered.ts'
 import { expiringIn } from './call-deadline.ts'
 
 /** A call that came back with a status other than OK. Its message names the path of the call: `/csi.v1.Node/NodeStageVolume`. */
@@ -16,11 +17,14 @@ export class CallError extends Error {
   /** The status's name: `UNAVAILABLE`. */
   readonly code: string
   readonly details: string
+  /** Whether the program itself has answered so (answered.ts): another attempt at once meets the same. */
+  readonly answered: boolean
 
   constructor(path: string, error: ServiceError) {
     super(`${path}: ${status[error.code]}: ${error.details}`, { cause: error })
     this.code = status[error.code]
     this.details = error.details
+    this.answered = wasAnswered(error)
   }
 }
 

@@ -185,7 +185,7 @@ export class ServiceHost implements FuseHost {
         if (!(error instanceof CallError)) throw error
         const reason: unknown = call.signal.reason
         if (isCallEnded(reason) && reason.kind === 'cancelled') throw reason
-        if (error.code !== 'UNAVAILABLE') throw asHostError(error)
+        if (error.code !== 'UNAVAILABLE' || error.answered) throw asHostError(error)
         // Its channel would wait a second before it tries again.
         if (this.#client === client) this.#client = undefined
         client[Symbol.dispose]()
@@ -224,4 +224,5 @@ const KINDS: Readonly<Record<string, HostErrorKind>> = {
   DEADLINE_EXCEEDED: 'timeout',
   FAILED_PRECONDITION: 'precondition',
   RESOURCE_EXHAUSTED: 'exhausted',
+  UNAVAILABLE: 'unavailable',
 }
