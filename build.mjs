@@ -2,11 +2,9 @@
 import { execFileSync, spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { chmod, copyFile, mkdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises'
-import { createRequire } from 'node:module'
 import { basename, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { setFlagsFromString } from 'node:v8'
-import { Script } from 'node:vm'
+import { createHash } from 'node:crypto'
 
 const root = dirname(fileURLToPath(import.meta.url))
 const modules = join(root, 'node_modules')
@@ -45,6 +43,10 @@ if (process.version !== execFileSync(node, ['--version'], { encoding: 'utf8' }).
 
 const { version } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8'))
 const { NATIVE_FILES } = await import('./src/os/addons.ts')
+const { billOf, componentsOf, noticesOf } = await import('./packaging/components.mjs')
+
+/** Files that esbuild has put into any bundle. */
+const inputs = new Set()
 
 await mkdir(build, { recursive: true })
 await mkdir(dist, { recursive: true })
@@ -57,10 +59,16 @@ await bundle('serving-thread', 'src/programs/serving-thread.ts')
 await bundle('large', 'src/programs/large.ts')
 await bundle('status', 'src/programs/status.ts')
 await bundle('fused-client', 'src/programs/fused-client.ts')
-for (const name of BUNDLES) await cacheCode(name, WITH_GRPC.includes(name) ? compileWhatLoads : compileAll)
+for (const name of BUNDLES) await cacheCode(name)
+const components = await componentsOf(root, inputs, Object.values(NATIVE_FILES))
+await writeFile(join(build, 'licenses.txt'), noticesOf(components))
 await strip(join(build, 'node'))
 await pack(join(build, 'boot.cjs'), join(build, 'node'), join(build, 'dummy-fuse-csi'))
-await rename(join(build, 'dummy-fuse-csi'), join(dist, 'dummy-fuse-csi'))
+const sha256 = createHash('sha256')
+  .update(await readFile(join(build, 'dummy-fuse-csi')))
+  .digest('hex')
+await writeFile(join(build, 'dummy-fuse-csi.cdx.json'), billOf({ version, commit: commit(), sha256 }, components))
+for (const name of ['dummy-fuse-csi', 'dummy-fuse-csi.cdx.json']) await rename(join(build, name), join(dist, name))
 for (const name of NAMES) {
   await rm(join(dist, name), { force: true })
   await symlink('dummy-fuse-csi', join(dist, name))
@@ -69,7 +77,11 @@ for (const name of NAMES) {
 /** Each bundle runs the others out of the executable when it imports what they begin with. */
 async function bundle(name, entry, plugins = []) {
   const { build: esbuild } = await import('esbuild')
-  await esbuild({
+  const { metafile } = await esbuild({
+    absWorkingDir: root,
+    // The bundles hold the paths of their modules: as they are below the checkout, wherever node_modules lies.
+    preserveSymlinks: true,
+    metafile: true,
     entryPoints: [join(root, entry)],
     outfile: join(build, `${name}.cjs`),
     bundle: true,
@@ -85,6 +97,8 @@ async function bundle(name, entry, plugins = []) {
     define: { BUILD_VERSION: JSON.stringify(version), BUILD_COMMIT: JSON.stringify(commit()), 'import.meta.dirname': '""' },
     plugins: [...plugins, otherBundles(name)],
   })
+  for (const output of Object.values(metafile.outputs))
+    for (const [input, { bytesInOutput }] of Object.entries(output.inputs)) if (bytesInOutput > 0) inputs.add(input)
 }
 
 /** fuse-native looks for its addon on disk as it is loaded, and for a libfuse to install; both come out of the executable instead. */
@@ -122,38 +136,18 @@ function otherBundles(own) {
   }
 }
 
-/** Makes a function of a bundle, and V8's code cache of it, of all that `compile` has compiled. */
-async function cacheCode(name, compile) {
+/** Makes a function of a bundle, and V8's code cache of it. */
+async function cacheCode(name) {
   const file = join(build, `${name}.cjs`)
   const code = await readFile(file, 'latin1')
   // It is run as it lies there, a byte for each character. esbuild writes others as escapes, but for those in tagged templates.
   const other = /.{0,40}[\u0080-\u00ff]+/.exec(code)?.[0]
   if (other !== undefined)
     throw new Error(`${name}.cjs has other than ASCII in a tagged template, write an entity instead: ${other}`)
-  const source = `(function(module,require,__dirname){var exports=module.exports;${code}\n})`
-  await writeFile(file, source, 'latin1')
-  const script = await compile(source, { filename: `${name}.cjs` })
-  await writeFile(join(build, `${name}.cache`), script.createCachedData())
-}
-
-/** Every function: for small bundles, most of which is run at each start. */
-function compileAll(source, options) {
-  setFlagsFromString('--no-lazy')
-  try {
-    return new Script(source, options)
-  } finally {
-    // A cache is good only for a V8 with the same flags.
-    setFlagsFromString('--lazy')
-  }
-}
-
-/** What loading calls. */
-async function compileWhatLoads(source, options) {
-  const script = new Script(source, options)
-  const module = { exports: {} }
-  script.runInThisContext()(module, createRequire(import.meta.url), '/')
-  for (const load of Object.values(module.exports)) await load()
-  return script
+  await writeFile(file, `(function(module,require,__dirname){var exports=module.exports;${code}\n})`, 'latin1')
+  const what = WITH_GRPC.includes(name) ? 'loads' : 'all'
+  const words = ['--predictable', join(root, 'packaging/code-cache.mjs'), `${name}.cjs`, `${name}.cache`, what]
+  execFileSync(node, words, { cwd: build, stdio: ['ignore', 'inherit', 'inherit'], env: {} })
 }
 
 /** The symbol table is 18 MB that nothing at run time reads. */
@@ -171,12 +165,18 @@ async function pack(main, base, output) {
   const { default: sea } = await import('@yao-pkg/pkg/lib-es5/sea.js')
   const native = Object.entries(NATIVE_FILES).map(([name, path]) => [name, join(modules, path)])
   const bundles = BUNDLES.flatMap((name) => [`${name}.cjs`, `${name}.cache`])
-  const assets = Object.fromEntries([...native, ...[...bundles, 'boot-thread.cjs'].map((name) => [name, join(build, name)])])
+  const assets = Object.fromEntries([
+    ...native,
+    ...[...bundles, 'boot-thread.cjs', 'licenses.txt'].map((name) => [name, join(build, name)]),
+  ])
   const target = { nodeRange: `node${process.version.slice(1)}`, platform: 'linux', arch: 'x64', output }
+  // The executable holds the path of its main file as it is named here: from pkg's own folder, which is made below TMPDIR, so that it says nothing of
+  // where the checkout lies.
+  process.env.TMPDIR = build
   await (sea.default ?? sea)(main, {
     targets: [target],
     nodePath: base,
-    seaConfig: { execArgv: EXEC_ARGV, execArgvExtension: 'none', assets },
+    seaConfig: { main: join('..', basename(main)), execArgv: EXEC_ARGV, execArgvExtension: 'none', assets },
   })
   await chmod(output, 0o755)
 }

@@ -71,6 +71,11 @@ const PROGRAMS: Readonly<Record<string, Entry>> = {
     hidden: true,
     load: async () => await (await import('./programs/small.ts')).loadLabConsumer(),
   },
+  licenses: {
+    name: NAME,
+    description: 'the licence notices of all that this executable holds',
+    load: async () => await (await import('./programs/small.ts')).loadLicenses(),
+  },
   status: {
     name: NAME,
     description: "each volume's state and the next step to take",

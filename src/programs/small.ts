@@ -12,6 +12,8 @@ export const loadKeep = async (): Promise<Program> => (await import('./keep/prog
 
 export const loadStandby = async (): Promise<Program> => (await import('./standby.ts')).standby
 
+export const loadLicenses = async (): Promise<Program> => (await import('./licenses.ts')).licenses
+
 export const loadLabConsumer = async (): Promise<Program> => (await import('./lab-consumer.ts')).labConsumer
 
 /** What the executable answers under its own name when no program is named: --help and --version. Throws ProgramError. */

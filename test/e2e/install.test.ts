@@ -34,7 +34,9 @@ function filesBelow(folder: string): string[] {
 }
 
 const UNITS = readdirSync(join(ROOT, 'systemd')).filter((name) => /\.(service|socket)$/.test(name))
-const PROGRAMS = readdirSync(dirname(EXECUTABLE)).filter((name) => name !== 'dummy-fuse-csi')
+const PROGRAMS = readdirSync(dirname(EXECUTABLE), { withFileTypes: true })
+  .filter((entry) => entry.isSymbolicLink())
+  .map(({ name }) => name)
 const INSTALLED = [
   'sbin/mount.fuse.dummy-fuse -> /usr/local/bin/dummy-fuse-csi',
   `${DEFAULTS} 644`,
