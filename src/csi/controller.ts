@@ -105,14 +105,16 @@ function requireCapabilities(capabilities: readonly VolumeCapability[]): void {
 }
 
 function refusalOf(capability: VolumeCapability): string | undefined {
-  return capability.accessType.case === undefined ? 'volume_capabilities: neither mount nor block' : unsupported(capability)
+  return capability.accessType.case === undefined
+    ? 'volume_capabilities has one that names neither mount nor block; name mount'
+    : unsupported(capability)
 }
 
 function range(message: CapacityRangeMessage | undefined): CapacityRange {
   const bytes = (value: bigint, field: string): number => {
     if (value < 0n) throw new VolumeError('invalid', `capacity_range.${field} is negative`)
     if (value > BigInt(Number.MAX_SAFE_INTEGER))
-      throw new VolumeError('range', `capacity_range.${field} ${value} is more than there is`)
+      throw new VolumeError('range', `capacity_range.${field} ${value} is more than any volume can have`)
     return Number(value)
   }
   if (message === undefined) return { required: 0, limit: 0 }

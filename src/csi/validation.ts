@@ -39,7 +39,7 @@ export function requirePath(value: string, field: string): string {
   if (value.split('/').some((name) => Buffer.byteLength(name) > NAME_MAX))
     throw new VolumeError('invalid', `${field} holds a name longer than ${NAME_MAX} bytes`)
   const path = posix.normalize(value).replace(/(?<=.)\/+$/, '')
-  if (path === '/') throw new VolumeError('invalid', `${field} is the root directory`)
+  if (path === '/') throw new VolumeError('invalid', `${field} is the root directory; name a directory below it`)
   return path
 }
 
@@ -52,7 +52,7 @@ export function requireCapability(capability: VolumeCapability | undefined, chec
   const refusal = unsupported(capability)
   if (refusal !== undefined) throw new VolumeError('precondition', refusal)
   const { accessType, accessMode } = capability
-  if (accessType.case !== 'mount') throw new VolumeError('invalid', 'volume_capability names neither mount nor block')
+  if (accessType.case !== 'mount') throw new VolumeError('invalid', 'volume_capability names neither mount nor block; name mount')
   const mode = accessMode?.mode ?? Mode.UNKNOWN
   if (mode === Mode.UNKNOWN) throw new VolumeError('invalid', 'volume_capability.access_mode is missing')
   return {
@@ -70,7 +70,9 @@ export function unsupported({ accessType, accessMode }: VolumeCapability): strin
     return `file system type '${accessType.value.fsType}' is not supported; leave fs_type empty or name fuse.dummy-fuse`
   }
   const mode = accessMode?.mode ?? Mode.UNKNOWN
-  return mode !== Mode.UNKNOWN && modeName(mode) === '' ? `access mode ${mode} is unknown` : undefined
+  return mode !== Mode.UNKNOWN && modeName(mode) === ''
+    ? `access mode ${mode} is unknown to this plugin; use one that the CSI spec has`
+    : undefined
 }
 
 function validFlags(flags: readonly string[], checkFlags: CheckFlags): readonly string[] {

@@ -307,7 +307,9 @@ export class FusedDaemon {
     try {
       return await this.#paths.take(path, call.signal)
     } catch (error) {
-      throw new FusedError('timeout', `${path}: another call for it is under way: ${messageOf(error)}`, { cause: error })
+      throw new FusedError('timeout', `${path}: another call for it is under way, call again: ${messageOf(error)}`, {
+        cause: error,
+      })
     }
   }
 
@@ -344,7 +346,7 @@ export class FusedDaemon {
       return await unlessAborted(this.#parts.engine.inspect(id), signal)
     } catch (error) {
       if (!isCallEnded(error)) throw error
-      throw new FusedError('unavailable', `the thread that serves does not answer: ${error.message}`, { cause: error })
+      throw new FusedError('unavailable', `the thread that serves does not answer, call again: ${error.message}`, { cause: error })
     }
   }
 }

@@ -38,7 +38,7 @@ export interface Mounted {
   readonly running: RunningSession
 }
 
-const BEING_REPLACED = 'dummy-fused ends; call its successor'
+const BEING_REPLACED = 'this dummy-fused ends; call again, a successor answers'
 
 /** Mounts sessions: each has its record before its INIT is answered. */
 export class Mounter {

@@ -8,7 +8,9 @@ export function fuseDeviceTrouble(): string | undefined {
     return undefined
   } catch (error) {
     const absent = codeOf(error) === 'ENOENT' || codeOf(error) === 'ENODEV'
-    const hint = absent ? "run 'modprobe fuse', or give the device to this container" : 'allow it'
+    const hint = absent
+      ? "run 'modprobe fuse', or give the device to this container"
+      : 'make it readable and writable for root, and allow c 10:229 to this container'
     return `cannot open /dev/fuse: ${messageOf(error)}; ${hint}`
   }
 }

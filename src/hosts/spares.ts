@@ -86,7 +86,7 @@ export class Spares {
       })
       this.#spare = daemon
     } catch (error) {
-      this.#log.warning(`no spare dummy-fuse: ${messageOf(error)}`)
+      this.#log.warning(`no spare dummy-fuse, the next Stage takes longer: ${messageOf(error)}`)
     }
   }
 

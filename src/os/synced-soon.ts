@@ -28,7 +28,10 @@ export class SyncedSoon {
   write(path: string, text: string): void {
     replaceFile(path, text)
     this.#written.add(path)
-    if (!this.#syncing) this.#sync().catch((error: unknown) => this.#log.warning(`cannot sync ${path}: ${messageOf(error)}`))
+    if (!this.#syncing)
+      this.#sync().catch((error: unknown) =>
+        this.#log.warning(`cannot sync ${path}: ${messageOf(error)}; a power cut may undo its last change`),
+      )
   }
 
   /** Folders after their files: a name that is on the disk is to lead to bytes that are. */
@@ -53,7 +56,8 @@ export class SyncedSoon {
       }
     } catch (error) {
       // What was removed meanwhile has no bytes to keep.
-      if (codeOf(error) !== 'ENOENT') this.#log.warning(`cannot sync ${path}: ${messageOf(error)}`)
+      if (codeOf(error) !== 'ENOENT')
+        this.#log.warning(`cannot sync ${path}: ${messageOf(error)}; a power cut may undo its last change`)
     }
   }
 }

@@ -78,7 +78,7 @@ export const standby: Program = async ({ words, env }) => {
   watch.run().catch(lost.reject)
   let file = new SocketFile(path)
   const renew = async (): Promise<SocketFile> => {
-    if (existsSync(path)) throw new ProgramError('whatever put it there must remove it', 1)
+    if (existsSync(path)) throw new ProgramError('remove that file, and the socket is made anew', 1)
     const next = listen(libc, path, post, log)
     file = new SocketFile(path)
     watch.closeWatched(socket.fd)
@@ -131,6 +131,8 @@ function listen(libc: Libc, path: string, post: StandbyPost, log: Logger): Notif
     }
     return new NotifySocket(libc, path, handler, new RareLog(log))
   } catch (error) {
-    throw new ProgramError(`cannot listen on ${path}: ${messageOf(error)}`, 1, { cause: error })
+    throw new ProgramError(`cannot listen on ${path}: ${messageOf(error)}; mend the folder, or name another with --state-dir`, 1, {
+      cause: error,
+    })
   }
 }

@@ -151,7 +151,10 @@ export class Mounts {
     if (!isFuse(mount.fsType)) return
     const { kind } = known(await this.#prober.ask(at, mount.device, call))
     if (kind !== 'alive')
-      throw new VolumeError('precondition', `${path} lies on ${at}, a ${kind} ${mount.fsType} mount; mend that first`)
+      throw new VolumeError(
+        'precondition',
+        `${path} lies on ${at}, a ${kind} ${mount.fsType} mount; end or resume its daemon, or unmount it (umount -l ${at})`,
+      )
   }
 
   /** Makes a directory to mount on, with its parents; returns the first that it made, undefined if all were there. Throws VolumeError. */
@@ -184,7 +187,7 @@ export class Mounts {
       if (mount.fsType !== FS_TYPE && !foreign) {
         throw new VolumeError(
           'precondition',
-          `${path} is a mount point of ${mount.fsType} (${mount.source}), which is not ours to unmount`,
+          `${path} is a mount point of ${mount.fsType} (${mount.source}), which this plugin has not mounted; unmount it by hand (umount ${path})`,
         )
       }
       await this.#unmount(path, mount)
@@ -207,7 +210,7 @@ export class Mounts {
       if (code === 'ENOTEMPTY' || code === 'EEXIST') {
         throw new VolumeError(
           'precondition',
-          `${path} holds files on the node's own disk; move them away, they are nobody's volume`,
+          `${path} holds files on the node's own disk, which belong to no volume; move them away`,
         )
       }
       throw fromErrno(error, `cannot remove ${path}: ${code === undefined ? messageOf(error) : errnoText(code)}`)
@@ -273,7 +276,7 @@ export class Mounts {
         if (state.type === 'directory') return { kind: 'NOT_MOUNTED', directory: true }
         throw new VolumeError(
           'precondition',
-          `${path} is ${state.type === 'symlink' ? 'a symbolic link' : 'a file'}, not a directory; nothing is mounted on it`,
+          `${path} is ${state.type === 'symlink' ? 'a symbolic link' : 'a file'}, not a directory; remove it, or name a directory`,
         )
       case 'mount':
         return state.mount.fsType === FS_TYPE ? { mount: state.mount } : { kind: 'FOREIGN', fsType: state.mount.fsType }

@@ -119,10 +119,10 @@ export class CarefulVolumes implements NodeVolumes {
     await mounts.reachable(path, call)
     const asked = await mounts.usage(path, call)
     if (asked.kind === 'alive') return asked.usage
-    if (asked.kind === 'absent') throw new VolumeError('missing', `${path} is gone`)
+    if (asked.kind === 'absent') throw new VolumeError('missing', `the directory ${path} is gone; publish the volume again`)
     const reports = await inspector.volume(volumeId, call)
     const [finding] = reports.flatMap(({ findings }) => findings)
-    throw new VolumeError('unavailable', finding?.message ?? `${path} is ${asked.kind}`)
+    throw new VolumeError('unavailable', finding?.message ?? `the mount at ${path} is ${asked.kind}; see dummy-fuse-csi status`)
   }
 
   async health(volumeId: string, call: CallContext): Promise<readonly Finding[]> {
@@ -170,7 +170,10 @@ export class CarefulVolumes implements NodeVolumes {
     const refusal = this.#isKnown(path) ? undefined : allowed.refusal(path)
     if (refusal === undefined) return false
     if (mounts.mountAt(path) === undefined) return true
-    throw new VolumeError('precondition', `${refusal}; what is mounted there is not ours to unmount`)
+    throw new VolumeError(
+      'precondition',
+      `${refusal}; this plugin has not mounted what is there, unmount it by hand (umount ${path})`,
+    )
   }
 
   /** A plugin that has just started may still be at this volume. */

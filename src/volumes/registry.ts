@@ -73,11 +73,17 @@ export class VolumeRegistry {
     const known = this.#records.get(id)
     if (known !== undefined) {
       if (known.capacity >= required && (limit === 0 || known.capacity <= limit)) return known
-      throw new VolumeError('conflict', `volume ${name} exists with ${known.capacity} bytes, which is outside of what is asked for`)
+      throw new VolumeError(
+        'conflict',
+        `volume ${name} exists with ${known.capacity} bytes, which is outside of what is asked for; name another, or delete it first`,
+      )
     }
     const capacity = required > 0 ? required : limit > 0 ? Math.min(limit, DEFAULT_CAPACITY) : DEFAULT_CAPACITY
     if (capacity > this.available())
-      throw new VolumeError('range', `${capacity} bytes are more than the ${this.available()} that are left`)
+      throw new VolumeError(
+        'range',
+        `${capacity} bytes are more than the ${this.available()} that are left; ask for less, or delete volumes`,
+      )
     const record: VolumeRecord = { version: 1, id, name, capacity }
     writeDurably(this.#fileOf(id), `${JSON.stringify(record)}\n`)
     this.#records.set(id, record)

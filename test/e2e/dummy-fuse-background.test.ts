@@ -72,7 +72,10 @@ describe('dummy-fuse in the background', () => {
       await isMounting(daemon)
       process.kill(daemon, 'SIGTERM')
       const { status, stderr } = await endOf(parent)
-      assert.deepEqual([status, stderr], [1, `dummy-fuse: ${path}: the daemon was told to end before it had mounted\n`])
+      assert.deepEqual(
+        [status, stderr],
+        [1, `dummy-fuse: ${path}: the daemon was ended by SIGTERM, SIGINT or SIGHUP before it had mounted; nothing is mounted\n`],
+      )
       await nothingIsLeft(sandbox)
     })
 

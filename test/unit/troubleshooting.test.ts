@@ -52,7 +52,7 @@ describe('the search for messages', () => {
   it('finds those that are made in each of the ways there are', () => {
     const known = {
       'cannot open /dev/fuse: …; …': 'hosts/fuse-device.ts', // returned by a function
-      'dummy-fused ends; call its successor': 'fused/mounter.ts', // a constant
+      'this dummy-fused ends; call again, a successor answers': 'fused/mounter.ts', // a constant
       "run 'modprobe fuse', or pass the device into this container": 'programs/dummy-fuse/preflight.ts', // one of two, for a part
       'cannot mount …': 'volumes/stager.ts', // given to a function
       'raise the limit of open files (LimitNOFILE=, ulimit -n)': 'errors.ts', // out of a table

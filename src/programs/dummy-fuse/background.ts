@@ -36,7 +36,10 @@ export async function startAndWait(
   if (outcome.status > 128)
     throw new ProgramError(`${mountpoint}: the daemon was killed by signal ${outcome.status - 128}`, outcome.status)
   if (outcome.status === STATUS.ok)
-    throw new ProgramError(`${mountpoint}: the daemon was told to end before it had mounted`, STATUS.failed)
+    throw new ProgramError(
+      `${mountpoint}: the daemon was ended by SIGTERM, SIGINT or SIGHUP before it had mounted; nothing is mounted`,
+      STATUS.failed,
+    )
   return outcome.status
 }
 

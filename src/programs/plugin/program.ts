@@ -51,7 +51,7 @@ export const plugin: Program = async (context) => {
         manager.notify(serving)
       },
       (error: unknown) => {
-        log.error(`Re-mounting volumes has ended early: ${messageOf(error)}`)
+        log.error(`Re-mounting volumes has ended early, restart the plugin: ${messageOf(error)}`)
       },
     )
   } else manager.announce('READY=1', serving)
