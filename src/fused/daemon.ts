@@ -5,7 +5,7 @@ import { codeOf, errnoMeaning, messageOf } from '../errors.ts'
 import type { Inspection } from '../fuse/session/messages.ts'
 import type { SessionOutcome } from '../fuse/session/session.ts'
 import type { Logger } from '../log.ts'
-import { MNT_DETACH } from '../os/libc.ts'
+import { detachLayers } from '../os/detaching.ts'
 import { type MountinfoLine, mountsOfDevice, parseMountinfo } from '../os/mountinfo.ts'
 import { deviceOf } from '../os/mount-table.ts'
 import { FusedError, fromErrno } from './errors.ts'
@@ -142,7 +142,7 @@ export class FusedDaemon {
    */
   async bury(record: SessionRecord): Promise<void> {
     const { probe } = await import('../os/probe.ts')
-    while (this.#stands(record) && (await probe(record.path)).kind === 'dead') this.#parts.libc.umount(record.path, MNT_DETACH)
+    if (this.#stands(record) && (await probe(record.path)).kind === 'dead') this.#detachAt(record)
     this.#parts.records.remove(record.id)
   }
 
@@ -233,8 +233,11 @@ export class FusedDaemon {
 
   /** Takes the session's own mount off its path, and each bind of it there. */
   #detach({ record }: HostedSession): void {
-    if (record === undefined) return
-    while (this.#stands(record)) this.#parts.libc.umount(record.path, MNT_DETACH)
+    if (record !== undefined) this.#detachAt(record)
+  }
+
+  #detachAt(record: SessionRecord): void {
+    detachLayers(this.#parts.libc, record.path, (device) => device === deviceOf(record.connection))
   }
 
   #stands({ path, connection }: SessionRecord): boolean {

@@ -26,7 +26,7 @@ export function fromErrno(error: unknown, message: string): FusedError {
 }
 
 function kindOf(code: string | undefined): FusedErrorKind {
-  // The path is not there, or leads through something that is no directory.
-  if (code === 'ENOTDIR' || code === 'ENOENT') return 'precondition'
+  // The path is not there, or leads through something that is no directory: a symbolic link neither.
+  if (code === 'ENOTDIR' || code === 'ENOENT' || code === 'ELOOP') return 'precondition'
   return failureKind(code)
 }

@@ -1,8 +1,8 @@
 import { closeSync } from 'node:fs'
 import { codeOf } from '../errors.ts'
-import { superBlockOf } from './detached-mount.ts'
 import type { Libc } from './libc.ts'
 import { ALL_ATTRIBUTES } from './mount-attributes.ts'
+import { superBlockOf } from './super-block.ts'
 
 /** x86-64 and arm64 share these numbers (include/uapi/asm-generic/unistd.h). */
 const SYS = { openTree: 428, moveMount: 429, mountSetattr: 442 } as const
@@ -64,6 +64,11 @@ export class DetachedBind implements Disposable {
       if (['EINVAL', 'ENOSYS', 'EPERM'].includes(codeOf(error) ?? '')) return false
       throw error
     }
+  }
+
+  /** Takes it off again, wherever it is. Throws SystemError. */
+  detach(): void {
+    this.#libc.umountDescriptor(this.#fd)
   }
 
   [Symbol.dispose](): void {

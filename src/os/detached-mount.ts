@@ -1,8 +1,10 @@
 import { closeSync } from 'node:fs'
-import { codeOf } from '../errors.ts'
+import { constants } from 'node:os'
+import { codeOf, SystemError } from '../errors.ts'
 import { type Libc, MS } from './libc.ts'
 import { attributesOfFlags } from './mount-attributes.ts'
 import { Places } from './places.ts'
+import { superBlockOf } from './super-block.ts'
 
 /** x86-64 and arm64 share these numbers (include/uapi/asm-generic/unistd.h). */
 const SYS = { moveMount: 429, fsopen: 430, fsconfig: 431, fsmount: 432 } as const
@@ -13,8 +15,6 @@ const FSCONFIG = { setFlag: 0, setString: 1, create: 6 } as const
 const FSMOUNT_CLOEXEC = 1
 /** MOVE_MOUNT_F_EMPTY_PATH and MOVE_MOUNT_T_EMPTY_PATH. */
 const MOVE_MOUNT_FLAGS = 0x4 | 0x40
-const AT_EMPTY_PATH = 0x1000
-const AT_STATX_DONT_SYNC = 0x4000
 /** The flags of mount(2) that belong to a super block, by the option that fsconfig(2) knows them by. */
 const SUPER_BLOCK_FLAGS: readonly (readonly [flag: number, option: string])[] = [
   [MS.RDONLY, 'ro'],
@@ -85,11 +85,17 @@ export class DetachedMount {
   /** Puts it at an absolute path without symbolic links. Throws SystemError (ENOENT, ENOTDIR, ELOOP for a link); then it is nowhere. */
   attach(path: string): void {
     const definition = 'long syscall(long, int, str, int, str, uint)'
-    const target = new Places(this.#libc).open(path)
+    const places = new Places(this.#libc)
+    const target = places.open(path)
     try {
       this.#libc.checked('move_mount', path, definition, SYS.moveMount, this.#fd, '', target, '', MOVE_MOUNT_FLAGS)
     } finally {
       closeSync(target)
+    }
+    // The directory may have been moved away since it was opened.
+    if (this.#fd !== undefined && places.deviceAt(path) !== this.device) {
+      this.#libc.umountDescriptor(this.#fd)
+      throw new SystemError('move_mount', 'ELOOP', constants.errno.ELOOP, path)
     }
     this.close()
   }
@@ -108,11 +114,4 @@ function openContext(libc: Libc, type: string): number | undefined {
     if (['ENOSYS', 'EPERM'].includes(codeOf(error) ?? '')) return undefined
     throw error
   }
-}
-
-/** `major:minor` of what a descriptor shows, by struct statx (include/uapi/linux/stat.h), without asking the server. Throws SystemError. */
-export function superBlockOf(libc: Libc, fd: number): string {
-  const seen = Buffer.alloc(256)
-  libc.checked('statx', undefined, 'int statx(int, str, int, uint, void *)', fd, '', AT_EMPTY_PATH | AT_STATX_DONT_SYNC, 0, seen)
-  return `${seen.readUInt32LE(136)}:${seen.readUInt32LE(140)}`
 }

@@ -1,15 +1,14 @@
+import { detachLayers } from './detaching.ts'
 import { type Libc, MNT_DETACH } from './libc.ts'
-import { deviceAt, isFuse, type MountTable } from './mount-table.ts'
+import { isFuse, type MountTable } from './mount-table.ts'
 import { probe } from './probe.ts'
 
 /**
  * Takes off what has come to a path since: every layer above the super block `before`. For whoever was alone in mounting there, when
  * no further mount can land.
  */
-export function detachUnless(table: MountTable, libc: Libc, path: string, before: string | undefined): void {
-  for (let now = deviceAt(table, path); now !== undefined && now !== before; now = deviceAt(table, path)) {
-    libc.umount(path, MNT_DETACH)
-  }
+export function detachUnless(libc: Libc, path: string, before: string | undefined): void {
+  detachLayers(libc, path, (device) => device !== before)
 }
 
 /**

@@ -99,6 +99,11 @@ export class Libc {
     if (Number(result) < 0) this.umount(target, flags)
   }
 
+  /** Takes the mount off whose root a descriptor shows, wherever it is and whoever uses it (umount2(2), MNT_DETACH). Throws SystemError. */
+  umountDescriptor(fd: number): void {
+    this.checked('umount', undefined, 'int umount2(str, int)', `/proc/self/fd/${fd}`, MNT_DETACH)
+  }
+
   /** prctl(PR_SET_PDEATHSIG): the kernel sends `signal` to this process when the thread that spawned it ends; undefined: none. */
   setParentDeathSignal(signal: NodeJS.Signals | undefined): void {
     const number = signal === undefined ? 0 : constants.signals[signal]

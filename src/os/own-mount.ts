@@ -1,4 +1,5 @@
-import { type Libc, MNT_DETACH } from './libc.ts'
+import { detachLayers } from './detaching.ts'
+import type { Libc } from './libc.ts'
 import { deviceAt, type MountTable } from './mount-table.ts'
 
 /** The file system that this process has mounted at a path, told from whatever else comes there by its super block. */
@@ -27,6 +28,6 @@ export class OwnMount {
 
   /** Takes it off its path, with each bind of it there, whoever uses it. Throws SystemError. */
   detach(): void {
-    while (this.there) this.#libc.umount(this.path, MNT_DETACH)
+    detachLayers(this.#libc, this.path, (device) => device === this.device)
   }
 }

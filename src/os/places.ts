@@ -2,6 +2,7 @@ import { closeSync, constants, openSync } from 'node:fs'
 import { basename, dirname } from 'node:path'
 import { codeOf, SystemError } from '../errors.ts'
 import type { Libc } from './libc.ts'
+import { superBlockOf } from './super-block.ts'
 
 /** x86-64 and arm64 share this number (include/uapi/asm-generic/unistd.h). */
 const SYS_OPENAT2 = 437
@@ -39,6 +40,21 @@ export class Places {
       if (!['ENOSYS', 'EPERM'].includes(codeOf(error) ?? '')) throw error
       this.#byDescriptor = false
       return this.open(path)
+    }
+  }
+
+  /** The super block (`major:minor`) that a path shows; undefined where it cannot be followed without a link. */
+  deviceAt(path: string): string | undefined {
+    let fd: number
+    try {
+      fd = this.open(path)
+    } catch {
+      return undefined
+    }
+    try {
+      return superBlockOf(this.#libc, fd)
+    } finally {
+      closeSync(fd)
     }
   }
 

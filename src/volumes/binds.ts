@@ -97,6 +97,11 @@ export class Binds {
       if (detached.device !== device) throw changed(source, target)
       const set = detached.setAttributes(attributes)
       await attach(detached)
+      // The directory may have been moved away since it was opened.
+      if (this.#places.deviceAt(target) !== device) {
+        detached.detach()
+        throw new VolumeError('unavailable', `${target} was moved while ${source} was bound to it; call again`)
+      }
       if (!set) this.#remount(target, attributes)
     } catch (error) {
       if (error instanceof VolumeError) throw error

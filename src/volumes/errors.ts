@@ -36,7 +36,7 @@ export function fromErrno(error: unknown, message: string): VolumeError {
 }
 
 function kindOf(code: string | undefined): VolumeErrorKind {
-  // The path leads through something that is no directory.
-  if (code === 'ENOTDIR' || code === 'EEXIST') return 'precondition'
+  // The path leads through something that is no directory: a symbolic link neither.
+  if (code === 'ENOTDIR' || code === 'EEXIST' || code === 'ELOOP') return 'precondition'
   return failureKind(code)
 }

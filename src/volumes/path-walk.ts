@@ -1,5 +1,5 @@
 import { dirname, join } from 'node:path'
-import { messageOf } from '../errors.ts'
+import { codeOf, messageOf } from '../errors.ts'
 import type { Mount, MountTable } from '../os/mount-table.ts'
 import { readLink } from '../os/undecoded.ts'
 import { fromErrno, VolumeError } from './errors.ts'
@@ -38,6 +38,11 @@ export function* walk(table: MountTable, path: string, { check, last }: LinkRule
       if (++links > MOST_LINKS) throw new VolumeError('invalid', `${path} leads through more than ${MOST_LINKS} symbolic links`)
       check?.(next)
       const link = linkAt(next)
+      // It is a link no more: the component is looked at again.
+      if (link === undefined) {
+        rest.unshift(name)
+        continue
+      }
       if (link.startsWith('/')) at = '/'
       rest.unshift(...namesOf(link))
       continue
@@ -52,10 +57,12 @@ function namesOf(path: string): string[] {
   return path.split('/').filter((name) => name !== '' && name !== '.')
 }
 
-function linkAt(path: string): string {
+/** What a symbolic link holds; undefined if there is none any more. Throws VolumeError. */
+function linkAt(path: string): string | undefined {
   try {
     return readLink(path)
   } catch (error) {
+    if (codeOf(error) === 'EINVAL' || codeOf(error) === 'ENOENT') return undefined
     throw fromErrno(error, `cannot follow ${path}: ${messageOf(error)}`)
   }
 }

@@ -165,12 +165,21 @@ export class Stager {
   async #undo(stagingPath: string, made: string | undefined, started: boolean, call: CallContext): Promise<void> {
     try {
       if (started) {
-        await this.#host.stop(stagingPath, this.#mounts.mountAt(stagingPath)?.device, 0, call)
+        await this.#host.stop(stagingPath, this.#deviceAt(stagingPath), 0, call)
         await this.#mounts.clear(stagingPath, false)
       }
       if (made !== undefined) this.#mounts.removeMade(stagingPath, made)
     } catch (error) {
       this.#log.error(`cannot undo the failed mount at ${stagingPath}: ${messageOf(error)}`)
+    }
+  }
+
+  /** What is mounted at a path, as far as it can be looked at: what a failed mount has started ends in any case. */
+  #deviceAt(path: string): string | undefined {
+    try {
+      return this.#mounts.mountAt(path)?.device
+    } catch {
+      return undefined
     }
   }
 

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { chownSync, lchownSync, mkdirSync, renameSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { MODES, startHosted } from '../model/hosts.ts'
 import { Node } from '../../src/rpc/csi_pb.ts'
 import { outcome } from '../support/csi-client.ts'
@@ -20,6 +21,17 @@ function aliases(sandbox: Sandbox): readonly string[] {
   return ['kubelet', 'absolute', 'relative', 'chain', 'deep/up'].map((name) => join(sandbox.path, name))
 }
 
+/** Repeats a call that a busy machine has no time for, as the kubelet does. */
+async function persist(call: () => Promise<void>): Promise<void> {
+  for (let attempt = 0; ; attempt++) {
+    const { code, details } = await outcome(call())
+    if (code === 'OK') return
+    const later = ['DEADLINE_EXCEEDED', 'UNAVAILABLE', 'ABORTED'].includes(code)
+    assert.ok(later && attempt < 10, `${code}: ${details}`)
+    await sleep(200)
+  }
+}
+
 describe('a directory with several names', () => {
   for (const mode of MODES) {
     it(`is one directory to each call: ${mode}`, async () => {
@@ -33,23 +45,25 @@ describe('a directory with several names', () => {
       for (const [index, name] of names.entries()) {
         const other = names[(index + 1) % names.length] ?? name
         const third = names[(index + 2) % names.length] ?? name
-        await plugin.stage('volume', `${name}/staging`)
-        await plugin.stage('volume', `${other}/staging/`)
-        await plugin.publish('volume', `${other}/staging`, `${name}/pods/mount`)
-        await plugin.publish('volume', `${third}/staging`, `${other}/pods/mount`)
+        await persist(() => plugin.stage('volume', `${name}/staging`))
+        await persist(() => plugin.stage('volume', `${other}/staging/`))
+        await persist(() => plugin.publish('volume', `${other}/staging`, `${name}/pods/mount`))
+        await persist(() => plugin.publish('volume', `${third}/staging`, `${other}/pods/mount`))
         assert.equal((await outcome(plugin.stage('other', `${third}/staging`))).code, 'FAILED_PRECONDITION')
         assert.equal((await outcome(plugin.publish('volume', `${name}/staging`, `${third}/staging`))).code, 'INVALID_ARGUMENT')
         const stats = await plugin.call(Node.method.nodeGetVolumeStats, { volumeId: 'volume', volumePath: `${third}/pods/mount` })
         assert.equal(stats.usage.length, 2)
         assert.deepEqual([layersAt(staging).length, layersAt(target).length], [1, 1])
         assert.equal(plugin.entries().length, 2)
-        await plugin.kill()
-        await plugin.restart()
-        assert.ok(await serves(sandbox, target))
+        if (index === 1) {
+          await plugin.kill()
+          await plugin.restart()
+        }
+        assert.ok(await serves(sandbox, target), plugin.log())
         assert.deepEqual(await plugin.reasons('volume'), [])
         assert.equal((await outcome(plugin.unstage('volume', `${name}/staging`))).code, 'FAILED_PRECONDITION')
-        await plugin.unpublish('volume', `${third}/pods/mount`)
-        await plugin.unstage('volume', `${third}/staging`)
+        await persist(() => plugin.unpublish('volume', `${third}/pods/mount`))
+        await persist(() => plugin.unstage('volume', `${third}/staging`))
         assert.deepEqual([...layersAt(staging), ...layersAt(target), ...plugin.entries()], [])
       }
     })
@@ -62,26 +76,26 @@ void test('a symbolic link to the staging directory itself is a name of it, and 
   const staging = sandbox.directory('staging')
   const link = join(sandbox.path, 'link')
   symlinkSync('staging', link)
-  await plugin.stage('volume', staging)
-  await plugin.stage('volume', link)
+  await persist(() => plugin.stage('volume', staging))
+  await persist(() => plugin.stage('volume', link))
   const target = join(sandbox.path, 'target')
   const targetLink = join(sandbox.path, 'target-link')
   const elsewhere = sandbox.directory('elsewhere')
-  await plugin.publish('volume', link, target)
+  await persist(() => plugin.publish('volume', link, target))
   assert.equal(mountAt(target).device, mountAt(staging).device)
   symlinkSync('elsewhere', targetLink)
   const { code, details } = await outcome(plugin.publish('volume', staging, targetLink))
   assert.equal(code, 'FAILED_PRECONDITION')
   assert.match(details, /target-link is a symbolic link/)
   assert.deepEqual(layersAt(elsewhere), [])
-  await plugin.unpublish('volume', targetLink)
+  await persist(() => plugin.unpublish('volume', targetLink))
   renameSync(targetLink, join(sandbox.path, 'unused'))
   symlinkSync('target', targetLink)
-  await plugin.publish('volume', staging, targetLink)
+  await persist(() => plugin.publish('volume', staging, targetLink))
   assert.equal(layersAt(target).length, 1)
-  await plugin.unpublish('volume', targetLink)
+  await persist(() => plugin.unpublish('volume', targetLink))
   assert.deepEqual(layersAt(target), [])
-  await plugin.unstage('volume', link)
+  await persist(() => plugin.unstage('volume', link))
   assert.deepEqual([...layersAt(staging), ...plugin.entries()], [])
 })
 

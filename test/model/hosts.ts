@@ -30,15 +30,15 @@ export type DaemonLoss = 'nothing' | 'volume' | 'all'
 
 export const MODES = ['child', 'child shared', 'detached', 'detached shared', 'service'] as const
 
-/** Starts a plugin of one host mode. */
-export async function startHosted(mode: (typeof MODES)[number], sandbox: Sandbox): Promise<Hosted> {
+/** Starts a plugin of one host mode, with `more` words. */
+export async function startHosted(mode: (typeof MODES)[number], sandbox: Sandbox, more: readonly string[] = []): Promise<Hosted> {
   if (mode === 'service') {
     const fused = await KeptFused.start(sandbox)
-    const plugin = await Plugin.start(sandbox, { words: ['--fuse-host', 'service', '--fused-socket', fused.socket] })
+    const plugin = await Plugin.start(sandbox, { words: ['--fuse-host', 'service', '--fused-socket', fused.socket, ...more] })
     return { plugin, host: new FusedHost(fused), outlivesPlugin: true, daemonLoss: 'nothing' }
   }
   const [host = '', shared] = mode.split(' ')
-  const plugin = await Plugin.start(sandbox, { words: ['--fuse-host', host, '--daemons', shared ?? 'per-volume'] })
+  const plugin = await Plugin.start(sandbox, { words: ['--fuse-host', host, '--daemons', shared ?? 'per-volume', ...more] })
   const outlivesPlugin = host === 'detached'
   if (shared !== undefined) return { plugin, host: new SharedHost(sandbox, plugin), outlivesPlugin, daemonLoss: 'all' }
   return { plugin, host: new ProcessHost(plugin), outlivesPlugin, daemonLoss: 'volume' }

@@ -205,7 +205,9 @@ export class Plugin implements Disposable {
   }
 
   async #listening(): Promise<void> {
-    await this.#until('listens', async () => this.log().includes('Listening for connections') && (await hasListener(this.socket)))
+    // A dummy-fused that the plugin starts says so too, of its own socket.
+    const line = `Listening for connections on &net.UnixAddr{Name:${JSON.stringify(this.socket)}`
+    await this.#until('listens', async () => this.log().includes(line) && (await hasListener(this.socket)))
   }
 
   /** On a busy machine the socket is opened before all volumes are restored. */

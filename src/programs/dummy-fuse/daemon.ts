@@ -79,7 +79,7 @@ export async function serve(options: FuseOptions, context: DaemonContext): Promi
     // No further step of the mount begins.
     given.abort()
     await Promise.race([mounting.catch(() => undefined), sleep(DUMMY_FUSE_LIMITS.giveUp, undefined, { ref: false })])
-    detachUnless(table, context.libc(), mountpoint, before)
+    detachUnless(context.libc(), mountpoint, before)
     return interruptedStatus(mounted, mountpoint, options)
   }
   const { session, backend } = mounted
@@ -135,6 +135,8 @@ function failureStatus(error: unknown): number {
     case 'again':
       return STATUS.failed
     case 'caller':
+      // A symbolic link has come onto the way.
+      return codeOf(error) === 'ELOOP' ? STATUS.notADirectory : STATUS.mountFailed
     case undefined:
       return STATUS.mountFailed
   }
