@@ -55,7 +55,7 @@ export class Successor {
       try {
         await this.#do(step, deadline, signal)
       } catch (error) {
-        this.#parts.log.error(`the takeover of ${nameOf(step)} (${step.kind}) has failed: ${messageOf(error)}`)
+        this.#parts.log.error(`the takeover of ${nameOf(step)} has failed: ${messageOf(error)}`)
       }
     }
   }

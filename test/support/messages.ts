@@ -24,6 +24,9 @@ const ERRORS = new Set([
   'VolumeError',
 ])
 
+/** Errors whose messages come only as a part of others, or are the help. */
+const NEVER_ALONE = new Set(['CallError', 'FileSystemError', 'ProtocolError', 'SystemError', 'UsageError'])
+
 /** Functions that make one of these errors of a failed system call and a message. */
 const MAKERS = new Set(['fromErrno'])
 
@@ -52,7 +55,7 @@ const LEAST_WORDS = 2
 const LEAST_WORDS_OF_A_PART = 4
 
 /** How deep parts of parts are followed. */
-const DEPTH = 4
+const DEPTH = 7
 
 /**
  * Every message of our programs that an operator can meet, once for each file: of typed errors, of warnings and errors in the logs, of the
@@ -66,6 +69,11 @@ export function messagesOfSource(): readonly Message[] {
     // What begins with a space is the end of another text.
     if (!text.startsWith(' ')) found.set(`${file}\t${text}`, { text: text.trim(), file })
   return [...found.values()].sort((a, b) => (a.file + a.text < b.file + b.text ? -1 : 1))
+}
+
+/** Classes of errors of which this file does not know whether an operator reads their messages. */
+export function unknownErrorClasses(): readonly string[] {
+  return new Sources().errorClasses().filter((name) => !ERRORS.has(name) && !NEVER_ALONE.has(name))
 }
 
 class Sources {
@@ -83,6 +91,17 @@ class Sources {
       .filter((file) => !LEFT_OUT.some((folder) => file.startsWith(folder)))
       .map((file) => ts.createSourceFile(file, readFileSync(join(ROOT, 'src', file), 'utf8'), ts.ScriptTarget.Latest, true))
     for (const file of this.#files) this.#index(file)
+  }
+
+  /** The names of all classes of errors. */
+  errorClasses(): readonly string[] {
+    return this.#files
+      .flatMap((file) => file.statements.filter(ts.isClassDeclaration))
+      .flatMap(({ name, heritageClauses = [] }) => {
+        const bases = heritageClauses.flatMap(({ types }) => types.map(({ expression }) => expression.getText()))
+        const isError = bases.some((base) => base.endsWith('Error') || ERRORS.has(base))
+        return isError && name !== undefined ? [name.text] : []
+      })
   }
 
   messages(): readonly Message[] {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
-import { messagesOfSource } from '../support/messages.ts'
+import { messagesOfSource, unknownErrorClasses } from '../support/messages.ts'
 import { ROOT } from '../support/paths.ts'
 
 const PAGE = 'docs/troubleshooting.md'
@@ -47,6 +47,10 @@ describe('docs/troubleshooting.md', () => {
 })
 
 describe('the search for messages', () => {
+  it('knows each class of errors', () => {
+    assert.deepEqual(unknownErrorClasses(), [], 'name them in test/support/messages.ts')
+  })
+
   const texts = new Map(messagesOfSource().map(({ text, file }) => [text, file]))
 
   it('finds those that are made in each of the ways there are', () => {
