@@ -20,8 +20,11 @@ const MOST_ENTRIES = 20
 /** Characters of a message that a log shows. */
 const MOST_CHARACTERS = 16_384
 
-/** Where the kubelet puts the tokens of a CSIDriver's tokenRequests (kubernetes pkg/volume/csi/csi_mounter.go). */
-const TOKENS = 'csi.storage.k8s.io/serviceAccount.tokens'
+/**
+ * Keys of contexts and parameters whose values are kept from logs. The kubelet has the tokens of a CSIDriver's tokenRequests in
+ * csi.storage.k8s.io/serviceAccount.tokens of volume_context (kubernetes pkg/volume/csi/csi_mounter.go); other drivers' volumes bring passwords along.
+ */
+const SECRET_KEY = /token|secret|passw|passphrase|credential|private|access[-_.]?key|api[-_.]?key|bearer|auth/i
 
 /**
  * Logs every call as the original does, `[ID:n]` counting, without secrets and tokens; and gives each failure the status that
@@ -71,7 +74,7 @@ function listIn(message: Message, { localName }: DescField): readonly unknown[] 
   return Array.isArray(value) ? value : []
 }
 
-/** A message as JSON with the proto's field names, its csi_secret fields and service-account tokens replaced. */
+/** A message as JSON with the proto's field names, its csi_secret fields, service-account tokens and other values with a {@link SECRET_KEY} replaced. */
 export function stripped(desc: DescMessage, message: Message): JsonValue {
   return strip(desc, toJson(desc, message, { useProtoFieldName: true }))
 }
@@ -88,8 +91,8 @@ function strip(desc: DescMessage, json: JsonValue): JsonValue {
 
 function stripField(field: DescField, value: JsonValue): JsonValue {
   if (isSecret(field)) return isObject(value) ? mapValues(value, () => STRIPPED) : STRIPPED
-  if (field.name === 'volume_context' && isObject(value))
-    return mapValues(value, (inner, key) => (key === TOKENS ? STRIPPED : inner))
+  if (field.fieldKind === 'map' && field.mapKind === 'scalar' && isObject(value))
+    return mapValues(value, (inner, key) => (SECRET_KEY.test(key) ? STRIPPED : inner))
   if (field.message === undefined) return value
   const { message } = field
   if (field.fieldKind === 'map' && isObject(value)) return mapValues(value, (inner) => strip(message, inner))
