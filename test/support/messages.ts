@@ -57,23 +57,29 @@ const LEAST_WORDS_OF_A_PART = 4
 /** How deep parts of parts are followed. */
 const DEPTH = 7
 
+/** What the source says to operators. */
+export interface SourceMessages {
+  /** In the order of files and texts. */
+  readonly messages: readonly Message[]
+  /** Classes of errors of which this file does not know whether an operator reads their messages. */
+  readonly unknownErrors: readonly string[]
+}
+
 /**
  * Every message of our programs that an operator can meet, once for each file: of typed errors, of warnings and errors in the logs, of the
  * findings on health. A text that a function returns or a constant holds is found by the name of the function or constant, and so are the parts of a
  * message that say why. Messages that have no word of their own (`…: …`) are left out: they are frames for others.
  */
-export function messagesOfSource(): readonly Message[] {
+export function messagesOfSource(): SourceMessages {
   const sources = new Sources()
   const found = new Map<string, Message>()
   for (const { text, file } of sources.messages())
     // What begins with a space is the end of another text.
     if (!text.startsWith(' ')) found.set(`${file}\t${text}`, { text: text.trim(), file })
-  return [...found.values()].sort((a, b) => (a.file + a.text < b.file + b.text ? -1 : 1))
-}
-
-/** Classes of errors of which this file does not know whether an operator reads their messages. */
-export function unknownErrorClasses(): readonly string[] {
-  return new Sources().errorClasses().filter((name) => !ERRORS.has(name) && !NEVER_ALONE.has(name))
+  return {
+    messages: [...found.values()].sort((a, b) => (a.file + a.text < b.file + b.text ? -1 : 1)),
+    unknownErrors: sources.errorClasses().filter((name) => !ERRORS.has(name) && !NEVER_ALONE.has(name)),
+  }
 }
 
 class Sources {

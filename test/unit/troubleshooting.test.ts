@@ -2,10 +2,12 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
-import { messagesOfSource, unknownErrorClasses } from '../support/messages.ts'
+import { messagesOfSource } from '../support/messages.ts'
 import { ROOT } from '../support/paths.ts'
 
 const PAGE = 'docs/troubleshooting.md'
+
+const { messages: source, unknownErrors } = messagesOfSource()
 
 /** The messages in the first column of the page's tables. */
 function messagesOfPage(text: string): readonly string[] {
@@ -17,7 +19,6 @@ function messagesOfPage(text: string): readonly string[] {
 }
 
 describe('docs/troubleshooting.md', () => {
-  const source = messagesOfSource()
   const page = messagesOfPage(readFileSync(join(ROOT, PAGE), 'utf8'))
 
   it('has a row for every message of an error, a warning and a finding', () => {
@@ -48,10 +49,10 @@ describe('docs/troubleshooting.md', () => {
 
 describe('the search for messages', () => {
   it('knows each class of errors', () => {
-    assert.deepEqual(unknownErrorClasses(), [], 'name them in test/support/messages.ts')
+    assert.deepEqual(unknownErrors, [], 'name them in test/support/messages.ts')
   })
 
-  const texts = new Map(messagesOfSource().map(({ text, file }) => [text, file]))
+  const texts = new Map(source.map(({ text, file }) => [text, file]))
 
   it('finds those that are made in each of the ways there are', () => {
     const known = {
