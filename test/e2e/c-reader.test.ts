@@ -7,6 +7,7 @@ import { daemonIn, hungMount, killDaemonIn, mountDummyFuse } from '../support/mo
 import { mount } from '../support/mounts.ts'
 import { Machine } from '../support/nspawn.ts'
 import { Sandbox } from '../support/sandbox.ts'
+import { stop } from '../support/stopped.ts'
 import { eventually } from '../support/wait.ts'
 
 const MODES: readonly ReaderMode[] = ['held', 'reopen', 'mmap', 'cwd']
@@ -49,7 +50,7 @@ describe('the C reader', () => {
       const path = await mountDummyFuse(sandbox)
       const reader = await Reader.start(sandbox, { mode, file: fileIn(path) })
       await reader.reading()
-      process.kill(daemonIn(sandbox), 'SIGSTOP')
+      await stop(daemonIn(sandbox))
       const before = await reader.until('it waits', ({ pendingNs }) => pendingNs > 100e6)
       const { rounds, pendingNs, longestStall } = await reader.until('it waits on', (now) => now.pendingNs > before.pendingNs)
       assert.equal(rounds, before.rounds)
@@ -151,7 +152,7 @@ describe('the C reader', () => {
     const path = await mountDummyFuse(sandbox)
     const reader = await Reader.start(sandbox, { mode: 'reopen', file: fileIn(path), events, stallLogMs: 300 })
     await reader.reading()
-    process.kill(daemonIn(sandbox), 'SIGSTOP')
+    await stop(daemonIn(sandbox))
     await reader.until('it waits', ({ pendingNs }) => pendingNs > 300e6)
     process.kill(daemonIn(sandbox), 'SIGCONT')
     const { longestStall } = await reader.until('it reads on', ({ pendingNs, lastRightNs, longestStall: { atNs } }) => {

@@ -8,6 +8,7 @@ import { layersAt, serves } from '../support/mounts.ts'
 import { Plugin } from '../support/plugin.ts'
 import { Sandbox } from '../support/sandbox.ts'
 import { Volume } from '../support/volume.ts'
+import { stop } from '../support/stopped.ts'
 import { eventually } from '../support/wait.ts'
 
 /** NodeStageVolume with a deadline of its client, in milliseconds. */
@@ -75,7 +76,7 @@ void test('a call that comes after its deadline begins nothing', async () => {
   using plugin = await Plugin.start(sandbox)
   const volume = new Volume(sandbox, plugin, 'volume')
   await plugin.call(Node.method.nodeGetCapabilities)
-  process.kill(plugin.pid, 'SIGSTOP')
+  await stop(plugin.pid)
   const { code } = await stageWithin(plugin, volume, 300)
   assert.equal(code, 'DEADLINE_EXCEEDED')
   process.kill(plugin.pid, 'SIGCONT')

@@ -8,6 +8,7 @@ import { FusedProcess } from '../support/fused.ts'
 import { layersAt, mountAt, read, serves } from '../support/mounts.ts'
 import { devicesOf, Sandbox } from '../support/sandbox.ts'
 import { complaints, reading, steadyReader } from '../support/steady-reader.ts'
+import { stop } from '../support/stopped.ts'
 import { eventually } from '../support/wait.ts'
 
 /** Makes a session's record another. */
@@ -145,7 +146,7 @@ describe('a successor of dummy-fused that finds', () => {
     await fused.mount(other)
     const reader = steadyReader(sandbox, other)
     await reading(reader)
-    process.kill(fused.pid, 'SIGSTOP')
+    await stop(fused.pid)
     const connections = sandbox.directory('connections')
     assert.equal((await sandbox.run('mount', ['-t', 'fusectl', 'none', connections])).status, 0)
     writeFileSync(join(connections, String(connection), 'abort'), '1')

@@ -8,6 +8,7 @@ import { Plugin } from '../support/plugin.ts'
 import { EXECUTABLE } from '../support/paths.ts'
 import { devicesOf, Sandbox } from '../support/sandbox.ts'
 import { Volume } from '../support/volume.ts'
+import { stop } from '../support/stopped.ts'
 import { eventually } from '../support/wait.ts'
 
 interface Both extends Disposable {
@@ -211,7 +212,7 @@ describe('the health of many volumes of dummy-fused', () => {
     await both.fused.unmount(one.staging)
     assert.deepEqual((await one.reasons()).sort(), ['StagingNotMounted', 'StaleBind'])
     const { pid } = both.fused
-    process.kill(pid, 'SIGSTOP')
+    await stop(pid)
     try {
       assert.deepEqual(await other.reasons(), ['DaemonHung'])
     } finally {
@@ -226,7 +227,7 @@ describe('the health of many volumes of dummy-fused', () => {
     await volume.publish()
     const { device } = mountAt(volume.staging)
     const { pid } = both.fused
-    process.kill(pid, 'SIGSTOP')
+    await stop(pid)
     try {
       const calls = [() => volume.stage(), () => volume.publish(), () => volume.publish(volume.another('second'))]
       for (const call of calls) {

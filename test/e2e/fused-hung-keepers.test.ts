@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { processStat } from '../../src/os/processes.ts'
 import { outcome } from '../support/csi-client.ts'
 import { FullNotifySocket } from '../support/full-notify-socket.ts'
 import { FusedProcess, type FusedOptions } from '../support/fused.ts'
@@ -9,6 +8,7 @@ import { Plugin } from '../support/plugin.ts'
 import { devicesOf, Sandbox } from '../support/sandbox.ts'
 import { StandbyProcess } from '../support/standby.ts'
 import { Volume } from '../support/volume.ts'
+import { stop } from '../support/stopped.ts'
 import { eventually } from '../support/wait.ts'
 
 interface Both extends Disposable {
@@ -90,8 +90,7 @@ describe('a Stage in dummy-fused that is answered DEADLINE_EXCEEDED leaves no mo
       const call = outcome(volume.stage())
       await eventually('dummy-fused has the call', () => fused.log().includes('/Mount'))
       if (title === 'at INIT') await eventually('its device is open', () => devicesOf(fused.pid) === 1)
-      process.kill(fused.pid, 'SIGSTOP')
-      await eventually('it is stopped', () => processStat(fused.pid)?.state === 'T')
+      await stop(fused.pid)
       const { code } = await call
       assert.ok(code === 'DEADLINE_EXCEEDED' || code === 'UNAVAILABLE', code)
       assert.deepEqual(layersAt(volume.staging), [])

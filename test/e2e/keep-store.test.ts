@@ -5,6 +5,7 @@ import { describe, it } from 'node:test'
 import { PYTHON, startKeep, stranger } from '../support/kept.ts'
 import { daemonIn, mountDummyFuse } from '../support/mounting.ts'
 import { descriptorsOf, Sandbox } from '../support/sandbox.ts'
+import { stop } from '../support/stopped.ts'
 import { eventually } from '../support/wait.ts'
 
 /** The program's first life stores, the others only say what they were given. */
@@ -57,7 +58,7 @@ say('goes on')
 wait()`
     const kept = startKeep(sandbox, code)
     await kept.hear(1)
-    process.kill(daemonIn(sandbox), 'SIGSTOP')
+    await stop(daemonIn(sandbox))
     writeFileSync(join(sandbox.path, 'hung'), '')
     assert.deepEqual(await kept.hear(3), ['stored', 'let go', 'goes on'])
     const files = (): number => descriptorsOf(kept.running.pid).filter(({ target }) => target.startsWith(path)).length

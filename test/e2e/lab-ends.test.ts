@@ -50,11 +50,15 @@ function namespaceOf(pid: number): string {
 
 /** Waits until none of them is left: no process, and no process in one of the namespaces. */
 async function gone({ members, namespaces }: ReturnType<typeof family>): Promise<void> {
-  await eventually('all that the lab started is gone', () => {
-    const now = processes()
-    const left = members.filter(({ pid, startTime }) => now.some((one) => one.pid === pid && one.startTime === startTime))
-    return left.length === 0 && now.every(({ pid }) => !namespaces.has(namespaceOf(pid)))
-  })
+  await eventually(
+    'all that the lab started is gone',
+    () => {
+      const now = processes()
+      const left = members.filter(({ pid, startTime }) => now.some((one) => one.pid === pid && one.startTime === startTime))
+      return left.length === 0 && now.every(({ pid }) => !namespaces.has(namespaceOf(pid)))
+    },
+    60_000,
+  )
 }
 
 describe('a lab that ends before its time', () => {

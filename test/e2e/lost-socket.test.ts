@@ -11,6 +11,7 @@ import { EXECUTABLE } from '../support/paths.ts'
 import { Plugin } from '../support/plugin.ts'
 import { devicesOf, type Running, Sandbox } from '../support/sandbox.ts'
 import { StandbyProcess } from '../support/standby.ts'
+import { stop } from '../support/stopped.ts'
 import { eventually } from '../support/wait.ts'
 
 /** Waits until a call on a new connection succeeds. */
@@ -23,7 +24,7 @@ async function answers(plugin: Plugin): Promise<void> {
 
 /** Takes a plugin's socket away and starts another plugin there, which listens before the first one can make its socket anew. */
 async function replace(sandbox: Sandbox, plugin: Plugin): Promise<Running> {
-  process.kill(plugin.pid, 'SIGSTOP')
+  await stop(plugin.pid)
   rmSync(plugin.socket)
   const words = ['serve', '--endpoint', `unix://${plugin.socket}`, '--state-dir', join(sandbox.path, 'other-state')]
   const other = sandbox.start(EXECUTABLE, words)

@@ -10,6 +10,7 @@ import { DUMMY_FUSE } from '../support/paths.ts'
 import { Plugin } from '../support/plugin.ts'
 import { Sandbox } from '../support/sandbox.ts'
 import { Volume } from '../support/volume.ts'
+import { stop } from '../support/stopped.ts'
 import { eventually } from '../support/wait.ts'
 
 /** Makes a folder for PATH whose stat(1) is this shell script; returns the PATH. */
@@ -59,8 +60,7 @@ void test('calls that come together ask a hung connection once', async () => {
   const hung = sandbox.directory('hung')
   const daemon = sandbox.start(DUMMY_FUSE, ['-f', hung])
   await eventually('it is mounted', () => layersAt(hung).length === 1)
-  process.kill(daemon.pid, 'SIGSTOP')
-  await eventually('it is stopped', () => processStat(daemon.pid)?.state === 'T')
+  await stop(daemon.pid)
   const unpublish = async (volumeId: string): ReturnType<typeof outcome> =>
     await outcome(plugin.call(Node.method.nodeUnpublishVolume, { volumeId, targetPath: join(hung, volumeId, 'target') }))
   for (const { code, details } of await Promise.all(['a', 'b', 'c', 'd'].map(unpublish))) {
@@ -80,8 +80,7 @@ void test('a process that only looks like a volume’s daemon is not taken for i
   copyFileSync('/bin/bash', file)
   const stranger = sandbox.start(file, ['-c', 'read line', volume.staging])
   await eventually('the stranger has its name', () => processStat(stranger.pid)?.comm === 'dummy-fuse')
-  process.kill(stranger.pid, 'SIGSTOP')
-  await eventually('the stranger is stopped', () => processStat(stranger.pid)?.state === 'T')
+  await stop(stranger.pid)
   await volume.publish()
   const { device } = mountAt(volume.staging)
   await plugin.kill()

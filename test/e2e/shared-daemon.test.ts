@@ -10,6 +10,7 @@ import { EXECUTABLE } from '../support/paths.ts'
 import { Plugin } from '../support/plugin.ts'
 import { argumentsOf, Sandbox } from '../support/sandbox.ts'
 import { Volume } from '../support/volume.ts'
+import { stop } from '../support/stopped.ts'
 import { eventually } from '../support/wait.ts'
 
 const HOSTS = ['child', 'detached'] as const
@@ -148,8 +149,7 @@ for (const host of HOSTS) {
       await one.publish()
       const session = mountAt(one.target).device
       const daemon = daemonIn(sandbox)
-      process.kill(daemon, 'SIGSTOP')
-      await eventually('it is stopped', () => processStat(daemon)?.state === 'T')
+      await stop(daemon)
       for (let attempt = 0; attempt < 2; attempt++) {
         const begun = performance.now()
         const calls = await Promise.all([one.publish(one.another('second')), two.stage()].map(outcome))
@@ -174,7 +174,7 @@ for (const host of HOSTS) {
       const [one, two] = volumesOf(sandbox, plugin, 'one', 'two') as [Volume, Volume]
       await one.publish()
       const daemon = daemonIn(sandbox)
-      process.kill(daemon, 'SIGSTOP')
+      await stop(daemon)
       await eventually('two is published', async () => (await outcome(two.publish())).code === 'OK', 60_000)
       assert.notEqual(daemonIn(sandbox), daemon)
       await plugin.logged(

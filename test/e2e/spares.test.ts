@@ -12,6 +12,7 @@ import { DUMMY_FUSE, EXECUTABLE } from '../support/paths.ts'
 import { mountCapability, Plugin } from '../support/plugin.ts'
 import { argumentsOf, commOf, Sandbox } from '../support/sandbox.ts'
 import { Volume } from '../support/volume.ts'
+import { stop } from '../support/stopped.ts'
 import { eventually } from '../support/wait.ts'
 
 function sparesOf({ pid }: { readonly pid: number }): number[] {
@@ -160,7 +161,7 @@ describe('the spare of a plugin', () => {
       (error: unknown) => (error as { code: string }).code,
     )
     await eventually('it has its order', () => argumentsOf(spare).includes(volume.staging))
-    process.kill(spare, 'SIGSTOP')
+    await stop(spare)
     const begun = performance.now()
     assert.equal(await staging, 'DEADLINE_EXCEEDED')
     assert.ok(performance.now() - begun < 8000)

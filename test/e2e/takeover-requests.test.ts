@@ -6,6 +6,7 @@ import { outcome } from '../support/csi-client.ts'
 import { endOf } from '../support/mounting.ts'
 import { GREETING, serves } from '../support/mounts.ts'
 import { type Running, Sandbox } from '../support/sandbox.ts'
+import { stop } from '../support/stopped.ts'
 import { eventually } from '../support/wait.ts'
 
 interface Slow {
@@ -80,7 +81,7 @@ describe('a takeover with requests that were read and not answered', () => {
     const reader = sandbox.start('cat', [join(path, 'dummy-file.txt')])
     await eventually('its request is pending', async () => (await fused.inspect(path)).pending === 1n)
     const pid = fused.pid() ?? 0
-    process.kill(pid, 'SIGSTOP')
+    await stop(pid)
     reader.child.kill('SIGTERM')
     process.kill(pid, 'SIGKILL')
     assert.equal((await endOf(reader)).signal, 'SIGTERM')

@@ -14,6 +14,7 @@ import {
 } from '../support/mounting.ts'
 import { WORKLOAD } from '../support/paths.ts'
 import { type Running, Sandbox } from '../support/sandbox.ts'
+import { stop } from '../support/stopped.ts'
 import { eventually } from '../support/wait.ts'
 
 const STAMP = /^\d{4}\/\d\d\/\d\d \d\d:\d\d:\d\d /
@@ -191,7 +192,7 @@ describe('dummy-fuse-workload', { concurrency: 4 }, () => {
       const path = await mountDummyFuse(sandbox)
       const running = start(sandbox, `${path}/dummy-file.txt`)
       await lines(running, 6)
-      process.kill(daemonIn(sandbox), 'SIGSTOP')
+      await stop(daemonIn(sandbox))
       await eventually('it waits in the kernel', () => waitsForFuse(running.pid))
       running.child.kill(signal)
       assert.equal((await endOf(running)).signal, signal)
@@ -204,7 +205,7 @@ describe('dummy-fuse-workload', { concurrency: 4 }, () => {
       const running = start(sandbox, `${path}/dummy-file.txt`, '--keep-open')
       await lines(running, 6)
       const daemon = daemonIn(sandbox)
-      process.kill(daemon, 'SIGSTOP')
+      await stop(daemon)
       await eventually('it waits in the kernel', () => waitsForFuse(running.pid))
       running.child.kill(signal)
       process.kill(daemon, 'SIGKILL')

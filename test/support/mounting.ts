@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { processStat } from '../../src/os/processes.ts'
 import { DUMMY_FUSE } from './paths.ts'
 import { descriptorsOf, type Result, type Running, type Sandbox } from './sandbox.ts'
+import { stop } from './stopped.ts'
 import { eventually } from './wait.ts'
 
 /** Mounts in the background at a new directory of the sandbox, with more words before it, and returns its path. */
@@ -51,7 +52,7 @@ export async function deadMount(sandbox: Sandbox, name = 'mnt'): Promise<string>
 /** Makes a hung mount: mounts and stops the daemon with SIGSTOP, and returns the path. */
 export async function hungMount(sandbox: Sandbox, name = 'mnt'): Promise<string> {
   const path = await mountDummyFuse(sandbox, [], name)
-  process.kill(daemonIn(sandbox), 'SIGSTOP')
+  await stop(daemonIn(sandbox))
   return path
 }
 

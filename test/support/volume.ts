@@ -1,10 +1,9 @@
 import { join } from 'node:path'
 import type { MessageInitShape } from '@bufbuild/protobuf'
-import { processStat } from '../../src/os/processes.ts'
 import type { VolumeCapabilitySchema } from '../../src/rpc/csi_pb.ts'
 import { mountCapability, type Plugin } from './plugin.ts'
 import type { Sandbox } from './sandbox.ts'
-import { eventually } from './wait.ts'
+import { stop } from './stopped.ts'
 
 /** One volume's id and paths below a sandbox. The staging directory is made, as the kubelet makes it, the target's parent too. */
 export class Volume {
@@ -62,8 +61,7 @@ export class Volume {
   /** Stops the daemon with SIGSTOP, and resolves when it has stopped: whoever asks the file system anything waits from then on. */
   async stopDaemon(): Promise<number> {
     const pid = this.daemon()
-    process.kill(pid, 'SIGSTOP')
-    await eventually(`dummy-fuse[${pid}] is stopped`, () => processStat(pid)?.state === 'T')
+    await stop(pid)
     return pid
   }
 }
