@@ -16,10 +16,11 @@ export function lockState(libc: Libc, folder: string, program: string): void {
     const fd = openSync(folder, constants.O_RDONLY | constants.O_DIRECTORY)
     libc.checked('flock', undefined, 'int flock(int, int)', fd, LOCK_EX | LOCK_NB)
   } catch (cause) {
-    const problem =
-      codeOf(cause) === 'EAGAIN'
-        ? `another ${program} uses the state folder ${folder}; stop it`
-        : `cannot lock the state folder ${folder}: ${messageOf(cause)}; mend it`
-    throw new ProgramError(`${problem}, or name another with --state-dir`, 1, { cause })
+    // As a cause, EAGAIN would say that something of this machine has run out.
+    const taken = codeOf(cause) === 'EAGAIN'
+    const problem = taken
+      ? `another ${program} uses the state folder ${folder}; stop it`
+      : `cannot lock the state folder ${folder}: ${messageOf(cause)}; mend it`
+    throw new ProgramError(`${problem}, or name another with --state-dir`, 1, taken ? {} : { cause })
   }
 }

@@ -258,8 +258,9 @@ describe('a start of dummy-fused', () => {
     await fused.kill()
     await fused.logged('another dummy-fused uses the state folder')
     assert.match(holder.output(), /held/)
-    holder.child.kill('SIGKILL')
+    // The child has the lock too, and cannot be found once its parent has gone.
     for (const pid of childrenOf(holder.pid)) process.kill(pid, 'SIGKILL')
+    holder.child.kill('SIGKILL')
     await fused.answers()
     assert.ok(await serves(sandbox, path))
   })
