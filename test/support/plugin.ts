@@ -205,9 +205,9 @@ export class Plugin implements Disposable {
   }
 
   async #listening(): Promise<void> {
-    // A dummy-fused that the plugin starts says so too, of its own socket.
+    // A dummy-fused that the plugin starts says so too, of its own socket. A log of JSON escapes the quotes.
     const line = `Listening for connections on &net.UnixAddr{Name:${JSON.stringify(this.socket)}`
-    await this.#until('listens', async () => this.log().includes(line) && (await hasListener(this.socket)))
+    await this.#until('listens', async () => this.log().replaceAll('\\"', '"').includes(line) && (await hasListener(this.socket)))
   }
 
   /** On a busy machine the socket is opened before all volumes are restored. */
