@@ -2,13 +2,19 @@
 import { parseArgs } from 'node:util'
 import { type HostileOutcome, hostileToFused, hostileToPlugin } from './bytes.ts'
 
-const { values } = parseArgs({
+const { values, positionals } = parseArgs({
   options: { seed: { type: 'string', default: '1' }, requests: { type: 'string', default: '10000' } },
+  allowPositionals: true,
 })
+const [word] = positionals
+if (word !== undefined) fail(`bytes takes no word '${word}'`)
 
 function number(name: string, text: string): number {
-  if (/^[1-9]\d{0,9}$/.test(text)) return Number(text)
-  process.stderr.write(`chaos: --${name} is '${text}'; it takes a whole number from 1 (see scripts/chaos --help)\n`)
+  return /^[1-9]\d{0,9}$/.test(text) ? Number(text) : fail(`--${name} is '${text}'; it takes a whole number from 1`)
+}
+
+function fail(message: string): never {
+  process.stderr.write(`chaos: ${message} (see scripts/chaos --help)\n`)
   process.exit(2)
 }
 
