@@ -1,4 +1,5 @@
-import { messageOf } from '../errors.ts'
+import { readFileSync } from 'node:fs'
+import { codeOf, messageOf } from '../errors.ts'
 import { run } from './run.ts'
 
 /** statfs(2)'s figures: blocks in units of `blockSize` bytes. */
@@ -39,7 +40,7 @@ const ABSENT: ReadonlySet<string> = new Set(['No such file or directory', 'Not a
 export async function probe(path: string, deadline = PROBE_DEADLINE): Promise<Probe> {
   let result: Awaited<ReturnType<typeof run>>
   try {
-    result = await run('stat', ['-f', '-c', '%S %b %f %a %c %d', '--', path], deadline)
+    result = await run('stat', ['-f', '-c', '%S %b %f %a %c %d', '--', path], deadline, isInStatfs)
   } catch (error) {
     return { kind: 'unknown', message: `cannot ask ${path} for its state: stat(1) does not start: ${messageOf(error)}` }
   }
@@ -51,6 +52,21 @@ export async function probe(path: string, deadline = PROBE_DEADLINE): Promise<Pr
   if (DEAD.has(message)) return { kind: 'dead', message: message.toLowerCase() }
   if (ABSENT.has(message)) return { kind: 'absent' }
   return { kind: 'unknown', message: `cannot ask ${path} for its state: stat(1) says ${message.toLowerCase() || 'nothing'}` }
+}
+
+/** The number of statfs(2) (arch/x86/entry/syscalls/syscall_64.tbl, include/uapi/asm-generic/unistd.h). */
+const STATFS: Readonly<Partial<Record<NodeJS.Architecture, number>>> = { x64: 137, arm64: 43 }
+
+/** Whether a process waits in statfs(2), by proc_pid_syscall(5); true where the kernel does not tell. */
+function isInStatfs(pid: number): boolean {
+  const number = STATFS[process.arch]
+  if (number === undefined) return true
+  try {
+    return readFileSync(`/proc/${pid}/syscall`, 'utf8').startsWith(`${number} `)
+  } catch (error) {
+    // It has ended, and its answer is not read yet (ENOENT, ESRCH).
+    return codeOf(error) !== 'ENOENT' && codeOf(error) !== 'ESRCH'
+  }
 }
 
 function usageOrUnknown(path: string, text: string): Probe {

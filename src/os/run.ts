@@ -11,11 +11,22 @@ export interface RunResult {
   readonly gone: Promise<void>
 }
 
+/** How often a program that does not wait for what it was asked for gets its time again. */
+const MORE_TIMES = 4
+
 /**
  * Runs a program with nothing on its standard input and gives it `deadline` milliseconds. Past them it is killed and left to itself:
  * a process that waits for a file system in state D takes SIGKILL only when its request is answered. Rejects if it cannot be started.
+ *
+ * `waits` tells whether a process waits for what it was asked for. On a busy machine one that does not has had no processor yet, or its answer
+ * is here and not read: it gets its time again, some times, and is `killed` after that.
  */
-export async function run(file: string, args: readonly string[], deadline: number): Promise<RunResult> {
+export async function run(
+  file: string,
+  args: readonly string[],
+  deadline: number,
+  waits: (pid: number) => boolean = () => true,
+): Promise<RunResult> {
   const child = spawn(file, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { PATH: process.env.PATH, LC_ALL: 'C' } })
   const { promise: gone, resolve: end } = Promise.withResolvers<undefined>()
   return await new Promise<RunResult>((resolve, reject) => {
@@ -25,13 +36,20 @@ export async function run(file: string, args: readonly string[], deadline: numbe
     let stderr = ''
     out?.setEncoding('utf8').on('data', (text: string) => (stdout += text))
     err?.setEncoding('utf8').on('data', (text: string) => (stderr += text))
-    const timer = setTimeout(() => {
+    let left = MORE_TIMES
+    const onDeadline = (): void => {
+      const waiting = waits(child.pid ?? 0)
+      if (!waiting && left-- > 0) {
+        timer = setTimeout(onDeadline, deadline)
+        return
+      }
       child.kill('SIGKILL')
       child.unref()
       out?.destroy()
       err?.destroy()
-      resolve({ kind: 'timeout', status: -1, stdout, stderr, gone })
-    }, deadline)
+      resolve({ kind: waiting ? 'timeout' : 'killed', status: -1, stdout, stderr, gone })
+    }
+    let timer = setTimeout(onDeadline, deadline)
     child.on('error', (error) => {
       clearTimeout(timer)
       end(undefined)

@@ -52,6 +52,22 @@ for (const [how, script] of Object.entries(FAILING)) {
   })
 }
 
+void test('a mount that is well is not hung because the process that asks has had no processor yet', async () => {
+  await using sandbox = new Sandbox()
+  using plugin = await Plugin.start(sandbox, { words: ['--fuse-host', 'detached'] })
+  const volume = new Volume(sandbox, plugin, 'volume')
+  await volume.publish()
+  const [pid, { device }] = [volume.daemon(), mountAt(volume.staging)]
+  await plugin.kill()
+  // Longer than a mount that is hung is asked.
+  const env = { PATH: pathWithStat(sandbox, 'sleep 3; exec /usr/bin/stat "$@"') }
+  using second = await Plugin.start(sandbox, { words: ['--fuse-host', 'detached'], env })
+  await second.stage(volume.id, volume.staging)
+  assert.equal(mountAt(volume.staging).device, device)
+  assert.equal(volume.daemon(), pid)
+  assert.ok(await serves(sandbox, volume.target))
+})
+
 void test('calls that come together ask a hung connection once', async () => {
   await using sandbox = new Sandbox()
   const asked = join(sandbox.path, 'asked')

@@ -1,0 +1,29 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { run } from '../../src/os/run.ts'
+
+describe('run', () => {
+  it('gives a program that waits for what it was asked for its time once', async () => {
+    const result = await run('sleep', ['60'], 50, () => true)
+    assert.equal(result.kind, 'timeout')
+    await result.gone
+  })
+
+  it('gives a program that does not wait its time again, and takes its answer', async () => {
+    let asked = 0
+    const result = await run('sh', ['-c', 'sleep 0.2; echo late'], 100, () => ++asked > 1000)
+    assert.equal(result.kind, 'exited')
+    assert.equal(result.stdout, 'late\n')
+  })
+
+  it('kills a program that never does what it was asked for', async () => {
+    let asked = 0
+    const result = await run('sleep', ['60'], 20, () => {
+      asked++
+      return false
+    })
+    assert.equal(result.kind, 'killed')
+    assert.equal(asked, 5)
+    await result.gone
+  })
+})
