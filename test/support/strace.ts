@@ -43,13 +43,7 @@ export class Injection {
   static async into(sandbox: Sandbox, pid: number, fault: Fault): Promise<Injection> {
     const output = join(sandbox.path, `strace-${pid}`)
     const words = faultWords(fault, output).filter((word) => word !== '-qq')
-    const running = sandbox.start('strace', [...words, '-p', String(pid)])
-    const attached = (): boolean => {
-      if (running.child.exitCode !== null) throw new Error(`strace ended: ${running.output()}`)
-      return tracersOf(pid, fault.follow === true).every((tracer) => tracer === running.pid)
-    }
-    await eventually(`strace is attached: ${running.output()}`, attached)
-    return new Injection(running, output)
+    return new Injection(await attach(sandbox, pid, words, fault.follow === true), output)
   }
 
   /** How many calls have been made to fail so far. */
@@ -59,10 +53,26 @@ export class Injection {
 
   /** Detaches; tells how many calls have been made to fail. */
   async leave(): Promise<number> {
-    this.#running.child.kill('SIGTERM')
-    await this.#running.ended
+    await detach(this.#running)
     return injectedIn(this.#output)
   }
+}
+
+/** Starts strace with these words at a process that runs, all of its threads or the first. Resolves once it sees what they do. */
+export async function attach(sandbox: Sandbox, pid: number, words: readonly string[], all: boolean): Promise<Running> {
+  const running = sandbox.start('strace', [...words, '-p', String(pid)])
+  const attached = (): boolean => {
+    if (running.child.exitCode !== null) throw new Error(`strace ended: ${running.output()}`)
+    return tracersOf(pid, all).every((tracer) => tracer === running.pid)
+  }
+  await eventually(`strace is attached: ${running.output()}`, attached)
+  return running
+}
+
+/** Ends a strace that is attached; what it traced goes on. */
+export async function detach(strace: Running): Promise<void> {
+  strace.child.kill('SIGTERM')
+  await strace.ended
 }
 
 /** Who traces the threads of a process, or its first one: process ids, 0 for nobody (proc_pid_status(5)). */
