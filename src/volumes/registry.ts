@@ -63,7 +63,7 @@ export class VolumeRegistry {
 
   /** Bytes that are not spoken for. */
   available(): number {
-    return TOTAL_CAPACITY - this.list().reduce((sum, { capacity }) => sum + capacity, 0)
+    return Math.max(0, TOTAL_CAPACITY - this.list().reduce((sum, { capacity }) => sum + capacity, 0))
   }
 
   /** Makes a volume, or returns the one of that name. Throws VolumeError `conflict` (another size) or `range`. */
