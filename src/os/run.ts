@@ -11,6 +11,11 @@ export interface RunResult {
   readonly gone: Promise<void>
 }
 
+/** Where programs are looked for: our own PATH, and where they are on every Debian. */
+function searchPath(): string {
+  return [process.env.PATH ?? '', '/usr/bin', '/bin'].filter((folder) => folder !== '').join(':')
+}
+
 /** How often a program that does not wait for what it was asked for gets its time again. */
 const MORE_TIMES = 4
 
@@ -27,7 +32,7 @@ export async function run(
   deadline: number,
   waits: (pid: number) => boolean = () => true,
 ): Promise<RunResult> {
-  const child = spawn(file, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { PATH: process.env.PATH, LC_ALL: 'C' } })
+  const child = spawn(file, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { PATH: searchPath(), LC_ALL: 'C' } })
   const { promise: gone, resolve: end } = Promise.withResolvers<undefined>()
   return await new Promise<RunResult>((resolve, reject) => {
     // Without a descriptor left (EMFILE) there is a child without streams, and the error comes later.
