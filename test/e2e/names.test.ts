@@ -101,7 +101,7 @@ const WRONG: Readonly<Record<string, readonly [name: string, words: readonly str
   'no program': [
     'dummy-fuse-csi',
     [],
-    /^dummy-fuse-csi: no program given; there are serve, fuse, fused, keep, standby, workload, lab, status \(see dummy-fuse-csi --help\)\n$/,
+    /^dummy-fuse-csi: no program given; there are serve, fuse, fused, keep, standby, workload, lab, licenses, status \(see dummy-fuse-csi --help\)\n$/,
   ],
   'an unknown program': [
     'dummy-fuse-csi',
