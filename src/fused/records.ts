@@ -1,9 +1,9 @@
-import { type Dirent, renameSync, rmSync } from 'node:fs'
+import { type Dirent, renameSync } from 'node:fs'
 import { join } from 'node:path'
 import { messageOf } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import { makeDirectories } from '../os/directories.ts'
-import { listFolder, readRegularFile, replaceFile, sweepFolder } from '../os/durable-file.ts'
+import { listFolder, readRegularFile, removeFile, replaceFile, sweepFolder } from '../os/durable-file.ts'
 import { decodeRecord, encodeRecord, type ReadRecord, type SessionRecord } from './record.ts'
 
 const SUFFIX = '.json'
@@ -68,7 +68,7 @@ export class Records {
 
   #remove(id: string, pause: number): void {
     try {
-      rmSync(this.#path(id), { force: true })
+      removeFile(this.#path(id))
     } catch (error) {
       if (pause === this.#pauses.first)
         this.#log.error(`cannot remove the record ${this.#path(id)}: ${messageOf(error)}; it is tried again until it succeeds`)

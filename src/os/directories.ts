@@ -1,14 +1,12 @@
 import { closeSync, constants, mkdirSync, openSync, rmdirSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { codeOf, naming } from '../errors.ts'
+import { O_PATH } from './places.ts'
 
 /** Calls `act` with a name of a path, such as {@link Places.within} does. */
 export type Within = <T>(path: string, act: (name: string) => T) => T
 
 const itself: Within = (path, act) => act(path)
-
-/** open(2): only a place in the tree, the file system itself is not asked (include/uapi/asm-generic/fcntl.h). */
-const O_PATH = 0o10000000
 
 /**
  * Makes a path's directories that are missing, one by one from the top: at most one mkdir(2) for each name in it. Returns the first one

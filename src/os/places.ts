@@ -7,8 +7,8 @@ import { superBlockOf } from './super-block.ts'
 /** x86-64 and arm64 share this number (include/uapi/asm-generic/unistd.h). */
 const SYS_OPENAT2 = 437
 const AT_FDCWD = -100
-/** open(2): a place in the tree alone; no file system is asked. */
-const O_PATH = 0o10000000
+/** open(2): a place in the tree alone; no file system is asked (include/uapi/asm-generic/fcntl.h). */
+export const O_PATH = 0o10000000
 const O_CLOEXEC = 0o2000000
 /** include/uapi/linux/openat2.h. */
 const RESOLVE_NO_SYMLINKS = 0x04

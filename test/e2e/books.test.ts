@@ -32,14 +32,20 @@ const HINDRANCES: Readonly<Record<string, { readonly hinder: Hindrance; readonly
   },
 }
 
+/** A published volume whose target lies on a mount of its own, which can be hindered. */
+async function publishedOnItsOwnMount(sandbox: Sandbox, plugin: Plugin): Promise<Volume> {
+  const volume = new Volume(sandbox, plugin, 'volume')
+  mount('--bind', dirname(volume.target), dirname(volume.target))
+  await volume.publish()
+  return volume
+}
+
 describe('a directory that cannot be removed once its mount is off', () => {
   for (const [what, { hinder, code }] of Object.entries(HINDRANCES)) {
     it(`is no target any more, because of ${what}`, async () => {
       await using sandbox = new Sandbox()
       using plugin = await Plugin.start(sandbox)
-      const volume = new Volume(sandbox, plugin, 'volume')
-      mount('--bind', dirname(volume.target), dirname(volume.target))
-      await volume.publish()
+      const volume = await publishedOnItsOwnMount(sandbox, plugin)
       const mend = hinder(sandbox, volume.target)
       for (let attempt = 0; attempt < 2; attempt++) {
         const failed = await outcome(volume.unpublish())
@@ -68,9 +74,7 @@ describe('a directory that cannot be removed once its mount is off', () => {
     it(`is removed by the next NodeUnpublishVolume without ${what}, and can be published again`, async () => {
       await using sandbox = new Sandbox()
       using plugin = await Plugin.start(sandbox)
-      const volume = new Volume(sandbox, plugin, 'volume')
-      mount('--bind', dirname(volume.target), dirname(volume.target))
-      await volume.publish()
+      const volume = await publishedOnItsOwnMount(sandbox, plugin)
       const mend = hinder(sandbox, volume.target)
       assert.equal((await outcome(volume.unpublish())).code, code)
       await volume.publish()

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { Records, recordsFolder } from '../../src/fused/records.ts'
@@ -9,7 +9,7 @@ import { Controller } from '../../src/rpc/csi_pb.ts'
 import { Fused } from '../../src/rpc/fused_pb.ts'
 import { MountCache } from '../../src/volumes/mount-cache.ts'
 import { VolumeRegistry } from '../../src/volumes/registry.ts'
-import { Disk, LOSSES, type Loss } from '../power/disk.ts'
+import { Disk, LOSSES } from '../power/disk.ts'
 import { readTrace, type Step, traceWords } from '../power/trace.ts'
 import { FusedProcess } from '../support/fused.ts'
 import { serves } from '../support/mounts.ts'
@@ -48,24 +48,36 @@ interface Traced {
 /** Takes volumes through their lives, and tells what the plugin did to its state folder meanwhile. */
 async function traceLives(sandbox: Sandbox): Promise<Traced> {
   using plugin = await Plugin.start(sandbox, ROLE)
-  const output = join(sandbox.path, 'trace')
-  const strace = await attach(sandbox, plugin.pid, traceWords(output), true)
   const ids: string[] = []
   const volumes: Volume[] = []
-  for (const [call, at] of script()) {
-    if (call === 'create') {
-      const { volume } = await plugin.call(Controller.method.createVolume, {
-        name: `volume-${at}`,
-        volumeCapabilities: [mountCapability()],
-      })
-      ids[at] = volume?.volumeId ?? ''
-      volumes[at] = new Volume(sandbox, plugin, ids[at])
-    } else if (call === 'delete') await plugin.call(Controller.method.deleteVolume, { volumeId: ids[at] ?? '' })
-    else await volumes[at]?.[call]()
-  }
-  await detach(strace)
+  const steps = await traced(sandbox, plugin, async () => {
+    for (const [call, at] of script()) {
+      if (call === 'create') {
+        const { volume } = await plugin.call(Controller.method.createVolume, {
+          name: `volume-${at}`,
+          volumeCapabilities: [mountCapability()],
+        })
+        ids[at] = volume?.volumeId ?? ''
+        volumes[at] = new Volume(sandbox, plugin, ids[at])
+      } else if (call === 'delete') await plugin.call(Controller.method.deleteVolume, { volumeId: ids[at] ?? '' })
+      else await volumes[at]?.[call]()
+    }
+  })
   await plugin.stop()
-  return { steps: readTrace(output, plugin.stateDir), ids }
+  return { steps, ids }
+}
+
+/** What a program does to its state folder while `act` runs. */
+async function traced(
+  sandbox: Sandbox,
+  { pid, stateDir }: { readonly pid: number; readonly stateDir: string },
+  act: () => Promise<void>,
+): Promise<readonly Step[]> {
+  const output = join(sandbox.path, 'trace')
+  const strace = await attach(sandbox, pid, traceWords(output), true)
+  await act()
+  await detach(strace)
+  return readTrace(output, stateDir)
 }
 
 /** What a start finds of each volume. */
@@ -156,16 +168,15 @@ describe('a power cut', () => {
   it('at every write of dummy-fused leaves records from which one starts, and serves what comes', async (t) => {
     await using sandbox = new Sandbox()
     const fused = await FusedProcess.start(sandbox)
-    const output = join(sandbox.path, 'trace')
-    const strace = await attach(sandbox, fused.pid, traceWords(output), true)
     const paths = ['one', 'two'].map((name) => sandbox.directory(name))
-    for (const path of paths) await fused.mount(path)
-    for (const path of paths) await fused.unmount(path)
-    await detach(strace)
+    const steps = await traced(sandbox, fused, async () => {
+      for (const path of paths) await fused.mount(path)
+      for (const path of paths) await fused.unmount(path)
+    })
     assert.equal((await fused.stop()).status, 0)
     const folder = join(sandbox.path, 'cut-state')
     let [states, whole, damaged] = [0, 0, 0]
-    await eachMoment(readTrace(output, fused.stateDir), ['sessions'], async (disk, _answered, moment) => {
+    await eachMoment(steps, ['sessions'], async (disk, _answered, moment) => {
       for (const loss of LOSSES) {
         disk.cut(loss, folder)
         const found = new Records(recordsFolder(folder), { first: 1, longest: 1 }, new Logger(() => undefined)).read()
@@ -182,19 +193,16 @@ describe('a power cut', () => {
   it('is replayed as it was: without a loss the files are those that the plugin left', async () => {
     await using sandbox = new Sandbox()
     using plugin = await Plugin.start(sandbox, ROLE)
-    const output = join(sandbox.path, 'trace')
-    const strace = await attach(sandbox, plugin.pid, traceWords(output), true)
     const volume = new Volume(sandbox, plugin, 'volume')
-    await volume.publish()
-    await plugin.call(Controller.method.createVolume, { name: 'é"\\', volumeCapabilities: [mountCapability()] })
-    await detach(strace)
+    const steps = await traced(sandbox, plugin, async () => {
+      await volume.publish()
+      await plugin.call(Controller.method.createVolume, { name: 'é"\\', volumeCapabilities: [mountCapability()] })
+    })
     const disk = new Disk()
     for (const path of FOLDERS) disk.add(path)
-    for (const step of readTrace(output, plugin.stateDir)) if (step.kind === 'change') disk.apply(step.change)
+    for (const step of steps) if (step.kind === 'change') disk.apply(step.change)
     const copy = join(sandbox.path, 'copy')
-    const lost: Loss = LOSSES[0]
-    mkdirSync(copy)
-    disk.cut(lost, copy)
+    disk.cut('nothing is lost', copy)
     const relative = (files: ReadonlyMap<string, string>, from: string): Map<string, string> =>
       new Map([...files].map(([path, text]) => [path.slice(from.length), text]))
     assert.deepEqual(relative(filesOf(copy), copy), relative(filesOf(plugin.stateDir), plugin.stateDir))

@@ -101,8 +101,8 @@ function fileAt(names: ReadonlyMap<string, File | Folder>, name: string, path: s
 
 function write({ names, synced }: Folder, loss: Loss, to: string): void {
   mkdirSync(to, { recursive: true })
-  for (const [name, one] of loss === LOSSES[1] ? synced : names) {
+  for (const [name, one] of loss === 'names and bytes that were not synced are lost' ? synced : names) {
     if ('names' in one) write(one, loss, join(to, name))
-    else writeFileSync(join(to, name), loss === LOSSES[0] ? one.content : one.synced, { mode: 0o600 })
+    else writeFileSync(join(to, name), loss === 'nothing is lost' ? one.content : one.synced, { mode: 0o600 })
   }
 }
