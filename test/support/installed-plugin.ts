@@ -1,6 +1,7 @@
 import { copyFileSync, existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { DIST, EXECUTABLE, ROOT } from './paths.ts'
+import { SPARE_WORDS } from '../../src/os/daemon-channel.ts'
 import { CHECKOUT_INSIDE, Machine } from './nspawn.ts'
 import type { Result } from './sandbox.ts'
 import { GRPCURL } from './tools.ts'
@@ -125,9 +126,9 @@ export class InstalledPlugin implements AsyncDisposable {
     return stdout.split('\n').filter(Boolean).sort()
   }
 
-  /** Process ids of the FUSE daemons inside. */
+  /** Process ids of the FUSE daemons inside that serve a volume. A spare has their name until it is ready. */
   async daemons(): Promise<number[]> {
-    return await this.machine.processes('dummy-fuse')
+    return await this.machine.processes('dummy-fuse', SPARE_WORDS.at(-1))
   }
 
   async mainPid(): Promise<number> {

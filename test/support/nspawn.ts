@@ -164,11 +164,16 @@ export class Machine implements AsyncDisposable {
     return await this.output('journalctl', ['--no-pager', '--output', 'cat', '--boot', '--unit', unit])
   }
 
-  /** Process ids, as they are inside, of those that `ps -o comm` shows under a name. */
-  async processes(comm: string): Promise<number[]> {
-    const { stdout } = await this.run('ps', ['-e', '-o', 'pid=,stat=,comm='])
+  /** Process ids, as they are inside, of those that `ps -o comm` shows under a name, without those that have a word among their arguments. */
+  async processes(comm: string, except?: string): Promise<number[]> {
+    const { stdout } = await this.run('ps', ['-e', '-ww', '-o', 'pid=,stat=,comm=,args='])
     const rows = stdout.split('\n').map((line) => line.trim().split(/\s+/))
-    return rows.filter(([, state, name]) => name === comm && state?.startsWith('Z') === false).map(([pid]) => Number(pid))
+    return rows
+      .filter(
+        ([, state, name, ...args]) =>
+          name === comm && state?.startsWith('Z') === false && (except === undefined || !args.includes(except)),
+      )
+      .map(([pid]) => Number(pid))
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
