@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 
 /** Waits until `condition` gives something truthy and returns it; throws after `deadline` milliseconds, naming `what`. */
-export async function eventually<T>(what: string, condition: () => T | Promise<T>, deadline = 10_000): Promise<NonNullable<T>> {
+export async function eventually<T>(what: string, condition: () => T | Promise<T>, deadline = 30_000): Promise<NonNullable<T>> {
   const end = Date.now() + deadline
   for (;;) {
     const value = await condition()
