@@ -88,6 +88,14 @@ const ROWS: readonly Row[] = [
 
 const BY_OPCODE: ReadonlyMap<number, Row> = new Map(ROWS.map((one) => [one.opcode, one]))
 
+/** Requests that the kernel sends without waiting for a reply (fs/fuse/dev.c: no FR_ISREPLY; forgets and interrupts are no requests there). */
+const UNANSWERED: ReadonlySet<number> = new Set([OPCODE.FORGET, OPCODE.BATCH_FORGET, OPCODE.INTERRUPT, OPCODE.NOTIFY_REPLY])
+
+/** Whether the kernel waits for a reply to a request with this opcode. */
+export function wantsReply(opcode: number): boolean {
+  return !UNANSWERED.has(opcode)
+}
+
 /**
  * Takes apart what one read(2) of /dev/fuse gave. Names are decoded as UTF-8. Throws ProtocolError: `unknown-opcode`, or `truncated`
  * or `malformed` where the bytes are not exactly one request and its extensions.

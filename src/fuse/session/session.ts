@@ -5,7 +5,7 @@ import { FileSystemError } from '../filesystem.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import { UnsupportedKernelError } from '../protocol/negotiation.ts'
 import { encodeEmpty, encodeError, encodeInit, encodeResend } from '../protocol/replies.ts'
-import { decodeRequest, type InitRequest, type Request } from '../protocol/requests.ts'
+import { decodeRequest, type InitRequest, type Request, wantsReply } from '../protocol/requests.ts'
 import type { Writer } from '../protocol/writer.ts'
 import type { Device } from './device.ts'
 import { agree, initReply } from './handshake.ts'
@@ -16,7 +16,8 @@ import { traceLine } from './trace.ts'
 
 const { EAGAIN, ECONNABORTED, EINTR, EIO, ENODEV, ENOENT, ENOSYS, EPROTO } = constants.errno
 
-/** Where the unique of a reply stands (struct fuse_out_header, include/uapi/linux/fuse.h). */
+/** Where a request's opcode (struct fuse_in_header) and a reply's unique (struct fuse_out_header) stand, include/uapi/linux/fuse.h. */
+const OPCODE_AT = 4
 const UNIQUE_AT = 8
 
 /** How often a write that a signal interrupts is repeated. */
@@ -57,6 +58,7 @@ export class FuseSession {
   /** Requests that the file system is still at, by their unique; true once the caller has given up on it. */
   readonly #pending = new Map<bigint, boolean>()
   #init: { readonly unique: bigint; readonly request: InitRequest; readonly negotiated: Negotiated } | undefined
+  #initialised = false
   #over = false
 
   /** `counts`: requests that were read before. */
@@ -136,8 +138,10 @@ export class FuseSession {
     }
     encodeInit(this.#shared.reply, unique, initReply(request, negotiated, this.#settings))
     const errno = this.#send()
-    if (errno === 0) this.#hooks.initialised()
-    else if (errno !== ENODEV && errno !== ECONNABORTED) {
+    if (errno === 0) {
+      this.#initialised = true
+      this.#hooks.initialised()
+    } else if (errno !== ENODEV && errno !== ECONNABORTED) {
       // A mount whose INIT is not answered hangs.
       this.#refuse(unique, EIO)
       this.#end({ kind: 'refused', message: `the kernel refuses the answer to INIT: errno ${errno}` })
@@ -151,7 +155,8 @@ export class FuseSession {
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error
       this.#hooks.warning(`a request that cannot be read: ${error.message}`)
-      if (error.unique !== undefined) this.#refuse(error.unique, error.kind === 'unknown-opcode' ? ENOSYS : EIO)
+      if (error.unique !== undefined && wantsReply(bytes.readUInt32LE(OPCODE_AT)))
+        this.#refuse(error.unique, error.kind === 'unknown-opcode' ? ENOSYS : EIO)
       return
     }
     this.#counts.set(request.op, (this.#counts.get(request.op) ?? 0) + 1)
@@ -166,9 +171,12 @@ export class FuseSession {
       case 'INTERRUPT':
         this.#interrupt(request.target)
         return
-      // Node ids mean something by themselves, so that there is no table to count in; neither is answered.
+      // Node ids mean something by themselves, so that there is no table to count in.
       case 'FORGET':
       case 'BATCH_FORGET':
+        return
+      // Nothing here asks for it, by NOTIFY_RETRIEVE.
+      case 'NOTIFY_REPLY':
         return
       default:
         this.#answer(request)
@@ -177,6 +185,12 @@ export class FuseSession {
 
   #initialise(request: InitRequest): void {
     const { unique } = request.header
+    // What was agreed on stands: the first INIT counts.
+    if (this.#initialised || this.#init !== undefined) {
+      this.#hooks.warning('a second INIT on one connection is refused')
+      this.#refuse(unique, EIO)
+      return
+    }
     let negotiated: ReturnType<typeof agree>
     try {
       negotiated = agree(request, this.#settings)

@@ -1,0 +1,77 @@
+import { closeSync, readSync } from 'node:fs'
+import { DummyFs } from '../../src/dummyfs/dummyfs.ts'
+import { codeOf } from '../../src/errors.ts'
+import type { FileSystem } from '../../src/fuse/filesystem.ts'
+import type { Command, ServerEvent } from '../../src/fuse/session/messages.ts'
+import { SessionServer } from '../../src/fuse/session/server.ts'
+import { AddonLoader } from '../../src/os/addons.ts'
+import { wake } from '../../src/os/eventfd.ts'
+import { Libc } from '../../src/os/libc.ts'
+import type { Reply } from './fake-device.ts'
+
+const libc = new Libc(new AddonLoader())
+const SOCK_SEQPACKET_NONBLOCK = 5 | 0o4000
+
+/** A server of sessions each of which has a socket that keeps messages apart in place of /dev/fuse. The test is the kernel. */
+export class SocketSessions implements Disposable {
+  readonly server: SessionServer
+  readonly events: ServerEvent[] = []
+  readonly #queue: Command[] = []
+  readonly #wakeFd = libc.eventfd()
+  readonly #descriptors: number[] = []
+  readonly #buffer = Buffer.alloc(256 * 1024)
+
+  /** The session `id` is served out of `filesystem(id)`. */
+  constructor(filesystem: (id: string) => FileSystem = () => new DummyFs()) {
+    this.server = new SessionServer({
+      libc,
+      filesystem: ([id = '']) => filesystem(id),
+      pollTime: 0,
+      inbox: { wakeFd: this.#wakeFd, commands: () => this.#queue.splice(0) },
+      emit: (event) => this.events.push(event),
+    })
+  }
+
+  /** Has the server obey a command. */
+  tell(command: Command): void {
+    this.#queue.push(command)
+    wake(this.#wakeFd)
+    this.server.turn(1000)
+  }
+
+  /** Begins a session and returns the kernel's end of it, from which a read fails with EAGAIN where there is no reply. */
+  attach(id: string, options: readonly string[] = []): number {
+    const pair = Buffer.alloc(8)
+    libc.checked('socketpair', undefined, 'int socketpair(int, int, int, void *)', 1, SOCK_SEQPACKET_NONBLOCK, 0, pair)
+    const [fd, kernel] = [pair.readInt32LE(0), pair.readInt32LE(4)]
+    this.#descriptors.push(fd, kernel)
+    this.tell({ type: 'attach', session: { id, fd, options, faults: [id], resend: false, holdInit: false } })
+    return kernel
+  }
+
+  /** The next reply that has come to the kernel's end. Throws EAGAIN if there is none. */
+  reply(kernel: number): Reply {
+    const length = readSync(kernel, this.#buffer)
+    const bytes = Buffer.from(this.#buffer.subarray(0, length))
+    if (bytes.readUInt32LE(0) !== length) throw new Error(`a reply of ${length} bytes says that it has ${bytes.readUInt32LE(0)}`)
+    return { unique: bytes.readBigUInt64LE(8), errno: 0 - bytes.readInt32LE(4), body: bytes.subarray(16) }
+  }
+
+  /** All replies that have come to the kernel's end. */
+  replies(kernel: number): Reply[] {
+    const all: Reply[] = []
+    for (;;) {
+      try {
+        all.push(this.reply(kernel))
+      } catch (error) {
+        if (codeOf(error) === 'EAGAIN') return all
+        throw error
+      }
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.server.close()
+    for (const fd of [...this.#descriptors, this.#wakeFd]) closeSync(fd)
+  }
+}
