@@ -55,7 +55,7 @@ export const CLAIMS = {
   mends: {
     reason:
       'The plugin looks at the staging path before it publishes, and mounts the volume anew if nothing that answers stands there.',
-    source: 'docs/architecture.md, "The way a request goes"',
+    source: 'docs/architecture.md, "How a CSI call is handled"',
   },
   survives: {
     reason: 'The process that serves the session is not in the plugin’s container, and never noticed.',
