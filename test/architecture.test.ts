@@ -170,6 +170,21 @@ describe('the architecture', () => {
     )
   })
 
+  it('is the table that docs/architecture.md shows', () => {
+    const [, table = ''] = readFileSync(join(ROOT, 'docs/architecture.md'), 'utf8').split(/^\| part .*\n\| -.*\n/m)
+    const rows = table.matchAll(/^\| ([\w/, -]+?) +\| ([\w/, -]+?) +\|$/gm)
+    const list = (cell = ''): readonly string[] => cell.split(', ').toSorted()
+    const shown = [...rows].flatMap(([, parts, allowed]) => list(parts).map((part) => [part, list(allowed)] as const))
+    const bare = (name: string): string => name.replace(/\.ts$/, '')
+    const held = Object.entries(MAY_IMPORT)
+      .filter(([part]) => !EVERYWHERE.includes(part))
+      .map(([part, allowed]) => [bare(part), allowed.length === 0 ? ['nothing'] : allowed.map(bare).toSorted()] as const)
+    assert.deepEqual(
+      Object.fromEntries(shown),
+      Object.fromEntries(held.map(([part, allowed]) => [part, part === 'programs' ? ['everything but main'] : allowed])),
+    )
+  })
+
   it('has each package imported only where it belongs', () => {
     const wrong = IMPORTS.filter((one) => !isOurs(one) && !one.to.startsWith('node:')).filter(({ from, to }) => {
       const name = to
