@@ -18,10 +18,19 @@ export function mountAt(path: string): MountinfoLine {
   return top
 }
 
-/** Runs mount(8) or umount(8). Throws with its words. */
+/** Runs mount(8). Throws with its words. */
 export function mount(...args: readonly string[]): void {
-  const { status, stderr } = spawnSync('mount', args, { encoding: 'utf8' })
-  if (status !== 0) throw new Error(`mount ${args.join(' ')}: ${stderr}`)
+  run('mount', args)
+}
+
+/** Takes a mount off with all below it, whoever uses them. Throws with the words of umount(8). */
+export function umountLazily(path: string): void {
+  run('umount', ['-l', path])
+}
+
+function run(program: string, args: readonly string[]): void {
+  const { status, stderr } = spawnSync(program, args, { encoding: 'utf8' })
+  if (status !== 0) throw new Error(`${program} ${args.join(' ')}: ${stderr}`)
 }
 
 /** Reads the file below a mounted directory in a process that a hung file system cannot make ours hang with. */

@@ -3,7 +3,7 @@ import { PROTOCOL } from '../../fuse/protocol/constants.ts'
 import { SessionBackend } from '../../fuse/session/backend.ts'
 import { MainThreadServer } from '../../fuse/session/main-thread.ts'
 import { type Libc } from '../../os/libc.ts'
-import { MountinfoTable } from '../../os/mount-table.ts'
+import { openMountTable } from '../../os/mount-table.ts'
 import { oneLine } from '../../printable.ts'
 import { dummyFileSystem } from '../file-systems.ts'
 import type { FuseOptions } from './options.ts'
@@ -29,5 +29,5 @@ export async function openBackend(options: FuseOptions, libc: () => Libc): Promi
     },
   })
   const faults = options.faultWords
-  return new SessionBackend({ runner, libc: libc(), table: new MountinfoTable(), faults, holdInit: initHang })
+  return new SessionBackend({ runner, libc: libc(), table: openMountTable(libc()), faults, holdInit: initHang })
 }

@@ -6,7 +6,7 @@ import { DEFAULT_OPTIONS } from '../../fuse/options.ts'
 import { descriptorSink, Logger, type LogSink } from '../../log.ts'
 import { detachUnless } from '../../os/leftover.ts'
 import type { Libc } from '../../os/libc.ts'
-import { deviceAt, MountinfoTable } from '../../os/mount-table.ts'
+import { deviceAt, openMountTable } from '../../os/mount-table.ts'
 import { syslogSink } from '../../os/syslog.ts'
 import type { StarterChannel } from './channel.ts'
 import { STATUS } from '../../os/exit-status.ts'
@@ -62,7 +62,7 @@ export async function serve(options: FuseOptions, context: DaemonContext): Promi
   })
   const logFile = openLogFile(options, context)
   if (inBackground(options, context)) process.chdir('/')
-  const table = new MountinfoTable()
+  const table = openMountTable(context.libc())
   const before = deviceAt(table, mountpoint)
   await channel?.say('mounting')
   const delayed = await Promise.race([sleep(options.faults.mountDelay * 1000), interrupted])
