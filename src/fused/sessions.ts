@@ -24,10 +24,17 @@ export type HostedSession = ServedSession | HeldSession
 export class Sessions {
   readonly #byId = new Map<string, HostedSession>()
   readonly #byPath = new Map<string, HostedSession>()
+  #changed: () => void = () => undefined
+
+  /** Calls `listener` whenever there is another session, or one less. */
+  onChange(listener: () => void): void {
+    this.#changed = listener
+  }
 
   add(session: HostedSession): void {
     this.#byId.set(idOf(session), session)
     if (session.record !== undefined) this.#byPath.set(session.record.path, session)
+    this.#changed()
   }
 
   /** Forgets a session; one that has come to its path since stays. */
@@ -35,6 +42,7 @@ export class Sessions {
     this.#byId.delete(idOf(session))
     const path = session.record?.path
     if (path !== undefined && this.#byPath.get(path) === session) this.#byPath.delete(path)
+    this.#changed()
   }
 
   has(session: HostedSession): boolean {

@@ -4,10 +4,16 @@ import { VolumeError } from './errors.ts'
 /** The volumes that a plugin which has just started is still restoring. A call for one of them waits for that one alone. */
 export class Restoration {
   readonly #underWay = new Map<string, Promise<void>>()
+  #changed: () => void = () => undefined
 
   /** How many volumes are left. */
   get left(): number {
     return this.#underWay.size
+  }
+
+  /** Calls `listener` whenever a volume is restored, or has failed to be. */
+  onChange(listener: () => void): void {
+    this.#changed = listener
   }
 
   /** Notes that a volume is being restored until `restored` settles. */
@@ -15,6 +21,7 @@ export class Restoration {
     this.#underWay.set(volumeId, restored)
     const end = (): void => {
       this.#underWay.delete(volumeId)
+      this.#changed()
     }
     restored.then(end, end)
   }

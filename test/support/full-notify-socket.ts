@@ -1,21 +1,22 @@
 import assert from 'node:assert/strict'
-import { closeSync } from 'node:fs'
 import { join } from 'node:path'
-import { AddonLoader } from '../../src/os/addons.ts'
-import { Libc } from '../../src/os/libc.ts'
-import { DatagramSocket, sendDatagram } from '../../src/os/unix-datagram.ts'
+import { NotifyInbox } from './notify-inbox.ts'
 
-/** A notify socket whose queue is full, and that nobody reads before {@link NotifySocket.read}. */
+/** What it is filled with. */
+const FILLING = 'X=1'
+
+/** A notify socket whose queue is full, and that nobody reads at first. */
 export class FullNotifySocket implements Disposable {
-  readonly path: string
-  readonly #libc = new Libc(new AddonLoader())
-  readonly #socket: DatagramSocket
+  readonly #inbox: NotifyInbox
   #reader: NodeJS.Timeout | undefined
 
   constructor(folder: string) {
-    this.path = join(folder, 'notify')
-    this.#socket = DatagramSocket.bind(this.#libc, this.path, 4096)
+    this.#inbox = new NotifyInbox(join(folder, 'notify'))
     this.fill()
+  }
+
+  get path(): string {
+    return this.#inbox.path
   }
 
   /** The messages that came, once it is read; each with its descriptors closed, as a service manager that keeps none. */
@@ -24,7 +25,7 @@ export class FullNotifySocket implements Disposable {
   fill(): void {
     assert.throws(
       () => {
-        for (;;) sendDatagram(this.#libc, this.path, Buffer.from('X=1'))
+        for (;;) this.#inbox.send(FILLING)
       },
       { code: 'EAGAIN' },
     )
@@ -33,16 +34,12 @@ export class FullNotifySocket implements Disposable {
   /** Reads from now on. */
   read(): void {
     this.#reader = setInterval(() => {
-      for (let next = this.#socket.receive(); next !== undefined; next = this.#socket.receive()) {
-        for (const fd of next.descriptors) closeSync(fd)
-        const text = next.payload.toString()
-        if (text !== 'X=1') this.messages.push(text)
-      }
+      for (const { text } of this.#inbox.take()) if (text !== FILLING) this.messages.push(text)
     }, 5)
   }
 
   [Symbol.dispose](): void {
     clearInterval(this.#reader)
-    closeSync(this.#socket.fd)
+    this.#inbox[Symbol.dispose]()
   }
 }

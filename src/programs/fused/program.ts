@@ -34,6 +34,7 @@ import { kernelResends, openEngine } from './engine.ts'
 import { FUSED_LIMITS, RECORD_LIMITS } from './limits.ts'
 import { FailedStarts } from './failed-starts.ts'
 import { keepAlive, toldToEnd } from './lifetime.ts'
+import { StatusLine } from '../status-line.ts'
 import type { FusedOptions } from './options.ts'
 import { openStarter, type Starter } from './starter.ts'
 
@@ -126,10 +127,10 @@ async function serve(all: Surroundings, listening: readonly InheritedDescriptor[
   for (const socket of sockets) server.serve(socket)
   failed?.forget(log)
   await starter?.announce()
-  manager.announce(
-    'READY=1',
-    `STATUS=Serving ${daemon.sessions.all().length} sessions on ${sockets.map(({ path }) => path).join(', ')}`,
-  )
+  const on = sockets.map(({ path }) => path).join(', ')
+  const status = new StatusLine(manager, () => `Serving ${daemon.sessions.all().length} sessions on ${on}`)
+  status.ready()
+  daemon.sessions.onChange(status.changed)
   keepAlive(manager, () => daemon.answers(), all.onLost)
 
   const ending = await Promise.race([told.then((signal) => endingOf(signal, manager)), drained.promise])

@@ -14,6 +14,7 @@ import type { Program } from '../program.ts'
 import { pluginLimits } from './limits.ts'
 import { parsePluginOptions } from './options.ts'
 import { lockState } from '../state-lock.ts'
+import { StatusLine } from '../status-line.ts'
 import { openVolumes } from './volumes.ts'
 
 /** dummy-fuse-csi serve: the CSI plugin, until SIGTERM or SIGINT. */
@@ -39,22 +40,26 @@ export const plugin: Program = async (context) => {
   // gRPC takes as long to load as all that came before: the mounts are back and clients can connect by then.
   const { openServer } = await import('./services.ts')
   const server = openServer(options, system, limits, () => tidyMemory(libc), log)
-  const serving = `STATUS=Serving on ${options.socket}`
-  const { left } = system.restoration
+  const { restoration } = system
+  const status = new StatusLine(manager, () => {
+    const rest = restoration.left === 0 ? '' : `; ${restoration.left} volumes are still being re-mounted`
+    return `Serving on ${options.socket}${rest}`
+  })
+  restoration.onChange(status.changed)
+  const { left } = restoration
   if (early === 'late') log.info(`Serving while ${left} volumes are still being re-mounted; a call for one of them waits for it`)
   server.serve(socket)
+  status.ready()
   if (early === 'late') {
-    manager.announce('READY=1', `${serving}; ${left} volumes are still being re-mounted`)
     restored.then(
       () => {
         log.info('All volumes have been re-mounted, or have failed to')
-        manager.notify(serving)
       },
       (error: unknown) => {
         log.error(`Re-mounting volumes has ended early, restart the plugin: ${messageOf(error)}`)
       },
     )
-  } else manager.announce('READY=1', serving)
+  }
 
   const signal = await told
   log.info(`Ending at ${signal}`)
