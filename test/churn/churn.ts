@@ -1,14 +1,19 @@
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { processEnds, type ProcessStat, processStat } from '../../src/os/processes.ts'
 import { hasListener } from '../../src/os/unix-socket.ts'
 import { readerProgram } from '../support/c-reader.ts'
 import { Sandbox } from '../support/sandbox.ts'
 import { eventually } from '../support/wait.ts'
-import { type Blow, churnPlan, type Victim } from './plan.ts'
-import type { Site } from './site.ts'
+import { NotifyInbox } from '../support/notify-inbox.ts'
+import { Diary, type Effect } from './diary.ts'
+import { type Blow, churnPlan, type Deed, type Victim } from './plan.ts'
+import { PluginStatus } from './plugin-status.ts'
+import type { HeardLine, Site } from './site.ts'
 import { type Mode, openSite } from './sites.ts'
 import { Tally } from './tally.ts'
-import { VolumeLife } from './volume-life.ts'
+import { type Surroundings, VolumeLife } from './volume-life.ts'
+import { Watcher } from './watcher.ts'
 
 /** How much a churn is to do. */
 export interface ChurnScale {
@@ -42,11 +47,17 @@ type Phase = 'on' | 'draining' | 'over'
 /** Milliseconds in which the kernel ends a process that got SIGKILL, on a busy machine. */
 const LAST_BREATH = 20_000
 
+/** Milliseconds in which a process that was stopped has done what was asked of it meanwhile. */
+const THAWING = 1000
+
 /** Stages, publishes, reads, unpublishes and unstages volumes on one site while its processes are killed. */
 export class Churn {
   readonly tally = new Tally()
   /** The calls before the first signal, one at a time. */
   readonly calm = new Tally()
+  /** The calls before the first signal, as many at a time as later. */
+  readonly busy = new Tally()
+  readonly #diary = new Diary()
   readonly #mode: Mode
   readonly #scale: ChurnScale
   /** When sessions were last lost with a process that was killed. */
@@ -73,30 +84,46 @@ export class Churn {
     await using sandbox = new Sandbox()
     // Readers that start together would compile it together.
     await readerProgram()
-    const site = openSite(this.#mode, sandbox, (how) => tally.finding(how))
+    using inbox = new NotifyInbox(join(sandbox.path, 'notify'))
+    const status = new PluginStatus(inbox)
+    const listeners = [(line: HeardLine): void => status.hear(line)]
+    const site = openSite(this.#mode, sandbox, {
+      failed: (how) => tally.finding(how),
+      heard: (line) => {
+        for (const listener of listeners) listener(line)
+      },
+      notifySocket: inbox.path,
+    })
     await listening(site)
     const plan = churnPlan(this.#scale, site.shares)
     const excused = (since: number): boolean => this.#lost > since - AFTERMATH
-    const around = { sandbox, site, tally, backoff: this.#scale.backoff, excused }
-    await live(new VolumeLife('calm', { ...around, tally: this.calm }), this.calm)
-    const volumes = Array.from({ length: this.#scale.volumes }, (_, at) => new VolumeLife(`volume-${at}`, around))
+    const around = { sandbox, site, tally, diary: this.#diary, backoff: this.#scale.backoff, excused }
+    await live([new VolumeLife('calm', { ...around, tally: this.calm })], 1, CALM_LIVES, this.calm)
+    const named = (others: Surroundings): VolumeLife[] =>
+      Array.from({ length: this.#scale.volumes }, (_, at) => new VolumeLife(`volume-${at}`, others))
+    await live(named({ ...around, tally: this.busy }), this.#scale.workers, this.#scale.volumes, this.busy)
+    const volumes = named(around)
+    const watcher = new Watcher({ sandbox, site, volumes: volumes.map(({ places }) => places), diary: this.#diary, status, tally })
+    listeners.push((line) => watcher.hear(line))
+    watcher.start()
     const workers = Promise.all(workersOf(volumes, this.#scale.workers, () => this.#phase))
     try {
-      await Promise.race([this.#unleash(site, plan), workers])
+      await Promise.race([this.#unleash(site, plan, status), workers])
       this.#phase = 'draining'
       await Promise.race([workers, sleep(CALM, undefined, { ref: false })])
     } finally {
       this.#phase = 'over'
       await workers.catch(() => undefined)
     }
+    for (const left of await watcher.stop()) tally.finding(`left: ${left}`)
     for (const volume of volumes.filter(({ atRest }) => !atRest))
       tally.finding(`not at rest ${CALM / 1000} s after the last signal: ${volume.describe()}\n${site.log(volume.id)}`)
-    for (const found of this.calm.findings) tally.finding(`before the first signal: ${found}`)
+    for (const found of [...this.calm.findings, ...this.busy.findings]) tally.finding(`before the first signal: ${found}`)
     for (const left of await site.leftovers()) tally.finding(`left: ${left}`)
     for (const left of await site.stop()) tally.finding(`left after the programs' end: ${left}`)
   }
 
-  async #unleash(site: Site, plan: readonly Blow[]): Promise<void> {
+  async #unleash(site: Site, plan: readonly Blow[], status: PluginStatus): Promise<void> {
     const pending: Promise<void>[] = []
     for (const blow of plan) {
       await sleep(blow.after)
@@ -104,11 +131,35 @@ export class Churn {
       const { victim, stat } = await this.#victimOf(site, blow)
       this.tally.signal(`${blow.deed} ${victim}`)
       if (!site.survives(victim, blow.deed)) this.#lost = performance.now()
-      if (blow.deed === 'freeze') pending.push(freeze(stat, blow.frozen))
-      else signal(stat, blow.deed === 'kill' ? 'SIGKILL' : 'SIGTERM')
-      if (blow.deed === 'kill') pending.push(this.#dies(victim, stat))
+      const volume = site.volumeOf(victim, stat)
+      const over = volume === undefined ? () => undefined : this.#diary.hit(volume, effectOf(victim, blow.deed))
+      const effects = this.#strike(blow, victim, stat)
+      const settled = effects.then(async () => await this.#settled(victim, stat, blow.deed, site, status)).then(over)
+      // It is waited for at the end.
+      settled.catch(() => undefined)
+      pending.push(settled)
     }
     await Promise.all(pending)
+  }
+
+  /** Sends the signal, and resolves when the process has ended, or goes on. */
+  async #strike({ deed, frozen }: Blow, victim: Victim, stat: ProcessStat): Promise<void> {
+    if (deed === 'freeze') {
+      await freeze(stat, frozen)
+      return
+    }
+    signal(stat, deed === 'kill' ? 'SIGKILL' : 'SIGTERM')
+    if (deed === 'kill') await this.#dies(victim, stat)
+    else await processEnds(stat, LAST_BREATH)
+  }
+
+  /** Resolves when what a signal has set off is over: a plugin that starts restores its volumes, one that was stopped takes in what has come meanwhile. */
+  async #settled(victim: Victim, { pid }: ProcessStat, deed: Deed, site: Site, status: PluginStatus): Promise<void> {
+    if (deed === 'freeze') await sleep(THAWING)
+    else if (victim === 'plugin') {
+      const restored = (): boolean => this.#phase === 'over' || (site.pluginPid !== pid && status.restored(site.pluginPid))
+      await eventually('the next plugin has restored its volumes', restored, CALM)
+    }
   }
 
   async #dies(victim: Victim, stat: ProcessStat): Promise<void> {
@@ -128,14 +179,18 @@ export class Churn {
   }
 }
 
-/** Takes one volume through some lives while nothing is killed. Rejects if it cannot within {@link CALM}. */
-async function live(volume: VolumeLife, tally: Tally): Promise<void> {
+/** Takes volumes through some lives in all, and then to rest, while nothing is killed. Rejects if it cannot within {@link CALM}. */
+async function live(volumes: readonly VolumeLife[], workers: number, lives: number, tally: Tally): Promise<void> {
   const end = performance.now() + CALM
-  while (tally.lives < CALM_LIVES) {
-    if (performance.now() > end) throw new Error(`no ${CALM_LIVES} lives in calm: ${volume.describe()}`)
-    await sleep(Math.max(volume.due - performance.now(), 0))
-    await volume.advance()
-  }
+  const phase = (): Phase => (performance.now() > end ? 'over' : tally.lives < lives ? 'on' : 'draining')
+  await Promise.all(workersOf(volumes, workers, phase))
+  const tired = volumes.find(({ atRest }) => !atRest)
+  if (tired !== undefined) throw new Error(`not ${lives} lives within ${CALM / 1000} s in calm: ${tired.describe()}`)
+}
+
+function effectOf(victim: Victim, deed: Deed): Effect {
+  if (deed === 'freeze') return 'stopped'
+  return victim === 'plugin' ? 'restoring' : 'gone'
 }
 
 async function listening(site: Site): Promise<void> {

@@ -47,7 +47,7 @@ async function churn(mode: Mode, scale: ChurnScale): Promise<boolean> {
   } finally {
     clearInterval(teller)
   }
-  process.stdout.write(`${report(`${mode}, seed ${scale.seed}, ${scale.kills} kills in ${seconds()}`, one.tally, one.calm)}\n\n`)
+  process.stdout.write(`${report(`${mode}, seed ${scale.seed}, ${scale.kills} kills in ${seconds()}`, one)}\n\n`)
   return one.tally.findings.length === 0
 }
 

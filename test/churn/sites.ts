@@ -1,5 +1,6 @@
 import { existsSync, readdirSync } from 'node:fs'
-import { join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
+import { recordsFolder } from '../../src/fused/records.ts'
 import { sharedPlace } from '../../src/hosts/shared-place.ts'
 import { processStat, type ProcessStat } from '../../src/os/processes.ts'
 import { childrenOf } from '../support/kept.ts'
@@ -8,8 +9,10 @@ import { entriesBelow } from '../support/plugin.ts'
 import { argumentsOf, commOf, devicesOf, type Running, type Sandbox } from '../support/sandbox.ts'
 import { eventually } from '../support/wait.ts'
 import type { Deed, Share, Victim } from './plan.ts'
-import type { Site } from './site.ts'
-import { type OnFailure, Supervised } from './supervised.ts'
+import { ALL } from './diary.ts'
+import type { HeardLine, Site, SiteParts } from './site.ts'
+import type { Scene } from './snapshot.ts'
+import { Supervised } from './supervised.ts'
 
 /** The ways of hosting that a churn knows. */
 export const MODES = ['child', 'child-shared', 'detached', 'detached-shared', 'service'] as const
@@ -17,17 +20,17 @@ export const MODES = ['child', 'child-shared', 'detached', 'detached-shared', 's
 export type Mode = (typeof MODES)[number]
 
 /** Opens a site of one mode in a sandbox. Its programs are started and need not answer yet. */
-export function openSite(mode: Mode, sandbox: Sandbox, failed: OnFailure): Site {
+export function openSite(mode: Mode, sandbox: Sandbox, parts: SiteParts): Site {
   switch (mode) {
     case 'child':
     case 'detached':
-      return new ProcessSite(mode, sandbox, failed)
+      return new ProcessSite(mode, sandbox, parts)
     case 'child-shared':
-      return new SharedSite('child', sandbox, failed)
+      return new SharedSite('child', sandbox, parts)
     case 'detached-shared':
-      return new SharedSite('detached', sandbox, failed)
+      return new SharedSite('detached', sandbox, parts)
     case 'service':
-      return new ServiceSite(sandbox, failed)
+      return new ServiceSite(sandbox, parts)
   }
 }
 
@@ -37,11 +40,18 @@ class PluginPart {
   readonly stateDir: string
   readonly #supervised: Supervised
 
-  constructor(sandbox: Sandbox, words: readonly string[], failed: OnFailure) {
+  constructor(sandbox: Sandbox, words: readonly string[], parts: SiteParts) {
     this.socket = join(sandbox.path, 'csi.sock')
     this.stateDir = join(sandbox.path, 'csi-state')
-    const all = ['serve', '--endpoint', `unix://${this.socket}`, '--state-dir', this.stateDir, ...words]
-    this.#supervised = new Supervised({ name: 'the plugin', start: () => sandbox.start(EXECUTABLE, all), failed })
+    const role = ['--role', 'identity,node,controller']
+    const all = ['serve', '--endpoint', `unix://${this.socket}`, '--state-dir', this.stateDir, ...role, ...words]
+    const env = { ...process.env, NOTIFY_SOCKET: parts.notifySocket }
+    this.#supervised = new Supervised({
+      name: 'the plugin',
+      start: () => sandbox.start(EXECUTABLE, all, { env }),
+      failed: parts.failed,
+      heard: hearingOf('plugin', parts),
+    })
   }
 
   get pid(): number {
@@ -79,12 +89,25 @@ const PROCESS_SHARES: readonly Share[] = [
 /** `--fuse-host child` and `detached`: a process for each volume. */
 class ProcessSite implements Site {
   readonly shares = PROCESS_SHARES
+  readonly daemons = 'per-volume'
   readonly #sandbox: Sandbox
   readonly #plugin: PluginPart
 
-  constructor(mode: 'child' | 'detached', sandbox: Sandbox, failed: OnFailure) {
+  constructor(mode: 'child' | 'detached', sandbox: Sandbox, parts: SiteParts) {
     this.#sandbox = sandbox
-    this.#plugin = new PluginPart(sandbox, ['--fuse-host', mode], failed)
+    this.#plugin = new PluginPart(sandbox, ['--fuse-host', mode], parts)
+  }
+
+  get pluginPid(): number {
+    return this.#plugin.pid
+  }
+
+  get scene(): Scene {
+    return { folder: this.#sandbox.path, stateDir: this.#plugin.stateDir, records: undefined }
+  }
+
+  get statusWords(): readonly string[] {
+    return ['--state-dir', this.#plugin.stateDir]
   }
 
   get socket(): string {
@@ -100,6 +123,14 @@ class ProcessSite implements Site {
     if (victim === 'plugin') return statsOf([this.#plugin.pid])
     if (victim === 'probe') return this.#plugin.probes()
     return victim === 'daemon' ? statsOf(this.#daemons()) : []
+  }
+
+  /** Its last argument is where it serves; a spare's is another. */
+  volumeOf(victim: Victim, { pid }: ProcessStat): string | undefined {
+    if (victim === 'probe') return undefined
+    if (victim !== 'daemon') return ALL
+    const path = argumentsOf(pid).at(-1) ?? ''
+    return path.startsWith(this.#sandbox.path) ? basename(dirname(path)) : ALL
   }
 
   log(text = ''): string {
@@ -135,12 +166,29 @@ const SHARED_SHARES: readonly Share[] = [
 /** `--daemons shared`: one dummy-fused for all volumes, which the plugin starts, and which stays when its last volume has gone. */
 class SharedSite implements Site {
   readonly shares = SHARED_SHARES
+  readonly daemons = 'shared'
   readonly #sandbox: Sandbox
   readonly #plugin: PluginPart
 
-  constructor(mode: 'child' | 'detached', sandbox: Sandbox, failed: OnFailure) {
+  constructor(mode: 'child' | 'detached', sandbox: Sandbox, parts: SiteParts) {
     this.#sandbox = sandbox
-    this.#plugin = new PluginPart(sandbox, ['--fuse-host', mode, '--daemons', 'shared'], failed)
+    this.#plugin = new PluginPart(sandbox, ['--fuse-host', mode, '--daemons', 'shared'], parts)
+  }
+
+  get pluginPid(): number {
+    return this.#plugin.pid
+  }
+
+  get scene(): Scene {
+    return {
+      folder: this.#sandbox.path,
+      stateDir: this.#plugin.stateDir,
+      records: recordsFolder(sharedPlace(this.#plugin.stateDir).stateDir),
+    }
+  }
+
+  get statusWords(): readonly string[] {
+    return ['--state-dir', this.#plugin.stateDir]
   }
 
   get socket(): string {
@@ -155,6 +203,10 @@ class SharedSite implements Site {
     if (victim === 'plugin') return statsOf([this.#plugin.pid])
     if (victim === 'probe') return this.#plugin.probes()
     return victim === 'daemon' ? statsOf(this.#daemons()) : []
+  }
+
+  volumeOf(victim: Victim): string | undefined {
+    return victim === 'probe' ? undefined : ALL
   }
 
   log(text = ''): string {
@@ -206,26 +258,47 @@ const SERVICE_SHARES: readonly Share[] = [
 /** `--fuse-host service`: dummy-fused and its standby, each under a keep of its own. */
 class ServiceSite implements Site {
   readonly shares = SERVICE_SHARES
+  readonly daemons = 'shared'
   readonly #sandbox: Sandbox
   readonly #plugin: PluginPart
   readonly #keep: Supervised
   readonly #standbyKeep: Supervised
   readonly #stateDir: string
+  readonly #socket: string
 
-  constructor(sandbox: Sandbox, failed: OnFailure) {
+  constructor(sandbox: Sandbox, parts: SiteParts) {
     this.#sandbox = sandbox
     const socket = join(sandbox.path, 'fused.sock')
+    this.#socket = socket
     this.#stateDir = join(sandbox.path, 'fused-state')
     const fused = [EXECUTABLE, 'fused', '--socket', socket, '--state-dir', this.#stateDir]
     this.#keep = new Supervised({
       name: 'keep of dummy-fused',
       start: () => sandbox.start(EXECUTABLE, ['keep', '--socket', socket, '--', ...fused]),
-      failed,
+      failed: parts.failed,
+      heard: hearingOf('keep', parts),
     })
     const standby = [EXECUTABLE, 'standby', '--state-dir', this.#stateDir]
     const start = (): Running => sandbox.start(EXECUTABLE, ['keep', '--', ...standby])
-    this.#standbyKeep = new Supervised({ name: 'keep of the standby', start, failed })
-    this.#plugin = new PluginPart(sandbox, ['--fuse-host', 'service', '--fused-socket', socket], failed)
+    this.#standbyKeep = new Supervised({
+      name: 'keep of the standby',
+      start,
+      failed: parts.failed,
+      heard: hearingOf('standby', parts),
+    })
+    this.#plugin = new PluginPart(sandbox, ['--fuse-host', 'service', '--fused-socket', socket], parts)
+  }
+
+  get pluginPid(): number {
+    return this.#plugin.pid
+  }
+
+  get scene(): Scene {
+    return { folder: this.#sandbox.path, stateDir: this.#plugin.stateDir, records: recordsFolder(this.#stateDir) }
+  }
+
+  get statusWords(): readonly string[] {
+    return ['--state-dir', this.#plugin.stateDir, '--fused-socket', this.#socket]
   }
 
   get socket(): string {
@@ -250,6 +323,10 @@ class ServiceSite implements Site {
       case 'keeper':
         return statsOf([this.#keep.pid])
     }
+  }
+
+  volumeOf(victim: Victim): string | undefined {
+    return victim === 'probe' ? undefined : ALL
   }
 
   log(text = ''): string {
@@ -288,6 +365,12 @@ class ServiceSite implements Site {
 
   #daemons(): readonly number[] {
     return childrenOf(this.#keep.pid).filter((pid) => argumentsOf(pid).includes(this.#stateDir))
+  }
+}
+
+function hearingOf(program: HeardLine['program'], { heard }: SiteParts): (pid: number, text: string) => void {
+  return (pid, text) => {
+    heard({ program, pid, text, at: performance.now() })
   }
 }
 

@@ -1,3 +1,4 @@
+import { createInterface } from 'node:readline'
 import type { Running } from '../support/sandbox.ts'
 import { eventually } from '../support/wait.ts'
 
@@ -14,6 +15,8 @@ export interface Supervision {
   readonly start: () => Running
   /** Hears of each end but those by SIGKILL, those by SIGTERM, which may come before it is handled, and those with status 0. */
   readonly failed: OnFailure
+  /** Hears each line that it writes, and which process it is. */
+  readonly heard: (pid: number, line: string) => void
 }
 
 /** A program that is started again whenever it ends, as a container's restart policy has it. */
@@ -53,8 +56,10 @@ export class Supervised {
   }
 
   #begin(): Running {
-    const { name, start, failed } = this.#supervision
+    const { name, start, failed, heard } = this.#supervision
     const running = start()
+    for (const stream of [running.child.stdout, running.child.stderr])
+      if (stream !== null) createInterface({ input: stream }).on('line', (line) => heard(running.pid, line))
     // 'close' would wait for daemons that hold the same pipe.
     running.child.once('exit', (status, signal) => {
       if (this.#ending) return

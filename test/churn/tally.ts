@@ -5,8 +5,24 @@ export interface CallCount {
   readonly count: number
   /** How long each took, in milliseconds. */
   readonly times: readonly number[]
+  /** Those of them that the plugin has answered, while none of its processes was stopped. */
+  readonly served: readonly number[]
+  /** Those of the served ones that no restart of the plugin came upon. */
+  readonly undisturbed: readonly number[]
   /** Messages that came with the code, without numbers, and how often each came. */
   readonly messages: ReadonlyMap<string, number>
+}
+
+/**
+ * How an attempt came out: the connection broke, or there was none (`unanswered`); a process that it may depend on was `stopped`; the plugin was started anew and
+ * restored its volumes (`restoring`); or none of these.
+ */
+export type Circumstances = 'unanswered' | 'stopped' | 'restoring' | 'undisturbed'
+
+/** Statements that were heard, and those of them that could be judged. */
+export interface Statements {
+  readonly said: number
+  readonly judged: number
 }
 
 interface Mutable {
@@ -14,6 +30,8 @@ interface Mutable {
   code: string
   count: number
   times: number[]
+  served: number[]
+  undisturbed: number[]
   messages: Map<string, number>
 }
 
@@ -24,15 +42,27 @@ export class Tally {
   readonly #signals = new Map<string, number>()
   readonly #reads = new Map<string, number>()
   readonly #findings: string[] = []
+  readonly #statements = new Map<string, Statements>()
   /** Volumes that were staged, published, read, unpublished and unstaged. */
   lives = 0
 
-  call(rpc: string, code: string, ms: number, details: string): void {
+  /** `circumstances`: what became of the attempt beside its code. */
+  call(rpc: string, code: string, ms: number, details: string, circumstances: Circumstances): void {
     const key = `${rpc} ${code}`
-    const known = this.#calls.get(key) ?? { rpc, code, count: 0, times: [], messages: new Map<string, number>() }
+    const known = this.#calls.get(key) ?? {
+      rpc,
+      code,
+      count: 0,
+      times: [],
+      served: [],
+      undisturbed: [],
+      messages: new Map<string, number>(),
+    }
     this.#calls.set(key, known)
     known.count++
     known.times.push(ms)
+    if (circumstances !== 'unanswered' && circumstances !== 'stopped') known.served.push(ms)
+    if (circumstances === 'undisturbed') known.undisturbed.push(ms)
     if (code !== 'OK') add(known.messages, generalised(details))
   }
 
@@ -48,6 +78,17 @@ export class Tally {
   /** Something that must not be. */
   finding(text: string): void {
     this.#findings.push(`${((performance.now() - this.#began) / 1000).toFixed(1)} s: ${text}`)
+  }
+
+  /** Something that was said of the volumes, and whether it could be judged: not while they change. */
+  statement(kind: string, judged: boolean): void {
+    const known = this.#statements.get(kind) ?? { said: 0, judged: 0 }
+    this.#statements.set(kind, { said: known.said + 1, judged: known.judged + (judged ? 1 : 0) })
+  }
+
+  /** By what said them. */
+  get statements(): ReadonlyMap<string, Statements> {
+    return this.#statements
   }
 
   /** Sorted by RPC and code. */

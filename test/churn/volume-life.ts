@@ -7,8 +7,10 @@ import { Reader } from '../support/c-reader.ts'
 import { CsiClient, outcome } from '../support/csi-client.ts'
 import { mountCapability } from '../support/plugin.ts'
 import type { Sandbox } from '../support/sandbox.ts'
+import type { Diary } from './diary.ts'
+import type { VolumePlaces } from './judge.ts'
 import type { Site } from './site.ts'
-import type { Tally } from './tally.ts'
+import type { Circumstances, Tally } from './tally.ts'
 
 /** Milliseconds that the kubelet gives a call (csiTimeout, pkg/volume/csi/csi_plugin.go). */
 const KUBELET_TIMEOUT = 120_000
@@ -25,6 +27,17 @@ const NOT_FINAL: ReadonlySet<string> = new Set(['CANCELLED', 'DEADLINE_EXCEEDED'
  */
 function isLost(rpc: string, code: string): boolean {
   return rpc === 'NodeGetVolumeStats' && code === 'NOT_FOUND'
+}
+
+/** The calls that change a volume. */
+const CHANGING: ReadonlySet<string> = new Set(['NodeStageVolume', 'NodePublishVolume', 'NodeUnpublishVolume', 'NodeUnstageVolume'])
+
+/** The words of grpc-js for a connection that there was not, or that broke: the plugin has not answered. */
+const BROKEN = /^(No connection established|Connection dropped|(read|write) E[A-Z]+|Stream refused)/
+
+/** grpc-js has sent nothing where there was no connection. */
+function isUnsent(details: string): boolean {
+  return details.startsWith('No connection established')
 }
 
 /** Microseconds between two rounds of a reader. */
@@ -51,6 +64,7 @@ export interface Surroundings {
   readonly sandbox: Sandbox
   readonly site: Site
   readonly tally: Tally
+  readonly diary: Diary
   /** Milliseconds before the first retry; each further one waits twice as long, up to {@link LONGEST_BACKOFF} times this. */
   readonly backoff: number
   /** Whether a process has been killed in the last seconds that takes sessions along. `since` is of performance.now(). */
@@ -76,6 +90,11 @@ export class VolumeLife {
     this.#around = around
     this.#staging = join(around.sandbox.directory('kubelet', id), 'globalmount')
     this.#target = join(around.sandbox.directory('pods', id), 'mount')
+  }
+
+  /** Where it is mounted. */
+  get places(): VolumePlaces {
+    return { id: this.id, staging: this.#staging, target: this.#target }
   }
 
   /** When the next step may be taken, in milliseconds of performance.now(). */
@@ -147,16 +166,25 @@ export class VolumeLife {
     method: DescMethodUnary<I, O>,
     request: MessageInitShape<I>,
   ): Promise<boolean> {
-    const { site, tally } = this.#around
+    const { site, tally, diary } = this.#around
+    const ended = CHANGING.has(method.name) ? diary.begin(this.id) : undefined
     using client = new CsiClient(site.socket)
     const began = performance.now()
     const { code, details } = await outcome(client.call(method, request, KUBELET_TIMEOUT))
     const ms = performance.now() - began
-    tally.call(method.name, code, ms, details)
+    ended?.(code === 'OK' ? 'ok' : isUnsent(details) ? 'unsent' : 'failed')
+    tally.call(method.name, code, ms, details, this.#circumstances(code, details, began))
     const what = `${method.name} of ${this.id}: ${code}: ${details}`
     if (code !== 'OK' && !NOT_FINAL.has(code) && !isLost(method.name, code)) tally.finding(`final: ${what}\n${site.log(this.id)}`)
     if (ms > LONGEST_CALL) tally.finding(`it took ${Math.round(ms)} ms: ${what}\n${site.log(this.id)}`)
     return code === 'OK'
+  }
+
+  #circumstances(code: string, details: string, began: number): Circumstances {
+    if (code === 'UNAVAILABLE' && BROKEN.test(details)) return 'unanswered'
+    const effects = this.#around.diary.effects(this.id, began, performance.now())
+    if (effects.has('stopped')) return 'stopped'
+    return effects.has('restoring') ? 'restoring' : 'undisturbed'
   }
 
   async #startReader(): Promise<void> {

@@ -14,8 +14,10 @@ describe('volumes that are used while the plugin and its daemons are killed at r
       const scale = { ...SCALE, seed: chaosSeed(process.env) }
       const churn = new Churn(mode, scale)
       await churn.run()
-      const text = report(`${mode}, DUMMY_FUSE_CHAOS_SEED=${scale.seed}`, churn.tally, churn.calm)
+      const text = report(`${mode}, DUMMY_FUSE_CHAOS_SEED=${scale.seed}`, churn)
       assert.deepEqual(churn.tally.findings, [], text)
+      const judged = [...churn.tally.statements.values()].reduce((sum, one) => sum + one.judged, 0)
+      assert.ok(judged > 0, text)
       assert.ok(churn.tally.lives >= SCALE.volumes && (churn.tally.rounds.get('right') ?? 0) > 0, text)
       t.diagnostic(text)
     })
