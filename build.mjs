@@ -143,7 +143,7 @@ async function cacheCode(name) {
   // It is run as it lies there, a byte for each character. esbuild writes others as escapes, but for those in tagged templates.
   const other = /.{0,40}[\u0080-\u00ff]+/.exec(code)?.[0]
   if (other !== undefined)
-    throw new Error(`${name}.cjs has other than ASCII in a tagged template, write an entity instead: ${other}`)
+    throw new Error(`${name}.cjs has a character outside of ASCII in a tagged template; write an entity instead: ${other}`)
   await writeFile(file, `(function(module,require,__dirname){var exports=module.exports;${code}\n})`, 'latin1')
   const what = WITH_GRPC.includes(name) ? 'loads' : 'all'
   const words = ['--predictable', join(root, 'packaging/code-cache.mjs'), `${name}.cjs`, `${name}.cache`, what]

@@ -25,7 +25,8 @@ const { values } = parseArgs({
   options: { json: { type: 'string' }, rounds: { type: 'string', default: '20' }, rows: { type: 'string', default: '' } },
 })
 const rounds = Number(values.rounds)
-if (!Number.isInteger(rounds) || rounds < 1) throw new Error(`--rounds ${values.rounds} is no number of rounds; 20 is a good one`)
+if (!Number.isInteger(rounds) || rounds < 1)
+  throw new Error(`--rounds ${values.rounds} is not a number of rounds; use a whole number from 1 on, such as 20`)
 const patterns = values.rows.split(',')
 const chosen = MEASUREMENTS.filter(({ name }) => patterns.some((pattern) => name.includes(pattern)))
 if (chosen.length === 0)

@@ -1,4 +1,4 @@
-// What of others the executable holds, with its licences: the packages whose files esbuild has bundled, the native files, and Node.
+// The components of others in the executable, with their licences: the packages whose files esbuild has bundled, the native files, and Node.
 import { readdir, readFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 

@@ -22,7 +22,7 @@ interface Entry {
   readonly load: () => Promise<Program>
 }
 
-/** By the first word after dummy-fuse-csi. */
+/** By the first argument of dummy-fuse-csi. */
 const PROGRAMS: Readonly<Record<string, Entry>> = {
   serve: {
     name: NAME,
@@ -42,7 +42,7 @@ const PROGRAMS: Readonly<Record<string, Entry>> = {
   },
   fused: {
     name: 'dummy-fused',
-    description: 'serves volumes that survive it; the same as the name dummy-fused',
+    description: 'serves sessions that outlive it; the same as the name dummy-fused',
     load: async () => await (await import('./programs/fused.ts')).loadFused(),
   },
   keep: {
@@ -52,7 +52,7 @@ const PROGRAMS: Readonly<Record<string, Entry>> = {
   },
   standby: {
     name: 'dummy-standby',
-    description: 'serves the sessions of a dummy-fused while there is none',
+    description: 'serves the sessions of a dummy-fused from its end until its successor serves',
     load: async () => await (await import('./programs/small.ts')).loadStandby(),
   },
   workload: {
@@ -62,7 +62,7 @@ const PROGRAMS: Readonly<Record<string, Entry>> = {
   },
   lab: {
     name: NAME,
-    description: 'runs the scenarios: failures against mitigations',
+    description: 'runs failures under mitigations, and compares what consumers see with a model',
     load: async () => await (await import('./programs/large.ts')).loadLab(),
   },
   'lab-consumer': {
@@ -73,12 +73,12 @@ const PROGRAMS: Readonly<Record<string, Entry>> = {
   },
   licenses: {
     name: NAME,
-    description: 'the licence notices of all that this executable holds',
+    description: 'prints the licence of each component of this executable',
     load: async () => await (await import('./programs/small.ts')).loadLicenses(),
   },
   status: {
     name: NAME,
-    description: "each volume's state and the next step to take",
+    description: "shows each volume's state and the next step to take",
     load: async () => (await import('./programs/status.ts')).status,
   },
 }

@@ -31,12 +31,12 @@ read_words() {
         [ "$allowed" = --force ] || usage_error "unknown option '$1'"
         FORCE=yes
         ;;
-      *) usage_error "unknown word '$1'" ;;
+      *) usage_error "unknown argument '$1'" ;;
     esac
     shift
   done
   if [ -z "$ROOT" ]; then
-    need_root 'this changes the machine'
+    need_root 'it changes the machine'
   fi
 }
 

@@ -192,7 +192,7 @@ function checkMountOption(option: string): void {
   const given = option.length > key.length ? option.slice(key.length + 1) : undefined
   if (value === null && given !== undefined) throw new UsageError(`mount option '${key}' takes no value`)
   if (value !== null && (given === undefined || !value.fits(given)))
-    throw new UsageError(`mount option '${key}' wants a value, ${value.form}, such as ${key}=${value.example}; got '${option}'`)
+    throw new UsageError(`mount option '${key}' needs a value, ${value.form}, such as ${key}=${value.example}; got '${option}'`)
 }
 
 function isIgnored(option: string): boolean {

@@ -5,7 +5,7 @@ import { printable } from '../printable.ts'
 import { versionText } from '../version.ts'
 import { parseSeconds } from './numbers.ts'
 
-/** A program's command line: `--help`, `--version`, and wrong words that end in UsageError and a line of what there is. */
+/** A program's command line: `--help`, `--version`, and usage errors, which become a UsageError that lists what is allowed. */
 export function commandLine(name: string, description: string): Command {
   return new Command(name)
     .description(description)
@@ -18,7 +18,7 @@ export function commandLine(name: string, description: string): Command {
     .exitOverride()
 }
 
-/** Parses the words after the program's name. Throws UsageError; --help and --version end with ProgramError of status 0. */
+/** Parses the arguments after the program's name. Throws UsageError; --help and --version throw ProgramError with status 0. */
 export function parse(command: Command, words: readonly string[]): void {
   try {
     command.parse(words, { from: 'user' })
@@ -49,7 +49,5 @@ export function seconds(minimum = 0, maximum?: number): (value: string) => numbe
 /** `--log-format text|json`. */
 export function logFormatOption(): Option {
   const formats: readonly LogFormat[] = ['text', 'json']
-  return new Option('--log-format <format>', 'lines as the original prints them, or one JSON object each')
-    .choices(formats)
-    .default('text')
+  return new Option('--log-format <format>', 'form of the log: text, or one JSON object a line').choices(formats).default('text')
 }

@@ -17,12 +17,12 @@ interface Options {
 
 /** dummy-fuse-csi lab-consumer: what the lab starts as a consumer of a volume. Writes a line before and after each read (lab/consumer/line.ts). */
 export const labConsumer: Program = async (context) => {
-  const command = commandLine('dummy-fuse-csi lab-consumer', 'Reads a file again and again, and says what came of it: for the lab.')
+  const command = commandLine('dummy-fuse-csi lab-consumer', 'Reads a file again and again and writes each result, for the lab.')
     .addOption(new Option('--way <way>', 'what it holds between two reads').choices(Object.keys(WAYS)).default('opens-anew'))
     .requiredOption('--file <file>', 'the file to read')
-    .option('--expect <text>', 'what it must hold', 'Hello world!\n')
+    .option('--expect <text>', 'the content that the file must have', 'Hello world!\n')
     .option('--interval <ms>', 'milliseconds between two reads', milliseconds, 25)
-    .option('--exit-on-error', 'end with 1 at the first read that is not right')
+    .option('--exit-on-error', 'exit with 1 at the first read that is not right')
   parse(command, context.words)
   const options = command.opts<Options>()
   const make = WAYS[options.way]

@@ -11,5 +11,5 @@ export const loadLab = async (): Promise<Program> => (await import('./lab/progra
 /** What dummy-fused answers calls with. It has taken over its sessions by then. */
 export const loadFusedServices = async (): Promise<typeof import('./fused/services.ts')> => await import('./fused/services.ts')
 
-/** What reads dummy-fused's words. */
+/** What reads the arguments of dummy-fused. */
 export const loadFusedOptions = async (): Promise<typeof import('./fused/options.ts')> => await import('./fused/options.ts')

@@ -10,12 +10,17 @@ const BACKENDS: readonly FuseBackend[] = ['session', 'fuse-native']
 
 /** `--backend`, by whatever name. */
 export function backendOption(flags: string): Option {
-  return new Option(flags, 'what speaks to the kernel').choices(BACKENDS).default(DEFAULT_BACKEND)
+  return new Option(flags, "what speaks to the kernel: session, this project's own; fuse-native, libfuse 2.9")
+    .choices(BACKENDS)
+    .default(DEFAULT_BACKEND)
 }
 
 /** `--poll-time MICROSECONDS`, which it gives as milliseconds. */
 export function pollTimeOption(): Option {
-  return new Option('--poll-time <microseconds>', 'how long a session looks for the next request before it sleeps; 0: not at all')
+  return new Option(
+    '--poll-time <microseconds>',
+    'how long a session polls for the next request before it sleeps; 0: it does not poll',
+  )
     .argParser((value: string) => {
       if (!/^\d+$/.test(value) || Number(value) > 10_000)
         throw new InvalidArgumentError('It is a number of microseconds from 0 to 10000.')

@@ -100,18 +100,21 @@ export const standby: Program = async ({ words, env }) => {
 }
 
 function parseStandby(words: readonly string[], env: NodeJS.ProcessEnv): Parsed {
-  const command = commandLine('dummy-fuse-csi standby', 'Serves the sessions of a dummy-fused while there is none.')
-    .option('--state-dir <folder>', "dummy-fused's", defaultStateDir(env))
-    .option('--takeover-deadline <seconds>', 'how long it serves for a successor that does not come', seconds(), 60)
-    .option('--drain-deadline <seconds>', 'how long requests that were read may take once there is a successor', seconds(), 2)
+  const command = commandLine(
+    'dummy-fuse-csi standby',
+    'Serves the sessions of a dummy-fused from its end until its successor serves.',
+  )
+    .option('--state-dir <folder>', 'state folder of dummy-fused; $RUNTIME_DIRECTORY', defaultStateDir(env))
+    .option('--takeover-deadline <seconds>', 'how long it serves if no successor comes', seconds(), 60)
+    .option('--drain-deadline <seconds>', 'how long requests that were read may take when a successor serves', seconds(), 2)
     .addOption(pollTimeOption())
     .addOption(logFormatOption())
     .addHelpText(
       'after',
       `
-It ends when a successor is there, or does not come in time: whoever started it starts it again.
+It ends when a successor serves, or when none came in time. Its service manager starts it again.
 
-Exit status: 0 that, or told to end; 1 failed; 2 wrong words.`,
+Exit status: 0 ended so, or stopped by a signal; 1 failed; 2 usage error.`,
     )
   parse(command, words)
   return command.opts<Parsed>()

@@ -32,10 +32,14 @@ interface Parsed {
 /** dummy-fuse-csi status: what the mount cache says should be there, what is, and the next step to take. */
 export const status: Program = async ({ words, env }) => {
   const command = commandLine('dummy-fuse-csi status', 'Shows each volume, its state, daemon, targets and the next step to take.')
-    .option('--state-dir <folder>', "the plugin's; $STATE_DIRECTORY", env.STATE_DIRECTORY ?? '/var/lib/dummy-fuse-csi')
-    .option('--fused-socket <path>', 'of dummy-fused, whose sessions are asked for', FUSED_SOCKET)
+    .option(
+      '--state-dir <folder>',
+      'state folder of the plugin; $STATE_DIRECTORY',
+      env.STATE_DIRECTORY ?? '/var/lib/dummy-fuse-csi',
+    )
+    .option('--fused-socket <path>', 'socket of dummy-fused, which is asked for its sessions', FUSED_SOCKET)
     .option('--json', 'print one JSON object')
-    .addHelpText('after', '\nExit status: 0, whatever the state of the volumes; 1 the state folder cannot be read; 2 wrong words.')
+    .addHelpText('after', '\nExit status: 0 for every state of the volumes; 1 the state folder cannot be read; 2 usage error.')
   parse(command, words)
   const { stateDir, fusedSocket, json = false } = command.opts<Parsed>()
   const folder = absolute(stateDir)

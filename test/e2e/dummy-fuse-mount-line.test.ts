@@ -84,13 +84,13 @@ const WRONG: Readonly<Record<string, readonly [words: readonly string[], said: R
   'an unknown one among known ones': [['-o', 'ro,x=1,allow_other'], /unknown mount option 'x'/],
   'a name that every object has': [['-o', 'constructor'], /unknown mount option 'constructor'/],
   auto_unmount: [['-o', 'auto_unmount'], /fusermount/],
-  'an option without its value': [['-o', 'fsname'], /'fsname' wants a value/],
-  'an empty value': [['-o', 'fsname='], /'fsname' wants a value/],
+  'an option without its value': [['-o', 'fsname'], /'fsname' needs a value/],
+  'an empty value': [['-o', 'fsname='], /'fsname' needs a value/],
   'a value where none belongs': [['-o', 'allow_other=yes'], /'allow_other' takes no value/],
-  'a number that is none': [['-o', 'max_read=many'], /'max_read' wants a value/],
-  'a time that is none': [['-o', 'attr_timeout=-1'], /'attr_timeout' wants a value/],
-  'an umask that is not octal': [['-o', 'umask=888'], /'umask' wants a value/],
-  'a uid of more than 32 bits': [['-o', 'uid=4294967296'], /'uid' wants a value/],
+  'a number that is none': [['-o', 'max_read=many'], /'max_read' needs a value/],
+  'a time that is none': [['-o', 'attr_timeout=-1'], /'attr_timeout' needs a value/],
+  'an umask that is not octal': [['-o', 'umask=888'], /'umask' needs a value/],
+  'a uid of more than 32 bits': [['-o', 'uid=4294967296'], /'uid' needs a value/],
   'an unknown option': [['--frobnicate'], /unknown option '--frobnicate'; there are .*--init-timeout/],
   'an unknown letter': [['-x'], /unknown option '-x'/],
   'an unknown fault': [['--inject', 'explode'], /unknown fault 'explode'.*mount-delay=S, mount-fail, read-delay=S, init-hang/],
@@ -100,7 +100,7 @@ const WRONG: Readonly<Record<string, readonly [words: readonly string[], said: R
   'an init timeout that is no number': [['--init-timeout', 'soon'], /--init-timeout/],
   'an unknown way to daemonize': [['--daemonize', 'never'], /wait, early/],
   'an unknown backend': [['--backend', 'nfs'], /fuse-native/],
-  'three mount points': [['/somewhere/else', '/nowhere'], /too many words/],
+  'three mount points': [['/somewhere/else', '/nowhere'], /too many arguments/],
 }
 
 describe('wrong words', () => {

@@ -214,7 +214,7 @@ describe('dummy-fused, asked for what it cannot do', () => {
       path: inside,
       options: ['max_read'],
       code: 'INVALID_ARGUMENT',
-      details: /wants a value/,
+      details: /needs a value/,
     },
     { title: 'an empty option', path: inside, options: [''], code: 'INVALID_ARGUMENT', details: /unknown mount option ''/ },
     {
@@ -222,9 +222,9 @@ describe('dummy-fused, asked for what it cannot do', () => {
       path: inside,
       options: ['max_read=4294967296'],
       code: 'INVALID_ARGUMENT',
-      details: /'max_read' wants a value, a whole number from 0 to 4294967295/,
+      details: /'max_read' needs a value, a whole number from 0 to 4294967295/,
     },
-    { title: 'a NUL', path: inside, options: ['fsname=a\0b'], code: 'INVALID_ARGUMENT', details: /'fsname' wants a value/ },
+    { title: 'a NUL', path: inside, options: ['fsname=a\0b'], code: 'INVALID_ARGUMENT', details: /'fsname' needs a value/ },
     { title: 'dummy-fuse’s debug', path: inside, options: ['debug'], code: 'INVALID_ARGUMENT', details: /'debug' is dummy-fuse's/ },
     { title: 'a fault there is not', path: inside, faults: ['fire'], code: 'INVALID_ARGUMENT', details: /unknown fault 'fire'/ },
     {

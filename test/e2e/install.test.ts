@@ -194,11 +194,11 @@ describe('scripts/uninstall --root', () => {
 
 describe('the words of scripts/install and scripts/uninstall', () => {
   const cases: readonly { words: readonly string[]; script: 'install' | 'uninstall'; status: number; says: RegExp }[] = [
-    { script: 'install', words: ['--rot', '/x'], status: 2, says: /unknown word '--rot' \(see install --help\)/ },
+    { script: 'install', words: ['--rot', '/x'], status: 2, says: /unknown argument '--rot' \(see install --help\)/ },
     { script: 'install', words: ['--root'], status: 2, says: /--root needs a directory/ },
     { script: 'install', words: ['--root', '/nonexistent'], status: 1, says: /\/nonexistent: no such directory; create it first/ },
     { script: 'install', words: ['--force'], status: 2, says: /unknown option '--force'/ },
-    { script: 'uninstall', words: ['now'], status: 2, says: /unknown word 'now' \(see uninstall --help\)/ },
+    { script: 'uninstall', words: ['now'], status: 2, says: /unknown argument 'now' \(see uninstall --help\)/ },
     { script: 'uninstall', words: ['--root', '/nonexistent'], status: 1, says: /\/nonexistent: no such directory/ },
   ]
   for (const { script, words, status, says } of cases) {
@@ -216,7 +216,7 @@ describe('the words of scripts/install and scripts/uninstall', () => {
       await using sandbox = new Sandbox()
       const { status, stderr } = await runCopy(sandbox, script, [], true)
       assert.equal(status, 1)
-      assert.match(stderr, /this changes the machine; run it as root \(sudo [^)]+\)\n$/)
+      assert.match(stderr, /it changes the machine; run it as root \(sudo [^)]+\)\n$/)
     })
 
     it(`${script} --help tells its words and exit statuses`, async () => {

@@ -236,6 +236,6 @@ wait()`
     await using sandbox = new Sandbox()
     const { status, stdout } = await sandbox.run(EXECUTABLE, ['keep', '--help'])
     assert.equal(status, 0)
-    assert.match(stdout, /Usage: dummy-fuse-csi keep \[options\] <program> \[words\.\.\.\]/)
+    assert.match(stdout, /Usage: dummy-fuse-csi keep \[options\] <program> \[args\.\.\.\]/)
   })
 })

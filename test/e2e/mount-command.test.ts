@@ -113,11 +113,11 @@ describe('the helper mount.fuse.dummy-fuse', () => {
     [[], /mount\(8\) calls it as mount\.fuse\.dummy-fuse SOURCE DIRECTORY/],
     [['none'], /SOURCE DIRECTORY/],
     [['none', '-o', 'ro'], /SOURCE DIRECTORY/],
-    [['none', '/mnt', '-o'], /-o wants a value/],
-    [['none', '/mnt', '-x'], /unknown word '-x'/],
+    [['none', '/mnt', '-o'], /-o needs a value/],
+    [['none', '/mnt', '-x'], /unknown argument '-x'/],
     [['none', '/mnt', '-t', 'ext4'], /-t ext4 is not fuse\.dummy-fuse/],
     [['none', '/mnt', '-N', '/proc/1/ns/mnt'], /-N .* is not obeyed; run nsenter/],
-    [['x'.repeat(256), '/mnt'], /'fsname' wants a value/],
+    [['x'.repeat(256), '/mnt'], /'fsname' needs a value/],
     [['none', ''], /the mount point is empty/],
   ] as const) {
     it(`ends with 2 and one line: ${words.join(' ').slice(0, 40)}`, async () => {

@@ -23,7 +23,7 @@ const HOSTS: Readonly<Record<string, (sandbox: Sandbox) => Promise<Plugin>>> = {
 const IMPOSSIBLE: readonly (readonly [flags: readonly string[], said: RegExp])[] = [
   [['max_read=4294967296'], /'max_read'.*from 0 to 4294967295.*got 'max_read=4294967296'/],
   [['max_read=08'], /'max_read'.*without zeros in front/],
-  [['max_read='], /'max_read' wants a value/],
+  [['max_read='], /'max_read' needs a value/],
   [['max_readahead=99999999999'], /'max_readahead'/],
   [['max_background=-1'], /'max_background'/],
   [['congestion_threshold=1.5'], /'congestion_threshold'/],
@@ -31,7 +31,7 @@ const IMPOSSIBLE: readonly (readonly [flags: readonly string[], said: RegExp])[]
   [['gid=4294967296'], /'gid'/],
   [['attr_timeout=1e9'], /'attr_timeout'/],
   [['entry_timeout=18446744073709551616'], /'entry_timeout'/],
-  [[`fsname=${'x'.repeat(256)}`], /'fsname' wants a value, a text of 1 to 255 bytes/],
+  [[`fsname=${'x'.repeat(256)}`], /'fsname' needs a value, a text of 1 to 255 bytes/],
   [['fd=3'], /'fd' is what the daemon itself tells the kernel/],
   [['rootmode=40000'], /'rootmode'/],
   [['user_id=1'], /'user_id'/],

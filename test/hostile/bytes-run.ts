@@ -7,7 +7,7 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
 })
 const [word] = positionals
-if (word !== undefined) fail(`bytes takes no word '${word}'`)
+if (word !== undefined) fail(`bytes takes no argument '${word}'`)
 
 function number(name: string, text: string): number {
   return /^[1-9]\d{0,9}$/.test(text) ? Number(text) : fail(`--${name} is '${text}'; it takes a whole number from 1`)

@@ -12,12 +12,12 @@ const { values, positionals } = parseArgs({
   },
 })
 if (positionals.length > 0) {
-  process.stderr.write(`chaos: paths takes no word such as '${positionals.join(' ')}' (see scripts/chaos --help)\n`)
+  process.stderr.write(`chaos: paths takes no argument '${positionals.join(' ')}' (see scripts/chaos --help)\n`)
   process.exit(2)
 }
 const [seed, calls, workers] = [values.seed, values.calls, values.workers].map((text) => {
   if (/^[1-9]\d{0,9}$/.test(text)) return Number(text)
-  process.stderr.write(`chaos: '${text}' is no whole number from 1 (see scripts/chaos --help)\n`)
+  process.stderr.write(`chaos: '${text}' is not a whole number from 1 on (see scripts/chaos --help)\n`)
   process.exit(2)
 }) as [number, number, number]
 

@@ -15,12 +15,12 @@ describe('serve --daemons', () => {
     {
       name: 'shared with --fuse-host service',
       words: ['--fuse-host', 'service'],
-      says: /--daemons shared is for --fuse-host child and detached; .*leave --daemons away/,
+      says: /--daemons shared is for --fuse-host child and detached; .*leave out --daemons/,
     },
     {
       name: 'shared with --fuse-backend fuse-native',
       words: ['--fuse-backend', 'fuse-native'],
-      says: /--daemons shared serves by sessions of its own; leave --fuse-backend away, or use --daemons per-volume/,
+      says: /--daemons shared serves by sessions of its own; leave out --fuse-backend, or use --daemons per-volume/,
     },
     {
       name: 'shared with --daemonize early',

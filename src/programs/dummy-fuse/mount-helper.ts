@@ -42,7 +42,7 @@ export function readHelperCall(words: readonly string[]): HelperCall {
       if (word.includes('w')) options.push('rw')
     }
     // The fields of a line of /etc/fstab for dump(8) and fsck(8) say nothing to a mount.
-    else if (!/^\d+$/.test(word)) throw new UsageError(`unknown word '${word}'; mount(8) calls it as ${FORM}`)
+    else if (!/^\d+$/.test(word)) throw new UsageError(`unknown argument '${word}'; mount(8) calls it as ${FORM}`)
   }
   if (!options.includes('nodev')) options.push('dev')
   if (!options.includes('nosuid')) options.push('suid')
@@ -51,7 +51,7 @@ export function readHelperCall(words: readonly string[]): HelperCall {
 
 function valueOf(word: string, rest: string[]): string {
   const value = rest.shift()
-  if (value === undefined) throw new UsageError(`${word} wants a value; mount(8) calls it as ${FORM}`)
+  if (value === undefined) throw new UsageError(`${word} needs a value; mount(8) calls it as ${FORM}`)
   return value
 }
 

@@ -41,41 +41,41 @@ interface Parsed {
 }
 
 const EXIT_STATUSES = `
-Exit status: 0 mounted (or, with -f, unmounted or told to end); 1 failed; 2 wrong words; 3 mount point missing; 4 no directory;
+Exit status: 0 mounted (with -f: unmounted, or stopped by a signal); 1 failed; 2 usage error; 3 no mount point; 4 not a directory;
 5 not empty; 6 already mounted; 7 dead or hung mount there; 8 no /dev/fuse; 9 not root; 10 INIT timed out; 11 mount failed;
-12 connection aborted; 13 out of memory, descriptors or the like; 128+N daemon killed by signal N.`
+12 connection aborted; 13 out of memory, descriptors or another resource; 128+N daemon killed by signal N.`
 
-/** Reads dummy-fuse's words. Throws UsageError. */
+/** Reads the arguments of dummy-fuse. Throws UsageError. */
 export function parseFuseOptions(words: readonly string[]): FuseOptions {
   const collect = (value: string, all: string[]): string[] => [...all, value]
   const command = commandLine(
     'dummy-fuse',
-    'Serves the dummy file system at one mount point, in the background unless told otherwise.',
+    'Serves the dummy file system at one mount point, in the background unless -f or -d is given.',
   )
     .usage('[options] [source] mountpoint')
     .argument(
       '<mountpoint...>',
-      'an empty directory, behind the source that the mount table is to show, as mount.fuse3(8) gives them',
+      'an empty directory; before it the source that the mount table shows, as mount.fuse3(8) passes both',
     )
-    .option('-f, --foreground', 'stay in the foreground; 0 on unmount, SIGTERM, SIGINT and SIGHUP')
+    .option('-f, --foreground', 'stay in the foreground; exit with 0 on unmount, SIGTERM, SIGINT and SIGHUP')
     .option('-d, --debug', 'stay in the foreground and print each request')
-    .option('-s', 'single-threaded: taken for compatibility, the file system always is')
+    .option('-s', 'single-threaded: accepted for compatibility; the file system always is')
     .addOption(new Option('-o, --option <opt,...>', 'mount options').argParser(collect).default([], ''))
     .addOption(backendOption('--backend <name>'))
     .addOption(pollTimeOption())
     .addOption(
-      new Option('--daemonize <how>', 'return when the kernel has mounted and initialised, or at once (a flaw on purpose)')
+      new Option('--daemonize <how>', 'wait: return when INIT is handled; early: return at once (a deliberate flaw)')
         .choices(['wait', 'early'])
         .default('wait'),
     )
-    .option('--init-timeout <seconds>', 'give up after this time without INIT handled', seconds(0.001), 10)
-    .option('--log-file <file>', 'where messages go once in the background, in place of the journal or syslog')
+    .option('--init-timeout <seconds>', 'fail if INIT is not handled within this time', seconds(0.001), 10)
+    .option('--log-file <file>', 'file for messages in the background, instead of the journal or syslog')
     .addOption(
-      new Option('--inject <fault>', 'be broken: mount-delay=S, mount-fail, read-delay=S, init-hang')
+      new Option('--inject <fault>', 'fail on purpose: mount-delay=S, mount-fail, read-delay=S, init-hang')
         .argParser(collect)
         .default([], ''),
     )
-    .option('--die-with-parent', 'be killed when the process that started this one ends (with -f)')
+    .option('--die-with-parent', 'with -f: get SIGKILL from the kernel when the parent process ends')
     .addHelpText('after', EXIT_STATUSES)
   parse(command, words)
   const parsed = command.opts<Parsed>()
@@ -106,6 +106,6 @@ function places(words: readonly string[]): { readonly source: readonly string[];
   const [first = '', second, ...numbers] = words
   if (second === undefined) return { source: [], mountpoint: first }
   if (numbers.length > 2 || !numbers.every((word) => /^\d+$/.test(word)))
-    throw new UsageError(`too many words: ${words.join(' ')}; name a mount point, and before it a source if there is one`)
+    throw new UsageError(`too many arguments: ${words.join(' ')}; name a mount point, and before it a source if there is one`)
   return { source: first === '' ? [] : [`fsname=${escapeValue(first)}`], mountpoint: second }
 }

@@ -27,27 +27,22 @@ interface Parsed {
 }
 
 const NOTES = `
-It takes over the sessions of a predecessor that systemd, or dummy-fuse-csi keep, hands over. SIGHUP: answers what it has read and ends for
-a successor. SIGTERM: the same, unless it is to stop for good; systemd and keep are asked which.
+It takes over the sessions whose descriptors systemd, or dummy-fuse-csi keep, passes to it. SIGHUP: it answers the requests that it
+has read, and ends; a successor takes over. SIGTERM: the same if systemd restarts it; otherwise it stops for good and unmounts.
 
-Exit status: 0 told to end; 1 failed, such as a socket in use; 2 wrong words.`
+Exit status: 0 stopped by a signal or by the RPC Drain; 1 failed, for example because the socket is in use; 2 usage error.`
 
-/** Reads dummy-fused's words. Throws UsageError. */
+/** Reads the arguments of dummy-fused. Throws UsageError. */
 export function parseFusedOptions(words: readonly string[], env: NodeJS.ProcessEnv): FusedOptions {
   const command = commandLine('dummy-fused', 'Serves FUSE sessions that survive this process and the CSI plugin.')
-    .option('--socket <path>', 'where to listen, unless a listening socket is handed over', FUSED_SOCKET)
-    .option('--state-dir <folder>', 'what successors must know; $RUNTIME_DIRECTORY', defaultStateDir(env))
-    .option(
-      '--takeover-deadline <seconds>',
-      'how long a session that this version cannot serve waits for one that can',
-      seconds(),
-      60,
-    )
-    .option('--drain-deadline <seconds>', 'how long requests that were read may take before an upgrade', seconds(), 2)
+    .option('--socket <path>', 'socket to listen on, unless a listening socket is passed', FUSED_SOCKET)
+    .option('--state-dir <folder>', 'folder of the records for a successor; $RUNTIME_DIRECTORY', defaultStateDir(env))
+    .option('--takeover-deadline <seconds>', 'how long a session is held that only another version can serve', seconds(), 60)
+    .option('--drain-deadline <seconds>', 'how long requests that were read may take before it ends for a successor', seconds(), 2)
     .addOption(pollTimeOption())
     .option(
       '--inject <fault>',
-      'be broken: no-resend, as on a kernel before 6.9',
+      'fail on purpose: no-resend, as on a kernel before 6.9',
       (value: string, all: string[]) => [...all, value],
       [],
     )

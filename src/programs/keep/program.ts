@@ -109,30 +109,31 @@ function room(): number {
 function parseKeep(words: readonly string[]): { options: Parsed; program: readonly [string, ...string[]] } {
   const command = commandLine(
     'dummy-fuse-csi keep',
-    'Runs a program, starts it again when it ends, and keeps its descriptors (sd_notify).',
+    'Runs a program, starts it again when it ends, and keeps its descriptors (sd_notify(3)).',
   )
     .addOption(
-      new Option('--socket <path[,name=NAME]>', 'listen here for the program; may be given again')
+      new Option('--socket <path[,name=NAME]>', 'listen here for the program; may be given several times')
         .argParser(socket)
         .default([], 'none'),
     )
-    .option('--store-max <number>', 'the most descriptors that are kept', count, 4096)
+    .option('--store-max <number>', 'the most descriptors that are held', count, 4096)
     .option(
       '--watchdog <seconds>',
-      `kill the program when it is silent for so long after READY=1; 0: never (default: ${KEEP_LIMITS.watchdog / 1000}, after its first WATCHDOG=1)`,
+      `kill the program if it sends nothing for this time after READY=1; 0: never (default: ${KEEP_LIMITS.watchdog / 1000}, from its first WATCHDOG=1)`,
       seconds(),
     )
-    .option('--stop-timeout <seconds>', 'kill it when it has not ended after so long', seconds(), 90)
-    .option('--takeover-deadline <seconds>', 'let go of the descriptors when no successor is ready after so long', seconds(0.1), 60)
+    .option('--stop-timeout <seconds>', 'kill the program if it has not ended this long after SIGTERM or SIGHUP', seconds(), 90)
+    .option('--takeover-deadline <seconds>', 'close the descriptors if no successor is ready within this time', seconds(0.1), 60)
     .addOption(logFormatOption())
-    .argument('<program>', 'its path, or a name to be found by PATH')
-    .argument('[words...]')
+    .argument('<program>', 'its path, or a name that is looked up in PATH')
+    .argument('[args...]', 'its arguments')
     .passThroughOptions()
     .addHelpText(
       'after',
       `
-Signals: SIGTERM, SIGINT stop for good; SIGHUP has the program end and starts the file that is at its path then; others are forwarded.
-Exit status: the program's, 0 when it ended as it was told; 128 + N when signal N had to end it; 1 it could not be started; 2 wrong words.`,
+Signals: SIGTERM and SIGINT stop the program for good. SIGHUP ends it and starts the file that is at its path then. Others are passed on.
+Exit status: the program's; 0 also if SIGTERM, SIGINT or SIGHUP ended it; 128 + N if another signal N ended it; 1 it could not be started;
+2 usage error.`,
     )
   parse(command, words)
   const [program = '', ...rest] = command.args

@@ -43,7 +43,7 @@ interface Parsed {
   driver?: DriverSpec
 }
 
-/** Words that stand for several scenarios, or for the whole matrix. */
+/** Names of several scenarios together, or of the whole matrix. */
 const SETS: Readonly<Record<string, readonly Scenario[]>> = {
   demonstrations: DEMONSTRATIONS,
   blobfuse2: BACKGROUND_MOUNTS,
@@ -51,37 +51,34 @@ const SETS: Readonly<Record<string, readonly Scenario[]>> = {
 }
 
 const HELP = `
-Without a scenario and a choice of cells everything is run: all scenarios and the whole matrix. SCENARIO is a name that
-lab list prints, or demonstrations (the seed's three), or blobfuse2 (its two), or matrix (every cell). --failure, --mitigation and --consumer choose
-cells; each takes names with commas between them, and may be given several times.
+Without a scenario and a choice of cells everything is run: all scenarios and the whole matrix. SCENARIO is a name that lab list
+prints, or demonstrations (plugin-restart and the two of restore-mounts), or blobfuse2 (mount-fails-unnoticed and mount-lands-late), or
+matrix (every cell). --failure, --mitigation and --consumer choose cells. Each takes names with commas between them, and may be
+given several times.
 
-Exit status: 0 all came out as the model says; 1 something did not, or was broken off; 2 wrong words; 3 the lab cannot run on
+Exit status: 0 all came out as the model says; 1 something did not, or was broken off; 2 usage error; 3 the lab cannot run on
 this machine; 4 what ran came out as the model says, and some cells could not run; 128 + N ended by signal N.`
 
-/** Reads the words after `lab run`. Throws UsageError. */
+/** Reads the arguments of `lab run`. Throws UsageError. */
 export function parseRunOptions(words: readonly string[]): RunOptions {
   const command = commandLine(NAME, 'Runs scenarios and cells of the matrix, and compares what it sees with the model.')
-    .argument('[scenario...]', 'their names (see lab list)')
+    .argument('[scenario...]', 'names of scenarios (see lab list)')
     .addOption(several('--failure <names>', 'only these failures', Object.keys(CATALOGUE.failures)))
     .addOption(several('--mitigation <names>', 'only these mitigations'))
     .addOption(several('--consumer <names>', 'only these consumers'))
-    .option('--json <file>', 'write what was seen to this file (docs/lab-record.md has its shape)')
-    .option('--report <file>', 'write a report for people to this HTML file')
-    .option('--jobs <n>', 'cells that run at once', count, cpus().length)
-    .option('--seed <n>', 'of the order in which the cells run', count, 1)
+    .option('--json <file>', 'write all that was seen to this file (docs/lab-record.md describes it)')
+    .option('--report <file>', 'write a report to this HTML file')
+    .option('--jobs <n>', 'number of cells that run at once', count, cpus().length)
+    .option('--seed <n>', 'seed of the order in which the cells run', count, 1)
     .addOption(
       new Option(
         '--systemd <whose>',
-        "whose systemd the cells have that need one: a machine of the lab's own, this machine's, none",
+        'systemd for the cells that need one: nspawn, one that the lab boots; host, that of this machine; none',
       )
         .choices(['nspawn', 'host', 'none'])
         .default('nspawn'),
     )
-    .addOption(
-      new Option('--driver <file>', "another CSI node plugin in the place of ours (docs/lab.md, 'Your own driver')").argParser(
-        readDriver,
-      ),
-    )
+    .addOption(new Option('--driver <file>', "test another CSI node plugin (docs/lab.md, 'Your own driver')").argParser(readDriver))
     .option('--keep', 'leave a folder with the transcripts and the logs')
     .addHelpText('after', HELP)
   parse(command, words)

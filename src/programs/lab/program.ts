@@ -28,6 +28,6 @@ function overview(): ReturnType<typeof commandLine> {
     .usage('list | run [SCENARIO...]')
     .addHelpText(
       'after',
-      `\nCommands:\n  list  what there is, a line each\n  run   runs all of it, or what is named (see ${NAME} run --help)`,
+      `\nCommands:\n  list  lists scenarios, failures, mitigations and consumers\n  run   runs all of them, or those that are named (see ${NAME} run --help)`,
     )
 }

@@ -66,9 +66,10 @@ interface Parsed {
   inject: string[]
 }
 
-const EXIT_STATUSES = '\nExit status: 0 told to end by SIGTERM or SIGINT; 1 failed, such as a socket in use; 2 wrong words.'
+const EXIT_STATUSES =
+  '\nExit status: 0 stopped by SIGTERM or SIGINT; 1 failed, for example because the socket is in use; 2 usage error.'
 
-/** Reads serve's words. Throws UsageError. */
+/** Reads the arguments of serve. Throws UsageError. */
 export function parsePluginOptions(words: readonly string[], env: NodeJS.ProcessEnv): PluginOptions {
   const endpoint = env.CSI_ENDPOINT ?? 'unix:///run/dummy-fuse-csi/csi.sock'
   const command = commandLine('dummy-fuse-csi serve', 'Serves CSI 1.13.0 on a unix socket.')
@@ -82,20 +83,20 @@ export function parsePluginOptions(words: readonly string[], env: NodeJS.Process
     )
     .option(
       '--state-dir <folder>',
-      'where mounts and volumes are remembered; $STATE_DIRECTORY',
+      "folder of the mount cache and of the Controller's records; $STATE_DIRECTORY",
       env.STATE_DIRECTORY ?? '/var/lib/dummy-fuse-csi',
     )
     .addOption(
-      new Option('--allowed-root <folder>', 'mount below this folder alone; may be given several times')
+      new Option('--allowed-root <folder>', 'mount volumes below this folder only; may be given several times')
         .argParser((value: string, all: string[]) => [...all, value])
         .default([], 'anywhere'),
     )
-    .option('--restore-mounts', 'mount again at start what was mounted before', true)
-    .option('--no-restore-mounts', 'leave it as it is')
+    .option('--restore-mounts', 'mount the volumes of the mount cache again at start', true)
+    .option('--no-restore-mounts', 'do not mount them again')
     .addOption(
       new Option(
         '--fuse-host <host>',
-        'where FUSE sessions live: child dies with the plugin, detached survives it, service survives its own crash and upgrade too',
+        'what FUSE sessions end with: child, with the plugin; detached, with their daemon; service: they survive a crash and an upgrade of both',
       )
         .choices(['child', 'detached', 'service'])
         .default('child'),
@@ -108,27 +109,27 @@ export function parsePluginOptions(words: readonly string[], env: NodeJS.Process
         .choices(['per-volume', 'shared'])
         .default('per-volume'),
     )
-    .option('--fused-socket <path>', 'of dummy-fused, for --fuse-host service', FUSED_SOCKET)
+    .option('--fused-socket <path>', 'socket of dummy-fused, for --fuse-host service', FUSED_SOCKET)
     .addOption(backendOption('--fuse-backend <backend>'))
     .addOption(logFormatOption())
     .option(
       '--call-deadline <seconds>',
-      'how long a call may take; a sooner deadline of its client counts',
+      'time that each call has; a sooner deadline of its client counts',
       seconds(CALL_DEADLINE.least, CALL_DEADLINE.most),
       CALL_DEADLINE.standard,
     )
     .addOption(
-      new Option('--starts-at-once <number>', 'how many daemons start at the same time; the others wait for their turn')
+      new Option('--starts-at-once <number>', 'how many daemons start at the same time; the others wait in a queue')
         .argParser(parseCount)
         .default(availableParallelism(), 'one for each processor'),
     )
     .addOption(
-      new Option('--daemonize <how>', 'early: trust daemons that return before they have mounted (a flaw on purpose, for the lab)')
+      new Option('--daemonize <how>', 'early: accept daemons that return before they have mounted (a deliberate flaw, for the lab)')
         .choices(['wait', 'early'])
         .default('wait'),
     )
     .addOption(
-      new Option('--inject <fault>', 'have every daemon broken: mount-delay=S, mount-fail, read-delay=S, init-hang')
+      new Option('--inject <fault>', 'make every daemon fail: mount-delay=S, mount-fail, read-delay=S, init-hang')
         .argParser((value: string, all: string[]) => [...all, value])
         .default([], ''),
     )
@@ -167,8 +168,7 @@ export function parsePluginOptions(words: readonly string[], env: NodeJS.Process
 
 /** What dummy-fused does not do. */
 function refuseUnserved({ fuseBackend, daemonize }: Parsed): void {
-  if (fuseBackend !== 'session')
-    throw new UsageError('--fuse-host service serves by sessions of its own; leave --fuse-backend away')
+  if (fuseBackend !== 'session') throw new UsageError('--fuse-host service serves by sessions of its own; leave out --fuse-backend')
   if (daemonize !== 'wait')
     throw new UsageError('--daemonize early is a flaw of processes in the background; --fuse-host service has none')
 }
@@ -182,10 +182,10 @@ function parseCount(text: string): number {
 function refuseUnshared({ fuseHost, fuseBackend, daemonize, stateDir }: Parsed): void {
   if (fuseHost === 'service')
     throw new UsageError(
-      '--daemons shared is for --fuse-host child and detached; --fuse-host service has one daemon already, leave --daemons away',
+      '--daemons shared is for --fuse-host child and detached; --fuse-host service has one daemon already, leave out --daemons',
     )
   if (fuseBackend !== 'session')
-    throw new UsageError('--daemons shared serves by sessions of its own; leave --fuse-backend away, or use --daemons per-volume')
+    throw new UsageError('--daemons shared serves by sessions of its own; leave out --fuse-backend, or use --daemons per-volume')
   if (daemonize !== 'wait') throw new UsageError('--daemonize early is a flaw of daemons of one volume; use --daemons per-volume')
   const { socket } = sharedPlace(absolute(stateDir))
   if (Buffer.byteLength(socket) > LONGEST_SOCKET_PATH)
