@@ -7,9 +7,13 @@ import type { CallEnded, CallLimits } from '../call-context.ts'
  */
 const EXPIRES = 'dummy-fuse-expires-ns'
 
-/** The metadata of a call that ends in `deadline` milliseconds, for a server on the same machine. */
+/**
+ * The metadata of a call that ends in `deadline` milliseconds, for a server on the same machine. grpc-timeout is among it: where grpc-js sets it,
+ * it is what the wall clock says is left when the call has a connection, and a clock that was set meanwhile makes it nothing, or days.
+ */
 export function expiringIn(deadline: number): Metadata {
   const metadata = new Metadata()
+  metadata.set('grpc-timeout', `${Math.max(Math.ceil(deadline), 1)}m`)
   metadata.set(EXPIRES, String(process.hrtime.bigint() + BigInt(Math.round(deadline * 1e6))))
   return metadata
 }

@@ -28,6 +28,14 @@ export class CallError extends Error {
   }
 }
 
+/** The longest time that Node has a timer for, in milliseconds. */
+const LONGEST_TIMER = 2 ** 31 - 1
+
+/** What a call that was cancelled at its deadline ended with. */
+function missed(error: ServiceError, deadline: number): ServiceError {
+  return Object.assign(error, { code: status.DEADLINE_EXCEEDED, details: `no answer within ${(deadline / 1000).toFixed(1)} s` })
+}
+
 /** Calls any unary method that protobuf-es describes, over a unix socket. */
 export class GrpcClient implements Disposable {
   protected readonly client: Client
@@ -38,12 +46,14 @@ export class GrpcClient implements Disposable {
       'grpc.default_authority': 'localhost',
       'grpc.enable_retries': 0,
       'grpc.enable_channelz': 0,
+      // Without an end. grpc-js counts it by the wall clock: one that was set back by weeks had its timer fire all the time.
+      'grpc.client_idle_timeout_ms': LONGEST_TIMER,
     })
   }
 
   /**
    * Rejects with CallError: UNAVAILABLE when nobody listens or the connection breaks, DEADLINE_EXCEEDED after `deadline` milliseconds,
-   * CANCELLED once `signal` is aborted.
+   * CANCELLED once `signal` is aborted. The time is that of CLOCK_MONOTONIC.
    */
   async call<I extends DescMessage, O extends DescMessage>(
     method: DescMethodUnary<I, O>,
@@ -53,16 +63,17 @@ export class GrpcClient implements Disposable {
   ): Promise<MessageShape<O>> {
     const path = `/${method.parent.typeName}/${method.name}`
     return await new Promise((resolve, reject) => {
+      let late = false
       const call = this.client.makeUnaryRequest(
         path,
         (message: MessageShape<I>) => Buffer.from(toBinary(method.input, message)),
         (bytes) => fromBinary(method.output, bytes),
         create(method.input, request),
         expiringIn(deadline),
-        { deadline: Date.now() + deadline },
         (error, response) => {
+          clearTimeout(timer)
           signal?.removeEventListener('abort', cancel)
-          if (error !== null) reject(new CallError(path, error))
+          if (error !== null) reject(new CallError(path, late && error.code === status.CANCELLED ? missed(error, deadline) : error))
           else if (response === undefined) reject(new Error(`${path}: neither an answer nor an error`))
           else resolve(response)
         },
@@ -70,6 +81,11 @@ export class GrpcClient implements Disposable {
       const cancel = (): void => {
         call.cancel()
       }
+      // grpc-js counts a deadline of its own by the wall clock.
+      const timer = setTimeout(() => {
+        late = true
+        cancel()
+      }, deadline)
       if (signal?.aborted === true) cancel()
       else signal?.addEventListener('abort', cancel, { once: true })
     })

@@ -14,13 +14,19 @@ export const COMPILED = join(ROOT, '.cache/c')
 export interface CompileOptions {
   /** Without any library of the machine it runs on. */
   readonly static?: boolean
+  /** A library that other programs preload, in place of a program. */
+  readonly shared?: boolean
   /** What pkg-config knows the libraries by that it needs. */
   readonly packages?: readonly string[]
 }
 
 /** Compiles one C file of the checkout, unless that has been done, and returns the program's path. Rejects with the compiler's words. */
-export async function compileC(source: string, { static: linked = false, packages = [] }: CompileOptions = {}): Promise<string> {
-  const flags = ['-O2', '-std=gnu17', '-Wall', '-Wextra', '-Werror', '-pthread', ...(linked ? ['-static'] : [])]
+export async function compileC(
+  source: string,
+  { static: linked = false, shared = false, packages = [] }: CompileOptions = {},
+): Promise<string> {
+  const kind = [...(linked ? ['-static'] : []), ...(shared ? ['-shared', '-fPIC'] : [])]
+  const flags = ['-O2', '-std=gnu17', '-Wall', '-Wextra', '-Werror', '-pthread', ...kind]
   const libraries = packages.length === 0 ? [] : (await output('pkg-config', ['--cflags', '--libs', ...packages])).split(/\s+/)
   const words = [...flags, source, ...libraries.filter(Boolean)]
   const hash = createHash('sha256').update(readFileSync(source)).update(words.join('\0')).digest('hex').slice(0, 12)
