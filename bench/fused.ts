@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { hasListener } from '../src/os/unix-socket.ts'
+import { hasListener } from '../src/os/sockets/unix-socket.ts'
 import { Fused } from '../src/rpc/fused_pb.ts'
 import { CsiClient } from '../test/support/csi-client.ts'
 import { layersAt, mount } from '../test/support/mounts.ts'
@@ -30,8 +30,8 @@ export class FusedDaemon {
   static async start(sandbox: Sandbox, name: string, by: readonly string[] = []): Promise<FusedDaemon> {
     if (!existsSync(DUMMY_FUSED)) throw new Error(`not there yet: ${DUMMY_FUSED}`)
     const socket = join(sandbox.path, `${name}-fused.sock`)
-    const words = ['--socket', socket, '--state-dir', join(inMemory(sandbox), name)]
-    const [file = DUMMY_FUSED, ...args] = [...by, DUMMY_FUSED, ...words]
+    const own = ['--socket', socket, '--state-dir', join(inMemory(sandbox), name)]
+    const [file = DUMMY_FUSED, ...args] = [...by, DUMMY_FUSED, ...own]
     const running = sandbox.start(file, args)
     await eventually(`dummy-fused listens; it said: ${running.output()}`, async () => {
       if (running.child.exitCode !== null) throw new Error(`dummy-fused ended with ${running.child.exitCode}: ${running.output()}`)

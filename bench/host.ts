@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { processStat } from '../src/os/processes.ts'
+import { processStat } from '../src/os/processes/processes.ts'
 import { CallError } from '../test/support/csi-client.ts'
 import { Plugin } from '../test/support/plugin.ts'
 import { commOf, type Sandbox } from '../test/support/sandbox.ts'
@@ -37,9 +37,9 @@ export class Host {
   /** Its log goes where a journal would take it: the client that is timed here is not to read it too. */
   static async start(sandbox: Sandbox, name: HostName): Promise<Host> {
     const fused = name === 'service' ? await FusedDaemon.start(sandbox, name) : undefined
-    const words = fused !== undefined ? ['--fuse-host', 'service', '--fused-socket', fused.socket] : []
-    if (name === 'shared') words.push('--daemons', 'shared')
-    const plugin = await Plugin.start(sandbox, { name, words, log: join(sandbox.path, `${name}.log`) })
+    const args = fused !== undefined ? ['--fuse-host', 'service', '--fused-socket', fused.socket] : []
+    if (name === 'shared') args.push('--daemons', 'shared')
+    const plugin = await Plugin.start(sandbox, { name, args, log: join(sandbox.path, `${name}.log`) })
     return new Host(sandbox, name, plugin, fused)
   }
 

@@ -77,10 +77,10 @@ function judged({ mode, readers }: Client, runs: Record<Side, readonly Latencies
 }
 
 /** Mounts and returns the path of the file. */
-async function mounted(sandbox: Sandbox, program: string, words: readonly string[]): Promise<string> {
-  const path = sandbox.directory(`mounts/${words.at(-1) ?? 'hello'}`)
-  const { status, stderr } = await sandbox.run(program, [...words, path])
-  if (status !== 0) throw new Error(`${program} ${words.join(' ')} ended with ${status ?? 'a signal'}: ${stderr.trim()}`)
+async function mounted(sandbox: Sandbox, program: string, args: readonly string[]): Promise<string> {
+  const path = sandbox.directory(`mounts/${args.at(-1) ?? 'hello'}`)
+  const { status, stderr } = await sandbox.run(program, [...args, path])
+  if (status !== 0) throw new Error(`${program} ${args.join(' ')} ended with ${status ?? 'a signal'}: ${stderr.trim()}`)
   return fileIn(path)
 }
 

@@ -29,8 +29,8 @@ export class Service {
   /** Starts both; `by`: a program that executes both, with its arguments. Several in one sandbox have names of their own. */
   static async start(sandbox: Sandbox, name: string, by: readonly string[] = []): Promise<Service> {
     const daemon = await FusedDaemon.start(sandbox, name, by)
-    const words = ['--fuse-host', 'service', '--fused-socket', daemon.socket]
-    const plugin = await Plugin.start(sandbox, { name, words, by, log: join(sandbox.path, `${name}.log`) })
+    const args = ['--fuse-host', 'service', '--fused-socket', daemon.socket]
+    const plugin = await Plugin.start(sandbox, { name, args, by, log: join(sandbox.path, `${name}.log`) })
     return new Service(sandbox, name, daemon, plugin)
   }
 

@@ -1,8 +1,8 @@
 import { basename } from 'node:path'
 import { isSea } from 'node:sea'
 import { UsageError } from './errors.ts'
-import { setProcessName } from './os/process-name.ts'
-import { undecodedWord } from './os/undecoded.ts'
+import { setProcessName } from './os/processes/process-name.ts'
+import { undecodedWord } from './os/descriptors/undecoded.ts'
 import { oneLine, printable } from './printable.ts'
 import { exitOf } from './programs/exit-of.ts'
 import type { Program, ProgramContext } from './programs/program.ts'
@@ -12,7 +12,7 @@ const NAME = 'dummy-fuse-csi'
 /** Helpers of mount(8): for the types fuse.dummy-fuse and dummy-fuse. */
 const MOUNT_HELPER = /^mount\.(fuse3?\.)?dummy-fuse$/
 
-interface Entry {
+interface ProgramEntry {
   /** As `ps -o comm` shows it, and the argv[0] that chooses it. */
   readonly name: string
   readonly description: string
@@ -23,7 +23,7 @@ interface Entry {
 }
 
 /** By the first argument of dummy-fuse-csi. */
-const PROGRAMS: Readonly<Record<string, Entry>> = {
+const PROGRAMS: Readonly<Record<string, ProgramEntry>> = {
   serve: {
     name: NAME,
     description: 'the CSI plugin',
@@ -84,21 +84,21 @@ const PROGRAMS: Readonly<Record<string, Entry>> = {
 }
 
 /** Chooses a program by argv[0], and by the first word under the executable's own name. Throws UsageError for names there are not. */
-async function choose(argv0: string, words: readonly string[]): Promise<{ entry: Entry; words: readonly string[] }> {
-  if (MOUNT_HELPER.test(argv0) && PROGRAMS['mount-helper'] !== undefined) return { entry: PROGRAMS['mount-helper'], words }
+async function choose(argv0: string, args: readonly string[]): Promise<{ entry: ProgramEntry; args: readonly string[] }> {
+  if (MOUNT_HELPER.test(argv0) && PROGRAMS['mount-helper'] !== undefined) return { entry: PROGRAMS['mount-helper'], args }
   const byName = Object.values(PROGRAMS).find(({ name }) => name !== NAME && name === argv0)
-  if (byName !== undefined) return { entry: byName, words }
+  if (byName !== undefined) return { entry: byName, args }
   if (argv0 !== NAME) {
     const names = [NAME, ...new Set(shown().map(([, { name }]) => name))]
     throw new UsageError(`no program of that name; there are ${[...new Set(names)].join(', ')}`)
   }
-  const [word = '', ...rest] = words
+  const [word = '', ...rest] = args
   const entry = Object.hasOwn(PROGRAMS, word) ? PROGRAMS[word] : undefined
-  if (entry !== undefined) return { entry, words: rest }
+  if (entry !== undefined) return { entry, args: rest }
   if (word.startsWith('-')) {
     const descriptions = Object.fromEntries(shown().map(([name, { description }]) => [name, description]))
     const { overview } = await import('./programs/small.ts')
-    overview(NAME, descriptions, words)
+    overview(NAME, descriptions, args)
   }
   const given = word === '' ? 'no program given' : `no program '${word}'`
   throw new UsageError(
@@ -108,14 +108,14 @@ async function choose(argv0: string, words: readonly string[]): Promise<{ entry:
   )
 }
 
-function shown(): readonly (readonly [string, Entry])[] {
+function shown(): readonly (readonly [string, ProgramEntry])[] {
   return Object.entries(PROGRAMS).filter(([, { hidden }]) => hidden === undefined)
 }
 
-function context(entry: Entry, words: readonly string[]): ProgramContext {
+function context(entry: ProgramEntry, args: readonly string[]): ProgramContext {
   const prefix = isSea() ? [] : [process.argv[1] ?? '']
   const other: ProgramContext['other'] = (argv0, args) => ({ executable: process.execPath, args: [...prefix, ...args], argv0 })
-  return { words, env: process.env, self: (args) => other(entry.name, args), other }
+  return { args, env: process.env, self: (args) => other(entry.name, args), other }
 }
 
 async function main(): Promise<number> {
@@ -124,11 +124,11 @@ async function main(): Promise<number> {
     const undecoded = undecodedWord()
     if (undecoded !== undefined)
       throw new UsageError(`${undecoded} is not UTF-8; rename what it names, or name it by a symbolic link`)
-    const { entry, words } = await choose(name, process.argv.slice(2))
+    const { entry, args } = await choose(name, process.argv.slice(2))
     name = entry.name
     setProcessName(name)
     const program = await entry.load()
-    return await program(context(entry, words))
+    return await program(context(entry, args))
   } catch (error) {
     const exit = exitOf(error)
     if (exit === undefined) throw error

@@ -12,22 +12,38 @@ import { ROOT } from './support/paths.ts'
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'boot.ts': ['os/bundled.ts'],
   'boot-thread.ts': ['os/bundled.ts'],
-  'main.ts': ['programs', 'os/process-name.ts', 'os/undecoded.ts'],
-  programs: ['csi', 'fused', 'grpc', 'volumes', 'hosts', 'fuse', 'dummyfs', 'workload', 'lab', 'keeper', 'os', 'rpc', 'version.ts'],
+  'main.ts': ['programs', 'os/processes/process-name.ts', 'os/descriptors/undecoded.ts'],
+  programs: [
+    'csi',
+    'fused',
+    'grpc',
+    'volumes',
+    'hosts',
+    'fuse',
+    'dummyfs',
+    'workload',
+    'lab',
+    'keeper',
+    'sd',
+    'os',
+    'rpc',
+    'version.ts',
+  ],
   csi: ['volumes', 'rpc', 'grpc'],
   volumes: ['hosts/host.ts', 'os'],
   hosts: ['rpc', 'grpc', 'os'],
   'fuse/protocol': [],
   'fuse/filesystem.ts': ['fuse/protocol'],
   'fuse/backend.ts': ['fuse/filesystem.ts'],
-  'fuse/options.ts': ['os/mount-flags.ts'],
+  'fuse/options.ts': ['os/mounts/mount-flags.ts'],
   'fuse/session': ['fuse/options.ts', 'fuse/protocol', 'fuse/filesystem.ts', 'fuse/backend.ts', 'os'],
-  fused: ['fuse/options.ts', 'fuse/protocol', 'fuse/session', 'grpc', 'os', 'rpc'],
-  grpc: ['rpc', 'os/listening-socket.ts', 'os/rare-log.ts'],
+  fused: ['fuse/options.ts', 'fuse/protocol', 'fuse/session', 'grpc', 'sd', 'os', 'rpc'],
+  grpc: ['rpc', 'os/sockets/listening-socket.ts', 'os/rate-limited-log.ts'],
   'fuse/native': ['fuse/options.ts', 'fuse/filesystem.ts', 'fuse/backend.ts', 'os'],
   dummyfs: ['fuse/filesystem.ts'],
   workload: [],
-  keeper: ['os'],
+  keeper: ['sd', 'os'],
+  sd: ['os'],
   lab: ['rpc', 'os', 'grpc/client.ts'],
   os: [],
   rpc: [],
@@ -261,7 +277,7 @@ describe('the architecture', () => {
       makes.map(([file]) => file),
       [],
     )
-    assert.ok([...SOURCES].some(([file, source]) => file === 'os/directories.ts' && source.text.includes('mkdirSync(')))
+    assert.ok([...SOURCES].some(([file, source]) => file === 'os/mounts/directories.ts' && source.text.includes('mkdirSync(')))
   })
 
   it('has no state in its modules', () => {

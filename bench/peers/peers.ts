@@ -40,7 +40,7 @@ export async function latencyReader(): Promise<string> {
 
 /** Runs the client that times round trips. Rejects with its words. */
 export async function latencies(sandbox: Sandbox, { mode, readers, rounds, files }: LatencyRun): Promise<Latencies> {
-  const words = [
+  const args = [
     '--mode',
     mode,
     ...(readers === 'in-process' ? ['--in-process'] : ['--readers', String(readers)]),
@@ -49,7 +49,7 @@ export async function latencies(sandbox: Sandbox, { mode, readers, rounds, files
     '--warm-up',
     String(Math.ceil(rounds / 10)),
   ]
-  const { status, stdout, stderr } = await sandbox.run(await latencyReader(), [...words, ...files], { timeout: 120_000 })
+  const { status, stdout, stderr } = await sandbox.run(await latencyReader(), [...args, ...files], { timeout: 120_000 })
   if (status !== 0) throw new Error(`timing ${mode} failed: ${stderr.trim()}`)
   const { p50, p99, max, ...rest } = JSON.parse(stdout) as Latencies
   return { ...rest, p50: p50 / 1000, p99: p99 / 1000, max: max / 1000 }

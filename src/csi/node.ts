@@ -7,7 +7,7 @@ import {
   VolumeHealthErrorType,
   VolumeUsage_Unit as Unit,
 } from '../rpc/csi_pb.ts'
-import type { NodeVolumes } from '../volumes/node-volumes.ts'
+import type { NodeVolumes } from '../volumes/checked-volumes.ts'
 import { oneLine } from '../printable.ts'
 import type { UnaryHandlers } from '../grpc/service.ts'
 import { type CheckFlags, requireCapability, requireId, requirePath } from './validation.ts'
@@ -90,7 +90,7 @@ export function node(nodeId: string, volumes: NodeVolumes, checkFlags: CheckFlag
       return { volumeHealth: { volumeId, healthStatuses } }
     },
 
-    nodeGetStorageHealth: () => storageHealth(volumes.trouble()),
+    nodeGetStorageHealth: () => storageHealth(volumes.unavailableReason()),
   }
 }
 

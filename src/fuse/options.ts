@@ -1,5 +1,5 @@
 import { UsageError } from '../errors.ts'
-import { MOUNT_FLAGS } from '../os/mount-flags.ts'
+import { MOUNT_FLAGS } from '../os/mounts/mount-flags.ts'
 
 /** A value that an option must have. */
 interface Value {

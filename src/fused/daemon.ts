@@ -5,13 +5,13 @@ import { codeOf, errnoMeaning, messageOf } from '../errors.ts'
 import type { Inspection } from '../fuse/session/messages.ts'
 import type { SessionOutcome } from '../fuse/session/session.ts'
 import type { Logger } from '../log.ts'
-import { detachLayers } from '../os/detaching.ts'
-import { type MountinfoLine, mountsOfDevice, parseMountinfo } from '../os/mountinfo.ts'
-import { deviceOf } from '../os/mount-table.ts'
+import { detachLayers } from '../os/mounts/detaching.ts'
+import { type MountinfoLine, mountsOfDevice, parseMountinfo } from '../os/mounts/mountinfo.ts'
+import { deviceOf } from '../os/mounts/mount-table.ts'
 import { FusedError, fromErrno } from './errors.ts'
-import type { Keepers } from './keepers.ts'
+import type { FdHolders } from './fd-holders.ts'
 import { Paths } from './paths.ts'
-import type { SessionRecord } from './record.ts'
+import type { SessionRecord } from './session-record.ts'
 import { type Mounted, Mounter, type MounterParts, type MountOrder } from './mounter.ts'
 import { type HeldSession, type HostedSession, idOf, type ServedSession, type Sessions } from './sessions.ts'
 
@@ -19,7 +19,7 @@ import { type HeldSession, type HostedSession, idOf, type ServedSession, type Se
 export interface DaemonParts extends MounterParts {
   /** Where it has its sessions. */
   readonly sessions: Sessions
-  readonly keepers: Keepers
+  readonly keepers: FdHolders
   /** Whether a session that nobody keeps is worth a warning. */
   readonly expectsKeeper: boolean
   readonly log: Logger
@@ -140,8 +140,8 @@ export class FusedDaemon {
    * Takes off whatever is mounted of a session that is gone, and so is dead: a mount that is not belongs to another session, to which the
    * kernel has given the connection's number since.
    */
-  async bury(record: SessionRecord): Promise<void> {
-    const { probe } = await import('../os/probe.ts')
+  async cleanUp(record: SessionRecord): Promise<void> {
+    const { probe } = await import('../os/mounts/probe.ts')
     if (this.#stands(record) && (await probe(record.path)).kind === 'dead') this.#detachAt(record)
     this.#parts.records.remove(record.id)
   }

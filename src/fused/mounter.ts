@@ -6,10 +6,10 @@ import type { SessionEngine } from '../fuse/session/engine.ts'
 import { mountSession } from '../fuse/session/mounting.ts'
 import type { Negotiated } from '../fuse/session/negotiated.ts'
 import type { Libc } from '../os/libc.ts'
-import type { MountTable } from '../os/mount-table.ts'
+import type { MountTable } from '../os/mounts/mount-table.ts'
 import { FusedError, fromErrno } from './errors.ts'
-import { RECORD_VERSION, type SessionRecord } from './record.ts'
-import type { Records } from './records.ts'
+import { RECORD_VERSION, type SessionRecord } from './session-record.ts'
+import type { Records } from './session-records.ts'
 import { newId } from './sessions.ts'
 
 /** A session to be mounted. `options` and `faults` are checked. */

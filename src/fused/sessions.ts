@@ -1,6 +1,6 @@
 import { randomHex } from '../os/random.ts'
 import type { RunningSession } from '../fuse/session/attached-session.ts'
-import type { SessionRecord } from './record.ts'
+import type { SessionRecord } from './session-record.ts'
 
 /** A session that is served. */
 export interface ServedSession {

@@ -4,9 +4,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { unlessAborted } from '../call-context.ts'
 import { codeOf, messageOf } from '../errors.ts'
 import type { Logger } from '../log.ts'
-import { hangsUp } from '../os/hang-up.ts'
+import { pipeClosed } from '../os/descriptors/pipe-closed.ts'
 import type { Libc } from '../os/libc.ts'
-import { NotifySender } from '../os/notify-sender.ts'
+import { NotifySender } from '../sd/notify-sender.ts'
 import { idOf, type Sessions } from './sessions.ts'
 import { DAEMON } from './standby-socket.ts'
 
@@ -113,7 +113,7 @@ export class StandbyLink {
       .catch((error: unknown) => this.#failed(standby, error))
       .finally(() => closeSync(write))
       .catch((error: unknown) => this.#warn(error))
-    hangsUp(read)
+    pipeClosed(read)
       .then(onEnd)
       .catch((error: unknown) => this.#warn(error))
     for (const session of sessions.all()) if (session.kind === 'served') this.store(idOf(session), session.running.fd)

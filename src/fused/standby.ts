@@ -2,7 +2,7 @@ import { closeSync } from 'node:fs'
 import type { RunningSession } from '../fuse/session/attached-session.ts'
 import type { SessionEngine } from '../fuse/session/engine.ts'
 import type { Libc } from '../os/libc.ts'
-import type { Records } from './records.ts'
+import type { Records } from './session-records.ts'
 import { storedDescriptors } from './stored.ts'
 import { type Circumstances, planTakeover } from './takeover.ts'
 

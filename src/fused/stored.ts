@@ -1,4 +1,4 @@
-import { connectionOf } from '../os/fuse-connections.ts'
+import { connectionOf } from '../os/mounts/fuse-connections.ts'
 import type { Libc } from '../os/libc.ts'
 import type { StoredDescriptor } from './takeover.ts'
 

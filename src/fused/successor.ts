@@ -1,17 +1,17 @@
 import { closeSync, readFileSync } from 'node:fs'
 import { messageOf } from '../errors.ts'
 import { DEFAULT_OPTIONS } from '../fuse/options.ts'
-import { connectionOf } from '../os/fuse-connections.ts'
+import { connectionOf } from '../os/mounts/fuse-connections.ts'
 import { presumed } from '../fuse/session/handshake.ts'
 import type { Logger } from '../log.ts'
-import type { InheritedDescriptor } from '../os/inherited.ts'
+import type { InheritedDescriptor } from '../os/descriptors/inherited.ts'
 import type { Libc } from '../os/libc.ts'
-import { mountsOfDevice, parseMountinfo } from '../os/mountinfo.ts'
-import { deviceOf } from '../os/mount-table.ts'
+import { mountsOfDevice, parseMountinfo } from '../os/mounts/mountinfo.ts'
+import { deviceOf } from '../os/mounts/mount-table.ts'
 import type { FusedDaemon } from './daemon.ts'
-import type { Keepers } from './keepers.ts'
-import { RECORD_VERSION, SESSION_ID } from './record.ts'
-import type { Records } from './records.ts'
+import type { FdHolders } from './fd-holders.ts'
+import { RECORD_VERSION, SESSION_ID } from './session-record.ts'
+import type { Records } from './session-records.ts'
 import { newId } from './sessions.ts'
 import { storedDescriptors } from './stored.ts'
 import { type Circumstances, planTakeover, type Step } from './takeover.ts'
@@ -20,7 +20,7 @@ import { type Circumstances, planTakeover, type Step } from './takeover.ts'
 export interface SuccessorParts {
   readonly daemon: FusedDaemon
   readonly records: Records
-  readonly keepers: Keepers
+  readonly keepers: FdHolders
   readonly libc: Libc
   readonly now: Circumstances
   readonly log: Logger
@@ -66,8 +66,8 @@ export class Successor {
       case 'serve':
         await daemon.keepAgain(step.record.id, step.fd, signal)
         return
-      case 'heal':
-        await this.#heal(step, signal)
+      case 'recover':
+        await this.#recover(step, signal)
         return
       case 'hold':
         this.#hold(step, deadline)
@@ -77,9 +77,9 @@ export class Successor {
         closeSync(step.fd)
         if (step.forget) keepers.unstore(step.name)
         return
-      case 'bury':
+      case 'cleanUp':
         log.error(`the session of ${step.record.path} is lost: ${step.why}; its consumers get ENOTCONN`)
-        await daemon.bury(step.record)
+        await daemon.cleanUp(step.record)
         return
       case 'discard':
         log.warning(`record ${step.id} is discarded: ${step.why}`)
@@ -89,7 +89,7 @@ export class Successor {
   }
 
   /** The mount table has the path that the record does not tell; the options are the dummy file system's own. */
-  async #heal({ fd, name, storeAgain, why }: Step & { kind: 'heal' }, signal: AbortSignal): Promise<void> {
+  async #recover({ fd, name, storeAgain, why }: Step & { kind: 'recover' }, signal: AbortSignal): Promise<void> {
     const { daemon, records, keepers, now, log } = this.#parts
     const connection = connectionOf(fd)
     const lines = parseMountinfo(readFileSync('/proc/self/mountinfo', 'utf8'))
@@ -135,12 +135,12 @@ export class Successor {
 function nameOf(step: Step): string {
   switch (step.kind) {
     case 'serve':
-    case 'bury':
+    case 'cleanUp':
       return step.record.path
     case 'hold':
     case 'discard':
       return step.id
-    case 'heal':
+    case 'recover':
     case 'release':
       return step.name
   }

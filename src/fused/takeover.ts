@@ -1,5 +1,5 @@
 import { PROTOCOL } from '../fuse/protocol/constants.ts'
-import type { ReadRecord, SessionRecord } from './record.ts'
+import type { ReadRecord, SessionRecord } from './session-record.ts'
 
 /** A descriptor out of the store. */
 export interface StoredDescriptor {
@@ -16,7 +16,7 @@ export type Step =
   /** Serve it. `storeAgain`: its name stands for more than one descriptor in the store. */
   | { readonly kind: 'serve'; readonly fd: number; readonly record: SessionRecord; readonly storeAgain: boolean }
   /** Serve it as the mount table describes it, for there is no record that could be read. `storeAgain`: as for `serve`. */
-  | { readonly kind: 'heal'; readonly fd: number; readonly name: string; readonly storeAgain: boolean; readonly why: string }
+  | { readonly kind: 'recover'; readonly fd: number; readonly name: string; readonly storeAgain: boolean; readonly why: string }
   /** Keep it, unread, for a program that knows more. */
   | {
       readonly kind: 'hold'
@@ -28,7 +28,7 @@ export type Step =
   /** Let go of a descriptor; `forget`: and of all that the store has by that name. */
   | { readonly kind: 'release'; readonly fd: number; readonly name: string; readonly forget: boolean; readonly why: string }
   /** The session is gone; what it left at its path is dead. */
-  | { readonly kind: 'bury'; readonly record: SessionRecord; readonly why: string }
+  | { readonly kind: 'cleanUp'; readonly record: SessionRecord; readonly why: string }
   /** The record says nothing that can be acted upon. */
   | { readonly kind: 'discard'; readonly id: string; readonly damaged: boolean; readonly why: string }
 
@@ -84,11 +84,11 @@ function stepsFor(read: ReadRecord, group: readonly StoredDescriptor[], now: Cir
   const others = group.filter((one) => one !== chosen)
   if (chosen === undefined) {
     const why = group.length === 0 ? 'its descriptor was not kept' : 'its connection was cut'
-    return [...others.map((one) => releaseOf(one, true, why)), { kind: 'bury', record, why }]
+    return [...others.map((one) => releaseOf(one, true, why)), { kind: 'cleanUp', record, why }]
   }
   if (!record.negotiated.resend && !now.drained) {
     const why = `its daemon died, and ${LOST}`
-    return [...group.map((one) => releaseOf(one, true, why)), { kind: 'bury', record, why }]
+    return [...group.map((one) => releaseOf(one, true, why)), { kind: 'cleanUp', record, why }]
   }
   const step: Step = isSpoken(record)
     ? { kind: 'serve', fd: chosen.fd, record, storeAgain: others.length > 0 }
@@ -110,7 +110,7 @@ function withoutRecord(group: readonly StoredDescriptor[], why: string, { draine
     const before = group.slice(0, index)
     if (one.connection !== undefined && before.some(({ connection }) => connection === one.connection))
       return releaseOf(one, false, usedTwice(one))
-    return { kind: 'heal', fd: one.fd, name: one.name, storeAgain: group.length > 1, why }
+    return { kind: 'recover', fd: one.fd, name: one.name, storeAgain: group.length > 1, why }
   })
 }
 

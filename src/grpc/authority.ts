@@ -39,7 +39,7 @@ const AUTHORITY = 1
  * beginning. Each value is changed in its place and keeps its number of bytes and of characters, on which the sizes of both sides' tables depend.
  * Tells how many it has changed.
  */
-export function mendAuthority(block: Buffer): number {
+export function rewriteAuthority(block: Buffer): number {
   const reader = new BlockReader(block)
   let mended = 0
   while (!reader.over) {

@@ -3,15 +3,15 @@ import { Server, ServerCredentials, type UntypedServiceImplementation } from '@g
 import type { DescService } from '@bufbuild/protobuf'
 import type { CallLimits } from '../call-context.ts'
 import type { Logger } from '../log.ts'
-import type { ListeningSocket } from '../os/listening-socket.ts'
-import { RareLog } from '../os/rare-log.ts'
+import type { ListeningSocket } from '../os/sockets/listening-socket.ts'
+import { RateLimitedLog } from '../os/rate-limited-log.ts'
 import { Health } from '../rpc/health_pb.ts'
 import { ServerReflection } from '../rpc/reflection_v1_pb.ts'
 import { ServerReflection as ServerReflectionAlpha } from '../rpc/reflection_v1alpha_pb.ts'
-import { CallsUnderWay } from './calls.ts'
+import { ActiveCalls } from './active-calls.ts'
 import { serviceDefinition, type UnaryHandler, unaryImplementation, type UnaryInterceptor } from './service.ts'
 import { HealthService } from './health-service.ts'
-import { MendedConnection } from './mended-connection.ts'
+import { RewritingConnection } from './rewriting-connection.ts'
 import { Reflection } from './reflection.ts'
 
 /** What a server bears; times are milliseconds. */
@@ -41,15 +41,15 @@ export class GrpcServer {
   readonly #health: HealthService
   readonly #log: Logger
   readonly #limits: ServerLimits
-  readonly #calls = new CallsUnderWay()
-  readonly #rare: RareLog
+  readonly #calls = new ActiveCalls()
+  readonly #rare: RateLimitedLog
   readonly #sockets: ListeningSocket[] = []
   #connections = 0
 
   /** `intercept` stands around every call of `services`. */
   constructor(services: readonly ServedService[], intercept: UnaryInterceptor, limits: ServerLimits, log: Logger) {
     this.#log = log
-    this.#rare = new RareLog(log)
+    this.#rare = new RateLimitedLog(log)
     this.#limits = limits
     this.#server = new Server({ 'grpc.enable_channelz': 0, 'grpc.max_concurrent_streams': limits.streams })
     const counted = this.#calls.around(intercept)
@@ -78,7 +78,7 @@ export class GrpcServer {
       }
       this.#connections++
       connection.once('close', () => this.#connections--)
-      injector.injectConnection(new MendedConnection(connection, handshake))
+      injector.injectConnection(new RewritingConnection(connection, handshake))
     })
     this.#sockets.push(socket)
     this.#log.info(`Listening for connections on &net.UnixAddr{Name:"${socket.path}", Net:"unix"}`)

@@ -4,8 +4,8 @@ import { createInterface } from 'node:readline'
 import { type CallContext, isCallEnded } from '../call-context.ts'
 import { codeOf, errnoMeaning, messageOf, withRemedy } from '../errors.ts'
 import { type Logger, withoutTimestamp } from '../log.ts'
-import { type DaemonWord, LineCutter, type Order, orderLine, parseWord, READY_FD } from '../os/daemon-channel.ts'
-import { STATUS } from '../os/exit-status.ts'
+import { type DaemonWord, LineCutter, type Order, orderLine, parseWord, READY_FD } from '../os/processes/daemon-channel.ts'
+import { STATUS } from '../os/processes/exit-status.ts'
 import { HostError, type HostErrorKind } from './host.ts'
 
 /** How a daemon is to be executed. `argv0` is the name it goes by. */
@@ -123,10 +123,10 @@ export class DaemonProcess {
   }
 
   /** Has a spare, once it is idle, serve what dummy-fuse's words say; {@link ready} tells what comes of it. */
-  serve(words: readonly string[]): void {
+  serve(args: readonly string[]): void {
     this.#said = []
     this.#enter('serving')
-    this.#order({ do: 'serve', words })
+    this.#order({ do: 'serve', words: args })
   }
 
   /** Has an idle one wait for its next order. */

@@ -1,8 +1,8 @@
 import type { CallContext } from '../call-context.ts'
 import { messageOf } from '../errors.ts'
 import type { Logger } from '../log.ts'
-import { STATUS } from '../os/exit-status.ts'
-import { processStat } from '../os/processes.ts'
+import { STATUS } from '../os/processes/exit-status.ts'
+import { processStat } from '../os/processes/processes.ts'
 import { DaemonProcess, DUMMY_FUSE, type Execution, type StartedProgram } from './daemon-process.ts'
 
 /** The limits of starting daemons in scopes, in milliseconds. */

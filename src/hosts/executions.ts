@@ -1,23 +1,23 @@
 import { accessSync, constants } from 'node:fs'
 import { delimiter, join } from 'node:path'
 import type { Logger } from '../log.ts'
-import { processStat } from '../os/processes.ts'
+import { processStat } from '../os/processes/processes.ts'
 import { oneLine } from '../printable.ts'
 import type { Execution } from './daemon-process.ts'
 import { PLAIN } from './daemon-starter.ts'
 import type { DummyFuseRuns, MakeExecution } from './process-host.ts'
-import type { SharedPlace } from './shared-place.ts'
+import type { SharedDaemonPaths } from './shared-daemon-paths.ts'
 
 /** How this executable is called as one of its other programs. */
-export type ProgramCommand = (words: readonly string[]) => { executable: string; args: readonly string[]; argv0: string }
+export type ProgramCommand = (args: readonly string[]) => { executable: string; args: readonly string[]; argv0: string }
 
 /**
  * `--fuse-host child`: in our process group and cgroup, killed by the kernel the moment we end, as in the original's container.
- * `words` come before all others: the faults that the lab asks for.
+ * `extra` come before all others: the faults that the lab asks for.
  */
-export function childRuns(dummyFuse: ProgramCommand, words: readonly string[], env: NodeJS.ProcessEnv): DummyFuseRuns {
+export function childRuns(dummyFuse: ProgramCommand, extra: readonly string[], env: NodeJS.ProcessEnv): DummyFuseRuns {
   return {
-    words: (path, options) => ['-f', '--die-with-parent', ...words, ...optionWords(options), path],
+    args: (path, options) => ['-f', '--die-with-parent', ...extra, ...optionArgs(options), path],
     execution: (all) => {
       const { executable, args, argv0 } = dummyFuse(all)
       return { file: executable, args, argv0, detached: false, env }
@@ -25,10 +25,10 @@ export function childRuns(dummyFuse: ProgramCommand, words: readonly string[], e
   }
 }
 
-/** `--daemonize early`: the command that is back before it has mounted, whose word CarelessHost takes for it. */
-export function carelessExecution(dummyFuse: ProgramCommand, words: readonly string[], env: NodeJS.ProcessEnv): MakeExecution {
+/** `--daemonize early`: the command that is back before it has mounted, whose word EarlyReturnHost takes for it. */
+export function earlyReturnExecution(dummyFuse: ProgramCommand, extra: readonly string[], env: NodeJS.ProcessEnv): MakeExecution {
   return (path, options) => {
-    const { executable, args, argv0 } = dummyFuse(['--daemonize', 'early', ...words, ...optionWords(options), path])
+    const { executable, args, argv0 } = dummyFuse(['--daemonize', 'early', ...extra, ...optionArgs(options), path])
     return { file: executable, args, argv0, detached: false, env }
   }
 }
@@ -39,12 +39,12 @@ export function carelessExecution(dummyFuse: ProgramCommand, words: readonly str
  */
 export function detachedRuns(
   dummyFuse: ProgramCommand,
-  words: readonly string[],
+  extra: readonly string[],
   env: NodeJS.ProcessEnv,
   systemdRun: string | undefined,
 ): DummyFuseRuns {
   return {
-    words: (path, options) => ['-f', ...words, ...optionWords(options), path],
+    args: (path, options) => ['-f', ...extra, ...optionArgs(options), path],
     execution: (all): Execution => {
       const { executable, args, argv0 } = dummyFuse(all)
       const plain = { file: executable, args, argv0, detached: true, env }
@@ -55,32 +55,32 @@ export function detachedRuns(
 }
 
 /** `--daemons shared` with `--fuse-host child`: the one dummy-fused, killed by the kernel the moment we end. */
-export function sharedChildExecution(fused: ProgramCommand, place: SharedPlace, env: NodeJS.ProcessEnv): Execution {
-  const { executable, args, argv0 } = fused(['--die-with-parent', ...placeWords(place)])
+export function sharedChildExecution(fused: ProgramCommand, place: SharedDaemonPaths, env: NodeJS.ProcessEnv): Execution {
+  const { executable, args, argv0 } = fused(['--die-with-parent', ...placeArgs(place)])
   return { file: executable, args, argv0, detached: false, env }
 }
 
 /** `--daemons shared` with `--fuse-host detached`: the one dummy-fused, in a session and, where systemd manages the machine, a scope of its own. */
 export function sharedDetachedExecution(
   fused: ProgramCommand,
-  place: SharedPlace,
+  place: SharedDaemonPaths,
   env: NodeJS.ProcessEnv,
   systemdRun: string | undefined,
 ): Execution {
-  const words = placeWords(place)
-  const { executable, args, argv0 } = fused(words)
+  const own = placeArgs(place)
+  const { executable, args, argv0 } = fused(own)
   const plain = { file: executable, args, argv0, detached: true, env }
   if (systemdRun === undefined) return plain
-  return inScope(systemdRun, `dummy-fused of ${place.stateDir}`, [executable, 'fused', ...words], plain)
+  return inScope(systemdRun, `dummy-fused of ${place.stateDir}`, [executable, 'fused', ...own], plain)
 }
 
 /** The program that systemd-run executes has its path as argv[0], so the first word chooses the program. */
-function inScope(systemdRun: string, description: string, words: readonly string[], plain: Execution): Execution {
-  const scope = ['--scope', '--quiet', '--collect', `--description=${oneLine(description)}`, '--', ...words]
+function inScope(systemdRun: string, description: string, args: readonly string[], plain: Execution): Execution {
+  const scope = ['--scope', '--quiet', '--collect', `--description=${oneLine(description)}`, '--', ...args]
   return { ...plain, file: systemdRun, args: scope, argv0: 'systemd-run', plain }
 }
 
-function placeWords({ socket, stateDir }: SharedPlace): readonly string[] {
+function placeArgs({ socket, stateDir }: SharedDaemonPaths): readonly string[] {
   return ['--socket', socket, '--state-dir', stateDir]
 }
 
@@ -104,7 +104,7 @@ export function findSystemdRun(env: NodeJS.ProcessEnv, log: Logger): string | un
   return found
 }
 
-function optionWords(options: readonly string[]): readonly string[] {
+function optionArgs(options: readonly string[]): readonly string[] {
   return options.length === 0 ? [] : ['-o', options.join(',')]
 }
 

@@ -1,6 +1,13 @@
-import { connectionsOf } from '../os/fuse-connections.ts'
-import { deviceOf } from '../os/mount-table.ts'
-import { processEnds, processesNamed, type ProcessStat, runsOurExecutable, sharesMounts, signalProcess } from '../os/processes.ts'
+import { connectionsOf } from '../os/mounts/fuse-connections.ts'
+import { deviceOf } from '../os/mounts/mount-table.ts'
+import {
+  processEnds,
+  processesNamed,
+  type ProcessStat,
+  runsOurExecutable,
+  sharesMounts,
+  signalProcess,
+} from '../os/processes/processes.ts'
 import type { Daemon } from './host.ts'
 
 /** A dummy-fuse that is running, and what tells which session it serves. */

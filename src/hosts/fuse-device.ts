@@ -2,7 +2,7 @@ import { closeSync, openSync } from 'node:fs'
 import { codeOf, messageOf } from '../errors.ts'
 
 /** What keeps daemons that we start from serving, as a line for people; undefined if /dev/fuse can be opened. */
-export function fuseDeviceTrouble(): string | undefined {
+export function fuseDeviceProblem(): string | undefined {
   try {
     closeSync(openSync('/dev/fuse', 'r+'))
     return undefined

@@ -59,5 +59,5 @@ export interface FuseHost {
    */
   stop(path: string, device: string | undefined, grace: number, call: CallContext): Promise<void>
   /** What keeps this host from serving at all, as a line for people; undefined if nothing does. */
-  trouble(): string | undefined
+  unavailableReason(): string | undefined
 }

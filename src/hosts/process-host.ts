@@ -1,10 +1,10 @@
 import type { CallContext } from '../call-context.ts'
 import type { Logger } from '../log.ts'
-import { processStat, type ProcessStat } from '../os/processes.ts'
+import { processStat, type ProcessStat } from '../os/processes/processes.ts'
 import type { DaemonProcess, Execution } from './daemon-process.ts'
 import type { DaemonStarter } from './daemon-starter.ts'
 import { chooseDaemon, endDaemon, findDaemons, isStopped, mayServe, toDaemon } from './found-daemon.ts'
-import { fuseDeviceTrouble } from './fuse-device.ts'
+import { fuseDeviceProblem } from './fuse-device.ts'
 import { type Daemon, type FuseHost, HostError } from './host.ts'
 import type { Spares } from './spares.ts'
 import type { StartQueue } from './start-queue.ts'
@@ -15,9 +15,9 @@ export type MakeExecution = (path: string, options: readonly string[]) => Execut
 /** How dummy-fuse is run by this host. */
 export interface DummyFuseRuns {
   /** Its words for a mount point. */
-  words(path: string, options: readonly string[]): readonly string[]
+  args(path: string, options: readonly string[]): readonly string[]
   /** How it is executed with its words. */
-  execution(words: readonly string[]): Execution
+  execution(args: readonly string[]): Execution
 }
 
 /** A daemon, and the super block that it was last seen to serve. */
@@ -47,13 +47,13 @@ export class ProcessHost implements FuseHost {
   }
 
   async start(path: string, options: readonly string[], call: CallContext): Promise<void> {
-    const words = this.#runs.words(path, options)
+    const args = this.#runs.args(path, options)
     try {
       const daemon = await this.#queue.run(
         path,
         call,
         async (waits) =>
-          (await this.#ordered(words, call, waits)) ?? (await this.#starter.start(this.#runs.execution(words), call, waits)),
+          (await this.#ordered(args, call, waits)) ?? (await this.#starter.start(this.#runs.execution(args), call, waits)),
       )
       this.#know(path, daemon)
     } finally {
@@ -62,11 +62,11 @@ export class ProcessHost implements FuseHost {
   }
 
   /** The spare, once it serves; undefined if there is none, or it has ended without a reason of its own. */
-  async #ordered(words: readonly string[], call: CallContext, waits: () => void): Promise<DaemonProcess | undefined> {
+  async #ordered(args: readonly string[], call: CallContext, waits: () => void): Promise<DaemonProcess | undefined> {
     const spare = this.#spares?.take()
     if (spare === undefined) return undefined
-    this.#log.info(`exec dummy-fuse [${words.join(' ')}] in dummy-fuse[${spare.pid}]`)
-    spare.serve(words)
+    this.#log.info(`exec dummy-fuse [${args.join(' ')}] in dummy-fuse[${spare.pid}]`)
+    spare.serve(args)
     const outcome = await spare.ready(call, waits)
     if (outcome === 'ready') return spare
     if (outcome.status !== null && outcome.status !== 0 && spare.takesOrders) throw spare.failure(outcome)
@@ -107,8 +107,8 @@ export class ProcessHost implements FuseHost {
     this.#known.delete(path)
   }
 
-  trouble(): string | undefined {
-    return fuseDeviceTrouble()
+  unavailableReason(): string | undefined {
+    return fuseDeviceProblem()
   }
 
   #find(path: string, device: string | undefined): ProcessStat | undefined {

@@ -5,9 +5,9 @@ import type { DescMessage, DescMethodUnary, MessageInitShape, MessageShape } fro
 import { CallError, GrpcClient } from '../grpc/client.ts'
 import { type CallContext, isCallEnded, RunningCall, unlessAborted } from '../call-context.ts'
 import type { Logger } from '../log.ts'
-import { deviceOf } from '../os/mount-table.ts'
-import { processStat, type ProcessStat } from '../os/processes.ts'
-import { hasListener } from '../os/unix-socket.ts'
+import { deviceOf } from '../os/mounts/mount-table.ts'
+import { processStat, type ProcessStat } from '../os/processes/processes.ts'
+import { hasListener } from '../os/sockets/unix-socket.ts'
 import { type Daemon as DaemonMessage, Fused, type Session, Session_State } from '../rpc/fused_pb.ts'
 import { toDaemon } from './found-daemon.ts'
 import { type Daemon, type FuseHost, HostError, type HostErrorKind } from './host.ts'
@@ -93,7 +93,7 @@ export class ServiceHost implements FuseHost {
     }
   }
 
-  trouble(): string | undefined {
+  unavailableReason(): string | undefined {
     const there = lstatSync(this.#socket, { throwIfNoEntry: false })
     return there?.isSocket() === true ? undefined : this.#notRunning()
   }

@@ -1,11 +1,18 @@
 import { type CallContext, isCallEnded, RunningCall, unlessAborted } from '../call-context.ts'
 import type { Logger } from '../log.ts'
-import { processEnds, processesNamed, type ProcessStat, runsOurExecutable, sharesMounts, signalProcess } from '../os/processes.ts'
-import { hasListener } from '../os/unix-socket.ts'
+import {
+  processEnds,
+  processesNamed,
+  type ProcessStat,
+  runsOurExecutable,
+  sharesMounts,
+  signalProcess,
+} from '../os/processes/processes.ts'
+import { hasListener } from '../os/sockets/unix-socket.ts'
 import { DUMMY_FUSED, type Execution } from './daemon-process.ts'
 import type { DaemonStarter } from './daemon-starter.ts'
 import { toDaemon } from './found-daemon.ts'
-import { fuseDeviceTrouble } from './fuse-device.ts'
+import { fuseDeviceProblem } from './fuse-device.ts'
 import { type Daemon, type FuseHost, HostError } from './host.ts'
 import { NotRunning, type ServiceHost } from './service-host.ts'
 
@@ -88,8 +95,8 @@ export class SharedHost implements FuseHost {
     await this.#heard(this.#service.stop(path, device, grace, call))
   }
 
-  trouble(): string | undefined {
-    return fuseDeviceTrouble()
+  unavailableReason(): string | undefined {
+    return fuseDeviceProblem()
   }
 
   /** What the daemon says that it serves, or what /proc says of one that is stopped. */

@@ -33,27 +33,27 @@ const OURS = [
 
 /** The program that is kept, by name or path, and its words. */
 export class Command {
-  readonly #words: readonly [string, ...string[]]
+  readonly #args: readonly [string, ...string[]]
   readonly #env: NodeJS.ProcessEnv
 
-  constructor(words: readonly [string, ...string[]], env: NodeJS.ProcessEnv) {
-    this.#words = words
+  constructor(args: readonly [string, ...string[]], env: NodeJS.ProcessEnv) {
+    this.#args = args
     this.#env = Object.fromEntries(Object.entries(env).filter(([name]) => !OURS.includes(name)))
   }
 
   /** As a log line names it. */
   get name(): string {
-    return basename(this.#words[0])
+    return basename(this.#args[0])
   }
 
   /** The program as it was given. */
   get given(): string {
-    return this.#words[0]
+    return this.#args[0]
   }
 
   /** The path at which the program is now; undefined when there is nothing that can be executed. */
   find(): string | undefined {
-    const [name] = this.#words
+    const [name] = this.#args
     if (name.includes('/')) return isExecutable(name) ? resolve(name) : undefined
     const folders = (this.#env.PATH ?? '/usr/local/bin:/usr/bin:/bin').split(':')
     return folders.map((folder) => resolve(join(folder, name))).find(isExecutable)
@@ -70,7 +70,7 @@ export class Command {
     const alive = { WATCHDOG_PID: OWN_PID, WATCHDOG_USEC: String(watchdog * 1000) }
     return {
       file: launcher,
-      args: [path, ...this.#words],
+      args: [path, ...this.#args],
       env: { ...this.#env, ...notified, ...(passed.length > 0 && listen), ...(watchdog > 0 && alive) },
       descriptors: passed.map(({ fd }) => fd),
     }

@@ -1,6 +1,6 @@
-import { closeApart } from '../os/close-apart.ts'
+import { closeInThread } from '../os/descriptors/close-in-thread.ts'
 import type { Libc } from '../os/libc.ts'
-import { canBePolled, hungUp, sameOpenFile } from '../os/stored-descriptors.ts'
+import { canBePolled, hungUp, sameOpenFile } from '../os/descriptors/stored-descriptors.ts'
 
 /** exec(2) fails with E2BIG when one string of the environment is longer (MAX_ARG_STRLEN); a part of it is left to the sockets. */
 const LONGEST_NAMES = 128 * 1024 - 4096
@@ -41,7 +41,7 @@ export class FdStore {
   add(entry: Stored): Outcome {
     const outcome = this.#judge(entry)
     if (outcome === 'stored') this.#stored.push({ ...entry, poll: entry.poll && canBePolled(entry.fd) })
-    else closeApart(this.#libc, entry.fd)
+    else closeInThread(this.#libc, entry.fd)
     return outcome
   }
 
@@ -74,7 +74,7 @@ export class FdStore {
     const dropped: Stored[] = []
     for (const entry of this.#stored) (which(entry) ? dropped : kept).push(entry)
     this.#stored = kept
-    for (const { fd } of dropped) closeApart(this.#libc, fd)
+    for (const { fd } of dropped) closeInThread(this.#libc, fd)
     return dropped
   }
 }

@@ -3,17 +3,17 @@ import { constants } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { messageOf } from '../errors.ts'
 import type { Logger } from '../log.ts'
-import { closeApart } from '../os/close-apart.ts'
+import { closeInThread } from '../os/descriptors/close-in-thread.ts'
 import { Backoff } from './backoff.ts'
 import type { Command, Passed } from './command.ts'
 import { Deadline } from './deadline.ts'
 import { FdStore } from './fd-store.ts'
-import { Holdings } from './holdings.ts'
+import { FdStoreManager } from './fd-store-manager.ts'
 import { EXEC_FAILED, type Launcher } from './launcher.ts'
-import { type MainEnd, MainProcess, type Surroundings } from './main-process.ts'
-import type { Notice } from './notify-message.ts'
-import { NotifySocket } from './notify-socket.ts'
-import { RareLog } from '../os/rare-log.ts'
+import { type MainEnd, MainProcess, type MainProcessContext } from './main-process.ts'
+import type { Notice } from '../sd/notify-message.ts'
+import { NotifySocket } from '../sd/notify-socket.ts'
+import { RateLimitedLog } from '../os/rate-limited-log.ts'
 
 /** Times in milliseconds. */
 export interface KeeperOptions {
@@ -42,11 +42,11 @@ export class Keeper {
   readonly #command: Command
   readonly #launcher: Launcher
   readonly #sockets: readonly Passed[]
-  readonly #surroundings: Surroundings
+  readonly #surroundings: MainProcessContext
   readonly #options: KeeperOptions
   readonly #log: Logger
-  readonly #rare: RareLog
-  readonly #holdings: Holdings
+  readonly #rare: RateLimitedLog
+  readonly #holdings: FdStoreManager
   readonly #notify: NotifySocket
   readonly #backoff = new Backoff()
   readonly #ended = Promise.withResolvers<number>()
@@ -65,7 +65,7 @@ export class Keeper {
     command: Command,
     launcher: Launcher,
     sockets: readonly Passed[],
-    surroundings: Surroundings,
+    surroundings: MainProcessContext,
     options: KeeperOptions,
     log: Logger,
   ) {
@@ -75,12 +75,12 @@ export class Keeper {
     this.#surroundings = surroundings
     this.#options = options
     this.#log = log
-    this.#rare = new RareLog(log)
+    this.#rare = new RateLimitedLog(log)
     const giveUp = (): void => {
       if (this.#life?.readyAt === undefined) this.#kill('was not ready in time')
     }
     const store = new FdStore(surroundings.libc, options.storeMax)
-    this.#holdings = new Holdings(store, options.takeoverDeadline, giveUp, log, this.#rare)
+    this.#holdings = new FdStoreManager(store, options.takeoverDeadline, giveUp, log, this.#rare)
     const mayNotify = (pid: number): boolean => pid === this.#life?.main.pid || surroundings.tree.contains(pid)
     const notice: typeof this.notice = (...args) => this.notice(...args)
     // Abstract: nothing of it is left behind however we end. Anybody in the network namespace can send to it, and the kernel tells who did.
@@ -140,7 +140,7 @@ export class Keeper {
     const { store, remove } = notice
     if (store !== undefined) this.#holdings.add(store.name, store.poll, descriptors)
     // A barrier's pipe end is closed here: all that came before it has been handled.
-    else for (const fd of descriptors) closeApart(this.#surroundings.libc, fd)
+    else for (const fd of descriptors) closeInThread(this.#surroundings.libc, fd)
     if (remove !== undefined) this.#holdings.remove(remove)
     const life = this.#life
     if (life === undefined) return

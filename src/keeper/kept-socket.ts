@@ -1,10 +1,10 @@
 import { closeSync } from 'node:fs'
 import type { Logger } from '../log.ts'
-import { BoundSocket } from '../os/bound-socket.ts'
+import { BoundSocket } from '../os/sockets/bound-socket.ts'
 import type { Libc } from '../os/libc.ts'
-import type { SocketFile } from '../os/socket-file.ts'
-import { SocketGuard } from '../os/socket-guard.ts'
-import { claimSocket } from '../os/unix-socket.ts'
+import type { SocketFile } from '../os/sockets/socket-file.ts'
+import { SocketGuard } from '../os/sockets/socket-guard.ts'
+import { claimSocket } from '../os/sockets/unix-socket.ts'
 import type { Passed } from './command.ts'
 
 /** A unix socket that is listened on for the program. If its file vanishes it is made anew, and the program has to be started again to get it. */

@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { messageOf } from '../errors.ts'
-import { pidfdOpen, type ProcessEnd } from '../os/child-processes.ts'
-import type { DescriptorWatch } from '../os/descriptor-watch.ts'
+import { pidfdOpen, type ProcessEnd } from '../os/processes/child-processes.ts'
+import type { DescriptorWatch } from '../os/descriptors/descriptor-watch.ts'
 import type { Libc } from '../os/libc.ts'
 import { type ProcessTree, signal } from './process-tree.ts'
 
@@ -13,7 +13,7 @@ export interface Execution {
   readonly descriptors: readonly number[]
 }
 
-export interface Surroundings {
+export interface MainProcessContext {
   readonly libc: Libc
   readonly tree: ProcessTree
   readonly watch: DescriptorWatch
@@ -26,14 +26,14 @@ export interface MainEnd extends ProcessEnd {
 
 /** The process whose end is the program's end: the one that was started, or the one that MAINPID= named. */
 export class MainProcess {
-  readonly #surroundings: Surroundings
+  readonly #surroundings: MainProcessContext
   readonly #child: ChildProcess | undefined
   #onEnd: ((end: MainEnd) => void) | undefined
   #pid = 0
   #pidfd: number | undefined
 
   /** Starts it in a session of its own. `onEnd` is called once, and never before the constructor has returned. */
-  constructor(surroundings: Surroundings, { file, args, env, descriptors }: Execution, onEnd: (end: MainEnd) => void) {
+  constructor(surroundings: MainProcessContext, { file, args, env, descriptors }: Execution, onEnd: (end: MainEnd) => void) {
     this.#surroundings = surroundings
     this.#onEnd = onEnd
     try {

@@ -1,4 +1,4 @@
-import { descendantsOf, descendsFrom, endedChild, hasChildren, type ProcessEnd, reap } from '../os/child-processes.ts'
+import { descendantsOf, descendsFrom, endedChild, hasChildren, type ProcessEnd, reap } from '../os/processes/child-processes.ts'
 import type { Libc } from '../os/libc.ts'
 
 /** The processes below us. As their subreaper we are told of each end that no parent of theirs is there to hear of. */

@@ -1,5 +1,5 @@
-import type { Check } from './record.ts'
-import { PATIENCE, until } from './wait.ts'
+import type { Check } from './scenario-record.ts'
+import { STEP_DEADLINE, until } from './wait.ts'
 
 /** What the scenario sees, put beside what the model says. A check that fails does not end the scenario. */
 export class Checks {
@@ -21,7 +21,7 @@ export class Checks {
     look: () => string | Promise<string>,
     expected: RegExp,
     meaning: string,
-    deadline = PATIENCE,
+    deadline = STEP_DEADLINE,
   ): Promise<void> {
     let seen = ''
     const passed = await until(

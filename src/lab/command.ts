@@ -20,6 +20,6 @@ export interface Programs {
 }
 
 /** The same program with further words. */
-export function withArgs(command: Command, words: readonly string[]): Command {
-  return { ...command, args: [...command.args, ...words] }
+export function withArgs(command: Command, args: readonly string[]): Command {
+  return { ...command, args: [...command.args, ...args] }
 }

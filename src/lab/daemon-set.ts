@@ -1,4 +1,4 @@
-import { hasListener } from '../os/unix-socket.ts'
+import { hasListener } from '../os/sockets/unix-socket.ts'
 import { type Command, withArgs } from './command.ts'
 import { PLUGIN_FOLDER, SOCKET } from './node-paths.ts'
 import type { ProcessLog } from './process-log.ts'

@@ -1,7 +1,7 @@
 import { readFileSync, readlinkSync } from 'node:fs'
 import { messageOf } from '../errors.ts'
-import { parseMountinfo, topmostAt } from '../os/mountinfo.ts'
-import { setUpBench } from './bench.ts'
+import { parseMountinfo, topmostAt } from '../os/mounts/mountinfo.ts'
+import { setUpHarness } from './scenario-harness.ts'
 import type { Programs } from './command.ts'
 import { carryOutCell } from './matrix/carry-out.ts'
 import type { CellJob } from './matrix/job.ts'
@@ -40,5 +40,5 @@ export async function carryOut(job: Job, tell: (message: Message) => void): Prom
 async function carryOutScenario(job: ScenarioJob, tell: (message: Message) => void): Promise<void> {
   const scenario = SCENARIOS.find(({ name }) => name === job.scenario)
   if (scenario === undefined) throw new Error(`no scenario '${job.scenario}'`)
-  await scenario.run(setUpBench(job.programs, tell))
+  await scenario.run(setUpHarness(job.programs, tell))
 }

@@ -1,9 +1,9 @@
 import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { makeDirectories } from '../os/directories.ts'
-import type { Cell } from './matrix/record.ts'
+import { makeDirectories } from '../os/mounts/directories.ts'
+import type { Cell } from './matrix/lab-record.ts'
 import { Printer } from './printer.ts'
-import type { ScenarioRecord } from './record.ts'
+import type { ScenarioRecord } from './scenario-record.ts'
 
 /** A folder for people to look into afterwards: for each scenario its transcript, and each process's log; and each cell. */
 export class KeptFolder {

@@ -1,7 +1,7 @@
 import { dirname } from 'node:path'
 import type { MessageInitShape } from '@bufbuild/protobuf'
 import { GrpcClient } from '../grpc/client.ts'
-import { makeDirectories } from '../os/directories.ts'
+import { makeDirectories } from '../os/mounts/directories.ts'
 import {
   Identity,
   Node,

@@ -1,6 +1,6 @@
 import type { Command, Programs } from './command.ts'
 import type { Message } from './message.ts'
-import { type Check, type LogLine, outcomeOf, type ScenarioRecord, type Step } from './record.ts'
+import { type Check, type LogLine, outcomeOf, type ScenarioRecord, type Step } from './scenario-record.ts'
 import type { Scenario } from './scenario.ts'
 import { carryOutOnPrivateNode } from './scenario-process.ts'
 

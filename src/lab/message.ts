@@ -1,5 +1,5 @@
-import type { Cell } from './matrix/record.ts'
-import type { Check, LogLine, Step } from './record.ts'
+import type { Cell } from './matrix/lab-record.ts'
+import type { Check, LogLine, Step } from './scenario-record.ts'
 
 /** What the process in the private node tells the lab outside, one JSON object a line. */
 export type Message =

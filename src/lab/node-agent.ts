@@ -3,7 +3,7 @@ import { messageOf } from '../errors.ts'
 import type { Clock } from './clock.ts'
 import { type ContainerRuntime, CreateError } from './container-runtime.ts'
 import type { Pod } from './pod.ts'
-import { PATIENCE, until } from './wait.ts'
+import { STEP_DEADLINE, until } from './wait.ts'
 
 /** Milliseconds between two attempts to start a container. The kubelet's begin at 10 s. */
 const BACK_OFF = 250
@@ -43,7 +43,7 @@ export class NodeAgent implements AsyncDisposable {
   }
 
   /** Waits for an event among those after `sinceMs`, at most `deadline` milliseconds. Throws what made the agent give up. */
-  async event(reason: PodEvent['reason'], sinceMs = 0, deadline = PATIENCE): Promise<PodEvent> {
+  async event(reason: PodEvent['reason'], sinceMs = 0, deadline = STEP_DEADLINE): Promise<PodEvent> {
     const look = (): PodEvent | undefined => {
       if (this.#failure !== undefined) throw this.#failure
       return this.events.find((event) => event.reason === reason && event.atMs >= sinceMs)

@@ -1,8 +1,8 @@
 import { existsSync, readdirSync, rmdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { childrenOf } from '../os/child-processes.ts'
-import { makeDirectories } from '../os/directories.ts'
-import { processStat } from '../os/processes.ts'
+import { childrenOf } from '../os/processes/child-processes.ts'
+import { makeDirectories } from '../os/mounts/directories.ts'
+import { processStat } from '../os/processes/processes.ts'
 
 /** Units of a whole machine that nobody needs here, and that cost time at each boot. */
 const MASKED = [

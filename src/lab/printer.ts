@@ -1,7 +1,7 @@
 import { styleText } from 'node:util'
 import { oneLine, printable } from '../printable.ts'
 import type { Observer } from './lab.ts'
-import type { Check, Outcome, ScenarioRecord, Step } from './record.ts'
+import type { Check, Outcome, ScenarioRecord, Step } from './scenario-record.ts'
 import type { Scenario } from './scenario.ts'
 
 type Style = Parameters<typeof styleText>[0]

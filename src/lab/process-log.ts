@@ -1,6 +1,6 @@
 import type { Readable } from 'node:stream'
 import type { Clock } from './clock.ts'
-import type { LogLine } from './record.ts'
+import type { LogLine } from './scenario-record.ts'
 
 /** Told of each line as it arrives. */
 export type OnLine = (process: string, line: LogLine) => void

@@ -1,4 +1,4 @@
-import type { LogLine } from './record.ts'
+import type { LogLine } from './scenario-record.ts'
 
 /** One reading round of a workload. `error` is what its log says of it, without its time: `read /mnt/…: …`; empty if it was right. */
 export interface Round {

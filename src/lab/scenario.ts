@@ -8,7 +8,7 @@ import type { Shell } from './shell.ts'
 import type { Transcript } from './transcript.ts'
 
 /** A private node, empty but for what a scenario puts on it, and the means to show what happens there. */
-export interface Bench {
+export interface ScenarioHarness {
   readonly clock: Clock
   readonly transcript: Transcript
   readonly checks: Checks
@@ -26,5 +26,5 @@ export interface Scenario {
   /** One line of what is done and what must come of it. */
   readonly summary: string
   /** Carries it out. What it throws breaks it off: nothing is known then. */
-  readonly run: (bench: Bench) => Promise<void>
+  readonly run: (bench: ScenarioHarness) => Promise<void>
 }

@@ -1,4 +1,4 @@
-import { run } from '../os/run.ts'
+import { run } from '../os/processes/run.ts'
 import type { Pod } from './pod.ts'
 import type { Transcript } from './transcript.ts'
 

@@ -1,10 +1,10 @@
 import { existsSync, readdirSync, readlinkSync } from 'node:fs'
 import { messageOf } from '../errors.ts'
-import { run } from '../os/run.ts'
+import { run } from '../os/processes/run.ts'
 import { Machine, pidNamespace } from './machine.ts'
 
 /** Whose systemd cells have that need one. */
-export type Whose = 'host' | 'nspawn' | 'none'
+export type SystemdKind = 'host' | 'nspawn' | 'none'
 
 /** Slices are called `dummyfuselab_NAMESPACE_PID_NUMBER`: a dash would make one a part of another (systemd.slice(5)). */
 const PREFIX = 'dummyfuselab'
@@ -28,7 +28,7 @@ export class Systemd implements AsyncDisposable {
   }
 
   /** Throws an Error that says why it cannot be had. `folder`: for the machine's files; `programs`: see Machine.boot. */
-  static async open(whose: Exclude<Whose, 'none'>, folder: string, programs: readonly string[]): Promise<Systemd> {
+  static async open(whose: Exclude<SystemdKind, 'none'>, folder: string, programs: readonly string[]): Promise<Systemd> {
     if (whose === 'nspawn') {
       const machine = await Machine.boot(folder, programs).catch((error: unknown) => {
         throw new Error(
@@ -91,7 +91,7 @@ export class LateSystemd implements AsyncDisposable {
   #opened: Promise<Systemd | Error> | undefined
   #name = 'none'
 
-  constructor(whose: Whose, folder: string, programs: readonly string[]) {
+  constructor(whose: SystemdKind, folder: string, programs: readonly string[]) {
     this.#open = async () => {
       if (whose === 'none') throw new Error('it needs systemd, and --systemd none was given')
       return await Systemd.open(whose, folder, programs)

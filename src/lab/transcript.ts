@@ -1,6 +1,6 @@
 import type { Clock } from './clock.ts'
 import type { ProcessLog } from './process-log.ts'
-import type { Step } from './record.ts'
+import type { Step } from './scenario-record.ts'
 
 /** Collects what a scenario shows, as it happens. */
 export class Transcript {

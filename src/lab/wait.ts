@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 
 /** Milliseconds that the slowest step may take on a loaded machine before the lab gives up on it. */
-export const PATIENCE = 15_000
+export const STEP_DEADLINE = 15_000
 
 /** Looks every 20 ms until `condition` gives something truthy, which it returns; after `deadline` ms throws an Error naming `what`. */
-export async function until<T>(what: string, condition: () => T | Promise<T>, deadline = PATIENCE): Promise<NonNullable<T>> {
+export async function until<T>(what: string, condition: () => T | Promise<T>, deadline = STEP_DEADLINE): Promise<NonNullable<T>> {
   const end = performance.now() + deadline
   for (;;) {
     const value = await condition()
@@ -15,7 +15,7 @@ export async function until<T>(what: string, condition: () => T | Promise<T>, de
 }
 
 /** Waits for a promise; after `deadline` ms throws an Error naming `what`. */
-export async function within<T>(what: string, promise: Promise<T>, deadline = PATIENCE): Promise<T> {
+export async function within<T>(what: string, promise: Promise<T>, deadline = STEP_DEADLINE): Promise<T> {
   const timer = new AbortController()
   const late = sleep(deadline, undefined, { signal: timer.signal }).then(
     () => Promise.reject<T>(new Error(`waited ${deadline / 1000} s in vain: ${what}`)),

@@ -3,7 +3,7 @@ import { constants } from 'node:os'
 import { join, resolve } from 'node:path'
 import { getRawAsset, isSea } from 'node:sea'
 import { codeOf, messageOf, ProgramError, SystemError } from '../errors.ts'
-import { requireProc } from './proc.ts'
+import { requireProc } from './processes/proc.ts'
 
 /** glibc's RTLD_NODELETE (bits/dlfcn.h): what is loaded stays loaded. Node's constants lack it. */
 const RTLD_NODELETE = 0x1000

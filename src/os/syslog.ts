@@ -1,6 +1,6 @@
 import { type LogLevel, type LogSink, withoutTimestamp } from '../log.ts'
 import type { Libc } from './libc.ts'
-import { sendDatagram } from './unix-datagram.ts'
+import { sendDatagram } from './sockets/unix-datagram.ts'
 
 /** Facility daemon (3) and the severities of RFC 5424, section 6.2.1. */
 const PRIORITY: Readonly<Record<LogLevel, number>> = { error: 3 * 8 + 3, warning: 3 * 8 + 4, info: 3 * 8 + 6 }

@@ -1,6 +1,6 @@
 import { isAbsolute, resolve } from 'node:path'
 import { UsageError } from '../errors.ts'
-import { workingDirectoryDecodes } from '../os/undecoded.ts'
+import { workingDirectoryDecodes } from '../os/descriptors/undecoded.ts'
 
 /**
  * A path of the command line as an absolute one in its shortest form. Throws UsageError for a relative one where the working directory is gone, or has

@@ -19,9 +19,9 @@ export function commandLine(name: string, description: string): Command {
 }
 
 /** Parses the arguments after the program's name. Throws UsageError; --help and --version throw ProgramError with status 0. */
-export function parse(command: Command, words: readonly string[]): void {
+export function parse(command: Command, args: readonly string[]): void {
   try {
-    command.parse(words, { from: 'user' })
+    command.parse(args, { from: 'user' })
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error
     if (error.exitCode === 0) throw new ProgramError('', 0)

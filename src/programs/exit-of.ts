@@ -1,5 +1,5 @@
 import { codeOf, errnoMeaning, isProgramError, messageOf, withRemedy } from '../errors.ts'
-import { STATUS } from '../os/exit-status.ts'
+import { STATUS } from '../os/processes/exit-status.ts'
 
 /** A program's last line, empty for none, and its exit status. */
 export interface Exit {

@@ -1,9 +1,9 @@
 import { writeSync } from 'node:fs'
 import { InvalidArgumentError, Option } from 'commander'
 import { Consumer } from '../lab/consumer/consumer.ts'
-import { WAYS } from '../lab/consumer/ways.ts'
+import { READ_METHODS } from '../lab/consumer/read-methods.ts'
 import { AddonLoader } from '../os/addons.ts'
-import { PageCalls } from '../os/mapped-file.ts'
+import { PageCalls } from '../os/descriptors/mapped-file.ts'
 import { commandLine, parse } from './command-line.ts'
 import type { Program } from './program.ts'
 
@@ -18,14 +18,16 @@ interface Options {
 /** dummy-fuse-csi lab-consumer: what the lab starts as a consumer of a volume. Writes a line before and after each read (lab/consumer/line.ts). */
 export const labConsumer: Program = async (context) => {
   const command = commandLine('dummy-fuse-csi lab-consumer', 'Reads a file again and again and writes each result, for the lab.')
-    .addOption(new Option('--way <way>', 'what it holds between two reads').choices(Object.keys(WAYS)).default('opens-anew'))
+    .addOption(
+      new Option('--way <way>', 'what it holds between two reads').choices(Object.keys(READ_METHODS)).default('opens-anew'),
+    )
     .requiredOption('--file <file>', 'the file to read')
     .option('--expect <text>', 'the content that the file must have', 'Hello world!\n')
     .option('--interval <ms>', 'milliseconds between two reads', milliseconds, 25)
     .option('--exit-on-error', 'exit with 1 at the first read that is not right')
-  parse(command, context.words)
+  parse(command, context.args)
   const options = command.opts<Options>()
-  const make = WAYS[options.way]
+  const make = READ_METHODS[options.way]
   if (make === undefined) throw new Error(`no way '${options.way}'`)
   const consumer = new Consumer(
     make(options.file, new PageCalls(new AddonLoader())),

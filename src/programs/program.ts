@@ -8,12 +8,12 @@ export interface SelfCommand {
 /** What main hands to a program. */
 export interface ProgramContext {
   /** The words after the program's name. */
-  readonly words: readonly string[]
+  readonly args: readonly string[]
   readonly env: NodeJS.ProcessEnv
   /** This program again. */
-  readonly self: (words: readonly string[]) => SelfCommand
+  readonly self: (args: readonly string[]) => SelfCommand
   /** Another program of this executable, by the name that is its argv[0]. */
-  readonly other: (name: string, words: readonly string[]) => SelfCommand
+  readonly other: (name: string, args: readonly string[]) => SelfCommand
 }
 
 /** A program resolves to its exit status. A ProgramError that it throws is its last line and its status. */

@@ -17,10 +17,10 @@ export const loadLicenses = async (): Promise<Program> => (await import('./licen
 export const loadLabConsumer = async (): Promise<Program> => (await import('./lab-consumer.ts')).labConsumer
 
 /** What the executable answers under its own name when no program is named: --help and --version. Throws ProgramError. */
-export function overview(name: string, programs: Readonly<Record<string, string>>, words: readonly string[]): void {
+export function overview(name: string, programs: Readonly<Record<string, string>>, args: readonly string[]): void {
   const rows = Object.entries(programs).map(([word, description]) => `  ${word.padEnd(10)}${description}`)
   const command = commandLine(name, 'A laboratory for FUSE mounts under CSI.')
     .usage('PROGRAM [options]')
     .addHelpText('after', `\nPrograms:\n${rows.join('\n')}\n`)
-  parse(command, words)
+  parse(command, args)
 }

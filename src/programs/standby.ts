@@ -1,27 +1,27 @@
 import { existsSync, rmSync } from 'node:fs'
 import { messageOf, ProgramError } from '../errors.ts'
-import { Records, recordsFolder } from '../fused/records.ts'
+import { Records, recordsFolder } from '../fused/session-records.ts'
 import { Standby } from '../fused/standby.ts'
-import { StandbyPost } from '../fused/standby-post.ts'
+import { StandbyInbox } from '../fused/standby-inbox.ts'
 import { standbySocket } from '../fused/standby-socket.ts'
-import { type NotifyHandler, NotifySocket } from '../keeper/notify-socket.ts'
-import { RareLog } from '../os/rare-log.ts'
+import { type NotifyHandler, NotifySocket } from '../sd/notify-socket.ts'
+import { RateLimitedLog } from '../os/rate-limited-log.ts'
 import { descriptorSink, type LogFormat, Logger } from '../log.ts'
 import { AddonLoader } from '../os/addons.ts'
-import { bootId } from '../os/boot-id.ts'
-import { DescriptorWatch } from '../os/descriptor-watch.ts'
-import { exitAtOnce } from '../os/exit.ts'
+import { bootId } from '../os/processes/boot-id.ts'
+import { DescriptorWatch } from '../os/descriptors/descriptor-watch.ts'
+import { exitAtOnce } from '../os/processes/exit.ts'
 import { Libc } from '../os/libc.ts'
-import { shareHeap, tidyMemory } from '../os/memory.ts'
-import { SocketFile } from '../os/socket-file.ts'
-import { SocketGuard } from '../os/socket-guard.ts'
-import { ServiceManager } from '../os/sd-notify.ts'
+import { shareHeap, tidyMemory } from '../os/processes/memory.ts'
+import { SocketFile } from '../os/sockets/socket-file.ts'
+import { SocketGuard } from '../os/sockets/socket-guard.ts'
+import { ServiceManager } from '../sd/service-manager.ts'
 import { absolute } from './absolute.ts'
 import { commandLine, logFormatOption, parse, seconds } from './command-line.ts'
 import { defaultStateDir } from './fused/early-options.ts'
 import { kernelResends, openEngine } from './fused/engine.ts'
 import { RECORD_LIMITS, STANDBY_LIMITS } from './fused/limits.ts'
-import { keepAlive, toldToEnd } from './fused/lifetime.ts'
+import { keepAlive, nextStopSignal } from './fused/lifetime.ts'
 import type { Program } from './program.ts'
 import { pollTimeOption } from './session-options.ts'
 import { lockState } from './state-lock.ts'
@@ -35,8 +35,8 @@ interface Parsed {
 }
 
 /** dummy-fuse-csi standby: serves the sessions of a dummy-fused from its end until its successor is there, and then ends. */
-export const standby: Program = async ({ words, env }) => {
-  const options = parseStandby(words, env)
+export const standby: Program = async ({ args, env }) => {
+  const options = parseStandby(args, env)
   const stateDir = absolute(options.stateDir)
   const libc = new Libc(new AddonLoader())
   shareHeap(libc)
@@ -62,7 +62,7 @@ export const standby: Program = async ({ words, env }) => {
     now: { bootId: bootId(), resends: kernelResends() },
     onLost: lost.reject,
   })
-  const post = new StandbyPost({
+  const post = new StandbyInbox({
     standby: holder,
     libc,
     watch,
@@ -90,7 +90,7 @@ export const standby: Program = async ({ words, env }) => {
   tidyMemory(libc)
   manager.announce('READY=1')
   keepAlive(manager, () => engine.inspect(), lost.reject)
-  await Promise.race([toldToEnd(), post.ended, lost.promise])
+  await Promise.race([nextStopSignal(), post.ended, lost.promise])
   manager.announce('STOPPING=1')
   if (holder.serving) await holder.handBack(options.drainDeadline * 1000)
   guard[Symbol.dispose]()
@@ -99,7 +99,7 @@ export const standby: Program = async ({ words, env }) => {
   return 0
 }
 
-function parseStandby(words: readonly string[], env: NodeJS.ProcessEnv): Parsed {
+function parseStandby(args: readonly string[], env: NodeJS.ProcessEnv): Parsed {
   const command = commandLine(
     'dummy-fuse-csi standby',
     'Serves the sessions of a dummy-fused from its end until its successor serves.',
@@ -116,12 +116,12 @@ It ends when a successor serves, or when none came in time. Its service manager 
 
 Exit status: 0 ended so, or stopped by a signal; 1 failed; 2 usage error.`,
     )
-  parse(command, words)
+  parse(command, args)
   return command.opts<Parsed>()
 }
 
 /** Its daemon, which sees it appear, greets it. Throws ProgramError. */
-function listen(libc: Libc, path: string, post: StandbyPost, log: Logger): NotifySocket {
+function listen(libc: Libc, path: string, post: StandbyInbox, log: Logger): NotifySocket {
   try {
     const handler: NotifyHandler = {
       mayNotify: () => true,
@@ -132,7 +132,7 @@ function listen(libc: Libc, path: string, post: StandbyPost, log: Logger): Notif
         if (stopping) post.serve()
       },
     }
-    return new NotifySocket(libc, path, handler, new RareLog(log))
+    return new NotifySocket(libc, path, handler, new RateLimitedLog(log))
   } catch (error) {
     throw new ProgramError(`cannot listen on ${path}: ${messageOf(error)}; mend the folder, or name another with --state-dir`, 1, {
       cause: error,

@@ -1,4 +1,4 @@
-import type { ServiceManager } from '../os/sd-notify.ts'
+import type { ServiceManager } from '../sd/service-manager.ts'
 
 /** Milliseconds from a change to its STATUS: a node that starts has many changes at once, and people read no faster. */
 const PAUSE = 1000

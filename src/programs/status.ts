@@ -1,17 +1,17 @@
 import { join } from 'node:path'
 import { RunningCall } from '../call-context.ts'
-import { Observer, together } from '../hosts/observer.ts'
-import { sharedPlace } from '../hosts/shared-place.ts'
+import { ReadOnlyHost, combined } from '../hosts/read-only-host.ts'
+import { sharedDaemonPaths } from '../hosts/shared-daemon-paths.ts'
 import { descriptorSink, Logger } from '../log.ts'
 import { AddonLoader } from '../os/addons.ts'
 import { Libc } from '../os/libc.ts'
-import { openMountTable, PlacesTable } from '../os/mount-table.ts'
-import { Places } from '../os/places.ts'
-import { processesNamed } from '../os/processes.ts'
-import { Prober } from '../os/prober.ts'
-import { RememberedTable } from '../os/remembered-table.ts'
-import { SyncedSoon } from '../os/synced-soon.ts'
-import { socketPath } from '../os/unix-socket.ts'
+import { openMountTable, PinnedMountTable } from '../os/mounts/mount-table.ts'
+import { PinnedPaths } from '../os/mounts/pinned-paths.ts'
+import { processesNamed } from '../os/processes/processes.ts'
+import { Prober } from '../os/mounts/prober.ts'
+import { RememberedTable } from '../os/mounts/remembered-table.ts'
+import { DelayedFsync } from '../os/descriptors/delayed-fsync.ts'
+import { socketPath } from '../os/sockets/unix-socket.ts'
 import { Inspector, type VolumeReport } from '../volumes/health.ts'
 import { MountCache } from '../volumes/mount-cache.ts'
 import { Mounts } from '../volumes/mounts.ts'
@@ -30,7 +30,7 @@ interface Parsed {
 }
 
 /** dummy-fuse-csi status: what the mount cache says should be there, what is, and the next step to take. */
-export const status: Program = async ({ words, env }) => {
+export const status: Program = async ({ args, env }) => {
   const command = commandLine('dummy-fuse-csi status', 'Shows each volume, its state, daemon, targets and the next step to take.')
     .option(
       '--state-dir <folder>',
@@ -40,7 +40,7 @@ export const status: Program = async ({ words, env }) => {
     .option('--fused-socket <path>', 'socket of dummy-fused, which is asked for its sessions', FUSED_SOCKET)
     .option('--json', 'print one JSON object')
     .addHelpText('after', '\nExit status: 0 for every state of the volumes; 1 the state folder cannot be read; 2 usage error.')
-  parse(command, words)
+  parse(command, args)
   const { stateDir, fusedSocket, json = false } = command.opts<Parsed>()
   const folder = absolute(stateDir)
   const reports = await look(folder, socketPath(fusedSocket))
@@ -52,18 +52,18 @@ export const status: Program = async ({ words, env }) => {
 async function look(stateDir: string, fusedSocket: string): Promise<readonly VolumeReport[]> {
   const log = new Logger(descriptorSink(2))
   const limits = pluginLimits({ callDeadline: CALL_DEADLINE.standard * 1000, startsAtOnce: 1 })
-  const host = new Observer(async () => {
+  const host = new ReadOnlyHost(async () => {
     const { ServiceHost } = await (await import('./fused-client.ts')).loadServiceHost()
-    return together(socketsToAsk(stateDir, fusedSocket).map((socket) => new ServiceHost(socket, [], limits, log)))
+    return combined(socketsToAsk(stateDir, fusedSocket).map((socket) => new ServiceHost(socket, [], limits, log)))
   })
   const answered = host.begin()
   const libc = new Libc(new AddonLoader())
-  const cache = new MountCache(join(stateDir, 'mountcache'), new SyncedSoon(log), log)
+  const cache = new MountCache(join(stateDir, 'mountcache'), new DelayedFsync(log), log)
   await cache.peek()
   await answered
-  const places = new Places(libc)
+  const places = new PinnedPaths(libc)
   const table = openMountTable(libc)
-  const tables = { following: new RememberedTable(table), exact: new RememberedTable(new PlacesTable(table, places)) }
+  const tables = { following: new RememberedTable(table), exact: new RememberedTable(new PinnedMountTable(table, places)) }
   const mounts = new Mounts({ libc, places, tables, host, prober: new Prober(limits) })
   using call = new RunningCall(limits.call, { margin: limits.callMargin })
   return await new Inspector(mounts, cache, host, limits.answerAge).all(call)
@@ -71,7 +71,7 @@ async function look(stateDir: string, fusedSocket: string): Promise<readonly Vol
 
 /** The plugin's own dummy-fused (--daemons shared), and the node's, as far as one runs: a service manager would start one for the question. */
 function socketsToAsk(stateDir: string, fusedSocket: string): readonly string[] {
-  const { socket } = sharedPlace(stateDir)
+  const { socket } = sharedDaemonPaths(stateDir)
   const own = processesNamed('dummy-fused').map(({ args }) => args.includes(socket))
   return [...(own.includes(true) ? [socket] : []), ...(own.includes(false) ? [fusedSocket] : [])]
 }

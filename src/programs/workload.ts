@@ -20,14 +20,14 @@ function leaveToKernel(signals: readonly NodeJS.Signals[]): void {
 }
 
 /** dummy-fuse-workload: opens a file and reads it again and again. */
-export const workload: Program = async ({ words }) => {
+export const workload: Program = async ({ args }) => {
   const command = commandLine('dummy-fuse-workload', 'Reads a file every few seconds and logs each result.')
     .requiredOption('--file <file>', 'the file to read')
     .option('--read-interval <seconds>', 'time between two reads', seconds(), 5)
     .option('--keep-open', 'open the file once, and read through that descriptor')
     .option('--exit-on-error', 'exit with 1 at the first failed read, so that a supervisor starts it again')
     .addHelpText('after', '\nExit status: 1 a read failed, with --exit-on-error; 2 usage error. Otherwise only a signal ends it.')
-  parse(command, words)
+  parse(command, args)
   const { file, readInterval, keepOpen = false, exitOnError = false } = command.opts<Parsed>()
   leaveToKernel(['SIGTERM', 'SIGINT'])
   const loop = new ReadingLoop(file, keepOpen, new Logger(descriptorSink(2)))

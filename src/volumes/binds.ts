@@ -2,10 +2,10 @@ import { closeSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { CallContext } from '../call-context.ts'
 import { codeOf, messageOf } from '../errors.ts'
-import { DetachedBind, setAttributes } from '../os/detached-bind.ts'
+import { DetachedBind, setAttributes } from '../os/mounts/detached-bind.ts'
 import { type Libc, MS } from '../os/libc.ts'
-import { flagsOfAttributes } from '../os/mount-attributes.ts'
-import type { Places } from '../os/places.ts'
+import { flagsOfAttributes } from '../os/mounts/mount-attributes.ts'
+import type { PinnedPaths } from '../os/mounts/pinned-paths.ts'
 import { fromErrno, VolumeError } from './errors.ts'
 import type { Mounts } from './mounts.ts'
 
@@ -28,10 +28,10 @@ export interface BindOrder {
 /** Binds sessions to targets. A bind is whole, with its attributes, before it can be seen. */
 export class Binds {
   readonly #libc: Libc
-  readonly #places: Places
+  readonly #places: PinnedPaths
   readonly #mounts: Mounts
 
-  constructor(libc: Libc, places: Places, mounts: Mounts) {
+  constructor(libc: Libc, places: PinnedPaths, mounts: Mounts) {
     this.#libc = libc
     this.#places = places
     this.#mounts = mounts

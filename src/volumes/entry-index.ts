@@ -1,7 +1,7 @@
-import { type Entry, pathOf } from './entry.ts'
+import { type MountCacheEntry, pathOf } from './entry.ts'
 
 /** Entries of one kind by their paths, of which each has one entry, and by their volumes. */
-export class EntryIndex<E extends Entry> {
+export class EntryIndex<E extends MountCacheEntry> {
   readonly #byPath = new Map<string, E>()
   readonly #byVolume = new Map<string, Map<string, E>>()
 

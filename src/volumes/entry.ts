@@ -34,15 +34,15 @@ export interface PublishedEntry {
 /** An absolute path in its shortest form, other than the root: no empty name, no `.`, no `..`. */
 const SHORTEST = /^(?:\/(?!\.{1,2}(?:\/|$))[^/\0]+)+$/
 
-export type Entry = StagedEntry | PublishedEntry
+export type MountCacheEntry = StagedEntry | PublishedEntry
 
 /** The path that an entry's mount stands at. */
-export function pathOf(entry: Entry): string {
+export function pathOf(entry: MountCacheEntry): string {
   return entry.kind === 'staged' ? entry.stagingPath : entry.targetPath
 }
 
 /** Reads an entry out of a file's text. Throws an Error that says what is wrong with it. */
-export function parseEntry(text: string, kind: Entry['kind']): Entry {
+export function parseEntry(text: string, kind: MountCacheEntry['kind']): MountCacheEntry {
   const value: unknown = JSON.parse(text)
   if (!isRecord(value)) throw new Error('not a JSON object')
   if (value.version !== 1) throw new Error(`version ${JSON.stringify(value.version)} is not 1`)

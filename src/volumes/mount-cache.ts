@@ -3,11 +3,11 @@ import { join } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
 import { codeOf, messageOf } from '../errors.ts'
 import type { Logger } from '../log.ts'
-import { makeDirectories } from '../os/directories.ts'
-import { listFolder, readRegularFile, removeFile, sweepFolder } from '../os/durable-file.ts'
-import { FolderSync } from '../os/folder-sync.ts'
-import type { SyncedSoon } from '../os/synced-soon.ts'
-import { type Entry, parseEntry, pathOf, type PublishedEntry, type StagedEntry } from './entry.ts'
+import { makeDirectories } from '../os/mounts/directories.ts'
+import { listFolder, readRegularFile, removeFile, sweepFolder } from '../os/descriptors/durable-file.ts'
+import { FolderSync } from '../os/descriptors/folder-sync.ts'
+import type { DelayedFsync } from '../os/descriptors/delayed-fsync.ts'
+import { type MountCacheEntry, parseEntry, pathOf, type PublishedEntry, type StagedEntry } from './entry.ts'
 import { EntryIndex } from './entry-index.ts'
 import { fileNameFor } from './file-name.ts'
 
@@ -19,15 +19,15 @@ const PORTION = 100
 
 /** Mount instructions on disk, one file for each staged volume and each target, for a plugin that starts anew to replay. */
 export class MountCache {
-  readonly #folders: Readonly<Record<Entry['kind'], string>>
-  readonly #removals: Readonly<Record<Entry['kind'], FolderSync>>
-  readonly #files: SyncedSoon
+  readonly #folders: Readonly<Record<MountCacheEntry['kind'], string>>
+  readonly #removals: Readonly<Record<MountCacheEntry['kind'], FolderSync>>
+  readonly #files: DelayedFsync
   readonly #log: Logger
   readonly #staged = new EntryIndex<StagedEntry>()
   readonly #published = new EntryIndex<PublishedEntry>()
 
   /** `folder` is `<state-dir>/mountcache`. Call {@link load} before anything else. */
-  constructor(folder: string, files: SyncedSoon, log: Logger) {
+  constructor(folder: string, files: DelayedFsync, log: Logger) {
     this.#folders = { staged: join(folder, 'staged'), published: join(folder, 'published') }
     this.#removals = { staged: new FolderSync(this.#folders.staged), published: new FolderSync(this.#folders.published) }
     this.#files = files
@@ -67,7 +67,7 @@ export class MountCache {
   }
 
   /** Where the entries of one kind lie. */
-  folder(kind: Entry['kind']): string {
+  folder(kind: MountCacheEntry['kind']): string {
     return this.#folders[kind]
   }
 
@@ -93,7 +93,7 @@ export class MountCache {
   }
 
   /** Writes an entry, which is on the disk a moment later, and returns its file. */
-  save(entry: Entry): string {
+  save(entry: MountCacheEntry): string {
     const file = this.#fileOf(entry)
     this.#files.write(file, `${JSON.stringify(entry)}\n`)
     this.#remember(entry)
@@ -101,7 +101,7 @@ export class MountCache {
   }
 
   /** Removes an entry; before a call answers for it, it waits for {@link removalsSynced}. Throws Node's error; then the entry is still there. */
-  remove(entry: Entry): void {
+  remove(entry: MountCacheEntry): void {
     removeFile(this.#fileOf(entry))
     this.#removals[entry.kind].change()
     if (entry.kind === 'staged') this.#staged.remove(entry)
@@ -113,16 +113,16 @@ export class MountCache {
     await Promise.all([this.#removals.staged.synced(), this.#removals.published.synced()])
   }
 
-  #remember(entry: Entry): void {
+  #remember(entry: MountCacheEntry): void {
     if (entry.kind === 'staged') this.#staged.add(entry)
     else this.#published.add(entry)
   }
 
-  #fileOf(entry: Entry): string {
+  #fileOf(entry: MountCacheEntry): string {
     return join(this.#folders[entry.kind], nameOf(entry))
   }
 
-  #loadFile(kind: Entry['kind'], file: Dirent, damaged: (file: string, why: string) => void): void {
+  #loadFile(kind: MountCacheEntry['kind'], file: Dirent, damaged: (file: string, why: string) => void): void {
     try {
       const entry = parseEntry(readRegularFile(file), kind)
       if (nameOf(entry) !== file.name) throw new Error('it is the entry of another volume or path')
@@ -150,6 +150,6 @@ function wholeFiles(files: readonly Dirent[]): readonly Dirent[] {
   return files.filter(({ name }) => !name.endsWith(DAMAGED)).sort((a, b) => (a.name < b.name ? -1 : 1))
 }
 
-function nameOf(entry: Entry): string {
+function nameOf(entry: MountCacheEntry): string {
   return fileNameFor(entry.volumeId, pathOf(entry))
 }

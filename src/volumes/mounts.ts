@@ -2,12 +2,12 @@ import { rmdirSync } from 'node:fs'
 import type { CallContext } from '../call-context.ts'
 import { codeOf, errnoText, messageOf } from '../errors.ts'
 import { type Daemon, type FuseHost, HostError } from '../hosts/host.ts'
-import { makeDirectories, removeDirectories, type Within } from '../os/directories.ts'
+import { makeDirectories, removeDirectories, type Within } from '../os/mounts/directories.ts'
 import { type Libc, MNT_DETACH } from '../os/libc.ts'
-import { isFuse, type Mount, type MountTable, type PathState } from '../os/mount-table.ts'
-import type { Places } from '../os/places.ts'
-import type { Probe } from '../os/probe.ts'
-import type { Prober } from '../os/prober.ts'
+import { isFuse, type Mount, type MountTable, type PathState } from '../os/mounts/mount-table.ts'
+import type { PinnedPaths } from '../os/mounts/pinned-paths.ts'
+import type { Probe } from '../os/mounts/probe.ts'
+import type { Prober } from '../os/mounts/prober.ts'
 import { fromErrno, VolumeError } from './errors.ts'
 import { walk } from './path-walk.ts'
 
@@ -45,7 +45,7 @@ export interface MountTables {
 /** What {@link Mounts} is put together from. */
 export interface MountsParts {
   readonly libc: Libc
-  readonly places: Places
+  readonly places: PinnedPaths
   readonly tables: MountTables
   readonly host: FuseHost
   readonly prober: Prober
@@ -55,7 +55,7 @@ export interface MountsParts {
 export class Mounts {
   readonly #libc: Libc
   readonly #tables: MountTables
-  readonly #places: Places
+  readonly #places: PinnedPaths
   readonly #within: Within
   readonly #host: FuseHost
   readonly #prober: Prober

@@ -1,7 +1,7 @@
 import { dirname, join } from 'node:path'
 import { codeOf, messageOf } from '../errors.ts'
-import type { Mount, MountTable } from '../os/mount-table.ts'
-import { readLink } from '../os/undecoded.ts'
+import type { Mount, MountTable } from '../os/mounts/mount-table.ts'
+import { readLink } from '../os/descriptors/undecoded.ts'
 import { fromErrno, VolumeError } from './errors.ts'
 
 /** Symbolic links on one path that the kernel follows (path_resolution(7)). */

@@ -1,8 +1,8 @@
 import { join } from 'node:path'
 import { messageOf } from '../errors.ts'
 import type { Logger } from '../log.ts'
-import { makeDirectories } from '../os/directories.ts'
-import { readRegularFile, removeDurably, sweepFolder, writeDurably } from '../os/durable-file.ts'
+import { makeDirectories } from '../os/mounts/directories.ts'
+import { readRegularFile, removeDurably, sweepFolder, writeDurably } from '../os/descriptors/durable-file.ts'
 import { VolumeError } from './errors.ts'
 import { fileNameFor } from './file-name.ts'
 

@@ -4,8 +4,8 @@ import { RunningCall } from '../call-context.ts'
 import { messageOf } from '../errors.ts'
 import { QueuedError } from '../hosts/host.ts'
 import type { Logger } from '../log.ts'
-import type { AllowedPlaces } from './allowed-places.ts'
-import { type Entry, pathOf } from './entry.ts'
+import type { AllowedPaths } from './allowed-paths.ts'
+import { type MountCacheEntry, pathOf } from './entry.ts'
 import { VolumeError } from './errors.ts'
 import type { MountCache } from './mount-cache.ts'
 import type { Mounts } from './mounts.ts'
@@ -24,7 +24,7 @@ export interface RestoreLimits {
 /** What a restorer is put together from. */
 export interface RestorerParts {
   readonly mounts: Mounts
-  readonly allowed: AllowedPlaces
+  readonly allowed: AllowedPaths
   readonly cache: MountCache
   readonly stager: Stager
   readonly publisher: Publisher
@@ -49,7 +49,7 @@ export class Restorer {
   async restore(): Promise<void> {
     const { cache, restoration, limits, log } = this.#parts
     log.info('Attempting to re-mount volumes')
-    const volumes = Map.groupBy<string, Entry>([...cache.staged(), ...cache.published()], ({ volumeId }) => volumeId)
+    const volumes = Map.groupBy<string, MountCacheEntry>([...cache.staged(), ...cache.published()], ({ volumeId }) => volumeId)
     for (const kind of ['staged', 'published'] as const)
       if (cache[kind]().length === 0) log.info(`No mount cache entries in ${cache.folder(kind)}`)
     const waiting = [...volumes].map(([volumeId, entries]) => {
@@ -70,7 +70,7 @@ export class Restorer {
     await Promise.all(Array.from({ length: limits.restoresAtOnce }, worker))
   }
 
-  async #replay(entry: Entry): Promise<void> {
+  async #replay(entry: MountCacheEntry): Promise<void> {
     const what = entry.kind === 'staged' ? entry.stagingPath : `${entry.targetPath} ${entry.stagingPath}`
     const { cache, bootId, log } = this.#parts
     try {
@@ -84,7 +84,7 @@ export class Restorer {
   }
 
   /** Other starts may come first for longer than one call lasts; its place in their queue is kept. */
-  async #untilItsTurn(entry: Entry): Promise<boolean | 'dropped'> {
+  async #untilItsTurn(entry: MountCacheEntry): Promise<boolean | 'dropped'> {
     for (;;) {
       try {
         return await this.#restoreOne(entry)
@@ -94,7 +94,7 @@ export class Restorer {
     }
   }
 
-  async #restoreOne(entry: Entry): Promise<boolean | 'dropped'> {
+  async #restoreOne(entry: MountCacheEntry): Promise<boolean | 'dropped'> {
     const { mounts, stager, publisher, limits } = this.#parts
     using call = new RunningCall(limits.call, { margin: limits.callMargin })
     const refusal = this.#parts.allowed.refusal(pathOf(entry))
@@ -107,7 +107,7 @@ export class Restorer {
   }
 
   /** After a reboot the kubelet's folders may be gone, and with them the pods that wanted the volume. */
-  #dropped(entry: Entry): boolean {
+  #dropped(entry: MountCacheEntry): boolean {
     const { cache, log } = this.#parts
     const parent = dirname(pathOf(entry))
     if (existsSync(parent)) return false

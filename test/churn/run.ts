@@ -30,9 +30,9 @@ function fail(message: string): never {
   process.exit(2)
 }
 
-function modes(words: readonly string[]): readonly Mode[] {
-  if (words.length === 0) return MODES
-  return words.map((word) => MODES.find((mode) => mode === word) ?? fail(`no host mode '${word}'; there are ${MODES.join(', ')}`))
+function modes(args: readonly string[]): readonly Mode[] {
+  if (args.length === 0) return MODES
+  return args.map((word) => MODES.find((mode) => mode === word) ?? fail(`no host mode '${word}'; there are ${MODES.join(', ')}`))
 }
 
 async function churn(mode: Mode, scale: ChurnScale): Promise<boolean> {

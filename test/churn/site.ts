@@ -1,4 +1,4 @@
-import type { ProcessStat } from '../../src/os/processes.ts'
+import type { ProcessStat } from '../../src/os/processes/processes.ts'
 import type { Deed, Share, Victim } from './plan.ts'
 import type { Scene } from './snapshot.ts'
 

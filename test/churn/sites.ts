@@ -1,8 +1,8 @@
 import { existsSync, readdirSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
-import { recordsFolder } from '../../src/fused/records.ts'
-import { sharedPlace } from '../../src/hosts/shared-place.ts'
-import { processStat, type ProcessStat } from '../../src/os/processes.ts'
+import { recordsFolder } from '../../src/fused/session-records.ts'
+import { sharedDaemonPaths } from '../../src/hosts/shared-daemon-paths.ts'
+import { processStat, type ProcessStat } from '../../src/os/processes/processes.ts'
 import { childrenOf } from '../support/kept.ts'
 import { EXECUTABLE } from '../support/paths.ts'
 import { entriesBelow } from '../support/plugin.ts'
@@ -183,7 +183,7 @@ class SharedSite implements Site {
     return {
       folder: this.#sandbox.path,
       stateDir: this.#plugin.stateDir,
-      records: recordsFolder(sharedPlace(this.#plugin.stateDir).stateDir),
+      records: recordsFolder(sharedDaemonPaths(this.#plugin.stateDir).stateDir),
     }
   }
 
@@ -215,7 +215,7 @@ class SharedSite implements Site {
 
   async leftovers(): Promise<readonly string[]> {
     const devices = (): number => this.#daemons().reduce((sum, pid) => sum + devicesOf(pid), 0)
-    const records = (): readonly string[] => recordsIn(sharedPlace(this.#plugin.stateDir).stateDir)
+    const records = (): readonly string[] => recordsIn(sharedDaemonPaths(this.#plugin.stateDir).stateDir)
     await settled(() => devices() + records().length === 0)
     return [
       ...mountsOf(this.#sandbox),

@@ -1,10 +1,10 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { connectionOf, connectionsOf } from '../../src/os/fuse-connections.ts'
-import { deviceOf } from '../../src/os/mount-table.ts'
-import { parseMountinfo } from '../../src/os/mountinfo.ts'
-import { processStat } from '../../src/os/processes.ts'
-import { type Entry, parseEntry, pathOf } from '../../src/volumes/entry.ts'
+import { connectionOf, connectionsOf } from '../../src/os/mounts/fuse-connections.ts'
+import { deviceOf } from '../../src/os/mounts/mount-table.ts'
+import { parseMountinfo } from '../../src/os/mounts/mountinfo.ts'
+import { processStat } from '../../src/os/processes/processes.ts'
+import { type MountCacheEntry, parseEntry, pathOf } from '../../src/volumes/entry.ts'
 import { argumentsOf, commOf } from '../support/sandbox.ts'
 
 /** What is mounted on top at a path. */
@@ -64,7 +64,7 @@ export class Camera {
   /** The descriptors of /dev/fuse that a process had when it was last gone through, by its id and start. */
   readonly #descriptors = new Map<string, readonly number[]>()
   /** Entries of the mount cache by their files, whose names follow from their volumes and paths. */
-  readonly #entries = new Map<string, Entry>()
+  readonly #entries = new Map<string, MountCacheEntry>()
 
   constructor(scene: Scene) {
     this.#scene = scene
@@ -111,14 +111,14 @@ export class Camera {
     return found.map(deviceOf)
   }
 
-  #books(kind: Entry['kind']): ReadonlyMap<string, string> {
+  #books(kind: MountCacheEntry['kind']): ReadonlyMap<string, string> {
     const folder = join(this.#scene.stateDir, 'mountcache', kind)
     const files = namesIn(folder).filter((name) => name.endsWith('.json'))
     const entries = files.flatMap((name) => this.#entry(kind, join(folder, name)) ?? [])
     return new Map(entries.map((entry) => [pathOf(entry), entry.volumeId]))
   }
 
-  #entry(kind: Entry['kind'], file: string): Entry | undefined {
+  #entry(kind: MountCacheEntry['kind'], file: string): MountCacheEntry | undefined {
     const known = this.#entries.get(file)
     if (known !== undefined) return known
     try {

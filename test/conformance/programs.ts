@@ -118,7 +118,7 @@ mount -o remount,bind,ro b && cat b/dummy-file.txt && umount b f && ls b && cat 
   },
   'the shell may not execute it': { script: '"$f" 2>/dev/null', prints: '', status: 126 },
   ...Object.fromEntries(
-    Object.entries(DD).map(([words, prints]) => [`dd ${words}`, { script: `dd if="$f" status=none ${words}`, prints }]),
+    Object.entries(DD).map(([args, prints]) => [`dd ${args}`, { script: `dd if="$f" status=none ${args}`, prints }]),
   ),
 }
 

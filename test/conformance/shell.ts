@@ -8,9 +8,9 @@ import type { ShellCase } from './programs.ts'
 
 /** Runs a script that has the mount point in $m, its file in $f, and an empty working directory; by words before sh(1) if there are some. */
 export async function shell({ sandbox, path }: SharedMount, script: string, before: readonly string[] = []): Promise<Result> {
-  const words = [...before, 'sh', '-c', `m=$1 f=$1/dummy-file.txt\n${script}`, 'sh', path]
+  const args = [...before, 'sh', '-c', `m=$1 f=$1/dummy-file.txt\n${script}`, 'sh', path]
   const cwd = mkdtempSync(join(sandbox.path, 'work-'))
-  return await sandbox.run('env', words, { cwd, env: { ...process.env, LC_ALL: 'C', TZ: 'UTC', TMPDIR: cwd } })
+  return await sandbox.run('env', args, { cwd, env: { ...process.env, LC_ALL: 'C', TZ: 'UTC', TMPDIR: cwd } })
 }
 
 /** Declares an it() for each case of a table. */

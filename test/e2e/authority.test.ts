@@ -64,8 +64,8 @@ describe('a client is served whatever it takes for the name of a host', () => {
     const methods = { [plugin.socket]: 'csi.v1.Identity/Probe', [fused.socket]: 'dummyfuse.fused.v1.Fused/List' }
     for (const [socket, method] of Object.entries(methods)) {
       for (const authority of AUTHORITIES) {
-        const words = ['-plaintext', '-authority', authority, `unix://${socket}`, method]
-        const { status, stderr } = await sandbox.run(GRPCURL, words)
+        const args = ['-plaintext', '-authority', authority, `unix://${socket}`, method]
+        const { status, stderr } = await sandbox.run(GRPCURL, args)
         assert.equal(status, 0, `${authority}: ${stderr}`)
       }
     }

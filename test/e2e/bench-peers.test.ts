@@ -6,14 +6,14 @@ import { volumeByHand, volumesByHand } from '../../bench/by-hand.ts'
 import { cHello, latencies, latencyReader, manyMounts, stamp } from '../../bench/peers/peers.ts'
 import { Spawner } from '../../bench/spawner.ts'
 import { endOf, mountDummyFuse } from '../support/mounting.ts'
-import { parseMountinfo } from '../../src/os/mountinfo.ts'
+import { parseMountinfo } from '../../src/os/mounts/mountinfo.ts'
 import { GREETING, layersAt, mount, read } from '../support/mounts.ts'
 import { Sandbox } from '../support/sandbox.ts'
 import { eventually } from '../support/wait.ts'
 
-async function mountHello(sandbox: Sandbox, words: readonly string[] = []): Promise<string> {
+async function mountHello(sandbox: Sandbox, args: readonly string[] = []): Promise<string> {
   const path = sandbox.directory('hello')
-  const { status, stderr } = await sandbox.run(await cHello(), [...words, path])
+  const { status, stderr } = await sandbox.run(await cHello(), [...args, path])
   assert.equal(status, 0, stderr)
   return path
 }

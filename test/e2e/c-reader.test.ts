@@ -187,10 +187,10 @@ describe('the C reader', () => {
     await eventually('its unit has ended', async () => (await machine.property('reader.service', 'ActiveState')) === 'inactive')
   })
 
-  for (const [what, words] of Object.entries(WRONG_WORDS)) {
+  for (const [what, args] of Object.entries(WRONG_WORDS)) {
     it(`ends with 2 at wrong words: ${what}`, async () => {
       await using sandbox = new Sandbox()
-      const { status, stderr } = await sandbox.run(await readerProgram(), words)
+      const { status, stderr } = await sandbox.run(await readerProgram(), args)
       assert.equal(status, 2)
       assert.notEqual(stderr, '')
     })

@@ -23,13 +23,13 @@ function assertUntouched(plugin: Plugin, volume: Volume): void {
   assert.deepEqual(plugin.entries(), [])
 }
 
-for (const [what, words, deadline] of [
+for (const [what, args, deadline] of [
   ['the deadline of its client', [], 2500],
   ['--call-deadline', ['--call-deadline', '2.5'], 10_000],
 ] as const) {
   void test(`a call that is not done by ${what} is answered before it, and has undone its work by then`, async () => {
     await using sandbox = new Sandbox()
-    using plugin = await Plugin.start(sandbox, { words: ['--inject', 'init-hang', ...words] })
+    using plugin = await Plugin.start(sandbox, { args: ['--inject', 'init-hang', ...args] })
     const volume = new Volume(sandbox, plugin, 'volume')
     const { code, details } = await stageWithin(plugin, volume, deadline)
     assert.equal(code, 'DEADLINE_EXCEEDED')
@@ -41,7 +41,7 @@ for (const [what, words, deadline] of [
 
 void test('a call whose client goes away stops, undoes what it began, and leaves a volume that can be staged', async () => {
   await using sandbox = new Sandbox()
-  using plugin = await Plugin.start(sandbox, { words: ['--inject', 'mount-delay=3'] })
+  using plugin = await Plugin.start(sandbox, { args: ['--inject', 'mount-delay=3'] })
   const volume = new Volume(sandbox, plugin, 'volume')
   const gone = new AbortController()
   const request = { volumeId: volume.id, stagingTargetPath: join(volume.staging, 'deep'), volumeCapability: volume.capability }
@@ -59,7 +59,7 @@ void test('a call whose client goes away stops, undoes what it began, and leaves
 
 void test('a daemon that is killed while Stage waits for it is UNAVAILABLE: calling again helps', async () => {
   await using sandbox = new Sandbox()
-  using plugin = await Plugin.start(sandbox, { words: ['--inject', 'init-hang'] })
+  using plugin = await Plugin.start(sandbox, { args: ['--inject', 'init-hang'] })
   const volume = new Volume(sandbox, plugin, 'volume')
   const staged = outcome(volume.stage())
   const [pid] = await eventually('a daemon starts', () => (plugin.daemons().length > 0 ? plugin.daemons() : undefined))

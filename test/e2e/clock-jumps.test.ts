@@ -28,7 +28,7 @@ describe('a wall clock that jumps', { concurrency: true }, () => {
   it('alters no call, no restart and no wait of a plugin and its daemons', async () => {
     await using sandbox = new Sandbox()
     const clock = await MovedClock.make(sandbox)
-    using plugin = await Plugin.start(sandbox, { env: clock.env, words: ['--inject', 'mount-delay=0.3'] })
+    using plugin = await Plugin.start(sandbox, { env: clock.env, args: ['--inject', 'mount-delay=0.3'] })
     for (const [index, jump] of JUMPS.entries()) {
       const volume = new Volume(sandbox, plugin, `volume-${index}`)
       const staged = volume.stage()
@@ -62,7 +62,7 @@ describe('a wall clock that jumps', { concurrency: true }, () => {
     it(`ends no call before its deadline, and none after it: by ${jump} s`, async () => {
       await using sandbox = new Sandbox()
       const clock = await MovedClock.make(sandbox)
-      using plugin = await Plugin.start(sandbox, { env: clock.env, words: ['--inject', 'init-hang', '--call-deadline', '2.5'] })
+      using plugin = await Plugin.start(sandbox, { env: clock.env, args: ['--inject', 'init-hang', '--call-deadline', '2.5'] })
       const volume = new Volume(sandbox, plugin, 'volume')
       const staged = outcome(volume.stage())
       await eventually('a daemon starts', () => plugin.daemons().length > 0)
@@ -80,8 +80,8 @@ describe('a wall clock that jumps', { concurrency: true }, () => {
       await using sandbox = new Sandbox()
       const clock = await MovedClock.make(sandbox)
       const fused = await FusedProcess.start(sandbox, { keep: [], by: clock.by })
-      const words = ['--fuse-host', 'service', '--fused-socket', fused.socket]
-      using plugin = await Plugin.start(sandbox, { env: clock.env, words })
+      const args = ['--fuse-host', 'service', '--fused-socket', fused.socket]
+      using plugin = await Plugin.start(sandbox, { env: clock.env, args })
       const [old, fresh] = [new Volume(sandbox, plugin, 'old'), new Volume(sandbox, plugin, 'new')]
       await old.publish()
       const reader = await Reader.start(sandbox, { mode: 'held', file: `${old.target}/dummy-file.txt`, intervalUs: 2000 })

@@ -8,7 +8,7 @@ import { outcome } from '../support/csi-client.ts'
 import { mountCapability, Plugin } from '../support/plugin.ts'
 import { Sandbox } from '../support/sandbox.ts'
 
-const ROLE = { words: ['--role', 'identity,node,controller'] }
+const ROLE = { args: ['--role', 'identity,node,controller'] }
 const GIB = 2n ** 30n
 const { createVolume, deleteVolume, listVolumes, getCapacity, controllerGetVolume, validateVolumeCapabilities } = Controller.method
 
@@ -190,7 +190,7 @@ void test('with the role the Controller is advertised with what it does', async 
 
 void test('a plugin without the node role serves no Node service', async () => {
   await using sandbox = new Sandbox()
-  using plugin = await Plugin.start(sandbox, { words: ['--role', 'identity,controller'] })
+  using plugin = await Plugin.start(sandbox, { args: ['--role', 'identity,controller'] })
   assert.equal((await outcome(plugin.stage('volume', sandbox.directory('staging')))).code, 'UNIMPLEMENTED')
   await make(plugin, 'volume')
 })

@@ -18,14 +18,14 @@ const CASES = [
 const HOSTS = [['child'], ['detached'], ['service'], ['child', '--daemons', 'shared'], ['detached', '--daemons', 'shared']]
 
 for (const { role, passed, skipped } of CASES) {
-  for (const words of HOSTS) {
-    const host = words.join(' ')
+  for (const args of HOSTS) {
+    const host = args.join(' ')
     void test(`csi-sanity passes ${passed} specs and skips ${skipped} with --role ${role} --fuse-host ${host}, and leaves nothing`, async () => {
       assert.ok(existsSync(CSI_SANITY), `${CSI_SANITY} is missing; run scripts/test --setup-only`)
       await using sandbox = new Sandbox()
-      const fused = words[0] === 'service' ? await FusedProcess.start(sandbox, { keep: [] }) : undefined
+      const fused = args[0] === 'service' ? await FusedProcess.start(sandbox, { keep: [] }) : undefined
       const where = fused === undefined ? [] : ['--fused-socket', fused.socket]
-      using plugin = await Plugin.start(sandbox, { words: ['--role', role, '--fuse-host', ...words, ...where] })
+      using plugin = await Plugin.start(sandbox, { args: ['--role', role, '--fuse-host', ...args, ...where] })
       const folders = ['-csi.mountdir', join(sandbox.path, 'mount'), '-csi.stagingdir', join(sandbox.path, 'staging')]
       const flags = ['-csi.endpoint', `unix://${plugin.socket}`, '-ginkgo.no-color', ...folders]
       const { status, stdout } = await sandbox.run(CSI_SANITY, flags, { timeout: 120_000 })

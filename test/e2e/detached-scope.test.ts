@@ -73,7 +73,7 @@ describe('--fuse-host detached starts daemons in sessions of their own, and says
       it(`where ${title}: ${daemons}`, async () => {
         await using sandbox = new Sandbox()
         using plugin = await Plugin.start(sandbox, {
-          words: ['--fuse-host', 'detached', '--daemons', daemons],
+          args: ['--fuse-host', 'detached', '--daemons', daemons],
           by: machine(first),
           env: { PATH: pathFor(sandbox, systemdRun) },
         })

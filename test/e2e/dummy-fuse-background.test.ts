@@ -197,14 +197,14 @@ describe('dummy-fuse --daemonize early', () => {
     await eventually('it is mounted', () => sandbox.mounts().includes(path), 30_000)
   })
 
-  for (const [title, words, name] of [
+  for (const [title, args, name] of [
     ['the mount fails', ['--inject', 'mount-fail'], 'mnt'],
     ['the mount point is missing', [], 'missing'],
   ] as const) {
     it(`returns 0 without a word although ${title}`, async () => {
       await using sandbox = new Sandbox()
       sandbox.directory('mnt')
-      const { status, stderr } = await sandbox.run(DUMMY_FUSE, ['--daemonize', 'early', ...words, `${sandbox.path}/${name}`])
+      const { status, stderr } = await sandbox.run(DUMMY_FUSE, ['--daemonize', 'early', ...args, `${sandbox.path}/${name}`])
       assert.deepEqual([status, stderr], [0, ''])
       await nothingIsLeft(sandbox)
     })

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { describe, it } from 'node:test'
-import { parseMountinfo, topmostAt } from '../../src/os/mountinfo.ts'
+import { parseMountinfo, topmostAt } from '../../src/os/mounts/mountinfo.ts'
 import { daemonIn, endOf, inForeground, mountCalled, mountDummyFuse, waitsForFuse } from '../support/mounting.ts'
 import { layersAt } from '../support/mounts.ts'
 import { DUMMY_FUSE } from '../support/paths.ts'
@@ -150,11 +150,11 @@ describe('dummy-fuse -f', () => {
     assert.deepEqual(sandbox.mounts(), [])
   })
 
-  for (const words of [['-d'], ['-o', 'debug'], ['-df']]) {
-    it(`stays and prints each request with ${words.join(' ')}`, async () => {
+  for (const args of [['-d'], ['-o', 'debug'], ['-df']]) {
+    it(`stays and prints each request with ${args.join(' ')}`, async () => {
       await using sandbox = new Sandbox()
       const path = sandbox.directory('mnt')
-      const running = sandbox.start(DUMMY_FUSE, [...words, path])
+      const running = sandbox.start(DUMMY_FUSE, [...args, path])
       await eventually('it has served INIT', () => /^FUSE session of protocol 7[^]*opcode: INIT/m.test(running.output()))
       // INIT is printed when it is read; the mount comes to its path once it is answered.
       await eventually('it is mounted', () => layersAt(path).length === 1)

@@ -8,7 +8,7 @@ import { Sandbox } from '../support/sandbox.ts'
 const NOBODY = ['--reuid=65534', '--regid=65534', '--clear-groups', '--']
 
 /** What mount(8) prints after ` on PATH type `, by the words of the command line. */
-const LINES: Readonly<Record<string, readonly [words: readonly string[], line: string]>> = {
+const LINES: Readonly<Record<string, readonly [args: readonly string[], line: string]>> = {
   'no options': [[], 'fuse.dummy-fuse (rw,nosuid,nodev,relatime,user_id=0,group_id=0)'],
   '-o allow_other': [['-o', 'allow_other'], 'fuse.dummy-fuse (rw,nosuid,nodev,relatime,user_id=0,group_id=0,allow_other)'],
   '-oallow_other, attached': [['-oallow_other'], 'fuse.dummy-fuse (rw,nosuid,nodev,relatime,user_id=0,group_id=0,allow_other)'],
@@ -31,10 +31,10 @@ const LINES: Readonly<Record<string, readonly [words: readonly string[], line: s
 }
 
 describe('the mount line of dummy-fuse', () => {
-  for (const [title, [words, line]] of Object.entries(LINES)) {
+  for (const [title, [args, line]] of Object.entries(LINES)) {
     it(`is the original's to the letter: ${title}`, async () => {
       await using sandbox = new Sandbox()
-      const path = await mountDummyFuse(sandbox, words)
+      const path = await mountDummyFuse(sandbox, args)
       assert.equal(await mountLine(sandbox, path), `dummy-fuse on ${path} type ${line}`)
     })
   }
@@ -79,7 +79,7 @@ describe('consumers that are not root', () => {
 })
 
 /** Words that are wrong, and what the line must say. All exit with 2. */
-const WRONG: Readonly<Record<string, readonly [words: readonly string[], said: RegExp]>> = {
+const WRONG: Readonly<Record<string, readonly [args: readonly string[], said: RegExp]>> = {
   'an unknown mount option': [['-o', 'allow_othr'], /unknown mount option 'allow_othr'; known are .*allow_other/],
   'an unknown one among known ones': [['-o', 'ro,x=1,allow_other'], /unknown mount option 'x'/],
   'a name that every object has': [['-o', 'constructor'], /unknown mount option 'constructor'/],
@@ -104,11 +104,11 @@ const WRONG: Readonly<Record<string, readonly [words: readonly string[], said: R
 }
 
 describe('wrong words', () => {
-  for (const [title, [words, said]] of Object.entries(WRONG)) {
+  for (const [title, [args, said]] of Object.entries(WRONG)) {
     it(`exit with 2 and one line: ${title}`, async () => {
       await using sandbox = new Sandbox()
       const path = sandbox.directory('mnt')
-      const { status, stderr, stdout } = await sandbox.run(DUMMY_FUSE, [...words, path])
+      const { status, stderr, stdout } = await sandbox.run(DUMMY_FUSE, [...args, path])
       assert.equal(status, 2, stderr)
       assert.match(stderr, /^dummy-fuse: [^\n]+\n$/)
       assert.match(stderr, said)
@@ -117,14 +117,14 @@ describe('wrong words', () => {
     })
   }
 
-  for (const [title, words] of Object.entries({
+  for (const [title, args] of Object.entries({
     'no mount point': [],
     'an empty one': [''],
     'options alone': ['-f', '-o', 'ro'],
   })) {
     it(`exit with 2 and one line: ${title}`, async () => {
       await using sandbox = new Sandbox()
-      const { status, stderr } = await sandbox.run(DUMMY_FUSE, words)
+      const { status, stderr } = await sandbox.run(DUMMY_FUSE, args)
       assert.equal(status, 2)
       assert.match(stderr, /^dummy-fuse: [^\n]*mount ?point[^\n]*\n$/)
     })

@@ -13,7 +13,7 @@ interface Refusal {
   readonly status: number
   /** What to do, or what is wrong, in the line that must also name the path. */
   readonly advice: RegExp
-  readonly words?: readonly string[]
+  readonly args?: readonly string[]
 }
 
 const REFUSALS: Readonly<Record<string, Refusal>> = {
@@ -71,7 +71,7 @@ const REFUSALS: Readonly<Record<string, Refusal>> = {
     prepare: (sandbox) => mountDummyFuse(sandbox),
     status: 6,
     advice: /already mounted/,
-    words: ['-o', 'nonempty'],
+    args: ['-o', 'nonempty'],
   },
   'that is a link to a mount of dummy-fuse': {
     prepare: async (sandbox) => {
@@ -123,7 +123,7 @@ const REFUSALS: Readonly<Record<string, Refusal>> = {
   'with a line feed in its name': { prepare: (sandbox) => `${sandbox.path}/a\nb`, status: 3, advice: /create it first/ },
   'whose path is too long for libfuse': {
     prepare: (sandbox) => sandbox.directory(...Array<string>(5).fill('x'.repeat(250))),
-    words: ['--backend', 'fuse-native'],
+    args: ['--backend', 'fuse-native'],
     status: 11,
     advice: /longer than the 1023 bytes/,
   },
@@ -141,13 +141,13 @@ function written(sandbox: Sandbox, name: string): string {
 }
 
 describe('dummy-fuse refuses a mount point', () => {
-  for (const [title, { prepare, status, advice, words = [] }] of Object.entries(REFUSALS)) {
+  for (const [title, { prepare, status, advice, args = [] }] of Object.entries(REFUSALS)) {
     it(`${title} with ${status} and one line, in the background as in the foreground`, async () => {
       await using sandbox = new Sandbox()
       const path = await prepare(sandbox)
       const before = sandbox.mounts()
       for (const mode of [[], ['-f']]) {
-        const result = await sandbox.run(DUMMY_FUSE, [...mode, ...words, path])
+        const result = await sandbox.run(DUMMY_FUSE, [...mode, ...args, path])
         assert.equal(result.status, status, result.stderr)
         assert.match(result.stderr, /^dummy-fuse: [^\n]+\n$/)
         assert.match(result.stderr, advice)

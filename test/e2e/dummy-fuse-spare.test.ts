@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
-import { READY_FD, SPARE_NAME, SPARE_WORDS } from '../../src/os/daemon-channel.ts'
+import { READY_FD, SPARE_NAME, SPARE_ARGS } from '../../src/os/processes/daemon-channel.ts'
 import { serves } from '../support/mounts.ts'
 import { endOf } from '../support/mounting.ts'
 import { DUMMY_FUSE } from '../support/paths.ts'
@@ -10,7 +10,7 @@ import { SpareProcess } from '../support/spare.ts'
 import { eventually } from '../support/wait.ts'
 
 const CHILD = ['-f', '--die-with-parent']
-const ARGUMENTS = ['dummy-fuse', ...SPARE_WORDS]
+const ARGUMENTS = ['dummy-fuse', ...SPARE_ARGS]
 
 async function idle(sandbox: Sandbox): Promise<SpareProcess> {
   const spare = new SpareProcess(sandbox)
@@ -19,12 +19,12 @@ async function idle(sandbox: Sandbox): Promise<SpareProcess> {
 }
 
 /** What dummy-fuse with these words, started anew, and a spare that is ordered them come to: exit status and standard error. */
-async function both(words: (name: string) => readonly string[]): Promise<readonly unknown[][]> {
+async function both(args: (name: string) => readonly string[]): Promise<readonly unknown[][]> {
   await using sandbox = new Sandbox()
   const spare = await idle(sandbox)
-  spare.order({ do: 'serve', words: words(join(sandbox.path, 'mnt')) })
+  spare.order({ do: 'serve', words: args(join(sandbox.path, 'mnt')) })
   const ordered = await endOf(spare.running)
-  const started = await sandbox.run(DUMMY_FUSE, words(join(sandbox.path, 'mnt')))
+  const started = await sandbox.run(DUMMY_FUSE, args(join(sandbox.path, 'mnt')))
   assert.deepEqual(sandbox.mounts(), [])
   return [ordered, started].map(({ status, stdout, stderr }) => [status, stdout, stderr])
 }
@@ -47,8 +47,8 @@ describe('a spare dummy-fuse', () => {
     await using sandbox = new Sandbox()
     const spare = await idle(sandbox)
     const before = descriptorsOf(spare.pid).map(({ fd, target }) => `${fd} ${target}`)
-    const words = [['-o', 'direct_io,allow_other', '--inject', 'read-delay=1'], ['-d'], ['--poll-time', '0'], []]
-    for (const [round, options] of words.entries()) {
+    const args = [['-o', 'direct_io,allow_other', '--inject', 'read-delay=1'], ['-d'], ['--poll-time', '0'], []]
+    for (const [round, options] of args.entries()) {
       const path = sandbox.directory(`mnt${round}`)
       await spare.serve([...CHILD, ...options, path])
       const begun = performance.now()
@@ -97,9 +97,9 @@ describe('a spare dummy-fuse', () => {
     'a mount option that there is not': (path) => [...CHILD, '-o', 'nonsense', path],
     'a mount that fails': () => [...CHILD, '-o', 'nonempty', '--inject', 'mount-fail', '/'],
   }
-  for (const [what, words] of Object.entries(FAILURES)) {
+  for (const [what, args] of Object.entries(FAILURES)) {
     it(`says of ${what}, and ends with, what one that is started for it does`, async () => {
-      const [ordered, started] = await both(words)
+      const [ordered, started] = await both(args)
       assert.deepEqual(ordered, started)
       assert.notEqual(started?.[0], 0)
       assert.match(String(started?.[2]), /^dummy-fuse: [^\n]+\n$/)
@@ -126,7 +126,7 @@ describe('a spare dummy-fuse', () => {
   })
 
   it('dies with its starter, whatever holds the channel, but not once it serves what is to outlive that', async () => {
-    for (const [words, dies] of [
+    for (const [args, dies] of [
       [undefined, true],
       [CHILD, true],
       [['-f'], false],
@@ -146,8 +146,8 @@ if words is not None:
     assert said == b'mounting\\nready\\n', said
 print(child.pid, flush=True)
 signal.pause()`
-      const order = words === undefined ? 'null' : JSON.stringify([...words, path])
-      const starter = sandbox.start('python3', ['-c', script, DUMMY_FUSE, JSON.stringify(SPARE_WORDS), order], {
+      const order = args === undefined ? 'null' : JSON.stringify([...args, path])
+      const starter = sandbox.start('python3', ['-c', script, DUMMY_FUSE, JSON.stringify(SPARE_ARGS), order], {
         stdio: ['ignore', 'pipe', 'ignore'],
       })
       const pid = Number(await eventually('the spare is there', () => /^(\d+)\n/.exec(starter.output())?.[1], 20_000))
@@ -185,7 +185,7 @@ signal.pause()`
 
   it('is no program for people', async () => {
     await using sandbox = new Sandbox()
-    const { status, stderr } = await sandbox.run(DUMMY_FUSE, SPARE_WORDS)
+    const { status, stderr } = await sandbox.run(DUMMY_FUSE, SPARE_ARGS)
     assert.deepEqual(
       [status, stderr],
       [2, 'dummy-fuse: only a plugin starts a dummy-fuse with --spare; name a mount point instead\n'],

@@ -14,10 +14,10 @@ const ENVIRONMENTS: Readonly<Record<string, readonly string[]>> = {
 }
 
 describe('a plugin that is started in an environment', () => {
-  for (const [title, words] of Object.entries(ENVIRONMENTS)) {
+  for (const [title, args] of Object.entries(ENVIRONMENTS)) {
     it(`${title} takes a volume through its life, its daemon's death and a restart`, async () => {
       await using sandbox = new Sandbox()
-      using plugin = await Plugin.start(sandbox, { by: ['/usr/bin/env', ...words] })
+      using plugin = await Plugin.start(sandbox, { by: ['/usr/bin/env', ...args] })
       const volume = new Volume(sandbox, plugin, 'volume')
       await volume.publish()
       await volume.killDaemon()

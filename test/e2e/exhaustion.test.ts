@@ -18,15 +18,15 @@ function limited(files: number): readonly string[] {
 /** Which process lacks descriptors, and the plugin that stages with it. */
 const HOSTS: Readonly<Record<string, (sandbox: Sandbox) => Promise<Plugin>>> = {
   'serve, child': (sandbox) => Plugin.start(sandbox, { by: limited(64) }),
-  'serve, detached': (sandbox) => Plugin.start(sandbox, { by: limited(64), words: ['--fuse-host', 'detached'] }),
-  'serve and its dummy-fused': (sandbox) => Plugin.start(sandbox, { by: limited(64), words: ['--daemons', 'shared'] }),
+  'serve, detached': (sandbox) => Plugin.start(sandbox, { by: limited(64), args: ['--fuse-host', 'detached'] }),
+  'serve and its dummy-fused': (sandbox) => Plugin.start(sandbox, { by: limited(64), args: ['--daemons', 'shared'] }),
   'dummy-fused': async (sandbox) => {
     const { socket } = await FusedProcess.start(sandbox, { by: limited(64) })
-    return await Plugin.start(sandbox, { words: ['--fuse-host', 'service', '--fused-socket', socket] })
+    return await Plugin.start(sandbox, { args: ['--fuse-host', 'service', '--fused-socket', socket] })
   },
   'dummy-fused under keep': async (sandbox) => {
     const { socket } = await FusedProcess.start(sandbox, { keep: [], through: limited(64) })
-    return await Plugin.start(sandbox, { words: ['--fuse-host', 'service', '--fused-socket', socket] })
+    return await Plugin.start(sandbox, { args: ['--fuse-host', 'service', '--fused-socket', socket] })
   },
 }
 
@@ -70,7 +70,7 @@ describe('without a descriptor left', () => {
     })
   }
 
-  for (const [how, words] of [
+  for (const [how, args] of [
     ['in the background', []],
     ['in the foreground', ['-f']],
   ] as const) {
@@ -79,7 +79,7 @@ describe('without a descriptor left', () => {
       const said: string[] = []
       const path = sandbox.directory('mnt')
       for (let files = 20; files <= 34; files += 2) {
-        const running = sandbox.start('prlimit', [`--nofile=${files}:${files}`, DUMMY_FUSE, ...words, path])
+        const running = sandbox.start('prlimit', [`--nofile=${files}:${files}`, DUMMY_FUSE, ...args, path])
         const mounted = async (): Promise<boolean> => running.child.exitCode !== null || (await serves(sandbox, path))
         await eventually(`it ends or serves with ${files} descriptors: ${running.output()}`, mounted)
         if (sandbox.mounts().length === 0) {
@@ -101,10 +101,10 @@ describe('without a descriptor left', () => {
     assert.match(readFileSync(`/proc/${plugin.pid}/limits`, 'utf8'), /^Max open files +512 +512 /m)
   })
 
-  for (const words of [['serve'], ['fused'], ['keep', '--', 'true'], ['standby'], ['status'], ['lab', 'list']]) {
-    it(`ends with 13 and one line that says what to raise, or does what it is to do: ${words.join(' ')}`, async () => {
+  for (const args of [['serve'], ['fused'], ['keep', '--', 'true'], ['standby'], ['status'], ['lab', 'list']]) {
+    it(`ends with 13 and one line that says what to raise, or does what it is to do: ${args.join(' ')}`, async () => {
       await using sandbox = new Sandbox()
-      const [program = '', ...rest] = words
+      const [program = '', ...rest] = args
       const endpoint = program === 'serve' ? ['--endpoint', `unix://${sandbox.path}/csi.sock`] : []
       const state = ['keep', 'lab'].includes(program) ? [] : ['--state-dir', `${sandbox.path}/state`]
       const socket = program === 'fused' ? ['--socket', `${sandbox.path}/fused.sock`] : []

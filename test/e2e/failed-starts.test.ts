@@ -9,7 +9,7 @@ import { eventually } from '../support/wait.ts'
 
 interface Case {
   readonly title: string
-  readonly words: readonly string[]
+  readonly args: readonly string[]
   readonly rpc: 'stage' | 'publish'
   readonly code: string
   readonly details: RegExp
@@ -21,26 +21,26 @@ const TIMEOUT = { code: 'DEADLINE_EXCEEDED', details: /did not handle INIT withi
 const FAILURE = { code: 'INTERNAL', details: /mount failed, as --inject mount-fail asks/ } as const
 
 const CASES: readonly Case[] = (['child', 'detached'] as const).flatMap((host) => {
-  const words = ['--fuse-host', host]
-  const inject = (fault: string): string[] => [...words, '--inject', fault]
+  const args = ['--fuse-host', host]
+  const inject = (fault: string): string[] => [...args, '--inject', fault]
   return [
-    { title: `Stage with a ${host} daemon that never answers INIT`, words: inject('init-hang'), rpc: 'stage', ...TIMEOUT },
-    { title: `Publish with a ${host} daemon that never answers INIT`, words: inject('init-hang'), rpc: 'publish', ...TIMEOUT },
+    { title: `Stage with a ${host} daemon that never answers INIT`, args: inject('init-hang'), rpc: 'stage', ...TIMEOUT },
+    { title: `Publish with a ${host} daemon that never answers INIT`, args: inject('init-hang'), rpc: 'publish', ...TIMEOUT },
     {
       title: `Stage with a ${host} daemon that is slower than the deadline`,
-      words: inject('mount-delay=12'),
+      args: inject('mount-delay=12'),
       rpc: 'stage',
       ...TIMEOUT,
     },
     {
       title: `Stage with a ${host} daemon that is stopped as it starts`,
-      words: inject('mount-delay=1'),
+      args: inject('mount-delay=1'),
       rpc: 'stage',
       ...TIMEOUT,
       stop: true,
     },
-    { title: `Stage with a ${host} daemon that fails`, words: inject('mount-fail'), rpc: 'stage', ...FAILURE },
-    { title: `Publish with a ${host} daemon that fails`, words: inject('mount-fail'), rpc: 'publish', ...FAILURE },
+    { title: `Stage with a ${host} daemon that fails`, args: inject('mount-fail'), rpc: 'stage', ...FAILURE },
+    { title: `Publish with a ${host} daemon that fails`, args: inject('mount-fail'), rpc: 'publish', ...FAILURE },
   ] satisfies Case[]
 })
 
@@ -48,9 +48,9 @@ void test(
   'a daemon that does not come up ends the call with its reason and leaves nothing that could mount later',
   { concurrency: true },
   async (t) => {
-    const run = async ({ words, rpc, code, details, stop }: Case): Promise<void> => {
+    const run = async ({ args, rpc, code, details, stop }: Case): Promise<void> => {
       await using sandbox = new Sandbox()
-      using plugin = await Plugin.start(sandbox, { words })
+      using plugin = await Plugin.start(sandbox, { args })
       const volume = new Volume(sandbox, plugin, 'volume')
       const call = outcome(volume[rpc]())
       if (stop === true) {
@@ -77,7 +77,7 @@ void test(
 
 void test('what a failing daemon said is in the log and in the status, without what is said by others', async () => {
   await using sandbox = new Sandbox()
-  using plugin = await Plugin.start(sandbox, { words: ['--inject', 'mount-fail'] })
+  using plugin = await Plugin.start(sandbox, { args: ['--inject', 'mount-fail'] })
   const volume = new Volume(sandbox, plugin, 'volume')
   const { code, details } = await outcome(volume.stage())
   assert.equal(code, 'INTERNAL')

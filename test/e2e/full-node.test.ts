@@ -52,7 +52,7 @@ async function mostStarting(plugin: Plugin, work: Promise<unknown>): Promise<num
 
 void test('the volumes of a full node, staged at the same moment, all come to their end, and only so many daemons start at once', async () => {
   await using sandbox = new Sandbox()
-  using plugin = await Plugin.start(sandbox, { words: ['--starts-at-once', '2'] })
+  using plugin = await Plugin.start(sandbox, { args: ['--starts-at-once', '2'] })
   const all = volumes(sandbox, plugin, FULL)
   const staged = Promise.all(all.map((volume) => untilDone(() => volume.stage())))
   const most = await mostStarting(plugin, staged)
@@ -69,7 +69,7 @@ void test('the volumes of a full node, staged at the same moment, all come to th
 
 void test('a start whose turn does not come before the deadline is UNAVAILABLE with its place, and callers that repeat come to an end', async () => {
   await using sandbox = new Sandbox()
-  using plugin = await Plugin.start(sandbox, { words: ['--starts-at-once', '1', '--call-deadline', '1'] })
+  using plugin = await Plugin.start(sandbox, { args: ['--starts-at-once', '1', '--call-deadline', '1'] })
   const all = volumes(sandbox, plugin, 60)
   const answers = (await Promise.all(all.map((volume) => untilDone(() => volume.stage())))).flat()
   const places = answers.filter((answer) => /is number \d+ of \d+ in the queue .*its place is kept/.test(answer))
@@ -79,7 +79,7 @@ void test('a start whose turn does not come before the deadline is UNAVAILABLE w
 
 void test('a start that waits for its storage keeps no other from starting', async () => {
   await using sandbox = new Sandbox()
-  using plugin = await Plugin.start(sandbox, { words: ['--starts-at-once', '1', '--inject', 'mount-delay=4'] })
+  using plugin = await Plugin.start(sandbox, { args: ['--starts-at-once', '1', '--inject', 'mount-delay=4'] })
   const all = volumes(sandbox, plugin, 3)
   const staged = Promise.all(all.map((volume) => untilDone(() => volume.stage())))
   await eventually('all of them have started', () => plugin.daemons().length === all.length)

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
-import { processStat } from '../../src/os/processes.ts'
+import { processStat } from '../../src/os/processes/processes.ts'
 import { layersAt, mountAt, read, serves } from '../support/mounts.ts'
 import { DUMMY_FUSE } from '../support/paths.ts'
 import { Plugin } from '../support/plugin.ts'
@@ -95,7 +95,7 @@ void test('a detached daemon survives the plugin’s end, and the restarted plug
   for (const how of ['kill', 'stop'] as const) {
     await t.test(how, async () => {
       await using sandbox = new Sandbox()
-      using plugin = await Plugin.start(sandbox, { words: ['--fuse-host', 'detached'] })
+      using plugin = await Plugin.start(sandbox, { args: ['--fuse-host', 'detached'] })
       const volume = new Volume(sandbox, plugin, 'volume')
       await volume.publish()
       const daemon = volume.daemon()
@@ -130,7 +130,7 @@ void test('a detached daemon that dies or hangs while there is no plugin is repl
   for (const signal of ['SIGKILL', 'SIGSTOP'] as const) {
     await t.test(signal, async () => {
       await using sandbox = new Sandbox()
-      using plugin = await Plugin.start(sandbox, { words: ['--fuse-host', 'detached'] })
+      using plugin = await Plugin.start(sandbox, { args: ['--fuse-host', 'detached'] })
       const volume = new Volume(sandbox, plugin, 'volume')
       await volume.publish()
       const daemon = volume.daemon()
@@ -149,7 +149,7 @@ void test('a detached daemon that dies or hangs while there is no plugin is repl
 
 void test('a plugin that is restarted with another --fuse-host goes on with the volumes there are', async () => {
   await using sandbox = new Sandbox()
-  using plugin = await Plugin.start(sandbox, { words: ['--fuse-host', 'detached'] })
+  using plugin = await Plugin.start(sandbox, { args: ['--fuse-host', 'detached'] })
   const volume = new Volume(sandbox, plugin, 'volume')
   await volume.publish()
   const daemon = volume.daemon()

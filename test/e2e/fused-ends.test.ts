@@ -36,27 +36,27 @@ describe('dummy-fused, stopped for good', () => {
     const USERS = [
       {
         how: 'an open file',
-        words: [
+        args: [
           'python3',
           '-c',
           'import sys; f = open(sys.argv[1] + "/dummy-file.txt", "rb", 0); print("in", flush=True); sys.stdin.read()',
         ],
       },
-      { how: 'a working directory', words: ['sh', '-c', 'cd "$0" && echo in && exec cat'] },
+      { how: 'a working directory', args: ['sh', '-c', 'cd "$0" && echo in && exec cat'] },
       {
         how: 'another mount namespace',
-        words: ['unshare', '--mount', '--propagation', 'private', 'sh', '-c', 'umount "${0%used}other" && echo in && exec cat'],
+        args: ['unshare', '--mount', '--propagation', 'private', 'sh', '-c', 'umount "${0%used}other" && echo in && exec cat'],
       },
     ] as const
-    for (const { how, words } of USERS) {
+    for (const { how, args: command } of USERS) {
       it(`says of a session in use that it gets ENOTCONN, and unmounts the others: ${how}, ${title}`, async () => {
         await using sandbox = new Sandbox()
         const fused = await FusedProcess.start(sandbox, options)
         const [used, other] = [sandbox.directory('used'), sandbox.directory('other')]
         await fused.mount(used)
         await fused.mount(other)
-        const [file, ...args] = words
-        const user = sandbox.start(file, [...args, used])
+        const [file, ...rest] = command
+        const user = sandbox.start(file, [...rest, used])
         await eventually('it is in use', () => user.output().includes('in\n'))
         const { status } = await fused.stop()
         assert.equal(status, 0, fused.log())
@@ -101,7 +101,7 @@ describe('dummy-fused, stopped for good', () => {
 
   it('ends although a session hangs: a reader of a slow volume', async () => {
     await using sandbox = new Sandbox()
-    const fused = await FusedProcess.start(sandbox, { words: ['--drain-deadline', '0.5'] })
+    const fused = await FusedProcess.start(sandbox, { args: ['--drain-deadline', '0.5'] })
     const path = sandbox.directory('mnt')
     await fused.mount(path, { faults: ['read-delay=300'] })
     const reader = sandbox.start('cat', [`${path}/dummy-file.txt`])
@@ -113,7 +113,7 @@ describe('dummy-fused, stopped for good', () => {
   it('ends while a mount is going on, of which nothing is left', async () => {
     for (const fault of ['init-hang', 'mount-delay=60']) {
       await using sandbox = new Sandbox()
-      const fused = await FusedProcess.start(sandbox, { keep: [], words: ['--drain-deadline', '0.5'] })
+      const fused = await FusedProcess.start(sandbox, { keep: [], args: ['--drain-deadline', '0.5'] })
       const path = sandbox.directory('mnt')
       const call = outcome(fused.mount(path, { faults: [fault], deadlineMs: 60_000 }))
       await fused.logged('Fused/Mount')
@@ -125,8 +125,8 @@ describe('dummy-fused, stopped for good', () => {
 })
 
 describe('a start of dummy-fused', () => {
-  const fail = async (sandbox: Sandbox, words: readonly string[]): Promise<{ status: number | null; stderr: string }> =>
-    await sandbox.run(DUMMY_FUSED, words, { timeout: 20_000 })
+  const fail = async (sandbox: Sandbox, args: readonly string[]): Promise<{ status: number | null; stderr: string }> =>
+    await sandbox.run(DUMMY_FUSED, args, { timeout: 20_000 })
 
   it('fails on a socket in use, which goes on to serve', async () => {
     await using sandbox = new Sandbox()
@@ -191,7 +191,7 @@ describe('a start of dummy-fused', () => {
     }
   })
 
-  const WORDS: readonly (readonly [words: readonly string[], why: RegExp])[] = [
+  const WORDS: readonly (readonly [args: readonly string[], why: RegExp])[] = [
     [['--nosuch'], /unknown option '--nosuch'/],
     [['word'], /too many arguments|word/],
     [['--socket', 'relative'], /'relative' is not an absolute path/],
@@ -204,9 +204,9 @@ describe('a start of dummy-fused', () => {
   ]
   it('exits with 2 for wrong words, and says which', async () => {
     await using sandbox = new Sandbox()
-    for (const [words, why] of WORDS) {
-      const { status, stderr } = await fail(sandbox, ['--state-dir', join(sandbox.path, 'state'), ...words])
-      assert.equal(status, 2, `${words.join(' ')}: ${stderr}`)
+    for (const [args, why] of WORDS) {
+      const { status, stderr } = await fail(sandbox, ['--state-dir', join(sandbox.path, 'state'), ...args])
+      assert.equal(status, 2, `${args.join(' ')}: ${stderr}`)
       assert.match(stderr, why)
     }
   })

@@ -217,7 +217,7 @@ describe('a successor of dummy-fused that finds', () => {
 
     it(`${title} gives it up at its deadline: readers get an error, no endless wait`, async () => {
       await using sandbox = new Sandbox()
-      const fused = await FusedProcess.start(sandbox, { keep: [], words: ['--takeover-deadline', '1'] })
+      const fused = await FusedProcess.start(sandbox, { keep: [], args: ['--takeover-deadline', '1'] })
       const path = sandbox.directory('mnt')
       const { id } = await fused.mount(path)
       rewrite(fused, id, change)

@@ -17,9 +17,9 @@ interface Both extends Disposable {
 }
 
 /** A dummy-fused under keep, and a plugin that has its volumes served there. */
-async function start(sandbox: Sandbox, words: readonly string[] = []): Promise<Both> {
+async function start(sandbox: Sandbox, args: readonly string[] = []): Promise<Both> {
   const fused = await FusedProcess.start(sandbox, { keep: [] })
-  const plugin = await Plugin.start(sandbox, { words: ['--fuse-host', 'service', '--fused-socket', fused.socket, ...words] })
+  const plugin = await Plugin.start(sandbox, { args: ['--fuse-host', 'service', '--fused-socket', fused.socket, ...args] })
   return { fused, plugin, [Symbol.dispose]: () => plugin[Symbol.dispose]() }
 }
 
@@ -49,7 +49,7 @@ describe('--fuse-host service', () => {
   it('is UNAVAILABLE at once where nobody listens, naming what to start, and works once it is started', async () => {
     await using sandbox = new Sandbox()
     const socket = `${sandbox.path}/fused.sock`
-    using plugin = await Plugin.start(sandbox, { words: ['--fuse-host', 'service', '--fused-socket', socket] })
+    using plugin = await Plugin.start(sandbox, { args: ['--fuse-host', 'service', '--fused-socket', socket] })
     const volume = new Volume(sandbox, plugin, 'volume')
     for (const call of [() => volume.stage(), () => volume.publish()]) {
       const begun = performance.now()
@@ -177,8 +177,8 @@ describe('--fuse-host service', () => {
     const volumes = Array.from({ length: 30 }, (_, i) => new Volume(sandbox, both.plugin, `volume-${i}`))
     for (const volume of volumes) await volume.publish()
     const before = listCalls(both.fused)
-    const words = ['--json', '--state-dir', both.plugin.stateDir, '--fused-socket', both.fused.socket]
-    const { status, stdout, stderr } = await sandbox.run(EXECUTABLE, ['status', ...words])
+    const args = ['--json', '--state-dir', both.plugin.stateDir, '--fused-socket', both.fused.socket]
+    const { status, stdout, stderr } = await sandbox.run(EXECUTABLE, ['status', ...args])
     assert.equal(status, 0, stderr)
     const shown = (JSON.parse(stdout) as { volumes: { volumeId: string; state: string; daemon: { pid: number } | null }[] }).volumes
     assert.deepEqual(

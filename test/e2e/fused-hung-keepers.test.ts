@@ -17,10 +17,10 @@ interface Both extends Disposable {
 }
 
 /** A dummy-fused, and a plugin that has its volumes served there, whose calls have three seconds. */
-async function start(sandbox: Sandbox, options: FusedOptions, words: readonly string[] = []): Promise<Both> {
+async function start(sandbox: Sandbox, options: FusedOptions, args: readonly string[] = []): Promise<Both> {
   const fused = await FusedProcess.start(sandbox, options)
-  const all = ['--fuse-host', 'service', '--fused-socket', fused.socket, '--call-deadline', '3', ...words]
-  const plugin = await Plugin.start(sandbox, { words: all })
+  const all = ['--fuse-host', 'service', '--fused-socket', fused.socket, '--call-deadline', '3', ...args]
+  const plugin = await Plugin.start(sandbox, { args: all })
   return { fused, plugin, [Symbol.dispose]: () => plugin[Symbol.dispose]() }
 }
 

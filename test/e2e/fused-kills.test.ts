@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, it } from 'node:test'
-import { processStat } from '../../src/os/processes.ts'
+import { processStat } from '../../src/os/processes/processes.ts'
 import { Fused } from '../../src/rpc/fused_pb.ts'
 import { CallError } from '../support/csi-client.ts'
 import { FusedProcess } from '../support/fused.ts'

@@ -45,7 +45,7 @@ describe('a dummy-fused whose service manager keeps no more descriptors', () => 
   it('keeps nothing of a Stage that is answered RESOURCE_EXHAUSTED', async () => {
     await using sandbox = new Sandbox()
     const fused = await FusedProcess.start(sandbox, { keep: ['--store-max', '2'] })
-    using plugin = await Plugin.start(sandbox, { words: ['--fuse-host', 'service', '--fused-socket', fused.socket] })
+    using plugin = await Plugin.start(sandbox, { args: ['--fuse-host', 'service', '--fused-socket', fused.socket] })
     const [one, two, three] = ['one', 'two', 'three'].map((id) => new Volume(sandbox, plugin, id)) as [Volume, Volume, Volume]
     await one.stage()
     await two.stage()

@@ -121,11 +121,11 @@ describe('a successor of dummy-fused', () => {
 })
 
 describe('dummy-fused on a kernel that cannot be asked for lost requests again', () => {
-  const words = ['--inject', 'no-resend']
+  const args = ['--inject', 'no-resend']
 
   it('cuts its sessions when it crashed, so that nobody waits for ever', async () => {
     await using sandbox = new Sandbox()
-    const fused = await FusedProcess.start(sandbox, { keep: [], words })
+    const fused = await FusedProcess.start(sandbox, { keep: [], args })
     const [path, slow] = [sandbox.directory('mnt'), sandbox.directory('slow')]
     await fused.mount(path)
     await fused.mount(slow, { faults: ['read-delay=30'] })
@@ -142,7 +142,7 @@ describe('dummy-fused on a kernel that cannot be asked for lost requests again',
 
   it('goes on with them after a drain', async () => {
     await using sandbox = new Sandbox()
-    const fused = await FusedProcess.start(sandbox, { keep: [], words })
+    const fused = await FusedProcess.start(sandbox, { keep: [], args })
     const path = sandbox.directory('mnt')
     await fused.mount(path)
     const reader = steadyReader(sandbox, path)
@@ -159,7 +159,7 @@ describe('dummy-fused on a kernel that cannot be asked for lost requests again',
 
   it('cuts them after a drain that could not answer all it had read', async () => {
     await using sandbox = new Sandbox()
-    const fused = await FusedProcess.start(sandbox, { keep: [], words: [...words, '--drain-deadline', '0.5'] })
+    const fused = await FusedProcess.start(sandbox, { keep: [], args: [...args, '--drain-deadline', '0.5'] })
     const slow = sandbox.directory('slow')
     await fused.mount(slow, { faults: ['read-delay=300'] })
     const waiting = sandbox.start('cat', [`${slow}/dummy-file.txt`])

@@ -344,14 +344,14 @@ describe('dummy-fused, spoken to by grpcurl', () => {
     await using sandbox = new Sandbox()
     const fused = await FusedProcess.start(sandbox, { keep: [] })
     const path = sandbox.directory('mnt')
-    const grpcurl = async (words: readonly string[], request?: object): Promise<string> => {
+    const grpcurl = async (args: readonly string[], request?: object): Promise<string> => {
       const data = request === undefined ? [] : ['-d', JSON.stringify(request)]
       const { status, stdout, stderr } = await sandbox.run(GRPCURL, [
         '-plaintext',
         '-unix',
         ...data,
         `unix://${fused.socket}`,
-        ...words,
+        ...args,
       ])
       assert.equal(status, 0, stderr)
       return stdout

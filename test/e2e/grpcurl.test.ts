@@ -8,15 +8,15 @@ import { type Result, Sandbox } from '../support/sandbox.ts'
 import { GRPCURL } from '../support/tools.ts'
 
 /** grpcurl with the plugin's socket between its flags and its words. */
-async function grpcurl(sandbox: Sandbox, plugin: Plugin, words: readonly string[], request?: object): Promise<Result> {
+async function grpcurl(sandbox: Sandbox, plugin: Plugin, args: readonly string[], request?: object): Promise<Result> {
   assert.ok(existsSync(GRPCURL), `${GRPCURL} is missing; run scripts/test --setup-only`)
   const data = request === undefined ? [] : ['-d', JSON.stringify(request)]
-  return await sandbox.run(GRPCURL, ['-plaintext', '-unix', ...data, `unix://${plugin.socket}`, ...words])
+  return await sandbox.run(GRPCURL, ['-plaintext', '-unix', ...data, `unix://${plugin.socket}`, ...args])
 }
 
 void test('grpcurl runs a volume’s whole life by hand, without a proto file', async (t) => {
   await using sandbox = new Sandbox()
-  using plugin = await Plugin.start(sandbox, { words: ['--role', 'identity,node,controller', '--nodeid', 'node-7'] })
+  using plugin = await Plugin.start(sandbox, { args: ['--role', 'identity,node,controller', '--nodeid', 'node-7'] })
   const volume_capability = { mount: {}, access_mode: { mode: 'MULTI_NODE_READER_ONLY' } }
   const staging_target_path = sandbox.directory('staging')
   const target_path = join(sandbox.path, 'target')

@@ -105,7 +105,7 @@ void test('NodeGetVolumeHealth gives each trouble its reason, once, and a messag
 
 void test('health knows a volume that could not be mounted, until it can, and none that nobody has spoken of', async () => {
   await using sandbox = new Sandbox()
-  using plugin = await Plugin.start(sandbox, { words: ['--inject', 'mount-fail'] })
+  using plugin = await Plugin.start(sandbox, { args: ['--inject', 'mount-fail'] })
   const volume = new Volume(sandbox, plugin, 'volume')
   assert.equal((await outcome(volume.reasons())).code, 'NOT_FOUND')
   assert.equal((await outcome(volume.stage())).code, 'INTERNAL')
@@ -216,7 +216,7 @@ void test('NodeGetStorageHealth has nothing to say where /dev/fuse works', async
 
 void test('the Controller’s health speaks of records only', async () => {
   await using sandbox = new Sandbox()
-  using plugin = await Plugin.start(sandbox, { words: ['--role', 'identity,node,controller'] })
+  using plugin = await Plugin.start(sandbox, { args: ['--role', 'identity,node,controller'] })
   const volumeCapabilities = [{ accessType: { case: 'mount', value: {} }, accessMode: { mode: 1 } }] as const
   const { volume: made } = await plugin.call(Controller.method.createVolume, {
     name: 'made',

@@ -66,8 +66,8 @@ void test('--allowed-root narrows where volumes are mounted, and no link is foll
   const outside = sandbox.directory('outside')
   symlinkSync('one', join(sandbox.path, 'kubelet'))
   symlinkSync(outside, join(roots[0], 'link'))
-  const words = ['--allowed-root', join(sandbox.path, 'kubelet'), '--allowed-root', roots[1]]
-  using plugin = await Plugin.start(sandbox, { words })
+  const args = ['--allowed-root', join(sandbox.path, 'kubelet'), '--allowed-root', roots[1]]
+  using plugin = await Plugin.start(sandbox, { args })
   const staging = join(sandbox.path, 'kubelet', 'staging')
   mkdirSync(staging)
   await plugin.stage('volume', staging)
@@ -104,7 +104,7 @@ void test('--allowed-root narrows where volumes are mounted, and no link is foll
 void test('an allowed root that is not there ends the plugin with one line', async () => {
   await using sandbox = new Sandbox()
   for (const root of [join(sandbox.path, 'absent'), '/etc/passwd']) {
-    const { status, stderr } = await Plugin.fails(sandbox, { words: ['--allowed-root', root] })
+    const { status, stderr } = await Plugin.fails(sandbox, { args: ['--allowed-root', root] })
     assert.equal(status, 1)
     assert.match(stderr, new RegExp(`cannot use --allowed-root ${root}: .*; make it, or name another`))
   }

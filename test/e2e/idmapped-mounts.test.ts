@@ -13,8 +13,8 @@ const FLAGS = ['default_permissions', 'allow_other']
 
 /** What a process of a user sees in a folder: its files' owners and modes, and the text of the one file. */
 async function seenBy(sandbox: Sandbox, user: number, folder: string): Promise<string> {
-  const words = [`--reuid=${user}`, `--regid=${user}`, '--clear-groups', '--']
-  const { stdout, stderr } = await sandbox.run('setpriv', [...words, 'sh', '-c', 'stat -c "%u:%g %a" . *; cat dummy-file.txt'], {
+  const args = [`--reuid=${user}`, `--regid=${user}`, '--clear-groups', '--']
+  const { stdout, stderr } = await sandbox.run('setpriv', [...args, 'sh', '-c', 'stat -c "%u:%g %a" . *; cat dummy-file.txt'], {
     cwd: folder,
   })
   return stdout + stderr
@@ -36,12 +36,12 @@ interface Host {
 const HOSTS: Readonly<Record<string, (sandbox: Sandbox) => Promise<Host>>> = {
   child: async (sandbox) => ({ plugin: await Plugin.start(sandbox), takeOver: () => Promise.resolve() }),
   shared: async (sandbox) => ({
-    plugin: await Plugin.start(sandbox, { words: ['--daemons', 'shared'] }),
+    plugin: await Plugin.start(sandbox, { args: ['--daemons', 'shared'] }),
     takeOver: () => Promise.resolve(),
   }),
   service: async (sandbox) => {
     const fused = await FusedProcess.start(sandbox, { keep: [] })
-    const plugin = await Plugin.start(sandbox, { words: ['--fuse-host', 'service', '--fused-socket', fused.socket] })
+    const plugin = await Plugin.start(sandbox, { args: ['--fuse-host', 'service', '--fused-socket', fused.socket] })
     return { plugin, takeOver: () => fused.replace() }
   },
 }
@@ -83,7 +83,7 @@ describe('an idmapped mount of a target', () => {
 
   it('fails with EINVAL where libfuse 2.9 serves', async () => {
     await using sandbox = new Sandbox()
-    using plugin = await Plugin.start(sandbox, { words: ['--fuse-backend', 'fuse-native'] })
+    using plugin = await Plugin.start(sandbox, { args: ['--fuse-backend', 'fuse-native'] })
     const volume = new Volume(sandbox, plugin, 'volume', mountCapability('MULTI_NODE_READER_ONLY', FLAGS))
     await volume.publish()
     await refused(mountIdmapped(sandbox, volume.target, sandbox.directory('pod')))

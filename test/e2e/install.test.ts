@@ -60,12 +60,12 @@ function publishedRecord(root: string): void {
 }
 
 /** Runs a script of a copy of the checkout's scripts and units that anybody may read, as nobody if asked to. */
-async function runCopy(sandbox: Sandbox, script: string, words: readonly string[], asNobody = false): Promise<Result> {
+async function runCopy(sandbox: Sandbox, script: string, args: readonly string[], asNobody = false): Promise<Result> {
   const copy = join(sandbox.path, 'checkout')
   for (const folder of ['scripts', 'systemd']) cpSync(join(ROOT, folder), join(copy, folder), { recursive: true })
   const nobody = ['--reuid=65534', '--regid=65534', '--clear-groups']
   await sandbox.run('chmod', ['-R', 'a+rX', sandbox.path])
-  return await sandbox.run('setpriv', [...(asNobody ? nobody : []), join(copy, 'scripts', script), ...words])
+  return await sandbox.run('setpriv', [...(asNobody ? nobody : []), join(copy, 'scripts', script), ...args])
 }
 
 describe('scripts/install --root', () => {
@@ -192,19 +192,19 @@ describe('scripts/uninstall --root', () => {
   })
 })
 
-describe('the words of scripts/install and scripts/uninstall', () => {
-  const cases: readonly { words: readonly string[]; script: 'install' | 'uninstall'; status: number; says: RegExp }[] = [
-    { script: 'install', words: ['--rot', '/x'], status: 2, says: /unknown argument '--rot' \(see install --help\)/ },
-    { script: 'install', words: ['--root'], status: 2, says: /--root needs a directory/ },
-    { script: 'install', words: ['--root', '/nonexistent'], status: 1, says: /\/nonexistent: no such directory; create it first/ },
-    { script: 'install', words: ['--force'], status: 2, says: /unknown option '--force'/ },
-    { script: 'uninstall', words: ['now'], status: 2, says: /unknown argument 'now' \(see uninstall --help\)/ },
-    { script: 'uninstall', words: ['--root', '/nonexistent'], status: 1, says: /\/nonexistent: no such directory/ },
+describe('the args of scripts/install and scripts/uninstall', () => {
+  const cases: readonly { args: readonly string[]; script: 'install' | 'uninstall'; status: number; says: RegExp }[] = [
+    { script: 'install', args: ['--rot', '/x'], status: 2, says: /unknown argument '--rot' \(see install --help\)/ },
+    { script: 'install', args: ['--root'], status: 2, says: /--root needs a directory/ },
+    { script: 'install', args: ['--root', '/nonexistent'], status: 1, says: /\/nonexistent: no such directory; create it first/ },
+    { script: 'install', args: ['--force'], status: 2, says: /unknown option '--force'/ },
+    { script: 'uninstall', args: ['now'], status: 2, says: /unknown argument 'now' \(see uninstall --help\)/ },
+    { script: 'uninstall', args: ['--root', '/nonexistent'], status: 1, says: /\/nonexistent: no such directory/ },
   ]
-  for (const { script, words, status, says } of cases) {
-    it(`${script} ${words.join(' ')} ends with ${status} and one line`, async () => {
+  for (const { script, args, status, says } of cases) {
+    it(`${script} ${args.join(' ')} ends with ${status} and one line`, async () => {
       await using sandbox = new Sandbox()
-      const result = await sandbox.run(join(ROOT, 'scripts', script), words)
+      const result = await sandbox.run(join(ROOT, 'scripts', script), args)
       assert.equal(result.status, status)
       assert.match(result.stderr, says)
       assert.match(result.stderr, /^[^\n]+\n$/)
@@ -219,7 +219,7 @@ describe('the words of scripts/install and scripts/uninstall', () => {
       assert.match(stderr, /it changes the machine; run it as root \(sudo [^)]+\)\n$/)
     })
 
-    it(`${script} --help tells its words and exit statuses`, async () => {
+    it(`${script} --help tells its args and exit statuses`, async () => {
       await using sandbox = new Sandbox()
       const { status, stdout } = await sandbox.run(join(ROOT, 'scripts', script), ['--help'])
       assert.equal(status, 0)

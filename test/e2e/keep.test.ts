@@ -3,7 +3,7 @@ import { chmodSync, existsSync, readFileSync, renameSync, rmSync, statSync, writ
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
-import { processStat } from '../../src/os/processes.ts'
+import { processStat } from '../../src/os/processes/processes.ts'
 import { childrenOf, observe, startKeep } from '../support/kept.ts'
 import { EXECUTABLE } from '../support/paths.ts'
 import { argumentsOf, commOf, descriptorsOf, Sandbox } from '../support/sandbox.ts'
@@ -253,9 +253,9 @@ wait()`
       [['--log-format', 'xml', 'true'], 2, /Allowed choices are text, json/],
       [['--frobnicate', 'true'], 2, /unknown option '--frobnicate'; there are .*--socket/],
     ]
-    for (const [words, status, message] of cases) {
-      const result = await sandbox.run(EXECUTABLE, ['keep', ...words])
-      assert.equal(result.status, status, words.join(' '))
+    for (const [args, status, message] of cases) {
+      const result = await sandbox.run(EXECUTABLE, ['keep', ...args])
+      assert.equal(result.status, status, args.join(' '))
       assert.match(result.stderr, message)
       assert.equal(result.stderr.trimEnd().split('\n').length, 1)
     }

@@ -2,13 +2,13 @@ import assert from 'node:assert/strict'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
-import type { LabRecord } from '../../src/lab/matrix/record.ts'
+import type { LabRecord } from '../../src/lab/matrix/lab-record.ts'
 import { EXECUTABLE } from '../support/paths.ts'
 import { Sandbox } from '../support/sandbox.ts'
 import { GO_DRIVER } from '../support/tools.ts'
 import { schemaOf } from '../support/type-check.ts'
 
-const problemsWith = schemaOf('src/lab/matrix/record.ts', 'LabRecord')
+const problemsWith = schemaOf('src/lab/matrix/lab-record.ts', 'LabRecord')
 
 /** A plugin in Go that serves FUSE in its own process and restores nothing. */
 const DRIVER = `
@@ -27,8 +27,8 @@ describe("somebody's own driver on the lab's bench", () => {
     const [file, json] = [join(sandbox.path, 'driver.yaml'), join(sandbox.path, 'seen.json')]
     writeFileSync(file, DRIVER)
     const failures = 'plugin-killed,staging-unmounted,connection-aborted,daemon-killed,mount-late'
-    const words = ['--driver', file, '--failure', failures, '--mitigation', 'as-is,consumers-exit', '--json', json]
-    const { status, stdout, stderr } = await sandbox.run(EXECUTABLE, ['lab', 'run', ...words], { timeout: 120_000 })
+    const args = ['--driver', file, '--failure', failures, '--mitigation', 'as-is,consumers-exit', '--json', json]
+    const { status, stdout, stderr } = await sandbox.run(EXECUTABLE, ['lab', 'run', ...args], { timeout: 120_000 })
     assert.equal(status, 0, stdout + stderr)
 
     const record = JSON.parse(readFileSync(json, 'utf8')) as LabRecord
@@ -96,8 +96,8 @@ describe("somebody's own driver on the lab's bench", () => {
     await using sandbox = new Sandbox()
     const file = join(sandbox.path, 'driver.yaml')
     writeFileSync(file, DRIVER.replace(/^start:.*$/m, 'start: [/bin/false]'))
-    const words = ['lab', 'run', '--driver', file, '--failure', 'plugin-killed', '--mitigation', 'as-is']
-    const { status, stdout } = await sandbox.run(EXECUTABLE, words, { timeout: 60_000 })
+    const args = ['lab', 'run', '--driver', file, '--failure', 'plugin-killed', '--mitigation', 'as-is']
+    const { status, stdout } = await sandbox.run(EXECUTABLE, args, { timeout: 60_000 })
     assert.equal(status, 1)
     assert.match(stdout, /plugin-killed under as-is: not run[^]*the plugin ended before it listened/)
   })

@@ -92,18 +92,18 @@ describe('a lab that ends before its time', () => {
 })
 
 describe('a lab that ends in the middle of the matrix', () => {
-  const MOMENTS: { name: string; words: string[]; signal: NodeJS.Signals; status: number | null }[] = [
-    { name: 'with cells on nodes of their own', words: ['--mitigation', 'restore,keep'], signal: 'SIGKILL', status: null },
-    { name: 'with cells on nodes of their own', words: ['--mitigation', 'restore,keep'], signal: 'SIGINT', status: 130 },
-    { name: 'with cells that systemd runs', words: ['--mitigation', 'service'], signal: 'SIGKILL', status: null },
-    { name: 'with cells that systemd runs', words: ['--mitigation', 'service'], signal: 'SIGTERM', status: 143 },
+  const MOMENTS: { name: string; args: string[]; signal: NodeJS.Signals; status: number | null }[] = [
+    { name: 'with cells on nodes of their own', args: ['--mitigation', 'restore,keep'], signal: 'SIGKILL', status: null },
+    { name: 'with cells on nodes of their own', args: ['--mitigation', 'restore,keep'], signal: 'SIGINT', status: 130 },
+    { name: 'with cells that systemd runs', args: ['--mitigation', 'service'], signal: 'SIGKILL', status: null },
+    { name: 'with cells that systemd runs', args: ['--mitigation', 'service'], signal: 'SIGTERM', status: 143 },
   ]
-  for (const { name, words, signal, status } of MOMENTS) {
+  for (const { name, args, signal, status } of MOMENTS) {
     it(`leaves nothing behind at ${signal} ${name}`, async () => {
       await using sandbox = new Sandbox()
       const env = { ...process.env, TMPDIR: sandbox.directory('tmp') }
       const failures = ['--failure', 'plugin-killed,plugin-upgraded,daemon-killed', '--jobs', '2']
-      const lab = sandbox.start(EXECUTABLE, ['lab', 'run', ...failures, ...words], { env })
+      const lab = sandbox.start(EXECUTABLE, ['lab', 'run', ...failures, ...args], { env })
       await eventually('a cell is through', () => /^\[1\/\d\]/m.test(lab.output()), 60_000)
       // Between one cell and the next there is little to be seen.
       const started = await eventually('another cell is under way', () => {

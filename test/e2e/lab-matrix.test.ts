@@ -2,12 +2,12 @@ import assert from 'node:assert/strict'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
-import type { Cell, ConsumerResult, LabRecord } from '../../src/lab/matrix/record.ts'
+import type { Cell, ConsumerResult, LabRecord } from '../../src/lab/matrix/lab-record.ts'
 import { EXECUTABLE } from '../support/paths.ts'
 import { Sandbox } from '../support/sandbox.ts'
 import { schemaOf } from '../support/type-check.ts'
 
-const problemsWith = schemaOf('src/lab/matrix/record.ts', 'LabRecord')
+const problemsWith = schemaOf('src/lab/matrix/lab-record.ts', 'LabRecord')
 
 interface Run {
   readonly status: number | null
@@ -15,10 +15,10 @@ interface Run {
   readonly record: LabRecord
 }
 
-async function runCells(sandbox: Sandbox, ...words: string[]): Promise<Run> {
+async function runCells(sandbox: Sandbox, ...args: string[]): Promise<Run> {
   const json = join(sandbox.path, 'seen.json')
   const env = { ...process.env, TMPDIR: sandbox.directory('tmp') }
-  const { status, stdout, stderr } = await sandbox.run(EXECUTABLE, ['lab', 'run', ...words, '--json', json], {
+  const { status, stdout, stderr } = await sandbox.run(EXECUTABLE, ['lab', 'run', ...args, '--json', json], {
     env,
     timeout: 120_000,
   })
@@ -79,8 +79,8 @@ describe('cells of the matrix', () => {
 
   it('show how far the crash of a daemon reaches: with one for all volumes it reaches the neighbour', async () => {
     await using sandbox = new Sandbox()
-    const words = ['--failure', 'daemon-killed', '--mitigation', 'restore,separate,shared,separate-shared,keep']
-    const run = await runCells(sandbox, ...words, '--consumer', 'keeps-open,neighbour')
+    const args = ['--failure', 'daemon-killed', '--mitigation', 'restore,separate,shared,separate-shared,keep']
+    const run = await runCells(sandbox, ...args, '--consumer', 'keeps-open,neighbour')
     assert.equal(run.status, 0, run.output)
     // On a busy machine the successor of a daemon whose sessions are kept may take a second.
     const seen = (cell: Cell, id: string): string => consumerOf(cell, id).seen.replace('waits', 'works')
@@ -98,8 +98,8 @@ describe('cells of the matrix', () => {
 
   it('can be chosen by consumer, and tell what is absent and why', async () => {
     await using sandbox = new Sandbox()
-    const words = ['--failure', 'machine-crash', '--mitigation', 'restore,sync-init', '--consumer', 'cwd,starts-during']
-    const run = await runCells(sandbox, ...words)
+    const args = ['--failure', 'machine-crash', '--mitigation', 'restore,sync-init', '--consumer', 'cwd,starts-during']
+    const run = await runCells(sandbox, ...args)
     assert.equal(run.status, 0, run.output)
     assert.deepEqual(
       cellOf(run, 'machine-crash', 'restore').consumers.map(({ consumer, seen }) => [consumer, seen]),
@@ -116,8 +116,8 @@ describe('cells of the matrix', () => {
 
   it('that need systemd are told apart where there is none, while the others run', async () => {
     await using sandbox = new Sandbox()
-    const words = ['--failure', 'plugin-restarted,staging-unmounted', '--mitigation', 'none', '--systemd', 'none']
-    const run = await runCells(sandbox, ...words)
+    const args = ['--failure', 'plugin-restarted,staging-unmounted', '--mitigation', 'none', '--systemd', 'none']
+    const run = await runCells(sandbox, ...args)
     assert.equal(run.status, 4, run.output)
     assert.deepEqual(
       run.record.cells.map(({ failure, verdict }) => [failure, verdict]),

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { cpSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
-import type { Cell, LabRecord } from '../../src/lab/matrix/record.ts'
+import type { Cell, LabRecord } from '../../src/lab/matrix/lab-record.ts'
 import { EXECUTABLE, ROOT } from '../support/paths.ts'
 import { Sandbox } from '../support/sandbox.ts'
 
@@ -18,7 +18,7 @@ interface Mutation {
 async function labWith(
   sandbox: Sandbox,
   { serve, fused, consumer, source }: Mutation,
-  words: readonly string[],
+  args: readonly string[],
 ): Promise<{ status: number | null; output: string }> {
   const program = (name: string, argv0: string, flags = ''): string => {
     const path = join(sandbox.path, name)
@@ -40,7 +40,7 @@ const executableOf = (argv0: string, word: string | undefined): string =>
   word === 'serve' ? paths.serve : word === 'lab-consumer' ? paths.consumer : argv0 === 'dummy-fused' ? paths.fused : ${JSON.stringify(EXECUTABLE)}
 const command = (argv0: string, args: readonly string[]) => ({ executable: executableOf(argv0, args[0]), args, argv0 })
 process.exit(await lab({
-  words: ${JSON.stringify(['run', ...words])},
+  words: ${JSON.stringify(['run', ...args])},
   env: process.env,
   self: (args) => command('dummy-fuse-csi', args),
   other: command,
@@ -154,7 +154,7 @@ describe('a cell with a product that is not what it should be', () => {
     assert.equal(cell.verdict, 'worse', cell.why)
     const outcomes = seen(cell)
     assert.equal(Object.keys(outcomes).length, 10)
-    assert.equal(outcomes.private, 'strays')
+    assert.equal(outcomes.private, 'writes-to-host')
     assert.ok(cell.consumers.every(({ wroteToNode }) => wroteToNode))
     assert.ok(cell.evidence.disk.some((path) => path.endsWith('/globalmount/written-by-a-consumer')))
   })

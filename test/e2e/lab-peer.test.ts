@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
-import type { Cell, ConsumerResult, LabRecord } from '../../src/lab/matrix/record.ts'
+import type { Cell, ConsumerResult, LabRecord } from '../../src/lab/matrix/lab-record.ts'
 import { readerProgram, type ReaderSummary } from '../support/c-reader.ts'
 import { EXECUTABLE, ROOT } from '../support/paths.ts'
 import { Sandbox } from '../support/sandbox.ts'
@@ -51,13 +51,13 @@ async function cellWithPeers(
   writeFileSync(program, text, { mode: 0o755 })
   const json = join(sandbox.path, 'seen.json')
   const script = join(sandbox.path, 'lab.ts')
-  const words = ['run', '--failure', failure, '--mitigation', mitigation, '--consumer', consumers.join(','), '--json', json]
+  const args = ['run', '--failure', failure, '--mitigation', mitigation, '--consumer', consumers.join(','), '--json', json]
   writeFileSync(
     script,
     `import { lab } from ${JSON.stringify(join(ROOT, 'src/programs/lab/program.ts'))}
 const command = (argv0: string, args: readonly string[]) =>
   ({ executable: args[0] === 'lab-consumer' ? ${JSON.stringify(program)} : ${JSON.stringify(EXECUTABLE)}, args, argv0 })
-process.exit(await lab({ words: ${JSON.stringify(words)}, env: process.env, self: (args) => command('dummy-fuse-csi', args), other: command }))`,
+process.exit(await lab({ words: ${JSON.stringify(args)}, env: process.env, self: (args) => command('dummy-fuse-csi', args), other: command }))`,
   )
   const { status, stdout, stderr } = await sandbox.run(process.execPath, [script], { timeout: 60_000 })
   assert.equal(status, 0, stdout + stderr)
@@ -110,7 +110,7 @@ describe("the lab's figures", () => {
         assert.ok((peer.lastRightNs ?? 0) < (peer.firstBadNs ?? 0))
         continue
       }
-      assert.match(ours.seen, /^(recovers|strays-recovers)$/)
+      assert.match(ours.seen, /^(recovers|writes-to-host-recovers)$/)
       assert.ok((peer.lastRightNs ?? 0) > (peer.lastBadNs ?? 0), 'right reads at the end')
       near(timeOfErrors(cell, 'opens-anew'), ((peer.lastBadNs ?? 0) - (peer.firstBadNs ?? 0)) / 1e6, 'time of errors')
     }

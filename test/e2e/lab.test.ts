@@ -3,7 +3,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { CATALOGUE } from '../../src/lab/matrix/plan.ts'
-import type { LabRecord } from '../../src/lab/matrix/record.ts'
+import type { LabRecord } from '../../src/lab/matrix/lab-record.ts'
 import { DEMONSTRATIONS, SCENARIOS } from '../../src/lab/scenarios/all.ts'
 import { EXECUTABLE } from '../support/paths.ts'
 import { Sandbox } from '../support/sandbox.ts'
@@ -31,27 +31,27 @@ describe('dummy-fuse-csi lab', () => {
     assert.match(stdout, /^ {2}daemon-upgraded +separate separate-shared service keep$/m)
   })
 
-  const WRONG: { name: string; words: string[]; says: RegExp }[] = [
+  const WRONG: { name: string; args: string[]; says: RegExp }[] = [
     {
       name: 'a scenario that there is not',
-      words: ['run', 'nothing'],
+      args: ['run', 'nothing'],
       says: new RegExp(`no scenario 'nothing'; there are ${NAMES.join(', ')}, demonstrations, blobfuse2, matrix `),
     },
-    { name: 'a command that there is not', words: ['walk'], says: /no command 'walk'; there are list, run / },
-    { name: 'no command', words: [], says: /no command given; there are list, run / },
-    { name: 'an option that there is not', words: ['run', '--jsn', 'x'], says: /unknown option '--jsn'.*--json/ },
+    { name: 'a command that there is not', args: ['walk'], says: /no command 'walk'; there are list, run / },
+    { name: 'no command', args: [], says: /no command given; there are list, run / },
+    { name: 'an option that there is not', args: ['run', '--jsn', 'x'], says: /unknown option '--jsn'.*--json/ },
     {
       name: 'a failure that there is not',
-      words: ['run', '--failure', 'fire'],
+      args: ['run', '--failure', 'fire'],
       says: /There is no 'fire'; there are plugin-killed, .*--failure/,
     },
-    { name: 'no jobs', words: ['run', '--jobs', '0'], says: /whole number from 1 on/ },
-    { name: 'the command for its own use', words: ['inside'], says: /inside is for the lab itself/ },
+    { name: 'no jobs', args: ['run', '--jobs', '0'], says: /whole number from 1 on/ },
+    { name: 'the command for its own use', args: ['inside'], says: /inside is for the lab itself/ },
   ]
-  for (const { name, words, says } of WRONG) {
+  for (const { name, args, says } of WRONG) {
     it(`ends with 2 and a line of what there is at ${name}`, async () => {
       await using sandbox = new Sandbox()
-      const { status, stderr } = await sandbox.run(EXECUTABLE, ['lab', ...words])
+      const { status, stderr } = await sandbox.run(EXECUTABLE, ['lab', ...args])
       assert.equal(status, 2)
       assert.match(stderr, says)
       assert.equal(stderr.trimEnd().split('\n').length, 1)
@@ -149,8 +149,8 @@ describe('dummy-fuse-csi lab run', () => {
     await using sandbox = new Sandbox()
     const runs = ['', '1'].map((noColor, index) => {
       const env = { ...process.env, TERM: 'xterm', NO_COLOR: noColor, TMPDIR: sandbox.directory(`tmp-${index}`) }
-      const words = ['-q', '-e', '-c', `${EXECUTABLE} lab run plugin-restart`, '/dev/null']
-      return sandbox.start('script', words, { env, stdio: ['ignore', 'pipe', 'pipe'] })
+      const args = ['-q', '-e', '-c', `${EXECUTABLE} lab run plugin-restart`, '/dev/null']
+      return sandbox.start('script', args, { env, stdio: ['ignore', 'pipe', 'pipe'] })
     })
     const [coloured, plain] = await Promise.all(runs.map(({ ended }) => ended))
     assert.equal(coloured?.status, 0, coloured?.stdout)

@@ -11,7 +11,7 @@ const TOKENS = 'csi.storage.k8s.io/serviceAccount.tokens'
 
 void test('calls are logged as the original logs them, counting, with the proto’s field names', async () => {
   await using sandbox = new Sandbox()
-  using plugin = await Plugin.start(sandbox, { words: ['--nodeid', 'node-7'] })
+  using plugin = await Plugin.start(sandbox, { args: ['--nodeid', 'node-7'] })
   const volume = new Volume(sandbox, plugin, 'dummy-fuse-volume')
   await plugin.call(Identity.method.getPluginInfo)
   await plugin.call(Node.method.nodeGetInfo)
@@ -53,7 +53,7 @@ void test('calls are logged as the original logs them, counting, with the proto�
 
 void test('the plugin’s log holds no secret and no token of a call, failed ones among them', async () => {
   await using sandbox = new Sandbox()
-  using plugin = await Plugin.start(sandbox, { words: ['--role', 'identity,node,controller'] })
+  using plugin = await Plugin.start(sandbox, { args: ['--role', 'identity,node,controller'] })
   const volume = new Volume(sandbox, plugin, 'volume')
   const hidden = {
     secrets: { password: 'SENSITIVE-1', '': 'SENSITIVE-2' },
@@ -85,7 +85,7 @@ void test('an id with line feeds forges no line, in either format', async (t) =>
   for (const format of ['text', 'json']) {
     await t.test(format, async () => {
       await using sandbox = new Sandbox()
-      using plugin = await Plugin.start(sandbox, { words: ['--log-format', format] })
+      using plugin = await Plugin.start(sandbox, { args: ['--log-format', format] })
       const staging = sandbox.directory('staging')
       for (const id of FORGERIES) {
         await plugin.stage(id, staging)

@@ -26,8 +26,8 @@ async function answers(plugin: Plugin): Promise<void> {
 async function replace(sandbox: Sandbox, plugin: Plugin): Promise<Running> {
   await stop(plugin.pid)
   rmSync(plugin.socket)
-  const words = ['serve', '--endpoint', `unix://${plugin.socket}`, '--state-dir', join(sandbox.path, 'other-state')]
-  const other = sandbox.start(EXECUTABLE, words)
+  const args = ['serve', '--endpoint', `unix://${plugin.socket}`, '--state-dir', join(sandbox.path, 'other-state')]
+  const other = sandbox.start(EXECUTABLE, args)
   await eventually('the other plugin listens', () => other.output().includes('Listening for connections'), 30_000)
   process.kill(plugin.pid, 'SIGCONT')
   return other
@@ -138,8 +138,8 @@ describe('a dummy-fused whose socket vanishes', { concurrency: 4 }, () => {
   it('says whose it is to make anew: it was handed over', async () => {
     await using sandbox = new Sandbox()
     const [socket, state] = [join(sandbox.path, 'given.sock'), join(sandbox.path, 'state')]
-    const words = ['--socket', join(sandbox.path, 'unused.sock'), '--state-dir', state]
-    const running = sandbox.start('systemd-socket-activate', ['-l', socket, DUMMY_FUSED, ...words])
+    const args = ['--socket', join(sandbox.path, 'unused.sock'), '--state-dir', state]
+    const running = sandbox.start('systemd-socket-activate', ['-l', socket, DUMMY_FUSED, ...args])
     await eventually('it listens', () => existsSync(socket))
     // The first connection has it started.
     await sandbox.run('python3', ['-c', `import socket; socket.socket(socket.AF_UNIX).connect(${JSON.stringify(socket)})`])

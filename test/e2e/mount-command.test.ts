@@ -16,7 +16,7 @@ const ALL =
   'rw,nodev,nosuid,noexec,nodiratime,strictatime,sync,dirsync,lazytime,nosymfollow,_netdev,nofail,user,users,noauto,x-systemd.automount,comment=a'
 
 /** What follows `mount` for each, and the line of the mount table behind the mount point. */
-const MOUNTS: readonly (readonly [words: string, line: string])[] = [
+const MOUNTS: readonly (readonly [args: string, line: string])[] = [
   ['-t fuse.dummy-fuse none "$M"', 'none fuse.dummy-fuse rw,relatime,user_id=0,group_id=0 0 0'],
   ['-n -v -s -t fuse.dummy-fuse none "$M" >&2', 'none fuse.dummy-fuse rw,relatime,user_id=0,group_id=0 0 0'],
   ['-r -t fuse.dummy-fuse none "$M"', 'none fuse.dummy-fuse ro,relatime,user_id=0,group_id=0 0 0'],
@@ -34,7 +34,7 @@ describe('mount(8)', () => {
   for (const helper of BOTH) {
     it(`mounts by ${helper} what it is given`, async () => {
       await using sandbox = new Sandbox()
-      const steps = MOUNTS.map(([words]) => `mount ${words}; ${SHOW}; umount "$M"`)
+      const steps = MOUNTS.map(([args]) => `mount ${args}; ${SHOW}; umount "$M"`)
       const { status, stdout, stderr } = await withHelper(sandbox, helper, `set -e\n${steps.join('\n')}`)
       assert.equal(status, 0, stderr)
       assert.deepEqual(
@@ -92,24 +92,24 @@ END
 })
 
 describe('the helper mount.fuse.dummy-fuse', () => {
-  for (const [name, words] of [
+  for (const [name, args] of [
     ['mount.fuse.dummy-fuse', ['-o', 'rw', '0', '0']],
     ['mount.fuse3.dummy-fuse', ['-sn', '-v', '-o', 'ro', '-w', '-t', 'fuse.dummy-fuse']],
     ['mount.dummy-fuse', ['-t', 'dummy-fuse']],
   ] as const) {
-    it(`is called ${name} too: ${words.join(' ')}`, async () => {
+    it(`is called ${name} too: ${args.join(' ')}`, async () => {
       await using sandbox = new Sandbox()
       const path = sandbox.directory('mnt')
       const link = join(sandbox.path, name)
       symlinkSync(EXECUTABLE, link)
-      const { status, stderr } = await sandbox.run(link, ['none', path, ...words])
+      const { status, stderr } = await sandbox.run(link, ['none', path, ...args])
       assert.deepEqual([status, stderr], [0, ''])
       assert.equal(await mountLine(sandbox, path), `none on ${path} type fuse.dummy-fuse (rw,relatime,user_id=0,group_id=0)`)
       assert.equal(sandbox.processes('dummy-fuse').length, 1)
     })
   }
 
-  for (const [words, said] of [
+  for (const [args, said] of [
     [[], /mount\(8\) calls it as mount\.fuse\.dummy-fuse SOURCE DIRECTORY/],
     [['none'], /SOURCE DIRECTORY/],
     [['none', '-o', 'ro'], /SOURCE DIRECTORY/],
@@ -120,9 +120,9 @@ describe('the helper mount.fuse.dummy-fuse', () => {
     [['x'.repeat(256), '/mnt'], /'fsname' needs a value/],
     [['none', ''], /the mount point is empty/],
   ] as const) {
-    it(`ends with 2 and one line: ${words.join(' ').slice(0, 40)}`, async () => {
+    it(`ends with 2 and one line: ${args.join(' ').slice(0, 40)}`, async () => {
       await using sandbox = new Sandbox()
-      const { status, stderr } = await sandbox.run(EXECUTABLE, ['mount-helper', ...words])
+      const { status, stderr } = await sandbox.run(EXECUTABLE, ['mount-helper', ...args])
       assert.equal(status, 2, stderr)
       assert.match(stderr, /^dummy-fuse: [^\n]+\n$/)
       assert.match(stderr, said)
@@ -131,11 +131,11 @@ describe('the helper mount.fuse.dummy-fuse', () => {
 })
 
 describe('dummy-fuse with a source', () => {
-  for (const words of [['none'], ['-o', 'ro,rw', 'none']] as const) {
-    it(`shows it in the mount table: ${words.join(' ')}`, async () => {
+  for (const args of [['none'], ['-o', 'ro,rw', 'none']] as const) {
+    it(`shows it in the mount table: ${args.join(' ')}`, async () => {
       await using sandbox = new Sandbox()
       const path = sandbox.directory('mnt')
-      const { status, stderr } = await sandbox.run(DUMMY_FUSE, [...words, path, '0', '2'])
+      const { status, stderr } = await sandbox.run(DUMMY_FUSE, [...args, path, '0', '2'])
       assert.deepEqual([status, stderr], [0, ''])
       assert.match(await mountLine(sandbox, path), /^none on /)
     })

@@ -9,14 +9,14 @@ import { Volume } from '../support/volume.ts'
 
 /** Starts a plugin for each way to host a session, in a sandbox of its own. */
 const HOSTS: Readonly<Record<string, (sandbox: Sandbox) => Promise<Plugin>>> = {
-  child: (sandbox) => Plugin.start(sandbox, { words: ['--fuse-host', 'child'] }),
-  detached: (sandbox) => Plugin.start(sandbox, { words: ['--fuse-host', 'detached'] }),
-  shared: (sandbox) => Plugin.start(sandbox, { words: ['--fuse-host', 'child', '--daemons', 'shared'] }),
+  child: (sandbox) => Plugin.start(sandbox, { args: ['--fuse-host', 'child'] }),
+  detached: (sandbox) => Plugin.start(sandbox, { args: ['--fuse-host', 'detached'] }),
+  shared: (sandbox) => Plugin.start(sandbox, { args: ['--fuse-host', 'child', '--daemons', 'shared'] }),
   service: async (sandbox) => {
     const fused = await FusedProcess.start(sandbox)
-    return await Plugin.start(sandbox, { words: ['--fuse-host', 'service', '--fused-socket', fused.socket] })
+    return await Plugin.start(sandbox, { args: ['--fuse-host', 'service', '--fused-socket', fused.socket] })
   },
-  'child with libfuse': (sandbox) => Plugin.start(sandbox, { words: ['--fuse-backend', 'fuse-native'] }),
+  'child with libfuse': (sandbox) => Plugin.start(sandbox, { args: ['--fuse-backend', 'fuse-native'] }),
 }
 
 /** Lists that cannot work, and what the answer names. */
@@ -122,7 +122,7 @@ describe('the mount flags of a capability', () => {
     const volume = new Volume(sandbox, plugin, 'volume', capability)
     await volume.publish()
     assert.ok(optionsAt(volume.target).includes('lazytime'))
-    using libfuse = await Plugin.start(sandbox, { name: 'libfuse', words: ['--fuse-backend', 'fuse-native'] })
+    using libfuse = await Plugin.start(sandbox, { name: 'libfuse', args: ['--fuse-backend', 'fuse-native'] })
     const { code, details } = await outcome(new Volume(sandbox, libfuse, 'other', capability).stage())
     assert.equal(code, 'INVALID_ARGUMENT')
     assert.match(details, /'lazytime' is unknown to the backend fuse-native/)

@@ -79,8 +79,8 @@ const HOSTS: Readonly<Record<string, (sandbox: Sandbox) => Promise<{ plugin: Plu
   },
   service: async (sandbox) => {
     const fused = await FusedProcess.start(sandbox, { keep: [] })
-    const words = ['--fuse-host', 'service', '--fused-socket', fused.socket]
-    return { plugin: await Plugin.start(sandbox, { words }), pid: fused.pid }
+    const args = ['--fuse-host', 'service', '--fused-socket', fused.socket]
+    return { plugin: await Plugin.start(sandbox, { args }), pid: fused.pid }
   },
 }
 

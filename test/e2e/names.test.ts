@@ -8,7 +8,7 @@ import { eventually } from '../support/wait.ts'
 
 interface Way {
   /** What it is called by, and its words before the program's own. */
-  readonly call: (sandbox: Sandbox) => readonly [file: string, ...words: string[]]
+  readonly call: (sandbox: Sandbox) => readonly [file: string, ...args: string[]]
   /** The argv[0] under which it must then run. */
   readonly argv0: string
 }
@@ -47,9 +47,9 @@ describe('the executable is dummy-fuse-workload', () => {
   for (const [title, { call, argv0 }] of Object.entries(WORKLOAD_WAYS)) {
     it(`by ${title}, under that name and with its arguments`, async () => {
       await using sandbox = new Sandbox()
-      const [file, ...words] = call(sandbox)
+      const [file, ...args] = call(sandbox)
       const given = ['--file', `${sandbox.path}/no such file`, '--read-interval', '60']
-      const running = sandbox.start(file, [...words, ...given])
+      const running = sandbox.start(file, [...args, ...given])
       await eventually('it reads', () => running.output().includes('reading'))
       assert.equal(commOf(running.pid), 'dummy-fuse-work')
       const [shown = '', ...rest] = argumentsOf(running.pid)
@@ -64,8 +64,8 @@ describe('the executable is dummy-fuse', () => {
     it(`by ${title}, and its daemon has that name and the arguments`, async () => {
       await using sandbox = new Sandbox()
       const path = sandbox.directory('mnt')
-      const [file, ...words] = call(sandbox)
-      const { status, stderr } = await sandbox.run(file, [...words, '-o', 'allow_other', path])
+      const [file, ...args] = call(sandbox)
+      const { status, stderr } = await sandbox.run(file, [...args, '-o', 'allow_other', path])
       assert.equal(status, 0, stderr)
       const [daemon = -1, ...others] = sandbox.processes()
       assert.deepEqual(others, [])
@@ -91,7 +91,7 @@ describe('the executable is dummy-fuse', () => {
 })
 
 /** Calls that end with 2, and what their one line must say. */
-const WRONG: Readonly<Record<string, readonly [name: string, words: readonly string[], line: RegExp]>> = {
+const WRONG: Readonly<Record<string, readonly [name: string, args: readonly string[], line: RegExp]>> = {
   'an unknown name': [
     'dummy-fsue',
     [],
@@ -124,10 +124,10 @@ const WRONG: Readonly<Record<string, readonly [name: string, words: readonly str
 }
 
 describe('wrong names and words', () => {
-  for (const [title, [name, words, line]] of Object.entries(WRONG)) {
+  for (const [title, [name, args, line]] of Object.entries(WRONG)) {
     it(`exit with 2 and a line that says what there is: ${title}`, async () => {
       await using sandbox = new Sandbox()
-      const { status, stdout, stderr } = await sandbox.run(EXECUTABLE, words, { argv0: name })
+      const { status, stdout, stderr } = await sandbox.run(EXECUTABLE, args, { argv0: name })
       assert.deepEqual([status, stdout], [2, ''], stderr)
       assert.match(stderr, line)
       assert.equal(stderr.split('\n').length, 2)
@@ -138,7 +138,7 @@ describe('wrong names and words', () => {
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }
 
 /** Each program: its words before --help, and the name and some words that its help must show. */
-const PROGRAMS: Readonly<Record<string, readonly [words: readonly string[], name: string, ...shown: string[]]>> = {
+const PROGRAMS: Readonly<Record<string, readonly [args: readonly string[], name: string, ...shown: string[]]>> = {
   'dummy-fuse-csi': [[], 'dummy-fuse-csi', 'serve', 'fuse', 'workload'],
   'dummy-fuse-csi fuse': [['fuse'], 'dummy-fuse', '--init-timeout', '--daemonize', '--inject', '--log-file', 'Exit status: '],
   'dummy-fuse-csi fused': [['fused'], 'dummy-fused', '--socket', '--state-dir', '--takeover-deadline', 'Exit status: '],
@@ -158,11 +158,11 @@ const PROGRAMS: Readonly<Record<string, readonly [words: readonly string[], name
 }
 
 describe('--help and --version', () => {
-  for (const [title, [words, name, ...shown]] of Object.entries(PROGRAMS)) {
+  for (const [title, [args, name, ...shown]] of Object.entries(PROGRAMS)) {
     for (const flag of ['--help', '-h']) {
       it(`${title} ${flag} is on standard output, with 0`, async () => {
         await using sandbox = new Sandbox()
-        const { status, stdout, stderr } = await sandbox.run(EXECUTABLE, [...words, flag])
+        const { status, stdout, stderr } = await sandbox.run(EXECUTABLE, [...args, flag])
         assert.deepEqual([status, stderr], [0, ''])
         assert.match(stdout, new RegExp(`^Usage: ${name} `))
         for (const word of shown) assert.ok(stdout.includes(word), `${word} in\n${stdout}`)
@@ -172,7 +172,7 @@ describe('--help and --version', () => {
     for (const flag of ['--version', '-V']) {
       it(`${title} ${flag} names the version and the commit`, async () => {
         await using sandbox = new Sandbox()
-        const { status, stdout, stderr } = await sandbox.run(EXECUTABLE, [...words, flag])
+        const { status, stdout, stderr } = await sandbox.run(EXECUTABLE, [...args, flag])
         assert.deepEqual([status, stderr], [0, ''])
         assert.match(stdout, new RegExp(`^${name} ${RegExp.escape(version)} \\((no commit|[0-9a-f]{7,40}(-dirty)?)\\)\n$`))
       })

@@ -80,8 +80,8 @@ describe('no inspector listens, whatever the environment says, and SIGUSR1 is wi
 
   it('in the parent that waits for it', async () => {
     await using sandbox = new Sandbox()
-    const words = ['--inject', 'mount-delay=30', sandbox.directory('mnt')]
-    const { pid } = sandbox.start(DUMMY_FUSE, words, { env: { ...process.env, ...ENV } })
+    const args = ['--inject', 'mount-delay=30', sandbox.directory('mnt')]
+    const { pid } = sandbox.start(DUMMY_FUSE, args, { env: { ...process.env, ...ENV } })
     await eventually('its daemon starts', () => childrenOf(pid).length > 0)
     await staysShut(pid)
   })
@@ -126,9 +126,9 @@ print('dumped' if os.WCOREDUMP(os.waitpid(pid, 0)[1]) else 'not dumped', flush=T
 describe('a plugin that crashes', () => {
   it('leaves no core file, which would hold the secrets of its calls', async (t) => {
     await using sandbox = new Sandbox()
-    const crash = async (words: readonly string[], ready: RegExp): Promise<string> => {
-      const running = sandbox.start(PYTHON, ['-c', DUMPER, sandbox.path, ...words])
-      await eventually(`${words.join(' ')} is ready: ${running.output()}`, () => ready.test(running.output()))
+    const crash = async (args: readonly string[], ready: RegExp): Promise<string> => {
+      const running = sandbox.start(PYTHON, ['-c', DUMPER, sandbox.path, ...args])
+      await eventually(`${args.join(' ')} is ready: ${running.output()}`, () => ready.test(running.output()))
       process.kill(Number(/pid (\d+)/.exec(running.output())?.[1]), 'SIGABRT')
       return (await running.ended).stdout
     }
@@ -137,7 +137,7 @@ describe('a plugin that crashes', () => {
       t.skip('this machine writes no core files: see /proc/sys/kernel/core_pattern')
       return
     }
-    const words = [EXECUTABLE, 'serve', '--endpoint', join(sandbox.path, 'csi.sock'), '--state-dir', join(sandbox.path, 'state')]
-    assert.match(await crash(words, /Listening for connections/), /\nnot dumped/)
+    const args = [EXECUTABLE, 'serve', '--endpoint', join(sandbox.path, 'csi.sock'), '--state-dir', join(sandbox.path, 'state')]
+    assert.match(await crash(args, /Listening for connections/), /\nnot dumped/)
   })
 })

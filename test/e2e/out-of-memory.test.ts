@@ -32,7 +32,7 @@ function squeeze(cgroup: MemoryCgroup, pid: number): void {
 }
 
 async function startPlugin(sandbox: Sandbox, mode: string, ...words: readonly string[]): Promise<Plugin> {
-  return await Plugin.start(sandbox, { words: ['--fuse-host', mode, ...words] })
+  return await Plugin.start(sandbox, { args: ['--fuse-host', mode, ...words] })
 }
 
 /** A reader that holds a descriptor of the volume's file, and has read. */

@@ -65,7 +65,7 @@ for (const host of ['child', 'detached'] as const) {
     t.diagnostic(`seed ${seed} (DUMMY_FUSE_CSI_SEED=${seed} repeats it)`)
     const next = random(seed)
     await using sandbox = new Sandbox()
-    using plugin = await Plugin.start(sandbox, { words: ['--fuse-host', host] })
+    using plugin = await Plugin.start(sandbox, { args: ['--fuse-host', host] })
 
     const whole = await prepare(sandbox, plugin, 'whole')
     const began = performance.now()

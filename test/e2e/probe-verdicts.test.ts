@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { chmodSync, copyFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { processStat } from '../../src/os/processes.ts'
+import { processStat } from '../../src/os/processes/processes.ts'
 import { Node } from '../../src/rpc/csi_pb.ts'
 import { outcome } from '../support/csi-client.ts'
 import { layersAt, mountAt, serves } from '../support/mounts.ts'
@@ -32,13 +32,13 @@ for (const [how, script] of Object.entries(FAILING)) {
   void test(`a question that ${how} says nothing of a mount: UNAVAILABLE, and nothing is taken off or killed for it`, async () => {
     await using sandbox = new Sandbox()
     // Alone, because systemd-run would look the daemon's executable up in PATH too.
-    using plugin = await Plugin.start(sandbox, { words: ['--fuse-host', 'detached'] })
+    using plugin = await Plugin.start(sandbox, { args: ['--fuse-host', 'detached'] })
     const volume = new Volume(sandbox, plugin, 'volume')
     await volume.publish()
     const [pid, { device }] = [volume.daemon(), mountAt(volume.staging)]
     await plugin.kill()
     using second = await Plugin.start(sandbox, {
-      words: ['--fuse-host', 'detached'],
+      args: ['--fuse-host', 'detached'],
       env: { PATH: pathWithStat(sandbox, script) },
     })
     await second.logged(`failed to remount ${volume.staging}: cannot ask ${volume.staging} for its state`)
@@ -54,14 +54,14 @@ for (const [how, script] of Object.entries(FAILING)) {
 
 void test('a mount that is well is not hung because the process that asks has had no processor yet', async () => {
   await using sandbox = new Sandbox()
-  using plugin = await Plugin.start(sandbox, { words: ['--fuse-host', 'detached'] })
+  using plugin = await Plugin.start(sandbox, { args: ['--fuse-host', 'detached'] })
   const volume = new Volume(sandbox, plugin, 'volume')
   await volume.publish()
   const [pid, { device }] = [volume.daemon(), mountAt(volume.staging)]
   await plugin.kill()
   // Longer than a mount that is hung is asked.
   const env = { PATH: pathWithStat(sandbox, 'sleep 3; exec /usr/bin/stat "$@"') }
-  using second = await Plugin.start(sandbox, { words: ['--fuse-host', 'detached'], env })
+  using second = await Plugin.start(sandbox, { args: ['--fuse-host', 'detached'], env })
   await second.stage(volume.id, volume.staging)
   assert.equal(mountAt(volume.staging).device, device)
   assert.equal(volume.daemon(), pid)
@@ -90,7 +90,7 @@ void test('calls that come together ask a hung connection once', async () => {
 
 void test('a process that only looks like a volume’s daemon is not taken for it, and is not killed', async () => {
   await using sandbox = new Sandbox()
-  using plugin = await Plugin.start(sandbox, { words: ['--fuse-host', 'detached'] })
+  using plugin = await Plugin.start(sandbox, { args: ['--fuse-host', 'detached'] })
   const volume = new Volume(sandbox, plugin, 'volume')
   const file = join(sandbox.path, 'dummy-fuse')
   copyFileSync('/bin/bash', file)

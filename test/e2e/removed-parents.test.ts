@@ -54,16 +54,16 @@ describe('a directory that cannot be made', () => {
     const below = join(removed(sandbox), 'x', 'y')
     const own = ['--endpoint', `unix://${sandbox.path}/csi.sock`, '--state-dir', `${sandbox.path}/state`]
     const fused = ['--socket', `${sandbox.path}/fused.sock`, '--state-dir', `${sandbox.path}/fused`]
-    const programs: Readonly<Record<string, readonly [file: string, ...words: string[]]>> = {
+    const programs: Readonly<Record<string, readonly [file: string, ...args: string[]]>> = {
       'serve, its state folder': [EXECUTABLE, 'serve', ...own, '--state-dir', below],
       'serve, its socket': [EXECUTABLE, 'serve', ...own, '--endpoint', `unix://${below}`],
       'dummy-fused, its state folder': [join(DIST, 'dummy-fused'), ...fused, '--state-dir', below],
       'dummy-fused, its socket': [join(DIST, 'dummy-fused'), ...fused, '--socket', below],
       'dummy-fuse, its mount point': [join(DIST, 'dummy-fuse'), below],
     }
-    for (const [title, [file, ...words]] of Object.entries(programs)) {
+    for (const [title, [file, ...args]] of Object.entries(programs)) {
       await t.test(title, async () => {
-        const { status, signal, stderr } = await sandbox.run(file, words, { timeout: 10_000 })
+        const { status, signal, stderr } = await sandbox.run(file, args, { timeout: 10_000 })
         assert.equal(signal, null, 'it had to be killed')
         assert.notEqual(status, 0)
         const [line = ''] = stderr.split('\n').filter((one) => one.includes(join(below, '..')))

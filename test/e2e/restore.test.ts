@@ -43,7 +43,7 @@ async function reboot(sandbox: Sandbox, plugin: Plugin): Promise<void> {
 
 void test('a plugin with nothing to restore says so, in the words of the original', async () => {
   await using sandbox = new Sandbox()
-  using plugin = await Plugin.start(sandbox, { words: ['--role', 'identity,node'] })
+  using plugin = await Plugin.start(sandbox, { args: ['--role', 'identity,node'] })
   assert.deepEqual(restoreLines(plugin), [
     'Attempting to re-mount volumes',
     `No mount cache entries in ${plugin.stateDir}/mountcache/staged`,
@@ -414,7 +414,7 @@ void test('a state folder that cannot be used ends the plugin with 1 and a line 
     ['on a read-only file system', join(readonly, 'state')],
   ] as const) {
     await t.test(title, async () => {
-      const { status, stderr } = await Plugin.fails(sandbox, { words: ['--state-dir', folder] })
+      const { status, stderr } = await Plugin.fails(sandbox, { args: ['--state-dir', folder] })
       assert.equal(status, 1)
       const last = stderr.trimEnd().split('\n').at(-1) ?? ''
       assert.match(last, /^dummy-fuse-csi: cannot use the state folder /)
@@ -429,12 +429,12 @@ void test('a second plugin on the same state folder is refused, and takes nothin
   const volume = new Volume(sandbox, first, 'volume')
   await volume.publish()
   const session = mountAt(volume.target).device
-  const { status, stderr } = await Plugin.fails(sandbox, { name: 'second', words: ['--state-dir', `${first.stateDir}/.`] })
+  const { status, stderr } = await Plugin.fails(sandbox, { name: 'second', args: ['--state-dir', `${first.stateDir}/.`] })
   assert.equal(status, 1)
   assert.ok(stderr.includes(`another plugin uses the state folder ${first.stateDir}`), stderr)
   assert.equal(mountAt(volume.target).device, session)
   await first.kill()
-  using second = await Plugin.start(sandbox, { name: 'second', words: ['--state-dir', first.stateDir] })
+  using second = await Plugin.start(sandbox, { name: 'second', args: ['--state-dir', first.stateDir] })
   assert.deepEqual(await second.reasons('volume'), [])
 })
 

@@ -95,7 +95,7 @@ void test('a second target is for the access modes that allow several', async (t
 
 void test('of two calls for one volume, or for one path, the second is ABORTED; other volumes go on', async () => {
   await using sandbox = new Sandbox()
-  using plugin = await Plugin.start(sandbox, { words: ['--inject', 'mount-delay=1'] })
+  using plugin = await Plugin.start(sandbox, { args: ['--inject', 'mount-delay=1'] })
   const [one, two, three] = ['one', 'two', 'three'].map((id) => new Volume(sandbox, plugin, id)) as [Volume, Volume, Volume]
   const calls = {
     stage: one.stage(),
@@ -208,7 +208,7 @@ void test('the mount flag allow_other admits consumers that are not root, and no
 
 void test('NodeGetInfo gives --nodeid and NodeGetCapabilities what is there, and nothing that is not', async () => {
   await using sandbox = new Sandbox()
-  using plugin = await Plugin.start(sandbox, { words: ['--nodeid', 'node-7'] })
+  using plugin = await Plugin.start(sandbox, { args: ['--nodeid', 'node-7'] })
   assert.equal((await plugin.call(Node.method.nodeGetInfo)).nodeId, 'node-7')
   const { capabilities } = await plugin.call(Node.method.nodeGetCapabilities)
   assert.equal(capabilities.length, 5)

@@ -53,13 +53,13 @@ function textsBelow(folder: string): string {
 
 const HOSTS: Readonly<Record<string, (sandbox: Sandbox, format: string) => Promise<{ plugin: Plugin; log: () => string }>>> = {
   child: async (sandbox, format) => {
-    const words = ['--role', 'identity,node,controller', '--log-format', format]
-    return { plugin: await Plugin.start(sandbox, { words }), log: () => '' }
+    const args = ['--role', 'identity,node,controller', '--log-format', format]
+    return { plugin: await Plugin.start(sandbox, { args }), log: () => '' }
   },
   service: async (sandbox, format) => {
-    const fused = await FusedProcess.start(sandbox, { keep: [], words: ['--log-format', format] })
-    const words = ['--role', 'identity,node,controller', '--fuse-host', 'service', '--fused-socket', fused.socket]
-    return { plugin: await Plugin.start(sandbox, { words: [...words, '--log-format', format] }), log: () => fused.log() }
+    const fused = await FusedProcess.start(sandbox, { keep: [], args: ['--log-format', format] })
+    const args = ['--role', 'identity,node,controller', '--fuse-host', 'service', '--fused-socket', fused.socket]
+    return { plugin: await Plugin.start(sandbox, { args: [...args, '--log-format', format] }), log: () => fused.log() }
   },
 }
 

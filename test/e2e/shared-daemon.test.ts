@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
-import { processStat } from '../../src/os/processes.ts'
+import { processStat } from '../../src/os/processes/processes.ts'
 import { Fused } from '../../src/rpc/fused_pb.ts'
 import { CsiClient, outcome } from '../support/csi-client.ts'
 import { mountAt, read, serves } from '../support/mounts.ts'
@@ -15,8 +15,8 @@ import { eventually } from '../support/wait.ts'
 
 const HOSTS = ['child', 'detached'] as const
 
-async function start(sandbox: Sandbox, host: (typeof HOSTS)[number], words: readonly string[] = []): Promise<Plugin> {
-  return await Plugin.start(sandbox, { words: ['--fuse-host', host, '--daemons', 'shared', ...words] })
+async function start(sandbox: Sandbox, host: (typeof HOSTS)[number], args: readonly string[] = []): Promise<Plugin> {
+  return await Plugin.start(sandbox, { args: ['--fuse-host', host, '--daemons', 'shared', ...args] })
 }
 
 function volumesOf(sandbox: Sandbox, plugin: Plugin, ...ids: string[]): Volume[] {
@@ -79,8 +79,8 @@ for (const host of HOSTS) {
       const [volume] = volumesOf(sandbox, plugin, 'volume')
       await volume?.publish()
       const other = join(sandbox.path, 'other.sock')
-      const words = ['status', '--state-dir', plugin.stateDir, '--fused-socket', other, '--json']
-      const { stdout, status } = await sandbox.run(EXECUTABLE, words)
+      const args = ['status', '--state-dir', plugin.stateDir, '--fused-socket', other, '--json']
+      const { stdout, status } = await sandbox.run(EXECUTABLE, args)
       assert.equal(status, 0, stdout)
       const { volumes } = JSON.parse(stdout) as { volumes: { state: string; daemon: { pid: number } | null }[] }
       assert.deepEqual(

@@ -30,7 +30,7 @@ const NODES: readonly { readonly title: string; readonly open: (sandbox: Sandbox
       const disk = join(sandbox.path, 'fused-state')
       mountSmallDisk(disk)
       const { socket } = await FusedProcess.start(sandbox)
-      return { plugin: await Plugin.start(sandbox, { words: ['--fuse-host', 'service', '--fused-socket', socket] }), disk }
+      return { plugin: await Plugin.start(sandbox, { args: ['--fuse-host', 'service', '--fused-socket', socket] }), disk }
     },
   },
 ]

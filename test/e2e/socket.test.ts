@@ -13,9 +13,9 @@ import { Volume } from '../support/volume.ts'
 import { eventually } from '../support/wait.ts'
 
 /** A plugin on any endpoint, by these words and environment alone. */
-function serve(sandbox: Sandbox, words: readonly string[], env: NodeJS.ProcessEnv = {}): Running {
+function serve(sandbox: Sandbox, args: readonly string[], env: NodeJS.ProcessEnv = {}): Running {
   const { CSI_ENDPOINT: _endpoint, STATE_DIRECTORY: _state, ...rest } = process.env
-  return sandbox.start(EXECUTABLE, ['serve', '--state-dir', join(sandbox.path, 'state'), ...words], { env: { ...rest, ...env } })
+  return sandbox.start(EXECUTABLE, ['serve', '--state-dir', join(sandbox.path, 'state'), ...args], { env: { ...rest, ...env } })
 }
 
 /** Its end, or an Error if it goes on. */
@@ -39,8 +39,8 @@ void test('the socket is 0600 in a folder made 0750, whatever the umask, and gon
       await t.test(`${signal} with umask ${umask}`, async () => {
         await using sandbox = new Sandbox()
         const socket = join(sandbox.path, 'made', 'csi.sock')
-        const words = ['serve', '--endpoint', `unix://${socket}`, '--state-dir', join(sandbox.path, 'state')]
-        const running = sandbox.start('sh', ['-c', `umask ${umask}; exec "$0" "$@"`, EXECUTABLE, ...words])
+        const args = ['serve', '--endpoint', `unix://${socket}`, '--state-dir', join(sandbox.path, 'state')]
+        const running = sandbox.start('sh', ['-c', `umask ${umask}; exec "$0" "$@"`, EXECUTABLE, ...args])
         await answers(socket)
         assert.equal(statSync(socket).mode & 0o777, 0o600)
         assert.equal(statSync(dirname(socket)).mode & 0o777, umask === '077' ? 0o700 : 0o750)
@@ -75,9 +75,9 @@ void test('an endpoint is a path, with or without its scheme, from the flag, or 
     ['$CSI_ENDPOINT', [], { CSI_ENDPOINT: `unix://${socket}` }],
     ['the flag before $CSI_ENDPOINT', ['--endpoint', socket], { CSI_ENDPOINT: 'unix:///nowhere/csi.sock' }],
   ]
-  for (const [title, words, env] of rows) {
+  for (const [title, args, env] of rows) {
     await t.test(title, async () => {
-      const running = serve(sandbox, words, env)
+      const running = serve(sandbox, args, env)
       await answers(socket)
       assert.ok(running.output().includes(`&net.UnixAddr{Name:"${socket}", Net:"unix"}`), running.output())
       running.child.kill('SIGTERM')
@@ -115,9 +115,9 @@ void test('wrong endpoints and flags end with 2 and a line that says what is wro
     [['--no-such-flag'], /unknown option '--no-such-flag'/],
     [['word'], /too many arguments/],
   ]
-  for (const [words, message] of rows) {
-    await t.test(words.join(' ').slice(0, 60), async () => {
-      const { status: code, stderr } = await ends(serve(sandbox, words))
+  for (const [args, message] of rows) {
+    await t.test(args.join(' ').slice(0, 60), async () => {
+      const { status: code, stderr } = await ends(serve(sandbox, args))
       assert.equal(code, 2, stderr)
       assert.equal(stderr.trimEnd().split('\n').length, 1)
       assert.match(stderr, message)
@@ -127,7 +127,7 @@ void test('wrong endpoints and flags end with 2 and a line that says what is wro
 
 void test('the plugin has the name that it is given', async () => {
   await using sandbox = new Sandbox()
-  using plugin = await Plugin.start(sandbox, { words: ['--drivername', 'csi.s3.v2'] })
+  using plugin = await Plugin.start(sandbox, { args: ['--drivername', 'csi.s3.v2'] })
   assert.equal((await plugin.call(Identity.method.getPluginInfo)).name, 'csi.s3.v2')
 })
 
@@ -188,7 +188,7 @@ void test('of plugins that start at once on one socket one serves, and the other
 
 void test('SIGTERM lets a call under way end, takes no new one, and removes the socket', async () => {
   await using sandbox = new Sandbox()
-  using plugin = await Plugin.start(sandbox, { words: ['--inject', 'mount-delay=1.5', '--fuse-host', 'detached'] })
+  using plugin = await Plugin.start(sandbox, { args: ['--inject', 'mount-delay=1.5', '--fuse-host', 'detached'] })
   const volume = new Volume(sandbox, plugin, 'volume')
   const call = outcome(volume.stage())
   await eventually('the call is under way', () => plugin.log().includes('exec dummy-fuse'))

@@ -4,9 +4,9 @@ import { Logger } from '../../src/log.ts'
 import { DaemonProcess } from '../../src/hosts/daemon-process.ts'
 import { Spares } from '../../src/hosts/spares.ts'
 import { StartQueue } from '../../src/hosts/start-queue.ts'
-import { childrenOf } from '../../src/os/child-processes.ts'
-import { SPARE_NAME, SPARE_WORDS } from '../../src/os/daemon-channel.ts'
-import { processStat } from '../../src/os/processes.ts'
+import { childrenOf } from '../../src/os/processes/child-processes.ts'
+import { SPARE_NAME, SPARE_ARGS } from '../../src/os/processes/daemon-channel.ts'
+import { processStat } from '../../src/os/processes/processes.ts'
 import { serves } from '../support/mounts.ts'
 import { DUMMY_FUSE, EXECUTABLE } from '../support/paths.ts'
 import { mountCapability, Plugin } from '../support/plugin.ts'
@@ -25,8 +25,8 @@ async function spareOf(plugin: Plugin): Promise<number> {
 }
 
 /** A plugin with one volume that is staged, and a spare. */
-async function staged(sandbox: Sandbox, words: readonly string[] = []): Promise<{ plugin: Plugin; volume: Volume; spare: number }> {
-  const plugin = await Plugin.start(sandbox, { words })
+async function staged(sandbox: Sandbox, args: readonly string[] = []): Promise<{ plugin: Plugin; volume: Volume; spare: number }> {
+  const plugin = await Plugin.start(sandbox, { args })
   const volume = new Volume(sandbox, plugin, 'first')
   await volume.stage()
   return { plugin, volume, spare: await spareOf(plugin) }
@@ -40,7 +40,7 @@ describe('the spare of a plugin', () => {
     const volume = new Volume(sandbox, plugin, 'first')
     await volume.stage()
     const spare = await spareOf(plugin)
-    assert.deepEqual(argumentsOf(spare), ['dummy-fuse', ...SPARE_WORDS])
+    assert.deepEqual(argumentsOf(spare), ['dummy-fuse', ...SPARE_ARGS])
     assert.equal(volume.daemon() === spare, false)
     assert.deepEqual(await volume.reasons(), [])
     const { stdout } = await sandbox.run(EXECUTABLE, ['status', '--json', '--state-dir', plugin.stateDir])
@@ -152,7 +152,7 @@ describe('the spare of a plugin', () => {
 
   it('leaves nothing when it is stopped while it mounts: the call ends by its deadline', async () => {
     await using sandbox = new Sandbox()
-    using plugin = await Plugin.start(sandbox, { words: ['--call-deadline', '4', '--inject', 'mount-delay=2'] })
+    using plugin = await Plugin.start(sandbox, { args: ['--call-deadline', '4', '--inject', 'mount-delay=2'] })
     await new Volume(sandbox, plugin, 'first').stage()
     const spare = await spareOf(plugin)
     const volume = new Volume(sandbox, plugin, 'second')
@@ -174,7 +174,7 @@ describe('the spare of a plugin', () => {
   it('is let go of when nothing is staged for a while', async () => {
     const log = new Logger(() => undefined)
     const limits = { startsAtOnce: 1, leastStart: 1, promptMount: 500, placeKept: 1 }
-    const execution = { file: DUMMY_FUSE, args: SPARE_WORDS, argv0: 'dummy-fuse', detached: false, env: process.env }
+    const execution = { file: DUMMY_FUSE, args: SPARE_ARGS, argv0: 'dummy-fuse', detached: false, env: process.env }
     const spares = new Spares(() => execution, new StartQueue(limits), { spareDelay: 1, spareKept: 1500 }, log)
     spares.replenish()
     const pid = await eventually('there is a spare', () => sparesOf(process).at(0))

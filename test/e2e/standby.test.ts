@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { processStat } from '../../src/os/processes.ts'
+import { processStat } from '../../src/os/processes/processes.ts'
 import { Fused } from '../../src/rpc/fused_pb.ts'
 import { Reader } from '../support/c-reader.ts'
 import { FusedProcess, sleepsOf } from '../support/fused.ts'
@@ -118,8 +118,8 @@ describe('dummy-fuse-csi standby', () => {
     await using sandbox = new Sandbox()
     const fused = await FusedProcess.start(sandbox, { keep: [] })
     await fused.mount(sandbox.directory('mnt'))
-    const words = ['keep', '--watchdog', '2', '--', EXECUTABLE, 'standby', '--state-dir', fused.stateDir]
-    const keep = sandbox.start(EXECUTABLE, words)
+    const args = ['keep', '--watchdog', '2', '--', EXECUTABLE, 'standby', '--state-dir', fused.stateDir]
+    const keep = sandbox.start(EXECUTABLE, args)
     const holds = (last?: number): number | undefined =>
       sandbox.processes('dummy-standby').find((pid) => pid !== last && devicesOf(pid) === 1)
     const stopped = await eventually(`there is a standby: ${keep.output()}`, () => holds())
@@ -235,7 +235,7 @@ describe('dummy-fuse-csi standby', () => {
 
   it('does not serve on kernels that cannot be asked for lost requests, nor keep anybody waiting there', async () => {
     await using sandbox = new Sandbox()
-    const fused = await FusedProcess.start(sandbox, { keep: [], words: ['--inject', 'no-resend'] })
+    const fused = await FusedProcess.start(sandbox, { keep: [], args: ['--inject', 'no-resend'] })
     const path = sandbox.directory('mnt')
     await fused.mount(path)
     const standby = await StandbyProcess.start(sandbox, fused)

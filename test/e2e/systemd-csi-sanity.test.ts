@@ -4,14 +4,14 @@ import { InstalledPlugin } from '../support/installed-plugin.ts'
 import { CHECKOUT_INSIDE } from '../support/nspawn.ts'
 
 const CASES = [
-  { words: '--role identity,node', passed: 29, skipped: 73 },
-  { words: '--role identity,node,controller --fuse-host detached', passed: 48, skipped: 54 },
+  { args: '--role identity,node', passed: 29, skipped: 73 },
+  { args: '--role identity,node,controller --fuse-host detached', passed: 48, skipped: 54 },
 ]
 
 describe('csi-sanity against the plugin under systemd', () => {
-  for (const { words, passed, skipped } of CASES) {
-    it(`passes ${passed} specs and skips ${skipped} with ${words}, and leaves nothing`, async () => {
-      await using plugin = await InstalledPlugin.start(words)
+  for (const { args, passed, skipped } of CASES) {
+    it(`passes ${passed} specs and skips ${skipped} with ${args}, and leaves nothing`, async () => {
+      await using plugin = await InstalledPlugin.start(args)
       const { machine } = plugin
       const folders = ['-csi.mountdir', '/tmp/target', '-csi.stagingdir', '/tmp/staging']
       const socket = ['-csi.endpoint', 'unix:///run/dummy-fuse-csi/csi.sock', '-ginkgo.no-color']

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { processStat } from '../../src/os/processes.ts'
+import { processStat } from '../../src/os/processes/processes.ts'
 import { FusedMachine, NOTHING_LEFT } from '../support/fused-machine.ts'
 import { InstalledPlugin } from '../support/installed-plugin.ts'
 import { GREETING } from '../support/mounts.ts'

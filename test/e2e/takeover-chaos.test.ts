@@ -12,7 +12,7 @@ describe('dummy-fused under keep, whatever is killed, restarted and replaced', (
   it('never fails a read, and leaves nothing behind', { timeout: 300_000 }, async (t) => {
     await using sandbox = new Sandbox()
     const fused = await KeptFused.start(sandbox, { replaceable: true })
-    using plugin = await Plugin.start(sandbox, { words: ['--fuse-host', 'service', '--fused-socket', fused.socket] })
+    using plugin = await Plugin.start(sandbox, { args: ['--fuse-host', 'service', '--fused-socket', fused.socket] })
     const scale = chaosScale(process.env)
     const storm = async (log: (line: string) => void): Promise<void> => {
       const [shared, alone] = [new Volume(sandbox, plugin, 'shared'), new Volume(sandbox, plugin, 'alone')]

@@ -56,7 +56,7 @@ describe('a takeover with requests that were read and not answered', () => {
 
     it(`answers those of ${count} readers before it ends for an upgrade`, async () => {
       await using sandbox = new Sandbox()
-      const slow = await inFlight(sandbox, count, { replaceable: true, words: ['--drain-deadline', '9'] })
+      const slow = await inFlight(sandbox, count, { replaceable: true, args: ['--drain-deadline', '9'] })
       slow.fused.replaceExecutable()
       await slow.fused.upgrade()
       await assertAllRight(sandbox, slow)
@@ -65,7 +65,7 @@ describe('a takeover with requests that were read and not answered', () => {
 
     it(`leaves those of ${count} readers to the successor when its drain deadline has come`, async () => {
       await using sandbox = new Sandbox()
-      const slow = await inFlight(sandbox, count, { replaceable: true, words: ['--drain-deadline', '0.1'] })
+      const slow = await inFlight(sandbox, count, { replaceable: true, args: ['--drain-deadline', '0.1'] })
       slow.fused.replaceExecutable()
       await slow.fused.upgrade()
       await assertAllRight(sandbox, slow)

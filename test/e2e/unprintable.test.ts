@@ -30,8 +30,8 @@ describe('names with line feeds and escape sequences', () => {
     using plugin = await Plugin.start(sandbox)
     const staging = sandbox.directory(HOSTILE)
     await plugin.stage(HOSTILE, staging)
-    const words = ['status', '--state-dir', plugin.stateDir]
-    const text = await sandbox.run(EXECUTABLE, words)
+    const args = ['status', '--state-dir', plugin.stateDir]
+    const text = await sandbox.run(EXECUTABLE, args)
     assert.equal(text.status, 0, text.stderr)
     assertPrintable(text.stdout)
     assert.equal(text.stdout.trimEnd().split('\n').length, 3)
@@ -39,14 +39,14 @@ describe('names with line feeds and escape sequences', () => {
       text.stdout,
       /^ {2}staged {4}\S+\/x\\nvolume "forged": healthy\\u001b\[31m\\u009b2J\\u2028\\u202ey\\u007f {2}MOUNTED/m,
     )
-    const json = await sandbox.run(EXECUTABLE, [...words, '--json'])
+    const json = await sandbox.run(EXECUTABLE, [...args, '--json'])
     assertPrintable(json.stdout)
     const { volumes } = JSON.parse(json.stdout) as { volumes: { volumeId: string; stagingPath: string }[] }
     assert.deepEqual([volumes[0]?.volumeId, volumes[0]?.stagingPath], [HOSTILE, staging])
 
     process.kill(plugin.daemonOf(staging), 'SIGKILL')
     await eventually('the volume is unwell', async () => (await plugin.reasons(HOSTILE)).length > 0)
-    assertPrintable((await sandbox.run(EXECUTABLE, words)).stdout)
+    assertPrintable((await sandbox.run(EXECUTABLE, args)).stdout)
     const { volumeHealth } = await plugin.call(Node.method.nodeGetVolumeHealth, { volumeId: HOSTILE })
     for (const { message } of volumeHealth?.healthStatuses ?? []) assertPrintable(message.replaceAll('\n', '\0'))
     await plugin.unstage(HOSTILE, staging)
@@ -55,9 +55,9 @@ describe('names with line feeds and escape sequences', () => {
   for (const format of ['text', 'json']) {
     it(`stay within one line of the log (${format}) and of an answer, in the plugin and in dummy-fused`, async () => {
       await using sandbox = new Sandbox()
-      const fused = await FusedProcess.start(sandbox, { words: ['--log-format', format] })
+      const fused = await FusedProcess.start(sandbox, { args: ['--log-format', format] })
       using plugin = await Plugin.start(sandbox, {
-        words: ['--fuse-host', 'service', '--fused-socket', fused.socket, '--log-format', format],
+        args: ['--fuse-host', 'service', '--fused-socket', fused.socket, '--log-format', format],
       })
       const volume = new Volume(sandbox, plugin, HOSTILE)
       await volume.publish()
@@ -100,11 +100,11 @@ describe('names with line feeds and escape sequences', () => {
     'a scenario': () => [EXECUTABLE, 'lab', 'run', HOSTILE],
     'a report': (path) => [EXECUTABLE, 'lab', 'run', '--report', `${path}/${HOSTILE}/report`],
   }
-  for (const [what, words] of Object.entries(ERRORS)) {
+  for (const [what, command] of Object.entries(ERRORS)) {
     it(`stay within one line of an error: ${what}`, async () => {
       await using sandbox = new Sandbox()
       const path = sandbox.directory('mnt')
-      const [file, ...args] = words(path)
+      const [file, ...args] = command(path)
       writeFileSync(join(sandbox.path, 'file'), '')
       const { stdout, stderr } = await sandbox.run(file, args)
       assertPrintable(stdout + stderr)

@@ -31,8 +31,8 @@ async function lines(running: Running, count: number): Promise<string[]> {
   return linesOf(running)
 }
 
-function start(sandbox: Sandbox, file: string, ...words: string[]): Running {
-  return sandbox.start(WORKLOAD, ['--file', file, '--read-interval', '0.05', ...words])
+function start(sandbox: Sandbox, file: string, ...args: string[]): Running {
+  return sandbox.start(WORKLOAD, ['--file', file, '--read-interval', '0.05', ...args])
 }
 
 /** The same, with its lines in a file: each is there for us as soon as it is written, as it would not be in a pipe that we have yet to read. */
@@ -221,17 +221,17 @@ describe('dummy-fuse-workload', { concurrency: 4 }, () => {
     assert.equal((await endOf(running)).signal, 'SIGTERM')
   })
 
-  const wrong: Readonly<Record<string, readonly [words: readonly string[], said: RegExp]>> = {
+  const wrong: Readonly<Record<string, readonly [args: readonly string[], said: RegExp]>> = {
     'no file': [[], /--file/],
     'an interval that is no number': [['--file', 'f', '--read-interval', 'often'], /--read-interval/],
     'a negative interval': [['--file', 'f', '--read-interval', '-1'], /--read-interval/],
     'an unknown option': [['--file', 'f', '--write'], /unknown option '--write'; there are .*--file <file>/],
     'a word too many': [['--file', 'f', 'g'], /too many arguments/],
   }
-  for (const [title, [words, said]] of Object.entries(wrong)) {
+  for (const [title, [args, said]] of Object.entries(wrong)) {
     it(`exits with 2 and one line for ${title}`, async () => {
       await using sandbox = new Sandbox()
-      const { status, stderr } = await sandbox.run(WORKLOAD, words)
+      const { status, stderr } = await sandbox.run(WORKLOAD, args)
       assert.equal(status, 2)
       assert.match(stderr, /^dummy-fuse-workload: [^\n]+\n$/)
       assert.match(stderr, said)

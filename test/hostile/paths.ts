@@ -1,7 +1,7 @@
 import { chmodSync, chownSync, lstatSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { parseMountinfo } from '../../src/os/mountinfo.ts'
+import { parseMountinfo } from '../../src/os/mounts/mountinfo.ts'
 import { type MODES, startHosted } from '../model/hosts.ts'
 import { outcome } from '../support/csi-client.ts'
 import { mountDummyFuse } from '../support/mounting.ts'
@@ -65,8 +65,8 @@ export async function attackPaths({ mode, attacker, seed, calls, workers }: Path
   await mountDummyFuse(sandbox, ['-o', 'nonempty'], bait.slice(sandbox.path.length + 1))
   const before = [snapshot(outside), mountsBelow(outside)]
 
-  const words = isRoot ? ['--allowed-root', inside] : []
-  const { plugin } = await startHosted(mode, sandbox, words)
+  const args = isRoot ? ['--allowed-root', inside] : []
+  const { plugin } = await startHosted(mode, sandbox, args)
   using _plugin = plugin
   const swapper = await Swapper.start(sandbox, [...new Set(swapped)], isRoot ? 0 : NOBODY, seed)
   const dice = new Dice(seed)

@@ -1,10 +1,10 @@
-import { sharedPlace } from '../../src/hosts/shared-place.ts'
+import { sharedDaemonPaths } from '../../src/hosts/shared-daemon-paths.ts'
 import { CsiClient } from '../support/csi-client.ts'
 import { KeptFused } from '../support/chaos-kept.ts'
 import { Plugin } from '../support/plugin.ts'
 import type { Sandbox } from '../support/sandbox.ts'
 import { Fused } from '../../src/rpc/fused_pb.ts'
-import { processStat } from '../../src/os/processes.ts'
+import { processStat } from '../../src/os/processes/processes.ts'
 import { argumentsOf } from '../support/sandbox.ts'
 import { eventually } from '../support/wait.ts'
 
@@ -34,11 +34,11 @@ export const MODES = ['child', 'child shared', 'detached', 'detached shared', 's
 export async function startHosted(mode: (typeof MODES)[number], sandbox: Sandbox, more: readonly string[] = []): Promise<Hosted> {
   if (mode === 'service') {
     const fused = await KeptFused.start(sandbox)
-    const plugin = await Plugin.start(sandbox, { words: ['--fuse-host', 'service', '--fused-socket', fused.socket, ...more] })
+    const plugin = await Plugin.start(sandbox, { args: ['--fuse-host', 'service', '--fused-socket', fused.socket, ...more] })
     return { plugin, host: new FusedHost(fused), outlivesPlugin: true, daemonLoss: 'nothing' }
   }
   const [host = '', shared] = mode.split(' ')
-  const plugin = await Plugin.start(sandbox, { words: ['--fuse-host', host, '--daemons', shared ?? 'per-volume', ...more] })
+  const plugin = await Plugin.start(sandbox, { args: ['--fuse-host', host, '--daemons', shared ?? 'per-volume', ...more] })
   const outlivesPlugin = host === 'detached'
   if (shared !== undefined) return { plugin, host: new SharedHost(sandbox, plugin), outlivesPlugin, daemonLoss: 'all' }
   return { plugin, host: new ProcessHost(plugin), outlivesPlugin, daemonLoss: 'volume' }
@@ -69,7 +69,7 @@ class SharedHost implements Host {
 
   constructor(sandbox: Sandbox, plugin: Plugin) {
     this.#sandbox = sandbox
-    this.#socket = sharedPlace(plugin.stateDir).socket
+    this.#socket = sharedDaemonPaths(plugin.stateDir).socket
   }
 
   async sessions(): Promise<number> {

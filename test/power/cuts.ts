@@ -1,9 +1,9 @@
 import { readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { messageOf } from '../../src/errors.ts'
-import { Records, recordsFolder } from '../../src/fused/records.ts'
+import { Records, recordsFolder } from '../../src/fused/session-records.ts'
 import { Logger } from '../../src/log.ts'
-import { SyncedSoon } from '../../src/os/synced-soon.ts'
+import { DelayedFsync } from '../../src/os/descriptors/delayed-fsync.ts'
 import { Controller } from '../../src/rpc/csi_pb.ts'
 import { Fused } from '../../src/rpc/fused_pb.ts'
 import { MountCache } from '../../src/volumes/mount-cache.ts'
@@ -38,7 +38,7 @@ export interface PowerOutcome {
   readonly findings: readonly string[]
 }
 
-export const ROLE = { words: ['--role', 'identity,node,controller'] }
+export const ROLE = { args: ['--role', 'identity,node,controller'] }
 
 /** The folders of a plugin's state, which are there when tracing begins. */
 export const FOLDERS = ['mountcache', 'mountcache/staged', 'mountcache/published', 'volumes']
@@ -104,7 +104,7 @@ interface Found {
 /** Reads a state folder as a plugin does that starts. */
 function start(stateDir: string): Found {
   const log = new Logger(() => undefined)
-  const cache = new MountCache(join(stateDir, 'mountcache'), new SyncedSoon(log), log)
+  const cache = new MountCache(join(stateDir, 'mountcache'), new DelayedFsync(log), log)
   cache.load()
   const registry = new VolumeRegistry(join(stateDir, 'volumes'), log)
   registry.load()
@@ -224,7 +224,7 @@ async function startReally(sandbox: Sandbox, stateDir: string): Promise<readonly
   try {
     using plugin = await Plugin.start(sandbox, { ...ROLE, name: 'cut' })
     const log = new Logger(() => undefined)
-    const cache = new MountCache(join(stateDir, 'mountcache'), new SyncedSoon(log), log)
+    const cache = new MountCache(join(stateDir, 'mountcache'), new DelayedFsync(log), log)
     await cache.peek()
     for (const { volumeId, targetPath } of cache.published()) await plugin.unpublish(volumeId, targetPath)
     for (const { volumeId, stagingPath } of cache.staged()) await plugin.unstage(volumeId, stagingPath)

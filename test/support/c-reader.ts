@@ -68,13 +68,13 @@ export async function readerProgram(): Promise<string> {
   return await compileC(join(ROOT, 'test/peers/reader.c'), { static: true })
 }
 
-function words({ mode, file, intervalUs, stallLogMs, events, rounds }: ReaderOptions): string[] {
+function args({ mode, file, intervalUs, stallLogMs, events, rounds }: ReaderOptions): string[] {
   const given = { mode, file, 'interval-us': intervalUs, 'stall-log': stallLogMs, events, rounds }
   return Object.entries(given).flatMap(([name, value]) => (value === undefined ? [] : [`--${name}`, String(value)]))
 }
 
 function command(program: string, options: ReaderOptions): readonly [string, ...string[]] {
-  const own = [program, ...words(options)] as const
+  const own = [program, ...args(options)] as const
   return options.privateNamespace === true ? ['unshare', '--mount', '--propagation', 'private', ...own] : own
 }
 

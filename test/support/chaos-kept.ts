@@ -10,7 +10,7 @@ import { eventually } from './wait.ts'
 /** How a dummy-fused under keep is to be. */
 export interface KeptFusedOptions {
   /** Words for dummy-fused. */
-  readonly words?: readonly string[]
+  readonly args?: readonly string[]
   /** Words for keep. */
   readonly keep?: readonly string[]
   /** A copy of the executable of its own, to be replaced by {@link KeptFused.replaceExecutable}. */
@@ -42,13 +42,13 @@ export class KeptFused {
   readonly #nextLife: string
   #builds = 0
 
-  private constructor(sandbox: Sandbox, { words = [], keep = [], replaceable = false }: KeptFusedOptions) {
+  private constructor(sandbox: Sandbox, { args = [], keep = [], replaceable = false }: KeptFusedOptions) {
     this.socket = join(sandbox.path, 'fused.sock')
     this.stateDir = join(sandbox.path, 'fused-state')
     this.#program = join(sandbox.directory('bin'), 'dummy-fused')
     if (replaceable) copyFileSync(EXECUTABLE, this.#program)
     const program = replaceable ? [this.#program] : [EXECUTABLE, 'fused']
-    const own = [...program, '--socket', this.socket, '--state-dir', this.stateDir, ...words]
+    const own = [...program, '--socket', this.socket, '--state-dir', this.stateDir, ...args]
     this.#nextLife = join(sandbox.path, 'next-life')
     const by = ['sh', '-c', LIFE, this.#nextLife]
     this.keep = sandbox.start(EXECUTABLE, ['keep', '--socket', this.socket, ...keep, '--', ...by, ...own])
@@ -76,7 +76,7 @@ export class KeptFused {
 
   /** The process of dummy-fused at this moment, ready or not. */
   pid(): number | undefined {
-    const isFused = ([name, ...words]: readonly string[]): boolean => name !== 'strace' && words.includes(this.stateDir)
+    const isFused = ([name, ...args]: readonly string[]): boolean => name !== 'strace' && args.includes(this.stateDir)
     return childrenOf(this.keep.pid).find((pid) => isFused(argumentsOf(pid)))
   }
 

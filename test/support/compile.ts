@@ -28,20 +28,20 @@ export async function compileC(
   const kind = [...(linked ? ['-static'] : []), ...(shared ? ['-shared', '-fPIC'] : [])]
   const flags = ['-O2', '-std=gnu17', '-Wall', '-Wextra', '-Werror', '-pthread', ...kind]
   const libraries = packages.length === 0 ? [] : (await output('pkg-config', ['--cflags', '--libs', ...packages])).split(/\s+/)
-  const words = [...flags, source, ...libraries.filter(Boolean)]
-  const hash = createHash('sha256').update(readFileSync(source)).update(words.join('\0')).digest('hex').slice(0, 12)
+  const args = [...flags, source, ...libraries.filter(Boolean)]
+  const hash = createHash('sha256').update(readFileSync(source)).update(args.join('\0')).digest('hex').slice(0, 12)
   const program = join(COMPILED, `${basename(source, '.c')}-${hash}`)
   if (existsSync(program)) return program
   mkdirSync(COMPILED, { recursive: true })
   const partial = `${program}.${process.pid}`
-  await output('gcc', ['-o', partial, ...words])
+  await output('gcc', ['-o', partial, ...args])
   renameSync(partial, program)
   return program
 }
 
-async function output(file: string, words: readonly string[]): Promise<string> {
+async function output(file: string, args: readonly string[]): Promise<string> {
   try {
-    return (await run(file, words)).stdout
+    return (await run(file, args)).stdout
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') {
       throw new Error(`${file} is missing; scripts/test --setup-only or scripts/bench installs it`, { cause: error })

@@ -13,7 +13,7 @@ export async function deviceFolder(sandbox: Sandbox, ...devices: ('null' | 'fuse
 }
 
 /** Words that run a program in a mount namespace of its own where the folder is /dev; `options` as mount(8)'s -o has them. */
-export function withDevices(folder: string, words: readonly string[], options = 'rw'): [file: string, args: string[]] {
+export function withDevices(folder: string, args: readonly string[], options = 'rw'): [file: string, args: string[]] {
   const script = 'mount --bind "$0" /dev && mount -o "remount,bind,$1" /dev && shift && exec "$@"'
-  return ['unshare', ['--mount', 'sh', '-c', script, folder, options, ...words]]
+  return ['unshare', ['--mount', 'sh', '-c', script, folder, options, ...args]]
 }

@@ -18,7 +18,7 @@ export const DEFAULTS_INSIDE = 'etc/default/dummy-fuse-csi'
 /** What a machine is to be set to before it is booted. */
 export interface FusedMachineOptions {
   /** Words of DUMMY_FUSED_OPTS. */
-  readonly words?: string
+  readonly args?: string
   /** Seconds of DUMMY_FUSED_TAKEOVER_DEADLINE. */
   readonly deadline?: number
   /** Whether it has a standby; it does unless told otherwise. */
@@ -57,11 +57,11 @@ export class FusedMachine implements AsyncDisposable {
   }
 
   /** Rewrites the options file; dummy-fused and its deadline read it at their next start. */
-  setOptions({ words = '', deadline }: FusedMachineOptions): void {
+  setOptions({ args = '', deadline }: FusedMachineOptions): void {
     this.plugin.setOptions('--fuse-host service')
     const file = join(this.machine.root, DEFAULTS_INSIDE)
     const more = deadline === undefined ? '' : `DUMMY_FUSED_TAKEOVER_DEADLINE=${deadline}\n`
-    writeFileSync(file, `${readFileSync(file, 'utf8')}DUMMY_FUSED_OPTS="${words}"\n${more}`)
+    writeFileSync(file, `${readFileSync(file, 'utf8')}DUMMY_FUSED_OPTS="${args}"\n${more}`)
   }
 
   /** A path inside, by which this process reaches it too, also below /run. */

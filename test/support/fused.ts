@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { DescMessage, DescMethodUnary, MessageInitShape, MessageShape } from '@bufbuild/protobuf'
-import { processStat } from '../../src/os/processes.ts'
+import { processStat } from '../../src/os/processes/processes.ts'
 import { Fused, type Session } from '../../src/rpc/fused_pb.ts'
 import { CallError, CsiClient, RPC_LIMIT } from './csi-client.ts'
 import { DIST, EXECUTABLE } from './paths.ts'
@@ -14,7 +14,7 @@ export const DUMMY_FUSED = join(DIST, 'dummy-fused')
 export interface FusedOptions {
   /** Under `dummy-fuse-csi keep`, with these words for it; by itself where they are left away. */
   readonly keep?: readonly string[]
-  readonly words?: readonly string[]
+  readonly args?: readonly string[]
   /** What its socket and state folder are named after, where one sandbox has several. */
   readonly name?: string
   /** A program that it is executed by, with its arguments. */
@@ -50,11 +50,11 @@ export class FusedProcess {
 
   /** Starts one without waiting for it. */
   static begin(sandbox: Sandbox, options: FusedOptions = {}): FusedProcess {
-    const { keep, words = [], name = 'fused', by = [], through = [] } = options
+    const { keep, args: own = [], name = 'fused', by = [], through = [] } = options
     const socket = join(sandbox.path, `${name}.sock`)
     const stateDir = join(sandbox.path, `${name}-state`)
     const keeper = keep === undefined ? [] : [EXECUTABLE, 'keep', '--socket', socket, ...keep, '--']
-    const [file = '', ...args] = [...by, ...keeper, ...through, DUMMY_FUSED, '--socket', socket, '--state-dir', stateDir, ...words]
+    const [file = '', ...args] = [...by, ...keeper, ...through, DUMMY_FUSED, '--socket', socket, '--state-dir', stateDir, ...own]
     return new FusedProcess(sandbox, sandbox.start(file, args), socket, stateDir)
   }
 
@@ -189,8 +189,8 @@ function unlessUnavailable(error: unknown): undefined {
 }
 
 function argumentOf(pid: number, word: string): boolean {
-  const words = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0')
-  return words.includes(word) && !words.includes('keep')
+  const args = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0')
+  return args.includes(word) && !args.includes('keep')
 }
 
 /** How often all threads of a process have gone to sleep of their own accord so far. */

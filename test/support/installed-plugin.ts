@@ -1,7 +1,7 @@
 import { copyFileSync, existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { DIST, EXECUTABLE, ROOT } from './paths.ts'
-import { SPARE_WORDS } from '../../src/os/daemon-channel.ts'
+import { SPARE_ARGS } from '../../src/os/processes/daemon-channel.ts'
 import { CHECKOUT_INSIDE, Machine } from './nspawn.ts'
 import type { Result } from './sandbox.ts'
 import { GRPCURL } from './tools.ts'
@@ -33,14 +33,14 @@ export class InstalledPlugin implements AsyncDisposable {
   }
 
   /** Installs, boots, and starts the unit. `words`: what DUMMY_FUSE_CSI_OPTS is to say. */
-  static async start(words = ''): Promise<InstalledPlugin> {
+  static async start(args = ''): Promise<InstalledPlugin> {
     for (const file of [EXECUTABLE, GRPCURL]) {
       if (!existsSync(file)) throw new Error(`${file} is missing; run scripts/test --setup-only`)
     }
     const machine = await Machine.create()
     try {
       const plugin = new InstalledPlugin(machine)
-      await plugin.#install(words)
+      await plugin.#install(args)
       await machine.boot()
       await machine.systemctl('enable', '--now', '--quiet', UNIT)
       return plugin
@@ -50,16 +50,16 @@ export class InstalledPlugin implements AsyncDisposable {
     }
   }
 
-  async #install(words: string): Promise<void> {
+  async #install(args: string): Promise<void> {
     const { status, stderr } = await this.machine.host(join(ROOT, 'scripts/install'), ['--root', this.machine.root])
     if (status !== 0) throw new Error(`scripts/install failed: ${stderr}`)
     if (DIST !== join(ROOT, 'dist')) copyFileSync(EXECUTABLE, join(this.machine.root, 'usr/local/bin/dummy-fuse-csi'))
-    this.setOptions(words)
+    this.setOptions(args)
   }
 
   /** Rewrites /etc/default/dummy-fuse-csi; the plugin reads it at its next start. */
-  setOptions(words: string): void {
-    writeFileSync(join(this.machine.root, 'etc/default/dummy-fuse-csi'), `DUMMY_FUSE_CSI_OPTS="${words}"\n`)
+  setOptions(args: string): void {
+    writeFileSync(join(this.machine.root, 'etc/default/dummy-fuse-csi'), `DUMMY_FUSE_CSI_OPTS="${args}"\n`)
   }
 
   /** Where the kubelet has a volume staged, and where it gives it to a pod. */
@@ -75,9 +75,9 @@ export class InstalledPlugin implements AsyncDisposable {
   async call(method: string, request: object = {}): Promise<unknown> {
     // grpcurl 1.9.3 dials TCP with a bare path, -unix or not.
     const socket = 'unix:///run/dummy-fuse-csi/csi.sock'
-    const words = ['-plaintext', '-unix', '-max-time', '30', '-d', '@', socket, method]
+    const args = ['-plaintext', '-unix', '-max-time', '30', '-d', '@', socket, method]
     const input = JSON.stringify(request)
-    return JSON.parse(await this.machine.output(`${CHECKOUT_INSIDE}/.cache/bin/grpcurl`, words, { input })) as unknown
+    return JSON.parse(await this.machine.output(`${CHECKOUT_INSIDE}/.cache/bin/grpcurl`, args, { input })) as unknown
   }
 
   /** Stages a volume and publishes it for pods, as the kubelet does: it makes the directories first. Returns the targets. */
@@ -128,7 +128,7 @@ export class InstalledPlugin implements AsyncDisposable {
 
   /** Process ids of the FUSE daemons inside that serve a volume. A spare has their name until it is ready. */
   async daemons(): Promise<number[]> {
-    return await this.machine.processes('dummy-fuse', SPARE_WORDS.at(-1))
+    return await this.machine.processes('dummy-fuse', SPARE_ARGS.at(-1))
   }
 
   async mainPid(): Promise<number> {

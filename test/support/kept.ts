@@ -60,8 +60,8 @@ export function startKeep(
   env: NodeJS.ProcessEnv = {},
   wrapper: readonly string[] = [],
 ): Kept {
-  const [file, ...words] = [...wrapper, EXECUTABLE, 'keep', ...options, '--', PYTHON, '-c', PRELUDE + code, sandbox.path]
-  return observe(sandbox, sandbox.start(file, words, { env: { ...process.env, ...env } }))
+  const [file, ...args] = [...wrapper, EXECUTABLE, 'keep', ...options, '--', PYTHON, '-c', PRELUDE + code, sandbox.path]
+  return observe(sandbox, sandbox.start(file, args, { env: { ...process.env, ...env } }))
 }
 
 /** What `startKeep` returns, for a keep that was started in another way. */

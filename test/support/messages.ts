@@ -40,7 +40,7 @@ const WRAPPERS = new Set(['oneLine', 'printable', 'withRemedy'])
 const KERNEL_TEXTS = new Set(['errnoText'])
 
 /** Files whose properties `message` are findings on health. */
-const HEALTH_FILES = new Set(['csi/node.ts', 'volumes/health.ts', 'volumes/node-volumes.ts'])
+const HEALTH_FILES = new Set(['csi/node.ts', 'volumes/health.ts', 'volumes/checked-volumes.ts'])
 
 /** Files that write a message to standard error themselves. */
 const STDERR_FILES = new Set(['programs/fused/failed-starts.ts'])

@@ -1,15 +1,15 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
-import { processStat } from '../../src/os/processes.ts'
+import { processStat } from '../../src/os/processes/processes.ts'
 import { DUMMY_FUSE } from './paths.ts'
 import { descriptorsOf, type Result, type Running, type Sandbox } from './sandbox.ts'
 import { stop } from './stopped.ts'
 import { eventually } from './wait.ts'
 
 /** Mounts in the background at a new directory of the sandbox, with more words before it, and returns its path. */
-export async function mountDummyFuse(sandbox: Sandbox, words: readonly string[] = [], name = 'mnt'): Promise<string> {
+export async function mountDummyFuse(sandbox: Sandbox, args: readonly string[] = [], name = 'mnt'): Promise<string> {
   const path = sandbox.directory(name)
-  const { status, stderr } = await sandbox.run(DUMMY_FUSE, [...words, path])
+  const { status, stderr } = await sandbox.run(DUMMY_FUSE, [...args, path])
   assert.equal(status, 0, stderr)
   return path
 }
@@ -29,8 +29,8 @@ export async function killDaemonIn(sandbox: Sandbox): Promise<void> {
 }
 
 /** Starts `dummy-fuse -f` at a directory and waits until it is mounted there. */
-export async function inForeground(sandbox: Sandbox, path: string, words: readonly string[] = []): Promise<Running> {
-  const running = sandbox.start(DUMMY_FUSE, ['-f', ...words, path])
+export async function inForeground(sandbox: Sandbox, path: string, args: readonly string[] = []): Promise<Running> {
+  const running = sandbox.start(DUMMY_FUSE, ['-f', ...args, path])
   await eventually(`${path} is mounted: ${running.output()}`, () => sandbox.mounts().includes(path))
   return running
 }

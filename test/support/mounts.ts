@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
-import { type MountinfoLine, parseMountinfo } from '../../src/os/mountinfo.ts'
+import { type MountinfoLine, parseMountinfo } from '../../src/os/mounts/mountinfo.ts'
 import type { Result, Sandbox } from './sandbox.ts'
 
 /** What the volume's only file holds. */

@@ -1,7 +1,7 @@
 import { closeSync } from 'node:fs'
 import { AddonLoader } from '../../src/os/addons.ts'
 import { Libc } from '../../src/os/libc.ts'
-import { DatagramSocket, sendDatagram } from '../../src/os/unix-datagram.ts'
+import { DatagramSocket, sendDatagram } from '../../src/os/sockets/unix-datagram.ts'
 
 /** The longest message in bytes, as systemd has it. */
 const LONGEST = 4096

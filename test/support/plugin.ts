@@ -2,8 +2,8 @@ import type { DescMessage, DescMethodUnary, MessageInitShape, MessageShape } fro
 import { closeSync, existsSync, openSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Node, type VolumeCapabilitySchema, VolumeCapability_AccessMode_Mode as Mode } from '../../src/rpc/csi_pb.ts'
-import { processStat } from '../../src/os/processes.ts'
-import { hasListener } from '../../src/os/unix-socket.ts'
+import { processStat } from '../../src/os/processes/processes.ts'
+import { hasListener } from '../../src/os/sockets/unix-socket.ts'
 import { CsiClient } from './csi-client.ts'
 import { EXECUTABLE } from './paths.ts'
 import { argumentsOf, type Result, type Running, type Sandbox } from './sandbox.ts'
@@ -14,7 +14,7 @@ type Capability = MessageInitShape<typeof VolumeCapabilitySchema>
 /** How a plugin is to be started. */
 export interface PluginOptions {
   /** Words for `serve` beyond `--endpoint` and `--state-dir`. */
-  readonly words?: readonly string[]
+  readonly args?: readonly string[]
   readonly env?: NodeJS.ProcessEnv
   /** What its socket and state folder are named after, where one sandbox has several. */
   readonly name?: string
@@ -175,15 +175,15 @@ export class Plugin implements Disposable {
   }
 
   /** Starts again after {@link kill} or {@link stop}, with the words it had and others after them; the log begins anew. */
-  async restart(words: readonly string[] = []): Promise<void> {
-    await this.restartUnrestored(words)
+  async restart(args: readonly string[] = []): Promise<void> {
+    await this.restartUnrestored(args)
     await this.#restored()
   }
 
   /** Like {@link restart}, but resolves once the socket takes connections: volumes may still be restored. */
-  async restartUnrestored(words: readonly string[] = []): Promise<void> {
+  async restartUnrestored(args: readonly string[] = []): Promise<void> {
     this.#client[Symbol.dispose]()
-    this.#running = this.#execute(words)
+    this.#running = this.#execute(args)
     this.#client = new CsiClient(this.socket)
     await this.#listening()
   }
@@ -192,9 +192,9 @@ export class Plugin implements Disposable {
     this.#client[Symbol.dispose]()
   }
 
-  #execute(words: readonly string[]): Running {
-    const { words: common = [], env = {}, by = [], log } = this.#options
-    const own = ['serve', '--endpoint', `unix://${this.socket}`, '--state-dir', this.stateDir, ...common, ...words]
+  #execute(further: readonly string[]): Running {
+    const { args: common = [], env = {}, by = [], log } = this.#options
+    const own = ['serve', '--endpoint', `unix://${this.socket}`, '--state-dir', this.stateDir, ...common, ...further]
     const [file = EXECUTABLE, ...args] = [...by, EXECUTABLE, ...own]
     const fd = log === undefined ? 'pipe' : openSync(log, 'w')
     try {

@@ -2,7 +2,7 @@ import { type ChildProcess, spawn, type SpawnOptions, spawnSync } from 'node:chi
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { parseMountinfo } from '../../src/os/mountinfo.ts'
+import { parseMountinfo } from '../../src/os/mounts/mountinfo.ts'
 import { eventually } from './wait.ts'
 
 /** How a program that was run to its end came out. */

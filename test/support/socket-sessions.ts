@@ -5,7 +5,7 @@ import type { FileSystem } from '../../src/fuse/filesystem.ts'
 import type { Command, ServerEvent } from '../../src/fuse/session/messages.ts'
 import { SessionServer } from '../../src/fuse/session/server.ts'
 import { AddonLoader } from '../../src/os/addons.ts'
-import { wake } from '../../src/os/eventfd.ts'
+import { wake } from '../../src/os/descriptors/eventfd.ts'
 import { Libc } from '../../src/os/libc.ts'
 import type { Reply } from './fake-device.ts'
 

@@ -6,8 +6,8 @@ import {
   orderLine,
   parseWord,
   READY_FD,
-  SPARE_WORDS,
-} from '../../src/os/daemon-channel.ts'
+  SPARE_ARGS,
+} from '../../src/os/processes/daemon-channel.ts'
 import { DUMMY_FUSE } from './paths.ts'
 import type { Running, Sandbox } from './sandbox.ts'
 import { eventually } from './wait.ts'
@@ -19,7 +19,7 @@ export class SpareProcess {
   readonly words: (DaemonWord | undefined)[] = []
   readonly #channel: Socket
 
-  constructor(sandbox: Sandbox, words = SPARE_WORDS, by: readonly string[] = []) {
+  constructor(sandbox: Sandbox, words = SPARE_ARGS, by: readonly string[] = []) {
     const [file = DUMMY_FUSE, ...args] = [...by, DUMMY_FUSE, ...words]
     const options = { stdio: ['ignore', 'pipe', 'pipe', 'pipe'] as const, env: { ...process.env, [READY_FD]: '3' } }
     this.running = sandbox.start(file, args, { ...options, stdio: [...options.stdio] })

@@ -15,8 +15,8 @@ export class StandbyProcess {
   }
 
   /** Starts one and resolves once it has the devices of all sessions. */
-  static async start(sandbox: Sandbox, fused: FusedProcess, words: readonly string[] = []): Promise<StandbyProcess> {
-    const standby = new StandbyProcess(sandbox.start(EXECUTABLE, ['standby', '--state-dir', fused.stateDir, ...words]))
+  static async start(sandbox: Sandbox, fused: FusedProcess, args: readonly string[] = []): Promise<StandbyProcess> {
+    const standby = new StandbyProcess(sandbox.start(EXECUTABLE, ['standby', '--state-dir', fused.stateDir, ...args]))
     await eventually(`the standby listens: ${standby.log()}`, () => existsSync(join(fused.stateDir, 'standby.sock')))
     await standby.holds((await fused.paths()).length)
     return standby

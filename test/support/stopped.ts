@@ -1,4 +1,4 @@
-import { processStat } from '../../src/os/processes.ts'
+import { processStat } from '../../src/os/processes/processes.ts'
 import { eventually } from './wait.ts'
 
 /** Stops a process by SIGSTOP, and resolves when it has stopped: on a busy machine it goes on for a moment. */

@@ -42,8 +42,8 @@ export class Injection {
   /** Attaches to the first thread of a process, or, with `follow`, to all of them. Resolves once faults can come. */
   static async into(sandbox: Sandbox, pid: number, fault: Fault): Promise<Injection> {
     const output = join(sandbox.path, `strace-${pid}`)
-    const words = faultWords(fault, output).filter((word) => word !== '-qq')
-    return new Injection(await attach(sandbox, pid, words, fault.follow === true), output)
+    const args = faultWords(fault, output).filter((word) => word !== '-qq')
+    return new Injection(await attach(sandbox, pid, args, fault.follow === true), output)
   }
 
   /** How many calls have been made to fail so far. */
@@ -59,8 +59,8 @@ export class Injection {
 }
 
 /** Starts strace with these words at a process that runs, all of its threads or the first. Resolves once it sees what they do. */
-export async function attach(sandbox: Sandbox, pid: number, words: readonly string[], all: boolean): Promise<Running> {
-  const running = sandbox.start('strace', [...words, '-p', String(pid)])
+export async function attach(sandbox: Sandbox, pid: number, args: readonly string[], all: boolean): Promise<Running> {
+  const running = sandbox.start('strace', [...args, '-p', String(pid)])
   const attached = (): boolean => {
     if (running.child.exitCode !== null) throw new Error(`strace ended: ${running.output()}`)
     return tracersOf(pid, all).every((tracer) => tracer === running.pid)

@@ -3,7 +3,7 @@ import { existsSync, rmdirSync, statSync, symlinkSync, writeFileSync } from 'nod
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { SystemError } from '../../src/errors.ts'
-import { makeDirectories, removeDirectories } from '../../src/os/directories.ts'
+import { makeDirectories, removeDirectories } from '../../src/os/mounts/directories.ts'
 import { mount } from '../support/mounts.ts'
 import { Sandbox } from '../support/sandbox.ts'
 

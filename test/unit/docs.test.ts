@@ -53,7 +53,7 @@ describe('the check of names', () => {
 
   it('finds nothing wrong with what there is', () => {
     const text =
-      '`src/main.ts`, `os/places.ts`, `test/e2e/systemd-*.test.ts`, `dist/dummy-fuse`, `.cache/bin/grpcurl`, `kubelet.service`, `mount --bind`, ' +
+      '`src/main.ts`, `os/mounts/pinned-paths.ts`, `test/e2e/systemd-*.test.ts`, `dist/dummy-fuse`, `.cache/bin/grpcurl`, `kubelet.service`, `mount --bind`, ' +
       '`dummy-fuse-csi keep --store-max 9 -- dummy-fused --state-dir DIR`, `--seed`, `$TMPDIR`, `FDSTORE=1`, [it](other.md#its---flag-section)'
     assert.deepEqual(check.problems({ name: 'docs/page.md', text }), [])
   })

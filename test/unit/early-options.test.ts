@@ -18,10 +18,10 @@ const WORDS: readonly (readonly string[])[] = [
 ]
 
 describe('the words that a successor reads before it serves', () => {
-  for (const words of WORDS) {
-    it(`mean what they mean to all of it: ${words.join(' ') || 'none'}`, () => {
-      const early = pickEarlyOptions(words, ENV)
-      const all = parseFusedOptions(words, ENV)
+  for (const args of WORDS) {
+    it(`mean what they mean to all of it: ${args.join(' ') || 'none'}`, () => {
+      const early = pickEarlyOptions(args, ENV)
+      const all = parseFusedOptions(args, ENV)
       const picked: EarlyOptions = {
         stateDir: all.stateDir,
         pollTime: all.pollTime,
@@ -35,8 +35,8 @@ describe('the words that a successor reads before it serves', () => {
 
   it('that are wrong are passed over: what is wrong with them is told later', () => {
     const usual = pickEarlyOptions([], ENV)
-    for (const words of [['--poll-time', 'soon'], ['--poll-time'], ['--state-dir'], ['--nothing', 'x'], ['--log-format', 'xml']]) {
-      assert.deepEqual(pickEarlyOptions(words, ENV), usual)
+    for (const args of [['--poll-time', 'soon'], ['--poll-time'], ['--state-dir'], ['--nothing', 'x'], ['--log-format', 'xml']]) {
+      assert.deepEqual(pickEarlyOptions(args, ENV), usual)
     }
   })
 })

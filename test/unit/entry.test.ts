@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
-import { type Entry, parseEntry, pathOf, sameCapability } from '../../src/volumes/entry.ts'
+import { type MountCacheEntry, parseEntry, pathOf, sameCapability } from '../../src/volumes/entry.ts'
 
 const path = fc.array(fc.stringMatching(/^[^/\0.]{1,20}$/), { minLength: 1, maxLength: 4 }).map((names) => `/${names.join('/')}`)
 const text = fc.string({ unit: 'binary', minLength: 1 })
@@ -10,7 +10,7 @@ const capability = fc.record({ accessMode: text, fsType: fc.string(), mountFlags
 const common = { version: fc.constant(1 as const), bootId: text, volumeId: text, stagingPath: path, capability }
 const staged = fc.record({ ...common, kind: fc.constant('staged' as const), madeDirectory: fc.boolean() }, plain)
 const published = fc.record({ ...common, kind: fc.constant('published' as const), targetPath: path, readonly: fc.boolean() }, plain)
-const entry: fc.Arbitrary<Entry> = fc.oneof(staged, published)
+const entry: fc.Arbitrary<MountCacheEntry> = fc.oneof(staged, published)
 
 describe('parseEntry', () => {
   it('reads what was written', () => {

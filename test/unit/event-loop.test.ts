@@ -4,8 +4,8 @@ import { Socket } from 'node:net'
 import { setImmediate } from 'node:timers/promises'
 import { describe, it } from 'node:test'
 import { AddonLoader } from '../../src/os/addons.ts'
-import { Epoll } from '../../src/os/epoll.ts'
-import { EventLoop } from '../../src/os/event-loop.ts'
+import { Epoll } from '../../src/os/descriptors/epoll.ts'
+import { EventLoop } from '../../src/os/processes/event-loop.ts'
 import { Libc } from '../../src/os/libc.ts'
 
 const libc = new Libc(new AddonLoader())

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { mkdirSync, rmdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
-import { FolderSync } from '../../src/os/folder-sync.ts'
+import { FolderSync } from '../../src/os/descriptors/folder-sync.ts'
 import { Sandbox } from '../support/sandbox.ts'
 
 describe('FolderSync', () => {

@@ -3,10 +3,10 @@ import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
-import { encodeRecord, RECORD_VERSION, type SessionRecord } from '../../src/fused/record.ts'
-import { Records } from '../../src/fused/records.ts'
+import { encodeRecord, RECORD_VERSION, type SessionRecord } from '../../src/fused/session-record.ts'
+import { Records } from '../../src/fused/session-records.ts'
 import { Logger } from '../../src/log.ts'
-import { SyncedSoon } from '../../src/os/synced-soon.ts'
+import { DelayedFsync } from '../../src/os/descriptors/delayed-fsync.ts'
 import type { PublishedEntry, StagedEntry } from '../../src/volumes/entry.ts'
 import { MountCache } from '../../src/volumes/mount-cache.ts'
 import { VolumeRegistry } from '../../src/volumes/registry.ts'
@@ -56,7 +56,7 @@ describe('state files that are damaged', () => {
     it(`are set aside by the mount cache, or are entries of their own names: ${entry.kind}`, async () => {
       await using sandbox = new Sandbox()
       const log = new Logger(() => undefined)
-      const open = (folder: string): MountCache => new MountCache(folder, new SyncedSoon(log), log)
+      const open = (folder: string): MountCache => new MountCache(folder, new DelayedFsync(log), log)
       const first = open(join(sandbox.path, 'first'))
       first.load()
       const name = first.save(entry).split('/').at(-1) ?? ''

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { Checks } from '../../src/lab/checks.ts'
-import { type Check, outcomeOf } from '../../src/lab/record.ts'
+import { type Check, outcomeOf } from '../../src/lab/scenario-record.ts'
 import { until, within } from '../../src/lab/wait.ts'
 
 function collected(): { checks: Checks; all: Check[] } {

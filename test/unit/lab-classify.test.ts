@@ -3,7 +3,7 @@ import { describe, it } from 'node:test'
 import { classify, type Seen } from '../../src/lab/matrix/classify.ts'
 import { compare, verdictOf } from '../../src/lab/matrix/outcomes.ts'
 import type { Read } from '../../src/lab/matrix/read-log.ts'
-import type { OutcomeId } from '../../src/lab/matrix/record.ts'
+import type { OutcomeId } from '../../src/lab/matrix/lab-record.ts'
 
 /** Reads that took 1 ms each, 10 ms apart: `right*3 ENOTCONN right*5`. `slow`: a right one that took 1.2 s. `hung`: one without an end. */
 function reads(words: string): Read[] {
@@ -26,10 +26,15 @@ const CASES: { name: string; reads: string; rest?: Partial<Seen>; outcome: Outco
   { name: 'errors to the end', reads: 'right*9 ENOTCONN', outcome: 'errors' },
   { name: 'errors to the end over restarts', reads: 'ENOTCONN*3', rest: { restarts: 3 }, outcome: 'errors' },
   { name: 'a read that does not come back', reads: 'right*3 hung', outcome: 'hangs' },
-  { name: 'a missing file to the end', reads: 'right*3 ENOENT*3', outcome: 'strays' },
-  { name: 'other bytes to the end', reads: 'right*3 wrong', outcome: 'strays' },
-  { name: 'a missing file for a time', reads: 'ENOTCONN ENOENT right*5', outcome: 'strays-recovers' },
-  { name: 'a missing file for a time, and a restart', reads: 'ENOENT right*5', rest: { restarts: 1 }, outcome: 'strays-recovers' },
+  { name: 'a missing file to the end', reads: 'right*3 ENOENT*3', outcome: 'writes-to-host' },
+  { name: 'other bytes to the end', reads: 'right*3 wrong', outcome: 'writes-to-host' },
+  { name: 'a missing file for a time', reads: 'ENOTCONN ENOENT right*5', outcome: 'writes-to-host-recovers' },
+  {
+    name: 'a missing file for a time, and a restart',
+    reads: 'ENOENT right*5',
+    rest: { restarts: 1 },
+    outcome: 'writes-to-host-recovers',
+  },
   { name: 'an error, a restart and right reads', reads: 'ENOTCONN right*5', rest: { restarts: 1 }, outcome: 'restarted' },
   { name: 'a restart without any error', reads: 'right*9', rest: { restarts: 1 }, outcome: 'restarted' },
   { name: 'a start that failed before', reads: 'right*5', rest: { failedToStart: true }, outcome: 'starts-late' },
@@ -65,7 +70,7 @@ describe('a verdict', () => {
 
   it('says whether the model is met, beaten or missed', () => {
     assert.deepEqual(of(['works', 'works'], ['errors', 'errors']), { verdict: 'as-modelled' })
-    assert.deepEqual(of(['strays-recovers', 'recovers', ['strays-recovers']]), { verdict: 'as-modelled' })
+    assert.deepEqual(of(['writes-to-host-recovers', 'recovers', ['writes-to-host-recovers']]), { verdict: 'as-modelled' })
     assert.deepEqual(of(['works', 'errors']), { verdict: 'better', why: 'c0: works, not errors for ever' })
     assert.equal(of(['works', 'works'], ['errors', 'works']).verdict, 'worse')
     assert.equal(of(['works', 'errors'], ['errors', 'works']).verdict, 'different')

@@ -3,7 +3,7 @@ import { PassThrough } from 'node:stream'
 import { describe, it } from 'node:test'
 import { eventTable } from '../../src/lab/node-agent.ts'
 import { ProcessLog } from '../../src/lab/process-log.ts'
-import type { LogLine, Step } from '../../src/lab/record.ts'
+import type { LogLine, Step } from '../../src/lab/scenario-record.ts'
 import { Transcript } from '../../src/lab/transcript.ts'
 import { eventually } from '../support/wait.ts'
 

@@ -70,7 +70,7 @@ describe("the lab's model", () => {
   it('takes the first line that fits', () => {
     assert.equal(expectation('plugin-killed', 'none', 'keeps-open').outcome, 'errors')
     assert.equal(expectation('plugin-killed', 'none', 'starts-after').outcome, 'works')
-    assert.deepEqual(expectation('plugin-killed', 'restore', 'opens-anew').or, ['strays-recovers'])
+    assert.deepEqual(expectation('plugin-killed', 'restore', 'opens-anew').or, ['writes-to-host-recovers'])
     assert.throws(() => expectation('fire', 'none', 'keeps-open'), /says nothing of fire/)
   })
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { Printer, wrap } from '../../src/lab/printer.ts'
-import type { ScenarioRecord, Step } from '../../src/lab/record.ts'
+import type { ScenarioRecord, Step } from '../../src/lab/scenario-record.ts'
 
 const RECORD: ScenarioRecord = {
   name: 'some-failure',

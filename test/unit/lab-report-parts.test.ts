@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
-import type { CellEvent } from '../../src/lab/matrix/record.ts'
+import type { CellEvent } from '../../src/lab/matrix/lab-record.ts'
 import { escape, html } from '../../src/lab/report/html.ts'
 import { count, cut, duration, listed, moment, visible } from '../../src/lab/report/text.ts'
 import { marksOf, pathOf, runsOf, scaleTo } from '../../src/lab/report/timeline.ts'

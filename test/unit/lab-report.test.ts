@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import type { Cell, LabRecord } from '../../src/lab/matrix/record.ts'
+import type { Cell, LabRecord } from '../../src/lab/matrix/lab-record.ts'
 import { adviceFrom } from '../../src/lab/report/advice.ts'
 import { EFFECTS, effectOf, fully, shortly, worstOf } from '../../src/lab/report/effects.ts'
 import { renderReport } from '../../src/lab/report/report.ts'
@@ -68,7 +68,7 @@ describe('a cell in a few words', () => {
   it('does not hide those that stay broken behind one that sees the wrong disk', () => {
     const before = cell('plugin-killed', 'restore')
     const consumers = before.consumers.map((one, index) =>
-      index === 1 ? { ...one, seen: 'strays-recovers' as const, wroteToNode: true } : one,
+      index === 1 ? { ...one, seen: 'writes-to-host-recovers' as const, wroteToNode: true } : one,
     )
     assert.deepEqual(shortly({ ...before, consumers }), ['1 of 10', 'see the wrong disk, 5 stay broken'])
   })
@@ -76,7 +76,7 @@ describe('a cell in a few words', () => {
   it('takes the bare folder for a passing error where nothing could be written there', () => {
     const [one] = cell('mount-late', 'none').consumers
     assert.ok(one !== undefined)
-    assert.equal(effectOf({ ...one, seen: 'strays-recovers', wroteToNode: false }), 'recovered')
+    assert.equal(effectOf({ ...one, seen: 'writes-to-host-recovers', wroteToNode: false }), 'recovered')
   })
 
   it('in a sentence names each effect, and the few that had it', () => {

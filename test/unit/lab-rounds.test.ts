@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import type { LogLine } from '../../src/lab/record.ts'
+import type { LogLine } from '../../src/lab/scenario-record.ts'
 import { describeRounds, roundsOf } from '../../src/lab/rounds.ts'
 
 /** A workload's log, a line every 10 ms. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
-import { parseMountinfo, topmostAt } from '../../src/os/mountinfo.ts'
+import { parseMountinfo, topmostAt } from '../../src/os/mounts/mountinfo.ts'
 
 const LINES = `22 27 0:21 / /proc rw,relatime - proc proc rw
 27 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw,discard

@@ -4,10 +4,10 @@ import { RunningCall } from '../../src/call-context.ts'
 import type { Daemon, FuseHost } from '../../src/hosts/host.ts'
 import { AddonLoader } from '../../src/os/addons.ts'
 import { Libc } from '../../src/os/libc.ts'
-import type { MountTable } from '../../src/os/mount-table.ts'
-import { Places } from '../../src/os/places.ts'
-import { Prober } from '../../src/os/prober.ts'
-import type { Probe } from '../../src/os/probe.ts'
+import type { MountTable } from '../../src/os/mounts/mount-table.ts'
+import { PinnedPaths } from '../../src/os/mounts/pinned-paths.ts'
+import { Prober } from '../../src/os/mounts/prober.ts'
+import type { Probe } from '../../src/os/mounts/probe.ts'
 import { Mounts } from '../../src/volumes/mounts.ts'
 
 const PATH = '/staging'
@@ -52,7 +52,7 @@ function setUp() {
   return {
     seen,
     prober,
-    mounts: new Mounts({ libc, places: new Places(libc), tables: { following: table, exact: table }, host, prober }),
+    mounts: new Mounts({ libc, places: new PinnedPaths(libc), tables: { following: table, exact: table }, host, prober }),
   }
 }
 

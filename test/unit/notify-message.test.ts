@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { type Notice, parseNotice } from '../../src/keeper/notify-message.ts'
+import { type Notice, parseNotice } from '../../src/sd/notify-message.ts'
 
 const NOTHING: Notice = { ready: false, reloading: false, stopping: false, barrier: false, flaws: [] }
 

@@ -172,12 +172,12 @@ describe('parseFuseOptions', () => {
     assert.deepEqual([foreground, debug], [true, true])
   })
 
-  for (const words of [
+  for (const args of [
     ['-d', '/m'],
     ['-o', 'ro,debug', '/m'],
   ]) {
-    it(`stays in the foreground with ${words.join(' ')}`, () => {
-      const { foreground, debug, mountOptions } = parseFuseOptions(words)
+    it(`stays in the foreground with ${args.join(' ')}`, () => {
+      const { foreground, debug, mountOptions } = parseFuseOptions(args)
       assert.deepEqual([foreground, debug, mountOptions.includes('debug')], [true, true, false])
     })
   }

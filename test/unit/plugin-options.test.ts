@@ -11,31 +11,31 @@ describe('serve --daemons', () => {
     assert.equal(parsePluginOptions(['--daemons', 'per-volume', '--fuse-host', 'service'], {}).fuseHost, 'service')
   })
 
-  const WRONG: { name: string; words: string[]; says: RegExp }[] = [
+  const WRONG: { name: string; args: string[]; says: RegExp }[] = [
     {
       name: 'shared with --fuse-host service',
-      words: ['--fuse-host', 'service'],
+      args: ['--fuse-host', 'service'],
       says: /--daemons shared is for --fuse-host child and detached; .*leave out --daemons/,
     },
     {
       name: 'shared with --fuse-backend fuse-native',
-      words: ['--fuse-backend', 'fuse-native'],
+      args: ['--fuse-backend', 'fuse-native'],
       says: /--daemons shared serves by sessions of its own; leave out --fuse-backend, or use --daemons per-volume/,
     },
     {
       name: 'shared with --daemonize early',
-      words: ['--daemonize', 'early'],
+      args: ['--daemonize', 'early'],
       says: /--daemonize early is a flaw of daemons of one volume; use --daemons per-volume/,
     },
     {
       name: 'shared with a state folder that is too deep for a socket',
-      words: ['--state-dir', `/${'d'.repeat(100)}`],
+      args: ['--state-dir', `/${'d'.repeat(100)}`],
       says: /fused\.sock, which is longer than the 107 bytes of a socket's path; name a shorter --state-dir/,
     },
   ]
-  for (const { name, words, says } of WRONG) {
+  for (const { name, args, says } of WRONG) {
     it(`is refused, with what to do, as ${name}`, () => {
-      const parse = (): unknown => parsePluginOptions(['--daemons', 'shared', ...words], {})
+      const parse = (): unknown => parsePluginOptions(['--daemons', 'shared', ...args], {})
       assert.throws(parse, (error) => error instanceof UsageError && says.test(error.message))
     })
   }

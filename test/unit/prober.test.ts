@@ -2,8 +2,8 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { setImmediate } from 'node:timers/promises'
 import { RunningCall } from '../../src/call-context.ts'
-import type { Probe } from '../../src/os/probe.ts'
-import { Prober } from '../../src/os/prober.ts'
+import type { Probe } from '../../src/os/mounts/probe.ts'
+import { Prober } from '../../src/os/mounts/prober.ts'
 
 const LIMITS = { probe: 1000, probesAtOnce: 2, promptProbe: 100 }
 const ABSENT: Probe = { kind: 'absent' }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { run } from '../../src/os/run.ts'
+import { run } from '../../src/os/processes/run.ts'
 
 describe('run', () => {
   it('gives a program that waits for what it was asked for its time once', async () => {

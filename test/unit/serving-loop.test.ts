@@ -4,7 +4,7 @@ import { describe, it } from 'node:test'
 import { ServingLoop } from '../../src/fuse/session/loop.ts'
 import { AdaptivePolling } from '../../src/fuse/session/polling.ts'
 import { AddonLoader } from '../../src/os/addons.ts'
-import { Epoll } from '../../src/os/epoll.ts'
+import { Epoll } from '../../src/os/descriptors/epoll.ts'
 import { Libc } from '../../src/os/libc.ts'
 
 const libc = new Libc(new AddonLoader())

@@ -3,7 +3,7 @@ import { describe, it } from 'node:test'
 import { DEFAULT_OPTIONS } from '../../src/fuse/options.ts'
 import { FOPEN, INIT } from '../../src/fuse/protocol/constants.ts'
 import { mountArguments, type SessionSettings, sessionSettings } from '../../src/fuse/session/mount-options.ts'
-import type { MountArguments } from '../../src/os/detached-mount.ts'
+import type { MountArguments } from '../../src/os/mounts/detached-mount.ts'
 import { MS } from '../../src/os/libc.ts'
 
 const PLAIN = MS.NOSUID | MS.NODEV
@@ -55,7 +55,7 @@ describe('sessionSettings', () => {
     umask: undefined,
     uid: undefined,
     gid: undefined,
-    rootAlone: false,
+    allowRoot: false,
     initFlags: INIT.ASYNC_READ,
     maxReadahead: undefined,
     maxBackground: undefined,
@@ -76,14 +76,14 @@ describe('sessionSettings', () => {
     [['sync_read', 'async_read'], {}],
     [['default_permissions'], { initFlags: INIT.ASYNC_READ | INIT.ALLOW_IDMAP }],
     [['default_permissions', 'sync_read', 'allow_other'], { initFlags: INIT.ALLOW_IDMAP }],
-    [['default_permissions', 'allow_root'], { rootAlone: true }],
+    [['default_permissions', 'allow_root'], { allowRoot: true }],
     [['async_read', 'sync_read'], { initFlags: 0n }],
     [['umask=027', 'uid=1000', 'gid=0'], { umask: 0o27, uid: 1000, gid: 0 }],
     [['umask=0'], { umask: 0 }],
-    [['allow_root'], { rootAlone: true }],
+    [['allow_root'], { allowRoot: true }],
     [['allow_other'], {}],
     [['allow_root', 'allow_other'], {}],
-    [['allow_other', 'allow_root'], { rootAlone: true }],
+    [['allow_other', 'allow_root'], { allowRoot: true }],
     [
       ['max_readahead=0', 'max_background=3', 'congestion_threshold=2'],
       { maxReadahead: 0, maxBackground: 3, congestionThreshold: 2 },

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
-import { decodeRecord, encodeRecord, SESSION_ID, type SessionRecord } from '../../src/fused/record.ts'
+import { decodeRecord, encodeRecord, SESSION_ID, type SessionRecord } from '../../src/fused/session-record.ts'
 import { newId } from '../../src/fused/sessions.ts'
 
 const ID = '0123456789abcdef'

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { mock, test } from 'node:test'
 import { StatusLine } from '../../src/programs/status-line.ts'
-import type { ServiceManager } from '../../src/os/sd-notify.ts'
+import type { ServiceManager } from '../../src/sd/service-manager.ts'
 
 /** A service manager that keeps what it is told. */
 function listener(): { readonly manager: ServiceManager; readonly told: string[] } {

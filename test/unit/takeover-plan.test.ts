@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
-import type { ReadRecord, SessionRecord } from '../../src/fused/record.ts'
+import type { ReadRecord, SessionRecord } from '../../src/fused/session-record.ts'
 import { type Circumstances, planTakeover, type Step, type StoredDescriptor } from '../../src/fused/takeover.ts'
 
 const BOOT = 'boot'
@@ -27,13 +27,13 @@ function brief(step: Step): string {
   switch (step.kind) {
     case 'serve':
       return `serve ${step.fd} as ${step.record.id}${step.storeAgain ? ', store again' : ''}`
-    case 'heal':
+    case 'recover':
       return `heal ${step.fd} of ${step.name}${step.storeAgain ? ', store again' : ''}`
     case 'hold':
       return `hold ${step.fd} as ${step.id}${step.record === undefined ? ', unread' : ''}`
     case 'release':
       return `release ${step.fd} of ${step.name}${step.forget ? ', forget' : ''}`
-    case 'bury':
+    case 'cleanUp':
       return `bury ${step.record.id}`
     case 'discard':
       return `discard ${step.id}${step.damaged ? ', damaged' : ''}`
@@ -264,12 +264,12 @@ describe('planTakeover', () => {
           const steps = planTakeover(descriptors, there.map(toRead), now)
           const used = steps.flatMap((step) => ('fd' in step ? [step.fd] : []))
           assert.deepEqual([...used].sort(), descriptors.map(({ fd }) => fd).sort())
-          const ids = steps.flatMap((step) => (step.kind === 'serve' || step.kind === 'bury' ? [step.record.id] : []))
+          const ids = steps.flatMap((step) => (step.kind === 'serve' || step.kind === 'cleanUp' ? [step.record.id] : []))
           assert.equal(new Set(ids).size, ids.length)
           const held = steps.flatMap((step) => (step.kind === 'hold' ? [step.id] : []))
           assert.equal(new Set(held).size, held.length)
           const dead = new Set(descriptors.filter((one) => one.dead).map(({ fd }) => fd))
-          for (const step of steps) if (step.kind === 'serve' || step.kind === 'heal') assert.ok(!dead.has(step.fd))
+          for (const step of steps) if (step.kind === 'serve' || step.kind === 'recover') assert.ok(!dead.has(step.fd))
         },
       ),
     )

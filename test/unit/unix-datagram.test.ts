@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { AddonLoader } from '../../src/os/addons.ts'
 import { Libc } from '../../src/os/libc.ts'
-import { DatagramSocket, sendDatagram } from '../../src/os/unix-datagram.ts'
+import { DatagramSocket, sendDatagram } from '../../src/os/sockets/unix-datagram.ts'
 import { Sandbox } from '../support/sandbox.ts'
 
 const libc = new Libc(new AddonLoader())

@@ -1,5 +1,5 @@
 import { UsageError } from '../../errors.ts'
-import { flagsOfAMount, SESSION_FLAGS, withMountFlags } from '../../os/mount-flags.ts'
+import { flagsOfAMount, SESSION_FLAGS, withMountFlags } from '../../os/mounts/mount-flags.ts'
 import { settleMountOptions } from '../options.ts'
 
 /** Flags of mount(2) that libfuse 2.9 does not know and that a mount can be given afterwards (lib/mount.c, mount_flags). */

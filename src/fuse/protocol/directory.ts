@@ -1,5 +1,5 @@
 import { OUT_HEADER_SIZE } from './constants.ts'
-import { type Entry, writeEntry } from './structs.ts'
+import { type EntryOut, writeEntry } from './structs.ts'
 import type { Writer } from './writer.ts'
 
 /** struct fuse_dirent. */
@@ -14,7 +14,7 @@ export interface Dirent {
 }
 
 /** struct fuse_direntplus; the attributes' nodeid becomes d_ino. */
-export type DirentPlus = Entry & Omit<Dirent, 'nodeid'>
+export type DirentPlus = EntryOut & Omit<Dirent, 'nodeid'>
 
 const DIRENT_SIZE = 24
 const ENTRY_SIZE = 128

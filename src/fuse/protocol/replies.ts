@@ -1,9 +1,9 @@
 import { NOTIFY, OUT_HEADER_SIZE, PROTOCOL } from './constants.ts'
-import { type Entry, type Attributes, writeAttributes, writeEntry, writeValid } from './structs.ts'
+import { type EntryOut, type Attributes, writeAttributes, writeEntry, writeValid } from './structs.ts'
 import { type Statx, writeStatx } from './statx.ts'
 import type { Writer } from './writer.ts'
 
-export type { Entry, Attributes } from './structs.ts'
+export type { EntryOut as Entry, Attributes } from './structs.ts'
 
 /** What INIT is answered with, struct fuse_init_out. */
 export interface InitReply {
@@ -63,7 +63,7 @@ export function encodeEmpty(writer: Writer, unique: bigint): void {
 }
 
 /** To LOOKUP, MKNOD, MKDIR, SYMLINK and LINK. A nodeid of 0 says for `entryValid` that there is none by that name. */
-export function encodeEntry(writer: Writer, unique: bigint, entry: Entry): void {
+export function encodeEntry(writer: Writer, unique: bigint, entry: EntryOut): void {
   begin(writer, unique, 128)
   writeEntry(writer, entry)
 }
@@ -83,7 +83,7 @@ export function encodeOpen(writer: Writer, unique: bigint, fh: bigint, openFlags
 }
 
 /** To CREATE and TMPFILE. */
-export function encodeCreate(writer: Writer, unique: bigint, entry: Entry, fh: bigint, openFlags: number): void {
+export function encodeCreate(writer: Writer, unique: bigint, entry: EntryOut, fh: bigint, openFlags: number): void {
   begin(writer, unique, 144)
   writeEntry(writer, entry)
   writeOpen(writer, fh, openFlags)

@@ -23,7 +23,7 @@ export interface Attributes {
 }
 
 /** struct fuse_entry_out: a node under a name, and for how many seconds (fractions allowed) the kernel may go by both. */
-export interface Entry {
+export interface EntryOut {
   readonly nodeid: bigint
   readonly generation: bigint
   readonly entryValid: number
@@ -51,7 +51,7 @@ export function writeAttributes(writer: Writer, attributes: Attributes): void {
   writer.u32(attributes.flags)
 }
 
-export function writeEntry(writer: Writer, entry: Entry): void {
+export function writeEntry(writer: Writer, entry: EntryOut): void {
   const entryValid = duration(entry.entryValid)
   const attrValid = duration(entry.attrValid)
   writer.u64(entry.nodeid)

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Worker } from 'node:worker_threads'
-import { wake } from '../../os/eventfd.ts'
+import { wake } from '../../os/descriptors/eventfd.ts'
 import type { Libc } from '../../os/libc.ts'
 import { AttachedSession, type AttachedOutcome, type RunningSession, type SessionRunner } from './attached-session.ts'
 import type { Attachment, Command, Inspection, ServerEvent } from './messages.ts'
@@ -26,7 +26,7 @@ export interface EngineParts {
   readonly onLost: (error: Error) => void
 }
 
-interface Entry {
+interface EngineSession {
   readonly session: AttachedSession
   /** Where its requests are read. */
   at: 'here' | 'thread'
@@ -38,7 +38,7 @@ interface Entry {
  */
 export class SessionEngine implements SessionRunner {
   readonly #parts: EngineParts
-  readonly #sessions = new Map<string, Entry>()
+  readonly #sessions = new Map<string, EngineSession>()
   readonly #wakeThread: number
   readonly #here: SessionServer
   readonly #inspections = new Map<number, (inspection: Inspection | undefined) => void>()
@@ -71,7 +71,7 @@ export class SessionEngine implements SessionRunner {
       this.#send(entry.at, command)
     })
     // To ask the thread for an INIT, and to tell it what to answer, is slower than to see to it here.
-    const entry: Entry = { session, at: this.#up && !attachment.holdInit ? 'thread' : 'here' }
+    const entry: EngineSession = { session, at: this.#up && !attachment.holdInit ? 'thread' : 'here' }
     this.#sessions.set(id, entry)
     this.#send(entry.at, { type: 'attach', session: attachment })
     if (entry.at === 'here') this.#pump()
@@ -118,7 +118,7 @@ export class SessionEngine implements SessionRunner {
     Atomics.wait(this.#stopped, 0, 0, this.#parts.stopTime)
   }
 
-  #send(at: Entry['at'], command: Command): void {
+  #send(at: EngineSession['at'], command: Command): void {
     if (at === 'here') {
       this.#here.obey(command)
       return
@@ -127,7 +127,7 @@ export class SessionEngine implements SessionRunner {
     wake(this.#wakeThread)
   }
 
-  #on(event: ServerEvent, at: Entry['at']): void {
+  #on(event: ServerEvent, at: EngineSession['at']): void {
     switch (event.type) {
       case 'up':
         this.#up = true
@@ -157,8 +157,8 @@ export class SessionEngine implements SessionRunner {
 
   #onSession(
     event: Extract<ServerEvent, { type: 'initialising' | 'initialised' | 'ended' | 'detached' }>,
-    entry: Entry,
-    at: Entry['at'],
+    entry: EngineSession,
+    at: EngineSession['at'],
   ): void {
     switch (event.type) {
       case 'initialising':
@@ -177,7 +177,7 @@ export class SessionEngine implements SessionRunner {
     }
   }
 
-  #end({ session }: Entry, outcome: AttachedOutcome): void {
+  #end({ session }: EngineSession, outcome: AttachedOutcome): void {
     const { id } = session.attachment
     this.#sessions.delete(id)
     this.#here.abandon(id)
@@ -185,7 +185,7 @@ export class SessionEngine implements SessionRunner {
   }
 
   /** INIT is answered by who has read it; all other requests that were read here are answered from here too. */
-  #handOver(entry: Entry): void {
+  #handOver(entry: EngineSession): void {
     const { attachment, detaching } = entry.session
     if (!this.#up || entry.at === 'thread' || detaching || this.#here.holdsInit(attachment.id)) return
     const counts = this.#here.counts(attachment.id)

@@ -1,4 +1,4 @@
-import type { Epoll } from '../../os/epoll.ts'
+import type { Epoll } from '../../os/descriptors/epoll.ts'
 import type { AdaptivePolling } from './polling.ts'
 
 /** Requests that one device is served in a row, while others may wait. */
@@ -10,7 +10,7 @@ const ROUNDS_ALONE = 16
 export type Timeout = number | (() => number)
 
 /** Something whose requests are to be served. */
-export interface Served {
+export interface SessionDescriptor {
   readonly fd: number
   /** Serves up to `most` requests; how many there were. It is not called again once it has ended. */
   serve(most: number): number
@@ -21,11 +21,11 @@ export class ServingLoop {
   readonly #epoll: Epoll
   readonly #polling: AdaptivePolling
   readonly #yield: () => void
-  readonly #served = new Map<number, Served>()
+  readonly #served = new Map<number, SessionDescriptor>()
   /** Descriptors that are not served, and what is called when they are readable. */
   readonly #listened = new Map<number, () => void>()
   /** The device that had the last request: the next one is its too, more often than not. */
-  #hot: Served | undefined
+  #hot: SessionDescriptor | undefined
   #alone = 0
   #lastServed = 0
 
@@ -42,13 +42,13 @@ export class ServingLoop {
     this.#listened.set(fd, act)
   }
 
-  add(served: Served): void {
+  add(served: SessionDescriptor): void {
     this.#epoll.add(served.fd)
     this.#served.set(served.fd, served)
   }
 
   /** Its descriptor must still be open. */
-  remove(served: Served): void {
+  remove(served: SessionDescriptor): void {
     if (!this.#served.delete(served.fd)) return
     if (this.#hot === served) this.#hot = undefined
     this.#epoll.remove(served.fd)
@@ -98,7 +98,7 @@ export class ServingLoop {
   }
 
   /** Tells whether there was anything: requests, or the end, after which nothing of this device ends a wait. */
-  #serveOne(served: Served): boolean {
+  #serveOne(served: SessionDescriptor): boolean {
     if (served.serve(MOST_IN_A_ROW) === 0 && this.#served.has(served.fd)) return false
     this.#lastServed = performance.now()
     this.#hot = this.#served.has(served.fd) ? served : undefined

@@ -1,4 +1,4 @@
-import { EventLoop } from '../../os/event-loop.ts'
+import { EventLoop } from '../../os/processes/event-loop.ts'
 import type { Libc } from '../../os/libc.ts'
 import { AttachedSession, type RunningSession, type SessionRunner } from './attached-session.ts'
 import type { Attachment, ServerEvent } from './messages.ts'

@@ -1,5 +1,5 @@
-import type { MountArguments } from '../../os/detached-mount.ts'
-import { SESSION_FLAGS, withMountFlags } from '../../os/mount-flags.ts'
+import type { MountArguments } from '../../os/mounts/detached-mount.ts'
+import { SESSION_FLAGS, withMountFlags } from '../../os/mounts/mount-flags.ts'
 import { settleMountOptions, unescapeValue } from '../options.ts'
 import { INIT, FOPEN } from '../protocol/constants.ts'
 
@@ -15,7 +15,7 @@ export interface SessionSettings {
   readonly uid: number | undefined
   readonly gid: number | undefined
   /** Only root and who mounted may do anything, although the kernel lets all pass. */
-  readonly rootAlone: boolean
+  readonly allowRoot: boolean
   /** INIT_* that are to be negotiated beyond those that every session wants. */
   readonly initFlags: bigint
   /** Bytes; undefined leaves the kernel its own. */
@@ -63,7 +63,7 @@ export function sessionSettings(options: readonly string[]): SessionSettings {
     umask: octal === undefined ? undefined : parseInt(octal, 8),
     uid: number('uid'),
     gid: number('gid'),
-    rootAlone: values.has('allow_root'),
+    allowRoot: values.has('allow_root'),
     initFlags: (values.has('sync_read') ? 0n : INIT.ASYNC_READ) | (mayBeIdmapped(values) ? INIT.ALLOW_IDMAP : 0n),
     maxReadahead: number('max_readahead'),
     maxBackground: number('max_background'),

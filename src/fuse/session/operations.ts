@@ -4,7 +4,7 @@ import { type Attributes, type DirectoryEntry, type FileSystem, FileSystemError,
 import { addEntry, addEntryPlus, beginDirectory, endDirectory } from '../protocol/directory.ts'
 import { encodeAttr, encodeBytes, encodeEmpty, encodeEntry, encodeError, encodeOpen, encodeStatfs } from '../protocol/replies.ts'
 import type { Request, RequestOf } from '../protocol/requests.ts'
-import type { Attributes as ReplyAttributes, Entry as EntryReply } from '../protocol/structs.ts'
+import type { Attributes as ReplyAttributes, EntryOut as EntryReply } from '../protocol/structs.ts'
 import type { Writer } from '../protocol/writer.ts'
 import type { SessionSettings } from './mount-options.ts'
 
@@ -62,7 +62,7 @@ export class Operations {
   answer(request: Request, reply: Writer): undefined | Promise<(reply: Writer) => void> {
     const { unique, uid } = request.header
     const nodeid = request.header.nodeid as NodeId
-    if (this.#settings.rootAlone && uid !== 0 && !OF_THE_OPENED.has(request.op)) throw new FileSystemError('EACCES')
+    if (this.#settings.allowRoot && uid !== 0 && !OF_THE_OPENED.has(request.op)) throw new FileSystemError('EACCES')
     switch (request.op) {
       case 'LOOKUP':
         this.#lookup(request, nodeid, reply)

@@ -1,5 +1,5 @@
 /** Windows in vain, one after another, until polling is given up. */
-const PATIENCE = 4
+const EMPTY_POLLS = 4
 /** Quick comers in a row that it takes at the most until polling is tried again. */
 const MOST_NEEDED = 64
 
@@ -34,7 +34,7 @@ export class AdaptivePolling {
   /** None did. */
   miss(): void {
     this.#vain++
-    if (this.#vain < PATIENCE) return
+    if (this.#vain < EMPTY_POLLS) return
     this.#on = false
     this.#quick = 0
     this.#needed = Math.min(2 * this.#needed, MOST_NEEDED)

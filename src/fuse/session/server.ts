@@ -1,12 +1,12 @@
 import { readSync } from 'node:fs'
 import { messageOf } from '../../errors.ts'
-import { Epoll } from '../../os/epoll.ts'
+import { Epoll } from '../../os/descriptors/epoll.ts'
 import type { Libc } from '../../os/libc.ts'
 import type { FileSystem } from '../filesystem.ts'
 import { Writer } from '../protocol/writer.ts'
 import { KernelDevice } from './device.ts'
 import { REPLY_SIZE, REQUEST_SIZE } from './handshake.ts'
-import { type Served, ServingLoop, type Timeout } from './loop.ts'
+import { type SessionDescriptor, ServingLoop, type Timeout } from './loop.ts'
 import type { Attachment, Command, Inspection, ServerEvent } from './messages.ts'
 import { sessionSettings } from './mount-options.ts'
 import { AdaptivePolling } from './polling.ts'
@@ -25,21 +25,21 @@ export interface ServerParts {
   /** Milliseconds that a device is asked for more after a request; 0: never. */
   readonly pollTime: number
   /** Where other threads' commands come in, if any do. */
-  readonly inbox?: Inbox
+  readonly inbox?: CommandQueue
   /** Another descriptor that ends a wait: `readable` is called, and has to see to it that it is read. */
   readonly neighbour?: { readonly fd: number; readonly readable: () => void }
   readonly emit: (event: ServerEvent) => void
 }
 
 /** Commands for a server that may be asleep. */
-export interface Inbox {
+export interface CommandQueue {
   /** An eventfd that is written to after each command; closed by whoever made it. */
   readonly wakeFd: number
   /** The commands that have come since. */
   readonly commands: () => Iterable<Command>
 }
 
-interface Entry extends Served {
+interface ServedSession extends SessionDescriptor {
   readonly session: FuseSession
   /** Whether its INIT, when it comes, is not to be answered at once. */
   readonly holdsInit: boolean
@@ -51,7 +51,7 @@ export class SessionServer {
   readonly #parts: ServerParts
   readonly #epoll: Epoll
   readonly #loop: ServingLoop
-  readonly #sessions = new Map<string, Entry>()
+  readonly #sessions = new Map<string, ServedSession>()
   readonly #shared: Shared = { request: Buffer.alloc(REQUEST_SIZE), reply: new Writer(REPLY_SIZE), awaited: 0 }
   /** Sessions that are read elsewhere by now, some of whose answers are still to be written here. */
   readonly #lingering = new Map<string, FuseSession>()
@@ -149,7 +149,7 @@ export class SessionServer {
     return true
   }
 
-  #obeyAll(inbox: Inbox): void {
+  #obeyAll(inbox: CommandQueue): void {
     readSync(inbox.wakeFd, this.#eight)
     for (const command of inbox.commands()) this.obey(command)
   }
@@ -158,7 +158,7 @@ export class SessionServer {
     const device = new KernelDevice(this.#parts.libc, fd)
     const hooks = this.#hooks(id, holdInit)
     const session = new FuseSession(device, this.#parts.filesystem(faults), sessionSettings(options), this.#shared, hooks, counts)
-    const entry: Entry = { fd, session, holdsInit: holdInit, warnings: 0, serve: (most) => session.serve(most) }
+    const entry: ServedSession = { fd, session, holdsInit: holdInit, warnings: 0, serve: (most) => session.serve(most) }
     this.#sessions.set(id, entry)
     try {
       if (resend) session.resend()

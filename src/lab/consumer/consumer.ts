@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { codeOf } from '../../errors.ts'
 import { monotonicMs } from '../clock.ts'
 import type { ConsumerLine } from './line.ts'
-import type { Way } from './ways.ts'
+import type { ReadMethod } from './read-methods.ts'
 
 /** How a consumer is to read. */
 export interface ConsumerOptions {
@@ -22,13 +22,13 @@ export const PROBE = 'written-by-a-consumer'
 
 /** Reads one file for ever in one way, and tells of each read as it begins and ends. */
 export class Consumer {
-  readonly #way: Way
+  readonly #way: ReadMethod
   readonly #options: ConsumerOptions
   readonly #tell: (line: ConsumerLine) => void
   readonly #buffer: Buffer
   #probed = false
 
-  constructor(way: Way, options: ConsumerOptions, tell: (line: ConsumerLine) => void) {
+  constructor(way: ReadMethod, options: ConsumerOptions, tell: (line: ConsumerLine) => void) {
     this.#way = way
     this.#options = options
     this.#tell = tell

@@ -8,14 +8,14 @@ export const PLACES: Places = { socket: SOCKET, state: PLUGIN_FOLDER, node: 'lab
 
 /** The container of somebody's driver. */
 export function driverContainer({ start, upgrade, container, stop }: DriverSpec): Container {
-  const version = { words: start }
+  const version = { args: start }
   const program = {
     get command(): Command {
-      const [executable = '', ...args] = filled(version.words, PLACES)
+      const [executable = '', ...args] = filled(version.args, PLACES)
       return { executable, args, argv0: executable }
     },
     replace: (): void => {
-      version.words = upgrade
+      version.args = upgrade
     },
   }
   return { program, place: [], flags: [], takes: container, stop }

@@ -1,7 +1,7 @@
 import { FAILURES } from '../failures/all.ts'
 import { CONSUMERS } from '../matrix/consumers.ts'
 import type { PlannedCell } from '../matrix/plan.ts'
-import type { Absent, Catalogue, Title } from '../matrix/record.ts'
+import type { Absent, Catalogue, Title } from '../matrix/lab-record.ts'
 import { OUTCOMES } from '../matrix/outcomes.ts'
 import { health } from '../mitigations/health.ts'
 import { hostToContainer } from '../mitigations/host-to-container.ts'

@@ -35,8 +35,6 @@ export interface Places {
 }
 
 /** Puts the places into words. */
-export function filled(words: readonly string[], places: Places): readonly string[] {
-  return words.map((word) =>
-    Object.entries(places).reduce((all, [name, place]) => all.replaceAll(`{${name}}`, String(place)), word),
-  )
+export function filled(args: readonly string[], places: Places): readonly string[] {
+  return args.map((word) => Object.entries(places).reduce((all, [name, place]) => all.replaceAll(`{${name}}`, String(place)), word))
 }

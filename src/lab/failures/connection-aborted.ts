@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { KUBELET, stagingPath } from '../node-paths.ts'
-import { parseMountinfo, topmostAt } from '../../os/mountinfo.ts'
+import { parseMountinfo, topmostAt } from '../../os/mounts/mountinfo.ts'
 
 import { until } from '../wait.ts'
 import { type Failure, nothing } from './failure.ts'

@@ -1,5 +1,5 @@
-import type { CellBench } from '../matrix/bench.ts'
-import type { Title } from '../matrix/record.ts'
+import type { CellHarness } from '../matrix/cell-harness.ts'
+import type { Title } from '../matrix/lab-record.ts'
 
 /** Something that goes wrong on a node, and what the world outside does about it, whoever mitigates what. */
 export interface Failure extends Title {
@@ -13,9 +13,9 @@ export interface Failure extends Title {
   /** Whether the plugin has to be a unit of systemd's. */
   readonly needsSystemd?: true
   /** Makes it happen; resolves when it has. */
-  strike(bench: CellBench): Promise<void>
+  strike(bench: CellHarness): Promise<void>
   /** Undoes it as far as the world does by itself: a controller starts the plugin again, a hung process goes on. */
-  mend(bench: CellBench): Promise<void>
+  mend(bench: CellHarness): Promise<void>
 }
 
 /** For failures that nobody outside mends. */

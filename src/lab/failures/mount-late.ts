@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { nodeMounts } from '../matrix/evidence.ts'
-import { insist } from '../matrix/volume-operations.ts'
+import { callUntilOk } from '../matrix/volume-operations.ts'
 import { stagingPath } from '../node-paths.ts'
 import { until } from '../wait.ts'
 import { type Failure, nothing } from './failure.ts'
@@ -20,14 +20,14 @@ export const mountLate: Failure = {
   strike: async ({ operations, volume, consumers, timeline, clock }) => {
     const leaver = randomUUID()
     timeline.note('kubelet', 'log', 'a pod that is to go away again is given the volume')
-    await insist('the volume is published', () => operations.publish(leaver))
+    await callUntilOk('the volume is published', () => operations.publish(leaver))
     const staging = ` ${stagingPath(volume.pv)} `
     await until('the FUSE mount lands', () => nodeMounts().some((line) => line.includes(staging) && line.includes(' - fuse.')))
     const landed = timeline.note('node', 'log', 'the FUSE mount lands')
     const looked = (): boolean =>
       consumers.every(({ pid, reads }) => pid === undefined || reads.ended(landed).length >= 2 || clock() - landed > 1000)
     await until('those who run have seen it', looked)
-    await insist('the volume is unpublished', () => operations.unpublish(leaver))
+    await callUntilOk('the volume is unpublished', () => operations.unpublish(leaver))
     timeline.note('kubelet', 'log', 'the pod has gone, its volume is unpublished')
   },
   mend: nothing,

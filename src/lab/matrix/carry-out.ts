@@ -9,18 +9,18 @@ import { filled } from '../driver/spec.ts'
 import { MITIGATIONS } from '../mitigations/all.ts'
 import type { Mitigation } from '../mitigations/mitigation.ts'
 import { until } from '../wait.ts'
-import type { CellBench } from './bench.ts'
+import type { CellHarness } from './cell-harness.ts'
 import type { CellConsumer } from './cell-consumer.ts'
 import { classify, ENOUGH } from './classify.ts'
 import { CONSUMERS } from './consumers.ts'
 import { filesOnDisk, fuseHolders, nodeMounts, podMounts } from './evidence.ts'
 import { HealthWatch, type WatchedVolume } from './health-watch.ts'
 import type { CellJob, Expectation } from './job.ts'
-import { Leaver } from './leaver.ts'
+import { DepartedPod } from './departed-pod.ts'
 import { verdictOf } from './outcomes.ts'
 import { ProcessWatch } from './process-watch.ts'
 import { countReads, eventsOf, stalled } from './read-log.ts'
-import type { Cell, ConsumerResult } from './record.ts'
+import type { Cell, ConsumerResult } from './lab-record.ts'
 import { setUpCell } from './set-up.ts'
 import { Timeline } from './timeline.ts'
 
@@ -32,7 +32,7 @@ const OUTAGE = 1000
 /** Milliseconds after the mending for which those who do badly are watched. */
 const WATCH = 2000
 /** Milliseconds after the mending for which those are waited for that do worse than the model says. */
-const PATIENCE = 8000
+const READ_DEADLINE = 8000
 
 /** Carries out one cell on the private node that this process is on. Throws what keeps it from saying anything. */
 export async function carryOutCell(job: CellJob): Promise<Cell> {
@@ -91,7 +91,7 @@ interface Course {
 }
 
 /** All is well, the failure strikes, the world mends what it can, and it is seen what comes of it. */
-async function course(bench: CellBench, failure: Failure, mitigation: Mitigation, job: CellJob): Promise<Course> {
+async function course(bench: CellHarness, failure: Failure, mitigation: Mitigation, job: CellJob): Promise<Course> {
   const { clock, timeline, plugin, kubelet, consumers } = bench
   const at = (starts: string): readonly CellConsumer[] => consumers.filter(({ kind }) => kind.starts === starts)
   await bench.daemons.start()
@@ -100,9 +100,9 @@ async function course(bench: CellBench, failure: Failure, mitigation: Mitigation
   let failureAtMs = clock()
   if (failure.flaw !== undefined) timeline.note('plugin', 'failure', `the plugin is flawed: ${failure.flaw.join(' ')}`)
   for (const consumer of at('before')) consumer.want()
-  const leaver = new Leaver(bench.operations)
+  const leaver = new DepartedPod(bench.operations)
   if (failure.flaw === undefined) {
-    await leaver.comeAndGo()
+    await leaver.publishAndUnpublish()
     await allRead(at('before'))
   }
   await using _health = mitigation.watchesHealth === true ? new HealthWatch(kubelet, watched(bench), timeline) : undefined
@@ -120,12 +120,12 @@ async function course(bench: CellBench, failure: Failure, mitigation: Mitigation
   await failure.mend(bench)
   const mendedAtMs = timeline.note('node', 'mended', 'what the world mends has been mended')
   for (const consumer of at('after')) consumer.want()
-  await until('the consumers have settled', () => settled(consumers, job, failureAtMs, mendedAtMs, clock()), PATIENCE + 1000)
+  await until('the consumers have settled', () => settled(consumers, job, failureAtMs, mendedAtMs, clock()), READ_DEADLINE + 1000)
   return { failureAtMs, mendedAtMs, before, left: leaver.left }
 }
 
 /** The volumes, each with the pods that use it. */
-function watched({ operations, neighbour, consumers }: CellBench): readonly WatchedVolume[] {
+function watched({ operations, neighbour, consumers }: CellHarness): readonly WatchedVolume[] {
   const of = (volume: CellConsumer['kind']['volume']): readonly CellConsumer[] =>
     consumers.filter(({ kind }) => kind.volume === volume)
   return [
@@ -172,7 +172,7 @@ function settled(consumers: readonly CellConsumer[], job: CellJob, failureAt: nu
     if (last.length === ENOUGH && last.every(({ saw }) => saw === 'right')) return true
     const model = job.consumers[consumer.kind.id] ?? null
     const asModelled = model === null || model.outcome === seen || model.or?.includes(seen) === true
-    return now - mendedAt > (asModelled ? WATCH : PATIENCE)
+    return now - mendedAt > (asModelled ? WATCH : READ_DEADLINE)
   })
 }
 

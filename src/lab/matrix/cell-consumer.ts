@@ -18,10 +18,10 @@ import type { Timeline } from './timeline.ts'
 const BACK_OFF = 250
 
 /** Milliseconds that a process may take to end by SIGKILL: one that waits for a file system may stay until that answers. */
-const BURIAL = 1000
+const KILL_DEADLINE = 1000
 
 /** What a consumer has around it; `operations`: on the volume that it reads. */
-export interface Surroundings {
+export interface CellContext {
   readonly clock: Clock
   readonly timeline: Timeline
   readonly runtime: ContainerRuntime
@@ -35,7 +35,7 @@ export interface Surroundings {
 export class CellConsumer {
   readonly kind: ConsumerKind
   readonly reads: ReadLog
-  readonly #around: Surroundings
+  readonly #around: CellContext
   readonly #pod: Pod
   #process: StartedProcess | undefined
   #starts = 0
@@ -47,7 +47,7 @@ export class CellConsumer {
   #unwanted: PromiseWithResolvers<'unwanted'> | undefined
   #minding: Promise<void> = Promise.resolve()
 
-  constructor(kind: ConsumerKind, reads: ReadLog, around: Surroundings) {
+  constructor(kind: ConsumerKind, reads: ReadLog, around: CellContext) {
     this.kind = kind
     this.reads = reads
     this.#around = around
@@ -113,7 +113,7 @@ export class CellConsumer {
     const process = this.#process
     if (process?.running !== true) return
     process.kill()
-    if ((await Promise.race([process.ending, sleep(BURIAL)])) !== undefined) await this.#noteEnd(process)
+    if ((await Promise.race([process.ending, sleep(KILL_DEADLINE)])) !== undefined) await this.#noteEnd(process)
   }
 
   /** The machine is new: nothing is published on it. */

@@ -1,5 +1,5 @@
 import type { Read } from './read-log.ts'
-import type { OutcomeId } from './record.ts'
+import type { OutcomeId } from './lab-record.ts'
 
 /** A read that takes this long has waited, in milliseconds: far above what a busy machine adds, far below any failure's length. */
 export const LONG = 1000
@@ -29,8 +29,8 @@ export function classify({ reads, running, started, failedToStart, restarts }: S
   if (last.endedMs === undefined) return 'hangs'
   const astray = ({ saw }: Read): boolean => saw === 'ENOENT' || saw === 'wrong'
   const well = running && reads.length >= ENOUGH && reads.slice(-ENOUGH).every(({ saw }) => saw === 'right')
-  if (!well) return astray(last) ? 'strays' : 'errors'
-  if (reads.some(astray)) return 'strays-recovers'
+  if (!well) return astray(last) ? 'writes-to-host' : 'errors'
+  if (reads.some(astray)) return 'writes-to-host-recovers'
   if (restarts > 0) return 'restarted'
   if (reads.some(({ saw }) => saw !== 'right')) return 'recovers'
   if (failedToStart) return 'starts-late'

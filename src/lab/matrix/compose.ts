@@ -1,5 +1,5 @@
-import type { ScenarioRecord } from '../record.ts'
-import type { Absent, Cell, LabRecord } from './record.ts'
+import type { ScenarioRecord } from '../scenario-record.ts'
+import type { Absent, Cell, LabRecord } from './lab-record.ts'
 
 /** What a run brings to its record; `complete`: whether everything that was chosen has at least begun. */
 export interface Run extends Omit<LabRecord, 'version' | 'passed'> {
@@ -15,5 +15,5 @@ export function composeRecord({ complete, ...run }: Run): LabRecord {
     complete &&
     run.scenarios.every(({ outcome }) => outcome === 'as expected') &&
     run.cells.every(({ verdict }) => verdict === 'as-modelled' || verdict === 'measured')
-  return { version: 2, ...run, passed }
+  return { version: 3, ...run, passed }
 }

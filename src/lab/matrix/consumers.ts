@@ -1,4 +1,4 @@
-import type { Title } from './record.ts'
+import type { Title } from './lab-record.ts'
 
 /**
  * Where a consumer lives, and so which mounts it sees: on the node itself; or in a pod, a mount namespace of its own, with the volume at

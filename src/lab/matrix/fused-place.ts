@@ -11,4 +11,4 @@ export const FUSED_STATE = join(KUBELET, 'plugins/dummy-fused')
 export const FUSED = 'dummy-fused'
 
 /** Its words. */
-export const FUSED_WORDS = ['--socket', FUSED_SOCKET, '--state-dir', FUSED_STATE] as const
+export const FUSED_ARGS = ['--socket', FUSED_SOCKET, '--state-dir', FUSED_STATE] as const

@@ -1,6 +1,6 @@
 import type { Programs } from '../command.ts'
 import type { DriverSpec } from '../driver/spec.ts'
-import type { OutcomeId } from './record.ts'
+import type { OutcomeId } from './lab-record.ts'
 
 /** What the model says of one consumer of a cell. */
 export interface Expectation {

@@ -1,12 +1,12 @@
-import { hasListener } from '../../os/unix-socket.ts'
+import { hasListener } from '../../os/sockets/unix-socket.ts'
 import { type Command, withArgs } from '../command.ts'
 import type { Clock } from '../clock.ts'
 import { ProcessLog } from '../process-log.ts'
 import { StartedProcess } from '../started-process.ts'
 import { until } from '../wait.ts'
-import type { DaemonControl } from './bench.ts'
+import type { DaemonControl } from './cell-harness.ts'
 import { signal } from './container-plugin.ts'
-import { FUSED, FUSED_SOCKET, FUSED_WORDS } from './fused-place.ts'
+import { FUSED, FUSED_SOCKET, FUSED_ARGS } from './fused-place.ts'
 import { servers } from './process-watch.ts'
 import { Replaceable } from './replaceable.ts'
 import type { Timeline } from './timeline.ts'
@@ -38,7 +38,7 @@ export class KeeperDaemons implements DaemonControl {
   /** The keeper takes a program without a name of its own, so a link's name chooses it. */
   async start(): Promise<void> {
     const { executable, args } = this.#program.command
-    const keeper = await StartedProcess.start(withArgs(this.#keep, ['--', executable, ...args, ...FUSED_WORDS]), this.#log)
+    const keeper = await StartedProcess.start(withArgs(this.#keep, ['--', executable, ...args, ...FUSED_ARGS]), this.#log)
     this.#keeper = keeper
     this.#timeline.lane(LANE, 'process', 'Keeper', keeper.pid)
     this.#timeline.note(LANE, 'start', `process ${keeper.pid}`)

@@ -1,5 +1,5 @@
 import type { ClaimName } from './claims.ts'
-import type { OutcomeId } from './record.ts'
+import type { OutcomeId } from './lab-record.ts'
 
 /**
  * A line of the model: for these failures, mitigations and consumers this outcome, for this reason. Words are ids, `,` is between
@@ -54,13 +54,13 @@ export const MODEL: readonly Line[] = [
   ['PLUGIN_ENDS', '*', 'starts-after', 'works', 'mends'],
   ['PLUGIN_ENDS', 'none', 'exits-on-error', 'errors', 'refused'],
   ['PLUGIN_ENDS', 'none', 'RUNNING', 'errors', 'dead'],
-  ['PLUGIN_ENDS', 'restore-exit', 'RUNNING', 'restarted|strays-recovers', 'restarted'],
-  ['PLUGIN_ENDS', 'RESTORED', 'exits-on-error', 'restarted|strays-recovers', 'restarted'],
+  ['PLUGIN_ENDS', 'restore-exit', 'RUNNING', 'restarted|writes-to-host-recovers', 'restarted'],
+  ['PLUGIN_ENDS', 'RESTORED', 'exits-on-error', 'restarted|writes-to-host-recovers', 'restarted'],
   ['PLUGIN_ENDS', 'RESTORED', 'HOLDERS', 'errors', 'held'],
-  ['PLUGIN_ENDS', 'restore,shared', 'opens-anew', 'recovers|strays-recovers', 'gap'],
+  ['PLUGIN_ENDS', 'restore,shared', 'opens-anew', 'recovers|writes-to-host-recovers', 'gap'],
   ['PLUGIN_ENDS', 'restore,shared', 'private', 'errors', 'privateCopy'],
   ['PLUGIN_ENDS', 'RESTORED', 'slave-volume', 'errors', 'slaveOfDead'],
-  ['PLUGIN_ENDS', 'RESTORED', 'opens-anew,slave-folder', 'recovers|strays-recovers', 'slaveOfFolder'],
+  ['PLUGIN_ENDS', 'RESTORED', 'opens-anew,slave-folder', 'recovers|writes-to-host-recovers', 'slaveOfFolder'],
   ['PLUGIN_ENDS', 'health', 'RUNNING', 'restarted', 'noticed'],
   ['PLUGIN_ENDS', 'SEPARATE,KEPT', 'RUNNING', 'works', 'survives'],
 
@@ -77,12 +77,12 @@ export const MODEL: readonly Line[] = [
 
   // The daemon is upgraded.
   ['daemon-upgraded', 'SEPARATE', 'starts-during,starts-after', 'works', 'mends'],
-  ['daemon-upgraded', 'SEPARATE', 'exits-on-error', 'restarted|strays-recovers', 'restarted'],
+  ['daemon-upgraded', 'SEPARATE', 'exits-on-error', 'restarted|writes-to-host-recovers', 'restarted'],
   ['daemon-upgraded', 'SEPARATE', 'HOLDERS', 'errors', 'held'],
-  ['daemon-upgraded', 'SEPARATE', 'opens-anew', 'recovers|strays-recovers', 'gap'],
+  ['daemon-upgraded', 'SEPARATE', 'opens-anew', 'recovers|writes-to-host-recovers', 'gap'],
   ['daemon-upgraded', 'SEPARATE', 'private', 'errors', 'privateCopy'],
   ['daemon-upgraded', 'SEPARATE', 'slave-volume', 'errors', 'slaveOfDead'],
-  ['daemon-upgraded', 'SEPARATE', 'slave-folder', 'recovers|strays-recovers', 'slaveOfFolder'],
+  ['daemon-upgraded', 'SEPARATE', 'slave-folder', 'recovers|writes-to-host-recovers', 'slaveOfFolder'],
   ['daemon-upgraded', 'KEPT', '*', 'works|waits', 'kept'],
 
   // The daemon hangs for a time.
@@ -101,13 +101,13 @@ export const MODEL: readonly Line[] = [
   // The background mount fails, and works once the storage is back.
   ['mount-fails', 'waiting-parent,sync-init', 'starts-after', 'works|starts-late', 'waited'],
   ['mount-fails', 'waiting-parent,sync-init', '*', 'starts-late', 'waited'],
-  ['mount-fails', 'none', '*', 'strays', 'emptied'],
+  ['mount-fails', 'none', '*', 'writes-to-host', 'emptied'],
 
   // The background mount lands after the bind.
   ['mount-late', 'waiting-parent,sync-init', '*', 'works', 'waitedFor'],
-  ['mount-late', 'none', 'keeps-open,mapped', 'strays-recovers', 'lateHeld'],
-  ['mount-late', 'none', 'exits-on-error', 'strays|strays-recovers', 'late'],
-  ['mount-late', 'none', '*', 'strays', 'late'],
+  ['mount-late', 'none', 'keeps-open,mapped', 'writes-to-host-recovers', 'lateHeld'],
+  ['mount-late', 'none', 'exits-on-error', 'writes-to-host|writes-to-host-recovers', 'late'],
+  ['mount-late', 'none', '*', 'writes-to-host', 'late'],
 
   // Somebody unmounts by hand.
   ['staging-unmounted', 'health', 'starts-during,starts-after', 'works|restarted|starts-late', 'mends'],
@@ -115,12 +115,12 @@ export const MODEL: readonly Line[] = [
   ['staging-unmounted', '*', 'starts-during,starts-after', 'works', 'mends'],
   ['staging-unmounted', '*', 'RUNNING', 'works', 'bind'],
   ['target-unmounted', 'health', 'starts-during,starts-after', 'works|restarted|starts-late', 'mends'],
-  ['target-unmounted', 'health', 'opens-anew,slave-folder', 'strays-recovers|restarted', 'noticedLate'],
+  ['target-unmounted', 'health', 'opens-anew,slave-folder', 'writes-to-host-recovers|restarted', 'noticedLate'],
   ['target-unmounted', 'health', 'RUNNING', 'restarted', 'noticed'],
   ['target-unmounted', '*', 'starts-during,starts-after', 'works', 'mends'],
   ['target-unmounted', '*', 'HOLDERS,exits-on-error', 'works', 'detached'],
   ['target-unmounted', '*', 'private,slave-volume', 'works', 'ownCopy'],
-  ['target-unmounted', '*', 'opens-anew,slave-folder', 'strays', 'unmounted'],
+  ['target-unmounted', '*', 'opens-anew,slave-folder', 'writes-to-host', 'unmounted'],
 
   // The machine crashes.
   ['machine-crash', '*', 'starts-after', 'works', 'rebooted'],

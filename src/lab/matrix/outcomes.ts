@@ -1,4 +1,4 @@
-import type { Catalogue, ConsumerResult, OutcomeId, Verdict } from './record.ts'
+import type { Catalogue, ConsumerResult, OutcomeId, Verdict } from './lab-record.ts'
 
 /** Every outcome, best first. Two of the same rank are neither better nor worse than each other. */
 export const OUTCOMES: Catalogue['outcomes'] = {
@@ -27,7 +27,7 @@ export const OUTCOMES: Catalogue['outcomes'] = {
     title: 'works after its restart',
     words: 'Its process ended, and another one took its place, which reads right.',
   },
-  'strays-recovers': {
+  'writes-to-host-recovers': {
     rank: 4,
     symbol: '◐',
     title: "node's disk, then works",
@@ -36,7 +36,7 @@ export const OUTCOMES: Catalogue['outcomes'] = {
   errors: { rank: 5, symbol: '✗', title: 'errors for ever', words: 'Its reads fail to the end, whatever is mended on the node.' },
   'never-starts': { rank: 5, symbol: '⊘', title: 'never starts', words: 'It could not be started at all.' },
   hangs: { rank: 6, symbol: '∞', title: 'hangs', words: 'A read never came back.' },
-  strays: {
+  'writes-to-host': {
     rank: 7,
     symbol: '⚠',
     title: "node's own disk",

@@ -7,7 +7,7 @@ import { CONSUMERS } from './consumers.ts'
 import type { Expectation } from './job.ts'
 import { ABSENT, GROUPS, MODEL } from './model.ts'
 import { OUTCOMES } from './outcomes.ts'
-import type { Absent, Catalogue, OutcomeId, Title } from './record.ts'
+import type { Absent, Catalogue, OutcomeId, Title } from './lab-record.ts'
 
 /** A cell that makes sense, and what the model says of its consumers. */
 export interface PlannedCell {

@@ -1,6 +1,6 @@
-import { processesNamed, processStat, sharesMounts } from '../../os/processes.ts'
+import { processesNamed, processStat, sharesMounts } from '../../os/processes/processes.ts'
 import { until } from '../wait.ts'
-import type { DaemonControl, PluginControl } from './bench.ts'
+import type { DaemonControl, PluginControl } from './cell-harness.ts'
 import { killAll, killServers, signal } from './container-plugin.ts'
 import { servers } from './process-watch.ts'
 

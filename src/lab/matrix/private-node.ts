@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { parseMountinfo } from '../../os/mountinfo.ts'
-import { run } from '../../os/run.ts'
+import { parseMountinfo } from '../../os/mounts/mountinfo.ts'
+import { run } from '../../os/processes/run.ts'
 import { KUBELET } from '../node-paths.ts'
-import type { DaemonControl, NodeControl, PluginControl } from './bench.ts'
+import type { DaemonControl, NodeControl, PluginControl } from './cell-harness.ts'
 import type { Timeline } from './timeline.ts'
 
 /** Milliseconds for a command on the node. */

@@ -1,4 +1,4 @@
-import { processesNamed, sharesMounts } from '../../os/processes.ts'
+import { processesNamed, sharesMounts } from '../../os/processes/processes.ts'
 import type { Timeline } from './timeline.ts'
 
 /** Milliseconds between two looks. */

@@ -1,7 +1,7 @@
 import { styleText } from 'node:util'
 import { oneLine } from '../../printable.ts'
 import type { PlannedCell } from './plan.ts'
-import type { Cell, Verdict } from './record.ts'
+import type { Cell, Verdict } from './lab-record.ts'
 import type { CellObserver } from './run-cells.ts'
 
 type Style = Parameters<typeof styleText>[0]

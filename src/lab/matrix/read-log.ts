@@ -1,5 +1,5 @@
 import { parseLine } from '../consumer/line.ts'
-import type { CellEvent, Reads } from './record.ts'
+import type { CellEvent, Reads } from './lab-record.ts'
 
 /** One read of a consumer. Times on the cell's clock. */
 export interface Read {

@@ -1,6 +1,6 @@
 import { renameSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
-import { makeDirectories } from '../../os/directories.ts'
+import { makeDirectories } from '../../os/mounts/directories.ts'
 import { type Command } from '../command.ts'
 import { KUBELET } from '../node-paths.ts'
 

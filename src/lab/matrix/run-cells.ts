@@ -7,7 +7,7 @@ import type { Systemd } from '../systemd.ts'
 import type { CellJob } from './job.ts'
 import { needsSystemd } from './set-up.ts'
 import type { PlannedCell } from './plan.ts'
-import type { Cell } from './record.ts'
+import type { Cell } from './lab-record.ts'
 
 /** By what means cells are carried out. */
 export interface CellOptions {

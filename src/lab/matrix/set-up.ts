@@ -7,7 +7,7 @@ import type { Failure } from '../failures/failure.ts'
 import { Kubelet, NEIGHBOUR, VOLUME } from '../kubelet.ts'
 import type { Hosting, Mitigation } from '../mitigations/mitigation.ts'
 import { SOCKET, stagingPath } from '../node-paths.ts'
-import type { CellBench, DaemonControl, PluginControl } from './bench.ts'
+import type { CellHarness, DaemonControl, PluginControl } from './cell-harness.ts'
 import { CellConsumer } from './cell-consumer.ts'
 import type { ConsumerKind } from './consumers.ts'
 import { ContainerPlugin } from './container-plugin.ts'
@@ -51,7 +51,7 @@ export function needsSystemd(failure: Failure, mitigation: Mitigation): boolean 
 }
 
 /** Puts a cell's node together; nothing runs yet. `startMs`: the cell's start on CLOCK_MONOTONIC. */
-export function setUpCell(job: CellJob, subject: Subject, timeline: Timeline, clock: Clock, startMs: number): CellBench {
+export function setUpCell(job: CellJob, subject: Subject, timeline: Timeline, clock: Clock, startMs: number): CellHarness {
   const { programs, driver } = job
   const { mitigation, kinds } = subject
   const kubelet = new Kubelet(SOCKET, CALL_DEADLINE)

@@ -1,5 +1,5 @@
 import { OUTCOMES } from './outcomes.ts'
-import type { Absent, Cell } from './record.ts'
+import type { Absent, Cell } from './lab-record.ts'
 
 /** Outcomes in which no read of a consumer fails. */
 const UNHARMED = OUTCOMES.waits.rank

@@ -1,5 +1,5 @@
 import { type Clock } from '../clock.ts'
-import type { CellEvent, Lane } from './record.ts'
+import type { CellEvent, Lane } from './lab-record.ts'
 
 /** Collects what happens in a cell, and to which process. */
 export class Timeline {

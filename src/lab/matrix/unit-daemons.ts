@@ -1,8 +1,8 @@
 import { type Command, withArgs } from '../command.ts'
 import { until } from '../wait.ts'
-import type { DaemonControl } from './bench.ts'
+import type { DaemonControl } from './cell-harness.ts'
 import { signal } from './container-plugin.ts'
-import { FUSED, FUSED_WORDS } from './fused-place.ts'
+import { FUSED, FUSED_ARGS } from './fused-place.ts'
 import { servers } from './process-watch.ts'
 import { Replaceable } from './replaceable.ts'
 import type { Timeline } from './timeline.ts'
@@ -25,7 +25,7 @@ export class UnitDaemons implements DaemonControl, Disposable {
 
   async start(): Promise<void> {
     const properties = ['FileDescriptorStoreMax=4096', 'LimitNOFILE=65536']
-    await this.#unit.create(withArgs(this.#program.command, FUSED_WORDS), properties)
+    await this.#unit.create(withArgs(this.#program.command, FUSED_ARGS), properties)
   }
 
   /** systemd starts the next one at once: that it is another is all there is to wait for. */

@@ -1,7 +1,7 @@
 import { placeFlags } from '../daemon-set.ts'
 import { type Command, withArgs } from '../command.ts'
 import { until } from '../wait.ts'
-import type { PluginControl } from './bench.ts'
+import type { PluginControl } from './cell-harness.ts'
 import { signal } from './container-plugin.ts'
 import { Replaceable } from './replaceable.ts'
 import type { Timeline } from './timeline.ts'

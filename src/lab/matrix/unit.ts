@@ -1,7 +1,7 @@
 import { closeSync, openSync, readSync, statSync } from 'node:fs'
 import { join } from 'node:path'
-import { makeDirectories } from '../../os/directories.ts'
-import { run } from '../../os/run.ts'
+import { makeDirectories } from '../../os/mounts/directories.ts'
+import { run } from '../../os/processes/run.ts'
 import type { Command } from '../command.ts'
 import { SHELL } from '../namespaces.ts'
 import { KUBELET } from '../node-paths.ts'
@@ -55,20 +55,20 @@ export class Unit implements Disposable {
       'KillMode=mixed',
       'TimeoutStopSec=20',
     ]
-    const words = [
+    const command = [
       ...['--quiet', '--collect', `--unit=${this.name}`, `--slice=${this.#slice}`],
       ...[...always, ...properties].map((property) => `--property=${property}`),
       ...['--', '/usr/bin/nsenter', '--target', String(process.pid), '--mount', '--'],
       ...[...SHELL, START, argv0, this.#log, executable, ...args],
     ]
-    const { status, stderr } = await run('systemd-run', words, DEADLINE)
+    const { status, stderr } = await run('systemd-run', command, DEADLINE)
     if (status !== 0) throw new Error(`${this.name} cannot be started: ${stderr.trim()} ${this.#tailOfLog()}`)
   }
 
   /** `systemctl`, with the unit's name at the end. Throws an Error with what it said. */
-  async control(...words: readonly string[]): Promise<string> {
-    const { status, stdout, stderr } = await run('systemctl', [...words, this.name], DEADLINE)
-    if (status !== 0) throw new Error(`systemctl ${words.join(' ')} ${this.name}: ${stderr.trim()} ${this.#tailOfLog()}`)
+  async control(...args: readonly string[]): Promise<string> {
+    const { status, stdout, stderr } = await run('systemctl', [...args, this.name], DEADLINE)
+    if (status !== 0) throw new Error(`systemctl ${args.join(' ')} ${this.name}: ${stderr.trim()} ${this.#tailOfLog()}`)
     return stdout.trim()
   }
 

@@ -52,7 +52,7 @@ export class VolumeOperations {
 }
 
 /** Does something again until no call of it fails, as the kubelet does. Rejects with the last CallError where that takes too long. */
-export async function insist(what: string, act: () => Promise<void>): Promise<void> {
+export async function callUntilOk(what: string, act: () => Promise<void>): Promise<void> {
   let failure: CallError | undefined
   const attempt = async (): Promise<boolean> => {
     try {

@@ -1,5 +1,5 @@
 import type { ConsumerKind } from '../matrix/consumers.ts'
-import type { Title } from '../matrix/record.ts'
+import type { Title } from '../matrix/lab-record.ts'
 
 /**
  * Where FUSE sessions are served: `child`, by daemons of the plugin's own container; `detached`, by daemons outside of it, in both cases one for

@@ -1,4 +1,4 @@
-import type { Cell, FailureId, LabRecord, MitigationId } from '../matrix/record.ts'
+import type { Cell, FailureId, LabRecord, MitigationId } from '../matrix/lab-record.ts'
 import { type Effect, ran, withoutError, WORST_FIRST, worksInTheEnd, worstOf } from './effects.ts'
 
 /** How a mitigation fared in all the cells that ran. Numbers of failures. */

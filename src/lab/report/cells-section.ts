@@ -1,4 +1,4 @@
-import type { Cell, LabRecord } from '../matrix/record.ts'
+import type { Cell, LabRecord } from '../matrix/lab-record.ts'
 import { consumersTable } from './consumers-table.ts'
 import { fully, ran, shortly, worstOf } from './effects.ts'
 import { evidenceOf } from './evidence.ts'

@@ -1,4 +1,4 @@
-import type { LabRecord, Title } from '../matrix/record.ts'
+import type { LabRecord, Title } from '../matrix/lab-record.ts'
 import { type Html, html } from './html.ts'
 import { absentId } from './ids.ts'
 

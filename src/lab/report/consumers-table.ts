@@ -1,4 +1,4 @@
-import type { Cell, ConsumerResult, LabRecord } from '../matrix/record.ts'
+import type { Cell, ConsumerResult, LabRecord } from '../matrix/lab-record.ts'
 import { effectOf } from './effects.ts'
 import { listing } from './evidence.ts'
 import { type Html, html } from './html.ts'

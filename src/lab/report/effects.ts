@@ -1,4 +1,4 @@
-import type { Cell, ConsumerResult, LabRecord, OutcomeId } from '../matrix/record.ts'
+import type { Cell, ConsumerResult, LabRecord, OutcomeId } from '../matrix/lab-record.ts'
 import { duration, listed, sentence } from './text.ts'
 
 /** Consumers that a sentence names, beyond which only their number is told. */
@@ -8,13 +8,13 @@ const MOST_NAMES = 3
 export type Effect = 'kept' | 'waited' | 'recovered' | 'broken' | 'wrong'
 
 /** How an effect is told. `few` is for one consumer, `many` goes on after `3 of 9`. */
-export interface EffectWords {
+export interface EffectLabels {
   readonly few: string
   readonly many: string
   readonly meaning: string
 }
 
-export const EFFECTS: Readonly<Record<Effect, EffectWords>> = {
+export const EFFECTS: Readonly<Record<Effect, EffectLabels>> = {
   kept: { few: 'keeps working', many: 'keep working', meaning: 'every read came right, none took a second' },
   waited: { few: 'waits, then works', many: 'wait, then work', meaning: 'no read failed, but there was a wait' },
   recovered: {
@@ -38,11 +38,11 @@ const OF_OUTCOME: Readonly<Record<OutcomeId, Effect>> = {
   'starts-late': 'waited',
   recovers: 'recovered',
   restarted: 'recovered',
-  'strays-recovers': 'recovered',
+  'writes-to-host-recovers': 'recovered',
   errors: 'broken',
   'never-starts': 'broken',
   hangs: 'broken',
-  strays: 'wrong',
+  'writes-to-host': 'wrong',
 }
 
 /** A consumer that saw the bare folder for a time is taken for one that lost data only if it could write there. */

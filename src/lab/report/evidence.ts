@@ -1,4 +1,4 @@
-import type { Cell, Evidence } from '../matrix/record.ts'
+import type { Cell, Evidence } from '../matrix/lab-record.ts'
 import { type Html, html } from './html.ts'
 import { count, cut, moment } from './text.ts'
 

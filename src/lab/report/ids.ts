@@ -1,4 +1,4 @@
-import type { Cell } from '../matrix/record.ts'
+import type { Cell } from '../matrix/lab-record.ts'
 
 /** What the matrix points to: within the cell's details, so that a browser opens them without a script. */
 export function cellId({ failure, mitigation }: Pick<Cell, 'failure' | 'mitigation'>): string {

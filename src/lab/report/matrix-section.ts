@@ -1,4 +1,4 @@
-import type { Absent, Cell, LabRecord } from '../matrix/record.ts'
+import type { Absent, Cell, LabRecord } from '../matrix/lab-record.ts'
 import type { Advice, Score } from './advice.ts'
 import { effectOf, EFFECTS, ran, shortly, worstOf, WORST_FIRST } from './effects.ts'
 import { absentId, cellId } from './ids.ts'

@@ -1,4 +1,4 @@
-import type { LabRecord } from '../matrix/record.ts'
+import type { LabRecord } from '../matrix/lab-record.ts'
 import type { Advice, Gap } from './advice.ts'
 import { EFFECTS, ran, tally } from './effects.ts'
 import { type Html, html } from './html.ts'

@@ -1,5 +1,5 @@
 import { NEIGHBOUR_ID } from '../matrix/consumers.ts'
-import type { LabRecord, MitigationId } from '../matrix/record.ts'
+import type { LabRecord, MitigationId } from '../matrix/lab-record.ts'
 import { effectOf, EFFECTS, ran, WORST_FIRST } from './effects.ts'
 import { type Html, html } from './html.ts'
 import { icon } from './icons.ts'

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import type { LabRecord } from '../matrix/record.ts'
+import type { LabRecord } from '../matrix/lab-record.ts'
 import { adviceFrom } from './advice.ts'
 import { cellsSection } from './cells-section.ts'
 import { closing } from './closing.ts'

@@ -1,5 +1,5 @@
-import type { LabRecord } from '../matrix/record.ts'
-import type { ScenarioRecord, Step } from '../record.ts'
+import type { LabRecord } from '../matrix/lab-record.ts'
+import type { ScenarioRecord, Step } from '../scenario-record.ts'
 import { type Html, html } from './html.ts'
 import { icon } from './icons.ts'
 import { count, cut, duration, moment } from './text.ts'

@@ -1,4 +1,4 @@
-import type { Cell, CellEvent } from '../matrix/record.ts'
+import type { Cell, CellEvent } from '../matrix/lab-record.ts'
 import { type Html, html } from './html.ts'
 import { count, cut, moment } from './text.ts'
 import { type Run, runsOf } from './timeline.ts'
@@ -41,7 +41,7 @@ export function timelineTable({ events, lanes }: Cell): Html {
                 <td>${moment(run.fromMs)}</td>
                 <td>${run.toMs > run.fromMs && moment(run.toMs)}</td>
                 <td>${titles.get(run.lane) ?? run.lane}</td>
-                <td>${told(run)}</td>
+                <td>${description(run)}</td>
               </tr>`,
           )}
         </tbody>
@@ -50,7 +50,7 @@ export function timelineTable({ events, lanes }: Cell): Html {
     ${runs.length > MOST_ROWS && html`<p class="small soft">${count(runs.length - MOST_ROWS, 'more row')} in the JSON record.</p>`}`
 }
 
-function told({ kind, count: times, text }: Run): string {
+function description({ kind, count: times, text }: Run): string {
   const number = times > 1 ? ` (${count(times, 'time')})` : ''
   if (text === '' || text === kind || TOLD[kind].startsWith(text)) return `${TOLD[kind]}${number}`
   return text.startsWith(TOLD[kind]) ? cut(text, MOST_TEXT) : `${TOLD[kind]}${number}: ${cut(text, MOST_TEXT)}`

@@ -1,4 +1,4 @@
-import type { CellEvent } from '../matrix/record.ts'
+import type { CellEvent } from '../matrix/lab-record.ts'
 
 /** Width of a lane in its own units; a lane is stretched to whatever room there is. */
 export const LANE_UNITS = 1000

@@ -1,4 +1,4 @@
-import type { Verdict } from '../matrix/record.ts'
+import type { Verdict } from '../matrix/lab-record.ts'
 
 /** How a verdict is told: in the matrix, where what is as it must be needs no word and the word goes on "than modelled", and in a sentence. */
 export const VERDICTS: Readonly<Record<Verdict, { readonly badge: string; readonly words: string }>> = {

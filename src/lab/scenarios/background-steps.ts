@@ -1,8 +1,8 @@
 import type { Volume } from '../kubelet.ts'
 import { KUBELET, stagingPath } from '../node-paths.ts'
 import type { Pod } from '../pod.ts'
-import { living } from '../processes.ts'
-import type { Bench } from '../scenario.ts'
+import { runningProcesses } from '../running-processes.ts'
+import type { ScenarioHarness } from '../scenario.ts'
 import type { StartedProcess } from '../started-process.ts'
 import { until } from '../wait.ts'
 import { podSpec } from './steps.ts'
@@ -11,18 +11,18 @@ import { podSpec } from './steps.ts'
 export const MOUNT_TABLE = `awk '$5 ~ "^${KUBELET}/(plugins|pods)" { for (i = 7; $i != "-"; i++); print $5, "shows", $4, "of", $(i + 1) }' /proc/self/mountinfo`
 
 /** A pod with a volume of its own, so that each half of a scenario begins afresh. */
-export function podWith(bench: Bench, name: string, volume: Volume): Pod {
+export function podWith(bench: ScenarioHarness, name: string, volume: Volume): Pod {
   return bench.newPod(podSpec(name, { volume }))
 }
 
 /** Shows what is mounted on the node and returns it, a line each: `PATH shows ROOT of TYPE`. */
-export async function seeMounts({ shell }: Bench): Promise<string> {
+export async function seeMounts({ shell }: ScenarioHarness): Promise<string> {
   const { output } = await shell.onNode(MOUNT_TABLE)
   return output
 }
 
 /** Shows the files on the node's own disk below the staging path, whatever is mounted over it, and returns them. */
-export async function seeDisk({ shell }: Bench, volume: Volume): Promise<string> {
+export async function seeDisk({ shell }: ScenarioHarness, volume: Volume): Promise<string> {
   const beneath = `${KUBELET}/tmp/beneath`
   const path = `${beneath}${stagingPath(volume.pv).slice(KUBELET.length)}`
   const { output } = await shell.onNode(
@@ -44,8 +44,8 @@ export function fileSystemsAt(table: string, path: string): string {
 export async function endAll(plugin: StartedProcess): Promise<void> {
   plugin.kill()
   await plugin.ended()
-  for (const pid of living('dummy-fuse')) process.kill(pid, 'SIGKILL')
-  await until('the daemons are gone', () => living('dummy-fuse').length === 0)
+  for (const pid of runningProcesses('dummy-fuse')) process.kill(pid, 'SIGKILL')
+  await until('the daemons are gone', () => runningProcesses('dummy-fuse').length === 0)
 }
 
 /** What a call came to: `OK`, or the message of its failure. */

@@ -1,9 +1,9 @@
 import { VOLUME } from '../kubelet.ts'
 import { stagingPath, targetPath } from '../node-paths.ts'
 import type { Pod, PodSpec } from '../pod.ts'
-import { living } from '../processes.ts'
+import { runningProcesses } from '../running-processes.ts'
 import { describeRounds, type Round, roundsOf } from '../rounds.ts'
-import type { Bench } from '../scenario.ts'
+import type { ScenarioHarness } from '../scenario.ts'
 import type { StartedProcess } from '../started-process.ts'
 import { until } from '../wait.ts'
 
@@ -22,7 +22,7 @@ export function podSpec(name: string, rest: Partial<PodSpec> = {}): PodSpec {
 }
 
 /** Starts the plugin and has it mount the volume for the pods, as the kubelet does before it starts their containers. */
-export async function mountVolume(bench: Bench, flags: readonly string[], pods: readonly Pod[]): Promise<StartedProcess> {
+export async function mountVolume(bench: ScenarioHarness, flags: readonly string[], pods: readonly Pod[]): Promise<StartedProcess> {
   const { daemonSet, kubelet, transcript } = bench
   transcript.say(
     `The DaemonSet's controller starts the plugin (serve ${flags.join(' ')}); the kubelet finds its socket, stages the volume, and publishes it for each pod.`,
@@ -36,7 +36,12 @@ export async function mountVolume(bench: Bench, flags: readonly string[], pods: 
 }
 
 /** Shows the volume from within the pod and the pod's log, and checks that both are as they must be while all is well. */
-export async function seeServed({ shell, transcript, checks }: Bench, pod: Pod, when: string, sinceMs: number): Promise<void> {
+export async function seeServed(
+  { shell, transcript, checks }: ScenarioHarness,
+  pod: Pod,
+  when: string,
+  sinceMs: number,
+): Promise<void> {
   const { output } = await shell.inPod(pod, `mount | grep /mnt ; ls -l ${pod.volumePath}`)
   checks.see(`${pod.name}, ${when}: has the mount`, mountLines(pod, output), mountLine(pod))
   checks.see(`${pod.name}, ${when}: lists the file`, output, LISTING, '-r--r--r-- 1 root root 13 Jan 1 1970 dummy-file.txt')
@@ -46,7 +51,12 @@ export async function seeServed({ shell, transcript, checks }: Bench, pod: Pod, 
 }
 
 /** Shows the volume from within the pod, where it is dead though still in its mount table, and that every read since then failed. */
-export async function seeDead({ shell, transcript, checks }: Bench, pod: Pod, when: string, sinceMs: number): Promise<void> {
+export async function seeDead(
+  { shell, transcript, checks }: ScenarioHarness,
+  pod: Pod,
+  when: string,
+  sinceMs: number,
+): Promise<void> {
   const { output, status } = await shell.inPod(pod, `mount | grep /mnt ; ls -l ${pod.volumePath}`)
   checks.see(`${pod.name}, ${when}: still has the mount`, mountLines(pod, output), mountLine(pod))
   checks.see(
@@ -63,7 +73,7 @@ export async function seeDead({ shell, transcript, checks }: Bench, pod: Pod, wh
  * ECONNABORTED (fs/fuse/dev.c, fuse_abort_conn), which a busy machine may tell late.
  */
 export async function seeFailingReads(
-  { transcript, checks }: Pick<Bench, 'transcript' | 'checks'>,
+  { transcript, checks }: Pick<ScenarioHarness, 'transcript' | 'checks'>,
   pod: Pod,
   when: string,
   sinceMs: number,
@@ -91,11 +101,11 @@ async function roundsSince({ name, log }: Pod, sinceMs: number): Promise<string>
 }
 
 /** Kills the plugin as nothing else would, and waits until the processes that served its mounts have gone too. */
-export async function killPlugin({ shell, checks, clock }: Bench, plugin: StartedProcess): Promise<number> {
+export async function killPlugin({ shell, checks, clock }: ScenarioHarness, plugin: StartedProcess): Promise<number> {
   await shell.onNode(`kill -9 ${plugin.pid}`)
   const { signal } = await plugin.ended()
   checks.see('the plugin was killed', signal ?? 'ended by itself', 'SIGKILL')
-  const daemons = (): string => `${living('dummy-fuse').length} dummy-fuse processes`
+  const daemons = (): string => `${runningProcesses('dummy-fuse').length} dummy-fuse processes`
   await checks.comeToSee('its FUSE daemon died with it, as in one container', daemons, /^0 /, '0 dummy-fuse processes', 5000)
   return clock()
 }

@@ -3,15 +3,15 @@ import { once } from 'node:events'
 import { constants } from 'node:os'
 import { createInterface } from 'node:readline'
 import { codeOf, errnoMeaning, messageOf, ProgramError, withRemedy } from '../../errors.ts'
-import { LineCutter, parseWord, READY_FD } from '../../os/daemon-channel.ts'
-import { STATUS } from '../../os/exit-status.ts'
+import { LineCutter, parseWord, READY_FD } from '../../os/processes/daemon-channel.ts'
+import { STATUS } from '../../os/processes/exit-status.ts'
 import { oneLine } from '../../printable.ts'
 
 /** How the daemon's start came out. */
 type Outcome = { readonly kind: 'ready' } | { readonly kind: 'timeout' } | { readonly kind: 'ended'; readonly status: number }
 
 /** The words that start the executable again as a daemon: everything but the descriptor that it reports on. */
-export interface Reborn {
+export interface DaemonCommand {
   readonly executable: string
   readonly args: readonly string[]
   readonly argv0: string
@@ -23,7 +23,7 @@ export interface Reborn {
  * it is killed. However it ended, `cleanUp` is awaited when no mount of it can land any more. Throws ProgramError.
  */
 export async function startAndWait(
-  reborn: Reborn,
+  reborn: DaemonCommand,
   mountpoint: string,
   timeout: number,
   cleanUp: () => Promise<void>,
@@ -43,7 +43,7 @@ export async function startAndWait(
   return outcome.status
 }
 
-async function start(reborn: Reborn, timeout: number): Promise<Outcome> {
+async function start(reborn: DaemonCommand, timeout: number): Promise<Outcome> {
   const child = execute(reborn)
   // Without a descriptor left (EMFILE) there is a child without streams, and the error comes later.
   const [, , stderr, channel] = (child.stdio as typeof child.stdio | undefined) ?? []
@@ -79,7 +79,7 @@ async function start(reborn: Reborn, timeout: number): Promise<Outcome> {
   })
 }
 
-function execute({ executable, args, argv0 }: Reborn): ChildProcess {
+function execute({ executable, args, argv0 }: DaemonCommand): ChildProcess {
   const env = { ...process.env, [READY_FD]: '3' }
   try {
     return spawn(executable, args, { argv0, detached: true, stdio: ['ignore', 'ignore', 'pipe', 'pipe'], env })
@@ -94,7 +94,7 @@ function cannotStart(error: unknown): ProgramError {
 }
 
 /** The flaw of blobfuse2 (issues #1079 and #1081), on purpose: returns while nothing is mounted yet, whatever comes of it. */
-export function startAndForget(reborn: Reborn): number {
+export function startAndForget(reborn: DaemonCommand): number {
   const child = spawn(reborn.executable, reborn.args, { argv0: reborn.argv0, detached: true, stdio: 'ignore' })
   child.on('error', () => undefined)
   child.unref()

@@ -1,6 +1,6 @@
 import { Socket } from 'node:net'
-import { type DaemonWord, LineCutter, type Order, parseOrder, READY_FD, wordLine } from '../../os/daemon-channel.ts'
-import { isSocket } from '../../os/descriptors.ts'
+import { type DaemonWord, LineCutter, type Order, parseOrder, READY_FD, wordLine } from '../../os/processes/daemon-channel.ts'
+import { isSocket } from '../../os/descriptors/descriptors.ts'
 
 /** The daemon's end of the socket pair on which its starter waits. */
 export class StarterChannel {

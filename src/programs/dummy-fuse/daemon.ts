@@ -4,12 +4,12 @@ import { codeOf, errnoMeaning, errnoText, messageOf, ProgramError, withRemedy } 
 import type { Backend, Session, SessionEnd } from '../../fuse/backend.ts'
 import { DEFAULT_OPTIONS } from '../../fuse/options.ts'
 import { descriptorSink, Logger, type LogSink } from '../../log.ts'
-import { detachUnless } from '../../os/leftover.ts'
+import { detachUnless } from '../../os/mounts/leftover.ts'
 import type { Libc } from '../../os/libc.ts'
-import { deviceAt, openMountTable } from '../../os/mount-table.ts'
+import { deviceAt, openMountTable } from '../../os/mounts/mount-table.ts'
 import { syslogSink } from '../../os/syslog.ts'
 import type { StarterChannel } from './channel.ts'
-import { STATUS } from '../../os/exit-status.ts'
+import { STATUS } from '../../os/processes/exit-status.ts'
 import { DUMMY_FUSE_LIMITS } from './limits.ts'
 import type { FuseOptions } from './options.ts'
 import { preflight } from './preflight.ts'
@@ -44,7 +44,7 @@ type Interruption = Ending | { readonly kind: 'timeout' } | { readonly kind: 'lo
 export async function serve(options: FuseOptions, context: DaemonContext): Promise<Served> {
   if (options.dieWithParent) context.libc().setParentDeathSignal('SIGKILL')
   using signals = new EndSignals(options.dieWithParent)
-  const told = signalled(signals)
+  const stop = stopRequested(signals)
   const { channel } = context
   const { promise: lost, resolve } = Promise.withResolvers<Interruption>()
   // A mount that nobody waits for must not appear.
@@ -52,7 +52,7 @@ export async function serve(options: FuseOptions, context: DaemonContext): Promi
     resolve({ kind: 'lost' })
   })
   const timeout = channel === undefined ? [timeoutAfter(options.initTimeout)] : []
-  const interrupted: Promise<Interruption> = Promise.race([told, lost, ...timeout])
+  const interrupted: Promise<Interruption> = Promise.race([stop, lost, ...timeout])
 
   // A plugin has looked at the path, and mounts over what is there, as the kubelet's other plugins do.
   const ordered = options.foreground && channel !== undefined
@@ -90,7 +90,7 @@ export async function serve(options: FuseOptions, context: DaemonContext): Promi
     return { status: STATUS.ok, clean: false }
   }
   if (inBackground(options, context)) channel?.release()
-  const ending = await Promise.race([told, session.ended.then((end): Ending => ({ kind: 'session', end }))])
+  const ending = await Promise.race([stop, session.ended.then((end): Ending => ({ kind: 'session', end }))])
   const status = finish(ending, session, mountpoint, log)
   // libfuse keeps what it has begun.
   const clean = ending.kind === 'session' && ending.end === 'unmounted' && options.backend === 'session'
@@ -98,8 +98,8 @@ export async function serve(options: FuseOptions, context: DaemonContext): Promi
   return { status, clean }
 }
 
-async function signalled({ told }: EndSignals): Promise<Ending> {
-  return { kind: 'signal', signal: await told }
+async function stopRequested({ stopSignal }: EndSignals): Promise<Ending> {
+  return { kind: 'signal', signal: await stopSignal }
 }
 
 async function timeoutAfter(seconds: number): Promise<Interruption> {

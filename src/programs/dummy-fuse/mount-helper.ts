@@ -6,7 +6,7 @@ import { dummyFuse } from './program.ts'
 /** What mount(8) asks of a helper. */
 interface HelperCall {
   /** The words of dummy-fuse that mean the same. */
-  readonly words: readonly string[]
+  readonly args: readonly string[]
   /** mount --fake: nothing is to be mounted. */
   readonly fake: boolean
 }
@@ -18,15 +18,15 @@ const FORM = 'mount.fuse.dummy-fuse SOURCE DIRECTORY [-sfnv] [-o OPTIONS] [-t TY
  * mount.fuse3(8) has dummy-fuse mount: with `dev` and `suid` unless the options say otherwise.
  */
 export const mountHelper: Program = async (context) => {
-  const { words, fake } = readHelperCall(context.words)
-  if (!fake) return await dummyFuse({ ...context, words })
-  parseFuseOptions(words)
+  const { args, fake } = readHelperCall(context.args)
+  if (!fake) return await dummyFuse({ ...context, args })
+  parseFuseOptions(args)
   return 0
 }
 
 /** Throws UsageError. */
-export function readHelperCall(words: readonly string[]): HelperCall {
-  const [source, directory, ...rest] = words
+export function readHelperCall(args: readonly string[]): HelperCall {
+  const [source, directory, ...rest] = args
   if (source === undefined || directory === undefined || directory.startsWith('-'))
     throw new UsageError(`mount(8) calls it as ${FORM}; to mount by hand, run dummy-fuse DIRECTORY`)
   const options: string[] = []
@@ -46,7 +46,7 @@ export function readHelperCall(words: readonly string[]): HelperCall {
   }
   if (!options.includes('nodev')) options.push('dev')
   if (!options.includes('nosuid')) options.push('suid')
-  return { words: ['-o', options.join(','), ...(source === '' ? [] : [source]), directory], fake }
+  return { args: ['-o', options.join(','), ...(source === '' ? [] : [source]), directory], fake }
 }
 
 function valueOf(word: string, rest: string[]): string {

@@ -1,11 +1,11 @@
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { codeOf, errnoText, messageOf, ProgramError } from '../../errors.ts'
-import { isFuse } from '../../os/mount-table.ts'
-import { parseMountinfo, topmostAt } from '../../os/mountinfo.ts'
-import { readLink } from '../../os/undecoded.ts'
-import { probe } from '../../os/probe.ts'
-import { STATUS } from '../../os/exit-status.ts'
+import { isFuse } from '../../os/mounts/mount-table.ts'
+import { parseMountinfo, topmostAt } from '../../os/mounts/mountinfo.ts'
+import { readLink } from '../../os/descriptors/undecoded.ts'
+import { probe } from '../../os/mounts/probe.ts'
+import { STATUS } from '../../os/processes/exit-status.ts'
 
 /** As many as path_resolution(7) follows. */
 const MAX_LINKS = 40

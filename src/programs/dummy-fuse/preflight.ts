@@ -1,7 +1,7 @@
 import { closeSync, fstatSync, openSync, readdirSync, readFileSync } from 'node:fs'
 import { codeOf, errnoMeaning, errnoText, messageOf, ProgramError, withRemedy } from '../../errors.ts'
-import { MountinfoTable } from '../../os/mount-table.ts'
-import { STATUS } from '../../os/exit-status.ts'
+import { MountinfoTable } from '../../os/mounts/mount-table.ts'
+import { STATUS } from '../../os/processes/exit-status.ts'
 import { followLinks, refuseDead } from './mountpoint.ts'
 
 const DEVICE = '/dev/fuse'

@@ -1,22 +1,22 @@
 import { UsageError } from '../../errors.ts'
 import { AddonLoader } from '../../os/addons.ts'
-import { closeForeignDescriptors } from '../../os/descriptors.ts'
-import { detachDead } from '../../os/leftover.ts'
-import { exitAtOnce } from '../../os/exit.ts'
+import { closeForeignDescriptors } from '../../os/descriptors/descriptors.ts'
+import { detachDead } from '../../os/mounts/leftover.ts'
+import { exitAtOnce } from '../../os/processes/exit.ts'
 import { Libc } from '../../os/libc.ts'
-import { requireProc } from '../../os/proc.ts'
-import { deviceAt, MountinfoTable } from '../../os/mount-table.ts'
+import { requireProc } from '../../os/processes/proc.ts'
+import { deviceAt, MountinfoTable } from '../../os/mounts/mount-table.ts'
 import type { Program } from '../program.ts'
 import { startAndForget, startAndWait } from './background.ts'
 import { StarterChannel, takeReadyFd } from './channel.ts'
 import { serve } from './daemon.ts'
 import { parseFuseOptions } from './options.ts'
 import { preflight } from './preflight.ts'
-import { asksForSpare, Spare } from './spare.ts'
+import { isSpareRequest, Spare } from './spare.ts'
 
 /** dummy-fuse: serves one mount, with libfuse's command line. */
-export const dummyFuse: Program = async ({ words, env, self }) => {
-  const options = asksForSpare(words) ? undefined : parseFuseOptions(words)
+export const dummyFuse: Program = async ({ args, env, self }) => {
+  const options = isSpareRequest(args) ? undefined : parseFuseOptions(args)
   requireProc()
   const readyFd = takeReadyFd(env)
   const serves = options === undefined || options.foreground || readyFd !== undefined
@@ -40,12 +40,12 @@ export const dummyFuse: Program = async ({ words, env, self }) => {
     if (channel === undefined || !options.foreground) return served.status
     return await new Spare({ libc: libc(), channel, self }).goOn(served)
   }
-  if (options.daemonize === 'early') return startAndForget(self(['-f', ...words]))
+  if (options.daemonize === 'early') return startAndForget(self(['-f', ...args]))
 
   const nonempty = options.mountOptions.includes('nonempty')
   const mountpoint = await preflight(options.mountpoint, { nonempty, links: 'follow' })
   const table = new MountinfoTable()
   const before = deviceAt(table, mountpoint)
   const cleanUp = (): Promise<void> => detachDead(table, libc, mountpoint, before)
-  return await startAndWait(self(words), mountpoint, options.initTimeout, cleanUp)
+  return await startAndWait(self(args), mountpoint, options.initTimeout, cleanUp)
 }

@@ -1,12 +1,12 @@
 import { messageOf, ProgramError } from '../../errors.ts'
-import { type Order, SPARE_NAME, SPARE_WORDS } from '../../os/daemon-channel.ts'
+import { type Order, SPARE_NAME, SPARE_ARGS } from '../../os/processes/daemon-channel.ts'
 import type { Libc } from '../../os/libc.ts'
-import { setProcessName } from '../../os/process-name.ts'
-import { ShownArguments } from '../../os/shown-arguments.ts'
+import { setProcessName } from '../../os/processes/process-name.ts'
+import { ShownArguments } from '../../os/processes/shown-arguments.ts'
 import type { SelfCommand } from '../program.ts'
 import type { StarterChannel } from './channel.ts'
 import { serve, type Served } from './daemon.ts'
-import { STATUS } from '../../os/exit-status.ts'
+import { STATUS } from '../../os/processes/exit-status.ts'
 import { DUMMY_FUSE_LIMITS } from './limits.ts'
 import { parseFuseOptions } from './options.ts'
 import { EndSignals } from './signals.ts'
@@ -19,12 +19,12 @@ export interface SpareContext {
   readonly libc: Libc
   readonly channel: StarterChannel
   /** How this program is started with other words. */
-  readonly self: (words: readonly string[]) => SelfCommand
+  readonly self: (args: readonly string[]) => SelfCommand
 }
 
 /** Whether dummy-fuse's words ask for a spare. */
-export function asksForSpare(words: readonly string[]): boolean {
-  return words.length === SPARE_WORDS.length && words.every((word, index) => word === SPARE_WORDS[index])
+export function isSpareRequest(args: readonly string[]): boolean {
+  return args.length === SPARE_ARGS.length && args.every((word, index) => word === SPARE_ARGS[index])
 }
 
 /**
@@ -67,10 +67,10 @@ export class Spare {
     return STATUS.ok
   }
 
-  async #serve(words: readonly string[]): Promise<Served> {
+  async #serve(args: readonly string[]): Promise<Served> {
     const { libc, channel } = this.#context
-    const options = parseFuseOptions(words)
-    this.#show(words)
+    const options = parseFuseOptions(args)
+    this.#show(args)
     setProcessName(NAME)
     if (!options.dieWithParent) libc.setParentDeathSignal(undefined)
     return await serve(options, { libc: () => libc, channel })
@@ -91,7 +91,7 @@ export class Spare {
   /** Becomes what it was before its order. */
   #retreat(): void {
     this.#context.libc.setParentDeathSignal('SIGKILL')
-    this.#show(SPARE_WORDS)
+    this.#show(SPARE_ARGS)
     setProcessName(SPARE_NAME)
   }
 
@@ -101,16 +101,16 @@ export class Spare {
     using signals = new EndSignals(true)
     const { promise: late, resolve } = Promise.withResolvers<Order>()
     const timer = deadline === undefined ? undefined : setTimeout(resolve, deadline, { do: 'end' })
-    const told = signals.told.then((): Order => ({ do: 'end' }))
+    const stop = signals.stopSignal.then((): Order => ({ do: 'end' }))
     await channel.say('idle')
-    let order = await Promise.race([channel.order(), told, late])
+    let order = await Promise.race([channel.order(), stop, late])
     clearTimeout(timer)
-    while (order.do === 'wait') order = await Promise.race([channel.order(), told])
+    while (order.do === 'wait') order = await Promise.race([channel.order(), stop])
     return order
   }
 
-  #show(words: readonly string[]): void {
-    const { argv0, args, executable } = this.#context.self(words)
+  #show(own: readonly string[]): void {
+    const { argv0, args, executable } = this.#context.self(own)
     // A program that is run by an interpreter has that as its argv[0].
     this.#arguments.show([argv0 === '' ? executable : argv0, ...args])
   }

@@ -24,22 +24,22 @@ export function defaultStateDir(env: NodeJS.ProcessEnv): string {
  * Picks those out of the words. What is wrong with any of them is told when all are read, by options.ts, which takes longer; as much as a
  * millisecond longer than this takes node:util's parseArgs() alone.
  */
-export function pickEarlyOptions(words: readonly string[], env: NodeJS.ProcessEnv): EarlyOptions {
-  const pollTime = valueOf('--poll-time', words) ?? ''
+export function pickEarlyOptions(args: readonly string[], env: NodeJS.ProcessEnv): EarlyOptions {
+  const pollTime = valueOf('--poll-time', args) ?? ''
   return {
-    stateDir: absolute(valueOf('--state-dir', words) ?? defaultStateDir(env)),
+    stateDir: absolute(valueOf('--state-dir', args) ?? defaultStateDir(env)),
     pollTime: /^\d+$/.test(pollTime) ? Number(pollTime) / 1000 : 0.05,
-    withoutResend: valueOf('--inject', words) === 'no-resend',
-    dieWithParent: words.includes('--die-with-parent'),
-    logFormat: valueOf('--log-format', words) === 'json' ? 'json' : 'text',
+    withoutResend: valueOf('--inject', args) === 'no-resend',
+    dieWithParent: args.includes('--die-with-parent'),
+    logFormat: valueOf('--log-format', args) === 'json' ? 'json' : 'text',
   }
 }
 
 /** The last that is given, as `--option value` or `--option=value`. */
-function valueOf(option: string, words: readonly string[]): string | undefined {
-  const values = words.flatMap((word, index) => {
+function valueOf(option: string, args: readonly string[]): string | undefined {
+  const values = args.flatMap((word, index) => {
     if (word.startsWith(`${option}=`)) return [word.slice(option.length + 1)]
-    return word === option ? words.slice(index + 1, index + 2) : []
+    return word === option ? args.slice(index + 1, index + 2) : []
   })
   return values.at(-1)
 }

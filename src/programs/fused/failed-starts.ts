@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { codeOf, messageOf } from '../../errors.ts'
 import type { Logger } from '../../log.ts'
-import { makeDirectories } from '../../os/directories.ts'
+import { makeDirectories } from '../../os/mounts/directories.ts'
 import { oneLine } from '../../printable.ts'
 import { FAILED_START_LIMITS } from './limits.ts'
 
@@ -38,10 +38,10 @@ export class FailedStarts {
   }
 
   /**
-   * Waits before a process that failed ends, once that has happened too often; `told` cuts it short. Where starts cannot be counted it waits
+   * Waits before a process that failed ends, once that has happened too often; `stopSignal` cuts it short. Where starts cannot be counted it waits
    * the first wait's time each time: such a start may be the thousandth.
    */
-  async wait(told: Promise<unknown>): Promise<void> {
+  async wait(stopSignal: Promise<unknown>): Promise<void> {
     const time = this.#time()
     if (time === 0) return
     const why =
@@ -49,7 +49,7 @@ export class FailedStarts {
         ? `${this.#count} starts in a row have failed`
         : `failed starts cannot be counted (${this.#count.unknown})`
     process.stderr.write(`dummy-fused: ${oneLine(why)}; waiting ${time / 1000} s before the next\n`)
-    await Promise.race([sleep(time), told])
+    await Promise.race([sleep(time), stopSignal])
   }
 
   #time(): number {

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import { run } from '../../os/run.ts'
+import { run } from '../../os/processes/run.ts'
 import { FUSED_LIMITS } from './limits.ts'
 
 /**

@@ -1,10 +1,10 @@
-import type { ServiceManager } from '../../os/sd-notify.ts'
+import type { ServiceManager } from '../../sd/service-manager.ts'
 
 /**
  * Resolves when a signal says that it is time to end. A daemon that its parent takes along (--die-with-parent) leaves SIGINT and SIGHUP, which a
  * terminal sends to both, to that parent.
  */
-export async function toldToEnd(dieWithParent = false): Promise<NodeJS.Signals> {
+export async function nextStopSignal(dieWithParent = false): Promise<NodeJS.Signals> {
   return await new Promise((resolve) => {
     for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
       process.on(signal, () => {

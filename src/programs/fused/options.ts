@@ -1,7 +1,7 @@
 import { Option } from 'commander'
 import { UsageError } from '../../errors.ts'
 import type { LogFormat } from '../../log.ts'
-import { socketPath } from '../../os/unix-socket.ts'
+import { socketPath } from '../../os/sockets/unix-socket.ts'
 import { absolute } from '../absolute.ts'
 import { commandLine, logFormatOption, parse, seconds } from '../command-line.ts'
 import { pollTimeOption } from '../session-options.ts'
@@ -33,7 +33,7 @@ has read, and ends; a successor takes over. SIGTERM: the same if systemd restart
 Exit status: 0 stopped by a signal or by the RPC Drain; 1 failed, for example because the socket is in use; 2 usage error.`
 
 /** Reads the arguments of dummy-fused. Throws UsageError. */
-export function parseFusedOptions(words: readonly string[], env: NodeJS.ProcessEnv): FusedOptions {
+export function parseFusedOptions(args: readonly string[], env: NodeJS.ProcessEnv): FusedOptions {
   const command = commandLine('dummy-fused', 'Serves FUSE sessions that survive this process and the CSI plugin.')
     .option('--socket <path>', 'socket to listen on, unless a listening socket is passed', FUSED_SOCKET)
     .option('--state-dir <folder>', 'folder of the records for a successor; $RUNTIME_DIRECTORY', defaultStateDir(env))
@@ -49,7 +49,7 @@ export function parseFusedOptions(words: readonly string[], env: NodeJS.ProcessE
     .addOption(new Option('--die-with-parent', 'be killed when the process that started this one ends').hideHelp())
     .addOption(logFormatOption())
     .addHelpText('after', NOTES)
-  parse(command, words)
+  parse(command, args)
   const parsed = command.opts<Parsed>()
   const unknown = parsed.inject.find((fault) => fault !== 'no-resend')
   if (unknown !== undefined) throw new UsageError(`unknown fault '${unknown}' for --inject; there is no-resend`)

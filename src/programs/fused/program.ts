@@ -2,29 +2,29 @@ import { closeSync, existsSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { messageOf, ProgramError } from '../../errors.ts'
 import { FusedDaemon } from '../../fused/daemon.ts'
-import { Keepers } from '../../fused/keepers.ts'
-import { Records, recordsFolder } from '../../fused/records.ts'
+import { FdHolders } from '../../fused/fd-holders.ts'
+import { Records, recordsFolder } from '../../fused/session-records.ts'
 import { Sessions } from '../../fused/sessions.ts'
 import { StandbyLink } from '../../fused/standby-link.ts'
 import { standbySocket } from '../../fused/standby-socket.ts'
-import { StoreRoom } from '../../fused/store-room.ts'
+import { FdStoreCapacity } from '../../fused/fd-store-capacity.ts'
 import { Successor } from '../../fused/successor.ts'
 import type { SessionEngine } from '../../fuse/session/engine.ts'
 import { descriptorSink, Logger } from '../../log.ts'
 import { AddonLoader } from '../../os/addons.ts'
-import { bootId } from '../../os/boot-id.ts'
-import { makeDirectories } from '../../os/directories.ts'
-import { exitAtOnce } from '../../os/exit.ts'
-import { type InheritedDescriptor, inheritedDescriptors } from '../../os/inherited.ts'
+import { bootId } from '../../os/processes/boot-id.ts'
+import { makeDirectories } from '../../os/mounts/directories.ts'
+import { exitAtOnce } from '../../os/processes/exit.ts'
+import { type InheritedDescriptor, inheritedDescriptors } from '../../os/descriptors/inherited.ts'
 import { Libc } from '../../os/libc.ts'
-import type { ListeningSocket } from '../../os/listening-socket.ts'
-import { shareHeap, tidyMemory } from '../../os/memory.ts'
-import { startThreadPool } from '../../os/thread-pool.ts'
-import { openMountTable } from '../../os/mount-table.ts'
-import { ServiceManager } from '../../os/sd-notify.ts'
-import { isSocket } from '../../os/descriptors.ts'
+import type { ListeningSocket } from '../../os/sockets/listening-socket.ts'
+import { shareHeap, tidyMemory } from '../../os/processes/memory.ts'
+import { startThreadPool } from '../../os/processes/thread-pool.ts'
+import { openMountTable } from '../../os/mounts/mount-table.ts'
+import { ServiceManager } from '../../sd/service-manager.ts'
+import { isSocket } from '../../os/descriptors/descriptors.ts'
 import { syslogSink } from '../../os/syslog.ts'
-import { listeningName } from '../../os/unix-address.ts'
+import { listeningName } from '../../os/sockets/unix-address.ts'
 import { versionText } from '../../version.ts'
 import { oneLine } from '../../printable.ts'
 import { exitOf } from '../exit-of.ts'
@@ -33,7 +33,7 @@ import { type EarlyOptions, pickEarlyOptions } from './early-options.ts'
 import { kernelResends, openEngine } from './engine.ts'
 import { FUSED_LIMITS, RECORD_LIMITS } from './limits.ts'
 import { FailedStarts } from './failed-starts.ts'
-import { keepAlive, toldToEnd } from './lifetime.ts'
+import { keepAlive, nextStopSignal } from './lifetime.ts'
 import { StatusLine } from '../status-line.ts'
 import type { FusedOptions } from './options.ts'
 import { openStarter, type Starter } from './starter.ts'
@@ -45,9 +45,9 @@ type Ending = 'drain' | 'stop'
  * dummy-fused: serves sessions that survive it. What is imported where it is used is not needed to take over: node:net and
  * node:child_process alone take 3 ms to load, which every reader would wait.
  */
-export const fused: Program = async ({ words, env }) => {
+export const fused: Program = async ({ args, env }) => {
   // Readers may be waiting for what was handed over; all else has time.
-  const early = env.LISTEN_FDS === undefined ? await readOptions(words, env) : pickEarlyOptions(words, env)
+  const early = env.LISTEN_FDS === undefined ? await readOptions(args, env) : pickEarlyOptions(args, env)
   const libc = new Libc(new AddonLoader())
   shareHeap(libc)
   const inherited = inheritedDescriptors(env, libc)
@@ -60,7 +60,7 @@ export const fused: Program = async ({ words, env }) => {
   // A plugin waits for this start, and starts the next one only when a call needs it.
   const failed = starter === undefined ? new FailedStarts(early.stateDir) : undefined
   failed?.count()
-  const told = toldToEnd(early.dieWithParent)
+  const stopSignal = nextStopSignal(early.dieWithParent)
   try {
     const { listening, stored } = split(inherited)
     const lost = Promise.withResolvers<never>()
@@ -69,7 +69,7 @@ export const fused: Program = async ({ words, env }) => {
     successor.begin(stored)
     // Until the thread is up this one serves: nothing else may take its time.
     if (stored.length > 0) await Promise.race([engine.up, lost.promise])
-    const options = await readOptions(words, env)
+    const options = await readOptions(args, env)
     const all = {
       options,
       libc,
@@ -83,17 +83,17 @@ export const fused: Program = async ({ words, env }) => {
       starter,
       onLost: lost.reject,
     }
-    return await Promise.race([serve(all, listening, told), lost.promise, ...(starter === undefined ? [] : [starter.lost])])
+    return await Promise.race([serve(all, listening, stopSignal), lost.promise, ...(starter === undefined ? [] : [starter.lost])])
   } catch (error) {
     const exit = exitOf(error)
     if (exit !== undefined && exit.message !== '') process.stderr.write(`dummy-fused: ${oneLine(exit.message)}\n`)
-    await failed?.wait(told)
+    await failed?.wait(stopSignal)
     throw exit === undefined ? error : new ProgramError('', exit.status)
   }
 }
 
 /** Everything, once the sessions are served. */
-interface Surroundings {
+interface FusedContext {
   readonly options: FusedOptions
   readonly libc: Libc
   readonly engine: SessionEngine
@@ -109,7 +109,11 @@ interface Surroundings {
   readonly onLost: (error: unknown) => void
 }
 
-async function serve(all: Surroundings, listening: readonly InheritedDescriptor[], told: Promise<NodeJS.Signals>): Promise<number> {
+async function serve(
+  all: FusedContext,
+  listening: readonly InheritedDescriptor[],
+  stopSignal: Promise<NodeJS.Signals>,
+): Promise<number> {
   const { options, libc, engine, daemon, successor, standby, manager, log, failed, starter } = all
   log.info(`dummy-fused ${versionText()}, ${starter === undefined ? `kept by ${manager.supervisor}` : 'started by a plugin'}`)
   const { lockState } = await import('../state-lock.ts')
@@ -133,7 +137,7 @@ async function serve(all: Surroundings, listening: readonly InheritedDescriptor[
   daemon.sessions.onChange(status.changed)
   keepAlive(manager, () => daemon.answers(), all.onLost)
 
-  const ending = await Promise.race([told.then((signal) => endingOf(signal, manager)), drained.promise])
+  const ending = await Promise.race([stopSignal.then((signal) => endingOf(signal, manager)), drained.promise])
   manager.announce('STOPPING=1')
   if (ending === 'drain') {
     log.info('Draining for a successor')
@@ -152,9 +156,9 @@ async function serve(all: Surroundings, listening: readonly InheritedDescriptor[
   return 0
 }
 
-async function readOptions(words: readonly string[], env: NodeJS.ProcessEnv): Promise<FusedOptions> {
+async function readOptions(args: readonly string[], env: NodeJS.ProcessEnv): Promise<FusedOptions> {
   const { parseFusedOptions } = await (await import('../large.ts')).loadFusedOptions()
-  return parseFusedOptions(words, env)
+  return parseFusedOptions(args, env)
 }
 
 /** What the daemon and its successor's part are made of. */
@@ -167,7 +171,7 @@ interface Beginnings {
   readonly log: Logger
 }
 
-function openSessions({ early, engine, manager, ...others }: Beginnings): Pick<Surroundings, 'daemon' | 'successor' | 'standby'> {
+function openSessions({ early, engine, manager, ...others }: Beginnings): Pick<FusedContext, 'daemon' | 'successor' | 'standby'> {
   const { stateDir, withoutResend } = early
   const sessions = new Sessions()
   const onEnd = (): void => {
@@ -181,12 +185,12 @@ function openSessions({ early, engine, manager, ...others }: Beginnings): Pick<S
     onEnd,
   })
   const { supervisor } = manager
-  const room = new StoreRoom(supervisor, async () =>
+  const room = new FdStoreCapacity(supervisor, async () =>
     supervisor === 'systemd' ? (manager.storeMax ?? (await (await import('./job.ts')).storeMax())) : manager.storeMax,
   )
   const common = {
     ...others,
-    keepers: new Keepers(manager, standby, room),
+    keepers: new FdHolders(manager, standby, room),
     records: openRecords(early, others.log),
     bootId: bootId(),
   }
@@ -247,11 +251,11 @@ function split(inherited: readonly InheritedDescriptor[]): {
 
 /** Listens on the sockets that were handed over, and if there are none on that of --socket. Throws ProgramError. */
 async function listen(
-  { options, libc, manager, log }: Surroundings,
+  { options, libc, manager, log }: FusedContext,
   inherited: readonly InheritedDescriptor[],
 ): Promise<readonly ListeningSocket[]> {
-  const { ListeningSocket } = await import('../../os/listening-socket.ts')
-  const { claimSocket } = await import('../../os/unix-socket.ts')
+  const { ListeningSocket } = await import('../../os/sockets/listening-socket.ts')
+  const { claimSocket } = await import('../../os/sockets/unix-socket.ts')
   const path = options.socket
   // keep looks after its sockets itself.
   const advice =

@@ -1,4 +1,4 @@
-import { READY_FD } from '../../os/daemon-channel.ts'
+import { READY_FD } from '../../os/processes/daemon-channel.ts'
 
 /** A plugin that has started this process, and waits for its word (`--daemons shared`). */
 export interface Starter {

@@ -6,16 +6,16 @@ import { Command } from '../../keeper/command.ts'
 import { Keeper } from '../../keeper/keeper.ts'
 import { KeptSocket } from '../../keeper/kept-socket.ts'
 import { Launcher } from '../../keeper/launcher.ts'
-import { isDescriptorName } from '../../keeper/notify-message.ts'
+import { isDescriptorName } from '../../sd/notify-message.ts'
 import { ProcessTree } from '../../keeper/process-tree.ts'
 import { descriptorSink, type LogFormat, Logger } from '../../log.ts'
 import { AddonLoader } from '../../os/addons.ts'
-import { becomeSubreaper } from '../../os/child-processes.ts'
-import { DescriptorWatch } from '../../os/descriptor-watch.ts'
-import { closeForeignDescriptors, openFilesLimit } from '../../os/descriptors.ts'
+import { becomeSubreaper } from '../../os/processes/child-processes.ts'
+import { DescriptorWatch } from '../../os/descriptors/descriptor-watch.ts'
+import { closeForeignDescriptors, openFilesLimit } from '../../os/descriptors/descriptors.ts'
 import { Libc } from '../../os/libc.ts'
-import { unblockSignal } from '../../os/signal-mask.ts'
-import { hasListener, socketPath } from '../../os/unix-socket.ts'
+import { unblockSignal } from '../../os/processes/signal-mask.ts'
+import { hasListener, socketPath } from '../../os/sockets/unix-socket.ts'
 import { KEEP_LIMITS } from './limits.ts'
 import { commandLine, logFormatOption, parse, seconds } from '../command-line.ts'
 import type { Program } from '../program.ts'
@@ -51,8 +51,8 @@ const FORWARDED: readonly NodeJS.Signals[] = [
 const OWN_DESCRIPTORS = 128
 
 /** dummy-fuse-csi keep: a service manager for one program, where there is no systemd. */
-export const keep: Program = async ({ words, env }) => {
-  const { options, program } = parseKeep(words)
+export const keep: Program = async ({ args, env }) => {
+  const { options, program } = parseKeep(args)
   const command = new Command(program, env)
   if (command.find() === undefined) throw new ProgramError(`${command.given} is not there or no executable file; name one`, 1)
   const log = new Logger(descriptorSink(2), options.logFormat)
@@ -106,7 +106,7 @@ function room(): number {
   return Math.max(0, Math.floor((openFilesLimit() - OWN_DESCRIPTORS) / 2))
 }
 
-function parseKeep(words: readonly string[]): { options: Parsed; program: readonly [string, ...string[]] } {
+function parseKeep(args: readonly string[]): { options: Parsed; program: readonly [string, ...string[]] } {
   const command = commandLine(
     'dummy-fuse-csi keep',
     'Runs a program, starts it again when it ends, and keeps its descriptors (sd_notify(3)).',
@@ -135,7 +135,7 @@ Signals: SIGTERM and SIGINT stop the program for good. SIGHUP ends it and starts
 Exit status: the program's; 0 also if SIGTERM, SIGINT or SIGHUP ended it; 128 + N if another signal N ended it; 1 it could not be started;
 2 usage error.`,
     )
-  parse(command, words)
+  parse(command, args)
   const [program = '', ...rest] = command.args
   return { options: command.opts<Parsed>(), program: [program, ...rest] }
 }

@@ -1,5 +1,5 @@
 import { CATALOGUE, plan } from '../../lab/matrix/plan.ts'
-import type { Title } from '../../lab/matrix/record.ts'
+import type { Title } from '../../lab/matrix/lab-record.ts'
 import { SCENARIOS } from '../../lab/scenarios/all.ts'
 import { commandLine, parse } from '../command-line.ts'
 

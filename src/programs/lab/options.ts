@@ -6,7 +6,7 @@ import { driverCatalogue } from '../../lab/driver/matrix.ts'
 import { parseDriver } from '../../lab/driver/parse.ts'
 import type { DriverSpec } from '../../lab/driver/spec.ts'
 import { CATALOGUE } from '../../lab/matrix/plan.ts'
-import type { Catalogue } from '../../lab/matrix/record.ts'
+import type { Catalogue } from '../../lab/matrix/lab-record.ts'
 import type { Scenario } from '../../lab/scenario.ts'
 import { BACKGROUND_MOUNTS, DEMONSTRATIONS, SCENARIOS } from '../../lab/scenarios/all.ts'
 import { commandLine, parse } from '../command-line.ts'
@@ -60,7 +60,7 @@ Exit status: 0 all came out as the model says; 1 something did not, or was broke
 this machine; 4 what ran came out as the model says, and some cells could not run; 128 + N ended by signal N.`
 
 /** Reads the arguments of `lab run`. Throws UsageError. */
-export function parseRunOptions(words: readonly string[]): RunOptions {
+export function parseRunOptions(args: readonly string[]): RunOptions {
   const command = commandLine(NAME, 'Runs scenarios and cells of the matrix, and compares what it sees with the model.')
     .argument('[scenario...]', 'names of scenarios (see lab list)')
     .addOption(several('--failure <names>', 'only these failures', Object.keys(CATALOGUE.failures)))
@@ -81,7 +81,7 @@ export function parseRunOptions(words: readonly string[]): RunOptions {
     .addOption(new Option('--driver <file>', "test another CSI node plugin (docs/lab.md, 'Your own driver')").argParser(readDriver))
     .option('--keep', 'leave a folder with the transcripts and the logs')
     .addHelpText('after', HELP)
-  parse(command, words)
+  parse(command, args)
   const { failure, mitigation, consumer, ...rest } = command.opts<Parsed>()
   const { mitigations, consumers } = rest.driver === undefined ? CATALOGUE : driverCatalogue(CATALOGUE)
   refuseUnknown('--mitigation', mitigation, mitigations)

@@ -9,16 +9,16 @@ const NAME = 'dummy-fuse-csi lab'
 
 /** dummy-fuse-csi lab: every failure against every mitigation, and the named scenarios. */
 export const lab: Program = async (context) => {
-  const [word = '', ...words] = context.words
+  const [word = '', ...args] = context.args
   switch (word) {
     case 'list':
-      return list(words)
+      return list(args)
     case 'run':
-      return await run(context, words)
+      return await run(context, args)
     case 'inside':
       return await inside()
     default:
-      if (word.startsWith('-')) parse(overview(), context.words)
+      if (word.startsWith('-')) parse(overview(), context.args)
       throw new UsageError(`${word === '' ? 'no command given' : `no command '${word}'`}; there are list, run (see ${NAME} --help)`)
   }
 }

@@ -10,14 +10,14 @@ import { composeRecord } from '../../lab/matrix/compose.ts'
 import { driverCatalogue, planDriver } from '../../lab/driver/matrix.ts'
 import { CATALOGUE, plan } from '../../lab/matrix/plan.ts'
 import { Progress } from '../../lab/matrix/progress.ts'
-import type { Cell, LabRecord } from '../../lab/matrix/record.ts'
+import type { Cell, LabRecord } from '../../lab/matrix/lab-record.ts'
 import { runCells } from '../../lab/matrix/run-cells.ts'
 import { table } from '../../lab/matrix/table.ts'
 import { renderReport } from '../../lab/report/report.ts'
 import { LateSystemd } from '../../lab/systemd.ts'
 import { preflight } from '../../lab/preflight.ts'
 import { Printer } from '../../lab/printer.ts'
-import type { ScenarioRecord } from '../../lab/record.ts'
+import type { ScenarioRecord } from '../../lab/scenario-record.ts'
 import { oneLine, printable } from '../../printable.ts'
 import { version } from '../../version.ts'
 import type { ProgramContext } from '../program.ts'
@@ -36,7 +36,7 @@ export async function run(context: ProgramContext, words: readonly string[]): Pr
   const folder = options.keep ? new KeptFolder(tmpdir()) : undefined
   const startedAt = new Date().toISOString()
   const start = performance.now()
-  const { signal, told } = untilTold()
+  const { signal, exitStatus } = stopOnSignal()
 
   const scenarios = await runScenarios(context, options, folder, signal)
   const { cells, absent } = planned(options)
@@ -61,7 +61,7 @@ export async function run(context: ProgramContext, words: readonly string[]): Pr
     process.stdout.write(`\nreport: ${oneLine(files.report)}\n`)
   }
   if (folder !== undefined) process.stdout.write(`\nkept in ${oneLine(folder.path)}\n`)
-  return told() ?? statusOf(record)
+  return exitStatus() ?? statusOf(record)
 }
 
 function planned({ cells, driver }: RunOptions): ReturnType<typeof plan> {
@@ -164,8 +164,8 @@ function colours(env: NodeJS.ProcessEnv): boolean {
   return process.stdout.isTTY && (env.NO_COLOR ?? '') === '' && env.TERM !== 'dumb'
 }
 
-/** Ends the run at the first ending signal, and when nobody reads our output any more; `told` gives the exit status then. */
-function untilTold(): { signal: AbortSignal; told: () => number | undefined } {
+/** Ends the run at the first ending signal, and when nobody reads our output any more; `exitStatus` gives the exit status then. */
+function stopOnSignal(): { signal: AbortSignal; exitStatus: () => number | undefined } {
   const controller = new AbortController()
   let status: number | undefined
   const end = (name: NodeJS.Signals): void => {
@@ -176,5 +176,5 @@ function untilTold(): { signal: AbortSignal; told: () => number | undefined } {
   process.stdout.on('error', () => {
     end('SIGPIPE')
   })
-  return { signal: controller.signal, told: () => status }
+  return { signal: controller.signal, exitStatus: () => status }
 }

@@ -1,4 +1,4 @@
-import { PROBE_DEADLINE } from '../../os/probe.ts'
+import { PROBE_DEADLINE } from '../../os/mounts/probe.ts'
 import { checkedLimits, type Limits, type LimitTable } from '../../limits.ts'
 
 /** The least and the most that --call-deadline takes, in seconds. */

@@ -2,8 +2,8 @@ import { availableParallelism, hostname } from 'node:os'
 import { InvalidArgumentError, Option } from 'commander'
 import { UsageError } from '../../errors.ts'
 import type { LogFormat } from '../../log.ts'
-import { sharedPlace } from '../../hosts/shared-place.ts'
-import { LONGEST_SOCKET_PATH, socketPath } from '../../os/unix-socket.ts'
+import { sharedDaemonPaths } from '../../hosts/shared-daemon-paths.ts'
+import { LONGEST_SOCKET_PATH, socketPath } from '../../os/sockets/unix-socket.ts'
 import { absolute } from '../absolute.ts'
 import { commandLine, logFormatOption, parse, seconds } from '../command-line.ts'
 import { parseFaults } from '../dummy-fuse/faults.ts'
@@ -70,7 +70,7 @@ const EXIT_STATUSES =
   '\nExit status: 0 stopped by SIGTERM or SIGINT; 1 failed, for example because the socket is in use; 2 usage error.'
 
 /** Reads the arguments of serve. Throws UsageError. */
-export function parsePluginOptions(words: readonly string[], env: NodeJS.ProcessEnv): PluginOptions {
+export function parsePluginOptions(args: readonly string[], env: NodeJS.ProcessEnv): PluginOptions {
   const endpoint = env.CSI_ENDPOINT ?? 'unix:///run/dummy-fuse-csi/csi.sock'
   const command = commandLine('dummy-fuse-csi serve', 'Serves CSI 1.13.0 on a unix socket.')
     .option('--endpoint <endpoint>', 'the socket to serve on; $CSI_ENDPOINT', endpoint)
@@ -134,7 +134,7 @@ export function parsePluginOptions(words: readonly string[], env: NodeJS.Process
         .default([], ''),
     )
     .addHelpText('after', EXIT_STATUSES)
-  parse(command, words)
+  parse(command, args)
   const parsed = command.opts<Parsed>()
   parseFaults(parsed.inject)
   if (parsed.fuseHost === 'service') refuseUnserved(parsed)
@@ -187,7 +187,7 @@ function refuseUnshared({ fuseHost, fuseBackend, daemonize, stateDir }: Parsed):
   if (fuseBackend !== 'session')
     throw new UsageError('--daemons shared serves by sessions of its own; leave out --fuse-backend, or use --daemons per-volume')
   if (daemonize !== 'wait') throw new UsageError('--daemonize early is a flaw of daemons of one volume; use --daemons per-volume')
-  const { socket } = sharedPlace(absolute(stateDir))
+  const { socket } = sharedDaemonPaths(absolute(stateDir))
   if (Buffer.byteLength(socket) > LONGEST_SOCKET_PATH)
     throw new UsageError(
       `--daemons shared has its socket at ${socket}, which is longer than the ${LONGEST_SOCKET_PATH} bytes of a socket's path; name a shorter --state-dir`,

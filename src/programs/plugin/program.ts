@@ -2,13 +2,13 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { messageOf, ProgramError } from '../../errors.ts'
 import { descriptorSink, Logger } from '../../log.ts'
 import { AddonLoader } from '../../os/addons.ts'
-import { makeDirectories } from '../../os/directories.ts'
+import { makeDirectories } from '../../os/mounts/directories.ts'
 import { Libc } from '../../os/libc.ts'
-import { ListeningSocket } from '../../os/listening-socket.ts'
-import { shareHeap, tidyMemory } from '../../os/memory.ts'
-import { ServiceManager } from '../../os/sd-notify.ts'
-import { startThreadPool } from '../../os/thread-pool.ts'
-import { claimSocket } from '../../os/unix-socket.ts'
+import { ListeningSocket } from '../../os/sockets/listening-socket.ts'
+import { shareHeap, tidyMemory } from '../../os/processes/memory.ts'
+import { ServiceManager } from '../../sd/service-manager.ts'
+import { startThreadPool } from '../../os/processes/thread-pool.ts'
+import { claimSocket } from '../../os/sockets/unix-socket.ts'
 import { versionText } from '../../version.ts'
 import type { Program } from '../program.ts'
 import { pluginLimits } from './limits.ts'
@@ -19,14 +19,14 @@ import { openVolumes } from './volumes.ts'
 
 /** dummy-fuse-csi serve: the CSI plugin, until SIGTERM or SIGINT. */
 export const plugin: Program = async (context) => {
-  const options = parsePluginOptions(context.words, context.env)
+  const options = parsePluginOptions(context.args, context.env)
   const log = new Logger(descriptorSink(2), options.logFormat)
   const libc = new Libc(new AddonLoader())
   shareHeap(libc)
   // Calls bring secrets.
   libc.forbidCoreDumps()
   const manager = new ServiceManager(context.env, libc, log)
-  const told = toldToEnd()
+  const stopSignal = nextStopSignal()
 
   log.info(`Driver: ${options.driverName}`)
   log.info(`Driver version: ${versionText()}`)
@@ -35,7 +35,11 @@ export const plugin: Program = async (context) => {
   const limits = pluginLimits(options)
   const system = openState(libc, options.stateDir, () => openVolumes(options, limits, context, libc, log))
   const restored = options.restoreMounts ? system.restorer.restore() : Promise.resolve()
-  const early = await Promise.race([restored.then(() => 'restored' as const), sleep(limits.socketWait, 'late' as const), told])
+  const early = await Promise.race([
+    restored.then(() => 'restored' as const),
+    sleep(limits.socketWait, 'late' as const),
+    stopSignal,
+  ])
   const socket = await listen(libc, options.socket, log)
   // gRPC takes as long to load as all that came before: the mounts are back and clients can connect by then.
   const { openServer } = await import('./services.ts')
@@ -61,7 +65,7 @@ export const plugin: Program = async (context) => {
     )
   }
 
-  const signal = await told
+  const signal = await stopSignal
   log.info(`Ending at ${signal}`)
   manager.announce('STOPPING=1')
   await server.close()
@@ -92,7 +96,7 @@ async function listen(libc: Libc, path: string, log: Logger): Promise<ListeningS
   }
 }
 
-async function toldToEnd(): Promise<NodeJS.Signals> {
+async function nextStopSignal(): Promise<NodeJS.Signals> {
   return await new Promise((resolve) => {
     process.on('SIGTERM', resolve)
     process.on('SIGINT', resolve)

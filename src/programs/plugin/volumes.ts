@@ -1,10 +1,10 @@
 import { lstatSync, realpathSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { messageOf, ProgramError } from '../../errors.ts'
-import { CarelessHost } from '../../hosts/careless-host.ts'
+import { EarlyReturnHost } from '../../hosts/early-return-host.ts'
 import { DaemonStarter } from '../../hosts/daemon-starter.ts'
 import {
-  carelessExecution,
+  earlyReturnExecution,
   childRuns,
   detachedRuns,
   findSystemdRun,
@@ -15,26 +15,26 @@ import type { FuseHost } from '../../hosts/host.ts'
 import { ProcessHost } from '../../hosts/process-host.ts'
 import { ServiceHost } from '../../hosts/service-host.ts'
 import { SharedHost } from '../../hosts/shared-host.ts'
-import { sharedPlace } from '../../hosts/shared-place.ts'
+import { sharedDaemonPaths } from '../../hosts/shared-daemon-paths.ts'
 import { Spares } from '../../hosts/spares.ts'
 import { StartQueue } from '../../hosts/start-queue.ts'
 import type { Logger } from '../../log.ts'
-import { bootId } from '../../os/boot-id.ts'
-import { SPARE_WORDS } from '../../os/daemon-channel.ts'
+import { bootId } from '../../os/processes/boot-id.ts'
+import { SPARE_ARGS } from '../../os/processes/daemon-channel.ts'
 import type { Libc } from '../../os/libc.ts'
-import { openMountTable, PlacesTable } from '../../os/mount-table.ts'
-import { Places } from '../../os/places.ts'
-import { Prober } from '../../os/prober.ts'
-import { SyncedSoon } from '../../os/synced-soon.ts'
-import { AllowedPlaces } from '../../volumes/allowed-places.ts'
+import { openMountTable, PinnedMountTable } from '../../os/mounts/mount-table.ts'
+import { PinnedPaths } from '../../os/mounts/pinned-paths.ts'
+import { Prober } from '../../os/mounts/prober.ts'
+import { DelayedFsync } from '../../os/descriptors/delayed-fsync.ts'
+import { AllowedPaths } from '../../volumes/allowed-paths.ts'
 import { Binds } from '../../volumes/binds.ts'
-import { CarelessVolumes } from '../../volumes/careless-volumes.ts'
+import { EarlyReturnVolumes } from '../../volumes/early-return-volumes.ts'
 import { Failures } from '../../volumes/failures.ts'
 import { Inspector } from '../../volumes/health.ts'
 import { VolumeLocks } from '../../volumes/locks.ts'
 import { MountCache } from '../../volumes/mount-cache.ts'
 import { Mounts } from '../../volumes/mounts.ts'
-import { CarefulVolumes, type NodeVolumes } from '../../volumes/node-volumes.ts'
+import { CheckedVolumes, type NodeVolumes } from '../../volumes/checked-volumes.ts'
 import { PathResolver } from '../../volumes/path-resolver.ts'
 import { Publisher } from '../../volumes/publisher.ts'
 import { VolumeRegistry } from '../../volumes/registry.ts'
@@ -64,16 +64,16 @@ export function openVolumes(
 ): VolumeSystem {
   const boot = bootId()
   const host = openHost(options, limits, context, log)
-  const cache = new MountCache(join(options.stateDir, 'mountcache'), new SyncedSoon(log), log)
+  const cache = new MountCache(join(options.stateDir, 'mountcache'), new DelayedFsync(log), log)
   cache.load()
   const registry = new VolumeRegistry(join(options.stateDir, 'volumes'), log)
   registry.load()
-  const places = new Places(libc)
+  const places = new PinnedPaths(libc)
   const following = openMountTable(libc)
-  const tables = { following, exact: new PlacesTable(following, places) }
+  const tables = { following, exact: new PinnedMountTable(following, places) }
   const mounts = new Mounts({ libc, places, tables, host, prober: new Prober(limits) })
   const roots = options.allowedRoots.map(openRoot)
-  const allowed = new AllowedPlaces({
+  const allowed = new AllowedPaths({
     stateDir: realpathSync(options.stateDir),
     socketFolders: [options.socket, ...(options.fuseHost === 'service' ? [options.fusedSocket] : [])].map(folderOf),
     roots,
@@ -84,7 +84,7 @@ export function openVolumes(
   const publisher = new Publisher({ mounts, binds, cache, stager, bootId: boot, log })
   const restoration = new Restoration()
   const inspector = new Inspector(mounts, cache, host, limits.answerAge)
-  const careful = new CarefulVolumes({
+  const careful = new CheckedVolumes({
     locks: new VolumeLocks(),
     cache,
     mounts,
@@ -99,7 +99,7 @@ export function openVolumes(
     restoration,
   })
   const volumes =
-    options.daemonize === 'early' ? new CarelessVolumes({ careful, host, mounts, binds, cache, bootId: boot, log }) : careful
+    options.daemonize === 'early' ? new EarlyReturnVolumes({ careful, host, mounts, binds, cache, bootId: boot, log }) : careful
   const restorer = new Restorer({ mounts, allowed, cache, stager, publisher, restoration, bootId: boot, limits, log })
   return { volumes, registry, restorer, restoration }
 }
@@ -133,8 +133,8 @@ function openHost(
   if (fuseHost === 'service') return new ServiceHost(fusedSocket, faults, limits, log)
   const starter = new DaemonStarter(limits, log)
   if (daemons === 'shared') {
-    const place = sharedPlace(stateDir)
-    const fused = (words: readonly string[]): ReturnType<ProgramContext['other']> => context.other('dummy-fused', words)
+    const place = sharedDaemonPaths(stateDir)
+    const fused = (args: readonly string[]): ReturnType<ProgramContext['other']> => context.other('dummy-fused', args)
     const execution =
       fuseHost === 'child'
         ? sharedChildExecution(fused, place, context.env)
@@ -142,17 +142,17 @@ function openHost(
     const service = new ServiceHost(place.socket, faults, limits, log)
     return new SharedHost(service, place.socket, execution, starter, limits, log)
   }
-  const dummyFuse = (words: readonly string[]): ReturnType<ProgramContext['other']> => context.other('dummy-fuse', words)
+  const dummyFuse = (args: readonly string[]): ReturnType<ProgramContext['other']> => context.other('dummy-fuse', args)
   const backend = fuseBackend === DEFAULT_BACKEND ? [] : ['--backend', fuseBackend]
-  const words = [...backend, ...faults.flatMap((fault) => ['--inject', fault])]
-  if (daemonize === 'early') return new CarelessHost(carelessExecution(dummyFuse, words, context.env), log)
+  const args = [...backend, ...faults.flatMap((fault) => ['--inject', fault])]
+  if (daemonize === 'early') return new EarlyReturnHost(earlyReturnExecution(dummyFuse, args, context.env), log)
   const runs =
     fuseHost === 'child'
-      ? childRuns(dummyFuse, words, context.env)
-      : detachedRuns(dummyFuse, words, context.env, findSystemdRun(context.env, log))
+      ? childRuns(dummyFuse, args, context.env)
+      : detachedRuns(dummyFuse, args, context.env, findSystemdRun(context.env, log))
   const queue = new StartQueue(limits)
   // libfuse is not loaded ahead, and serves one mount in each process.
-  const spare = runs.execution(SPARE_WORDS)
+  const spare = runs.execution(SPARE_ARGS)
   const spares = fuseBackend === DEFAULT_BACKEND ? new Spares(() => starter.choose(spare), queue, limits, log) : undefined
   return new ProcessHost(runs, starter, queue, spares, log)
 }

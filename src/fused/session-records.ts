@@ -1,0 +1,95 @@
+import { type Dirent, renameSync } from 'node:fs'
+import { join } from 'node:path'
+import { messageOf } from '../errors.ts'
+import type { Logger } from '../log.ts'
+import { makeDirectories } from '../os/mounts/directories.ts'
+import { listFolder, readRegularFile, removeFile, replaceFile, sweepFolder } from '../os/descriptors/durable-file.ts'
+import { decodeRecord, encodeRecord, type ReadRecord, type SessionRecord } from './session-record.ts'
+
+const SUFFIX = '.json'
+/** What a record is renamed to that cannot be read: for people to look at. */
+const DAMAGED = '.damaged'
+
+/** Milliseconds until a removal that failed is tried again: at first, and at most. */
+export interface RetryPauses {
+  readonly first: number
+  readonly longest: number
+}
+
+/** Where a daemon with this state folder has its sessions' records. */
+export function recordsFolder(stateDir: string): string {
+  return join(stateDir, 'sessions')
+}
+
+/**
+ * The sessions' records in a folder of their own, one file each, written whole or not at all. They are not synced: sessions do not outlive a
+ * boot, and a file that was renamed into place outlives every process without that.
+ */
+export class Records {
+  readonly #folder: string
+  readonly #pauses: RetryPauses
+  readonly #log: Logger
+
+  /** Makes the folder if it is missing. Throws Node's error. */
+  constructor(folder: string, pauses: RetryPauses, log: Logger) {
+    this.#folder = folder
+    this.#pauses = pauses
+    this.#log = log
+    makeDirectories(folder, 0o700)
+  }
+
+  /** All records; only for the one process that writes them. */
+  read(): readonly ReadRecord[] {
+    return readAll(sweepFolder(this.#folder))
+  }
+
+  /** All records, for other processes. */
+  peek(): readonly ReadRecord[] {
+    return readAll(listFolder(this.#folder))
+  }
+
+  /** Once this returns, a successor finds the record. Throws Node's error. */
+  save(record: SessionRecord): void {
+    replaceFile(this.#path(record.id), encodeRecord(record))
+  }
+
+  /**
+   * Removes a record; one that is not there is fine. A removal that fails (EROFS, EIO) is logged and tried again until it succeeds or the process
+   * ends: a successor removes a record without a session.
+   */
+  remove(id: string): void {
+    this.#remove(id, this.#pauses.first)
+  }
+
+  /** Renames a record that cannot be read, so that it is not read again. Throws Node's error. */
+  setAside(id: string): void {
+    renameSync(this.#path(id), join(this.#folder, `${id}${DAMAGED}`))
+  }
+
+  #remove(id: string, pause: number): void {
+    try {
+      removeFile(this.#path(id))
+    } catch (error) {
+      if (pause === this.#pauses.first)
+        this.#log.error(`cannot remove the record ${this.#path(id)}: ${messageOf(error)}; it is tried again until it succeeds`)
+      setTimeout(() => this.#remove(id, Math.min(2 * pause, this.#pauses.longest)), pause).unref()
+    }
+  }
+
+  #path(id: string): string {
+    return join(this.#folder, `${id}${SUFFIX}`)
+  }
+}
+
+function readAll(files: readonly Dirent[]): readonly ReadRecord[] {
+  return files.filter(({ name }) => name.endsWith(SUFFIX)).map(readOne)
+}
+
+function readOne(entry: Dirent): ReadRecord {
+  const id = entry.name.slice(0, -SUFFIX.length)
+  try {
+    return decodeRecord(id, readRegularFile(entry))
+  } catch (error) {
+    return { kind: 'damaged', id, why: messageOf(error) }
+  }
+}

@@ -1,0 +1,117 @@
+import { messageOf } from '../errors.ts'
+import type { Logger } from '../log.ts'
+import { closeInThread } from '../os/descriptors/close-in-thread.ts'
+import type { DescriptorWatch } from '../os/descriptors/descriptor-watch.ts'
+import type { Libc } from '../os/libc.ts'
+import { sameOpenFile } from '../os/descriptors/stored-descriptors.ts'
+import type { Standby } from './standby.ts'
+import { DAEMON } from './standby-socket.ts'
+
+/** What a post is put together from. */
+export interface StandbyInboxParts {
+  readonly standby: Standby
+  readonly libc: Libc
+  readonly watch: DescriptorWatch
+  /** Milliseconds for which it serves without a daemon. */
+  readonly deadline: number
+  /** Milliseconds until serving is tried again that failed. */
+  readonly retry: number
+  readonly log: Logger
+}
+
+/** Where a standby hears of its daemon: what that says, and that it is gone. */
+export class StandbyInbox {
+  readonly #parts: StandbyInboxParts
+  readonly #ended = Promise.withResolvers<undefined>()
+  /** The pipe that tells of the daemon's end, if one has come. */
+  #daemon: number | undefined
+  #over = false
+  #since = 0
+
+  constructor(parts: StandbyInboxParts) {
+    this.#parts = parts
+  }
+
+  /** Resolves when a successor of the daemon is there, or it has been waited for long enough. */
+  get ended(): Promise<undefined> {
+    return this.#ended.promise
+  }
+
+  /** Takes what came under a name over: a session's device, or what a daemon introduces itself by. */
+  store(name: string, descriptors: readonly number[]): void {
+    const [fd, ...others] = descriptors
+    if (fd === undefined || this.#over) return
+    if (name === DAEMON) {
+      this.#introduced(fd, others)
+      return
+    }
+    this.taken(others)
+    this.#parts.standby.hold(name, fd)
+  }
+
+  /** Lets go of what came with a message that has been handled. What comes after the end is held until there is nothing left of us. */
+  taken(descriptors: readonly number[]): void {
+    if (!this.#over) for (const fd of descriptors) closeInThread(this.#parts.libc, fd)
+  }
+
+  remove(name: string): void {
+    if (!this.#over) this.#parts.standby.drop(name)
+  }
+
+  /** The daemon is about to end, and answers what it has read. */
+  serve(): void {
+    this.#serve(true)
+  }
+
+  /** `others`: what comes along, by which the daemon sees our end. */
+  #introduced(fd: number, others: readonly number[]): void {
+    const { standby, libc, watch, log } = this.#parts
+    if (this.#daemon === undefined && !standby.serving) {
+      this.#daemon = fd
+      watch.add(fd, () => {
+        watch.closeWatched(fd)
+        this.taken(others)
+        this.#daemon = undefined
+        this.#serve(false)
+      })
+      return
+    }
+    if (this.#daemon !== undefined && sameOpenFile(libc, this.#daemon, fd)) {
+      this.taken([fd, ...others])
+      return
+    }
+    // They stay open, so that the successor sees when there is nothing left of us.
+    const time = standby.serving ? ` after ${(performance.now() - this.#since).toFixed(0)} ms` : ''
+    log.info(`a successor is there${time}`)
+    this.#end()
+  }
+
+  #serve(drained: boolean): void {
+    const { standby, deadline, log } = this.#parts
+    if (this.#over || standby.serving || standby.empty) return
+    this.#since = performance.now()
+    setTimeout(() => {
+      log.error(`no successor was there within ${deadline / 1000} s: the sessions are given up, and their consumers get ENOTCONN`)
+      this.#end()
+    }, deadline)
+    this.#attempt(drained)
+  }
+
+  /** Tries again when the records cannot be read (EIO, EMFILE): the sessions' readers wait, and nobody else serves them. */
+  #attempt(drained: boolean): void {
+    const { standby, retry, log } = this.#parts
+    if (this.#over || standby.serving) return
+    try {
+      const count = standby.serve(drained)
+      log.info(`dummy-fused ${drained ? 'ends' : 'is gone'}: serving ${count} sessions until its successor is there`)
+    } catch (error) {
+      log.error(`cannot serve the sessions: ${messageOf(error)}; it is tried again in ${retry / 1000} s`)
+      setTimeout(() => this.#attempt(drained), retry)
+    }
+  }
+
+  #end(): void {
+    this.#over = true
+    this.#ended.resolve(undefined)
+  }
+}

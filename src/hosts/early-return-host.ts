@@ -1,0 +1,39 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import type { CallContext } from '../call-context.ts'
+import type { Logger } from '../log.ts'
+import { chooseDaemon, endDaemon, findDaemons, toDaemon } from './found-daemon.ts'
+import { type Daemon, type FuseHost, HostError } from './host.ts'
+import type { MakeExecution } from './process-host.ts'
+
+/** A host with the flaw of the drivers of blobfuse2 #1079 and #1081: it believes the exit status of a command that returns too early. */
+export class EarlyReturnHost implements FuseHost {
+  readonly #execution: MakeExecution
+  readonly #log: Logger
+
+  constructor(execution: MakeExecution, log: Logger) {
+    this.#execution = execution
+    this.#log = log
+  }
+
+  async start(path: string, options: readonly string[]): Promise<void> {
+    const { file, args, argv0, env } = this.#execution(path, options)
+    this.#log.info(`exec dummy-fuse [${args.join(' ')}]`)
+    const child = spawn(file, args, { argv0, env, stdio: 'ignore' })
+    const [status] = (await once(child, 'exit')) as [number | null]
+    if (status !== 0) throw new HostError('failed', `dummy-fuse ended with exit status ${status ?? -1}`)
+  }
+
+  daemonAt(path: string, device: string | undefined): Promise<Daemon | undefined> {
+    return Promise.resolve(toDaemon(chooseDaemon(findDaemons(), path, device)))
+  }
+
+  async stop(path: string, device: string | undefined, grace: number, call: CallContext): Promise<void> {
+    const stat = chooseDaemon(findDaemons(), path, device)
+    if (stat !== undefined) await endDaemon(stat, grace, call.remaining())
+  }
+
+  unavailableReason(): undefined {
+    return undefined
+  }
+}

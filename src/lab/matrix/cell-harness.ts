@@ -1,0 +1,64 @@
+import type { Clock } from '../clock.ts'
+import type { Kubelet, Volume } from '../kubelet.ts'
+import type { CellConsumer } from './cell-consumer.ts'
+import type { VolumeOperations } from './volume-operations.ts'
+import type { Timeline } from './timeline.ts'
+
+/** The CSI plugin as a failure can get at it. */
+export interface PluginControl {
+  /** Starts it, and waits until its socket can be connected to. `flaw`: further flags, this time. */
+  start(flaw?: readonly string[]): Promise<void>
+  /** SIGKILL, as the out-of-memory killer sends; resolves when it and what lives in its container are gone. */
+  kill(): Promise<void>
+  /** SIGTERM, as the end of a pod sends; resolves when it and what lives in its container are gone. */
+  stop(): Promise<void>
+  /** As its supervisor does it: `stop`, then `start`. */
+  restart(): Promise<void>
+  /** Puts another file in the place of its executable: the next start is of that one. */
+  replaceExecutable(): void
+  readonly pids: readonly number[]
+}
+
+/** What serves the session of the volume that a failure strikes, as the failure can get at it. */
+export interface DaemonControl {
+  /** Processes that answer the kernel. */
+  readonly pids: readonly number[]
+  /** Starts what has to run before the plugin, as a boot does. */
+  start(): Promise<void>
+  /** SIGKILL; resolves when they are gone, whoever takes their place. */
+  kill(): Promise<void>
+  /** Every daemon of the node ends, and nobody starts one again, until `start`. */
+  crash(): Promise<void>
+  /** Has another executable take their place in the best way that this hosting knows. */
+  upgrade(): Promise<void>
+  /** SIGSTOP; resolves when they have stopped. */
+  hang(): Promise<void>
+  /** SIGCONT. */
+  resume(): void
+}
+
+/** The node itself. */
+export interface NodeControl {
+  /** Runs a command in a shell of the node, noted on the lane `node`. */
+  shell(command: string): Promise<string>
+  /** Loses the power: every process and mount goes, files stay, and the boot id becomes another. */
+  crash(): Promise<void>
+}
+
+/** A private node with a plugin, its volumes and their consumers, for a failure to strike. */
+export interface CellHarness {
+  readonly clock: Clock
+  readonly timeline: Timeline
+  readonly kubelet: Kubelet
+  /** The volume that the failure strikes. */
+  readonly volume: Volume
+  readonly operations: VolumeOperations
+  /** Another volume of the same plugin. */
+  readonly neighbour: VolumeOperations
+  readonly plugin: PluginControl
+  readonly daemons: DaemonControl
+  readonly node: NodeControl
+  readonly consumers: readonly CellConsumer[]
+  /** Starts the consumers that were running before, and are not now because their machine went. */
+  readonly startConsumers: () => Promise<void>
+}

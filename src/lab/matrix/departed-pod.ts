@@ -1,0 +1,27 @@
+import { randomUUID } from 'node:crypto'
+import { targetPath } from '../node-paths.ts'
+import { nodeMounts } from './evidence.ts'
+import { callUntilOk, type VolumeOperations } from './volume-operations.ts'
+
+/** A pod that is given the volume and goes again before the failure: nothing of it may come back. */
+export class DepartedPod {
+  readonly #uid = randomUUID()
+  readonly #operations: VolumeOperations
+
+  constructor(operations: VolumeOperations) {
+    this.#operations = operations
+  }
+
+  /** Rejects with CallError where the plugin does not do it. */
+  async publishAndUnpublish(): Promise<void> {
+    await callUntilOk('a pod is given the volume', () => this.#operations.publish(this.#uid))
+    await callUntilOk('its volume is taken from it', () => this.#operations.unpublish(this.#uid))
+  }
+
+  /** What is mounted for it although it has gone, in words; undefined if nothing is. */
+  get left(): string | undefined {
+    const target = targetPath(this.#uid, this.#operations.volume.pv)
+    const mounted = nodeMounts().some((line) => line.includes(` ${target} `))
+    return mounted ? `the volume is mounted again at ${target}, where it was unpublished before the failure` : undefined
+  }
+}

@@ -1,0 +1,215 @@
+import type { ScenarioRecord } from '../scenario-record.ts'
+
+/*
+ * What `lab run --json` writes, version 3 (docs/lab-record.md says the same in prose). All `…Ms` are milliseconds with fractions on
+ * CLOCK_MONOTONIC, which every process of the machine reads alike; `atMs` counts from the start of its cell. Ids are lower-case words
+ * joined by dashes, and each stands in the catalogue.
+ */
+
+/** An id of the catalogue's `failures`: `plugin-killed`. */
+export type FailureId = string
+/** An id of the catalogue's `mitigations`: `restore`. */
+export type MitigationId = string
+/** An id of the catalogue's `consumers`: `keeps-open`. */
+export type ConsumerId = string
+
+/**
+ * What came of a consumer, an id of the catalogue's `outcomes`; best first:
+ * `works` no read failed, and none took a second or longer;
+ * `waits` no read failed, at least one took a second or longer, and then came right;
+ * `starts-late` could be started only once the volume was back, and no read failed;
+ * `recovers` reads failed for a time, then came right in the same process;
+ * `restarted` its process ended and another one took its place, whose reads are right;
+ * `writes-to-host-recovers` it saw the node's own folder in place of the volume for a time, then the volume;
+ * `errors` reads fail to the end;
+ * `never-starts` it could not be started to the end;
+ * `hangs` a read has not come back at the end;
+ * `writes-to-host` it sees the node's own folder in place of the volume to the end: what it writes lands on the node's disk.
+ */
+export type OutcomeId =
+  | 'works'
+  | 'waits'
+  | 'starts-late'
+  | 'recovers'
+  | 'restarted'
+  | 'writes-to-host-recovers'
+  | 'errors'
+  | 'never-starts'
+  | 'hangs'
+  | 'writes-to-host'
+
+/**
+ * How a cell compares with the model: `as-modelled`, every consumer came out as foreseen; `better` or `worse`, at least one did, and none
+ * the other way; `different`, some better and some worse, or otherwise; `measured`, there is no model (another driver); `not-run`, see `why`.
+ */
+export type Verdict = 'as-modelled' | 'better' | 'worse' | 'different' | 'measured' | 'not-run'
+
+/** How an id is to be shown. */
+export interface Title {
+  /** A few words: `Plugin killed`. */
+  readonly title: string
+  /** One or two sentences for somebody who does not know FUSE. */
+  readonly words: string
+}
+
+/** All that a run was about and saw. */
+export interface LabRecord {
+  /** Of this shape: raised when a reader of the older one would misread it. Version 1 had only scenarios. */
+  readonly version: 3
+  readonly tool: {
+    readonly name: string
+    readonly version: string
+    /** `no commit` outside a checkout. */
+    readonly commit: string
+  }
+  /** The driver whose cells these are: `dummy-fuse-csi`, or the name in the file given by `--driver`. */
+  readonly driver: string
+  readonly node: {
+    /** As `uname -r` prints it. */
+    readonly kernel: string
+    /** `host 252`, `nspawn 252`, `none`: whose systemd the cells that need one had, and its version. */
+    readonly systemd: string
+    readonly cpus: number
+    /** `7.45`, as the kernel negotiates it. */
+    readonly fuseProtocol?: string
+  }
+  /** ISO 8601, UTC. */
+  readonly startedAt: string
+  readonly tookMs: number
+  /** How many cells ran at once. */
+  readonly jobs: number
+  /** Of the order in which the cells ran. */
+  readonly seed: number
+  /** Whether every cell and scenario that was chosen ran and came out as the model says. */
+  readonly passed: boolean
+  /** Every id in the order in which it is to be shown, whether it ran or not. */
+  readonly catalogue: Catalogue
+  /** The cells that were chosen, row by row (failure), also those that did not run. */
+  readonly cells: readonly Cell[]
+  /** Combinations that make no sense; without `consumer`, for every consumer. */
+  readonly absent: readonly Absent[]
+  /** The named scenarios that were chosen, in the order in which they ran. */
+  readonly scenarios: readonly ScenarioRecord[]
+}
+
+export interface Catalogue {
+  readonly failures: Readonly<Record<FailureId, Title>>
+  readonly mitigations: Readonly<Record<MitigationId, Title>>
+  readonly consumers: Readonly<Record<ConsumerId, Title>>
+  /** `rank`: 0 is best; `symbol`: one character that tells it without colour. */
+  readonly outcomes: Readonly<Record<OutcomeId, Title & { readonly rank: number; readonly symbol: string }>>
+}
+
+export interface Absent {
+  readonly failure: FailureId
+  readonly mitigation: MitigationId
+  readonly consumer?: ConsumerId
+  readonly reason: string
+}
+
+/** One failure under one mitigation, met by every consumer at once, those of the volume that it strikes and a neighbour, on a node of its own. */
+export interface Cell {
+  readonly failure: FailureId
+  readonly mitigation: MitigationId
+  readonly verdict: Verdict
+  /** Of `not-run`: why; of any verdict but `as-modelled` and `measured`: what differs, in words. */
+  readonly why?: string
+  /** ISO 8601, UTC. */
+  readonly startedAt: string
+  readonly tookMs: number
+  /** When the failure struck. */
+  readonly failureAtMs: number
+  /** When all that was going to be mended had been mended; null if nothing was. */
+  readonly mendedAtMs: number | null
+  readonly consumers: readonly ConsumerResult[]
+  /** In the order of `atMs`. */
+  readonly events: readonly CellEvent[]
+  /** Processes first, in the order in which they started. */
+  readonly lanes: readonly Lane[]
+  readonly evidence: Evidence
+}
+
+/** What one consumer saw, measured by itself, from the failure on unless it says otherwise. */
+export interface ConsumerResult {
+  readonly consumer: ConsumerId
+  /** What the model says; `seen` where there is no model. */
+  readonly expected: OutcomeId
+  /** What the model allows as well: a race that nobody decides. */
+  readonly alsoExpected?: readonly OutcomeId[]
+  readonly seen: OutcomeId
+  /** Why the model says so; empty where there is none. */
+  readonly reason: string
+  /** Where that is known from: `seed`, a kernel file, an issue, `mount_namespaces(7)`. */
+  readonly source: string
+  /** Over the whole cell. */
+  readonly reads: Reads
+  /** Reads before the failure that were not right; not 0 only if the cell says nothing. */
+  readonly failedBefore: number
+  /** The longest time that one read took, or has taken so far. */
+  readonly longestStallMs: number
+  /** When the longest began; null if there was no read. */
+  readonly longestStallAtMs: number | null
+  /**
+   * From the failure to the end of the first right read that came through it: the first that took long or came after one that was not right;
+   * where no read did badly, the first that began after the failure. Null if there was none.
+   */
+  readonly firstRightAfterFailureMs: number | null
+  /** Whether the descriptor or memory map that was there before the failure still reads right at the end; null for who holds none. */
+  readonly descriptorLived: boolean | null
+  /** How often its process was started again. */
+  readonly restarts: number
+  /** Whether it could make a file where the volume ought to be, on the node's own disk. */
+  readonly wroteToNode: boolean
+  /** Lines of /proc/PID/mountinfo at the end that concern the volume, as its own process sees them. */
+  readonly mountTable: readonly string[]
+}
+
+export interface Reads {
+  /** Every byte as it must be. */
+  readonly right: number
+  /** Answered, with other bytes. */
+  readonly wrong: number
+  /**
+   * By errno name: `ENOTCONN`. `SIGBUS` of a memory map; `HUNG` (at most 1) for a read that has not come back at the end.
+   */
+  readonly failed: Readonly<Record<string, number>>
+}
+
+/**
+ * Something that happened. `right`, `wrong`, `error`: reads of a consumer that came to the same one after another, taken together: from
+ * `atMs` (the first began) to `until` (the last one ended), `count` of them. `stall`: one read that took longer than 50 ms, from `atMs` to `until`.
+ * `log`: a line of note. `start`, `end`: a process; `restart`: one that takes another's place. `failure`: the failure itself;
+ * `mended`: what the outside world does about it is done.
+ */
+export interface CellEvent {
+  readonly atMs: number
+  /** An id of the cell's lanes. */
+  readonly lane: string
+  readonly kind: 'start' | 'end' | 'failure' | 'mended' | 'restart' | 'right' | 'wrong' | 'error' | 'stall' | 'log'
+  /** One line of words; of `error` the errno's name: `ENOTCONN`. */
+  readonly text: string
+  readonly until?: number
+  readonly count?: number
+}
+
+/** A line of the timeline. A process that is started again keeps its lane. */
+export interface Lane {
+  readonly id: string
+  readonly kind: 'process' | 'consumer'
+  readonly title: string
+  /** Of the first process, as the cell's own node numbers it. */
+  readonly pid?: number
+}
+
+export interface Evidence {
+  /** Lines that processes wrote, in the order of `atMs`; at most the first and last 30 of each lane. */
+  readonly logs: readonly { readonly lane: string; readonly atMs: number; readonly text: string }[]
+  /** Lines of the node's mountinfo that concern its volumes, just before the failure and at the end. */
+  readonly mountsBefore: readonly string[]
+  readonly mountsAfter: readonly string[]
+  /** Which process held which FUSE descriptor, just before the failure and at the end: `dummy-fuse[231] fd 5: connection 74`. */
+  readonly holdersBefore: readonly string[]
+  readonly holdersAfter: readonly string[]
+  /** What lies on the node's own disk below the mount points at the end: paths. Anything there was written past the volume. */
+  readonly disk: readonly string[]
+}

@@ -1,0 +1,53 @@
+import { closeSync, readlinkSync } from 'node:fs'
+import { constants } from 'node:os'
+import { SystemError } from '../../errors.ts'
+import type { Libc } from '../libc.ts'
+
+/** Milliseconds until another thread is tried to be started, where none could be (EAGAIN: the limit of tasks). */
+const PAUSE = 1000
+
+/** pthread_attr_t on 64-bit Linux (bits/pthreadtypes-arch.h), and a stack that close(2) has room in. */
+const ATTRIBUTES_SIZE = 64
+const STACK_SIZE = 64 * 1024
+const PTHREAD_CREATE_DETACHED = 1
+
+/**
+ * Closes a descriptor that may be of any kind without waiting for a file system: close(2) of a file on one that hangs waits for its server
+ * (fs/fuse/file.c, fuse_flush), in a state that no signal ends. What waits for nobody is closed at once, so that who asks next finds it closed. All else
+ * is closed in a thread of its own and not in one of libuv's four, which a few such files would take away from all other work.
+ */
+export function closeInThread(libc: Libc, fd: number): void {
+  if (closesAtOnce(fd)) {
+    closeSync(fd)
+    return
+  }
+  try {
+    startThread(libc, 'close', fd)
+  } catch {
+    setTimeout(() => closeInThread(libc, fd), PAUSE).unref()
+  }
+}
+
+/** Sockets, pipes, anonymous inodes, and FUSE devices (fs/fuse/dev.c, fuse_dev_release). */
+function closesAtOnce(fd: number): boolean {
+  return /^(socket:|pipe:|anon_inode:|\/dev\/fuse$)/.test(readlinkSync(`/proc/self/fd/${fd}`))
+}
+
+/** Calls a function of glibc that takes one integer in a thread that nobody joins. Throws SystemError. */
+function startThread(libc: Libc, name: string, argument: number): void {
+  const address = libc.foreign('uintptr_t dlsym(void *, str)')(null, name)
+  const attributes = Buffer.alloc(ATTRIBUTES_SIZE)
+  check('pthread_attr_init', libc.foreign('int pthread_attr_init(void *)')(attributes))
+  check('pthread_attr_setstacksize', libc.foreign('int pthread_attr_setstacksize(void *, ulong)')(attributes, STACK_SIZE))
+  const setDetached = libc.foreign('int pthread_attr_setdetachstate(void *, int)')
+  check('pthread_attr_setdetachstate', setDetached(attributes, PTHREAD_CREATE_DETACHED))
+  const create = libc.foreign('int pthread_create(void *, void *, uintptr_t, uintptr_t)')
+  check('pthread_create', create(Buffer.alloc(8), attributes, address, argument))
+}
+
+/** pthread functions return the errno. */
+function check(name: string, errno: number | bigint): void {
+  if (Number(errno) === 0) return
+  const found = Object.entries(constants.errno).find(([, number]) => number === Number(errno))
+  throw new SystemError(name, found?.[0] ?? `errno ${errno}`, Number(errno))
+}

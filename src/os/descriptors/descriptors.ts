@@ -1,0 +1,41 @@
+import { closeSync, fstatSync, readdirSync, readFileSync } from 'node:fs'
+import { codeOf } from '../../errors.ts'
+
+const O_CLOEXEC = 0o2000000
+
+/**
+ * Closes the descriptors that came from whoever started us, but for standard ones and `keep`, if one is given. Those that Node and libuv opened are
+ * close-on-exec, those that were inherited through exec cannot be. Node's own spawn() passes on what its caller had.
+ */
+export function closeForeignDescriptors(keep?: number): void {
+  for (const name of readdirSync('/proc/self/fd')) {
+    const fd = Number(name)
+    if (fd > 2 && fd !== keep && isForeign(fd)) closeSync(fd)
+  }
+}
+
+/** RLIMIT_NOFILE: one more than the highest descriptor that we may have. Node has raised it as far as it is allowed to. */
+export function openFilesLimit(): number {
+  const [, soft = ''] = /^Max open files\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8')) ?? []
+  return soft === '' ? Infinity : Number(soft)
+}
+
+function isForeign(fd: number): boolean {
+  try {
+    const [, octal = '0'] = /^flags:\s*([0-7]+)$/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8')) ?? []
+    return (parseInt(octal, 8) & O_CLOEXEC) === 0
+  } catch (error) {
+    // The descriptor that listed the folder is closed by now.
+    if (codeOf(error) === 'ENOENT') return false
+    throw error
+  }
+}
+
+/** Whether a descriptor is open and a socket: a variable that came from anywhere else says nothing about our descriptors. */
+export function isSocket(fd: number): boolean {
+  try {
+    return fstatSync(fd).isSocket()
+  } catch {
+    return false
+  }
+}

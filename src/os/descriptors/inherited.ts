@@ -1,0 +1,27 @@
+import type { Libc } from '../libc.ts'
+
+/** A descriptor that whoever started us handed over (sd_listen_fds_with_names(3)). */
+export interface InheritedDescriptor {
+  readonly fd: number
+  /** FDNAME, or a socket unit's FileDescriptorName; `unknown` where none was given. */
+  readonly name: string
+}
+
+/** Where inherited descriptors begin, SD_LISTEN_FDS_START. */
+const FIRST = 3
+
+/**
+ * The descriptors that were handed over to this process, each closed at the next exec; none that were meant for another (LISTEN_PID). Takes
+ * the variables out of the environment.
+ */
+export function inheritedDescriptors(env: NodeJS.ProcessEnv, libc: Libc): readonly InheritedDescriptor[] {
+  const { LISTEN_PID: pid, LISTEN_FDS: count, LISTEN_FDNAMES: names = '' } = env
+  for (const name of ['LISTEN_PID', 'LISTEN_FDS', 'LISTEN_FDNAMES', 'LISTEN_PIDFDID']) Reflect.deleteProperty(env, name)
+  if (pid !== String(process.pid) || count === undefined || !/^\d+$/.test(count)) return []
+  const each = names.split(':')
+  return Array.from({ length: Number(count) }, (_, index) => {
+    const fd = FIRST + index
+    libc.closeOnExec(fd)
+    return { fd, name: each[index] ?? 'unknown' }
+  })
+}

@@ -1,0 +1,67 @@
+/**
+ * What a dummy-fuse and the process that started it say to each other on a socket pair, a line each. The daemon says {@link DaemonWord}s. A
+ * plugin, which keeps its end for as long as the daemon lives, answers `idle` by an {@link Order}. Without an answer, and when the other end is
+ * closed, an idle daemon ends.
+ */
+
+/** The variable that tells a daemon on which descriptor its starter waits. */
+export const READY_FD = 'DUMMY_FUSE_READY_FD'
+
+/**
+ * `mounting`: it has started, and waits for its storage from now on. `ready`: INIT has been handled. `idle`: nothing is served, nothing of an earlier
+ * mount is left, and an order can be taken.
+ */
+export type DaemonWord = (typeof WORDS)[number]
+
+const WORDS = ['mounting', 'ready', 'idle'] as const
+
+/** `serve`: what dummy-fuse is to do, by its command line. `wait`: an order comes later. `end`: there is none. */
+export type Order = { readonly do: 'serve'; readonly words: readonly string[] } | { readonly do: 'wait' } | { readonly do: 'end' }
+
+/** The words that start a dummy-fuse which waits for its order. */
+export const SPARE_ARGS: readonly string[] = ['-f', '--die-with-parent', '--spare']
+
+/** As ps -o comm shows one that waits: who looks for the daemons of volumes does not find it. */
+export const SPARE_NAME = 'dummy-spare'
+
+/** A word as it is sent. */
+export function wordLine(word: DaemonWord): string {
+  return `${word}\n`
+}
+
+/** An order as it is sent. */
+export function orderLine(order: Order): string {
+  return `${JSON.stringify(order)}\n`
+}
+
+/** A line, without its line feed, as the word that it is; undefined for anything else. */
+export function parseWord(line: string): DaemonWord | undefined {
+  return WORDS.find((word) => word === line)
+}
+
+/** A line, without its line feed, as the order that it is; undefined for anything else. */
+export function parseOrder(line: string): Order | undefined {
+  let value: unknown
+  try {
+    value = JSON.parse(line)
+  } catch {
+    return undefined
+  }
+  if (typeof value !== 'object' || value === null || !('do' in value)) return undefined
+  if (value.do === 'wait' || value.do === 'end') return { do: value.do }
+  if (value.do !== 'serve' || !('words' in value) || !Array.isArray(value.words)) return undefined
+  const words: readonly unknown[] = value.words
+  return words.every((word) => typeof word === 'string') ? { do: 'serve', words } : undefined
+}
+
+/** Cuts what comes on the channel into lines. */
+export class LineCutter {
+  #rest = ''
+
+  /** The whole lines that there are with `text`, without their line feeds. */
+  push(text: string): readonly string[] {
+    const lines = (this.#rest + text).split('\n')
+    this.#rest = lines.pop() ?? ''
+    return lines
+  }
+}

@@ -1,0 +1,58 @@
+import type { Logger } from '../log.ts'
+
+/** In milliseconds. */
+const PERIOD = 10_000
+const LINES = 10
+
+/** Lines that another process can cause as often as it likes: so many of a kind within a period, then how many were left out, and the last of those. */
+export class RateLimitedLog {
+  readonly #log: Logger
+  readonly #kinds = new Map<string, Kind>()
+
+  constructor(log: Logger) {
+    this.#log = log
+  }
+
+  info(kind: string, message: string): void {
+    this.#line(kind, () => this.#log.info(message))
+  }
+
+  warning(kind: string, message: string): void {
+    this.#line(kind, () => this.#log.warning(message))
+  }
+
+  #line(name: string, write: () => void): void {
+    let kind = this.#kinds.get(name)
+    if (kind === undefined) {
+      kind = { lines: 0, left: 0 }
+      this.#kinds.set(name, kind)
+    }
+    if (kind.lines < LINES) {
+      kind.lines++
+      kind.over ??= setTimeout(() => this.#over(kind), PERIOD).unref()
+      write()
+    } else {
+      kind.left++
+      kind.last = write
+    }
+  }
+
+  #over(kind: Kind): void {
+    const { left, last } = kind
+    kind.lines = 0
+    kind.left = 0
+    delete kind.over
+    delete kind.last
+    if (left > 1) this.#log.warning(`${left - 1} lines like the following were left out`)
+    last?.()
+  }
+}
+
+/** The lines of one kind in a period: written, and left out. */
+interface Kind {
+  lines: number
+  left: number
+  /** Writes the last line that was left out. */
+  last?: () => void
+  over?: NodeJS.Timeout
+}

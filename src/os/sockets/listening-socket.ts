@@ -1,0 +1,117 @@
+import { createServer, type Server, type Socket } from 'node:net'
+import { messageOf } from '../../errors.ts'
+import type { Logger } from '../../log.ts'
+import { BACKLOG, BoundSocket } from './bound-socket.ts'
+import type { Libc } from '../libc.ts'
+import { RateLimitedLog } from '../rate-limited-log.ts'
+import { SocketFile } from './socket-file.ts'
+import { SocketGuard } from './socket-guard.ts'
+import { claimSocket } from './unix-socket.ts'
+
+/** A unix socket that is listened on before there is anybody to answer: clients connect at once and wait until they are taken. */
+export class ListeningSocket {
+  readonly path: string
+  /** The file at its path, if that is ours to remove: a socket that was handed over is listened on by others when we have ended. */
+  #file: SocketFile | undefined
+  #guard: SocketGuard | undefined
+  #server: Server
+  readonly #rare: RateLimitedLog
+  readonly #ends: Promise<void>[] = []
+  #closed = false
+  #waiting: Socket[] = []
+  #take: ((connection: Socket) => void) | undefined
+
+  private constructor(path: string, server: Server, file: SocketFile | undefined, log: Logger) {
+    this.path = path
+    this.#rare = new RateLimitedLog(log)
+    this.#server = server
+    this.#file = file
+    this.#receive(server)
+  }
+
+  /**
+   * Listens on a path that nothing may be in the way of. The socket's mode is 0600 from the first moment on. If its file vanishes it is made anew.
+   * Rejects with SystemError or Node's error.
+   */
+  static async open(libc: Libc, path: string, log: Logger): Promise<ListeningSocket> {
+    const { fd, file } = BoundSocket.listen(libc, path)
+    const socket = new ListeningSocket(path, await serverOf(fd), file, log)
+    socket.#guard = new SocketGuard({ file, renew: async () => await socket.#renew(libc), log })
+    return socket
+  }
+
+  /**
+   * Takes the place of a predecessor at a socket that was handed over, already listened on. `path`: its name. `advice`: what is to be done if its file vanishes;
+   * undefined where whoever handed it over looks after that. Rejects with Node's error.
+   */
+  static async adopt(fd: number, path: string, advice: string | undefined, log: Logger): Promise<ListeningSocket> {
+    const socket = new ListeningSocket(path, await serverOf(fd), undefined, log)
+    if (advice !== undefined) socket.#guard = new SocketGuard({ file: new SocketFile(path), renew: advice, log })
+    return socket
+  }
+
+  /** Hands over those who wait and all who come. */
+  serve(take: (connection: Socket) => void): void {
+    this.#take = take
+    for (const connection of this.#waiting) take(connection)
+    this.#waiting = []
+  }
+
+  /** Takes nobody any more and removes the socket. Connections that were handed over live on; resolves when the last has ended. */
+  async close(): Promise<void> {
+    this.#closed = true
+    this.#guard?.[Symbol.dispose]()
+    this.#end(this.#server)
+    this.#file?.remove()
+    await Promise.all(this.#ends)
+  }
+
+  async #renew(libc: Libc): Promise<SocketFile> {
+    await claimSocket(this.path)
+    const { fd, file } = BoundSocket.listen(libc, this.path)
+    const server = await serverOf(fd)
+    if (this.#closed) {
+      server.close()
+      file.remove()
+      return file
+    }
+    this.#receive(server)
+    this.#end(this.#server)
+    this.#server = server
+    this.#file = file
+    return file
+  }
+
+  #receive(server: Server): void {
+    server.on('connection', (connection) => {
+      if (this.#take === undefined) this.#waiting.push(connection)
+      else this.#take(connection)
+    })
+    // Without a free descriptor (EMFILE) a client waits or is cut off; those that are connected go on.
+    server.on('error', (error) => {
+      this.#rare.warning('accept', `cannot take a client at ${this.path}: ${messageOf(error)}`)
+    })
+  }
+
+  #end(server: Server): void {
+    this.#ends.push(
+      new Promise<void>((resolve) => {
+        server.close(() => {
+          resolve()
+        })
+      }),
+    )
+  }
+}
+
+async function serverOf(fd: number): Promise<Server> {
+  const server = createServer()
+  await new Promise<void>((resolve, reject) => {
+    // Beside a descriptor Node reads no backlog in the options, and takes 511.
+    server.once('error', reject).listen({ fd }, BACKLOG, () => {
+      server.off('error', reject)
+      resolve()
+    })
+  })
+  return server
+}

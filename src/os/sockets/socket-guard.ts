@@ -1,0 +1,118 @@
+import { type FSWatcher, watch } from 'node:fs'
+import { basename, dirname } from 'node:path'
+import { messageOf } from '../../errors.ts'
+import type { Logger } from '../../log.ts'
+import { RateLimitedLog } from '../rate-limited-log.ts'
+import type { SocketFile } from './socket-file.ts'
+
+/** Milliseconds between two looks at what inotify(7) does not tell: a folder above that was moved, or is mounted over. */
+const PERIOD = 10_000
+
+/** Milliseconds between a change and what is done about it: a process that is started in our place takes that long to listen, and has it then. */
+const SETTLE = 3000
+
+/** What a guard is put together from. */
+export interface SocketGuardParts {
+  readonly file: SocketFile
+  /** Makes the socket anew at its path, if nothing is in the way. Rejects with an Error that says what is. Text: what its reader has to do instead. */
+  readonly renew: (() => Promise<SocketFile>) | string
+  readonly log: Logger
+}
+
+/** Notices that a socket's path does not lead to the socket any more, says so, and has it made anew. It keeps no event loop going. */
+export class SocketGuard implements Disposable {
+  readonly #renew: SocketGuardParts['renew']
+  readonly #rare: RateLimitedLog
+  readonly #log: Logger
+  readonly #timer: NodeJS.Timeout
+  #file: SocketFile
+  #watcher: FSWatcher | undefined
+  #soon: NodeJS.Timeout | undefined
+  #looking = false
+  #ended = false
+  /** What was said last of a socket that is missing. */
+  #said: string | undefined
+
+  constructor({ file, renew, log }: SocketGuardParts) {
+    this.#file = file
+    this.#renew = renew
+    this.#log = log
+    this.#rare = new RateLimitedLog(log)
+    this.#timer = setInterval(() => this.#look(), PERIOD).unref()
+    this.#watch()
+    // It may be gone since it was bound.
+    this.#change()
+  }
+
+  [Symbol.dispose](): void {
+    this.#ended = true
+    this.#watcher?.close()
+    clearInterval(this.#timer)
+    clearTimeout(this.#soon)
+  }
+
+  /** Without inotify (ENOSPC, EMFILE) the timer alone looks. */
+  #watch(): void {
+    if (this.#ended) return
+    const { path } = this.#file
+    // A folder that is removed or moved is named as such itself.
+    const names: readonly (string | null)[] = [basename(path), basename(dirname(path)), null]
+    this.#watcher?.close()
+    try {
+      this.#watcher = watch(dirname(path), { persistent: false }, (_event, name) => {
+        if (names.includes(name)) this.#change()
+      })
+      this.#watcher.on('error', () => undefined)
+    } catch {
+      this.#watcher = undefined
+    }
+  }
+
+  #change(): void {
+    clearTimeout(this.#soon)
+    if (!this.#ended) this.#soon = setTimeout(() => this.#look(), SETTLE).unref()
+  }
+
+  #look(): void {
+    if (this.#looking || this.#ended) return
+    this.#looking = true
+    this.#examine()
+      .catch((error: unknown) => this.#say(`cannot look after the socket ${this.#file.path}: ${messageOf(error)}`))
+      .finally(() => (this.#looking = false))
+  }
+
+  async #examine(): Promise<void> {
+    const { path } = this.#file
+    const state = await this.#file.state()
+    if (this.#ended || state === 'unknown') return
+    if (state === 'there') {
+      this.#said = undefined
+      return
+    }
+    const problem =
+      state === 'gone'
+        ? `the socket ${path} is gone, and clients find none there`
+        : `another file is in the place of the socket ${path}, and clients do not reach this process`
+    if (typeof this.#renew === 'string') {
+      this.#say(`${problem}; ${this.#renew}`)
+      return
+    }
+    try {
+      this.#file = await this.#renew()
+    } catch (error) {
+      this.#say(`${problem}: ${messageOf(error)}`)
+      return
+    }
+    this.#rare.warning('renewed', `${problem}; it is made anew`)
+    this.#log.info(`Listening again on ${path}`)
+    this.#said = undefined
+    this.#watch()
+  }
+
+  /** Once for as long as nothing changes. */
+  #say(problem: string): void {
+    if (problem === this.#said || this.#ended) return
+    this.#said = problem
+    this.#rare.warning('missing', problem)
+  }
+}

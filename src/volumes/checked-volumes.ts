@@ -1,0 +1,199 @@
+import type { FuseHost } from '../hosts/host.ts'
+import type { CallContext } from '../call-context.ts'
+import type { Usage } from '../os/mounts/probe.ts'
+import type { AllowedPaths } from './allowed-paths.ts'
+import { VolumeError } from './errors.ts'
+import type { Failures } from './failures.ts'
+import { type Finding, type Inspector, merge } from './health.ts'
+import type { VolumeLocks } from './locks.ts'
+import type { MountCache } from './mount-cache.ts'
+import type { Mounts } from './mounts.ts'
+import type { PathResolver } from './path-resolver.ts'
+import type { Publisher, PublishRequest } from './publisher.ts'
+import type { VolumeRegistry } from './registry.ts'
+import type { Restoration } from './restoration.ts'
+import type { Stager, StageRequest } from './stager.ts'
+
+/** All that the Node service asks of volumes, each within its call's time. Each change holds its volume's lock. */
+export interface NodeVolumes {
+  stage(request: StageRequest, call: CallContext): Promise<void>
+  unstage(volumeId: string, stagingPath: string, call: CallContext): Promise<void>
+  /** Without a staging path there is nothing to bind: VolumeError `precondition`. */
+  publish(
+    request: Omit<PublishRequest, 'stagingPath'> & { readonly stagingPath: string | undefined },
+    call: CallContext,
+  ): Promise<void>
+  unpublish(volumeId: string, targetPath: string, call: CallContext): Promise<void>
+  /** statfs(2) of a path that the volume is mounted at. Throws VolumeError `missing`, or `unavailable` while it is dead or hung. */
+  usage(volumeId: string, path: string, call: CallContext): Promise<Usage>
+  /** What is wrong with a volume; empty if nothing is. Throws VolumeError `missing` for a volume that nobody has spoken of. */
+  health(volumeId: string, call: CallContext): Promise<readonly Finding[]>
+  /** What keeps any volume from being mounted here. */
+  unavailableReason(): string | undefined
+}
+
+/** The parts that {@link CheckedVolumes} is put together from. */
+export interface VolumeParts {
+  readonly locks: VolumeLocks
+  readonly cache: MountCache
+  readonly mounts: Mounts
+  readonly resolver: PathResolver
+  readonly allowed: AllowedPaths
+  readonly stager: Stager
+  readonly publisher: Publisher
+  readonly inspector: Inspector
+  readonly failures: Failures
+  readonly registry: VolumeRegistry
+  readonly host: FuseHost
+  readonly restoration: Restoration
+}
+
+/** Volumes whose every step looks before it acts. */
+export class CheckedVolumes implements NodeVolumes {
+  readonly #parts: VolumeParts
+
+  constructor(parts: VolumeParts) {
+    this.#parts = parts
+  }
+
+  async stage(request: StageRequest, call: CallContext): Promise<void> {
+    const { locks, failures, stager } = this.#parts
+    await this.#restored(request.volumeId, call)
+    const named = request.stagingPath
+    const stagingPath = await this.#place(named, 'follow', call)
+    await explaining({ [named]: stagingPath }, async () => {
+      using _ = locks.take(request.volumeId, 'NodeStageVolume', stagingPath)
+      this.#refuse(stagingPath)
+      await failures.watch(request.volumeId, () => stager.stage({ ...request, stagingPath }, call))
+    })
+  }
+
+  async unstage(volumeId: string, named: string, call: CallContext): Promise<void> {
+    await this.#restored(volumeId, call)
+    const stagingPath = await this.#place(named, 'follow', call)
+    await explaining({ [named]: stagingPath }, async () => {
+      using _ = this.#parts.locks.take(volumeId, 'NodeUnstageVolume', stagingPath)
+      if (this.#isNobodys(stagingPath)) return
+      await this.#parts.stager.unstage(volumeId, stagingPath, call)
+      this.#parts.failures.forget(volumeId)
+    })
+  }
+
+  async publish(request: Parameters<NodeVolumes['publish']>[0], call: CallContext): Promise<void> {
+    const { locks, failures, publisher } = this.#parts
+    const named = { staging: request.stagingPath, target: request.targetPath }
+    if (named.staging === undefined) {
+      throw new VolumeError(
+        'precondition',
+        'staging_target_path is missing: stage the volume and name where, publishing binds from there',
+      )
+    }
+    await this.#restored(request.volumeId, call)
+    const stagingPath = await this.#place(named.staging, 'follow', call)
+    const targetPath = await this.#target(named.target, call)
+    await explaining({ [named.staging]: stagingPath, [named.target]: targetPath }, async () => {
+      using _ = locks.take(request.volumeId, 'NodePublishVolume', stagingPath, targetPath)
+      for (const path of [stagingPath, targetPath]) this.#refuse(path)
+      await failures.watch(request.volumeId, () => publisher.publish({ ...request, stagingPath, targetPath }, call))
+    })
+  }
+
+  async unpublish(volumeId: string, named: string, call: CallContext): Promise<void> {
+    await this.#restored(volumeId, call)
+    const targetPath = await this.#place(named, 'follow', call)
+    await explaining({ [named]: targetPath }, async () => {
+      using _ = this.#parts.locks.take(volumeId, 'NodeUnpublishVolume', targetPath)
+      if (this.#isNobodys(targetPath)) return
+      await this.#parts.publisher.unpublish(volumeId, targetPath, call)
+    })
+  }
+
+  async usage(volumeId: string, named: string, call: CallContext): Promise<Usage> {
+    const { cache, mounts, inspector } = this.#parts
+    const { staged, published } = cache.of(volumeId)
+    if (staged.length + published.length === 0 || !named.startsWith('/')) throw notMounted(volumeId, named)
+    await this.#restored(volumeId, call)
+    const path = await this.#place(named, 'follow', call)
+    const known = staged.some((entry) => entry.stagingPath === path) || published.some((entry) => entry.targetPath === path)
+    if (!known) throw notMounted(volumeId, named)
+    await mounts.reachable(path, call)
+    const asked = await mounts.usage(path, call)
+    if (asked.kind === 'alive') return asked.usage
+    if (asked.kind === 'absent') throw new VolumeError('missing', `the directory ${path} is gone; publish the volume again`)
+    const reports = await inspector.volume(volumeId, call)
+    const [finding] = reports.flatMap(({ findings }) => findings)
+    throw new VolumeError('unavailable', finding?.message ?? `the mount at ${path} is ${asked.kind}; see dummy-fuse-csi status`)
+  }
+
+  async health(volumeId: string, call: CallContext): Promise<readonly Finding[]> {
+    const { inspector, failures, registry, cache } = this.#parts
+    await this.#restored(volumeId, call)
+    const reports = await inspector.volume(volumeId, call)
+    const failure = failures.of(volumeId)
+    const known =
+      reports.length > 0 || failure !== undefined || cache.of(volumeId).published.length > 0 || registry.get(volumeId) !== undefined
+    if (!known) throw new VolumeError('missing', `volume ${volumeId} is not on this node`)
+    const failed: readonly Finding[] =
+      failure === undefined ? [] : [{ reason: 'MountFailed', message: `the last attempt to mount it failed: ${failure}` }]
+    return merge([...reports.flatMap(({ findings }) => findings), ...failed])
+  }
+
+  unavailableReason(): string | undefined {
+    return this.#parts.host.unavailableReason()
+  }
+
+  /** The one name of a directory. A path that is in the books has it already: a link that was put there since does not lead away from it. */
+  async #place(path: string, last: 'follow' | 'keep', call: CallContext): Promise<string> {
+    return this.#isKnown(path) ? path : await this.#parts.resolver.resolve(path, last, call)
+  }
+
+  /** Nothing new is bound through a link at a target's end; one that leads to a target of ours is another name of it. */
+  async #target(path: string, call: CallContext): Promise<string> {
+    const target = await this.#place(path, 'keep', call)
+    const followed = await this.#place(path, 'follow', call)
+    return this.#isKnown(followed) ? followed : target
+  }
+
+  #isKnown(path: string): boolean {
+    const { cache } = this.#parts
+    return cache.stagedAt(path) !== undefined || cache.publishedAt(path) !== undefined
+  }
+
+  #refuse(path: string): void {
+    const refusal = this.#parts.allowed.refusal(path)
+    if (refusal !== undefined) throw new VolumeError('precondition', refusal)
+  }
+
+  /** Whether nothing of ours is at a path where nothing may be mounted: the CO takes back a call that was refused. Throws VolumeError if something else is. */
+  #isNobodys(path: string): boolean {
+    const { allowed, mounts } = this.#parts
+    const refusal = this.#isKnown(path) ? undefined : allowed.refusal(path)
+    if (refusal === undefined) return false
+    if (mounts.mountAt(path) === undefined) return true
+    throw new VolumeError(
+      'precondition',
+      `${refusal}; this plugin has not mounted what is there, unmount it by hand (umount ${path})`,
+    )
+  }
+
+  /** A plugin that has just started may still be at this volume. */
+  async #restored(volumeId: string, call: CallContext): Promise<void> {
+    await this.#parts.restoration.of(volumeId, call)
+  }
+}
+
+function notMounted(volumeId: string, path: string): VolumeError {
+  return new VolumeError('missing', `volume ${volumeId} is not mounted at ${path}`)
+}
+
+/** Has a failure say which of the paths that the caller named lead elsewhere. */
+async function explaining<T>(places: Readonly<Record<string, string>>, act: () => Promise<T>): Promise<T> {
+  try {
+    return await act()
+  } catch (error) {
+    const led = Object.entries(places).filter(([named, place]) => named !== place)
+    if (!(error instanceof VolumeError) || led.length === 0) throw error
+    const where = led.map(([named, place]) => `${named} leads to ${place}`).join(', ')
+    throw new VolumeError(error.kind, `${error.message} (${where})`, { cause: error })
+  }
+}
