@@ -14,7 +14,7 @@ import { stagingPath, targetPath } from './node-paths.ts'
 /** Milliseconds for one call: more than the plugin's own 10 s limit, so that it is the plugin that answers. */
 const CALL_DEADLINE = 12_000
 
-/** A volume as the seed's manifests describe it, or as a driver's file does. */
+/** A volume as the manifests of the original project, or a driver's file, describe it. */
 export interface Volume {
   readonly id: string
   /** The PersistentVolume's name, which the kubelet's paths carry. */

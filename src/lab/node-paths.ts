@@ -8,7 +8,7 @@ export const PLUGIN_FOLDER = join(KUBELET, 'plugins/dummy-fuse-csi')
 
 export const SOCKET = join(PLUGIN_FOLDER, 'csi.sock')
 
-/** Where the kubelet has a volume staged (kubernetes pkg/volume/csi, makeDeviceMountPath of its earlier releases, as in the seed). */
+/** Where the kubelet has a volume staged (kubernetes pkg/volume/csi, makeDeviceMountPath of its earlier releases, as in the original project). */
 export function stagingPath(pv: string): string {
   return join(KUBELET, 'plugins/kubernetes.io/csi/pv', pv, 'globalmount')
 }

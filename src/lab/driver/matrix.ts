@@ -16,7 +16,7 @@ export const DRIVER_MITIGATIONS: readonly Mitigation[] = [
     ...none,
     id: 'as-is',
     title: 'As it is',
-    words: 'The driver with whatever it does by itself, and pods as Kubernetes makes them.',
+    words: 'The driver without any change, and pods as Kubernetes makes them.',
   },
   {
     ...restoreExit,
@@ -32,7 +32,7 @@ export const DRIVER_MITIGATIONS: readonly Mitigation[] = [
   {
     ...health,
     words:
-      'The node agent asks the driver for the health of the volume (NodeGetVolumeHealth of CSI 1.13), and makes every pod anew that uses one that is INACCESSIBLE.',
+      'The node agent asks the driver for the health of the volume (NodeGetVolumeHealth of CSI 1.13), and makes every pod again that uses an INACCESSIBLE volume.',
   },
 ]
 
@@ -44,17 +44,17 @@ function absence(failure: string, { fuse, daemon, volume }: DriverSpec): string 
   switch (failure) {
     case 'mount-fails':
     case 'mount-late':
-      return "The driver's own daemon would have to be made to fail; ours has an option for it."
+      return "The lab cannot make the driver's own daemon fail; dummy-fuse has an option for it."
     case 'plugin-restarted':
-      return 'The lab does not know its unit of systemd; plugin-upgraded ends it in order and starts it again, too.'
+      return 'The lab does not know its systemd unit. plugin-upgraded also stops it by a signal and starts it again.'
     case 'daemon-upgraded':
-      return "How its daemon is upgraded is the driver's own affair; plugin-upgraded starts its next version."
+      return 'The lab does not know how to upgrade its daemon. plugin-upgraded starts the next version of the driver.'
     case 'daemon-killed':
     case 'daemon-hung':
     case 'daemon-replaced':
       return daemon === undefined ? 'The file names no daemon of its own.' : undefined
     case 'connection-aborted':
-      return fuse && volume.staged !== false ? undefined : 'Its volumes are no FUSE mounts with a staging path.'
+      return fuse && volume.staged !== false ? undefined : 'Its volumes are not FUSE mounts with a staging path.'
     case 'staging-unmounted':
       return volume.staged === false ? 'It stages no volumes.' : undefined
     default:

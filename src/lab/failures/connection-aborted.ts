@@ -13,7 +13,7 @@ const NOTICE = 1000
 export const connectionAborted: Failure = {
   id: 'connection-aborted',
   title: 'Connection aborted',
-  words: "Somebody aborts the volume's FUSE connection through /sys/fs/fuse/connections.",
+  words: "The volume's FUSE connection is aborted through /sys/fs/fuse/connections.",
   strike: async ({ node, volume, daemons, timeline }) => {
     const mount = topmostAt(parseMountinfo(readFileSync('/proc/self/mountinfo', 'utf8')), stagingPath(volume.pv))
     if (mount === undefined) throw new Error(`nothing is mounted at ${stagingPath(volume.pv)}`)

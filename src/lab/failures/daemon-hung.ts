@@ -4,7 +4,7 @@ import type { Failure } from './failure.ts'
 export const daemonHung: Failure = {
   id: 'daemon-hung',
   title: 'FUSE daemon hung',
-  words: 'The process that answers the kernel stops (SIGSTOP) for 1.3 seconds, and goes on.',
+  words: 'The process that answers the kernel is stopped (SIGSTOP) for 1.3 seconds, and then resumed.',
   // Longer than what counts as waiting (matrix/classify.ts), shorter than the 1.5 s for which the plugin's probe waits before it takes it for hung.
   lastsMs: 1300,
   strike: async ({ daemons, timeline }) => {

@@ -4,7 +4,7 @@ import { type Failure, nothing } from './failure.ts'
 export const daemonKilled: Failure = {
   id: 'daemon-killed',
   title: 'FUSE daemon killed',
-  words: 'The process that answers the kernel for the volume crashes (SIGKILL); the plugin goes on.',
+  words: 'The process that answers the kernel for the volume is killed (SIGKILL). The plugin keeps running.',
   strike: async ({ daemons, timeline }) => {
     timeline.note('node', 'failure', `kill -9 of the FUSE daemon, process ${daemons.pids.join(', ')}`)
     await daemons.kill()

@@ -5,7 +5,7 @@ export const daemonReplaced: Failure = {
   id: 'daemon-replaced',
   title: 'Daemon hung, a pod comes',
   words:
-    'The process that answers the kernel stops (SIGSTOP) for 1.3 seconds. Meanwhile the kubelet asks for the volume for one more pod, and the plugin cannot give it without a daemon that answers.',
+    'The process that answers the kernel is stopped (SIGSTOP) for 1.3 seconds. During that time the kubelet publishes the volume for one more pod, which the plugin cannot do without a daemon that answers.',
   lastsMs: 1300,
   strike: async ({ daemons, timeline }) => {
     timeline.note('node', 'failure', `SIGSTOP to the FUSE daemon, process ${daemons.pids.join(', ')}`)

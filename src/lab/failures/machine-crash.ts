@@ -5,7 +5,7 @@ export const machineCrash: Failure = {
   id: 'machine-crash',
   title: 'Machine crashes',
   words:
-    'The machine loses its power and boots again: no process and no mount is left, only what the plugin had written down. The kubelet asks for every volume again before it starts the pods.',
+    'The machine loses its power and boots again. No process and no mount is left, only the files of the plugin. The kubelet stages and publishes every volume again before it starts the pods.',
   strike: async ({ node, operations, neighbour, consumers, timeline }) => {
     timeline.note('node', 'failure', 'the power is lost')
     for (const consumer of consumers) await consumer.halt()

@@ -5,7 +5,7 @@ export const mountFails: Failure = {
   id: 'mount-fails',
   title: 'Mount fails in the background',
   words:
-    'The daemon goes to the background and only then fails to mount, while the storage is away (blobfuse2 #1081). Then the storage is back, and the plugin is started again.',
+    'The daemon goes to the background and then fails to mount, because the storage does not answer (blobfuse2 #1081). Then the storage answers again, and the plugin is started again.',
   flaw: ['--inject', 'mount-fail'],
   lastsMs: 1500,
   strike: nothing,

@@ -13,7 +13,7 @@ export const mountLate: Failure = {
   id: 'mount-late',
   title: 'Mount lands late',
   words:
-    'The daemon goes to the background and mounts two seconds later (blobfuse2 #1079): by then the plugin may have bound the empty folder to the pods. Later one pod goes away, and its volume is unpublished.',
+    'The daemon goes to the background and mounts two seconds later (blobfuse2 #1079). By then the plugin may have bound the empty folder to the targets of the pods. Later one pod ends, and its volume is unpublished.',
   flaw: ['--inject', `mount-delay=${DELAY}`],
   // What a pod has written there by then must not keep the mount away; libfuse 3 does not ask any more.
   mountFlags: ['nonempty'],

@@ -5,7 +5,7 @@ import type { Failure } from './failure.ts'
 export const outOfDescriptors: Failure = {
   id: 'out-of-descriptors',
   title: 'Out of descriptors',
-  words: 'The plugin and the FUSE daemon may open no further file (RLIMIT_NOFILE); after a moment they may again.',
+  words: 'The plugin and the FUSE daemon may open no further file (RLIMIT_NOFILE) for a moment.',
   strike: async ({ node, plugin, daemons, timeline }) => {
     timeline.note('node', 'failure', 'RLIMIT_NOFILE of plugin and daemon is lowered to what they have open')
     await node.shell([...plugin.pids, ...daemons.pids].map((pid) => `prlimit --pid ${pid} --nofile=${open(pid)}:`).join('\n'))

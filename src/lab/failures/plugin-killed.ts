@@ -1,11 +1,11 @@
 import type { Failure } from './failure.ts'
 
-/** The seed's own failure. */
+/** The failure of the original project. */
 export const pluginKilled: Failure = {
   id: 'plugin-killed',
   title: 'Plugin killed',
   words:
-    'The CSI plugin crashes (SIGKILL). Everything in its container goes with it; a moment later its controller starts it again.',
+    'The CSI plugin is killed (SIGKILL), and with it every process in its container. A moment later its controller starts it again.',
   strike: async ({ plugin, timeline }) => {
     timeline.note('plugin', 'failure', 'the plugin is killed')
     await plugin.kill()

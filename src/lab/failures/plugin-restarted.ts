@@ -4,7 +4,7 @@ import type { Failure } from './failure.ts'
 export const pluginRestarted: Failure = {
   id: 'plugin-restarted',
   title: 'Plugin restarted',
-  words: 'The plugin is a service of systemd, and somebody restarts it (systemctl restart): SIGTERM, then a new process.',
+  words: 'The plugin is a service of systemd, and is restarted (systemctl restart): SIGTERM, then a new process.',
   needsSystemd: true,
   strike: async ({ plugin, timeline }) => {
     timeline.note('plugin', 'failure', 'systemctl restart')

@@ -4,7 +4,7 @@ import type { Failure } from './failure.ts'
 export const pluginUpgraded: Failure = {
   id: 'plugin-upgraded',
   title: 'Plugin upgraded',
-  words: 'The plugin is told to end (SIGTERM) and another version of its executable is started in its place, as an update does.',
+  words: 'The plugin is stopped (SIGTERM), and another version of its executable is started in its place, as at an update.',
   strike: async ({ plugin, timeline }) => {
     timeline.note('plugin', 'failure', 'another executable takes the place of the plugin')
     plugin.replaceExecutable()

@@ -4,7 +4,7 @@ import { type Failure, nothing } from './failure.ts'
 export const targetUnmounted: Failure = {
   id: 'target-unmounted',
   title: 'Targets unmounted',
-  words: "Somebody lazily unmounts the volume where it was published for the pods (umount -l), on the node's side.",
+  words: 'The targets of the pods are unmounted on the node by hand (umount -l).',
   strike: async ({ node, consumers, timeline }) => {
     const targets = consumers.filter(({ kind, started }) => kind.volume === 'struck' && started).map(({ target }) => target)
     timeline.note('node', 'failure', 'umount -l of every target of the volume')

@@ -46,7 +46,7 @@ export const CONSUMERS: readonly ConsumerKind[] = [
   {
     id: 'mapped',
     title: 'Memory map',
-    words: 'A process on the node that has the file mapped into its memory, and looks at the page again and again.',
+    words: 'A process on the node that has the file mapped into its memory, and reads the page again and again.',
     way: 'mapped',
     place: 'node',
     ...RUNNING,
@@ -54,7 +54,7 @@ export const CONSUMERS: readonly ConsumerKind[] = [
   {
     id: 'cwd',
     title: 'Works inside',
-    words: 'A process on the node whose working directory is the volume; it opens the file by its bare name.',
+    words: 'A process on the node whose working directory is the volume. It opens the file by its name alone.',
     way: 'cwd',
     place: 'node',
     ...RUNNING,
@@ -86,7 +86,7 @@ export const CONSUMERS: readonly ConsumerKind[] = [
   {
     id: 'starts-during',
     title: 'Starts during the failure',
-    words: 'A pod that the kubelet is asked for while the failure lasts, with private mounts.',
+    words: 'A pod with private mounts that the kubelet is asked to start while the failure lasts.',
     way: 'opens-anew',
     place: 'private',
     volume: 'struck',
@@ -96,7 +96,7 @@ export const CONSUMERS: readonly ConsumerKind[] = [
   {
     id: 'starts-after',
     title: 'Starts after the failure',
-    words: 'A pod that the kubelet is asked for when all that is going to be mended has been, with private mounts.',
+    words: 'A pod with private mounts that the kubelet is asked to start after the repair.',
     way: 'opens-anew',
     place: 'private',
     volume: 'struck',
@@ -106,7 +106,7 @@ export const CONSUMERS: readonly ConsumerKind[] = [
   {
     id: 'exits-on-error',
     title: 'Exits on error, restarted',
-    words: 'A pod with private mounts that keeps its file open and ends at its first error; the kubelet starts it again.',
+    words: 'A pod with private mounts that keeps its file open and ends at its first error. The kubelet starts it again.',
     way: 'keeps-open',
     place: 'private',
     volume: 'struck',
@@ -117,7 +117,7 @@ export const CONSUMERS: readonly ConsumerKind[] = [
     id: NEIGHBOUR_ID,
     title: 'Neighbour: another volume',
     words:
-      'A process on the node that keeps a file of another volume of the same plugin open. Failures of a daemon or a mount strike the first volume alone: what the neighbour notices is the blast radius.',
+      'A process on the node that keeps a file of another volume of the same plugin open. Failures of a daemon or a mount strike the first volume only. What the neighbour notices shows how far the failure reaches.',
     way: 'keeps-open',
     place: 'node',
     ...RUNNING,

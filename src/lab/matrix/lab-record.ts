@@ -139,7 +139,7 @@ export interface ConsumerResult {
   readonly seen: OutcomeId
   /** Why the model says so; empty where there is none. */
   readonly reason: string
-  /** Where that is known from: `seed`, a kernel file, an issue, `mount_namespaces(7)`. */
+  /** The source of that: `original project`, a kernel file, an issue, `mount_namespaces(7)`. */
   readonly source: string
   /** Over the whole cell. */
   readonly reads: Reads

@@ -2,45 +2,50 @@ import type { Catalogue, ConsumerResult, OutcomeId, Verdict } from './lab-record
 
 /** Every outcome, best first. Two of the same rank are neither better nor worse than each other. */
 export const OUTCOMES: Catalogue['outcomes'] = {
-  works: { rank: 0, symbol: '✓', title: 'works', words: 'It never noticed: no read failed, and none took a second or longer.' },
+  works: { rank: 0, symbol: '✓', title: 'works', words: 'No read failed, and none took a second or longer.' },
   waits: {
     rank: 1,
     symbol: '◷',
     title: 'waits, then works',
-    words: 'No read failed. Reads waited for a second or longer, and then came right.',
+    words: 'No read failed. At least one took a second or longer, and was then right.',
   },
   'starts-late': {
     rank: 1,
     symbol: '▷',
     title: 'starts late',
-    words: 'It could be started only once the volume was back. No read failed.',
+    words: 'It could be started only after the volume was mounted again. No read failed.',
   },
   recovers: {
     rank: 2,
     symbol: '↻',
     title: 'errors, then works',
-    words: 'Reads failed for a time; then the same process read right again.',
+    words: 'Reads failed for a time. Then the same process read right again.',
   },
   restarted: {
     rank: 3,
     symbol: '⟲',
     title: 'works after its restart',
-    words: 'Its process ended, and another one took its place, which reads right.',
+    words: 'Its process ended, and the process that replaced it reads right.',
   },
   'writes-to-host-recovers': {
     rank: 4,
     symbol: '◐',
     title: "node's disk, then works",
-    words: "For a time it saw the node's own folder in place of the volume; what it wrote then is on the node's disk.",
+    words: "For a time it saw the node's own folder instead of the volume. Data that it wrote then is on the node's disk.",
   },
-  errors: { rank: 5, symbol: '✗', title: 'errors for ever', words: 'Its reads fail to the end, whatever is mended on the node.' },
+  errors: {
+    rank: 5,
+    symbol: '✗',
+    title: 'errors for ever',
+    words: 'Its reads fail to the end, also after the repair of the node.',
+  },
   'never-starts': { rank: 5, symbol: '⊘', title: 'never starts', words: 'It could not be started at all.' },
-  hangs: { rank: 6, symbol: '∞', title: 'hangs', words: 'A read never came back.' },
+  hangs: { rank: 6, symbol: '∞', title: 'hangs', words: 'A read did not return.' },
   'writes-to-host': {
     rank: 7,
     symbol: '⚠',
     title: "node's own disk",
-    words: "It sees the node's own folder in place of the volume, to the end; what it writes is on the node's disk.",
+    words: "It sees the node's own folder instead of the volume, to the end. Data that it writes is on the node's disk.",
   },
 }
 

@@ -4,7 +4,7 @@ import type { Mitigation } from './mitigation.ts'
 export const keep: Mitigation = {
   id: 'keep',
   title: 'Session kept by keep',
-  words: 'The same where there is no systemd: dummy-fuse-csi keep holds the descriptors and starts the daemon again.',
+  words: 'The same without systemd: dummy-fuse-csi keep holds the descriptors and starts the daemon again.',
   hosting: 'keep',
   pluginFlags: ['--restore-mounts'],
   trustsDaemons: false,

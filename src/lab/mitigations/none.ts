@@ -1,11 +1,11 @@
 import type { Mitigation } from './mitigation.ts'
 
-/** The plugin as it would be without any care. */
+/** The plugin without any mitigation. */
 export const none: Mitigation = {
   id: 'none',
   title: 'None',
   words:
-    "FUSE daemons live in the plugin's container and go with it. Nothing is restored, and the word of a daemon that returns is trusted.",
+    "FUSE daemons run in the plugin's container and end with it. Nothing is restored. A daemon that returns with status 0 counts as mounted.",
   hosting: 'child',
   pluginFlags: ['--no-restore-mounts'],
   trustsDaemons: true,

@@ -1,6 +1,6 @@
 import type { Mitigation } from './mitigation.ts'
 
-/** The seed's third demonstration. */
+/** The third demonstration of the original project. */
 export const restoreExit: Mitigation = {
   id: 'restore-exit',
   title: 'Restore, consumers exit',

@@ -5,7 +5,7 @@ export const separateShared: Mitigation = {
   id: 'separate-shared',
   title: 'Separate, one daemon',
   words:
-    "One daemon outside of the plugin's container serves all volumes and survives the plugin; mounts are restored. Its crash reaches every volume.",
+    "One daemon outside the plugin's container serves all volumes and survives the plugin. Mounts are restored. A crash of the daemon reaches every volume.",
   hosting: 'detached-shared',
   pluginFlags: ['--restore-mounts'],
   trustsDaemons: false,

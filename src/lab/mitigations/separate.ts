@@ -1,10 +1,10 @@
 import type { Mitigation } from './mitigation.ts'
 
-/** The seed's second mitigation. */
+/** The second mitigation of the original project. */
 export const separate: Mitigation = {
   id: 'separate',
   title: 'Separate FUSE process',
-  words: "FUSE daemons live outside of the plugin's container, and survive it; mounts are restored.",
+  words: "FUSE daemons run outside the plugin's container and survive it. Mounts are restored.",
   hosting: 'detached',
   pluginFlags: ['--restore-mounts'],
   trustsDaemons: true,

@@ -5,7 +5,7 @@ export const service: Mitigation = {
   id: 'service',
   title: 'Session kept by systemd',
   words:
-    'One daemon serves all volumes, and systemd holds its FUSE descriptors: when it crashes or is upgraded, the next one goes on with the same sessions.',
+    'One daemon serves all volumes, and systemd holds its FUSE descriptors. When the daemon crashes or is upgraded, its successor serves the same sessions.',
   hosting: 'systemd',
   pluginFlags: ['--restore-mounts'],
   trustsDaemons: false,

@@ -5,7 +5,7 @@ export const shared: Mitigation = {
   id: 'shared',
   title: 'Restore, one daemon',
   words:
-    "Mounts are restored, and one daemon in the plugin's container serves all volumes. It needs less memory, and its crash reaches every volume.",
+    "One daemon in the plugin's container serves all volumes, which needs less memory. Mounts are restored. A crash of the daemon reaches every volume.",
   hosting: 'child-shared',
   pluginFlags: ['--restore-mounts'],
   trustsDaemons: false,

@@ -4,7 +4,8 @@ import type { Mitigation } from './mitigation.ts'
 export const syncInit: Mitigation = {
   id: 'sync-init',
   title: 'Sync INIT',
-  words: "The kernel's own cure in place of a waiting parent (Linux 5.2): the mount comes to its path only when INIT is answered.",
+  words:
+    "The kernel's own solution instead of a waiting parent (Linux 5.2): the mount comes to its path only after INIT is answered.",
   hosting: 'child',
   pluginFlags: ['--no-restore-mounts', '--fuse-backend', 'session'],
   trustsDaemons: false,

@@ -5,7 +5,7 @@ import { pluginRestart } from './plugin-restart.ts'
 import { restoreMounts } from './restore-mounts.ts'
 import { restoreMountsExitOnError } from './restore-mounts-exit-on-error.ts'
 
-/** The seed's three. */
+/** The three of the original project. */
 export const DEMONSTRATIONS: readonly Scenario[] = [pluginRestart, restoreMounts, restoreMountsExitOnError]
 
 /** blobfuse2 #1081 and #1079. */

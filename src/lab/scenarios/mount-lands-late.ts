@@ -8,11 +8,11 @@ const CURED = { id: 'cured-volume', pv: 'cured-pv' }
 const FUSE = 'fuse.dummy-fuse'
 const DELAY = ['--inject', 'mount-delay=2']
 
-/** blobfuse2 #1079, step by step: a mount that lands after it was bound. */
+/** blobfuse2 #1079, step by step: a mount that is made after the bind. */
 export const mountLandsLate: Scenario = {
   name: 'mount-lands-late',
   summary:
-    'a daemon returns before its mount is there (blobfuse2 #1079): the target ends up on two file systems, unpublishing it takes the source along, and the next pod writes to the disk of the node',
+    'a daemon returns before its mount is there (blobfuse2 #1079): the target ends up on two file systems, unpublishing it unmounts the source too, and the next pod writes to the disk of the node',
   run: async (bench) => {
     const { transcript, daemonSet, kubelet, runtime, shell, checks } = bench
     const [first, second] = [podWith(bench, 'first-pod', FLAWED), podWith(bench, 'second-pod', FLAWED)]
@@ -20,7 +20,7 @@ export const mountLandsLate: Scenario = {
     const target = targetPath(first.uid, FLAWED.pv)
 
     transcript.say(
-      'The plugin is flawed: it trusts a daemon that returns before its mount is there (serve --daemonize early), and the mount takes two seconds (--inject mount-delay=2).',
+      'The plugin has a flaw: it accepts a daemon that returns before its mount is there (serve --daemonize early). The mount takes two seconds (--inject mount-delay=2).',
     )
     const flawed = await daemonSet.start(['--no-restore-mounts', '--daemonize', 'early', ...DELAY])
     await kubelet.register()
@@ -28,12 +28,12 @@ export const mountLandsLate: Scenario = {
     checks.see('NodeStageVolume', await answerOf(kubelet.stage(FLAWED)), 'OK')
     checks.see('the staging path, once staged', fileSystemsAt(await seeMounts(bench), staging), 'nothing')
 
-    transcript.say('2. The plugin binds the staging path to the target: it is still the bare folder.')
+    transcript.say('2. The plugin binds the staging path to the target. The staging path is still the bare folder.')
     checks.see('NodePublishVolume', await answerOf(kubelet.publish(FLAWED, first.uid)), 'OK')
     checks.see('the target, once published', fileSystemsAt(await seeMounts(bench), target), 'tmpfs')
 
     transcript.say(
-      '3. The FUSE mount lands on the staging path. Both are shared, and the target is a bind of the very folder that is mounted over now, so that the mount propagates to it: the target has two file systems.',
+      '3. The FUSE mount is made at the staging path. Both mounts are shared, and the target is a bind of the folder that the FUSE mount covers. The mount propagates to the target, which now has two file systems.',
     )
     const landed = async (): Promise<boolean> =>
       /^\S*globalmount shows \S+ of fuse/m.test((await shell.quietly(MOUNT_TABLE)).output)
@@ -44,13 +44,13 @@ export const mountLandsLate: Scenario = {
     const { output } = await shell.onNode(`cat ${target}/dummy-file.txt`)
     checks.see('the target can be read', output, 'Hello world!')
 
-    transcript.say('4. The pod goes, and its volume is unpublished. The unmount propagates too, and takes the source with it.')
+    transcript.say('4. The pod ends, and its volume is unpublished. The unmount propagates too, and unmounts the source.')
     checks.see('NodeUnpublishVolume', await answerOf(kubelet.unpublish(FLAWED, first.uid)), 'OK')
     const after = await seeMounts(bench)
     checks.see('the target, once unpublished', fileSystemsAt(after, target), /^(?:nothing|tmpfs)$/, 'no FUSE mount')
     checks.see('the staging path, once the target is unpublished', fileSystemsAt(after, staging), 'nothing')
 
-    transcript.say("5. The volume counts as staged, so the next pod is given the bare folder again, and writes to the node's disk.")
+    transcript.say("5. The volume counts as staged, so the next pod gets the bare folder again, and writes to the node's disk.")
     checks.see('NodePublishVolume for the next pod', await answerOf(kubelet.publish(FLAWED, second.uid)), 'OK')
     await runtime.start(second)
     await shell.inPod(second, 'echo precious >/mnt/data.txt; ls /mnt')
@@ -59,7 +59,7 @@ export const mountLandsLate: Scenario = {
     await endAll(flawed)
 
     transcript.say(
-      'The cure: Stage returns when the mount answers, and the bind is made after it. The mount takes two seconds as before.',
+      'The fix: Stage returns when the mount answers, and the bind is made after that. The mount takes two seconds as before.',
     )
     const cured = await daemonSet.start(['--no-restore-mounts', ...DELAY])
     await kubelet.register()

@@ -6,7 +6,7 @@ import { firstRight, killPlugin, mountVolume, podSpec, READS, seeServed } from '
 
 const FLAGS = ['--restore-mounts']
 
-/** The seed's third demonstration: restored mounts, and a consumer that gives up so that its container is made anew. */
+/** The third demonstration of the original project: restored mounts, and a consumer that exits so that its container is made again. */
 export const restoreMountsExitOnError: Scenario = {
   name: 'restore-mounts-exit-on-error',
   summary: 'the workload exits on its first error; its restart fails while the mount is dead and succeeds once it is restored',
@@ -17,20 +17,20 @@ export const restoreMountsExitOnError: Scenario = {
 
     const plugin = await mountVolume(bench, FLAGS, [pod])
     transcript.say(
-      "The kubelet starts the pod's container, and will start it again whenever it ends. The workload runs with --exit-on-error.",
+      "The kubelet starts the pod's container, and starts it again each time it ends. The workload runs with --exit-on-error.",
     )
     await using agent = new NodeAgent(pod, runtime, clock)
     await agent.event('Started')
     await seeServed(bench, pod, 'before the kill', 0)
     const first = pod.container
 
-    transcript.say('The plugin is killed, and its FUSE daemon with it. The workload meets the error and exits.')
+    transcript.say('The plugin is killed, and its FUSE daemon is killed with it. The workload gets an error and exits.')
     const killed = await killPlugin(bench, plugin)
     const ending = await first?.ended()
     checks.see('the workload exits on the error', `exit status ${ending?.status ?? 'none'}`, 'exit status 1')
     // A read that the daemon's death interrupts gets ECONNABORTED.
     await checks.comeToSee(
-      'its last words name the error',
+      'its last line names the error',
       () => pod.log.tail(1).join(''),
       /error: read \S+: (?:transport endpoint is not connected|software caused connection abort)$/,
       'read error: read /mnt/dummy-file.txt: transport endpoint is not connected',
@@ -39,7 +39,7 @@ export const restoreMountsExitOnError: Scenario = {
 
     const failed = await agent.event('Failed', killed)
     transcript.say(
-      'The kubelet tries to start it again. The container runtime looks at the host path of the volume first, finds a dead mount there, and refuses.',
+      'The kubelet tries to start it again. The container runtime first calls stat(2) on the host path of the volume, gets an error from the dead mount, and does not start the container.',
     )
     transcript.lines(`events of ${pod.name}`, eventTable(agent.events))
     checks.see(
@@ -72,7 +72,7 @@ export const restoreMountsExitOnError: Scenario = {
     transcript.lines(`events of ${pod.name}`, eventTable(agent.events))
     checks.see('it was restarted', `restarts: ${agent.restarts}`, /^restarts: [1-9]/, 'restarts: 1 or more')
     transcript.say(
-      'Only in this very setup do restored mounts reach the consumer: it has to exit on the error, and somebody has to make its container anew.',
+      'Restored mounts reach this consumer only because it exits on the error and the kubelet makes its container again.',
     )
   },
 }

@@ -3,7 +3,7 @@ import { firstRight, killPlugin, mountVolume, placesOnNode, podSpec, READS, seeD
 
 const FLAGS = ['--restore-mounts']
 
-/** The seed's second demonstration: the plugin mounts again what it had mounted, which is only half of what is needed. */
+/** The second demonstration of the original project: the plugin restores its mounts, which repairs the node and only some of the pods. */
 export const restoreMounts: Scenario = {
   name: 'restore-mounts',
   summary: 'the restarted plugin restores its mounts: the node has them again, pods only by path and where mounts propagate',
@@ -19,15 +19,15 @@ export const restoreMounts: Scenario = {
     const plugin = await mountVolume(bench, FLAGS, pods)
     for (const each of pods) await runtime.start(each)
     transcript.say(
-      'Four pods read the volume. private-pod has it without propagation, as Kubernetes does by default; slave-volume-pod with mountPropagation HostToContainer. slave-folder-pod and keep-open-pod have the folder above it, HostToContainer too; the last keeps its file open.',
+      'Four pods read the volume. private-pod has it without propagation, as is the default of Kubernetes. slave-volume-pod has it with mountPropagation HostToContainer. slave-folder-pod and keep-open-pod have the folder above it, also with HostToContainer. keep-open-pod keeps its file open.',
     )
     for (const each of pods) await seeServed(bench, each, 'before the kill', 0)
 
-    transcript.say('The plugin is killed, and its FUSE daemon with it.')
+    transcript.say('The plugin is killed, and its FUSE daemon is killed with it.')
     const killed = await killPlugin(bench, plugin)
     for (const each of pods) await seeDead(bench, each, 'after the kill', killed)
 
-    transcript.say('The controller starts a new plugin, which replays the mount instructions that it finds in its cache.')
+    transcript.say('The controller starts a new plugin. It mounts the volumes of its mount cache again.')
     const successor = await daemonSet.start(FLAGS)
     await kubelet.register()
     const restored = clock()
@@ -38,24 +38,24 @@ export const restoreMounts: Scenario = {
       checks.see(`the plugin says that it remounted ${what}`, seen.join('\n'), /./, 'successfully remounted ...')
     }
 
-    transcript.say('On the node all is well again.')
+    transcript.say('On the node, every path works again.')
     for (const { what, path } of placesOnNode(pods)) {
       const { output } = await shell.onNode(`cat ${path}/dummy-file.txt`)
       checks.see(`${what} works again on the node`, output, 'Hello world!')
     }
 
     transcript.say(
-      'The pods are another matter. private-pod still has the mount of the dead session: what the node mounts now never gets into its namespace.',
+      'private-pod still has the mount of the dead session. A new mount on the node does not propagate to its mount namespace.',
     )
     await seeDead(bench, isolated, 'after the restore', restored)
     transcript.say(
-      'Nor does HostToContainer on the volume itself help: the dead mount was taken away on the node, and with it the only one whose events this pod received. The new mount is on the directory beneath, which the pod does not see.',
+      'HostToContainer on the volume itself does not help. The pod received the mounts of one mount, and that mount was the dead one, which the plugin has unmounted. The new mount is on the directory beneath, which the pod does not see.',
     )
     await seeDead(bench, slaveVolume, 'after the restore', restored)
-    transcript.say('slave-folder-pod sees that directory, and so the new mount reaches it: its next open finds the new session.')
+    transcript.say('slave-folder-pod sees that directory, so the new mount propagates to it. Its next open finds the new session.')
     await seeServed(bench, slaveFolder, 'after the restore', await firstRight(slaveFolder, restored))
     transcript.say(
-      'But only by path. keep-open-pod lists the new mount just as well, while its open descriptor belongs to the dead session.',
+      'Only a new open helps. keep-open-pod also sees the new mount by its path, but its open descriptor belongs to the dead session.',
     )
     const { output } = await shell.inPod(keepsOpen, `cat ${keepsOpen.file}`)
     checks.see('keep-open-pod, after the restore: a new open reads', output, 'Hello world!')

@@ -10,7 +10,7 @@ import { until } from '../wait.ts'
 /** A workload reads five times a second here, and every five seconds in a real pod. */
 export const READS = ['--read-interval', '0.2']
 
-/** Reading rounds that tell how a pod fares. */
+/** Reading rounds that show the state of a pod. */
 const ENOUGH = 3
 
 const DEAD = 'transport endpoint is not connected'
@@ -25,7 +25,7 @@ export function podSpec(name: string, rest: Partial<PodSpec> = {}): PodSpec {
 export async function mountVolume(bench: ScenarioHarness, flags: readonly string[], pods: readonly Pod[]): Promise<StartedProcess> {
   const { daemonSet, kubelet, transcript } = bench
   transcript.say(
-    `The DaemonSet's controller starts the plugin (serve ${flags.join(' ')}); the kubelet finds its socket, stages the volume, and publishes it for each pod.`,
+    `The DaemonSet's controller starts the plugin (serve ${flags.join(' ')}); the kubelet finds its socket, stages the volume and publishes it for each pod.`,
   )
   const plugin = await daemonSet.start(flags)
   await kubelet.register()
@@ -35,7 +35,7 @@ export async function mountVolume(bench: ScenarioHarness, flags: readonly string
   return plugin
 }
 
-/** Shows the volume from within the pod and the pod's log, and checks that both are as they must be while all is well. */
+/** Shows the volume from within the pod and the pod's log, and checks that both are as they must be before the failure. */
 export async function seeServed(
   { shell, transcript, checks }: ScenarioHarness,
   pod: Pod,
