@@ -52,10 +52,11 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'limits.ts': [],
   'log.ts': [],
   'printable.ts': [],
+  'secrets.ts': [],
   'version.ts': [],
 }
 
-const EVERYWHERE = ['call-context.ts', 'errors.ts', 'limits.ts', 'log.ts', 'printable.ts', 'version.ts']
+const EVERYWHERE = ['call-context.ts', 'errors.ts', 'limits.ts', 'log.ts', 'printable.ts', 'secrets.ts', 'version.ts']
 const NOT_IN = ['fuse/protocol', 'rpc']
 
 /** Packages, and the parts of src that may import them. */

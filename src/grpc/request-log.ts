@@ -10,21 +10,14 @@ import {
 import { status, type StatusObject } from '@grpc/grpc-js'
 import type { Logger } from '../log.ts'
 import { csi_secret } from '../rpc/csi_pb.ts'
+import { namesSecret, STRIPPED } from '../secrets.ts'
 import type { UnaryInterceptor } from './service.ts'
-
-const STRIPPED = '***stripped***'
 
 /** Entries of a list that a log shows: the answer about a thousand sessions would be 200 KB. */
 const MOST_ENTRIES = 20
 
 /** Characters of a message that a log shows. */
 const MOST_CHARACTERS = 16_384
-
-/**
- * Keys of contexts and parameters whose values are kept from logs. The kubelet has the tokens of a CSIDriver's tokenRequests in
- * csi.storage.k8s.io/serviceAccount.tokens of volume_context (kubernetes pkg/volume/csi/csi_mounter.go); other drivers' volumes bring passwords along.
- */
-const SECRET_KEY = /token|secret|passw|passphrase|credential|private|access[-_.]?key|api[-_.]?key|bearer|auth/i
 
 /**
  * Logs every call as the original does, `[ID:n]` counting, without secrets and tokens; and gives each failure the status that
@@ -74,7 +67,7 @@ function listIn(message: Message, { localName }: DescField): readonly unknown[] 
   return Array.isArray(value) ? value : []
 }
 
-/** A message as JSON with the proto's field names, its csi_secret fields, service-account tokens and other values with a {@link SECRET_KEY} replaced. */
+/** A message as JSON with the proto's field names, its csi_secret fields, service-account tokens and other values whose key names a secret replaced. */
 export function stripped(desc: DescMessage, message: Message): JsonValue {
   return strip(desc, toJson(desc, message, { useProtoFieldName: true }))
 }
@@ -92,7 +85,7 @@ function strip(desc: DescMessage, json: JsonValue): JsonValue {
 function stripField(field: DescField, value: JsonValue): JsonValue {
   if (isSecret(field)) return isObject(value) ? mapValues(value, () => STRIPPED) : STRIPPED
   if (field.fieldKind === 'map' && field.mapKind === 'scalar' && isObject(value))
-    return mapValues(value, (inner, key) => (SECRET_KEY.test(key) ? STRIPPED : inner))
+    return mapValues(value, (inner, key) => (namesSecret(key) ? STRIPPED : inner))
   if (field.message === undefined) return value
   const { message } = field
   if (field.fieldKind === 'map' && isObject(value)) return mapValues(value, (inner) => strip(message, inner))

@@ -50,6 +50,11 @@ describe("somebody's own driver on the lab's bench", () => {
 
   const WRONG: { name: string; text: string; says: RegExp }[] = [
     { name: 'is no YAML', text: 'name: [', says: /driver\.yaml: it is no YAML: / },
+    {
+      name: 'has a password with an exclamation mark and no quotes, which it does not repeat',
+      text: 'volume: { secrets: { password: !s3cret } }',
+      says: /it is no YAML: a text that begins with ! needs quotes at line 1, column 32 \(docs/,
+    },
     { name: 'has a field that there is not', text: 'nmae: x', says: /there is no 'nmae'; there are name, start, / },
     { name: 'lacks a field', text: DRIVER.replace(/^file:.*$/m, ''), says: /file is missing/ },
     {

@@ -1,5 +1,5 @@
-import { parse } from 'yaml'
-import { messageOf, UsageError } from '../../errors.ts'
+import { parseDocument, type YAMLError } from 'yaml'
+import { UsageError } from '../../errors.ts'
 import type { DriverSpec } from './spec.ts'
 
 type Fields = Readonly<Record<string, unknown>>
@@ -65,11 +65,23 @@ export function parseDriver(text: string, name: string): DriverSpec {
 }
 
 function read(text: string, fail: (what: string) => never): unknown {
+  const document = parseDocument(text)
+  // A warning is a text that begins with ! and has no quotes: its value would be empty.
+  const problem = document.errors[0] ?? document.warnings[0]
+  if (problem !== undefined) return fail(`it is no YAML: ${withoutValue(problem)}`)
   try {
-    return parse(text)
-  } catch (error) {
-    return fail(`it is no YAML: ${messageOf(error).split('\n')[0] ?? ''}`)
+    return document.toJS()
+  } catch {
+    return fail('it is no YAML: a text that begins with * needs quotes')
   }
+}
+
+/** What is wrong and where, without what stands there: that may be a secret. */
+function withoutValue({ code, message, linePos }: YAMLError): string {
+  const [first = ''] = message.split('\n')
+  if (code !== 'TAG_RESOLVE_FAILED') return first.replace(/: .* at line /, ' at line ').replace(/:$/, '')
+  const [{ line, col }] = linePos ?? [{ line: 1, col: 1 }]
+  return `a text that begins with ! needs quotes at line ${line}, column ${col}`
 }
 
 function fieldsOf(value: unknown, what: string, known: readonly string[] | undefined, fail: (what: string) => never): Fields {

@@ -1,5 +1,6 @@
 import type { Command, Programs } from '../command.ts'
 import { carryOutOnPrivateNode } from '../scenario-process.ts'
+import { Redaction } from '../driver/redaction.ts'
 import type { DriverSpec } from '../driver/spec.ts'
 import type { Message } from '../message.ts'
 import { onSystemdNode } from '../namespaces.ts'
@@ -54,6 +55,12 @@ export async function runCells(
 }
 
 async function carryOut(planned: PlannedCell, options: CellOptions, signal: AbortSignal): Promise<Cell> {
+  const cell = await seen(planned, options, signal)
+  return options.driver === undefined ? cell : new Redaction(options.driver.volume).cell(cell)
+}
+
+/** What is seen of a cell, the secrets of a driver's file included. */
+async function seen(planned: PlannedCell, options: CellOptions, signal: AbortSignal): Promise<Cell> {
   const { failure, mitigation, consumers } = planned
   const startedAt = new Date().toISOString()
   const start = performance.now()
