@@ -7,7 +7,7 @@ import { RealNode } from '../model/node.ts'
 import { Sandbox } from '../support/sandbox.ts'
 
 /** DUMMY_FUSE_MODEL_RUNS: sequences of each host mode. DUMMY_FUSE_MODEL_SEED: the seed of another run. */
-const RUNS = Number(process.env.DUMMY_FUSE_MODEL_RUNS ?? 2)
+const RUNS = Number(process.env.DUMMY_FUSE_MODEL_RUNS ?? 1)
 const SEED = process.env.DUMMY_FUSE_MODEL_SEED
 
 /** Calls and crashes of one sequence. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { outcome } from '../support/csi-client.ts'
+import { untilDone } from '../support/csi-client.ts'
 import { layersAt } from '../support/mounts.ts'
 import { Plugin } from '../support/plugin.ts'
 import { argumentsOf, Sandbox } from '../support/sandbox.ts'
@@ -10,24 +10,6 @@ import { eventually } from '../support/wait.ts'
 
 /** The kubelet's default for the pods of one node. */
 const FULL = 110
-
-/** Milliseconds until the kubelet would call again the first time. */
-const FIRST_BACKOFF = 500
-
-/** What is not final to the kubelet: it calls again. */
-const NOT_FINAL = ['UNAVAILABLE', 'DEADLINE_EXCEEDED']
-
-/** Calls until it succeeds, as the kubelet does; tells what the calls were answered. Throws for a status that is final. */
-async function untilDone(call: () => Promise<void>): Promise<readonly string[]> {
-  const answers: string[] = []
-  for (;;) {
-    const { code, details } = await outcome(call())
-    if (code === 'OK') return answers
-    assert.ok(NOT_FINAL.includes(code), `${code}: ${details}`)
-    answers.push(details)
-    await sleep(FIRST_BACKOFF)
-  }
-}
 
 function volumes(sandbox: Sandbox, plugin: Plugin, count: number): readonly Volume[] {
   return Array.from({ length: count }, (_, index) => new Volume(sandbox, plugin, `volume-${index}`))

@@ -20,7 +20,7 @@ function numbers(seed: number): () => number {
   }
 }
 
-const KILLS = 25
+const KILLS = 15
 const PATHS = 4
 
 /** A call that a kill may cut off: then it is not known what came of it. */

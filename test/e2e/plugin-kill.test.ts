@@ -8,7 +8,7 @@ import { Sandbox } from '../support/sandbox.ts'
 import { Volume } from '../support/volume.ts'
 
 /** Moments, spread over the time that the calls take, at which the plugin is killed. */
-const MOMENTS = 10
+const MOMENTS = 6
 
 type Step = 'stage' | 'publish' | 'unpublish' | 'unstage'
 

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { processStat } from '../../src/os/processes/processes.ts'
 import { Fused } from '../../src/rpc/fused_pb.ts'
-import { CsiClient, outcome } from '../support/csi-client.ts'
+import { CsiClient, outcome, untilDone } from '../support/csi-client.ts'
 import { mountAt, read, serves } from '../support/mounts.ts'
 import { EXECUTABLE } from '../support/paths.ts'
 import { Plugin } from '../support/plugin.ts'
@@ -146,7 +146,7 @@ for (const host of HOSTS) {
       await using sandbox = new Sandbox()
       using plugin = await start(sandbox, host, ['--call-deadline', '3'])
       const [one, two] = volumesOf(sandbox, plugin, 'one', 'two') as [Volume, Volume]
-      await one.publish()
+      await untilDone(() => one.publish())
       const session = mountAt(one.target).device
       const daemon = daemonIn(sandbox)
       await stop(daemon)
@@ -158,7 +158,7 @@ for (const host of HOSTS) {
       }
       assert.ok((await one.reasons()).includes('DaemonHung'))
       process.kill(daemon, 'SIGCONT')
-      await eventually('two is staged', async () => (await outcome(two.publish())).code === 'OK', 20_000)
+      await untilDone(() => two.publish())
       assert.equal(daemonIn(sandbox), daemon)
       assert.ok(await serves(sandbox, one.target))
       await one.stage()
@@ -172,15 +172,15 @@ for (const host of HOSTS) {
       await using sandbox = new Sandbox()
       using plugin = await start(sandbox, host, ['--call-deadline', '2'])
       const [one, two] = volumesOf(sandbox, plugin, 'one', 'two') as [Volume, Volume]
-      await one.publish()
+      await untilDone(() => one.publish())
       const daemon = daemonIn(sandbox)
       await stop(daemon)
-      await eventually('two is published', async () => (await outcome(two.publish())).code === 'OK', 60_000)
+      await untilDone(() => two.publish())
       assert.notEqual(daemonIn(sandbox), daemon)
       await plugin.logged(
         `dummy-fused[${daemon}] has answered nothing for 6 s and is killed; the sessions of all volumes end with it`,
       )
-      await eventually('one is published', async () => (await outcome(one.publish())).code === 'OK', 60_000)
+      await untilDone(() => one.publish())
       assert.ok(await serves(sandbox, one.target))
       await end(sandbox, plugin, [one, two])
     })

@@ -28,7 +28,7 @@ describe('dummy-fuse-csi.service, when the plugin crashes', () => {
     await crash(plugin)
 
     assert.equal(await plugin.machine.property(UNIT, 'NRestarts'), '1')
-    for (const target of targets) assert.equal((await plugin.read(target)).stdout, 'Hello world!\n')
+    for (const target of targets) await plugin.restored(target)
     assert.deepEqual(await plugin.mounts(), mounted)
     assert.equal((await plugin.daemons()).length, 1)
     assert.deepEqual(await plugin.call('csi.v1.Identity/Probe'), { ready: true })
@@ -45,7 +45,7 @@ describe('dummy-fuse-csi.service, when the plugin crashes', () => {
     const [target = ''] = await plugin.publish('volume', 'pod')
     for (let i = 0; i < 6; i++) await crash(plugin)
     assert.equal(await plugin.machine.property(UNIT, 'NRestarts'), '6')
-    assert.equal((await plugin.read(target)).stdout, 'Hello world!\n')
+    await plugin.restored(target)
     await plugin.unpublish('volume', 'pod')
     assert.deepEqual(await plugin.mounts(), [])
     assert.deepEqual(await plugin.daemons(), [])

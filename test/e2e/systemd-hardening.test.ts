@@ -3,7 +3,6 @@ import { describe, it } from 'node:test'
 import { FUSED_UNIT, FusedMachine, NOTHING_LEFT, STANDBY_UNIT } from '../support/fused-machine.ts'
 import { UNIT } from '../support/installed-plugin.ts'
 import { GREETING } from '../support/mounts.ts'
-import { eventually } from '../support/wait.ts'
 
 /** include/uapi/linux/capability.h */
 const CAP = { DAC_OVERRIDE: 1, DAC_READ_SEARCH: 2, SYS_PTRACE: 19, SYS_ADMIN: 21 } as const
@@ -35,7 +34,7 @@ describe('the units', () => {
     const killed = await fused.kill()
     assert.equal((await plugin.read(target)).stdout, GREETING)
     await fused.ready(killed)
-    await eventually('the volume is read again', async () => (await plugin.read(target)).stdout === GREETING)
+    await plugin.restored(target)
     await plugin.unpublish('volume', 'pod')
     assert.deepEqual(await fused.leftovers(), NOTHING_LEFT)
     for (const unit of Object.keys(NEEDED)) {

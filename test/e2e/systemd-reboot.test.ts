@@ -25,7 +25,7 @@ describe('dummy-fuse-csi.service over a boot', () => {
       await machine.boot()
 
       assert.equal(await machine.property(UNIT, 'ActiveState'), 'active')
-      assert.equal((await plugin.read(kept)).stdout, 'Hello world!\n')
+      await plugin.restored(kept)
       assert.deepEqual(await plugin.mounts(), [kept, InstalledPlugin.stagingPath('kept')].sort())
       const journal = await machine.journal(UNIT)
       for (const path of [lost, other, InstalledPlugin.stagingPath('lost')]) {

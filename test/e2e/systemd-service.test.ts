@@ -62,7 +62,7 @@ describe('dummy-fuse-csi.service', () => {
     const before = await plugin.daemons()
     await plugin.machine.systemctl('restart', UNIT)
 
-    for (const target of targets) assert.equal((await plugin.read(target)).stdout, 'Hello world!\n')
+    for (const target of targets) await plugin.restored(target)
     assert.deepEqual(await plugin.mounts(), mounted)
     const after = await plugin.daemons()
     assert.equal(after.length, 1)

@@ -45,7 +45,7 @@ describe('dummy-fuse-workload@.service', () => {
     const unit = await startWorkload(plugin, `${target}/dummy-file.txt`, '--keep-open --read-interval 0.1')
     const killed = await plugin.mainPid()
     await machine.output('kill', ['-9', String(killed)])
-    await eventually('the volume is restored', async () => (await plugin.read(target)).stdout === 'Hello world!\n', 30_000)
+    await plugin.restored(target)
     const errors = async (): Promise<number> => (await machine.journal(unit)).split('read error: ').length
     const before = await errors()
     await eventually('the workload fails on', async () => (await errors()) > before + 2)

@@ -1,3 +1,5 @@
+import assert from 'node:assert/strict'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { DescMessage, DescMethodUnary, MessageInitShape, MessageShape } from '@bufbuild/protobuf'
 import type { Client } from '@grpc/grpc-js'
 import { CallError, GrpcClient } from '../../src/grpc/client.ts'
@@ -33,5 +35,23 @@ export async function outcome(call: Promise<unknown>): Promise<{ readonly code: 
   } catch (error) {
     if (error instanceof CallError) return { code: error.code, details: error.details }
     throw error
+  }
+}
+
+/** Milliseconds until the kubelet calls again the first time. */
+const FIRST_BACKOFF = 500
+
+/** What is not final to the kubelet: it calls again. */
+const NOT_FINAL = ['UNAVAILABLE', 'DEADLINE_EXCEEDED']
+
+/** Calls until it succeeds, as the kubelet does. Resolves to the details of the answers before. Rejects with AssertionError for a status that is final. */
+export async function untilDone(call: () => Promise<void>): Promise<readonly string[]> {
+  const answers: string[] = []
+  for (;;) {
+    const { code, details } = await outcome(call())
+    if (code === 'OK') return answers
+    assert.ok(NOT_FINAL.includes(code), `${code}: ${details}`)
+    answers.push(details)
+    await sleep(FIRST_BACKOFF)
   }
 }

@@ -12,7 +12,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
 }
 
 /** How many calls of one kind fail in one step, at most. DUMMY_FUSE_FAULTS sets another number. */
-const MOST = Number(process.env.DUMMY_FUSE_FAULTS ?? 2)
+const MOST = Number(process.env.DUMMY_FUSE_FAULTS ?? 1)
 
 /** System calls of one kind that fail one after the other: by each error the first such call, then the second, and so on. */
 export interface FaultRow extends Omit<Fault, 'error' | 'when'> {

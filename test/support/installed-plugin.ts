@@ -5,6 +5,7 @@ import { SPARE_ARGS } from '../../src/os/processes/daemon-channel.ts'
 import { CHECKOUT_INSIDE, Machine } from './nspawn.ts'
 import type { Result } from './sandbox.ts'
 import { GRPCURL } from './tools.ts'
+import { eventually } from './wait.ts'
 
 /** The unit that scripts/install installs. */
 export const UNIT = 'dummy-fuse-csi.service'
@@ -107,6 +108,11 @@ export class InstalledPlugin implements AsyncDisposable {
   /** Reads the file below a mounted directory: what a consumer gets. */
   async read(directory: string): Promise<Result> {
     return await this.machine.run('cat', [`${directory}/dummy-file.txt`], { timeout: 10_000 })
+  }
+
+  /** Waits until a mounted directory's file can be read: a plugin whose restore takes longer than a second is ready before. */
+  async restored(directory: string): Promise<void> {
+    await eventually(`${directory} is served`, async () => (await this.read(directory)).stdout === 'Hello world!\n')
   }
 
   async status(): Promise<Status> {
