@@ -21,7 +21,7 @@ const ROOM = 90 * 2 ** 20
 const MOST = 14
 
 /** Processes that the OOM killer takes before there is enough. */
-const KILLS = 3
+const KILLS = 2
 
 const skip = noMemoryCgroup()
 
@@ -128,6 +128,32 @@ describe('the OOM killer', { skip, concurrency: true }, () => {
     await next.holds(2)
     assert.ok((await serves(sandbox, fresh.target)) && (await serves(sandbox, old.target)))
     await noticedNothing(reader)
+    await endVolumes(plugin, sandbox, old, fresh)
+  })
+
+  it('takes keep: its sessions are lost, health says so, and the next keep and Publish have them all again', async () => {
+    await using sandbox = new Sandbox()
+    const fused = await FusedProcess.start(sandbox, { keep: [] })
+    using plugin = await startPlugin(sandbox, 'service', '--fused-socket', fused.socket)
+    const [old, fresh] = [new Volume(sandbox, plugin, 'old'), new Volume(sandbox, plugin, 'new')]
+    await old.publish()
+    await using cgroup = new MemoryCgroup(sandbox)
+    squeeze(cgroup, fused.running.pid)
+    // keep is told of the new session's descriptor.
+    const { code, details } = await outcome(fresh.stage())
+    assert.ok(['OK', ...REPEATED].includes(code), `${code}: ${details}`)
+    await fused.running.ended
+    assert.equal(cgroup.kills, 1)
+    await eventually('the program of keep has ended', () => sandbox.processes('dummy-fused').length === 0)
+    assert.equal((await outcome(fresh.stage())).code, 'UNAVAILABLE')
+    assert.deepEqual(await old.reasons(), ['StagingNotMounted', 'TargetNotMounted'])
+    await FusedProcess.start(sandbox, { keep: [] })
+    for (const volume of [old, fresh]) {
+      await volume.stage()
+      await volume.publish()
+      assert.ok(await serves(sandbox, volume.target))
+      assert.deepEqual(await volume.reasons(), [])
+    }
     await endVolumes(plugin, sandbox, old, fresh)
   })
 
