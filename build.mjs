@@ -13,10 +13,10 @@ const build = join(root, 'build')
 const dist = join(root, 'dist')
 
 /** What is run out of the executable, with V8's code cache of each. */
-const BUNDLES = ['main', 'small', 'fused', 'serving-thread', 'large', 'status', 'fused-client']
+const BUNDLES = ['main', 'without-grpc', 'fused', 'serving-thread', 'with-grpc', 'status', 'fused-client']
 
 /** Those that bring gRPC along, of which little more is run than what loads it. */
-const WITH_GRPC = ['large', 'fused-client']
+const WITH_GRPC = ['with-grpc', 'fused-client']
 
 /** The symbolic links beside the executable: each is one of its programs. */
 const NAMES = ['dummy-fuse', 'dummy-fused', 'dummy-fuse-workload']
@@ -53,10 +53,10 @@ await mkdir(dist, { recursive: true })
 await bundle('boot', 'src/boot.ts')
 await bundle('boot-thread', 'src/boot-thread.ts')
 await bundle('main', 'src/main.ts')
-await bundle('small', 'src/programs/small.ts', [fuseNative()])
+await bundle('without-grpc', 'src/programs/without-grpc.ts', [fuseNative()])
 await bundle('fused', 'src/programs/fused.ts')
 await bundle('serving-thread', 'src/programs/serving-thread.ts')
-await bundle('large', 'src/programs/large.ts')
+await bundle('with-grpc', 'src/programs/with-grpc.ts')
 await bundle('status', 'src/programs/status.ts')
 await bundle('fused-client', 'src/programs/fused-client.ts')
 for (const name of BUNDLES) await cacheCode(name)
@@ -117,13 +117,13 @@ function fuseNative() {
   }
 }
 
-/** src/programs/{small,fused,large,status,fused-client}.ts are no part of the bundles that import them. */
+/** src/programs/{without-grpc,fused,with-grpc,status,fused-client}.ts are no part of the bundles that import them. */
 function otherBundles(own) {
   const namespace = 'bundle'
   return {
     name: namespace,
     setup({ onResolve, onLoad }) {
-      onResolve({ filter: /\/(small|fused|large|status|fused-client)\.ts$/ }, ({ path, resolveDir, kind }) => {
+      onResolve({ filter: /\/(without-grpc|fused|with-grpc|status|fused-client)\.ts$/ }, ({ path, resolveDir, kind }) => {
         const name = basename(path, '.ts')
         const ours = dirname(join(resolveDir, path)) === join(root, 'src/programs')
         return kind === 'entry-point' || !ours || name === own ? undefined : { path: name, namespace }

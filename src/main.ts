@@ -27,18 +27,18 @@ const PROGRAMS: Readonly<Record<string, ProgramEntry>> = {
   serve: {
     name: NAME,
     description: 'the CSI plugin',
-    load: async () => await (await import('./programs/large.ts')).loadPlugin(),
+    load: async () => await (await import('./programs/with-grpc.ts')).loadPlugin(),
   },
   fuse: {
     name: 'dummy-fuse',
     description: 'serves one mount; the same as the name dummy-fuse',
-    load: async () => await (await import('./programs/small.ts')).loadDummyFuse(),
+    load: async () => await (await import('./programs/without-grpc.ts')).loadDummyFuse(),
   },
   'mount-helper': {
     name: 'dummy-fuse',
     description: 'the helper of mount(8) for the type fuse.dummy-fuse; the same as the name mount.fuse.dummy-fuse',
     hidden: true,
-    load: async () => await (await import('./programs/small.ts')).loadMountHelper(),
+    load: async () => await (await import('./programs/without-grpc.ts')).loadMountHelper(),
   },
   fused: {
     name: 'dummy-fused',
@@ -48,33 +48,33 @@ const PROGRAMS: Readonly<Record<string, ProgramEntry>> = {
   keep: {
     name: 'dummy-fuse-keep',
     description: 'runs a program, starts it again when it ends, and keeps its descriptors',
-    load: async () => await (await import('./programs/small.ts')).loadKeep(),
+    load: async () => await (await import('./programs/without-grpc.ts')).loadKeep(),
   },
   standby: {
     name: 'dummy-standby',
     description: 'serves the sessions of a dummy-fused from its end until its successor serves',
-    load: async () => await (await import('./programs/small.ts')).loadStandby(),
+    load: async () => await (await import('./programs/without-grpc.ts')).loadStandby(),
   },
   workload: {
     name: 'dummy-fuse-workload',
     description: 'reads a file again and again; the same as the name dummy-fuse-workload',
-    load: async () => await (await import('./programs/small.ts')).loadWorkload(),
+    load: async () => await (await import('./programs/without-grpc.ts')).loadWorkload(),
   },
   lab: {
     name: NAME,
     description: 'runs failures under mitigations, and compares what consumers see with a model',
-    load: async () => await (await import('./programs/large.ts')).loadLab(),
+    load: async () => await (await import('./programs/with-grpc.ts')).loadLab(),
   },
   'lab-consumer': {
     name: 'lab-consumer',
     description: 'what the lab starts as a consumer of a volume',
     hidden: true,
-    load: async () => await (await import('./programs/small.ts')).loadLabConsumer(),
+    load: async () => await (await import('./programs/without-grpc.ts')).loadLabConsumer(),
   },
   licenses: {
     name: NAME,
     description: 'prints the licence of each component of this executable',
-    load: async () => await (await import('./programs/small.ts')).loadLicenses(),
+    load: async () => await (await import('./programs/without-grpc.ts')).loadLicenses(),
   },
   status: {
     name: NAME,
@@ -97,7 +97,7 @@ async function choose(argv0: string, args: readonly string[]): Promise<{ entry: 
   if (entry !== undefined) return { entry, args: rest }
   if (word.startsWith('-')) {
     const descriptions = Object.fromEntries(shown().map(([name, { description }]) => [name, description]))
-    const { overview } = await import('./programs/small.ts')
+    const { overview } = await import('./programs/without-grpc.ts')
     overview(NAME, descriptions, args)
   }
   const given = word === '' ? 'no program given' : `no program '${word}'`

@@ -20,7 +20,7 @@ class Acts {
   }
 }
 
-describe('Turns', () => {
+describe('ConcurrencyLimit', () => {
   it('lets so many begin, and the next when one has ended', async () => {
     const [turns, acts] = [new ConcurrencyLimit(2, 60_000), new Acts()]
     const all = [0, 1, 2, 3].map((number) => turns.take(acts.act(number)))

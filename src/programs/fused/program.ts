@@ -124,7 +124,7 @@ async function serve(
   // One that served meanwhile: from its end on all that is read is counted here, and what is to end has no other holder.
   await standby.begin()
   await successor.tidy(options.takeoverDeadline, AbortSignal.timeout(FUSED_LIMITS.tidy))
-  const { openFusedServer } = await (await import('../large.ts')).loadFusedServices()
+  const { openFusedServer } = await (await import('../with-grpc.ts')).loadFusedServices()
   const drained = Promise.withResolvers<'drain'>()
   const hooks = { onDrain: () => drained.resolve('drain'), tidy: () => tidyMemory(libc) }
   const server = openFusedServer(daemon, manager.supervisor, recordsFolder(options.stateDir), hooks, log)
@@ -157,7 +157,7 @@ async function serve(
 }
 
 async function readOptions(args: readonly string[], env: NodeJS.ProcessEnv): Promise<FusedOptions> {
-  const { parseFusedOptions } = await (await import('../large.ts')).loadFusedOptions()
+  const { parseFusedOptions } = await (await import('../with-grpc.ts')).loadFusedOptions()
   return parseFusedOptions(args, env)
 }
 

@@ -1,8 +1,8 @@
 import type { Program } from './program.ts'
 
 /**
- * The programs that bring gRPC along. build.mjs bundles them apart from the small ones, which would start slower for having them in
- * their own bundle; so nothing that main shares with them is the same object, and errors are told by their names.
+ * The programs that need gRPC. build.mjs puts them into a bundle of their own: a bundle that holds gRPC takes longer to load, and the programs of
+ * without-grpc.ts start fast. Two bundles share no module objects, so errors are compared by name and not by class.
  */
 export const loadPlugin = async (): Promise<Program> => (await import('./plugin/program.ts')).plugin
 

@@ -1,7 +1,7 @@
 import { commandLine, parse } from './command-line.ts'
 import type { Program } from './program.ts'
 
-/** The programs that are to start fast and need no gRPC: a bundle of their own, see large.ts. */
+/** The programs that start fast and need no gRPC. build.mjs puts them into a bundle of their own; see with-grpc.ts. */
 export const loadDummyFuse = async (): Promise<Program> => (await import('./dummy-fuse/program.ts')).dummyFuse
 
 export const loadMountHelper = async (): Promise<Program> => (await import('./dummy-fuse/mount-helper.ts')).mountHelper
