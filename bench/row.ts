@@ -1,6 +1,6 @@
 import type { Figures } from './measure.ts'
 
-export type Unit = 'ms' | 'µs' | 'MB' | 'KB' | 'errors'
+type Unit = 'ms' | 'µs' | 'MB' | 'KB' | 'errors'
 
 /** One line of the report: a figure of ours, what it is held against, and what it must not exceed. */
 export type Row = Judged | Missing
@@ -20,7 +20,7 @@ export interface Judged {
 }
 
 /** A figure that could not be taken, which is never a pass. */
-export interface Missing {
+interface Missing {
   readonly work: string
   readonly error: string
 }

@@ -1,5 +1,5 @@
 /** One number that a program keeps to, and the reason for it. */
-export interface Limit {
+interface Limit {
   readonly value: number
   readonly why: string
 }

@@ -11,7 +11,7 @@ import type { Message } from './message.ts'
 import { SCENARIOS } from './scenarios/all.ts'
 
 /** A scenario to carry out on a private node. */
-export interface ScenarioJob {
+interface ScenarioJob {
   readonly kind: 'scenario'
   readonly scenario: string
   readonly programs: Programs

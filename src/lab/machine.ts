@@ -8,7 +8,7 @@ import { bootCommand, holdCommand, type MachinePlace, removeEmpty, strip, system
 import { until } from './wait.ts'
 
 /** What the machine's folder and cgroup are called; the lab's process namespace and its id in that come next. */
-export const PREFIX = 'dummy-fuse-lab-machine-'
+const PREFIX = 'dummy-fuse-lab-machine-'
 
 /** Milliseconds for a boot on a loaded machine. */
 const BOOT_DEADLINE = 60_000
@@ -73,7 +73,7 @@ export class Machine implements AsyncDisposable {
 }
 
 /** Removes what labs that were killed have left: folders and cgroups that carry the id of a process that is no more. */
-export function sweep(parent: string): void {
+function sweep(parent: string): void {
   for (const folder of [parent, ...cgroupRoots()]) {
     for (const name of readdirSync(folder)) {
       const [, namespace, pid] = new RegExp(`^${PREFIX}(\\d+)-(\\d+)-`).exec(name) ?? []

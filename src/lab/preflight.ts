@@ -2,7 +2,7 @@ import { accessSync, constants } from 'node:fs'
 import { messageOf, ProgramError } from '../errors.ts'
 
 /** The lab's exit status when it cannot run on this machine. */
-export const CANNOT_RUN = 3
+const CANNOT_RUN = 3
 
 /** Looks whether the lab can run here. Throws ProgramError with what is missing and what to do. */
 export function preflight(): void {

@@ -4,7 +4,7 @@ import { isUtf8 } from 'node:buffer'
 export const LONGEST = 4096
 
 /** The name of a stored descriptor that came without a name, or with one that LISTEN_FDNAMES cannot hold. */
-export const NO_NAME = 'stored'
+const NO_NAME = 'stored'
 
 /** What a process says by one message of sd_notify(3). */
 export interface Notice {

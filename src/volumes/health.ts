@@ -7,7 +7,7 @@ import type { MountCache } from './mount-cache.ts'
 import type { Mounts, MountState } from './mounts.ts'
 
 /** Why a volume, or a part of it, cannot be reached: a CamelCase word for machines (CSI spec, VolumeHealthEntry.reason). */
-export type Reason =
+type Reason =
   | 'DaemonDead'
   | 'DaemonHung'
   | 'StagingNotMounted'

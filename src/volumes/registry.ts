@@ -21,7 +21,7 @@ export interface CapacityRange {
 }
 
 /** What the records may add up to: 1 PiB, so that a capacity has an end like everybody's. */
-export const TOTAL_CAPACITY = 2 ** 50
+const TOTAL_CAPACITY = 2 ** 50
 
 /** What a volume holds when nobody says: the original's PersistentVolume has 1 GiB. */
 const DEFAULT_CAPACITY = 2 ** 30

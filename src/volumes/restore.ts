@@ -14,7 +14,7 @@ import type { Restoration } from './restoration.ts'
 import type { Stager } from './stager.ts'
 
 /** The limits of a restorer; times are milliseconds. */
-export interface RestoreLimits {
+interface RestoreLimits {
   /** The time that each entry has, as a call has. */
   readonly call: number
   readonly callMargin: number

@@ -6,7 +6,7 @@ import { eventually } from '../support/wait.ts'
 const PAUSE = 200
 
 /** Hears how a program ended by itself, which it is not to do. */
-export type OnFailure = (how: string) => void
+type OnFailure = (how: string) => void
 
 /** A program to be supervised. */
 export interface Supervision {

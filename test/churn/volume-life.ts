@@ -16,7 +16,7 @@ import type { Circumstances, Tally } from './tally.ts'
 const KUBELET_TIMEOUT = 120_000
 
 /** Milliseconds that a call may take, whatever is broken. */
-export const LONGEST_CALL = 10_000
+const LONGEST_CALL = 10_000
 
 /** The errors after which the kubelet calls again and counts the volume as perhaps mounted (isFinalError, pkg/volume/csi/csi_client.go). */
 const NOT_FINAL: ReadonlySet<string> = new Set(['CANCELLED', 'DEADLINE_EXCEEDED', 'UNAVAILABLE', 'RESOURCE_EXHAUSTED', 'ABORTED'])

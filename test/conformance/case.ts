@@ -19,7 +19,7 @@ export interface Subject {
 export const HELLO = 'Hello world!\n'
 
 /** Where a backend does something else than what is right, and cannot help it. */
-export interface Exception {
+interface Exception {
   readonly because: string
   readonly expected: unknown
 }

@@ -13,7 +13,7 @@ import { Swapper } from './swapper.ts'
 /** How links get onto the way of volumes. */
 export const ATTACKERS = ['root, below an allowed root', 'another user, in folders of their own'] as const
 
-export type Attacker = (typeof ATTACKERS)[number]
+type Attacker = (typeof ATTACKERS)[number]
 
 /** How much a campaign is to do. */
 export interface PathsScale {

@@ -28,7 +28,7 @@ export interface ReaderOptions {
 }
 
 /** A length of time in nanoseconds, and when it began on CLOCK_MONOTONIC. */
-export interface Span {
+interface Span {
   readonly ns: number
   readonly atNs: number
 }

@@ -8,7 +8,7 @@ import { ROOT } from './paths.ts'
 const run = promisify(execFile)
 
 /** Where compiled C programs are kept from one run to the next, named by what they are made of. */
-export const COMPILED = join(ROOT, '.cache/c')
+const COMPILED = join(ROOT, '.cache/c')
 
 /** How a C program is to be compiled. */
 export interface CompileOptions {

@@ -13,7 +13,7 @@ import { eventually } from './wait.ts'
 export const FUSED_UNIT = 'dummy-fused.service'
 export const STANDBY_UNIT = 'dummy-fused-standby.service'
 const EXECUTABLE_INSIDE = 'usr/local/bin/dummy-fuse-csi'
-export const DEFAULTS_INSIDE = 'etc/default/dummy-fuse-csi'
+const DEFAULTS_INSIDE = 'etc/default/dummy-fuse-csi'
 
 /** What a machine is to be set to before it is booted. */
 export interface FusedMachineOptions {

@@ -4,13 +4,13 @@ import ts from 'typescript'
 import { ROOT } from './paths.ts'
 
 /** A message that a program of ours can write. `text` has `…` for each part that is put in; `file` is below src. */
-export interface Message {
+interface Message {
   readonly text: string
   readonly file: string
 }
 
 /** What stands in a message for a part that is put in. */
-export const PART = '…'
+const PART = '…'
 
 /** Errors whose messages an operator reads. UsageError is not one of them: its message is the help itself. */
 const ERRORS = new Set([

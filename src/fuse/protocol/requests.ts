@@ -8,7 +8,6 @@ import * as names from './messages/names.ts'
 import * as session from './messages/session.ts'
 import { Reader } from './reader.ts'
 
-export type { RequestHeader } from './header.ts'
 export type * from './messages/attributes.ts'
 export type * from './messages/devices.ts'
 export type * from './messages/files.ts'

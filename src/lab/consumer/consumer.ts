@@ -18,7 +18,7 @@ export interface ConsumerOptions {
 }
 
 /** The file that a consumer makes where its file is missing, to find out whose disk that is. */
-export const PROBE = 'written-by-a-consumer'
+const PROBE = 'written-by-a-consumer'
 
 /** Reads one file for ever in one way, and tells of each read as it begins and ends. */
 export class Consumer {

@@ -4,18 +4,18 @@
  */
 
 /** Before it opens or reads anything: a round without an end is a read that hangs. */
-export interface BeganLine {
+interface BeganLine {
   readonly began: number
 }
 
 /** `saw`: `right`, `wrong`, or the errno's name of the call that failed; `SIGBUS` for a page of a memory map that could not be had. */
-export interface EndedLine {
+interface EndedLine {
   readonly ended: number
   readonly saw: string
 }
 
 /** It could make a file beside the one it was to read: on a volume that is read-only, that is the node's own disk. */
-export interface WroteLine {
+interface WroteLine {
   readonly wrote: string
   readonly at: number
 }

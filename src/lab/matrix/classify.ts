@@ -2,7 +2,7 @@ import type { Read } from './read-log.ts'
 import type { OutcomeId } from './lab-record.ts'
 
 /** A read that takes this long has waited, in milliseconds: far above what a busy machine adds, far below any failure's length. */
-export const LONG = 1000
+const LONG = 1000
 
 /** Reads at the end that must be right for a consumer to count as well. */
 export const ENOUGH = 5

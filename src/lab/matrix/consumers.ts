@@ -4,7 +4,7 @@ import type { Title } from './lab-record.ts'
  * Where a consumer lives, and so which mounts it sees: on the node itself; or in a pod, a mount namespace of its own, with the volume at
  * /mnt and nothing propagated (`private`), with HostToContainer (`slave`), or with the folder above the volume, HostToContainer (`slave-folder`).
  */
-export type Place = 'node' | 'private' | 'slave' | 'slave-folder'
+type Place = 'node' | 'private' | 'slave' | 'slave-folder'
 
 /** One kind of consumer. */
 export interface ConsumerKind extends Title {

@@ -5,7 +5,7 @@ import { KUBELET } from '../node-paths.ts'
 export const FUSED_SOCKET = join(KUBELET, 'plugins/dummy-fused.sock')
 
 /** Where it remembers its sessions. */
-export const FUSED_STATE = join(KUBELET, 'plugins/dummy-fused')
+const FUSED_STATE = join(KUBELET, 'plugins/dummy-fused')
 
 /** As `ps -o comm` shows it, and its lane. */
 export const FUSED = 'dummy-fused'

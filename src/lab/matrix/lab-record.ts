@@ -11,7 +11,7 @@ export type FailureId = string
 /** An id of the catalogue's `mitigations`: `restore`. */
 export type MitigationId = string
 /** An id of the catalogue's `consumers`: `keeps-open`. */
-export type ConsumerId = string
+type ConsumerId = string
 
 /**
  * What came of a consumer, an id of the catalogue's `outcomes`; best first:

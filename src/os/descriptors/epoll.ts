@@ -2,7 +2,7 @@ import { closeSync } from 'node:fs'
 import type { Callable, Libc } from '../libc.ts'
 
 /** epoll_event.events, include/uapi/linux/eventpoll.h. */
-export const EPOLL = { IN: 1, ERR: 8, HUP: 16 } as const
+const EPOLL = { IN: 1, ERR: 8, HUP: 16 } as const
 
 const EPOLL_CLOEXEC = 0o2000000
 const EPOLL_CTL_ADD = 1

@@ -36,7 +36,7 @@ export function shareHeap(libc: Libc): void {
 }
 
 /** The mappings of a file that have no page of their own (proc_pid_smaps(5)). */
-export function untouchedMappings(smaps: string, file: string): readonly Mapping[] {
+function untouchedMappings(smaps: string, file: string): readonly Mapping[] {
   const blocks = smaps.split(/^(?=[0-9a-f]+-[0-9a-f]+ )/m)
   return blocks.flatMap((block) => {
     const [, from, to, path] = /^([0-9a-f]+)-([0-9a-f]+) \S+ \S+ \S+ \S+ *(.*)$/m.exec(block) ?? []

@@ -13,7 +13,7 @@ import { backendOption, type FuseBackend } from '../session-options.ts'
 
 const ROLES = ['identity', 'node', 'controller'] as const
 
-export type Role = (typeof ROLES)[number]
+type Role = (typeof ROLES)[number]
 
 /** What a call of serve asks for. */
 export interface PluginOptions {

@@ -6,7 +6,7 @@ export interface NameRequest<Op extends string = 'LOOKUP' | 'UNLINK' | 'RMDIR'> 
   readonly name: string
 }
 
-export type LookupRequest = NameRequest<'LOOKUP'>
+type LookupRequest = NameRequest<'LOOKUP'>
 
 /** A new symbolic link `name` that leads to `target`. */
 export interface SymlinkRequest extends Message<'SYMLINK'> {
