@@ -11,7 +11,7 @@ import { Sandbox } from '../support/sandbox.ts'
 const libc = new Libc(new AddonLoader())
 const statmount = new StatmountTable(libc)
 const TABLES: Readonly<Record<string, MountTable>> = {
-  'by mountinfo': new MountinfoTable(),
+  'by mountinfo': MountinfoTable.current(),
   ...(statmount.supported() ? { 'by statmount(2)': statmount } : {}),
 }
 

@@ -10,7 +10,7 @@ import { Sandbox } from '../support/sandbox.ts'
 
 /** The mounts in a sandbox on the way to a path below it, relative to it. */
 function walk(sandbox: Sandbox, path: string): string[] {
-  const inside = [...walkTo(new MountinfoTable(), join(sandbox.path, path), { last: 'keep' })].map((found) => found.path)
+  const inside = [...walkTo(MountinfoTable.current(), join(sandbox.path, path), { last: 'keep' })].map((found) => found.path)
   return inside.filter((found) => found.startsWith(sandbox.path)).map((found) => found.slice(sandbox.path.length))
 }
 

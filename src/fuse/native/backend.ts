@@ -96,7 +96,7 @@ class NativeSession implements Session {
 
   /** `fd`: the descriptor that libfuse keeps to itself; undefined when its session is over already. */
   constructor(mountpoint: string, libc: Libc, fd: number | undefined) {
-    this.#mount = new OwnMount(mountpoint, new MountinfoTable(), libc)
+    this.#mount = new OwnMount(mountpoint, MountinfoTable.current(), libc)
     this.#libc = libc
     this.#wake = libc.eventfd()
     this.ended = this.#watch(fd)

@@ -4,7 +4,7 @@ import { basename, dirname, join } from 'node:path'
 import { codeOf, SystemError } from '../../errors.ts'
 import type { Callable, Libc } from '../libc.ts'
 import { ALL_ATTRIBUTES, attributesOfOptions } from './mount-attributes.ts'
-import { parseMountinfo, topmostAt } from './mountinfo.ts'
+import { type MountinfoLine, parseMountinfo, topmostAt } from './mountinfo.ts'
 import type { PinnedPaths } from './pinned-paths.ts'
 
 /** The topmost mount at a path. */
@@ -45,7 +45,7 @@ export interface MountTable {
 /** The mount table by statx(2) and statmount(2), whose cost does not grow with the table; before Linux 6.8 by mountinfo. */
 export function openMountTable(libc: Libc): MountTable {
   const table = new StatmountTable(libc)
-  return table.supported() ? table : new MountinfoTable()
+  return table.supported() ? table : MountinfoTable.current()
 }
 
 /** A mount table of paths without a symbolic link: throws SystemError ELOOP where there is one above the last component. */
@@ -159,15 +159,35 @@ export class StatmountTable implements MountTable {
 
 /** By /proc/self/mountinfo: for kernels before 6.13, and for programs that would load an addon for nothing else. */
 export class MountinfoTable implements MountTable {
+  readonly #lines: () => readonly MountinfoLine[]
+
+  private constructor(lines: () => readonly MountinfoLine[]) {
+    this.#lines = lines
+  }
+
+  /** The table as it is whenever it is asked. */
+  static current(): MountinfoTable {
+    return new MountinfoTable(readMountinfo)
+  }
+
+  /** The table as it is now, read once: for many questions at one moment. */
+  static snapshot(): MountinfoTable {
+    const lines = readMountinfo()
+    return new MountinfoTable(() => lines)
+  }
+
   at(path: string): PathState {
-    const lines = parseMountinfo(readFileSync('/proc/self/mountinfo', 'utf8'))
     const real = resolveParent(path)
     if (real === undefined) return { kind: 'absent' }
-    const line = topmostAt(lines, real)
+    const line = topmostAt(this.#lines(), real)
     if (line === undefined) return plainState(real)
     const { device, fsType, source, options } = line
     return { kind: 'mount', mount: { id: String(line.id), device, fsType, source, attributes: attributesOfOptions(options) } }
   }
+}
+
+function readMountinfo(): readonly MountinfoLine[] {
+  return parseMountinfo(readFileSync('/proc/self/mountinfo', 'utf8'))
 }
 
 /** Follows the links of all but the last component: the last may be a mount that must not be asked anything. */

@@ -56,10 +56,8 @@ export async function serve(options: FuseOptions, context: DaemonContext): Promi
 
   // A plugin has looked at the path, and mounts over what is there, as the kubelet's other plugins do.
   const ordered = options.foreground && channel !== undefined
-  const mountpoint = await preflight(options.mountpoint, {
-    nonempty: ordered || options.mountOptions.includes('nonempty'),
-    links: ordered ? 'refuse' : 'follow',
-  })
+  const allowed = { nonempty: ordered || options.mountOptions.includes('nonempty'), links: ordered ? 'refuse' : 'follow' } as const
+  const mountpoint = await preflight(options.mountpoint, allowed, () => openMountTable(context.libc()))
   const logFile = openLogFile(options, context)
   if (inBackground(options, context)) process.chdir('/')
   const table = openMountTable(context.libc())

@@ -1,8 +1,6 @@
-import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { codeOf, errnoText, messageOf, ProgramError } from '../../errors.ts'
-import { isFuse } from '../../os/mounts/mount-table.ts'
-import { parseMountinfo, topmostAt } from '../../os/mounts/mountinfo.ts'
+import { isFuse, type MountTable } from '../../os/mounts/mount-table.ts'
 import { readLink } from '../../os/descriptors/undecoded.ts'
 import { probe } from '../../os/mounts/probe.ts'
 import { STATUS } from '../../os/processes/exit-status.ts'
@@ -14,16 +12,15 @@ const MAX_LINKS = 40
  * realpath(3) that enters no FUSE mount before it has answered: the way to a mount point may lead through one that is dead or hung.
  * `path` is absolute. Throws ProgramError.
  */
-export async function followLinks(path: string): Promise<string> {
-  const lines = parseMountinfo(readFileSync('/proc/self/mountinfo', 'utf8'))
+export async function followLinks(path: string, table: MountTable): Promise<string> {
   let links = 0
   let done = '/'
   let rest = path.split('/')
   for (let name = rest.shift(); name !== undefined; name = rest.shift()) {
     if (name === '') continue
     const next = resolve(done, name)
-    const mount = topmostAt(lines, next)
-    if (mount !== undefined) await refuseDead(path, mount.fsType, next)
+    const fsType = typeAt(table, next)
+    if (fsType !== undefined) await refuseDead(path, fsType, next)
     const target = linkAt(path, next, rest)
     if (target === undefined) done = next
     else {
@@ -33,6 +30,17 @@ export async function followLinks(path: string): Promise<string> {
     }
   }
   return done
+}
+
+/** The type of what is mounted at a path. Of what cannot be looked at, the next step of the way tells more. */
+function typeAt(table: MountTable, path: string): string | undefined {
+  try {
+    const state = table.at(path)
+    return state.kind === 'mount' ? state.mount.fsType : undefined
+  } catch (error) {
+    if (codeOf(error) === undefined) throw error
+    return undefined
+  }
 }
 
 /** Throws ProgramError if the FUSE file system of type `fsType` mounted at `at`, on the way to `path`, is dead or does not answer. */

@@ -1,6 +1,6 @@
 import { closeSync, fstatSync, openSync, readdirSync, readFileSync } from 'node:fs'
 import { codeOf, errnoMeaning, errnoText, messageOf, ProgramError, withRemedy } from '../../errors.ts'
-import { MountinfoTable } from '../../os/mounts/mount-table.ts'
+import type { MountTable } from '../../os/mounts/mount-table.ts'
 import { STATUS } from '../../os/processes/exit-status.ts'
 import { followLinks, refuseDead } from './mountpoint.ts'
 
@@ -20,15 +20,17 @@ export interface Allowed {
 
 /**
  * Looks at everything that would make a mount fail, before anything is done, and returns the mount point with its links followed.
- * Throws ProgramError whose line names the path and what to do. Asks nothing of a hung file system but in processes of their own.
+ * `openTable` is called once privileges and device are there. Throws ProgramError whose line names the path and what to do. Asks nothing
+ * of a hung file system but in processes of their own.
  */
-export async function preflight(mountpoint: string, { nonempty, links }: Allowed): Promise<string> {
+export async function preflight(mountpoint: string, { nonempty, links }: Allowed, openTable: () => MountTable): Promise<string> {
   checkPrivileges()
   checkDevice()
-  const path = await followLinks(mountpoint)
+  const table = openTable()
+  const path = await followLinks(mountpoint, table)
   if (links === 'refuse' && path !== mountpoint)
     throw new ProgramError(`${mountpoint}: a symbolic link on the way leads to ${path}; name that directory`, STATUS.notADirectory)
-  await checkMountpoint(path, nonempty)
+  await checkMountpoint(path, nonempty, table)
   return path
 }
 
@@ -70,8 +72,8 @@ function hint(error: unknown): string {
     : 'make it readable and writable for root, on a mount that is not nodev, and allow c 10:229 to this container'
 }
 
-async function checkMountpoint(path: string, nonempty: boolean): Promise<void> {
-  const state = new MountinfoTable().at(path)
+async function checkMountpoint(path: string, nonempty: boolean, table: MountTable): Promise<void> {
+  const state = table.at(path)
   switch (state.kind) {
     case 'absent':
       throw new ProgramError(`${path}: no such directory; create it first (mkdir -p ${path})`, STATUS.mountpointMissing)

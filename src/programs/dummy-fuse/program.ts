@@ -43,8 +43,8 @@ export const dummyFuse: Program = async ({ args, env, self }) => {
   if (options.daemonize === 'early') return startAndForget(self(['-f', ...args]))
 
   const nonempty = options.mountOptions.includes('nonempty')
-  const mountpoint = await preflight(options.mountpoint, { nonempty, links: 'follow' })
-  const table = new MountinfoTable()
+  const mountpoint = await preflight(options.mountpoint, { nonempty, links: 'follow' }, () => MountinfoTable.snapshot())
+  const table = MountinfoTable.current()
   const before = deviceAt(table, mountpoint)
   const cleanUp = (): Promise<void> => detachDead(table, libc, mountpoint, before)
   return await startAndWait(self(args), mountpoint, options.initTimeout, cleanUp)
