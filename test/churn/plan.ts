@@ -1,4 +1,4 @@
-import { Dice } from '../support/chaos-plan.ts'
+import { SeededRandom } from '../support/random.ts'
 
 /** A kind of process that a site has. `probe` is a process that the plugin has started to ask a mount. */
 export type Victim = 'plugin' | 'daemon' | 'standby' | 'keeper' | 'probe'
@@ -44,21 +44,21 @@ const EARLY = 6
 
 /** The signals of a run. The same seed, scale and shares give the same plan. */
 export function churnPlan({ seed, kills, pause }: PlanScale, shares: readonly Share[]): readonly Blow[] {
-  const dice = new Dice(seed)
+  const random = new SeededRandom(seed)
   const blows: Blow[] = []
   for (let left = kills; left > 0;) {
-    const { victim, deed } = draw(dice, shares)
-    const pick = dice.roll()
-    const early = dice.between(1, EARLY) === 1
-    blows.push({ victim, deed, early, after: dice.between(0, pause), pick, frozen: dice.between(FROZEN.least, FROZEN.most) })
+    const { victim, deed } = draw(random, shares)
+    const pick = random.roll()
+    const early = random.between(1, EARLY) === 1
+    blows.push({ victim, deed, early, after: random.between(0, pause), pick, frozen: random.between(FROZEN.least, FROZEN.most) })
     if (deed === 'kill') left--
   }
   return blows
 }
 
-function draw(dice: Dice, shares: readonly Share[]): Share {
+function draw(random: SeededRandom, shares: readonly Share[]): Share {
   const total = shares.reduce((sum, { weight }) => sum + weight, 0)
-  let at = dice.roll() * total
+  let at = random.roll() * total
   for (const share of shares) {
     at -= share.weight
     if (at < 0) return share

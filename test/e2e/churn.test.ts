@@ -3,7 +3,7 @@ import { describe, it } from 'node:test'
 import { Churn } from '../churn/churn.ts'
 import { report } from '../churn/report.ts'
 import { MODES } from '../churn/sites.ts'
-import { chaosSeed } from '../support/chaos-plan.ts'
+import { seedOf } from '../support/random.ts'
 
 /** A small one of scripts/chaos. */
 const SCALE = { kills: 12, pause: 300, volumes: 10, workers: 6, backoff: 50 }
@@ -11,10 +11,10 @@ const SCALE = { kills: 12, pause: 300, volumes: 10, workers: 6, backoff: 50 }
 describe('volumes that are used while the plugin and its daemons are killed at random', () => {
   for (const mode of MODES) {
     it(`end each call well, and leave nothing, with --fuse-host ${mode}`, { timeout: 280_000 }, async (t) => {
-      const scale = { ...SCALE, seed: chaosSeed(process.env) }
+      const scale = { ...SCALE, seed: seedOf(process.env) }
       const churn = new Churn(mode, scale)
       await churn.run()
-      const text = report(`${mode}, DUMMY_FUSE_CHAOS_SEED=${scale.seed}`, churn)
+      const text = report(`${mode}, DUMMY_FUSE_SEED=${scale.seed}`, churn)
       assert.deepEqual(churn.tally.findings, [], text)
       const judged = [...churn.tally.statements.values()].reduce((sum, one) => sum + one.judged, 0)
       assert.ok(judged > 0, text)

@@ -4,11 +4,11 @@ import { commands } from '../model/commands.ts'
 import { MODES, startHosted } from '../model/hosts.ts'
 import { Model } from '../model/model.ts'
 import { RealNode } from '../model/node.ts'
+import { seedOf } from '../support/random.ts'
 import { Sandbox } from '../support/sandbox.ts'
 
-/** DUMMY_FUSE_MODEL_RUNS: sequences of each host mode. DUMMY_FUSE_MODEL_SEED: the seed of another run. */
+/** DUMMY_FUSE_MODEL_RUNS: sequences of each host mode. DUMMY_FUSE_SEED repeats another run. */
 const RUNS = Number(process.env.DUMMY_FUSE_MODEL_RUNS ?? 1)
-const SEED = process.env.DUMMY_FUSE_MODEL_SEED
 
 /** Calls and crashes of one sequence. */
 const LONGEST = 25
@@ -31,8 +31,7 @@ describe('any sequence of calls and crashes is answered, and leaves the mount ta
           throw error
         }
       })
-      const seed = SEED === undefined ? {} : { seed: Number(SEED) }
-      await fc.assert(property, { numRuns: RUNS, interruptAfterTimeLimit: 250_000, ...seed })
+      await fc.assert(property, { numRuns: RUNS, interruptAfterTimeLimit: 250_000, seed: seedOf(process.env) })
       t.diagnostic(`${run} sequences`)
     })
   }

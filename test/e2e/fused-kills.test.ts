@@ -6,19 +6,9 @@ import { Fused } from '../../src/rpc/fused_pb.ts'
 import { CallError } from '../support/csi-client.ts'
 import { FusedProcess } from '../support/fused.ts'
 import { layersAt, serves } from '../support/mounts.ts'
+import { SeededRandom, seedOf } from '../support/random.ts'
 import { devicesOf, Sandbox } from '../support/sandbox.ts'
 import { eventually } from '../support/wait.ts'
-
-/** Numbers from 0 to 1 that a seed determines (mulberry32). */
-function numbers(seed: number): () => number {
-  let state = seed
-  return () => {
-    state = (state + 0x6d2b79f5) | 0
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
-  }
-}
 
 const KILLS = 15
 const PATHS = 4
@@ -34,10 +24,10 @@ async function orCutOff(call: Promise<unknown>): Promise<void> {
 }
 
 describe('dummy-fused, killed at random moments while clients mount and unmount', () => {
-  const seed = Number(process.env.SEED ?? Date.now() % 1_000_000)
-  it(`serves each path afterwards or has nothing mounted there, and leaks nothing (SEED=${seed})`, async () => {
+  const seed = seedOf(process.env)
+  it(`serves each path afterwards or has nothing mounted there, and leaks nothing (DUMMY_FUSE_SEED=${seed})`, async () => {
     await using sandbox = new Sandbox()
-    const random = numbers(seed)
+    const random = new SeededRandom(seed)
     const fused = await FusedProcess.start(sandbox, { keep: [] })
     const paths = Array.from({ length: PATHS }, (_, at) => sandbox.directory(`v${at}`))
     let going = true
@@ -49,7 +39,7 @@ describe('dummy-fused, killed at random moments while clients mount and unmount'
     }
     const clients = paths.map(async (path) => await client(path))
     for (let kill = 0; kill < KILLS; kill++) {
-      await sleep(random() * 300)
+      await sleep(random.roll() * 300)
       const [pid] = sandbox.processes('dummy-fused')
       const stat = pid === undefined ? undefined : processStat(pid)
       if (stat === undefined) continue

@@ -4,6 +4,7 @@ import { test } from 'node:test'
 import { outcome } from '../support/csi-client.ts'
 import { layersAt, serves } from '../support/mounts.ts'
 import { Plugin } from '../support/plugin.ts'
+import { SeededRandom, seedOf } from '../support/random.ts'
 import { Sandbox } from '../support/sandbox.ts'
 import { Volume } from '../support/volume.ts'
 
@@ -20,15 +21,6 @@ const CALLS: Readonly<Record<string, { readonly before: readonly Step[]; readonl
   'second-publish': { before: ['publish'], call: 'publish' },
   unpublish: { before: ['publish'], call: 'unpublish' },
   unstage: { before: ['stage'], call: 'unstage' },
-}
-
-/** A linear congruential generator (Numerical Recipes): numbers from 0 to 1 that a seed repeats. */
-function random(seed: number): () => number {
-  let state = seed
-  return () => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0
-    return state / 2 ** 32
-  }
 }
 
 /** Volumes on which everything that comes before their calls has been done. */
@@ -61,9 +53,9 @@ async function takeAway(volumes: readonly (readonly [Volume, Step])[]): Promise<
 for (const host of ['child', 'detached'] as const) {
   const title = `kill -9 of the plugin at any moment of its calls (--fuse-host ${host}): after a restart they succeed and nothing is left over`
   void test(title, async (t) => {
-    const seed = Number(process.env.DUMMY_FUSE_CSI_SEED ?? Date.now() % 100_000)
-    t.diagnostic(`seed ${seed} (DUMMY_FUSE_CSI_SEED=${seed} repeats it)`)
-    const next = random(seed)
+    const seed = seedOf(process.env)
+    t.diagnostic(`seed ${seed} (DUMMY_FUSE_SEED=${seed} repeats it)`)
+    const random = new SeededRandom(seed)
     await using sandbox = new Sandbox()
     using plugin = await Plugin.start(sandbox, { args: ['--fuse-host', host] })
 
@@ -74,7 +66,7 @@ for (const host of ['child', 'detached'] as const) {
     await takeAway(whole)
 
     for (let moment = 0; moment < MOMENTS; moment++) {
-      const delay = ((moment + next()) / MOMENTS) * length * 1.1
+      const delay = ((moment + random.roll()) / MOMENTS) * length * 1.1
       await t.test(`after ${delay.toFixed(1)} of ${length.toFixed(1)} ms`, async () => {
         const volumes = await prepare(sandbox, plugin, String(moment))
         const cut = volumes.map(async ([volume, call]) => await outcome(volume[call]()))

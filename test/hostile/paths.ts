@@ -7,7 +7,7 @@ import { outcome } from '../support/csi-client.ts'
 import { mountDummyFuse } from '../support/mounting.ts'
 import { type Plugin } from '../support/plugin.ts'
 import { Sandbox } from '../support/sandbox.ts'
-import { Dice } from '../support/chaos-plan.ts'
+import { SeededRandom } from '../support/random.ts'
 import { Swapper } from './swapper.ts'
 
 /** How links get onto the way of volumes. */
@@ -69,15 +69,15 @@ export async function attackPaths({ mode, attacker, seed, calls, workers }: Path
   const { plugin } = await startHosted(mode, sandbox, args)
   using _plugin = plugin
   const swapper = await Swapper.start(sandbox, [...new Set(swapped)], isRoot ? 0 : NOBODY, seed)
-  const dice = new Dice(seed)
+  const random = new SeededRandom(seed)
   const watch = new AbortController()
   const watching = watchOutside(outside, before[1] ?? '', findings, watch.signal)
   let left = calls
   const worker = async (): Promise<void> => {
     while (left-- > 0) {
-      const place = places[dice.between(0, places.length - 1)]
+      const place = places[random.between(0, places.length - 1)]
       if (place === undefined) continue
-      const [name, act] = pick(plugin, place, dice.roll())
+      const [name, act] = pick(plugin, place, random.roll())
       const { code, details } = await outcome(act())
       codes.set(`${name} ${code}`, (codes.get(`${name} ${code}`) ?? 0) + 1)
       if (!ALLOWED.includes(code)) findings.push(`${name} of ${place.id} ended with ${code}: ${details}`)

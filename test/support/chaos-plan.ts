@@ -1,3 +1,5 @@
+import { SeededRandom, seedOf, wholeNumber } from './random.ts'
+
 /** How much is to happen, and from which seed its random moments come. */
 export interface ChaosScale {
   readonly seed: number
@@ -11,46 +13,11 @@ export interface ChaosScale {
 
 /**
  * 50 kills, 20 restarts and 5 upgrades; DUMMY_FUSE_CHAOS_KILLS sets another number of kills, and the others in proportion.
- * DUMMY_FUSE_CHAOS_SEED repeats the random moments of another run.
+ * DUMMY_FUSE_SEED repeats the random moments of another run.
  */
 export function chaosScale(env: NodeJS.ProcessEnv): ChaosScale {
-  const kills = count(env, 'DUMMY_FUSE_CHAOS_KILLS') ?? 50
-  return { seed: chaosSeed(env), kills, restarts: Math.ceil((kills * 20) / 50), upgrades: Math.ceil((kills * 5) / 50) }
-}
-
-/** DUMMY_FUSE_CHAOS_SEED, or a new seed. */
-export function chaosSeed(env: NodeJS.ProcessEnv): number {
-  return count(env, 'DUMMY_FUSE_CHAOS_SEED') ?? Math.floor(Math.random() * 2 ** 31)
-}
-
-function count(env: NodeJS.ProcessEnv, name: string): number | undefined {
-  const value = env[name]
-  if (value === undefined) return undefined
-  if (!/^[1-9]\d{0,9}$/.test(value)) throw new Error(`${name} is '${value}'; it takes a number from 1`)
-  return Number(value)
-}
-
-/** Random numbers that a seed repeats (mulberry32). */
-export class Dice {
-  #state: number
-
-  constructor(seed: number) {
-    this.#state = seed >>> 0
-  }
-
-  /** From 0 to below 1. */
-  roll(): number {
-    this.#state = (this.#state + 0x6d2b79f5) >>> 0
-    let bits = this.#state
-    bits = Math.imul(bits ^ (bits >>> 15), bits | 1)
-    bits ^= bits + Math.imul(bits ^ (bits >>> 7), bits | 61)
-    return ((bits ^ (bits >>> 14)) >>> 0) / 2 ** 32
-  }
-
-  /** A whole number, both ends included. */
-  between(least: number, most: number): number {
-    return least + Math.floor(this.roll() * (most - least + 1))
-  }
+  const kills = wholeNumber(env, 'DUMMY_FUSE_CHAOS_KILLS') ?? 50
+  return { seed: seedOf(env), kills, restarts: Math.ceil((kills * 20) / 50), upgrades: Math.ceil((kills * 5) / 50) }
 }
 
 /** One SIGKILL of dummy-fused, and what begins with it. */
@@ -69,16 +36,16 @@ const MOST_PAUSE = 600
 
 /** When everything happens. */
 export function chaosPlan({ seed, kills, restarts, upgrades }: ChaosScale): readonly Blow[] {
-  const dice = new Dice(seed)
+  const random = new SeededRandom(seed)
   const blows: Blow[] = []
   for (let left = kills; left > 0;) {
-    const twice = left > 1 && dice.between(1, 8) === 1
-    blows.push({ after: dice.between(LEAST_PAUSE, MOST_PAUSE), twice, restarts: 0, upgrades: 0 })
+    const twice = left > 1 && random.between(1, 8) === 1
+    blows.push({ after: random.between(LEAST_PAUSE, MOST_PAUSE), twice, restarts: 0, upgrades: 0 })
     left -= twice ? 2 : 1
   }
   const spread = (what: 'restarts' | 'upgrades', times: number): void => {
     for (let i = 0; i < times; i++) {
-      const at = dice.between(0, blows.length - 1)
+      const at = random.between(0, blows.length - 1)
       const blow = blows[at]
       if (blow !== undefined) blows[at] = { ...blow, [what]: blow[what] + 1 }
     }
@@ -99,7 +66,7 @@ export async function withSeed(
   try {
     await act((line) => lines.push(`${((performance.now() - began) / 1000).toFixed(3)} s: ${line}`))
   } catch (error) {
-    const again = `DUMMY_FUSE_CHAOS_SEED=${scale.seed} DUMMY_FUSE_CHAOS_KILLS=${scale.kills} runs this again`
+    const again = `DUMMY_FUSE_SEED=${scale.seed} DUMMY_FUSE_CHAOS_KILLS=${scale.kills} runs this again`
     const told = await logs().catch((failure: unknown) => `no logs: ${String(failure)}`)
     const reason = error instanceof Error ? error.message : String(error)
     throw new Error(`${reason}\n${again}\n${lines.join('\n')}\n${told}`, { cause: error })

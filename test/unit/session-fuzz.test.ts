@@ -11,13 +11,14 @@ import { ALL_FLAGS, FILE, startSession } from '../support/faked-session.ts'
 import { REQUESTS as ALL_REQUESTS } from '../support/fuse-traffic-requests.ts'
 import { fuzzedRequest } from '../support/kernel-requests.ts'
 import { GREETING } from '../support/mounts.ts'
+import { seedOf } from '../support/random.ts'
 import { SocketSessions } from '../support/socket-sessions.ts'
 
 const { EIO, ENOSYS, EPROTO } = constants.errno
 
-/** DUMMY_FUSE_KERNEL_REQUESTS sets another number, DUMMY_FUSE_KERNEL_SEED the seed of another run. */
+/** DUMMY_FUSE_KERNEL_REQUESTS sets another number, DUMMY_FUSE_SEED the seed of another run. */
 const REQUESTS = Number(process.env.DUMMY_FUSE_KERNEL_REQUESTS ?? 10_000)
-const SEED = Number(process.env.DUMMY_FUSE_KERNEL_SEED ?? Date.now() % 2 ** 31)
+const SEED = seedOf(process.env)
 
 const HEADER_SIZE = 40
 /** The kernel takes no errno beyond (fs/fuse/dev.c, fuse_dev_do_write). */

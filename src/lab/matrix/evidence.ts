@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { codeOf } from '../../errors.ts'
 import { makeDirectories } from '../../os/mounts/directories.ts'
 import { parseMountinfo } from '../../os/mounts/mountinfo.ts'
+import { connectionOf } from '../../os/mounts/fuse-connections.ts'
 import { sharesMounts } from '../../os/processes/processes.ts'
 import { run } from '../../os/processes/run.ts'
 import { KUBELET } from '../node-paths.ts'
@@ -46,8 +47,7 @@ function descriptorsOf(pid: string): readonly string[] {
     const folder = `/proc/${pid}/fd`
     return readdirSync(folder).flatMap((fd) => {
       if (linkOf(join(folder, fd)) !== '/dev/fuse') return []
-      const info = readFileSync(`/proc/${pid}/fdinfo/${fd}`, 'utf8')
-      const [, connection = '?'] = /^fuse_connection:\s*(\d+)/m.exec(info) ?? []
+      const connection = connectionOf(Number(fd), Number(pid)) ?? '?'
       return [`${readFileSync(`/proc/${pid}/comm`, 'utf8').trim()}[${pid}] fd ${fd}: connection ${connection}`]
     })
   } catch {

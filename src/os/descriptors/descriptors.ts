@@ -1,5 +1,6 @@
 import { closeSync, fstatSync, readdirSync, readFileSync } from 'node:fs'
 import { codeOf } from '../../errors.ts'
+import { openFlags } from './fdinfo.ts'
 
 const O_CLOEXEC = 0o2000000
 
@@ -22,8 +23,7 @@ export function openFilesLimit(): number {
 
 function isForeign(fd: number): boolean {
   try {
-    const [, octal = '0'] = /^flags:\s*([0-7]+)$/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8')) ?? []
-    return (parseInt(octal, 8) & O_CLOEXEC) === 0
+    return (openFlags(fd) & O_CLOEXEC) === 0
   } catch (error) {
     // The descriptor that listed the folder is closed by now.
     if (codeOf(error) === 'ENOENT') return false

@@ -1,5 +1,6 @@
-import { readFileSync, readlinkSync } from 'node:fs'
+import { readlinkSync } from 'node:fs'
 import type { Libc } from '../libc.ts'
+import { openFlags } from './fdinfo.ts'
 
 type Foreign = Pick<Libc, 'foreign'>
 
@@ -43,6 +44,5 @@ function nameOf(fd: number): string {
 
 /** O_RDONLY, O_WRONLY or O_RDWR: the two ends of a pipe have one inode. */
 function accessOf(fd: number): number {
-  const [, flags = '0'] = /^flags:\s*([0-7]+)$/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, 'latin1')) ?? []
-  return parseInt(flags, 8) & 3
+  return openFlags(fd) & 3
 }

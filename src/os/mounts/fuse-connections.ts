@@ -1,4 +1,5 @@
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
+import { readdirSync, readlinkSync } from 'node:fs'
+import { fdinfoField } from '../descriptors/fdinfo.ts'
 
 /**
  * The connection that a device of a process belongs to: the minor number of its mounts' super block, and its folder's name below
@@ -6,7 +7,7 @@ import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
  * Unlike a read, it never waits for a mount. Throws Node's error for a descriptor that there is not.
  */
 export function connectionOf(fd: number, pid: number | 'self' = 'self'): number | undefined {
-  const [, number] = /^fuse_connection:\s*(\d+)$/m.exec(readFileSync(`/proc/${pid}/fdinfo/${fd}`, 'utf8')) ?? []
+  const number = fdinfoField('fuse_connection', fd, pid)
   return number === undefined ? undefined : Number(number)
 }
 
