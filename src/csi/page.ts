@@ -15,7 +15,7 @@ const PREFIX = 'after:'
 export function page<T extends { readonly id: string }>(sorted: readonly T[], most: number, token: string): Page<T> {
   if (most < 0) throw new VolumeError('invalid', `max_entries ${most} is negative`)
   if (token !== '' && !token.startsWith(PREFIX))
-    throw new VolumeError('badToken', `starting_token '${token}' is none of ours; start again without one`)
+    throw new VolumeError('badToken', `starting_token '${token}' is not from this plugin; list again without one`)
   const after = token.slice(PREFIX.length)
   const rest = sorted.filter(({ id }) => id > after)
   const items = most === 0 ? rest : rest.slice(0, most)

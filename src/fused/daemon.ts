@@ -58,12 +58,12 @@ export class FusedDaemon {
       const usable = this.#usable(there, order)
       if (usable !== undefined) return usable
       // Somebody has taken it off its path; binds of it live on, and it ends with the last of them.
-      this.#parts.log.warning(`session ${idOf(there)} is at ${order.path} no more, and another one is mounted there`)
+      this.#parts.log.warning(`session ${idOf(there)} is no longer at ${order.path}: another mount is there`)
     }
     const session = await this.#mountKept(order, call)
     if (this.#parts.expectsKeeper && this.#parts.keepers.supervisor === 'none') {
       this.#parts.log.warning(
-        `nobody keeps the descriptor of ${order.path}: without systemd or dummy-fuse-csi keep it ends with this process`,
+        `no service manager keeps the descriptor of ${order.path}: its session ends with this process; use systemd or dummy-fuse-csi keep`,
       )
     }
     return session
@@ -167,13 +167,13 @@ export class FusedDaemon {
     for (const session of this.sessions.all()) {
       const { path } = session.record ?? { path: 'an unknown path' }
       this.#parts.log.error(
-        `${path} is in use and gets ENOTCONN from now on: dummy-fused was stopped for good, and nobody keeps its descriptor; restart its consumers`,
+        `${path} is in use and gets ENOTCONN from now on: dummy-fused was stopped for good, and its descriptor is not kept; restart its consumers`,
       )
       if (session.kind === 'held') closeSync(session.fd)
       this.#forget(session)
     }
     await this.#parts.keepers.barrier(AbortSignal.timeout(deadline)).catch((error: unknown) => {
-      this.#parts.log.warning(`the service manager has not taken in the end of all sessions: ${messageOf(error)}`)
+      this.#parts.log.warning(`the service manager has not closed the descriptors of all sessions: ${messageOf(error)}`)
     })
   }
 

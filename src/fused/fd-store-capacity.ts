@@ -36,6 +36,6 @@ export class FdStoreCapacity {
     const most = await this.#most
     if (count < most) return undefined
     const advice = most === MOST_NAMES ? 'their names fill LISTEN_FDNAMES; use another dummy-fused' : ADVICE[this.#supervisor]
-    return `${this.#supervisor} keeps the descriptors of ${most} sessions, and one more would end with this process; ${advice}`
+    return `${this.#supervisor} keeps the descriptors of ${most} sessions and has no room for one more; ${advice}`
   }
 }

@@ -36,7 +36,7 @@ export function fusedService({ daemon, self, checked, onDrain }: FusedServicePar
       if (self.keptBy === 'none')
         throw new FusedError(
           'precondition',
-          'nobody keeps its descriptors for a successor; run it under systemd or dummy-fuse-csi keep',
+          'no service manager keeps its descriptors; run it under systemd or dummy-fuse-csi keep',
         )
       setImmediate(onDrain)
       return { sessions: daemon.sessions.all().length }

@@ -82,7 +82,7 @@ export class StandbyInbox {
     }
     // They stay open, so that the successor sees when there is nothing left of us.
     const time = standby.serving ? ` after ${(performance.now() - this.#since).toFixed(0)} ms` : ''
-    log.info(`a successor is there${time}`)
+    log.info(`a successor serves${time}`)
     this.#end()
   }
 
@@ -91,7 +91,7 @@ export class StandbyInbox {
     if (this.#over || standby.serving || standby.empty) return
     this.#since = performance.now()
     setTimeout(() => {
-      log.error(`no successor was there within ${deadline / 1000} s: the sessions are given up, and their consumers get ENOTCONN`)
+      log.error(`no successor served within ${deadline / 1000} s: the sessions are given up, and their consumers get ENOTCONN`)
       this.#end()
     }, deadline)
     this.#attempt(drained)

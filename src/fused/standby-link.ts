@@ -26,7 +26,7 @@ export interface StandbyLinkParts {
 /** A standby that was found, and what is known of it. */
 interface Found {
   readonly sender: NotifySender
-  /** It did not take in what it was sent within the patience, and is waited for no more until it does. */
+  /** It did not take in what it was sent within the patience, and is not waited for again until it does. */
   hangs: boolean
 }
 
@@ -57,10 +57,10 @@ export class StandbyLink {
         if (name !== basename(socket) || !existsSync(socket)) return
         this.#greet().catch((error: unknown) => this.#warn(error))
       }).on('error', (error) => {
-        log.warning(`cannot look out for a standby any more: ${messageOf(error)}`)
+        log.warning(`cannot watch for a standby any more: ${messageOf(error)}`)
       })
     } catch (error) {
-      log.warning(`cannot look out for a standby: ${messageOf(error)}`)
+      log.warning(`cannot watch for a standby: ${messageOf(error)}`)
     }
     if (existsSync(socket)) await this.#greet()
   }
@@ -141,7 +141,7 @@ export class StandbyLink {
     if (standby.hangs) return
     standby.hangs = true
     const { patience, log } = this.#parts
-    log.warning(`the standby has not answered within ${patience / 1000} s, and is waited for no more`)
+    log.warning(`the standby has not answered within ${patience / 1000} s; the daemon does not wait for it any longer`)
   }
 
   #failed(standby: Found, error: unknown): void {
@@ -152,7 +152,7 @@ export class StandbyLink {
   }
 
   #warn(error: unknown): void {
-    this.#parts.log.warning(`cannot tell the standby: ${messageOf(error)}`)
+    this.#parts.log.warning(`cannot notify the standby: ${messageOf(error)}`)
   }
 
   /** There is none, until one comes anew. */

@@ -125,7 +125,9 @@ export class Successor {
     const { daemon, log } = this.#parts
     const session = { kind: 'held', id, fd, record, why } as const
     daemon.hold(session)
-    log.error(`session ${id} is held for ${deadline / 1000} s: ${why}; start that one again (systemctl restart dummy-fused)`)
+    log.error(
+      `session ${id} is held for ${deadline / 1000} s: ${why}; install the version that wrote it and run systemctl restart dummy-fused`,
+    )
     setTimeout(() => {
       daemon.release(session, why)
     }, deadline).unref()

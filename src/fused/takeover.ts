@@ -33,7 +33,7 @@ export type Step =
   | { readonly kind: 'discard'; readonly id: string; readonly damaged: boolean; readonly why: string }
 
 /** Why a session cannot be taken over after a crash on kernels before 6.9, which have no FUSE_NOTIFY_RESEND. */
-const LOST = 'this kernel cannot be asked again for the requests that died with it (Linux 6.9 can): they would hang for ever'
+const LOST = 'this kernel cannot send its lost requests again (Linux 6.9 can), and they would hang for ever'
 
 /** What a successor knows beside descriptors and records. */
 export interface Circumstances {

@@ -73,7 +73,10 @@ export class GrpcServer {
     socket.serve((connection) => {
       if (this.#connections >= connections) {
         connection.destroy()
-        this.#rare.warning('connections', `a client of ${socket.path} is cut off: ${connections} are connected`)
+        this.#rare.warning(
+          'connections',
+          `the connection of a client of ${socket.path} is closed: ${connections} clients are connected`,
+        )
         return
       }
       this.#connections++
@@ -95,7 +98,7 @@ export class GrpcServer {
     this.#server.tryShutdown(() => undefined)
     const { drain, hangUp } = this.#limits
     const answered = await Promise.race([this.#calls.ended(), sleep(drain, 'late' as const, { ref: false })])
-    if (answered === 'late') this.#log.warning(`calls are still under way after ${drain / 1000} s, and are cut off`)
+    if (answered === 'late') this.#log.warning(`calls are still running after ${drain / 1000} s, and are aborted`)
     await Promise.race([hungUp, sleep(hangUp, undefined, { ref: false })])
     this.#server.forceShutdown()
   }

@@ -90,7 +90,7 @@ function placeArgs({ socket, stateDir }: SharedDaemonPaths): readonly string[] {
  */
 export function findSystemdRun(env: NodeJS.ProcessEnv, log: Logger): string | undefined {
   if (!exists('/run/systemd/system')) return undefined
-  const first = processStat(1)?.comm ?? 'not to be seen'
+  const first = processStat(1)?.comm ?? 'unknown'
   if (first !== 'systemd') {
     log.warning(`/run/systemd/system is there, but process 1 is ${first}, and not systemd: ${PLAIN}`)
     return undefined

@@ -83,7 +83,7 @@ export class ProcessHost implements FuseHost {
         else this.#spares.offer(daemon)
       } else if (daemon.exitStatus !== 0)
         this.#log.error(
-          `dummy-fuse[${daemon.pid}] of ${path} ended: ${daemon.signal ?? `exit status ${daemon.exitStatus ?? 0}`}; the volume is mounted anew when it is staged or published, restart its consumers then`,
+          `dummy-fuse[${daemon.pid}] of ${path} ended: ${daemon.signal ?? `exit status ${daemon.exitStatus ?? 0}`}; the volume is mounted again when it is staged or published, restart its consumers then`,
         )
     })
   }

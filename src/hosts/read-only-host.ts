@@ -38,7 +38,7 @@ export class ReadOnlyHost implements FuseHost {
   }
 
   start(path: string): Promise<never> {
-    return Promise.reject(new HostError('unavailable', `${path}: a program that only looks mounts nothing`))
+    return Promise.reject(new HostError('unavailable', `${path}: a program that only shows states mounts nothing`))
   }
 
   async daemonAt(path: string, device: string | undefined): Promise<Daemon | undefined> {

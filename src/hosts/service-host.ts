@@ -199,7 +199,7 @@ export class ServiceHost implements FuseHost {
   }
 
   #notRunning(): string {
-    return `dummy-fused does not run: nobody listens on ${this.#socket}; start it (systemctl start dummy-fused.socket), or name its socket with --fused-socket`
+    return `dummy-fused does not run: no process listens on ${this.#socket}; start it (systemctl start dummy-fused.socket), or name its socket with --fused-socket`
   }
 
   /** Whether anybody listens: the daemon, or systemd or keep in its place. */

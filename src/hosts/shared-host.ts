@@ -142,7 +142,7 @@ export class SharedHost implements FuseHost {
       daemon.onceFree(() => {
         const how = daemon.signal ?? `exit status ${daemon.exitStatus ?? 0}`
         this.#log.error(
-          `dummy-fused[${daemon.pid}] ended: ${how}; the sessions of all volumes have ended with it, and each volume is mounted anew when it is staged or published`,
+          `dummy-fused[${daemon.pid}] ended: ${how}; the sessions of all volumes have ended with it, and each volume is mounted again when it is staged or published`,
         )
       })
     } catch (error) {

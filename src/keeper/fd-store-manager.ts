@@ -23,7 +23,7 @@ export class FdStoreManager {
       const dropped = store.clear()
       if (dropped.length === 0) return
       const what = `${dropped.length} ${dropped.length === 1 ? 'descriptor' : 'descriptors'}: ${namesOf(dropped)}`
-      log.error(`no successor was ready within ${wait / 1000} s: let go of ${what}; whoever waits for them gets an error now`)
+      log.error(`no successor was ready within ${wait / 1000} s: closed ${what}; their consumers get an error now`)
       giveUp()
     })
   }
@@ -49,7 +49,7 @@ export class FdStoreManager {
   /** Lets go of what nobody is at the other end of any more: connections that were aborted, pipes without a reader. */
   prune(): void {
     const dropped = this.#store.prune()
-    if (dropped.length > 0) this.#log.info(`let go of descriptors that have hung up: ${namesOf(dropped)}`)
+    if (dropped.length > 0) this.#log.info(`closed descriptors that have hung up: ${namesOf(dropped)}`)
   }
 
   /** The program has ended: the time runs, unless it does since an earlier end. */

@@ -162,7 +162,7 @@ export class Keeper {
     this.#holdings.prune()
     const path = this.#command.find()
     if (path === undefined) {
-      this.#retry(`${this.#command.given} is not there or no executable file`)
+      this.#retry(`${this.#command.given} does not exist or is not executable`)
       return
     }
     const passed = [...this.#sockets, ...this.#holdings.entries]
@@ -200,7 +200,7 @@ export class Keeper {
 
   #follow(life: Life, pid: number, sender: number): void {
     try {
-      if (pid === process.pid || !this.#surroundings.tree.contains(pid)) throw new Error('it is none of the program’s processes')
+      if (pid === process.pid || !this.#surroundings.tree.contains(pid)) throw new Error('it is not one of the program’s processes')
       life.main.follow(pid)
     } catch (error) {
       this.#rare.warning('main', `process ${sender} names ${pid} as the main process: ${messageOf(error)}`)

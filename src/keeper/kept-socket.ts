@@ -7,7 +7,7 @@ import { SocketGuard } from '../os/sockets/socket-guard.ts'
 import { claimSocket } from '../os/sockets/unix-socket.ts'
 import type { Passed } from './command.ts'
 
-/** A unix socket that is listened on for the program. If its file vanishes it is made anew, and the program has to be started again to get it. */
+/** A unix socket that is listened on for the program. If its file vanishes it is made again, and the program has to be started again to get it. */
 export class KeptSocket implements Passed, Disposable {
   /** What the program knows it by. */
   readonly name: string

@@ -78,7 +78,7 @@ export const standby: Program = async ({ args, env }) => {
   watch.run().catch(lost.reject)
   let file = new SocketFile(path)
   const renew = async (): Promise<SocketFile> => {
-    if (existsSync(path)) throw new ProgramError('remove that file, and the socket is made anew', 1)
+    if (existsSync(path)) throw new ProgramError('remove that file, and the socket is made again', 1)
     const next = listen(libc, path, post, log)
     file = new SocketFile(path)
     watch.closeWatched(socket.fd)
@@ -134,8 +134,12 @@ function listen(libc: Libc, path: string, post: StandbyInbox, log: Logger): Noti
     }
     return new NotifySocket(libc, path, handler, new RateLimitedLog(log))
   } catch (error) {
-    throw new ProgramError(`cannot listen on ${path}: ${messageOf(error)}; mend the folder, or name another with --state-dir`, 1, {
-      cause: error,
-    })
+    throw new ProgramError(
+      `cannot listen on ${path}: ${messageOf(error)}; repair the folder, or name another with --state-dir`,
+      1,
+      {
+        cause: error,
+      },
+    )
   }
 }

@@ -20,7 +20,7 @@ export function lockState(libc: Libc, folder: string, program: string): void {
     const taken = codeOf(cause) === 'EAGAIN'
     const problem = taken
       ? `another ${program} uses the state folder ${folder}; stop it`
-      : `cannot lock the state folder ${folder}: ${messageOf(cause)}; mend it`
+      : `cannot lock the state folder ${folder}: ${messageOf(cause)}; repair it`
     throw new ProgramError(`${problem}, or name another with --state-dir`, 1, taken ? {} : { cause })
   }
 }

@@ -32,13 +32,13 @@ export function parseNotice(payload: Buffer): Notice | string {
   // One NUL at its end may be a C string's.
   const text = payload.toString('latin1').replace(/\0$/, '')
   if (text === '') return 'it is empty'
-  if (text.includes('\0')) return 'there is a NUL in it'
+  if (text.includes('\0')) return 'it contains a NUL byte'
   const fields = new Map<string, string>()
   for (const line of text.split('\n')) {
     const at = line.indexOf('=')
     if (at > 0 && !fields.has(line.slice(0, at))) fields.set(line.slice(0, at), line.slice(at + 1))
   }
-  if (fields.size === 0) return 'there is no assignment in it'
+  if (fields.size === 0) return 'it contains no assignment'
   const flaws: string[] = []
   const is = (name: string, value = '1'): boolean => fields.get(name) === value
   return {

@@ -60,8 +60,8 @@ export class NotifySocket {
     const notice = truncated ? `it is longer than ${LONGEST} bytes` : parseNotice(payload)
     const known = pid !== 0 && this.#handler.mayNotify(pid)
     let refused: string | undefined
-    if (!known) refused = 'it is none of the program’s processes'
-    else if (controlTruncated) refused = 'more descriptors came with it than fit; is the limit of open files too low?'
+    if (!known) refused = 'it is not one of the program’s processes'
+    else if (controlTruncated) refused = 'some of its descriptors were lost; raise the limit of open files'
     else if (typeof notice === 'string') refused = notice
     if (refused !== undefined || typeof notice === 'string') {
       for (const fd of descriptors) closeInThread(this.#libc, fd)

@@ -27,7 +27,8 @@ export class AllowedPaths {
   refusal(path: string): string | undefined {
     const { stateDir, socketFolders, roots } = this.#rules
     const tree = KERNEL_TREES.find((one) => holds(one, path))
-    if (tree !== undefined) return `${path} lies in ${tree}, the kernel's, where no directory can be made (ENOENT); name another`
+    if (tree !== undefined)
+      return `${path} lies in ${tree}, a file system of the kernel, where no directory can be made (ENOENT); name another`
     if (holds(stateDir, path)) return `${path} lies in the plugin's state folder ${stateDir}; name another`
     const hidden = [stateDir, ...socketFolders, ...KERNEL_TREES].find((one) => holds(path, one))
     if (hidden !== undefined) return `a volume at ${path} would hide ${hidden}; name another`

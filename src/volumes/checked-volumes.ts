@@ -85,7 +85,7 @@ export class CheckedVolumes implements NodeVolumes {
     if (named.staging === undefined) {
       throw new VolumeError(
         'precondition',
-        'staging_target_path is missing: stage the volume and name where, publishing binds from there',
+        'staging_target_path is missing: stage the volume first, and name its staging path, from which NodePublishVolume binds',
       )
     }
     await this.#restored(request.volumeId, call)

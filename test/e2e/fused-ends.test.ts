@@ -94,7 +94,7 @@ describe('dummy-fused, stopped for good', () => {
     await fused.mount(path)
     const { code, details } = await outcome(fused.call(Fused.method.drain))
     assert.equal(code, 'FAILED_PRECONDITION')
-    assert.match(details, /nobody keeps its descriptors/)
+    assert.match(details, /no service manager keeps its descriptors/)
     assert.ok(await serves(sandbox, path))
     assert.deepEqual(await fused.paths(), [path])
   })
@@ -186,7 +186,7 @@ describe('a start of dummy-fused', () => {
       ])
       assert.equal(status, 1, stderr)
       assert.match(stderr, why)
-      assert.match(stderr, /mend it, or name another with --state-dir/)
+      assert.match(stderr, /repair it, or name another with --state-dir/)
       assert.ok(!existsSync(join(sandbox.path, 's')))
     }
   })

@@ -200,7 +200,7 @@ describe('a successor of dummy-fused that finds', () => {
       await reading(reader)
       rewrite(fused, id, change)
       await fused.replace()
-      await fused.logged(new RegExp(`session ${id} is held for 60 s: .*start that one again`))
+      await fused.logged(new RegExp(`session ${id} is held for 60 s: .*install the version that wrote it`))
       const { sessions } = await fused.call(Fused.method.list)
       const held = sessions.find((one) => one.id === id)
       assert.equal(held?.state, Session_State.HELD)

@@ -57,7 +57,7 @@ describe('--fuse-host service', () => {
       assert.equal(code, 'UNAVAILABLE')
       assert.match(
         details,
-        /dummy-fused does not run: nobody listens on .*fused\.sock; start it \(systemctl start dummy-fused\.socket\)/,
+        /dummy-fused does not run: no process listens on .*fused\.sock; start it \(systemctl start dummy-fused\.socket\)/,
       )
       assert.ok(performance.now() - begun < 5000)
     }

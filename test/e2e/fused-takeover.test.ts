@@ -133,7 +133,7 @@ describe('dummy-fused on a kernel that cannot be asked for lost requests again',
     await eventually('it waits', async () => (await fused.call(Fused.method.inspect, { path: slow })).pending > 0n)
     await fused.replace()
     assert.match((await waiting.ended).stderr, /Software caused connection abort|Transport endpoint is not connected/)
-    await fused.logged(`the session of ${path} is lost: its daemon died, and this kernel cannot be asked again`)
+    await fused.logged(`the session of ${path} is lost: its daemon died, and this kernel cannot send its lost requests again`)
     assert.deepEqual([...sandbox.mounts(), ...fused.records(), ...(await fused.paths())], [])
     await eventually('all descriptors are closed', () => devicesOf(fused.pid) + devicesOf(fused.running.pid) === 0)
     await fused.mount(path)

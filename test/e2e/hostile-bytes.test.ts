@@ -64,7 +64,7 @@ describe('a client that only connects', () => {
     const next = silent(fused)
     await eventually('the next is cut off', () => next.destroyed, 30_000)
     assert.ok(clients.every(({ destroyed }) => !destroyed))
-    await fused.logged(`a client of ${fused.socket} is cut off: 1000 are connected`)
+    await fused.logged(`the connection of a client of ${fused.socket} is closed: 1000 clients are connected`)
     for (const client of clients) client.destroy()
     await eventually('a call succeeds', async () => await fused.call(Fused.method.list).catch(() => undefined), 30_000)
   })

@@ -99,7 +99,7 @@ if lives == 5: wait()`
     assert.doesNotMatch(kept.running.output(), /again in/)
     rmSync(file)
     kept.running.child.kill('SIGHUP')
-    await kept.logs(/program is not there or no executable file/)
+    await kept.logs(/program does not exist or is not executable/)
     install('three', 0)
     assert.deepEqual(await kept.hear(3), ['one', 'two', 'three'])
     kept.running.child.kill('SIGTERM')
@@ -233,7 +233,7 @@ wait()`
   it('does not take a process for the main one that is none of the program’s', async () => {
     await using sandbox = new Sandbox()
     const kept = startKeep(sandbox, `notify('MAINPID=1' + chr(10) + 'READY=1'); notify('MAINPID=999999999'); wait()`)
-    await kept.logs(/names 1 as the main process: it is none of[^]*names 999999999 as/)
+    await kept.logs(/names 1 as the main process: it is not one of[^]*names 999999999 as/)
     await kept.logs(/is ready/)
   })
 
@@ -241,9 +241,9 @@ wait()`
     await using sandbox = new Sandbox()
     const cases: readonly [readonly string[], number, RegExp][] = [
       [[], 2, /missing required argument 'program'/],
-      [['--', ''], 1, /is not there or no executable file/],
-      [['--', '/etc/passwd'], 1, /^dummy-fuse-keep: \/etc\/passwd is not there or no executable file/],
-      [['--', 'no-such-program'], 1, /^dummy-fuse-keep: no-such-program is not there/],
+      [['--', ''], 1, /does not exist or is not executable/],
+      [['--', '/etc/passwd'], 1, /^dummy-fuse-keep: \/etc\/passwd does not exist or is not executable/],
+      [['--', 'no-such-program'], 1, /^dummy-fuse-keep: no-such-program does not exist/],
       [['--store-max', '-1', 'true'], 2, /number from 0 to 100000/],
       [['--takeover-deadline', '0', 'true'], 2, /number of seconds from 0\.1/],
       [['--stop-timeout', 'soon', 'true'], 2, /number of seconds/],

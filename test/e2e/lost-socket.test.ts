@@ -147,10 +147,10 @@ describe('a dummy-fused whose socket vanishes', { concurrency: 4 }, () => {
       await eventually(`it says ${text}: ${running.output()}`, () => running.output().includes(text))
     }
     await said(`Listening for connections on &net.UnixAddr{Name:"${socket}"`)
-    await said(`${join(sandbox.path, 'unused.sock')} is not listened on: another socket was handed over`)
+    await said(`${join(sandbox.path, 'unused.sock')} is not listened on: another socket was passed`)
     assert.ok(!existsSync(join(sandbox.path, 'unused.sock')))
     rmSync(socket)
-    await said(`the socket ${socket} is gone, and clients find none there; have it made anew where it was made`)
+    await said(`the socket ${socket} is gone, and clients cannot connect; make it again where it was made`)
   })
 })
 

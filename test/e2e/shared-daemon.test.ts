@@ -66,7 +66,7 @@ for (const host of HOSTS) {
         assert.ok(await serves(sandbox, volume.target))
         assert.deepEqual(await volume.reasons(), [])
       }
-      assert.doesNotMatch(plugin.log(), /nobody keeps/)
+      assert.doesNotMatch(plugin.log(), /no service manager keeps/)
       await end(sandbox, plugin, volumes)
       assert.deepEqual(await served(plugin), [])
       assert.equal(daemonIn(sandbox), daemon)

@@ -61,7 +61,7 @@ describe('dummy-fuse-csi standby', () => {
 
     await letSucceed(fused)
     assert.equal((await standby.ended()).status, 0)
-    assert.match(standby.log(), /a successor is there after \d+ ms/)
+    assert.match(standby.log(), /a successor serves after \d+ ms/)
     assert.ok(!existsSync(join(fused.stateDir, 'standby.sock')))
     assert.deepEqual(await fused.paths(), paths.toSorted())
     for (const path of paths) assert.ok(await serves(sandbox, path))
@@ -188,7 +188,7 @@ describe('dummy-fuse-csi standby', () => {
     await reader.until('it reads on', (now) => now.rounds > rounds + 100)
     assert.deepEqual((await reader.progress()).failed, {})
     assert.equal((await standby.ended()).status, 0)
-    assert.match(standby.log(), /no successor was there within 2 s: the sessions are given up, and their consumers get ENOTCONN/)
+    assert.match(standby.log(), /no successor served within 2 s: the sessions are given up, and their consumers get ENOTCONN/)
     await getsCut(reader)
     assert.equal((await sandbox.run('umount', ['-l', path])).status, 0)
   })
@@ -202,7 +202,7 @@ describe('dummy-fuse-csi standby', () => {
     const reader = await holding(sandbox, first)
     standby.signal('SIGSTOP')
     assert.equal(await fused.unmount(first, 0), true)
-    await fused.logged('the standby has not answered within 1 s, and is waited for no more')
+    await fused.logged('the standby has not answered within 1 s; the daemon does not wait for it any longer')
     // More than its queue holds.
     for (let round = 0; round < 20; round++) {
       await fused.mount(second)

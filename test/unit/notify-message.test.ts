@@ -64,10 +64,10 @@ describe('a message of sd_notify(3)', () => {
   for (const [text, reason] of [
     ['', 'it is empty'],
     ['\0', 'it is empty'],
-    ['READY=1\0STOPPING=1', 'there is a NUL in it'],
-    ['READY=1\0\0', 'there is a NUL in it'],
-    ['READY', 'there is no assignment in it'],
-    ['=1\n\n', 'there is no assignment in it'],
+    ['READY=1\0STOPPING=1', 'it contains a NUL byte'],
+    ['READY=1\0\0', 'it contains a NUL byte'],
+    ['READY', 'it contains no assignment'],
+    ['=1\n\n', 'it contains no assignment'],
   ] as const) {
     it(`is refused: ${JSON.stringify(text)}`, () => {
       assert.equal(parseNotice(Buffer.from(text)), reason)

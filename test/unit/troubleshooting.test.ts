@@ -61,7 +61,7 @@ describe('the search for messages', () => {
       "run 'modprobe fuse', or pass the device into this container": 'programs/dummy-fuse/preflight.ts', // one of two, for a part
       'cannot mount …': 'volumes/stager.ts', // given to a function
       'raise the limit of open files (LimitNOFILE=, ulimit -n)': 'errors.ts', // out of a table
-      'the socket … is gone, and clients find none there': 'os/sockets/socket-guard.ts', // a part of a line that may be left out
+      'the socket … is gone, and clients cannot connect': 'os/sockets/socket-guard.ts', // a part of a line that may be left out
       'its descriptor was not kept': 'fused/takeover.ts', // a reason that another file writes
     }
     for (const [text, file] of Object.entries(known)) assert.equal(texts.get(text), file, text)

@@ -30,7 +30,7 @@ export class ListeningSocket {
   }
 
   /**
-   * Listens on a path that nothing may be in the way of. The socket's mode is 0600 from the first moment on. If its file vanishes it is made anew.
+   * Listens on a path that nothing may be in the way of. The socket's mode is 0600 from the first moment on. If its file vanishes it is made again.
    * Rejects with SystemError or Node's error.
    */
   static async open(libc: Libc, path: string, log: Logger): Promise<ListeningSocket> {
@@ -89,7 +89,7 @@ export class ListeningSocket {
     })
     // Without a free descriptor (EMFILE) a client waits or is cut off; those that are connected go on.
     server.on('error', (error) => {
-      this.#rare.warning('accept', `cannot take a client at ${this.path}: ${messageOf(error)}`)
+      this.#rare.warning('accept', `cannot accept a client at ${this.path}: ${messageOf(error)}`)
     })
   }
 

@@ -77,7 +77,7 @@ export class SocketGuard implements Disposable {
     if (this.#looking || this.#ended) return
     this.#looking = true
     this.#examine()
-      .catch((error: unknown) => this.#say(`cannot look after the socket ${this.#file.path}: ${messageOf(error)}`))
+      .catch((error: unknown) => this.#say(`cannot check the socket ${this.#file.path}: ${messageOf(error)}`))
       .finally(() => (this.#looking = false))
   }
 
@@ -91,7 +91,7 @@ export class SocketGuard implements Disposable {
     }
     const problem =
       state === 'gone'
-        ? `the socket ${path} is gone, and clients find none there`
+        ? `the socket ${path} is gone, and clients cannot connect`
         : `another file is in the place of the socket ${path}, and clients do not reach this process`
     if (typeof this.#renew === 'string') {
       this.#say(`${problem}; ${this.#renew}`)
@@ -103,7 +103,7 @@ export class SocketGuard implements Disposable {
       this.#say(`${problem}: ${messageOf(error)}`)
       return
     }
-    this.#rare.warning('renewed', `${problem}; it is made anew`)
+    this.#rare.warning('renewed', `${problem}; it is made again`)
     this.#log.info(`Listening again on ${path}`)
     this.#said = undefined
     this.#watch()

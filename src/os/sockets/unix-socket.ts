@@ -33,7 +33,7 @@ export async function claimSocket(path: string): Promise<void> {
     unlinkSync(path)
   } catch (error) {
     if (error instanceof ProgramError) throw error
-    throw new ProgramError(`cannot make the socket ${path}: ${messageOf(error)}; mend its folder, or name another endpoint`, 1, {
+    throw new ProgramError(`cannot make the socket ${path}: ${messageOf(error)}; repair its folder, or name another endpoint`, 1, {
       cause: error,
     })
   }

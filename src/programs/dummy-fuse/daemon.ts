@@ -66,10 +66,7 @@ export async function serve(options: FuseOptions, context: DaemonContext): Promi
   const delayed = await Promise.race([sleep(options.faults.mountDelay * 1000), interrupted])
   if (delayed !== undefined) return interruptedStatus(delayed, mountpoint, options)
   if (deviceAt(table, mountpoint) !== before)
-    throw new ProgramError(
-      `${mountpoint}: somebody else has mounted there meanwhile; umount ${mountpoint} first`,
-      STATUS.alreadyMounted,
-    )
+    throw new ProgramError(`${mountpoint}: another process has mounted there; umount ${mountpoint} first`, STATUS.alreadyMounted)
   const given = new AbortController()
   const mounting = mount(mountpoint, options, context, given.signal)
   const mounted = await Promise.race([mounting, interrupted])

@@ -77,5 +77,8 @@ function linkAt(path: string, at: string, rest: readonly string[]): string | und
 }
 
 function unreachable(path: string, why: string): ProgramError {
-  return new ProgramError(`${path}: cannot be reached: ${why}; mend the path, or name another directory`, STATUS.mountpointMissing)
+  return new ProgramError(
+    `${path}: cannot be reached: ${why}; repair the path, or name another directory`,
+    STATUS.mountpointMissing,
+  )
 }

@@ -100,7 +100,7 @@ function entries(path: string): readonly string[] {
     if (codeOf(error) === 'ENOTDIR') throw notADirectory(path)
     refuseExhausted(`${path}: cannot be read`, error)
     const why = errnoText(codeOf(error) ?? messageOf(error))
-    throw new ProgramError(`${path}: cannot be read: ${why}; mend it, or name another directory`, STATUS.failed)
+    throw new ProgramError(`${path}: cannot be read: ${why}; repair it, or name another directory`, STATUS.failed)
   }
 }
 

@@ -206,7 +206,7 @@ function openRecords({ stateDir }: EarlyOptions, log: Logger): Records {
     return new Records(recordsFolder(stateDir), RECORD_LIMITS, log)
   } catch (error) {
     throw new ProgramError(
-      `cannot use the state folder ${stateDir}: ${messageOf(error)}; mend it, or name another with --state-dir`,
+      `cannot use the state folder ${stateDir}: ${messageOf(error)}; repair it, or name another with --state-dir`,
       1,
       { cause: error },
     )
@@ -223,7 +223,7 @@ function leaveDrained(options: EarlyOptions, log: Logger): void {
   try {
     writeFileSync(drainedFile(options), '')
   } catch (error) {
-    log.warning(`cannot write ${drainedFile(options)}: ${messageOf(error)}; the successor takes this end for a crash`)
+    log.warning(`cannot write ${drainedFile(options)}: ${messageOf(error)}; the successor treats this end as a crash`)
   }
 }
 
@@ -235,7 +235,7 @@ function takeDrained(options: EarlyOptions, log: Logger): boolean {
     rmSync(file)
     return true
   } catch (error) {
-    log.warning(`cannot remove ${file}: ${messageOf(error)}; the end of the last dummy-fused is taken for a crash`)
+    log.warning(`cannot remove ${file}: ${messageOf(error)}; the end of the last dummy-fused counts as a crash`)
     return false
   }
 }
@@ -259,19 +259,19 @@ async function listen(
   const path = options.socket
   // keep looks after its sockets itself.
   const advice =
-    manager.supervisor === 'keep' ? undefined : 'have it made anew where it was made (systemctl restart dummy-fused.socket)'
+    manager.supervisor === 'keep' ? undefined : 'make it again where it was made (systemctl restart dummy-fused.socket)'
   try {
     const adopted: ListeningSocket[] = []
     for (const { fd, name } of inherited) {
       const at = listeningName(libc, fd)
       if (at?.startsWith('/') === true) adopted.push(await ListeningSocket.adopt(fd, at, advice, log))
       else {
-        log.error(`the socket ${name} that was handed over is not used: it is no unix socket with a path that is listened on`)
+        log.error(`the socket ${name} that was passed is not used: it is not a listening unix socket with a path`)
         closeSync(fd)
       }
     }
     if (adopted.length > 0) {
-      if (!adopted.some((socket) => socket.path === path)) log.info(`${path} is not listened on: another socket was handed over`)
+      if (!adopted.some((socket) => socket.path === path)) log.info(`${path} is not listened on: another socket was passed`)
       return adopted
     }
     await claimSocket(path)

@@ -54,7 +54,8 @@ const OWN_DESCRIPTORS = 128
 export const keep: Program = async ({ args, env }) => {
   const { options, program } = parseKeep(args)
   const command = new Command(program, env)
-  if (command.find() === undefined) throw new ProgramError(`${command.given} is not there or no executable file; name one`, 1)
+  if (command.find() === undefined)
+    throw new ProgramError(`${command.given} does not exist or is not executable; name an executable file`, 1)
   const log = new Logger(descriptorSink(2), options.logFormat)
   // They would go on to the program, each time.
   closeForeignDescriptors()

@@ -80,7 +80,7 @@ function openState<T>(libc: Libc, stateDir: string, open: () => T): T {
   } catch (error) {
     if (error instanceof ProgramError) throw error
     throw new ProgramError(
-      `cannot use the state folder ${stateDir}: ${messageOf(error)}; mend it, or name another with --state-dir`,
+      `cannot use the state folder ${stateDir}: ${messageOf(error)}; repair it, or name another with --state-dir`,
       1,
       { cause: error },
     )
