@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, readFileSync, renameSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
+import { randomHex } from '../../src/os/random.ts'
 import { ROOT } from './paths.ts'
 
 const run = promisify(execFile)
@@ -33,7 +34,8 @@ export async function compileC(
   const program = join(COMPILED, `${basename(source, '.c')}-${hash}`)
   if (existsSync(program)) return program
   mkdirSync(COMPILED, { recursive: true })
-  const partial = `${program}.${process.pid}`
+  // Tests of one process, and other processes, may compile it at the same time.
+  const partial = `${program}.${randomHex(8)}`
   await output('gcc', ['-o', partial, ...args])
   renameSync(partial, program)
   return program
