@@ -21,7 +21,8 @@ const TIMEOUT = { code: 'DEADLINE_EXCEEDED', details: /did not handle INIT withi
 const FAILURE = { code: 'INTERNAL', details: /mount failed, as --inject mount-fail asks/ } as const
 
 const CASES: readonly Case[] = (['child', 'detached'] as const).flatMap((host) => {
-  const args = ['--fuse-host', host]
+  // Well below the client's deadline: on a loaded machine the answer takes a while to come.
+  const args = ['--fuse-host', host, '--call-deadline', '5']
   const inject = (fault: string): string[] => [...args, '--inject', fault]
   return [
     { title: `Stage with a ${host} daemon that never answers INIT`, args: inject('init-hang'), rpc: 'stage', ...TIMEOUT },
