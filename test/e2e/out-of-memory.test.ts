@@ -69,10 +69,11 @@ describe('the OOM killer', { skip, concurrency: true }, () => {
       let isOver = false
       const staging = outcome(fresh.stage()).finally(() => (isOver = true))
       // Where the OOM killer takes a spare, another daemon is started for the call.
-      await eventually('the call is over', () => {
+      const squeezed = (): boolean => {
         for (const pid of plugin.daemons()) if (!before.includes(pid)) squeeze(cgroup, pid)
         return isOver
-      })
+      }
+      await eventually('the call is over', squeezed, 30_000)
       const staged = await staging
       const { kills } = cgroup
       assert.ok(kills > 0)
@@ -168,7 +169,8 @@ describe('the OOM killer', { skip, concurrency: true }, () => {
       const volume = new Volume(sandbox, plugin, `volume-${volumes.length}`)
       volumes.push(volume)
       const { code, details } = await outcome(volume.publish())
-      assert.ok(['OK', ...REPEATED].includes(code), `${code}: ${details}`)
+      // Processes that have to give up their pages again and again are slow.
+      assert.ok(['OK', 'DEADLINE_EXCEEDED', ...REPEATED].includes(code), `${code}: ${details}`)
       if (code === 'OK') published.push(volume)
     }
     assert.ok(cgroup.kills > 0, `${MOST} volumes fit`)
