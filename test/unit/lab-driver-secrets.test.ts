@@ -4,7 +4,7 @@ import { parseDriver } from '../../src/lab/driver/parse.ts'
 import { Redaction } from '../../src/lab/driver/redaction.ts'
 import { notRun } from '../../src/lab/matrix/run-cells.ts'
 import { FAILURES } from '../../src/lab/failures/all.ts'
-import { MITIGATIONS } from '../../src/lab/mitigations/all.ts'
+import { MITIGATIONS } from '../../src/lab/mitigations.ts'
 
 const SECRET = 's3cret'
 

@@ -6,7 +6,7 @@ import { CONSUMERS } from '../../src/lab/matrix/consumers.ts'
 import { ABSENT, GROUPS, MODEL } from '../../src/lab/matrix/model.ts'
 import { OUTCOMES } from '../../src/lab/matrix/outcomes.ts'
 import { expectation, idsOf, plan } from '../../src/lab/matrix/plan.ts'
-import { MITIGATIONS } from '../../src/lab/mitigations/all.ts'
+import { MITIGATIONS } from '../../src/lab/mitigations.ts'
 
 const ALL = { failures: [], mitigations: [], consumers: [] }
 const FAILURE_IDS = FAILURES.map(({ id }) => id)

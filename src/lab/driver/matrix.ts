@@ -3,34 +3,30 @@ import { CONSUMERS } from '../matrix/consumers.ts'
 import type { PlannedCell } from '../matrix/plan.ts'
 import type { Absent, Catalogue, Title } from '../matrix/lab-record.ts'
 import { OUTCOMES } from '../matrix/outcomes.ts'
-import { health } from '../mitigations/health.ts'
-import { hostToContainer } from '../mitigations/host-to-container.ts'
-import type { Mitigation } from '../mitigations/mitigation.ts'
-import { none } from '../mitigations/none.ts'
-import { restoreExit } from '../mitigations/restore-exit.ts'
+import { type Mitigation, mitigationOf } from '../mitigations.ts'
 import type { DriverSpec } from './spec.ts'
 
 /** What can be done around a driver without changing it. */
 export const DRIVER_MITIGATIONS: readonly Mitigation[] = [
   {
-    ...none,
+    ...mitigationOf('none'),
     id: 'as-is',
     title: 'As it is',
     words: 'The driver without any change, and pods as Kubernetes makes them.',
   },
   {
-    ...restoreExit,
+    ...mitigationOf('restore-exit'),
     id: 'consumers-exit',
     title: 'Consumers exit',
     words: 'Every consumer ends at its first error and is started again.',
   },
   {
-    ...hostToContainer,
+    ...mitigationOf('host-to-container'),
     title: 'HostToContainer',
     words: 'Consumers run in pods that have the folder above the volume with mountPropagation HostToContainer.',
   },
   {
-    ...health,
+    ...mitigationOf('health'),
     words:
       'The node agent asks the driver for the health of the volume (NodeGetVolumeHealth of CSI 1.13), and makes every pod again that uses an INACCESSIBLE volume.',
   },
