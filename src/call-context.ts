@@ -25,6 +25,8 @@ export interface CallContext {
   readonly time: number
   /** Milliseconds until the deadline aborts the signal; 0 once it is aborted. */
   remaining(): number
+  /** Whether a client waits for it. Work that nobody waits for lets others start before it. */
+  readonly awaited: boolean
   /** The time for undoing what the call began. It goes on after `signal` is aborted, and ends just before the answer is due. */
   readonly cleanUp: CallContext
 }
@@ -59,10 +61,12 @@ export class RunningCall implements CallContext, Disposable {
   readonly #controller = new AbortController()
   readonly #workEnds: number
   readonly #timers: readonly NodeJS.Timeout[]
+  #awaited: boolean
   #over = false
 
   /** `time`: milliseconds until the answer is due; 0 or less: the call has ended already. */
-  constructor(time: number, limits: Pick<CallLimits, 'margin'>) {
+  constructor(time: number, limits: Pick<CallLimits, 'margin'>, awaited = true) {
+    this.#awaited = awaited
     const margin = Math.min(limits.margin, time / 5)
     const now = performance.now()
     const undoing = new AbortController()
@@ -80,6 +84,7 @@ export class RunningCall implements CallContext, Disposable {
       signal: undoing.signal,
       time: Math.max(undoingEnds - now, 0),
       remaining: () => remainingUntil(undoingEnds, undoing.signal),
+      awaited: true,
       get cleanUp() {
         return cleanUp
       },
@@ -87,8 +92,17 @@ export class RunningCall implements CallContext, Disposable {
     this.cleanUp = cleanUp
   }
 
+  get awaited(): boolean {
+    return this.#awaited
+  }
+
   remaining(): number {
     return remainingUntil(this.#workEnds, this.signal)
+  }
+
+  /** From now on a client waits for it. */
+  hurry(): void {
+    this.#awaited = true
   }
 
   /** The client is gone: the work stops at its next step. What it began is still undone. Nothing happens when the work is over. */

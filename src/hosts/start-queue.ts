@@ -16,18 +16,23 @@ export interface StartLimits {
 interface Place {
   /** Begins the start of the call that waits; undefined while none waits. */
   begin: (() => void) | undefined
+  /** Whether a client waits for the call that waits. */
+  awaited: () => boolean
   /** When the last call that waited went away (performance.now()). */
   left: number
 }
 
 /**
- * Limits how many processes start at the same time, first come first served. A call whose turn does not come before its deadline gives up,
+ * Limits how many processes start at the same time, first come first served. Where calls that a client waits for and others wait, every second start is one that
+ * a client waits for: nobody waits behind all that a plugin restores, and what it restores is not put off for ever. A call whose turn does not come before its deadline gives up,
  * and its key keeps its place for the next call.
  */
 export class StartQueue {
   readonly #limits: StartLimits
   readonly #places = new Map<string, Place>()
   #starting = 0
+  /** Whether a client waited for the start that was begun last. */
+  #lastAwaited = false
 
   constructor(limits: StartLimits) {
     this.#limits = limits
@@ -65,7 +70,7 @@ export class StartQueue {
   }
 
   async #turn(key: string, call: CallContext): Promise<void> {
-    const place = this.#places.get(key) ?? { begin: undefined, left: 0 }
+    const place = this.#places.get(key) ?? { begin: undefined, awaited: () => false, left: 0 }
     this.#places.set(key, place)
     const patience = call.remaining() - Math.min(this.#limits.leastStart, call.time / 2)
     await new Promise<void>((resolve, reject) => {
@@ -87,6 +92,7 @@ export class StartQueue {
         return
       }
       call.signal.addEventListener('abort', leave, { once: true })
+      place.awaited = () => call.awaited
       place.begin = () => {
         end()
         this.#places.delete(key)
@@ -97,16 +103,28 @@ export class StartQueue {
   }
 
   #next(): void {
-    const now = performance.now()
-    for (const [key, place] of this.#places) {
-      if (place.begin === undefined) {
-        if (now - place.left > this.#limits.placeKept) this.#places.delete(key)
-        continue
-      }
-      if (this.#starting >= this.#limits.startsAtOnce) return
+    this.#forgetOld()
+    while (this.#starting < this.#limits.startsAtOnce) {
+      const place = this.#first()
+      if (place === undefined) return
       this.#starting++
-      place.begin()
+      this.#lastAwaited = place.awaited()
+      place.begin?.()
     }
+  }
+
+  /** Whose turn it is. */
+  #first(): Place | undefined {
+    const waiting = [...this.#places.values()].filter(({ begin }) => begin !== undefined)
+    const awaited = waiting.find((place) => place.awaited())
+    const other = waiting.find((place) => !place.awaited())
+    return (this.#lastAwaited ? other : awaited) ?? awaited ?? other
+  }
+
+  #forgetOld(): void {
+    const now = performance.now()
+    for (const [key, { begin, left }] of this.#places)
+      if (begin === undefined && now - left > this.#limits.placeKept) this.#places.delete(key)
   }
 
   #description(key: string): string {

@@ -69,7 +69,7 @@ export class CheckedVolumes implements NodeVolumes {
   }
 
   async unstage(volumeId: string, named: string, call: CallContext): Promise<void> {
-    await this.#restored(volumeId, call)
+    using _ = await this.#parts.restoration.pause(volumeId, call)
     const stagingPath = await this.#place(named, 'follow', call)
     await explaining({ [named]: stagingPath }, async () => {
       using _ = this.#parts.locks.take(volumeId, 'NodeUnstageVolume', stagingPath)
@@ -99,7 +99,7 @@ export class CheckedVolumes implements NodeVolumes {
   }
 
   async unpublish(volumeId: string, named: string, call: CallContext): Promise<void> {
-    await this.#restored(volumeId, call)
+    using _ = await this.#parts.restoration.pause(volumeId, call)
     const targetPath = await this.#place(named, 'follow', call)
     await explaining({ [named]: targetPath }, async () => {
       using _ = this.#parts.locks.take(volumeId, 'NodeUnpublishVolume', targetPath)
@@ -112,6 +112,8 @@ export class CheckedVolumes implements NodeVolumes {
     const { cache, mounts, inspector } = this.#parts
     const { staged, published } = cache.of(volumeId)
     if (staged.length + published.length === 0 || !named.startsWith('/')) throw notMounted(volumeId, named)
+    const early = await this.#usageMeanwhile(volumeId, named, call)
+    if (early !== undefined) return early
     await this.#restored(volumeId, call)
     const path = await this.#place(named, 'follow', call)
     const known = staged.some((entry) => entry.stagingPath === path) || published.some((entry) => entry.targetPath === path)
@@ -126,7 +128,12 @@ export class CheckedVolumes implements NodeVolumes {
   }
 
   async health(volumeId: string, call: CallContext): Promise<readonly Finding[]> {
-    const { inspector, failures, registry, cache } = this.#parts
+    const { inspector, failures, registry, cache, restoration } = this.#parts
+    if (restoration.has(volumeId)) {
+      // Its daemon may have outlived the last plugin.
+      const early = await inspector.volume(volumeId, call)
+      if (early.length > 0 && early.every(({ findings }) => findings.length === 0)) return []
+    }
     await this.#restored(volumeId, call)
     const reports = await inspector.volume(volumeId, call)
     const failure = failures.of(volumeId)
@@ -140,6 +147,17 @@ export class CheckedVolumes implements NodeVolumes {
 
   unavailableReason(): string | undefined {
     return this.#parts.host.unavailableReason()
+  }
+
+  /** The figures of a volume that is being restored and answers already; undefined if it does not, or is not being restored. */
+  async #usageMeanwhile(volumeId: string, path: string, call: CallContext): Promise<Usage | undefined> {
+    const { restoration, mounts, cache } = this.#parts
+    const { staged, published } = cache.of(volumeId)
+    const known = staged.some(({ stagingPath }) => stagingPath === path) || published.some(({ targetPath }) => targetPath === path)
+    if (!restoration.has(volumeId) || !known || mounts.mountAt(path) === undefined) return undefined
+    await mounts.reachable(path, call)
+    const asked = await mounts.usage(path, call)
+    return asked.kind === 'alive' ? asked.usage : undefined
   }
 
   /** The one name of a directory. A path that is in the books has it already: a link that was put there since does not lead away from it. */

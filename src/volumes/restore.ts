@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs'
 import { dirname } from 'node:path'
-import { RunningCall } from '../call-context.ts'
+import { type CallContext, isCallEnded, type RunningCall } from '../call-context.ts'
 import { messageOf } from '../errors.ts'
 import { QueuedError } from '../hosts/host.ts'
 import type { Logger } from '../log.ts'
@@ -10,14 +10,12 @@ import { VolumeError } from './errors.ts'
 import type { MountCache } from './mount-cache.ts'
 import type { Mounts } from './mounts.ts'
 import type { Publisher } from './publisher.ts'
+import { type AttemptLimits, Replay } from './replay.ts'
 import type { Restoration } from './restoration.ts'
 import type { Stager } from './stager.ts'
 
-/** The limits of a restorer; times are milliseconds. */
-interface RestoreLimits {
-  /** The time that each entry has, as a call has. */
-  readonly call: number
-  readonly callMargin: number
+/** The limits of a restorer: each entry has the time that a call has. */
+interface RestoreLimits extends AttemptLimits {
   readonly restoresAtOnce: number
 }
 
@@ -52,55 +50,48 @@ export class Restorer {
     const volumes = Map.groupBy<string, MountCacheEntry>([...cache.staged(), ...cache.published()], ({ volumeId }) => volumeId)
     for (const kind of ['staged', 'published'] as const)
       if (cache[kind]().length === 0) log.info(`No mount cache entries in ${cache.folder(kind)}`)
-    const waiting = [...volumes].map(([volumeId, entries]) => {
-      const { promise, resolve } = Promise.withResolvers<undefined>()
-      restoration.begin(
-        volumeId,
-        promise.then(() => undefined),
-      )
-      return { entries, done: resolve }
+    const replays = [...volumes].map(([volumeId, entries]) => {
+      const replay = new Replay(entries, async (entry, call) => await this.#replay(entry, call), limits)
+      restoration.begin(volumeId, replay)
+      return replay
     })
-    const queue = waiting.values()
+    const queue = replays.values()
     const worker = async (): Promise<void> => {
-      for (const { entries, done } of queue) {
-        for (const entry of entries) await this.#replay(entry)
-        done(undefined)
-      }
+      for (const replay of queue) await replay.run()
     }
     await Promise.all(Array.from({ length: limits.restoresAtOnce }, worker))
+    // Those that calls wait for are begun beside the workers.
+    await Promise.all(replays.map(({ restored }) => restored))
   }
 
-  async #replay(entry: MountCacheEntry): Promise<void> {
+  async #replay(entry: MountCacheEntry, call: RunningCall): Promise<'over' | 'again'> {
     const what = entry.kind === 'staged' ? entry.stagingPath : `${entry.targetPath} ${entry.stagingPath}`
     const { cache, bootId, log } = this.#parts
     try {
-      const done = await this.#untilItsTurn(entry)
-      if (done === 'dropped') return
+      const done = await this.#restoreOne(entry, call)
+      if (done === 'dropped') return 'over'
       log.info(done ? `successfully remounted ${what}` : `still mounted ${what}`)
       if (entry.bootId !== bootId) cache.save({ ...entry, bootId })
     } catch (error) {
+      // Other starts may come first for longer than one call lasts; its place in their queue is kept.
+      if (error instanceof VolumeError && error.cause instanceof QueuedError) return 'again'
+      const reason: unknown = call.signal.reason
+      if (isCallEnded(reason) && reason.kind === 'cancelled') return 'again'
       log.error(`failed to remount ${what}: ${messageOf(error)}`)
     }
+    return 'over'
   }
 
-  /** Other starts may come first for longer than one call lasts; its place in their queue is kept. */
-  async #untilItsTurn(entry: MountCacheEntry): Promise<boolean | 'dropped'> {
-    for (;;) {
-      try {
-        return await this.#restoreOne(entry)
-      } catch (error) {
-        if (!(error instanceof VolumeError) || !(error.cause instanceof QueuedError)) throw error
-      }
-    }
-  }
-
-  async #restoreOne(entry: MountCacheEntry): Promise<boolean | 'dropped'> {
-    const { mounts, stager, publisher, limits } = this.#parts
-    using call = new RunningCall(limits.call, { margin: limits.callMargin })
-    const refusal = this.#parts.allowed.refusal(pathOf(entry))
+  async #restoreOne(entry: MountCacheEntry, call: CallContext): Promise<boolean | 'dropped'> {
+    const { mounts, stager, publisher, cache, allowed, bootId } = this.#parts
+    const path = pathOf(entry)
+    const known = entry.kind === 'staged' ? cache.stagedAt(path) : cache.publishedAt(path)
+    // A call has taken it off since.
+    if (known?.volumeId !== entry.volumeId) return 'dropped'
+    const refusal = allowed.refusal(path)
     if (refusal !== undefined) throw new VolumeError('precondition', refusal)
-    if (entry.bootId !== this.#parts.bootId) {
-      await mounts.reachable(pathOf(entry), call)
+    if (entry.bootId !== bootId) {
+      await mounts.reachable(path, call)
       if (this.#dropped(entry)) return 'dropped'
     }
     return entry.kind === 'staged' ? await stager.restore(entry, call) : await publisher.restore(entry, call)

@@ -6,7 +6,7 @@ import { Node } from '../../src/rpc/csi_pb.ts'
 import { outcome, untilDone } from '../support/csi-client.ts'
 import { layersAt, mount, mountAt, read, serves } from '../support/mounts.ts'
 import { mountCapability, Plugin } from '../support/plugin.ts'
-import { Sandbox } from '../support/sandbox.ts'
+import { argumentsOf, Sandbox } from '../support/sandbox.ts'
 import { Volume } from '../support/volume.ts'
 import { eventually } from '../support/wait.ts'
 
@@ -109,6 +109,50 @@ void test('the socket is opened a second after the start, and a call for a volum
   await plugin.logged('All volumes have been re-mounted')
   assert.equal(layersAt(volume.staging).length, 1)
   assert.equal(layersAt(volume.target).length, 1)
+})
+
+void test('a volume that a call waits for is restored before those that nobody waits for', async () => {
+  await using sandbox = new Sandbox()
+  using plugin = await Plugin.start(sandbox)
+  // More than are restored at the same time: the last one has not begun.
+  const volumes = Array.from({ length: 18 }, (_, at) => new Volume(sandbox, plugin, `volume-${String(at).padStart(2, '0')}`))
+  for (const volume of volumes) await volume.stage()
+  await plugin.kill()
+  await plugin.restartUnrestored(['--starts-at-once', '1', '--inject', 'mount-delay=0.3'])
+  const last = volumes.at(-1)
+  await last?.stage()
+  await plugin.logged('All volumes have been re-mounted')
+  const restored = plugin.lines().filter((line) => line.startsWith('successfully remounted'))
+  assert.equal(restored.length, volumes.length)
+  const place = restored.indexOf(`successfully remounted ${last?.staging ?? ''}`)
+  assert.ok(place >= 0 && place < volumes.length - 3, `it is number ${place + 1} of ${restored.length}`)
+})
+
+void test('a volume that is unpublished and unstaged while it is restored is not mounted first, and its other target is restored', async () => {
+  await using sandbox = new Sandbox()
+  using plugin = await Plugin.start(sandbox)
+  const [gone, stays] = [new Volume(sandbox, plugin, 'gone'), new Volume(sandbox, plugin, 'stays')]
+  const second = stays.another('second')
+  await gone.publish()
+  await stays.publish()
+  await stays.publish(second)
+  await plugin.kill()
+  await plugin.restartUnrestored(['--inject', 'mount-delay=7'])
+  await gone.unpublish()
+  await gone.unstage()
+  await stays.unpublish()
+  assert.ok(!plugin.log().includes('successfully remounted'), plugin.log())
+  assert.deepEqual(layersAt(gone.staging), [])
+  await eventually('the rest is restored', () => plugin.log().includes('All volumes have been re-mounted'), 60_000)
+  assert.ok(await serves(sandbox, second))
+  assert.deepEqual([layersAt(gone.staging), layersAt(gone.target), layersAt(stays.target)], [[], [], []])
+  assert.equal(plugin.daemons().filter((pid) => argumentsOf(pid).at(-1) === gone.staging).length, 0)
+  assert.deepEqual(
+    plugin.entries().map((entry) => entry.replace(/-.*/, '')),
+    ['staged/stays', 'published/stays'],
+  )
+  await stays.unpublish(second)
+  await stays.unstage()
 })
 
 void test('a call for a volume that is not restored before the deadline of its client is answered UNAVAILABLE in time', async () => {

@@ -69,6 +69,23 @@ describe('StartQueue', () => {
     await Promise.all(all)
   })
 
+  it('has every second start be one that a client waits for, as long as there are both', async () => {
+    const [queue, starts] = [new StartQueue(LONG), new Starts()]
+    const unawaited = (): RunningCall => new RunningCall(60_000, { margin: 0 }, false)
+    const late = unawaited()
+    const calls = { a: unawaited(), b: unawaited(), c: unawaited(), d: late, x: call(), y: call() }
+    const all = Object.entries(calls).map(([key, one]) => queue.run(key, one, starts.act(key)))
+    // A client has come to wait for it.
+    late.hurry()
+    for (let done = 0; done < all.length; done++) {
+      await setImmediate()
+      starts.end(starts.begun[done] ?? '')
+      await setImmediate()
+    }
+    await Promise.all(all)
+    assert.deepEqual(starts.begun, ['a', 'd', 'b', 'x', 'c', 'y'])
+  })
+
   it('gives a turn back when a start fails', async () => {
     const queue = new StartQueue(LONG)
     await assert.rejects(

@@ -1,0 +1,82 @@
+import { RunningCall } from '../call-context.ts'
+import type { MountCacheEntry } from './entry.ts'
+import type { UnderWay } from './restoration.ts'
+
+/** The limits of one attempt to restore an entry, in milliseconds. */
+export interface AttemptLimits {
+  readonly call: number
+  readonly callMargin: number
+}
+
+/** Restores an entry within a call. Never rejects; resolves to `again` if the call was cancelled before it was over, or its turn has not come. */
+type Attempt = (entry: MountCacheEntry, call: RunningCall) => Promise<'over' | 'again'>
+
+/** The restoring of one volume's entries, one after the other. A call that waits for it, or that is not to wait for it, has its way. */
+export class Replay implements UnderWay {
+  readonly #entries: readonly MountCacheEntry[]
+  readonly #attempt: Attempt
+  readonly #limits: AttemptLimits
+  readonly #over = Promise.withResolvers<undefined>()
+  #begun = false
+  #awaited = false
+  #call: RunningCall | undefined
+  /** Settles when the attempt under way is over. */
+  #attempting: Promise<unknown> = Promise.resolve()
+  #pauses = 0
+  #goOn = Promise.withResolvers<undefined>()
+
+  constructor(entries: readonly MountCacheEntry[], attempt: Attempt, limits: AttemptLimits) {
+    this.#entries = entries
+    this.#attempt = attempt
+    this.#limits = limits
+  }
+
+  get restored(): Promise<void> {
+    return this.#over.promise.then(() => undefined)
+  }
+
+  /** Begins it, unless it has begun. Resolves when it is over. */
+  async run(): Promise<void> {
+    if (!this.#begun) {
+      this.#begun = true
+      for (const entry of this.#entries) {
+        let outcome: 'over' | 'again'
+        do outcome = await this.#unpaused(entry)
+        while (outcome === 'again')
+      }
+      this.#over.resolve(undefined)
+    }
+    await this.restored
+  }
+
+  /** A client waits for it: it begins now, and its starts come before those that nobody waits for. */
+  readonly hurry = (): void => {
+    this.#awaited = true
+    this.#call?.hurry()
+    this.run().catch(() => undefined)
+  }
+
+  readonly pause = async (): Promise<Disposable> => {
+    this.#pauses++
+    this.#call?.cancel()
+    await this.#attempting
+    return {
+      [Symbol.dispose]: () => {
+        if (--this.#pauses > 0) return
+        this.#goOn.resolve(undefined)
+        this.#goOn = Promise.withResolvers<undefined>()
+      },
+    }
+  }
+
+  async #unpaused(entry: MountCacheEntry): Promise<'over' | 'again'> {
+    while (this.#pauses > 0) await this.#goOn.promise
+    using call = new RunningCall(this.#limits.call, { margin: this.#limits.callMargin }, this.#awaited)
+    this.#call = call
+    const attempt = this.#attempt(entry, call)
+    this.#attempting = attempt
+    const outcome = await attempt
+    this.#call = undefined
+    return outcome
+  }
+}
