@@ -47,6 +47,9 @@ type Phase = 'on' | 'draining' | 'over'
 /** Milliseconds in which the kernel ends a process that got SIGKILL, on a busy machine. */
 const LAST_BREATH = 20_000
 
+/** A dummy-fused of all volumes serves. */
+const FUSED_LISTENS = /Listening for connections on .*fused\.sock"/
+
 /** Milliseconds in which a process that was stopped has done what was asked of it meanwhile. */
 const THAWING = 1000
 
@@ -58,6 +61,8 @@ export class Churn {
   /** The calls before the first signal, as many at a time as later. */
   readonly busy = new Tally()
   readonly #diary = new Diary()
+  /** What notes that a dummy-fused of all volumes is back. */
+  readonly #absent: (() => void)[] = []
   readonly #mode: Mode
   readonly #scale: ChurnScale
   /** When sessions were last lost with a process that was killed. */
@@ -86,7 +91,7 @@ export class Churn {
     await readerProgram()
     using inbox = new NotifyInbox(join(sandbox.path, 'notify'))
     const status = new PluginStatus(inbox)
-    const listeners = [(line: HeardLine): void => status.hear(line)]
+    const listeners = [(line: HeardLine): void => status.hear(line), (line: HeardLine): void => this.#hear(line)]
     const site = openSite(this.#mode, sandbox, {
       failed: (how) => tally.finding(how),
       heard: (line) => {
@@ -101,11 +106,18 @@ export class Churn {
     await live([new VolumeLife('calm', { ...around, tally: this.calm })], 1, CALM_LIVES, this.calm)
     const named = (others: Surroundings): VolumeLife[] =>
       Array.from({ length: this.#scale.volumes }, (_, at) => new VolumeLife(`volume-${at}`, others))
-    await live(named({ ...around, tally: this.busy }), this.#scale.workers, this.#scale.volumes, this.busy)
     const volumes = named(around)
-    const watcher = new Watcher({ sandbox, site, volumes: volumes.map(({ places }) => places), diary: this.#diary, status, tally })
+    await using watcher = new Watcher({
+      sandbox,
+      site,
+      volumes: volumes.map(({ places }) => places),
+      diary: this.#diary,
+      status,
+      tally,
+    })
     listeners.push((line) => watcher.hear(line))
     watcher.start()
+    await live(named({ ...around, tally: this.busy }), this.#scale.workers, this.#scale.volumes, this.busy)
     const workers = Promise.all(workersOf(volumes, this.#scale.workers, () => this.#phase))
     try {
       await Promise.race([this.#unleash(site, plan, status), workers])
@@ -123,6 +135,10 @@ export class Churn {
     for (const left of await site.stop()) tally.finding(`left after the programs' end: ${left}`)
   }
 
+  #hear({ text }: HeardLine): void {
+    if (FUSED_LISTENS.test(text)) for (const back of this.#absent.splice(0)) back()
+  }
+
   async #unleash(site: Site, plan: readonly Blow[], status: PluginStatus): Promise<void> {
     const pending: Promise<void>[] = []
     for (const blow of plan) {
@@ -133,6 +149,8 @@ export class Churn {
       if (!site.survives(victim, blow.deed)) this.#lost = performance.now()
       const volume = site.volumeOf(victim, stat)
       const over = volume === undefined ? () => undefined : this.#diary.hit(volume, effectOf(victim, blow.deed))
+      const isLost = blow.deed !== 'freeze' && (victim === 'keeper' || (victim === 'daemon' && site.daemons === 'shared'))
+      if (isLost) this.#absent.push(this.#diary.restart())
       const effects = this.#strike(blow, victim, stat)
       const settled = effects.then(async () => await this.#settled(victim, stat, blow.deed, site, status)).then(over)
       // It is waited for at the end.

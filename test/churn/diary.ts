@@ -14,7 +14,7 @@ interface Hit {
   readonly effect: Effect
 }
 
-/** What a signal does: a process is `stopped` for a while; a plugin starts anew and restores its volumes (`restoring`); a process is `gone`. */
+/** What a signal does: a process is `stopped` for a while; a program that all volumes depend on starts anew, and with the plugin their mounts (`restoring`); a process is `gone`. */
 export type Effect = 'stopped' | 'restoring' | 'gone'
 
 /** Milliseconds for which a call that failed may still undo its work: the plugin's margin is a second, on a busy machine more. */
@@ -29,6 +29,7 @@ export const ALL = 'all'
 export class Diary {
   readonly #calls = new Map<string, Entry[]>()
   readonly #hits: Hit[] = []
+  readonly #restarts: Omit<Hit, 'volume' | 'effect'>[] = []
 
   /** Notes that a call which changes a volume begins; returns what notes its end. `unsent`: it has never reached the plugin. */
   begin(volumeId: string): (how: 'ok' | 'failed' | 'unsent') => void {
@@ -52,6 +53,16 @@ export class Diary {
     }
   }
 
+  /** Notes that the one process which serves all volumes is gone; returns what notes that the next one serves. */
+  restart(): () => void {
+    const from = performance.now()
+    let until = Infinity
+    this.#restarts.push({ from, until: () => until })
+    return () => {
+      until = performance.now()
+    }
+  }
+
   /** Whether anything has changed a volume, or may have, between two times. */
   touched(volumeId: string, from: number, to: number): boolean {
     const called = (this.#calls.get(volumeId) ?? []).some(({ began, ended = Infinity, ok }) => {
@@ -63,8 +74,9 @@ export class Diary {
 
   /** What signals did to a volume, or to all, between two times. */
   effects(volumeId: string, from: number, to: number): ReadonlySet<Effect> {
-    const hits = this.#hits.filter(({ volume }) => volume === ALL || volume === volumeId)
-    return new Set(hits.filter((hit) => hit.from <= to && hit.until() >= from).map(({ effect }) => effect))
+    const during = (one: Pick<Hit, 'from' | 'until'>): boolean => one.from <= to && one.until() >= from
+    const hits = this.#hits.filter((hit) => (hit.volume === ALL || hit.volume === volumeId) && during(hit))
+    return new Set([...hits.map(({ effect }) => effect), ...(this.#restarts.some(during) ? (['restoring'] as const) : [])])
   }
 
   /** Whether the last call that changes a volume is under way or has failed: something that it began may be left until it is repeated. */

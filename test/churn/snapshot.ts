@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { connectionOf, connectionsOf } from '../../src/os/mounts/fuse-connections.ts'
+import { connectionOf } from '../../src/os/mounts/fuse-connections.ts'
 import { deviceOf } from '../../src/os/mounts/mount-table.ts'
 import { parseMountinfo } from '../../src/os/mounts/mountinfo.ts'
 import { processStat } from '../../src/os/processes/processes.ts'
@@ -61,8 +61,8 @@ const OURS = new Set(['dummy-fuse', 'dummy-spare', 'dummy-fused', 'dummy-fuse-cs
 /** Looks at the mount table, the processes and the books. It reads /proc and small files only: it waits for no file system that is mounted. */
 export class Camera {
   readonly #scene: Scene
-  /** The descriptors of /dev/fuse that a process had when it was last gone through, by its id and start. */
-  readonly #descriptors = new Map<string, readonly number[]>()
+  /** The descriptor of /dev/fuse of a process that had one alone when it was last gone through, by its id and start. */
+  readonly #descriptors = new Map<string, number>()
   /** Entries of the mount cache by their files, whose names follow from their volumes and paths. */
   readonly #entries = new Map<string, MountCacheEntry>()
 
@@ -100,15 +100,17 @@ export class Camera {
     })
   }
 
-  /** One that has as many devices as it had is asked for those alone: going through all descriptors takes longer. */
+  /** One that had a single device is asked for that alone: going through all descriptors takes longer. */
   #devices(pid: number, start: string): readonly string[] {
     const key = `${pid} ${start}`
-    const known = this.#descriptors.get(key) ?? []
-    const connections = known.map((fd) => connectionOrUndefined(fd, pid))
-    if (known.length === 1 && connections[0] !== undefined) return [deviceOf(connections[0])]
-    const found = connectionsOf(pid) ?? []
-    if (found.length === 1) this.#descriptors.set(key, fuseDescriptors(pid))
-    return found.map(deviceOf)
+    const known = this.#descriptors.get(key)
+    const connection = known === undefined ? undefined : connectionOrUndefined(known, pid)
+    if (connection !== undefined) return [deviceOf(connection)]
+    const found = connectionsOf(pid)
+    const [only] = found
+    if (only !== undefined && found.length === 1) this.#descriptors.set(key, only.fd)
+    else this.#descriptors.delete(key)
+    return found.map((one) => deviceOf(one.connection))
   }
 
   #books(kind: MountCacheEntry['kind']): ReadonlyMap<string, string> {
@@ -144,10 +146,12 @@ function connectionOrUndefined(fd: number, pid: number): number | undefined {
   }
 }
 
-function fuseDescriptors(pid: number): readonly number[] {
-  return namesIn(`/proc/${pid}/fd`)
-    .map(Number)
-    .filter((fd) => connectionOrUndefined(fd, pid) !== undefined)
+/** The devices of a process with their connections. One that it closes meanwhile does not keep the others from being seen. */
+function connectionsOf(pid: number): readonly { readonly fd: number; readonly connection: number }[] {
+  return namesIn(`/proc/${pid}/fd`).flatMap((name) => {
+    const connection = connectionOrUndefined(Number(name), pid)
+    return connection === undefined ? [] : [{ fd: Number(name), connection }]
+  })
 }
 
 function namesIn(folder: string): readonly string[] {

@@ -7,15 +7,15 @@ export interface CallCount {
   readonly times: readonly number[]
   /** Those of them that the plugin has answered, while none of its processes was stopped. */
   readonly served: readonly number[]
-  /** Those of the served ones that no restart of the plugin came upon. */
+  /** Those of the served ones that no restart of the plugin, or of the dummy-fused of all volumes, came upon. */
   readonly undisturbed: readonly number[]
   /** Messages that came with the code, without numbers, and how often each came. */
   readonly messages: ReadonlyMap<string, number>
 }
 
 /**
- * How an attempt came out: the connection broke, or there was none (`unanswered`); a process that it may depend on was `stopped`; the plugin was started anew and
- * restored its volumes (`restoring`); or none of these.
+ * How an attempt came out: the connection broke, or there was none (`unanswered`); a process that it may depend on was `stopped`; the plugin, or the dummy-fused of all
+ * volumes, was started anew (`restoring`); or none of these.
  */
 export type Circumstances = 'unanswered' | 'stopped' | 'restoring' | 'undisturbed'
 

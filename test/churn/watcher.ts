@@ -61,7 +61,7 @@ interface SessionsLine {
  * Looks, while a churn goes on, whether all that is said of its volumes is true: NodeGetVolumeHealth, NodeGetVolumeStats, ListVolumes, `status --json`,
  * `ps`, the logs, STATUS and the mount cache, beside the mount table and the processes. It reads /proc, and asks over sockets with a deadline: it waits for no mount.
  */
-export class Watcher {
+export class Watcher implements AsyncDisposable {
   readonly #parts: WatcherParts
   readonly #camera: Camera
   readonly #records: Records
@@ -113,6 +113,11 @@ export class Watcher {
     this.#over = true
     await Promise.all(this.#running)
     return this.#running.length === 0 ? [] : await this.#records.clear()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#over = true
+    await Promise.allSettled(this.#running)
   }
 
   /** Asks for one volume's health and figures. */
