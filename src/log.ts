@@ -14,7 +14,7 @@ export interface LogFields {
 /** Takes one whole line, without its line feed. */
 export type LogSink = (line: string, level: LogLevel) => void
 
-/** Writes lines as the original does (`2021/04/16 13:36:21 [ID:4] GRPC call: …`) or as one JSON object each. */
+/** Writes lines as the original project does (`2021/04/16 13:36:21 [ID:4] GRPC call: …`) or as one JSON object each. */
 export class Logger {
   readonly #sink: LogSink
   readonly #format: LogFormat

@@ -26,7 +26,7 @@ const ROOT: Attributes = {
   mtime: 0,
 }
 
-/** The tree of the original dummy-fuse: one directory with one file of 13 bytes, from 1970. */
+/** The tree of the original project's dummy-fuse: one directory with one file of 13 bytes, from 1970. */
 export class DummyFs implements FileSystem {
   readonly #content = Buffer.from('Hello world!\n')
   readonly #file: Attributes = {

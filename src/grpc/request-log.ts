@@ -20,7 +20,7 @@ const MOST_ENTRIES = 20
 const MOST_CHARACTERS = 16_384
 
 /**
- * Logs every call as the original does, `[ID:n]` counting, without secrets and tokens; and gives each failure the status that
+ * Logs every call as the original project does, `[ID:n]` counting, without secrets and tokens; and gives each failure the status that
  * `toStatus` says.
  */
 export function requestLog(log: Logger, toStatus: (error: unknown) => StatusObject): UnaryInterceptor {

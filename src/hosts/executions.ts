@@ -12,7 +12,7 @@ import type { SharedDaemonPaths } from './shared-daemon-paths.ts'
 export type ProgramCommand = (args: readonly string[]) => { executable: string; args: readonly string[]; argv0: string }
 
 /**
- * `--fuse-host child`: in our process group and cgroup, killed by the kernel the moment we end, as in the original's container.
+ * `--fuse-host child`: in our process group and cgroup, killed by the kernel the moment we end, as in the container of the original project.
  * `extra` come before all others: the faults that the lab asks for.
  */
 export function childRuns(dummyFuse: ProgramCommand, extra: readonly string[], env: NodeJS.ProcessEnv): DummyFuseRuns {

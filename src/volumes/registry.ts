@@ -23,7 +23,7 @@ export interface CapacityRange {
 /** What the records may add up to: 1 PiB, so that a capacity has an end like everybody's. */
 const TOTAL_CAPACITY = 2 ** 50
 
-/** What a volume holds when nobody says: the original's PersistentVolume has 1 GiB. */
+/** The capacity of a volume whose request names none: the PersistentVolume of the original project has 1 GiB. */
 const DEFAULT_CAPACITY = 2 ** 30
 
 /** The volumes that CreateVolume made, one file each. */

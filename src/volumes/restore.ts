@@ -33,7 +33,7 @@ export interface RestorerParts {
 }
 
 /**
- * The original's restoreMounts: replays the mount cache when the plugin starts, for each volume first where it was staged, then where it
+ * restoreMounts of the original project: replays the mount cache when the plugin starts, for each volume first where it was staged, then where it
  * was published. An entry that cannot be replayed is reported and kept; none stops another.
  */
 export class Restorer {

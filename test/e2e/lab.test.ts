@@ -79,7 +79,7 @@ describe('dummy-fuse-csi lab', () => {
 })
 
 describe('dummy-fuse-csi lab run', () => {
-  it("shows the seed's three demonstrations, and writes what it saw", async () => {
+  it('shows the three demonstrations, and writes what it saw', async () => {
     await using sandbox = new Sandbox()
     const json = join(sandbox.path, 'seen.json')
     const kubelet = existsSync('/var/lib/kubelet')

@@ -147,8 +147,8 @@ describe('the report', () => {
       'Pick: Session kept by systemd or Session kept by keep.',
       'Mount lands late : add Waiting parent or Synchronous INIT.',
       'Connection aborted : with Restore, consumers restart or Health watched, consumers get errors for a time, then work.',
-      'Mount fails in the background : nothing makes it work, but with Waiting parent, Synchronous INIT or Health watched consumers fail openly and do not see the wrong disk.',
-      'Out of descriptors : no mitigation spares consumers the errors, but they get over them.',
+      'Mount fails in the background : nothing makes it work, but with Waiting parent, Synchronous INIT or Health watched consumers get errors and do not see the wrong disk.',
+      'Out of descriptors : consumers get errors under every mitigation, and recover.',
     ]) {
       assert.ok(text.includes(words), words)
     }

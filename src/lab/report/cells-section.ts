@@ -22,7 +22,7 @@ export function cellsSection(record: LabRecord): Html {
     <h2 id="cells-title">Cell by cell</h2>
     <p class="measure">
       Time runs from left to right. The tall red line is the moment of the failure, and what comes after it is tinted. Low green
-      marks are reads that came right, tall red ones are reads that failed, and a gap is a time in which nothing came back.
+      marks are reads that were right, tall red ones are reads that failed, and a gap is a time in which no read returned.
     </p>
     ${Object.entries(catalogue.failures).map(([failure, { title, words }]) => {
       const row = cells.filter((cell) => cell.failure === failure)
@@ -69,9 +69,9 @@ function details(cell: Cell, record: LabRecord, room: number): Html {
 function times({ failureAtMs, mendedAtMs, tookMs }: Cell): string {
   const mended =
     mendedAtMs === null
-      ? 'nothing was mended from outside'
-      : `all that was to be mended was mended ${duration(mendedAtMs - failureAtMs)} later`
-  return `The failure struck ${moment(failureAtMs)} into the cell; ${mended}. The cell took ${duration(tookMs)}.`
+      ? 'nothing was repaired from outside'
+      : `the repair was complete ${duration(mendedAtMs - failureAtMs)} later`
+  return `The failure was caused ${moment(failureAtMs)} after the start of the cell; ${mended}. The cell took ${duration(tookMs)}.`
 }
 
 function verdict({ verdict: id, why }: Cell): Html | false {

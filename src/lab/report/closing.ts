@@ -8,8 +8,8 @@ export function closing(record: LabRecord): Html {
   return html`${absences(record)}
     <section id="words" aria-labelledby="words-title">
       <h2 id="words-title">What the words mean</h2>
-      ${glossary('Failures: what was made to go wrong', failures)}${glossary('Mitigations: what was done to be ready', mitigations)}
-      ${glossary('Consumers: who uses the volume', consumers)}${glossary('Outcomes: what came of a consumer, the best first', byRank(outcomes))}
+      ${glossary('Failures: what was done to the node', failures)}${glossary('Mitigations: the measures against the failures', mitigations)}
+      ${glossary('Consumers: the users of the volume', consumers)}${glossary('Outcomes: what a consumer saw, best first', byRank(outcomes))}
     </section>
     <footer>
       <p>

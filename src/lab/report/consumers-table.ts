@@ -58,7 +58,7 @@ function reads({ reads: { right, wrong, failed }, failedBefore, restarts, wroteT
     ...(wrong > 0 ? [`${thousands(wrong)} wrong`] : []),
     ...Object.entries(failed).map(([errno, times]) => `${thousands(times)} ${errno}`),
     ...(restarts > 0 ? [`started again ${restarts === 1 ? 'once' : `${restarts} times`}`] : []),
-    ...(failedBefore > 0 ? [`${thousands(failedBefore)} not right before the failure: this row says nothing`] : []),
+    ...(failedBefore > 0 ? [`${thousands(failedBefore)} not right before the failure: ignore this row`] : []),
   ]
   return html`${parts.join(', ')}${wroteToNode && html`, <b>could write to the node's disk</b>`}`
 }

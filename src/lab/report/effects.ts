@@ -15,7 +15,7 @@ export interface EffectLabels {
 }
 
 export const EFFECTS: Readonly<Record<Effect, EffectLabels>> = {
-  kept: { few: 'keeps working', many: 'keep working', meaning: 'every read came right, none took a second' },
+  kept: { few: 'keeps working', many: 'keep working', meaning: 'every read was right, and none took a second' },
   waited: { few: 'waits, then works', many: 'wait, then work', meaning: 'no read failed, but there was a wait' },
   recovered: {
     few: 'errors, then works',
@@ -26,7 +26,7 @@ export const EFFECTS: Readonly<Record<Effect, EffectLabels>> = {
   wrong: {
     few: 'sees the wrong disk',
     many: 'see the wrong disk',
-    meaning: "the node's own disk in the volume's place: data goes astray",
+    meaning: "it sees the node's own disk instead of the volume: data is written there",
   },
 }
 

@@ -19,9 +19,9 @@ export function matrixSection(record: LabRecord, advice: Advice): Html {
   return html`<section class="across" aria-labelledby="matrix">
     <h2 id="matrix" tabindex="-1">Every failure against every mitigation</h2>
     <p class="measure">
-      A row is something that goes wrong, a column is what was done to be ready for it. Each cell was run on this machine with
-      ${Object.keys(catalogue.consumers).length} kinds of consumer at once, and shows the worst that came to any of them. Open one
-      to see what happened, moment by moment. A framed word marks what is not as the lab's model says.
+      A row is a failure, a column is a mitigation. Each cell was run on this machine with
+      ${Object.keys(catalogue.consumers).length} kinds of consumer at once, and shows the worst result of any of them. Open one to
+      see what happened, moment by moment. A framed word marks a result that differs from the lab's model.
     </p>
     ${legend()}
     <div class="tools" id="tools" hidden>

@@ -68,7 +68,7 @@ function whatItMeans({ cells, catalogue }: LabRecord): Html {
       counts.all > 0 &&
       html`<p>
         With <b>${catalogue.mitigations.none?.title ?? 'none'}</b>, of ${counts.all} cases seen here (a consumer in a failure)
-        ${counts.broken} stayed broken${counts.wrong > 0 && ` and ${counts.wrong} saw the node's own disk in the volume's place`}.
+        ${counts.broken} stayed broken${counts.wrong > 0 && ` and ${counts.wrong} saw the node's own disk instead of the volume`}.
       </p>`
     }
   </div>`
@@ -80,7 +80,7 @@ function whatToDo({ catalogue }: LabRecord, { best, gaps }: Advice): Html {
     <h2>What to do</h2>
     ${
       best.length === 0
-        ? html`<p>Nothing tried in this run keeps workloads working. See the matrix for what at least brings them back.</p>`
+        ? html`<p>No mitigation of this run keeps workloads working. The matrix shows the mitigations that let them recover.</p>`
         : html`<p>
             <b>Pick: ${or(best, catalogue.mitigations)}.</b>
             ${best.length > 1 && `In this run they did equally well. ${catalogue.mitigations[first]?.title ?? first}:`}
@@ -89,7 +89,9 @@ function whatToDo({ catalogue }: LabRecord, { best, gaps }: Advice): Html {
     }
     ${
       gaps.length > 0 &&
-      html`<p>${best.length > 0 ? `${best.length === 1 ? 'It does' : 'They do'} not cover everything:` : 'What came nearest:'}</p>
+      html`<p>
+          ${best.length > 0 ? `${best.length === 1 ? 'It does' : 'They do'} not cover everything:` : 'The best mitigations for each failure:'}
+        </p>
         <ul>
           ${gaps.map((gap) => html`<li>${remedy(gap, catalogue)}</li>`)}
         </ul>`
@@ -102,11 +104,10 @@ function remedy({ failures: those, least, by, most }: Gap, { failures, mitigatio
   const name = html`<b>${listed(those.map((id) => failures[id]?.title ?? id))}</b>`
   const which = or(by, mitigations)
   if (least === 'kept' || least === 'waited') return html`${name}: add ${which}.`
-  if (least === most && least === 'recovered')
-    return html`${name}: no mitigation spares consumers the errors, but they get over them.`
+  if (least === most && least === 'recovered') return html`${name}: consumers get errors under every mitigation, and recover.`
   if (least === most) return html`${name}: nothing tried here helps; consumers ${EFFECTS[least].many}.`
   if (least === 'recovered') return html`${name}: with ${which}, consumers get errors for a time, then work.`
-  return html`${name}: nothing makes it work, but with ${which} consumers fail openly and do not see the wrong disk.`
+  return html`${name}: nothing makes it work, but with ${which} consumers get errors and do not see the wrong disk.`
 }
 
 function or(ids: readonly string[], titles: LabRecord['catalogue']['mitigations']): string {
@@ -127,7 +128,7 @@ export function agreement({ cells, catalogue }: LabRecord): Html | false {
   const link = (cell: (typeof cells)[number], words: string): Html =>
     html`<li><a href="#${cellId(cell)}">${name(cell)}</a>: ${words}${cell.why !== undefined && `. ${cell.why}`}</li>`
   return html`<section aria-label="Agreement with the model">
-    <h2>Did it come out as foreseen?</h2>
+    <h2>Do the results agree with the model?</h2>
     <p class="measure">
       ${count(done.length, 'cell')}
       ran${modelled.length > 0 && `; ${modelled.length - odd.length} of ${modelled.length} came out as the lab's model says they must`}.
