@@ -1,45 +1,25 @@
-import { resolve } from 'node:path'
+import { lstatSync } from 'node:fs'
 import { codeOf, errnoText, messageOf, ProgramError } from '../../errors.ts'
 import { isFuse, type MountTable } from '../../os/mounts/mount-table.ts'
-import { readLink } from '../../os/descriptors/undecoded.ts'
+import { walk } from '../../os/mounts/path-walk.ts'
 import { probe } from '../../os/mounts/probe.ts'
 import { STATUS } from '../../os/processes/exit-status.ts'
-
-/** As many as path_resolution(7) follows. */
-const MAX_LINKS = 40
 
 /**
  * realpath(3) that enters no FUSE mount before it has answered: the way to a mount point may lead through one that is dead or hung.
  * `path` is absolute. Throws ProgramError.
  */
 export async function followLinks(path: string, table: MountTable): Promise<string> {
-  let links = 0
-  let done = '/'
-  let rest = path.split('/')
-  for (let name = rest.shift(); name !== undefined; name = rest.shift()) {
-    if (name === '') continue
-    const next = resolve(done, name)
-    const fsType = typeAt(table, next)
-    if (fsType !== undefined) await refuseDead(path, fsType, next)
-    const target = linkAt(path, next, rest)
-    if (target === undefined) done = next
-    else {
-      if (++links > MAX_LINKS) throw unreachable(path, errnoText('ELOOP'))
-      rest = [...target.split('/'), ...rest]
-      if (target.startsWith('/')) done = '/'
-    }
-  }
-  return done
-}
-
-/** The type of what is mounted at a path. Of what cannot be looked at, the next step of the way tells more. */
-function typeAt(table: MountTable, path: string): string | undefined {
+  const steps = walk(table, path, { last: 'follow', own: true })
+  let real = path
   try {
-    const state = table.at(path)
-    return state.kind === 'mount' ? state.mount.fsType : undefined
+    let step = steps.next()
+    for (; step.done !== true; step = steps.next()) await refuseDead(path, step.value.mount.fsType, step.value.path)
+    real = step.value
+    lstatSync(real)
+    return real
   } catch (error) {
-    if (codeOf(error) === undefined) throw error
-    return undefined
+    throw error instanceof ProgramError ? error : unreachable(path, real, error)
   }
 }
 
@@ -60,25 +40,15 @@ export async function refuseDead(path: string, fsType: string, at: string): Prom
   }
 }
 
-/** What the symbolic link at `at` holds; undefined for anything else that is there. */
-function linkAt(path: string, at: string, rest: readonly string[]): string | undefined {
-  try {
-    return readLink(at)
-  } catch (error) {
-    const code = codeOf(error)
-    if (code === 'EINVAL') return undefined
-    if (code === 'ENOENT') {
-      const missing = resolve(at, ...rest)
-      throw new ProgramError(`${path}: no such directory; create it first (mkdir -p ${missing})`, STATUS.mountpointMissing)
-    }
-    if (code === 'ENOTDIR') throw new ProgramError(`${path}: not a directory; name an empty directory`, STATUS.notADirectory)
-    throw unreachable(path, errnoText(code ?? messageOf(error)))
-  }
-}
-
-function unreachable(path: string, why: string): ProgramError {
+/** Why a path cannot be walked; `real` is the path without symbolic links, as far as the walk came. */
+function unreachable(path: string, real: string, error: unknown): ProgramError {
+  const code = codeOf(error)
+  if (code === 'ENOENT')
+    return new ProgramError(`${path}: no such directory; create it first (mkdir -p ${real})`, STATUS.mountpointMissing)
+  if (code === 'ENOTDIR') return new ProgramError(`${path}: not a directory; name an empty directory`, STATUS.notADirectory)
   return new ProgramError(
-    `${path}: cannot be reached: ${why}; repair the path, or name another directory`,
+    `${path}: cannot be reached: ${code === undefined ? messageOf(error) : errnoText(code)}; repair the path, or name another directory`,
     STATUS.mountpointMissing,
+    { cause: error },
   )
 }
