@@ -8,7 +8,7 @@ export function identity(driverName: string, version: string, controller: boolea
     getPluginCapabilities: () => ({
       capabilities: controller ? [{ type: { case: 'service', value: { type: Service.CONTROLLER_SERVICE } } }] : [],
     }),
-    // Serving begins after everything has been restored: whoever can ask finds us ready.
+    // The plugin is ready as soon as it answers: serving begins after the restore, or while it goes on.
     probe: () => ({ ready: true }),
   }
 }

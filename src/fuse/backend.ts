@@ -6,7 +6,7 @@ export interface Session {
   /** Resolves when the kernel has no more requests for this session. */
   readonly ended: Promise<SessionEnd>
   /**
-   * Takes the mount off its mount point, whoever uses it, and stops waiting for the session's end.
+   * Unmounts the mount point, also while it is in use, and stops waiting for the session's end.
    * Consumers that still hold it get ENOTCONN once the process is gone.
    */
   close(): void

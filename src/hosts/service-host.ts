@@ -24,7 +24,7 @@ export interface ServiceLimits {
 interface KnownSession {
   /** Its super block. */
   readonly device: string
-  /** The file that is there for as long as the session lives, whoever ends it. */
+  /** The file that exists as long as the session lives. */
   readonly record: string
 }
 

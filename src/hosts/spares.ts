@@ -74,7 +74,7 @@ export class Spares {
   }
 
   #start(): void {
-    // Who waits for a start comes first; that one calls replenish() when it is over.
+    // Starts that wait come first; each calls replenish() when it is over.
     if (this.#current !== undefined || this.#impossible || this.#queue.waiting > 0) return
     try {
       const execution = this.#execution()

@@ -51,7 +51,7 @@ export class Keeper {
   readonly #backoff = new Backoff()
   readonly #ended = Promise.withResolvers<number>()
   readonly #restart = new Deadline(() => this.#start())
-  /** When a program that was told to end is killed. */
+  /** When a program that got SIGTERM or SIGHUP is killed. */
   readonly #patience = new Deadline(() => this.#kill('did not end in time'))
   readonly #watchdog = new Deadline(() => this.#abort())
   readonly #abortGrace = new Deadline(() => this.#kill('did not end at SIGABRT'))

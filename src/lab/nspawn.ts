@@ -39,7 +39,7 @@ export interface MachinePlace {
 
 /**
  * The command that makes namespaces for a machine. It prints `ready`; from then on its only child is the process that holds them, and
- * it ends with whoever started it.
+ * it ends with its parent process.
  */
 export function holdCommand({ folder, cgroup }: MachinePlace): readonly [string, ...string[]] {
   const namespaces = ['unshare', '--mount', '--propagation', 'private', '--pid', '--fork', '--kill-child', '--mount-proc']

@@ -120,7 +120,7 @@ export class LateSystemd implements AsyncDisposable {
   }
 }
 
-/** Kills whoever is in a mount namespace, if that is not our own. */
+/** Kills every process in a mount namespace, if that is not our own. */
 function killIn(namespace: string): void {
   if (namespace === readlinkSync('/proc/self/ns/mnt')) return
   for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {

@@ -99,7 +99,7 @@ export class Libc {
     if (Number(result) < 0) this.umount(target, flags)
   }
 
-  /** Takes the mount off whose root a descriptor shows, wherever it is and whoever uses it (umount2(2), MNT_DETACH). Throws SystemError. */
+  /** Unmounts the mount whose root a descriptor shows, at any path and also while it is in use (umount2(2), MNT_DETACH). Throws SystemError. */
   umountDescriptor(fd: number): void {
     this.checked('umount', undefined, 'int umount2(str, int)', `/proc/self/fd/${fd}`, MNT_DETACH)
   }

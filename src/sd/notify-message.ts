@@ -23,7 +23,7 @@ export interface Notice {
   readonly store?: { readonly name: string; readonly poll: boolean }
   /** Let go of all descriptors of this name. */
   readonly remove?: string
-  /** What of it was wrong and is not among the above, each a few words. */
+  /** The parts that were malformed and are left out above, a few words each. */
   readonly flaws: readonly string[]
 }
 

@@ -123,7 +123,7 @@ class NativeSession implements Session {
   }
 }
 
-/** Our descriptors of the FUSE device; whoever started us may have left us some of its own. */
+/** Our descriptors of the FUSE device; the parent process may have left us some of its own. */
 function fuseDevices(): readonly number[] {
   const found = readdirSync('/proc/self/fd').filter((fd) => {
     try {

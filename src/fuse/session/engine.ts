@@ -59,7 +59,7 @@ export class SessionEngine implements SessionRunner {
       this.#on(event, 'here')
     }
     this.#here = new SessionServer({ libc, filesystem, pollTime, emit })
-    // Whoever sleeps in a system call is ended by no exit of the process: neither the serving thread, nor one that waits for INIT.
+    // Exiting Node does not interrupt a thread that is blocked in a system call: the serving thread, or one that waits for INIT.
     process.once('exit', () => {
       this.stop()
     })
@@ -90,7 +90,7 @@ export class SessionEngine implements SessionRunner {
 
   /** Resolves when the serving thread has taken over; until then sessions are served in the caller's. */
   get up(): Promise<void> {
-    // Whoever is served here is served first.
+    // Sessions that are served here are served first.
     if (this.#thread === undefined && !this.#pumping) this.#begin()
     return this.#upPromise.promise
   }

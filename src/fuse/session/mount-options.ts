@@ -27,7 +27,7 @@ export interface SessionSettings {
 }
 
 /**
- * What of the mount options the kernel is given, all but `fd=N` (fs/fuse/inode.c, fuse_fs_parameters). `options` are checked, the later of two that
+ * The arguments for mount(2), except `fd=N` (fs/fuse/inode.c, fuse_fs_parameters). `options` are checked, the later of two that
  * contradict each other wins.
  */
 export function mountArguments(options: readonly string[]): MountArguments {
@@ -46,7 +46,7 @@ export function mountArguments(options: readonly string[]): MountArguments {
   }
 }
 
-/** What of the mount options the session itself obeys, as libfuse does. `options` are as for {@link mountArguments}. */
+/** The mount options that the session itself obeys, as libfuse does. `options` are as for {@link mountArguments}. */
 export function sessionSettings(options: readonly string[]): SessionSettings {
   const values = read(options)
   const number = (name: string): number | undefined => {

@@ -33,7 +33,7 @@ export interface ServerParts {
 
 /** Commands for a server that may be asleep. */
 export interface CommandQueue {
-  /** An eventfd that is written to after each command; closed by whoever made it. */
+  /** An eventfd that is written to after each command; closed by its maker. */
   readonly wakeFd: number
   /** The commands that have come since. */
   readonly commands: () => Iterable<Command>
@@ -46,7 +46,7 @@ interface ServedSession extends SessionDescriptor {
   warnings: number
 }
 
-/** Serves sessions in the thread that calls {@link turn}. It closes no descriptor: whoever attached it does, once it has ended or is detached. */
+/** Serves sessions in the thread that calls {@link turn}. It closes no descriptor: the caller that attached it does, after it has ended or is detached. */
 export class SessionServer {
   readonly #parts: ServerParts
   readonly #epoll: Epoll

@@ -26,7 +26,7 @@ const MOST_TRIES = 16
 /** Why a session is over: unmounted or aborted, which the kernel tells alike, or a kernel that it cannot serve. */
 export type SessionOutcome = { readonly kind: 'disconnected' } | { readonly kind: 'refused'; readonly message: string }
 
-/** What a session tells whoever runs it. */
+/** What a session reports to its runner. */
 export interface SessionHooks {
   /** INIT has come and is about to be answered: at once, or when {@link FuseSession.answerInit} is called. */
   initialising(negotiated: Negotiated): 'answer' | 'hold'

@@ -1,7 +1,7 @@
 import type { CellHarness } from '../matrix/cell-harness.ts'
 import type { Title } from '../matrix/lab-record.ts'
 
-/** Something that goes wrong on a node, and what the world outside does about it, whoever mitigates what. */
+/** A failure on a node, and the repair that a real node gets by itself, under every mitigation. */
 export interface Failure extends Title {
   readonly id: string
   /** Flags that make the plugin flawed from its start: the failure strikes as the volume is mounted, and nobody reads before. */

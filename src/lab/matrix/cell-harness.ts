@@ -25,7 +25,7 @@ export interface DaemonControl {
   readonly pids: readonly number[]
   /** Starts what has to run before the plugin, as a boot does. */
   start(): Promise<void>
-  /** SIGKILL; resolves when they are gone, whoever takes their place. */
+  /** SIGKILL; resolves when they have ended, also if others have replaced them. */
   kill(): Promise<void>
   /** Every daemon of the node ends, and nobody starts one again, until `start`. */
   crash(): Promise<void>

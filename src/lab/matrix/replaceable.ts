@@ -27,7 +27,7 @@ export class Replaceable implements Program {
     this.command = { ...command, executable: path }
   }
 
-  /** rename(2) over the path: whoever starts it from now on gets the new one. */
+  /** rename(2) over the path: the next process that executes it gets the new one. */
   replace(): void {
     const { executable: path } = this.command
     const successor = `${path}.${++this.#version}`

@@ -22,7 +22,7 @@ export function evidenceOf(cell: Cell, room: number): Html {
       ${beforeAndAfter(evidence.mountsBefore, evidence.mountsAfter, 'no mount of the volume')}
     </details>
     <details class="sub">
-      <summary>Who held which FUSE descriptor, and the node's disk</summary>
+      <summary>Processes with FUSE descriptors, and the node's disk</summary>
       ${beforeAndAfter(evidence.holdersBefore, evidence.holdersAfter, 'nobody held one')}
       <p class="small">
         <b>On the node's own disk, below the mount points, at the end:</b>

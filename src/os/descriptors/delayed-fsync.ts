@@ -10,7 +10,7 @@ import { replaceFile } from './durable-file.ts'
 const SYNC_AFTER = 50
 
 /**
- * Writes files whole, so that every process finds them from then on, whoever is killed; they are on the disk a moment later. This is for
+ * Writes files whole, so that every process finds them from then on, also after a kill; they are on the disk a moment later. This is for
  * what tells of this boot alone, such as mounts: who loses the power in between has lost them too, and finds the file missing, as it was
  * before, or empty.
  */

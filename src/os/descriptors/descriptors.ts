@@ -5,7 +5,7 @@ import { openFlags } from './fdinfo.ts'
 const O_CLOEXEC = 0o2000000
 
 /**
- * Closes the descriptors that came from whoever started us, but for standard ones and `keep`, if one is given. Those that Node and libuv opened are
+ * Closes the descriptors that came from the parent process, but for standard ones and `keep`, if one is given. Those that Node and libuv opened are
  * close-on-exec, those that were inherited through exec cannot be. Node's own spawn() passes on what its caller had.
  */
 export function closeForeignDescriptors(keep?: number): void {

@@ -1,6 +1,6 @@
 import type { Libc } from '../libc.ts'
 
-/** A descriptor that whoever started us handed over (sd_listen_fds_with_names(3)). */
+/** A descriptor that the service manager passed to this process (sd_listen_fds_with_names(3)). */
 export interface InheritedDescriptor {
   readonly fd: number
   /** FDNAME, or a socket unit's FileDescriptorName; `unknown` where none was given. */

@@ -5,7 +5,7 @@ import { readFileSync, readlinkSync } from 'node:fs'
 const PATH_VARIABLES = ['CSI_ENDPOINT', 'NOTIFY_SOCKET', 'RUNTIME_DIRECTORY', 'STATE_DIRECTORY']
 
 /**
- * What of this process's arguments and path variables is not UTF-8, as words for people; undefined if all is. Node replaces such bytes by U+FFFD, which
+ * Names an argument or path variable of this process that is not UTF-8, as words for people; undefined if there is none. Node replaces such bytes by U+FFFD, which
  * names another file. Without /proc nothing is known.
  */
 export function undecodedWord(): string | undefined {

@@ -83,7 +83,7 @@ export class DetachedBind implements Disposable {
 }
 
 /**
- * mount_setattr(2): gives the mount that a descriptor shows the root of exactly these MOUNT_ATTR_*, in one step, whoever uses it. False before Linux
+ * mount_setattr(2): gives the mount that a descriptor shows the root of exactly these MOUNT_ATTR_*, in one step, also while it is in use. False before Linux
  * 5.12. Throws SystemError: EBUSY for a mount that is to be read-only while files on it are open for writing.
  */
 export function setAttributes(libc: Libc, fd: number, attributes: number): boolean {

@@ -4,7 +4,7 @@ import { deviceAt, MountinfoTable, openMountTable } from './mount-table.ts'
 import { PinnedPaths } from './pinned-paths.ts'
 
 /**
- * Takes layer after layer off a path, whoever uses them (umount2(2), MNT_DETACH), as long as `isWanted` says so of the topmost one's super block. No
+ * Unmounts layer after layer of a path, also while they are in use (umount2(2), MNT_DETACH), as long as `isWanted` says so of the topmost one's super block. No
  * symbolic link is followed: where one has come onto the way, nothing of ours is at the path. Throws SystemError.
  */
 export function detachLayers(libc: Libc, path: string, isWanted: (device: string) => boolean): void {

@@ -44,7 +44,7 @@ export function withMountFlags(flags: number, options: readonly string[]): numbe
   }, flags)
 }
 
-/** What of `flags` (MS_*) belongs to a mount, not to its super block. */
+/** Those of `flags` (MS_*) that belong to a mount, not to its super block. */
 export function flagsOfAMount(flags: number): number {
   return flags & OF_A_MOUNT
 }

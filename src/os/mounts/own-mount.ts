@@ -26,7 +26,7 @@ export class OwnMount {
     return this.device !== undefined && deviceAt(this.#table, this.path) === this.device
   }
 
-  /** Takes it off its path, with each bind of it there, whoever uses it. Throws SystemError. */
+  /** Unmounts it from its path, with each bind of it there, also while it is in use. Throws SystemError. */
   detach(): void {
     detachLayers(this.#libc, this.path, (device) => device === this.device)
   }

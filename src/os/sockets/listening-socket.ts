@@ -42,7 +42,7 @@ export class ListeningSocket {
 
   /**
    * Takes the place of a predecessor at a socket that was handed over, already listened on. `path`: its name. `advice`: what is to be done if its file vanishes;
-   * undefined where whoever handed it over looks after that. Rejects with Node's error.
+   * undefined if the process that passed it makes it again. Rejects with Node's error.
    */
   static async adopt(fd: number, path: string, advice: string | undefined, log: Logger): Promise<ListeningSocket> {
     const socket = new ListeningSocket(path, await serverOf(fd), undefined, log)

@@ -14,7 +14,7 @@ export class SocketFile {
   readonly #dev: bigint | undefined
   readonly #ino: bigint | undefined
 
-  /** `path`: where a socket has just been bound, or was by whoever handed it over. Throws Node's error. */
+  /** `path`: where a socket has just been bound, or was bound by the process that passed it. Throws Node's error. */
   constructor(path: string) {
     this.path = path
     const made = lstatSync(path, { bigint: true, throwIfNoEntry: false })

@@ -22,7 +22,7 @@ const CMSGHDR = 16
 /** Room for the 253 descriptors that one message can carry (SCM_MAX_FD, include/net/scm.h), and for the credentials. */
 const CONTROL = 2048
 
-/** What came in one datagram. Its descriptors are close-on-exec, and whoever takes it has to close them. */
+/** What came in one datagram. Its descriptors are close-on-exec, and the caller has to close them. */
 export interface Datagram {
   readonly payload: Buffer
   readonly descriptors: readonly number[]

@@ -40,7 +40,7 @@ interface Mounted {
 /** What can come before the mount stands. */
 type Interruption = Ending | { readonly kind: 'timeout' } | { readonly kind: 'lost' }
 
-/** Mounts and serves until it is unmounted or told to end. Throws ProgramError if it cannot mount. */
+/** Mounts and serves until it is unmounted or stopped by a signal. Throws ProgramError if it cannot mount. */
 export async function serve(options: FuseOptions, context: DaemonContext): Promise<Served> {
   if (options.dieWithParent) context.libc().setParentDeathSignal('SIGKILL')
   using signals = new EndSignals(options.dieWithParent)
@@ -157,7 +157,7 @@ function inBackground(options: FuseOptions, context: DaemonContext): boolean {
   return !options.foreground && context.channel !== undefined
 }
 
-/** Before the mount, so that a log file that cannot be written is told to whoever waits. */
+/** Called before the mount, so that the waiting parent gets the error of a log file that cannot be written. */
 function openLogFile(options: FuseOptions, context: DaemonContext): number | undefined {
   if (options.logFile === undefined || !inBackground(options, context)) return undefined
   try {
