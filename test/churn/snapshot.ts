@@ -61,7 +61,7 @@ const OURS = new Set(['dummy-fuse', 'dummy-spare', 'dummy-fused', 'dummy-fuse-cs
 /** Looks at the mount table, the processes and the books. It reads /proc and small files only: it waits for no file system that is mounted. */
 export class Camera {
   readonly #scene: Scene
-  /** The descriptor of /dev/fuse of a process that had one alone when it was last gone through, by its id and start. */
+  /** The descriptor of /dev/fuse of a process that had one only when it was last gone through, by its id and start. */
   readonly #descriptors = new Map<string, number>()
   /** Entries of the mount cache by their files, whose names follow from their volumes and paths. */
   readonly #entries = new Map<string, MountCacheEntry>()
@@ -96,14 +96,14 @@ export class Camera {
       if (stat === undefined) return []
       const { start, state, exiting } = stat
       const stopped = state === 'T' || state === 't'
-      return [{ pid, start, comm, args: argumentsOf(pid), stopped, exiting, devices: this.#devices(pid, start) }]
+      return [{ pid, start, comm, args: argumentsOf(pid), stopped, exiting, devices: this.#devices(pid, start, comm) }]
     })
   }
 
-  /** One that had a single device is asked for that alone: going through all descriptors takes longer. */
-  #devices(pid: number, start: string): readonly string[] {
+  /** A dummy-fuse serves one session, and is asked for the device that it had alone: going through all descriptors takes longer. */
+  #devices(pid: number, start: string, comm: string): readonly string[] {
     const key = `${pid} ${start}`
-    const known = this.#descriptors.get(key)
+    const known = comm === 'dummy-fuse' ? this.#descriptors.get(key) : undefined
     const connection = known === undefined ? undefined : connectionOrUndefined(known, pid)
     if (connection !== undefined) return [deviceOf(connection)]
     const found = connectionsOf(pid)

@@ -128,11 +128,11 @@ export class Watcher implements AsyncDisposable {
     const before = this.#camera.take()
     using client = new CsiClient(site.socket)
     const health = await healthOf(client, places.id)
-    const between = this.#camera.take()
-    this.#note('health', health === undefined ? undefined : judgeHealth(places, health, this.#window(before, between)))
+    this.#note('health', health === undefined ? undefined : judgeHealth(places, health, this.#window(before, this.#camera.take())))
     const request = { volumeId: places.id, volumePath: places.target }
     const { code } = await outcome(client.call(Node.method.nodeGetVolumeStats, request, PATIENCE))
-    this.#note('stats', judgeStats(places, code, this.#window(between, this.#camera.take())))
+    // The plugin asks a mount one question at a time: this answer may be that of a question which was under way before.
+    this.#note('stats', judgeStats(places, code, this.#window(before, this.#camera.take())))
   }
 
   async #askStatus(): Promise<void> {
