@@ -19,7 +19,7 @@ import { type HeldSession, type HostedSession, idOf, type ServedSession, type Se
 export interface DaemonParts extends MounterParts {
   /** Where it has its sessions. */
   readonly sessions: Sessions
-  readonly keepers: FdHolders
+  readonly holders: FdHolders
   /** Whether a session that nobody keeps is worth a warning. */
   readonly expectsKeeper: boolean
   readonly log: Logger
@@ -61,7 +61,7 @@ export class FusedDaemon {
       this.#parts.log.warning(`session ${idOf(there)} is no longer at ${order.path}: another mount is there`)
     }
     const session = await this.#mountKept(order, call)
-    if (this.#parts.expectsKeeper && this.#parts.keepers.supervisor === 'none') {
+    if (this.#parts.expectsKeeper && this.#parts.holders.supervisor === 'none') {
       this.#parts.log.warning(
         `no service manager keeps the descriptor of ${order.path}: its session ends with this process; use systemd or dummy-fuse-csi keep`,
       )
@@ -79,7 +79,7 @@ export class FusedDaemon {
     const time = Math.min(grace, call.remaining())
     if (session.kind === 'served') await Promise.race([session.running.ended, sleep(time, undefined, { ref: false })])
     if (this.sessions.has(session)) await this.#cut(session, 'it was unmounted, and its consumers get ENOTCONN', call.cleanUp)
-    else await this.#parts.keepers.barrier(call.cleanUp.signal)
+    else await this.#parts.holders.barrier(call.cleanUp.signal)
     return true
   }
 
@@ -148,8 +148,8 @@ export class FusedDaemon {
 
   /** Keeps a session's descriptor anew, under its id alone. */
   async keepAgain(id: string, fd: number, signal: AbortSignal): Promise<void> {
-    this.#parts.keepers.unstore(id)
-    await this.#parts.keepers.store(id, fd, signal)
+    this.#parts.holders.unstore(id)
+    await this.#parts.holders.store(id, fd, signal)
   }
 
   /**
@@ -172,7 +172,7 @@ export class FusedDaemon {
       if (session.kind === 'held') closeSync(session.fd)
       this.#forget(session)
     }
-    await this.#parts.keepers.barrier(AbortSignal.timeout(deadline)).catch((error: unknown) => {
+    await this.#parts.holders.barrier(AbortSignal.timeout(deadline)).catch((error: unknown) => {
       this.#parts.log.warning(`the service manager has not closed the descriptors of all sessions: ${messageOf(error)}`)
     })
   }
@@ -207,7 +207,7 @@ export class FusedDaemon {
    * that is not over in time; it goes on then.
    */
   async #cut(session: HostedSession, why: string, { signal }: CallContext): Promise<void> {
-    const { keepers, log } = this.#parts
+    const { holders, log } = this.#parts
     log.warning(`session ${idOf(session)} of ${session.record?.path ?? 'an unknown path'} ends: ${why}`)
     if (session.kind === 'served') {
       session.running.detach()
@@ -220,14 +220,14 @@ export class FusedDaemon {
       this.#forget(session)
     }
     // The store's copy is the last one.
-    await keepers.barrier(signal)
+    await holders.barrier(signal)
   }
 
   /** Takes a session out of the books, the store and the state folder. Its descriptor here is closed by now. */
   #forget(session: HostedSession): void {
     if (!this.sessions.has(session)) return
     this.sessions.remove(session)
-    this.#parts.keepers.unstore(idOf(session))
+    this.#parts.holders.unstore(idOf(session))
     this.#parts.records.remove(idOf(session))
   }
 
@@ -269,7 +269,7 @@ export class FusedDaemon {
     const others = this.sessions.all().length + this.#mounting
     this.#mounting++
     try {
-      const lack = await this.#parts.keepers.lacksRoom(others)
+      const lack = await this.#parts.holders.lacksRoom(others)
       if (lack !== undefined) throw new FusedError('exhausted', `${order.path} is not mounted: ${lack}`)
       return await this.#mounter.mount(order, call)
     } finally {
@@ -282,7 +282,7 @@ export class FusedDaemon {
     const { id, path } = session.record
     try {
       throwIfOver(call)
-      await this.#parts.keepers.store(id, session.running.fd, call.signal)
+      await this.#parts.holders.store(id, session.running.fd, call.signal)
       throwIfOver(call)
     } catch (error) {
       const why = `the descriptor of ${path} cannot be kept: ${messageOf(error)}`

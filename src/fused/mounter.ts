@@ -66,7 +66,15 @@ export class Mounter {
   }
 
   /**
-   * Mounts a session where none is. Rejects with FusedError: `timeout` when the call's time is over, `replaced` after {@link abort}. Then nothing is
+   * Mounts a session where none is. It
+   * 1. refuses a path that is missing, no directory, or the mount point of another dummy-fuse;
+   * 2. makes a mount that is at no path yet, and has the serving thread read its device;
+   * 3. waits for INIT, negotiates, and holds the answer;
+   * 4. writes the record of the session;
+   * 5. answers INIT;
+   * 6. moves the mount to its path.
+   * Where a step fails, the mount, the device and the record are removed. Before Linux 5.2 the mount is at its
+   * path from step 2. FusedDaemon has the device stored before the call is answered, so that a successor can serve the session. Rejects with FusedError: `timeout` when the call's time is over, `replaced` after {@link abort}. Then nothing is
    * mounted and nothing of it can be mounted later, and there is no record.
    */
   async mount(order: MountOrder, call: CallContext): Promise<Mounted> {

@@ -20,7 +20,7 @@ import { type Circumstances, planTakeover, type Step } from './takeover.ts'
 export interface SuccessorParts {
   readonly daemon: FusedDaemon
   readonly records: Records
-  readonly keepers: FdHolders
+  readonly holders: FdHolders
   readonly libc: Libc
   readonly now: Circumstances
   readonly log: Logger
@@ -61,7 +61,7 @@ export class Successor {
   }
 
   async #do(step: Step, deadline: number, signal: AbortSignal): Promise<void> {
-    const { daemon, records, keepers, log } = this.#parts
+    const { daemon, records, holders, log } = this.#parts
     switch (step.kind) {
       case 'serve':
         await daemon.keepAgain(step.record.id, step.fd, signal)
@@ -75,7 +75,7 @@ export class Successor {
       case 'release':
         log.warning(`descriptor ${step.name} is released: ${step.why}`)
         closeSync(step.fd)
-        if (step.forget) keepers.unstore(step.name)
+        if (step.forget) holders.unstore(step.name)
         return
       case 'cleanUp':
         log.error(`the session of ${step.record.path} is lost: ${step.why}; its consumers get ENOTCONN`)
@@ -90,14 +90,14 @@ export class Successor {
 
   /** The mount table has the path that the record does not tell; the options are the dummy file system's own. */
   async #recover({ fd, name, storeAgain, why }: Step & { kind: 'recover' }, signal: AbortSignal): Promise<void> {
-    const { daemon, records, keepers, now, log } = this.#parts
+    const { daemon, records, holders, now, log } = this.#parts
     const connection = connectionOf(fd)
     const lines = parseMountinfo(readFileSync('/proc/self/mountinfo', 'utf8'))
     const [mount] = connection === undefined ? [] : mountsOfDevice(lines, deviceOf(connection))
     if (connection === undefined || mount?.fsType !== 'fuse.dummy-fuse') {
       log.warning(`descriptor ${name} is released: ${why}, and nothing of it is mounted here`)
       closeSync(fd)
-      keepers.unstore(name)
+      holders.unstore(name)
       return
     }
     const keepsName = SESSION_ID.test(name) && !storeAgain
@@ -115,8 +115,8 @@ export class Successor {
     daemon.adopt(record, fd)
     if (!keepsName) {
       // In this order: no store takes a copy of what it holds already.
-      keepers.unstore(name)
-      await keepers.store(record.id, fd, signal)
+      holders.unstore(name)
+      await holders.store(record.id, fd, signal)
     }
     log.warning(`the session of ${record.path} is served with default options: ${why}`)
   }

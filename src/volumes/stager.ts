@@ -35,7 +35,18 @@ export class Stager {
     this.#log = log
   }
 
-  /** NodeStageVolume. Throws VolumeError; then nothing new is mounted. */
+  /**
+   * NodeStageVolume. It
+   * 1. makes sure that every FUSE mount above the staging path answers, so that no step below waits for one;
+   * 2. refuses a path that the mount cache has for another volume, or as a target;
+   * 3. looks at the staging path: a live session with another capability is a conflict, a live session with this one is kept;
+   * 4. takes a dead or hung session off, and ends its daemon;
+   * 5. makes the directory where it is missing;
+   * 6. has the host mount a session, and waits until INIT is handled;
+   * 7. writes the mount cache entry.
+   * Where step 6 or 7 fails, the daemon ends, and the mount and the directories that were made are removed. Throws VolumeError; then nothing new is
+   * mounted.
+   */
   async stage(request: StageRequest, call: CallContext): Promise<void> {
     const { volumeId, stagingPath, capability } = request
     await this.#mounts.reachable(stagingPath, call)

@@ -7,7 +7,7 @@ import { judgeList } from './judge.ts'
 const NAMES = ['record-0', 'record-1', 'record-2', 'record-3', 'record-4']
 
 /** Milliseconds that a call has: a plugin that is stopped goes on before. */
-const PATIENCE = 8000
+const CALL_DEADLINE = 8000
 
 /** A volume of the Controller. `unsure`: the last call has not told whether it is there. */
 interface Known {
@@ -31,7 +31,7 @@ export class Records {
     using client = new CsiClient(this.#socket)
     await this.#change(client, NAMES[this.#turn++ % NAMES.length] ?? '')
     try {
-      const { entries } = await client.call(Controller.method.listVolumes, {}, PATIENCE)
+      const { entries } = await client.call(Controller.method.listVolumes, {}, CALL_DEADLINE)
       const listed = entries.map(({ volume }) => volume?.volumeId ?? '')
       const ids = (state: Known['state']): readonly string[] =>
         [...this.#known.values()].flatMap((one) => (one.state === state && one.id !== undefined ? [one.id] : []))
@@ -49,7 +49,7 @@ export class Records {
       one.next = 'delete'
       await this.#change(client, name)
     }
-    const { entries } = await client.call(Controller.method.listVolumes, {}, PATIENCE)
+    const { entries } = await client.call(Controller.method.listVolumes, {}, CALL_DEADLINE)
     return entries.map(({ volume }) => `the record of ${volume?.volumeId ?? ''}`)
   }
 
@@ -59,14 +59,14 @@ export class Records {
     one.state = 'unsure'
     if (one.next === 'create') {
       const request = { name, volumeCapabilities: [mountCapability()] }
-      const call = client.call(Controller.method.createVolume, request, PATIENCE)
+      const call = client.call(Controller.method.createVolume, request, CALL_DEADLINE)
       const { code } = await outcome(call)
       if (code !== 'OK') return
       one.id = (await call).volume?.volumeId
       one.state = 'there'
       one.next = 'delete'
     } else {
-      const { code } = await outcome(client.call(Controller.method.deleteVolume, { volumeId: one.id ?? '' }, PATIENCE))
+      const { code } = await outcome(client.call(Controller.method.deleteVolume, { volumeId: one.id ?? '' }, CALL_DEADLINE))
       if (code !== 'OK') return
       one.state = 'gone'
       one.next = 'create'

@@ -32,7 +32,7 @@ import type { Tally } from './tally.ts'
 const PAUSES = { question: 100, status: 1500, list: 400, look: 300 } as const
 
 /** Milliseconds that a question has. It is longer than a process is stopped. */
-const PATIENCE = 8000
+const ANSWER_DEADLINE = 8000
 
 /** Milliseconds for which a STATUS may be old: dummy-fused and the plugin tell of changes once a second. */
 const STATUS_AGE = 2500
@@ -130,7 +130,7 @@ export class Watcher implements AsyncDisposable {
     const health = await healthOf(client, places.id)
     this.#note('health', health === undefined ? undefined : judgeHealth(places, health, this.#window(before, this.#camera.take())))
     const request = { volumeId: places.id, volumePath: places.target }
-    const { code } = await outcome(client.call(Node.method.nodeGetVolumeStats, request, PATIENCE))
+    const { code } = await outcome(client.call(Node.method.nodeGetVolumeStats, request, ANSWER_DEADLINE))
     // The plugin asks a mount one question at a time: this answer may be that of a question which was under way before.
     this.#note('stats', judgeStats(places, code, this.#window(before, this.#camera.take())))
   }
@@ -139,11 +139,11 @@ export class Watcher implements AsyncDisposable {
     const { sandbox, site, volumes, tally } = this.#parts
     const before = this.#camera.take()
     const { status, stdout, stderr } = await sandbox.run(EXECUTABLE, ['status', '--json', ...site.statusWords], {
-      timeout: PATIENCE,
+      timeout: ANSWER_DEADLINE,
     })
     const window = this.#window(before, this.#camera.take())
     if (status !== 0) {
-      const how = status === null ? `was killed after ${PATIENCE / 1000} s` : `ended with ${status}`
+      const how = status === null ? `was killed after ${ANSWER_DEADLINE / 1000} s` : `ended with ${status}`
       tally.finding(`dummy-fuse-csi status ${how}: ${stderr}`)
       return
     }
@@ -186,7 +186,7 @@ export class Watcher implements AsyncDisposable {
       const places = volumes.find(({ staging, target }) => staging === dead || target === dead)
       if (dead !== undefined && places !== undefined) {
         // The call that has found it dead may have ended since.
-        const mounted = diary.lastSuccess(places.id, at - PATIENCE) ?? -Infinity
+        const mounted = diary.lastSuccess(places.id, at - ANSWER_DEADLINE) ?? -Infinity
         this.#note('log', judgeDead(dead, diary.hitSince(places.id, mounted)))
       }
     }
@@ -233,7 +233,7 @@ export class Watcher implements AsyncDisposable {
 /** Undefined where the answer states nothing about the volume. */
 async function healthOf(client: CsiClient, volumeId: string): Promise<Health | undefined> {
   try {
-    const { volumeHealth } = await client.call(Node.method.nodeGetVolumeHealth, { volumeId }, PATIENCE)
+    const { volumeHealth } = await client.call(Node.method.nodeGetVolumeHealth, { volumeId }, ANSWER_DEADLINE)
     return { reasons: (volumeHealth?.healthStatuses ?? []).map(({ reason }) => reason) }
   } catch (error) {
     if (error instanceof CallError) return { code: error.code }

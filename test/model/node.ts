@@ -11,7 +11,7 @@ import type { Capability, Model, Session } from './model.ts'
 import type { Host } from './hosts.ts'
 
 /** Milliseconds in which a call that can succeed when it is called again does so. */
-const PATIENCE = 20_000
+const SETTLE_DEADLINE = 20_000
 
 /** A real node with its plugin, on which commands of a model are carried out. Each run of commands has paths and volumes of its own. */
 export class RealNode {
@@ -58,7 +58,7 @@ export class RealNode {
         const code = await this.code(call)
         return ['UNAVAILABLE', 'ABORTED', 'DEADLINE_EXCEEDED', 'RESOURCE_EXHAUSTED', 'CANCELLED'].includes(code) ? undefined : code
       },
-      PATIENCE,
+      SETTLE_DEADLINE,
     )
   }
 

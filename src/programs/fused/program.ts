@@ -190,7 +190,7 @@ function openSessions({ early, engine, manager, ...others }: Beginnings): Pick<F
   )
   const common = {
     ...others,
-    keepers: new FdHolders(manager, standby, room),
+    holders: new FdHolders(manager, standby, room),
     records: openRecords(early, others.log),
     bootId: bootId(),
   }
