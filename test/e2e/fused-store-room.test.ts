@@ -14,7 +14,10 @@ import { Volume } from '../support/volume.ts'
 function isExhausted(error: unknown): boolean {
   assert.ok(error instanceof CallError)
   assert.equal(error.code, 'RESOURCE_EXHAUSTED')
-  assert.match(error.message, /is not mounted: keep keeps the descriptors of 2 sessions, .*; raise keep's --store-max/)
+  assert.match(
+    error.message,
+    /is not mounted: keep keeps the descriptors of 2 sessions and has no room for one more; raise keep's --store-max/,
+  )
   return true
 }
 
@@ -71,7 +74,7 @@ describe('a dummy-fused whose service manager keeps no more descriptors', () => 
     await plugin.publish('two')
     await assert.rejects(
       plugin.publish('three'),
-      /ResourceExhausted[^]*systemd keeps the descriptors of 2 sessions, .*; raise FileDescriptorStoreMax= of its unit/,
+      /ResourceExhausted[^]*systemd keeps the descriptors of 2 sessions and has no room for one more; raise FileDescriptorStoreMax= of its unit/,
     )
     assert.equal(await fused.stored(), 2)
     for (const volume of ['one', 'two']) await plugin.unpublish(volume)

@@ -40,7 +40,7 @@ const executableOf = (argv0: string, word: string | undefined): string =>
   word === 'serve' ? paths.serve : word === 'lab-consumer' ? paths.consumer : argv0 === 'dummy-fused' ? paths.fused : ${JSON.stringify(EXECUTABLE)}
 const command = (argv0: string, args: readonly string[]) => ({ executable: executableOf(argv0, args[0]), args, argv0 })
 process.exit(await lab({
-  words: ${JSON.stringify(['run', ...args])},
+  args: ${JSON.stringify(['run', ...args])},
   env: process.env,
   self: (args) => command('dummy-fuse-csi', args),
   other: command,

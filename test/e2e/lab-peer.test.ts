@@ -57,7 +57,7 @@ async function cellWithPeers(
     `import { lab } from ${JSON.stringify(join(ROOT, 'src/programs/lab/program.ts'))}
 const command = (argv0: string, args: readonly string[]) =>
   ({ executable: args[0] === 'lab-consumer' ? ${JSON.stringify(program)} : ${JSON.stringify(EXECUTABLE)}, args, argv0 })
-process.exit(await lab({ words: ${JSON.stringify(args)}, env: process.env, self: (args) => command('dummy-fuse-csi', args), other: command }))`,
+process.exit(await lab({ args: ${JSON.stringify(args)}, env: process.env, self: (args) => command('dummy-fuse-csi', args), other: command }))`,
   )
   const { status, stdout, stderr } = await sandbox.run(process.execPath, [script], { timeout: 60_000 })
   assert.equal(status, 0, stdout + stderr)
