@@ -125,7 +125,7 @@ describe('dummy-fuse-csi lab run', () => {
     )
 
     const report = JSON.parse(readFileSync(json, 'utf8')) as LabRecord
-    assert.equal(report.version, 2)
+    assert.equal(report.version, 3)
     assert.equal(report.passed, true)
     assert.deepEqual(
       report.scenarios.map(({ name, outcome }) => [name, outcome]),
