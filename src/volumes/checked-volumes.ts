@@ -48,7 +48,10 @@ export interface VolumeParts {
   readonly restoration: Restoration
 }
 
-/** Volumes whose every step looks before it acts. */
+/**
+ * Volumes whose every step looks before it acts. Of two calls for one volume the first to arrive has the lock, and the other is ABORTED: each RPC awaits the
+ * same things before it takes the lock.
+ */
 export class CheckedVolumes implements NodeVolumes {
   readonly #parts: VolumeParts
 
@@ -58,7 +61,7 @@ export class CheckedVolumes implements NodeVolumes {
 
   async stage(request: StageRequest, call: CallContext): Promise<void> {
     const { locks, failures, stager } = this.#parts
-    await this.#restored(request.volumeId, call)
+    await this.#parts.restoration.of(request.volumeId, call)
     const named = request.stagingPath
     const stagingPath = await this.#place(named, 'follow', call)
     await explaining({ [named]: stagingPath }, async () => {
@@ -88,7 +91,7 @@ export class CheckedVolumes implements NodeVolumes {
         'staging_target_path is missing: stage the volume first, and name its staging path, from which NodePublishVolume binds',
       )
     }
-    await this.#restored(request.volumeId, call)
+    await this.#parts.restoration.of(request.volumeId, call)
     const stagingPath = await this.#place(named.staging, 'follow', call)
     const targetPath = await this.#target(named.target, call)
     await explaining({ [named.staging]: stagingPath, [named.target]: targetPath }, async () => {
@@ -114,7 +117,7 @@ export class CheckedVolumes implements NodeVolumes {
     if (staged.length + published.length === 0 || !named.startsWith('/')) throw notMounted(volumeId, named)
     const early = await this.#usageMeanwhile(volumeId, named, call)
     if (early !== undefined) return early
-    await this.#restored(volumeId, call)
+    await this.#parts.restoration.of(volumeId, call)
     const path = await this.#place(named, 'follow', call)
     const known = staged.some((entry) => entry.stagingPath === path) || published.some((entry) => entry.targetPath === path)
     if (!known) throw notMounted(volumeId, named)
@@ -134,7 +137,7 @@ export class CheckedVolumes implements NodeVolumes {
       const early = await inspector.volume(volumeId, call)
       if (early.length > 0 && early.every(({ findings }) => findings.length === 0)) return []
     }
-    await this.#restored(volumeId, call)
+    await this.#parts.restoration.of(volumeId, call)
     const reports = await inspector.volume(volumeId, call)
     const failure = failures.of(volumeId)
     const known =
@@ -192,11 +195,6 @@ export class CheckedVolumes implements NodeVolumes {
       'precondition',
       `${refusal}; this plugin has not mounted what is there, unmount it by hand (umount ${path})`,
     )
-  }
-
-  /** A plugin that has just started may still be at this volume. */
-  async #restored(volumeId: string, call: CallContext): Promise<void> {
-    await this.#parts.restoration.of(volumeId, call)
   }
 }
 
