@@ -82,10 +82,16 @@ export class KeptFused {
 
   /** {@link pid}, once there is one that is not `last`. */
   async another(last?: number): Promise<number> {
-    return await eventually('there is another dummy-fused', () => {
-      const pid = this.pid()
-      return pid === last ? undefined : pid
-    })
+    try {
+      return await eventually('there is another dummy-fused', () => {
+        const pid = this.pid()
+        return pid === last ? undefined : pid
+      })
+    } catch (error) {
+      throw new Error(`dummy-fused[${last ?? 'none'}] goes on, with ${this.armed ? 'strace' : 'no strace'}: ${this.log()}`, {
+        cause: error,
+      })
+    }
   }
 
   /** Resolves once a dummy-fused that is none of `not` answers. */

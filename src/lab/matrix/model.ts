@@ -67,7 +67,9 @@ export const MODEL: readonly Line[] = [
   // The session ends, and the plugin goes on: nothing makes it mount again but somebody who asks.
   ['SESSION_ENDS', 'health', 'starts-during,starts-after', 'works|restarted|starts-late', 'mends'],
   ['daemon-killed', 'KEPT', '*', 'works|waits', 'kept'],
-  ['SESSION_ENDS', '*', 'starts-during,starts-after', 'works|starts-late', 'mends'],
+  // A signal takes a moment: a publication straight after it may still find the daemon alive, and its first container ends with an error.
+  ['SESSION_ENDS', '*', 'starts-during', 'works|restarted|starts-late', 'mends'],
+  ['SESSION_ENDS', '*', 'starts-after', 'works|starts-late', 'mends'],
   ['SESSION_ENDS', 'health', 'RUNNING', 'restarted', 'noticed'],
   ['SESSION_ENDS', 'restore-exit', 'keeps-open,opens-anew,mapped,cwd,slave-folder', 'errors', 'again'],
   ['SESSION_ENDS', 'restore-exit', 'private,slave-volume,exits-on-error', 'errors', 'refused'],
@@ -92,7 +94,9 @@ export const MODEL: readonly Line[] = [
   ['daemon-hung', '*', 'starts-after', 'works', 'mends'],
   ['daemon-replaced', 'health', 'starts-during,starts-after', 'works|restarted|starts-late', 'mends'],
   ['daemon-replaced', 'health', 'RUNNING', 'restarted', 'noticed'],
-  ['daemon-replaced', '*', 'starts-during,starts-after', 'works|starts-late', 'mends'],
+  // A signal takes a moment: a publication straight after it may still find the daemon alive, and its first container ends with an error.
+  ['daemon-replaced', '*', 'starts-during', 'works|restarted|starts-late', 'mends'],
+  ['daemon-replaced', '*', 'starts-after', 'works|starts-late', 'mends'],
   ['daemon-replaced', 'SHARED', 'RUNNING', 'waits', 'spared'],
   ['daemon-replaced', 'restore-exit', 'keeps-open,opens-anew,mapped,cwd,slave-folder', 'errors', 'again'],
   ['daemon-replaced', '*', 'exits-on-error', 'errors', 'refused'],
