@@ -7,7 +7,7 @@ import { sameOpenFile } from '../os/descriptors/stored-descriptors.ts'
 import type { Standby } from './standby.ts'
 import { DAEMON } from './standby-socket.ts'
 
-/** What a post is put together from. */
+/** What an inbox is put together from. */
 export interface StandbyInboxParts {
   readonly standby: Standby
   readonly libc: Libc

@@ -31,7 +31,7 @@ export class CallError extends Error {
 /** The longest time that Node has a timer for, in milliseconds. */
 const LONGEST_TIMER = 2 ** 31 - 1
 
-/** What a call that was cancelled at its deadline ended with. */
+/** The error of a call that was cancelled at its deadline, as DEADLINE_EXCEEDED. */
 function missed(error: ServiceError, deadline: number): ServiceError {
   return Object.assign(error, { code: status.DEADLINE_EXCEEDED, details: `no answer within ${(deadline / 1000).toFixed(1)} s` })
 }
@@ -46,7 +46,7 @@ export class GrpcClient implements Disposable {
       'grpc.default_authority': 'localhost',
       'grpc.enable_retries': 0,
       'grpc.enable_channelz': 0,
-      // Without an end. grpc-js counts it by the wall clock: one that was set back by weeks had its timer fire all the time.
+      // Never. grpc-js counts it by the wall clock: after that is set back by weeks, its timer fires all the time.
       'grpc.client_idle_timeout_ms': LONGEST_TIMER,
     })
   }

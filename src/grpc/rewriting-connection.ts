@@ -66,7 +66,7 @@ function headerBlock(payload: Buffer, flags: number): Buffer {
  */
 export class RewritingConnection extends Duplex {
   readonly #socket: Socket
-  readonly #mender = new AuthorityRewriter()
+  readonly #rewriter = new AuthorityRewriter()
 
   /** `handshake`: milliseconds within which the client must have sent its preface, or it is cut off. */
   constructor(socket: Socket, handshake: number) {
@@ -77,11 +77,11 @@ export class RewritingConnection extends Duplex {
     socket.on('data', (bytes: Buffer) => {
       missing -= bytes.length
       if (missing <= 0) clearTimeout(timer)
-      const passed = this.#mender.push(bytes)
+      const passed = this.#rewriter.push(bytes)
       if (passed.length > 0 && !this.push(passed)) socket.pause()
     })
     socket.on('end', () => {
-      const rest = this.#mender.rest()
+      const rest = this.#rewriter.rest()
       if (rest.length > 0) this.push(rest)
       this.push(null)
     })

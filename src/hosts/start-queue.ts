@@ -23,9 +23,9 @@ interface Place {
 }
 
 /**
- * Limits how many processes start at the same time, first come first served. Where calls that a client waits for and others wait, every second start is one that
- * a client waits for: nobody waits behind all that a plugin restores, and what it restores is not put off for ever. A call whose turn does not come before its deadline gives up,
- * and its key keeps its place for the next call.
+ * Limits how many processes start at the same time, first come first served. Starts that a client waits for take turns with the others: no client waits
+ * behind everything that a plugin restores, and every restore gets its turn. A call whose turn does not come before its deadline gives up, and its key
+ * keeps its place for the next call.
  */
 export class StartQueue {
   readonly #limits: StartLimits

@@ -62,7 +62,7 @@ export const standby: Program = async ({ args, env }) => {
     now: { bootId: bootId(), resends: kernelResends() },
     onLost: lost.reject,
   })
-  const post = new StandbyInbox({
+  const inbox = new StandbyInbox({
     standby: holder,
     libc,
     watch,
@@ -73,13 +73,13 @@ export const standby: Program = async ({ args, env }) => {
   // The folder is locked by us: a socket that is there is a dead one's.
   const path = standbySocket(stateDir)
   rmSync(path, { force: true })
-  let socket = listen(libc, path, post, log)
+  let socket = listen(libc, path, inbox, log)
   watch.add(socket.fd, () => socket.drain())
   watch.run().catch(lost.reject)
   let file = new SocketFile(path)
   const renew = async (): Promise<SocketFile> => {
     if (existsSync(path)) throw new ProgramError('remove that file, and the socket is made again', 1)
-    const next = listen(libc, path, post, log)
+    const next = listen(libc, path, inbox, log)
     file = new SocketFile(path)
     watch.closeWatched(socket.fd)
     watch.add(next.fd, () => next.drain())
@@ -90,7 +90,7 @@ export const standby: Program = async ({ args, env }) => {
   tidyMemory(libc)
   manager.announce('READY=1')
   keepAlive(manager, () => engine.inspect(), lost.reject)
-  await Promise.race([nextStopSignal(), post.ended, lost.promise])
+  await Promise.race([nextStopSignal(), inbox.ended, lost.promise])
   manager.announce('STOPPING=1')
   if (holder.serving) await holder.handBack(options.drainDeadline * 1000)
   guard[Symbol.dispose]()
@@ -121,15 +121,15 @@ Exit status: 0 ended so, or stopped by a signal; 1 failed; 2 usage error.`,
 }
 
 /** Its daemon, which sees it appear, greets it. Throws ProgramError. */
-function listen(libc: Libc, path: string, post: StandbyInbox, log: Logger): NotifySocket {
+function listen(libc: Libc, path: string, inbox: StandbyInbox, log: Logger): NotifySocket {
   try {
     const handler: NotifyHandler = {
       mayNotify: () => true,
       notice: ({ store, remove, stopping }, descriptors) => {
-        if (store !== undefined) post.store(store.name, descriptors)
-        else post.taken(descriptors)
-        if (remove !== undefined) post.remove(remove)
-        if (stopping) post.serve()
+        if (store !== undefined) inbox.store(store.name, descriptors)
+        else inbox.taken(descriptors)
+        if (remove !== undefined) inbox.remove(remove)
+        if (stopping) inbox.serve()
       },
     }
     return new NotifySocket(libc, path, handler, new RateLimitedLog(log))

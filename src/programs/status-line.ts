@@ -1,35 +1,35 @@
 import type { ServiceManager } from '../sd/service-manager.ts'
 
-/** Milliseconds from a change to its STATUS: a node that starts has many changes at once, and people read no faster. */
+/** Milliseconds from a change to its STATUS. A node that starts has many changes at once; one STATUS covers them. */
 const PAUSE = 1000
 
-/** A program's STATUS= for its service manager (sd_notify(3)), which follows what it tells of. */
+/** A program's STATUS= for its service manager (sd_notify(3)), kept up to date. */
 export class StatusLine {
   readonly #manager: ServiceManager
   readonly #text: () => string
-  #told: string | undefined
+  #sent: string | undefined
   #timer: NodeJS.Timeout | undefined
 
-  /** `text`: what is so now. */
+  /** `text`: returns the STATUS of this moment. */
   constructor(manager: ServiceManager, text: () => string) {
     this.#manager = manager
     this.#text = text
   }
 
-  /** Says that the program is ready, and how it is. */
+  /** Sends READY=1 with the first STATUS. */
   ready(): void {
-    this.#told = this.#text()
-    this.#manager.announce('READY=1', `STATUS=${this.#told}`)
+    this.#sent = this.#text()
+    this.#manager.announce('READY=1', `STATUS=${this.#sent}`)
   }
 
-  /** Something has changed: it is told within a second, if it is different then. Before {@link ready} nothing is told. */
+  /** To be called after a change: sends the STATUS within a second if its text differs. Does nothing before {@link ready}. */
   readonly changed = (): void => {
-    if (this.#told === undefined) return
+    if (this.#sent === undefined) return
     this.#timer ??= setTimeout(() => {
       this.#timer = undefined
       const text = this.#text()
-      if (text === this.#told) return
-      this.#told = text
+      if (text === this.#sent) return
+      this.#sent = text
       this.#manager.notify(`STATUS=${text}`)
     }, PAUSE).unref()
   }

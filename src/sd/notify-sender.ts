@@ -34,7 +34,7 @@ export class NotifySender {
   readonly #changes = new Map<string, Change>()
   /** Names of which the receiver has been sent a descriptor from here. */
   readonly #stored = new Set<string>()
-  #args: string[] = []
+  #queued: string[] = []
   #wanted: Barrier | undefined
   #underWay: Barrier | undefined
   #retry: NodeJS.Timeout | undefined
@@ -61,7 +61,7 @@ export class NotifySender {
 
   /** Sends a message after all that was asked for before, as soon as the receiver has room. */
   say(text: string): void {
-    this.#args.push(text)
+    this.#queued.push(text)
     this.#kick()
   }
 
@@ -103,7 +103,7 @@ export class NotifySender {
     this.#retry = undefined
     for (const { store } of this.#changes.values()) store?.sent.reject(reason)
     this.#changes.clear()
-    this.#args = []
+    this.#queued = []
     this.#wanted?.reject(reason)
     this.#underWay?.reject(reason)
     this.#wanted = undefined
@@ -131,10 +131,10 @@ export class NotifySender {
       this.#sendChange(...next)
       return true
     }
-    const [word] = this.#args
+    const [word] = this.#queued
     if (word !== undefined) {
       this.#attempt(() => this.#send(word), this.#onFailure)
-      this.#args.shift()
+      this.#queued.shift()
       return true
     }
     const barrier = this.#wanted

@@ -11,7 +11,7 @@ export interface AttemptLimits {
 /** Restores an entry within a call. Never rejects; resolves to `again` if the call was cancelled before it was over, or its turn has not come. */
 type Attempt = (entry: MountCacheEntry, call: RunningCall) => Promise<'over' | 'again'>
 
-/** The restoring of one volume's entries, one after the other. A call that waits for it, or that is not to wait for it, has its way. */
+/** Restores the entries of one volume, one after the other. A call can bring it forward ({@link hurry}) or stop it for a time ({@link pause}). */
 export class Replay implements UnderWay {
   readonly #entries: readonly MountCacheEntry[]
   readonly #attempt: Attempt
@@ -49,7 +49,7 @@ export class Replay implements UnderWay {
     await this.restored
   }
 
-  /** A client waits for it: it begins now, and its starts come before those that nobody waits for. */
+  /** Brings it forward: it begins now, and its starts come before those without a client. */
   readonly hurry = (): void => {
     this.#awaited = true
     this.#call?.hurry()

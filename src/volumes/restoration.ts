@@ -5,13 +5,13 @@ import { VolumeError } from './errors.ts'
 export interface UnderWay {
   /** Settles when it is over. */
   readonly restored: Promise<void>
-  /** Has it come before those that nobody waits for. */
+  /** Brings it forward, because a client waits for it. */
   readonly hurry: () => void
-  /** Undoes what is half done of it, and resolves then; it goes on when what is returned is disposed of. */
+  /** Stops it and undoes the entry that is half restored. Resolves when that is done. It goes on when the result is disposed. */
   readonly pause: () => Promise<Disposable>
 }
 
-/** The volumes that a plugin which has just started is still restoring. A call for one of them waits for that one alone, which comes next then. */
+/** The volumes that a plugin which has just started is still restoring. A call waits for its own volume alone, which is restored next. */
 export class Restoration {
   readonly #underWay = new Map<string, UnderWay>()
   #changed: () => void = () => undefined
@@ -51,8 +51,8 @@ export class Restoration {
   }
 
   /**
-   * For a call that takes a mount off: nobody wants it restored first. Resolves when nothing is done to the volume; what is left of it to restore goes on
-   * when what is returned is disposed of. Throws VolumeError `unavailable` if it is still being done to when the call's deadline comes.
+   * Stops the restoring of a volume for a call that unmounts it. Resolves when nothing is being done to the volume. The rest is restored when the
+   * result is disposed. Throws VolumeError `unavailable` if that takes longer than the call's deadline.
    */
   async pause(volumeId: string, call: CallContext): Promise<Disposable> {
     const underWay = this.#underWay.get(volumeId)

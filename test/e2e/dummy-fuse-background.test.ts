@@ -5,7 +5,7 @@ import { describe, it } from 'node:test'
 import { daemonIn, endOf, mountCalled, mountDummyFuse } from '../support/mounting.ts'
 import { DUMMY_FUSE } from '../support/paths.ts'
 import { descriptorsOf, type Running, Sandbox } from '../support/sandbox.ts'
-import { faultWords } from '../support/strace.ts'
+import { faultArgs } from '../support/strace.ts'
 import { eventually } from '../support/wait.ts'
 
 /** The daemon that a dummy-fuse which waits for it has started. */
@@ -96,7 +96,7 @@ describe('dummy-fuse in the background', () => {
   it("returns the daemon's status and all that it and libfuse said", async () => {
     await using sandbox = new Sandbox()
     const path = sandbox.directory('mnt')
-    const faults = faultWords({ call: 'mount', error: 'EINVAL', when: 1, follow: true }, join(sandbox.path, 'strace'))
+    const faults = faultArgs({ call: 'mount', error: 'EINVAL', when: 1, follow: true }, join(sandbox.path, 'strace'))
     const { status, stderr } = await sandbox.run('strace', [...faults, DUMMY_FUSE, '--backend', 'fuse-native', path])
     assert.equal(status, 11)
     assert.match(stderr, /^fuse: mount failed: Invalid argument\ndummy-fuse: .*\n$/)

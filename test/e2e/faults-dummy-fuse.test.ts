@@ -6,7 +6,7 @@ import { type FaultRow, sweep } from '../support/faults.ts'
 import { layersAt, serves } from '../support/mounts.ts'
 import { DUMMY_FUSE } from '../support/paths.ts'
 import { type Result, Sandbox } from '../support/sandbox.ts'
-import { type Fault, faultWords, injectedIn } from '../support/strace.ts'
+import { type Fault, faultArgs, injectedIn } from '../support/strace.ts'
 import { eventually } from '../support/wait.ts'
 
 const DEVICE = '/dev/fuse'
@@ -36,7 +36,7 @@ async function fail(sandbox: Sandbox, fault: Fault): Promise<number> {
   const name = `${fault.error}-${fault.when}`
   const path = sandbox.directory(name)
   const output = join(sandbox.path, `strace-${name}`)
-  const running = sandbox.start('strace', ['--seccomp-bpf', ...faultWords(fault, output), DUMMY_FUSE, '-f', path])
+  const running = sandbox.start('strace', ['--seccomp-bpf', ...faultArgs(fault, output), DUMMY_FUSE, '-f', path])
   const title = (): string => `${fault.call} ${fault.when}: ${fault.error}: ${running.output()}`
   let result: Result | undefined
   void running.ended.then((ended) => (result = ended))

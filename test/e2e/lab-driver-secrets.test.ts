@@ -32,8 +32,8 @@ async function runWith(sandbox: Sandbox, file: object, look: () => void = () => 
   writeFileSync(driver, JSON.stringify(file))
   const [json, report] = [join(sandbox.path, 'seen.json'), join(sandbox.path, 'report.html')]
   const cells = ['--failure', 'plugin-killed', '--mitigation', 'as-is', '--consumer', 'keeps-open']
-  const words = ['lab', 'run', '--driver', driver, ...cells, '--json', json, '--report', report, '--keep']
-  const running = sandbox.start(EXECUTABLE, words, { env: { ...process.env, TMPDIR: sandbox.path } })
+  const args = ['lab', 'run', '--driver', driver, ...cells, '--json', json, '--report', report, '--keep']
+  const running = sandbox.start(EXECUTABLE, args, { env: { ...process.env, TMPDIR: sandbox.path } })
   const timer = setInterval(look, 50)
   const result = await running.ended.finally(() => {
     clearInterval(timer)

@@ -31,8 +31,8 @@ class TableReads implements AsyncDisposable {
   /** Of a process, and of those that it starts from now on. */
   static async of(sandbox: Sandbox, pid: number): Promise<TableReads> {
     const output = join(sandbox.path, 'strace')
-    const words = ['-f', '-qq', '-o', output, '-e', 'trace=openat', '-e', 'signal=none']
-    return new TableReads(output, await attach(sandbox, pid, words, true))
+    const args = ['-f', '-qq', '-o', output, '-e', 'trace=openat', '-e', 'signal=none']
+    return new TableReads(output, await attach(sandbox, pid, args, true))
   }
 
   /** Since the last time. */

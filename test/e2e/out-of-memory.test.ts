@@ -31,8 +31,8 @@ function squeeze(cgroup: MemoryCgroup, pid: number): void {
   cgroup.add(pid)
 }
 
-async function startPlugin(sandbox: Sandbox, mode: string, ...words: readonly string[]): Promise<Plugin> {
-  return await Plugin.start(sandbox, { args: ['--fuse-host', mode, ...words] })
+async function startPlugin(sandbox: Sandbox, mode: string, ...args: readonly string[]): Promise<Plugin> {
+  return await Plugin.start(sandbox, { args: ['--fuse-host', mode, ...args] })
 }
 
 /** A reader that holds a descriptor of the volume's file, and has read. */

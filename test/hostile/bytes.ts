@@ -50,7 +50,7 @@ const MOST_DESCRIPTORS = 16
 const PREFACE = 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'
 
 /** Paths of mutated requests: a changed byte must not make another absolute path of one. */
-const NOWHERE: Pool = { paths: ['x'], args: ['one', 'x'] }
+const NOWHERE: Pool = { paths: ['x'], values: ['one', 'x'] }
 
 /** A server to send to. */
 interface Target {
@@ -173,7 +173,7 @@ export async function hostileToPlugin(scale: HostileScale): Promise<HostileOutco
   const folder = sandbox.directory('fuzzed')
   const pool: Pool = {
     paths: ['a', 'b', 'c', 'a/inside', 'missing/below'].map((name) => join(folder, name)),
-    args: ['one', 'two', 'ro', 'fuse', 'dummy', 'allow_other'],
+    values: ['one', 'two', 'ro', 'fuse', 'dummy', 'allow_other'],
   }
   for (const name of ['a', 'b']) sandbox.directory('fuzzed', name)
   const methods = [Identity, Node, Controller].flatMap((service) => service.methods)
@@ -190,7 +190,7 @@ export async function hostileToPlugin(scale: HostileScale): Promise<HostileOutco
   if (!plugin.running) run.findings.add('serve has ended')
   if (!(await serves(sandbox, held.target))) run.findings.add('the volume that was published all the while is not served')
   // What the requests left is taken off by ordinary calls.
-  for (const volumeId of pool.args) {
+  for (const volumeId of pool.values) {
     for (const path of pool.paths) {
       await outcome(plugin.unpublish(volumeId, path))
       await outcome(plugin.unstage(volumeId, path))
@@ -218,7 +218,7 @@ export async function hostileToFused(scale: HostileScale): Promise<HostileOutcom
     socket: fused.socket,
     // Drain ends it.
     methods: Fused.methods.filter(({ name }) => name !== 'Drain'),
-    pool: { paths, args: [...paths, 'ro', 'allow_other', 'attr_timeout=1', 'max_read=4096'] },
+    pool: { paths, values: [...paths, 'ro', 'allow_other', 'attr_timeout=1', 'max_read=4096'] },
     pid: () => fused.pid,
     probe: async (client) => await client.call(Fused.method.list),
   }
@@ -241,7 +241,7 @@ async function strangersToKeep({ messages, seed }: HostileScale, fused: FusedPro
   const libc = new Libc(new AddonLoader())
   const keep = fused.running.pid
   const [before, lines] = [descriptorsOf(keep).length, fused.log().split('\n').length]
-  const args = fc.constantFrom(
+  const parts = fc.constantFrom(
     'FDSTORE=1',
     'FDSTOREREMOVE=1',
     'FDNAME=x',
@@ -253,7 +253,7 @@ async function strangersToKeep({ messages, seed }: HostileScale, fused: FusedPro
   )
   const payload = fc.oneof(
     fc.uint8Array({ maxLength: 200 }),
-    fc.array(args, { maxLength: 5 }).map((all) => Buffer.from(all.join('\n'))),
+    fc.array(parts, { maxLength: 5 }).map((all) => Buffer.from(all.join('\n'))),
   )
   for (const bytes of fc.sample(payload, { numRuns: messages, seed })) {
     for (let sent = false; !sent;) {

@@ -6,7 +6,7 @@ export interface Pool {
   /** For fields whose name ends in `path`. */
   readonly paths: readonly string[]
   /** For all others. */
-  readonly args: readonly string[]
+  readonly values: readonly string[]
 }
 
 /** Strings that are meant to be taken for something else. */
@@ -80,7 +80,7 @@ function value(field: DescField, pool: Pool, depth: number): fc.Arbitrary<unknow
     case 'list':
       return fc.array(element(field, pool, depth), { maxLength: 4 })
     case 'map': {
-      const key = fc.constantFrom(...pool.args, ...ODD)
+      const key = fc.constantFrom(...pool.values, ...ODD)
       return fc.dictionary(key, element({ ...field, listKind: field.mapKind } as never, pool, depth), { maxKeys: 3 })
     }
   }
@@ -101,10 +101,10 @@ function message(type: DescMessage, pool: Pool, depth: number): fc.Arbitrary<Mes
   return fields(type, pool, depth + 1).map((values) => create(type, values as never))
 }
 
-function scalar(type: ScalarType, name: string, { paths, args }: Pool): fc.Arbitrary<unknown> {
+function scalar(type: ScalarType, name: string, { paths, values }: Pool): fc.Arbitrary<unknown> {
   switch (type) {
     case ScalarType.STRING: {
-      const usual = name.endsWith('path') ? paths : args
+      const usual = name.endsWith('path') ? paths : values
       return fc.oneof({ weight: 4, arbitrary: fc.constantFrom(...usual) }, { weight: 1, arbitrary: fc.constantFrom(...ODD) })
     }
     case ScalarType.BYTES:

@@ -18,7 +18,7 @@ export interface Fault {
 }
 
 /** strace's words for a fault; `output` is where it writes what it has seen. */
-export function faultWords({ call, error, when, path, follow = false }: Fault, output: string): readonly string[] {
+export function faultArgs({ call, error, when, path, follow = false }: Fault, output: string): readonly string[] {
   const of = path === undefined ? [] : ['-P', path]
   const all = follow ? ['-f'] : []
   return [...all, '-qq', '-o', output, ...of, '-e', `trace=${call}`, '-e', `inject=${call}:error=${error}:when=${when}`]
@@ -42,7 +42,7 @@ export class Injection {
   /** Attaches to the first thread of a process, or, with `follow`, to all of them. Resolves once faults can come. */
   static async into(sandbox: Sandbox, pid: number, fault: Fault): Promise<Injection> {
     const output = join(sandbox.path, `strace-${pid}`)
-    const args = faultWords(fault, output).filter((word) => word !== '-qq')
+    const args = faultArgs(fault, output).filter((word) => word !== '-qq')
     return new Injection(await attach(sandbox, pid, args, fault.follow === true), output)
   }
 

@@ -33,8 +33,8 @@ const FLAGS: Readonly<Record<string, readonly [table: Readonly<Record<string, nu
 }
 
 function places(names: string): [string, number][] {
-  const args = names.trim().split(/\s+/)
-  return args.map((name, place): [string, number] => [name, place]).filter(([name]) => name !== '-')
+  const listed = names.trim().split(/\s+/)
+  return listed.map((name, place): [string, number] => [name, place]).filter(([name]) => name !== '-')
 }
 
 describe("the protocol's constants", () => {

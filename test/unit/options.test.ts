@@ -154,7 +154,7 @@ describe('parseFuseOptions', () => {
       initTimeout: 10,
       logFile: undefined,
       faults: { mountDelay: 0, mountFail: false, readDelay: 0, initHang: false },
-      faultWords: [],
+      faultArgs: [],
       dieWithParent: false,
       backend: 'session',
       pollTime: 0.05,

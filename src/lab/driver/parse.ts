@@ -14,7 +14,7 @@ export function parseDriver(text: string, name: string): DriverSpec {
   }
   const fields = fieldsOf(read(text, fail), 'the file', KNOWN, fail)
   const volume = fieldsOf(fields.volume ?? {}, 'volume', KNOWN_OF_VOLUME, fail)
-  const args = (of: Fields, key: string): readonly string[] | undefined => {
+  const textList = (of: Fields, key: string): readonly string[] | undefined => {
     const value = of[key]
     if (value === undefined) return undefined
     return Array.isArray(value) && value.every((word) => typeof word === 'string' || typeof word === 'number')
@@ -37,15 +37,15 @@ export function parseDriver(text: string, name: string): DriverSpec {
   }
   const need = <T>(value: T | undefined, key: string): T => value ?? fail(`${key} is missing`)
 
-  const start = need(args(fields, 'start'), 'start')
+  const start = need(textList(fields, 'start'), 'start')
   if (!(start[0] ?? '').startsWith('/')) fail('the first word of start is not an absolute path')
   const stop = text_(fields, 'stop') ?? 'SIGTERM'
   if (stop !== 'SIGTERM' && stop !== 'SIGINT') return fail('stop is neither SIGTERM nor SIGINT')
   const fsType = text_(volume, 'fsType')
   return {
     name: need(text_(fields, 'name'), 'name'),
-    ...{ start, stop, upgrade: args(fields, 'upgrade') ?? start },
-    container: args(fields, 'container') ?? [],
+    ...{ start, stop, upgrade: textList(fields, 'upgrade') ?? start },
+    container: textList(fields, 'container') ?? [],
     fuse: flag(fields, 'fuse', true),
     daemon: text_(fields, 'daemon'),
     volume: {
@@ -54,7 +54,7 @@ export function parseDriver(text: string, name: string): DriverSpec {
       volumeContext: texts(volume, 'attributes'),
       publishContext: texts(volume, 'publishContext'),
       secrets: texts(volume, 'secrets'),
-      mountFlags: args(volume, 'mountFlags') ?? [],
+      mountFlags: textList(volume, 'mountFlags') ?? [],
       staged: flag(volume, 'staged', true),
       ...(fsType === undefined ? {} : { fsType }),
     },

@@ -14,7 +14,7 @@ export async function openBackend(options: FuseOptions, libc: () => Libc): Promi
   if (options.backend === 'fuse-native') {
     const { NativeBackend } = await import('../../fuse/native/backend.ts')
     const beforeInit = initHang ? () => new Promise<never>(() => undefined) : () => Promise.resolve()
-    return new NativeBackend(dummyFileSystem(options.faultWords), libc, beforeInit)
+    return new NativeBackend(dummyFileSystem(options.faultArgs), libc, beforeInit)
   }
   if (options.debug)
     process.stderr.write(
@@ -28,6 +28,6 @@ export async function openBackend(options: FuseOptions, libc: () => Libc): Promi
       process.stderr.write(`${oneLine(text)}\n`)
     },
   })
-  const faults = options.faultWords
+  const faults = options.faultArgs
   return new SessionBackend({ runner, libc: libc(), table: openMountTable(libc()), faults, holdInit: initHang })
 }

@@ -20,7 +20,7 @@ export interface FuseOptions {
   readonly logFile: string | undefined
   readonly faults: Faults
   /** {@link faults} as they were given. */
-  readonly faultWords: readonly string[]
+  readonly faultArgs: readonly string[]
   readonly dieWithParent: boolean
   readonly backend: FuseBackend
   /** Milliseconds. */
@@ -94,7 +94,7 @@ export function parseFuseOptions(words: readonly string[]): FuseOptions {
     initTimeout: parsed.initTimeout,
     logFile: parsed.logFile === undefined ? undefined : absolute(parsed.logFile),
     faults: parseFaults(parsed.inject),
-    faultWords: parsed.inject,
+    faultArgs: parsed.inject,
     dieWithParent: parsed.dieWithParent ?? false,
     backend: parsed.backend,
     pollTime: parsed.pollTime,
