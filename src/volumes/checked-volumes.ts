@@ -145,7 +145,11 @@ export class CheckedVolumes implements NodeVolumes {
     if (!known) throw new VolumeError('missing', `volume ${volumeId} is not on this node`)
     const failed: readonly Finding[] =
       failure === undefined ? [] : [{ reason: 'MountFailed', message: `the last attempt to mount it failed: ${failure}` }]
-    return merge([...reports.flatMap(({ findings }) => findings), ...failed])
+    const findings = merge([...reports.flatMap((report) => report.findings), ...failed])
+    const unknown = findings.find(({ reason }) => reason === 'StateUnknown')
+    // Whoever watches health restarts consumers for what is found, and what nobody could ask is no finding.
+    if (unknown !== undefined) throw new VolumeError('unavailable', unknown.message)
+    return findings
   }
 
   unavailableReason(): string | undefined {

@@ -3,6 +3,7 @@ import type { CallContext } from '../call-context.ts'
 import { messageOf } from '../errors.ts'
 import type { FuseHost } from '../hosts/host.ts'
 import type { PublishedEntry, StagedEntry } from './entry.ts'
+import { VolumeError } from './errors.ts'
 import type { MountCache } from './mount-cache.ts'
 import type { Mounts, MountState } from './mounts.ts'
 
@@ -16,6 +17,7 @@ type Reason =
   | 'TargetNotMounted'
   | 'TargetWrongFileSystem'
   | 'PathUnreachable'
+  | 'StateUnknown'
   | 'MountFailed'
 
 /** One thing that is wrong with a volume, and what to do about it. */
@@ -24,14 +26,14 @@ export interface Finding {
   readonly message: string
 }
 
-/**
- * A path of a volume and what stands there. STALE is a bind of a session that its staging path no longer has; UNREACHABLE lies on a mount
- * that does not answer, or is no directory any more.
- */
+/** What a path may show beside the states of a mount: it lies on a mount that does not answer, or is no directory; nobody could be asked. */
+type Unclear = 'UNREACHABLE' | 'UNKNOWN'
+
+/** A path of a volume and what stands there. STALE is a bind of a session that its staging path no longer has. */
 export interface PathReport {
   readonly path: string
-  readonly state: MountState['kind'] | 'STALE' | 'UNREACHABLE'
-  /** Of UNREACHABLE. */
+  readonly state: MountState['kind'] | 'STALE' | Unclear
+  /** Of UNREACHABLE and UNKNOWN. */
   readonly why?: string
 }
 
@@ -42,7 +44,7 @@ const PORTION = 25
 export interface VolumeReport {
   readonly volumeId: string
   readonly stagingPath: string
-  readonly state: MountState['kind'] | 'UNREACHABLE'
+  readonly state: MountState['kind'] | Unclear
   readonly daemon: { readonly pid: number } | null
   readonly targets: readonly PathReport[]
   readonly findings: readonly Finding[]
@@ -111,41 +113,59 @@ export class Inspector {
     return daemon?.pid
   }
 
-  async #staging(path: string, call: CallContext): Promise<MountState | Unreachable> {
+  async #staging(path: string, call: CallContext): Promise<MountState | NoState> {
     try {
       await this.#mounts.reachable(path, call)
       return await this.#mounts.staging(path, call, this.#maxAge)
     } catch (error) {
-      return { kind: 'UNREACHABLE', message: messageOf(error) }
+      const device = this.#deviceAt(path)
+      return { ...noState(error), ...(device === undefined ? {} : { device }) }
     }
   }
 
-  async #target({ targetPath: path }: PublishedEntry, staging: MountState | Unreachable, call: CallContext): Promise<PathReport> {
+  /** By the mount table, which nobody has to answer for; undefined too where a path cannot be followed. */
+  #deviceAt(path: string): string | undefined {
+    try {
+      return this.#mounts.mountAt(path)?.device
+    } catch {
+      return undefined
+    }
+  }
+
+  async #target({ targetPath: path }: PublishedEntry, staging: MountState | NoState, call: CallContext): Promise<PathReport> {
     const device = deviceIn(staging)
     try {
       await this.#mounts.reachable(path, call)
       const mount = this.#mounts.mountAt(path)
       // A bind of the same session is as well as that is, and need not be asked.
-      if (mount !== undefined && mount.device === device) return { path, state: staging.kind }
+      if (mount !== undefined && mount.device === device)
+        return { path, state: staging.kind, ...('message' in staging ? { why: staging.message } : {}) }
       const state = await this.#mounts.target(path, device, call)
       return { path, state: state.kind === 'NOT_MOUNTED' || state.kind === 'FOREIGN' ? state.kind : 'STALE' }
     } catch (error) {
-      return { path, state: 'UNREACHABLE', why: messageOf(error) }
+      const { kind, message } = noState(error)
+      return { path, state: kind, why: message }
     }
   }
 }
 
-/** A path that nothing is or can be mounted at, and why. */
-interface Unreachable {
-  readonly kind: 'UNREACHABLE'
+/** A path whose state cannot be told, and why; `device` of what the mount table shows there. */
+interface NoState {
+  readonly kind: Unclear
   readonly message: string
+  readonly device?: string
 }
 
-function deviceIn(state: MountState | Unreachable): string | undefined {
+function noState(error: unknown): NoState {
+  const asked = error instanceof VolumeError && error.kind === 'unavailable'
+  return { kind: asked ? 'UNKNOWN' : 'UNREACHABLE', message: messageOf(error) }
+}
+
+function deviceIn(state: MountState | NoState): string | undefined {
   return 'device' in state ? state.device : undefined
 }
 
-function stagingFindings(path: string, state: MountState | Unreachable, pid: number | undefined): readonly Finding[] {
+function stagingFindings(path: string, state: MountState | NoState, pid: number | undefined): readonly Finding[] {
   const again = 'call NodeStageVolume or NodePublishVolume for the volume, or restart the plugin, then restart its consumers'
   switch (state.kind) {
     case 'MOUNTED':
@@ -163,6 +183,8 @@ function stagingFindings(path: string, state: MountState | Unreachable, pid: num
       return [{ reason: 'StagingNotMounted', message: `nothing is mounted at ${path}, where the volume was staged; ${again}` }]
     case 'UNREACHABLE':
       return [{ reason: 'PathUnreachable', message: state.message }]
+    case 'UNKNOWN':
+      return [{ reason: 'StateUnknown', message: state.message }]
     case 'FOREIGN':
       return [
         { reason: 'StagingWrongFileSystem', message: `${path} shows a ${state.fsType} file system; unmount it, then ${again}` },
@@ -186,6 +208,8 @@ function targetFindings({ path, state, why }: PathReport): readonly Finding[] {
       return [{ reason: 'TargetWrongFileSystem', message: `${path} shows a file system that is not the volume's; ${again}` }]
     case 'UNREACHABLE':
       return [{ reason: 'PathUnreachable', message: why ?? path }]
+    case 'UNKNOWN':
+      return [{ reason: 'StateUnknown', message: why ?? path }]
     case 'MOUNTED':
     case 'DEAD':
     case 'HUNG':
@@ -196,5 +220,5 @@ function targetFindings({ path, state, why }: PathReport): readonly Finding[] {
 /** One finding per reason, as the CSI spec has it; their messages are joined. */
 export function merge(findings: readonly Finding[]): readonly Finding[] {
   const byReason = Map.groupBy(findings, ({ reason }) => reason)
-  return [...byReason].map(([reason, all]) => ({ reason, message: all.map(({ message }) => message).join('; ') }))
+  return [...byReason].map(([reason, all]) => ({ reason, message: [...new Set(all.map(({ message }) => message))].join('; ') }))
 }

@@ -4,9 +4,10 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { processStat } from '../../src/os/processes/processes.ts'
 import { Node } from '../../src/rpc/csi_pb.ts'
+import type { VolumeReport } from '../../src/volumes/health.ts'
 import { outcome } from '../support/csi-client.ts'
 import { layersAt, mountAt, serves } from '../support/mounts.ts'
-import { DUMMY_FUSE } from '../support/paths.ts'
+import { DUMMY_FUSE, EXECUTABLE } from '../support/paths.ts'
 import { Plugin } from '../support/plugin.ts'
 import { Sandbox } from '../support/sandbox.ts'
 import { Volume } from '../support/volume.ts'
@@ -19,6 +20,19 @@ function pathWithStat(sandbox: Sandbox, script: string): string {
   writeFileSync(join(folder, 'stat'), `#!/bin/sh\n${script}\n`)
   chmodSync(join(folder, 'stat'), 0o755)
   return `${folder}:${process.env.PATH ?? ''}`
+}
+
+/** What `status --json` says of a single volume: the states of its staging path and its target, and its findings. */
+async function statesIn(sandbox: Sandbox, plugin: Plugin, env: Readonly<Record<string, string>>): Promise<readonly string[]> {
+  const { stdout } = await sandbox.run(EXECUTABLE, ['status', '--json', '--state-dir', plugin.stateDir], {
+    env: { ...process.env, ...env },
+  })
+  const { volumes } = JSON.parse(stdout) as { volumes: VolumeReport[] }
+  return volumes.flatMap(({ state, targets, findings }) => [
+    state,
+    ...targets.map((one) => one.state),
+    ...findings.map(({ reason }) => reason),
+  ])
 }
 
 const FAILING = {
@@ -37,14 +51,15 @@ for (const [how, script] of Object.entries(FAILING)) {
     await volume.publish()
     const [pid, { device }] = [volume.daemon(), mountAt(volume.staging)]
     await plugin.kill()
-    using second = await Plugin.start(sandbox, {
-      args: ['--fuse-host', 'detached'],
-      env: { PATH: pathWithStat(sandbox, script) },
-    })
+    const env = { PATH: pathWithStat(sandbox, script) }
+    using second = await Plugin.start(sandbox, { args: ['--fuse-host', 'detached'], env })
     await second.logged(`failed to remount ${volume.staging}: cannot ask ${volume.staging} for its state`)
     const { code, details } = await outcome(second.stage(volume.id, volume.staging))
     assert.equal(code, 'UNAVAILABLE')
     assert.match(details, /^cannot ask .* for its state: stat\(1\) .*; call again$/)
+    const health = await outcome(second.call(Node.method.nodeGetVolumeHealth, { volumeId: volume.id }))
+    assert.deepEqual([health.code, health.details], ['UNAVAILABLE', details])
+    assert.deepEqual(await statesIn(sandbox, second, env), ['UNKNOWN', 'UNKNOWN', 'StateUnknown'])
     assert.equal(mountAt(volume.staging).device, device)
     assert.equal(layersAt(volume.target).length, 1)
     assert.equal(volume.daemon(), pid)
