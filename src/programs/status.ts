@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import { RunningCall } from '../call-context.ts'
 import { ReadOnlyHost, combined } from '../hosts/read-only-host.ts'
 import { sharedDaemonPaths } from '../hosts/shared-daemon-paths.ts'
+import { type RecordedRegistration, readRegistration } from '../kubelet/registration-record.ts'
 import { descriptorSink, Logger } from '../log.ts'
 import { AddonLoader } from '../os/addons.ts'
 import { Libc } from '../os/libc.ts'
@@ -44,7 +45,8 @@ export const status: Program = async ({ args, env }) => {
   const { stateDir, fusedSocket, json = false } = command.opts<Parsed>()
   const folder = absolute(stateDir)
   const reports = await look(folder, socketPath(fusedSocket))
-  await print(json ? `${JSON.stringify(asJson(folder, reports), null, 2)}\n` : asText(folder, reports))
+  const registration = readRegistration(folder)
+  await print(json ? `${JSON.stringify(asJson(folder, registration, reports), null, 2)}\n` : asText(folder, registration, reports))
   return 0
 }
 
@@ -76,13 +78,21 @@ function socketsToAsk(stateDir: string, fusedSocket: string): readonly string[] 
   return [...(own.includes(true) ? [socket] : []), ...(own.includes(false) ? [fusedSocket] : [])]
 }
 
-function asJson(stateDir: string, reports: readonly VolumeReport[]): object {
-  return { stateDir, volumes: reports.map(({ findings, ...report }) => ({ ...report, findings, next: next(findings) })) }
+function asJson(stateDir: string, registration: RecordedRegistration | undefined, reports: readonly VolumeReport[]): object {
+  return {
+    stateDir,
+    registration: registration ?? null,
+    volumes: reports.map(({ findings, ...report }) => ({ ...report, findings, next: next(findings) })),
+  }
 }
 
-function asText(stateDir: string, reports: readonly VolumeReport[]): string {
-  if (reports.length === 0) return `no volumes in ${oneLine(stateDir)}\n`
-  return reports.map(block).join('\n')
+function asText(stateDir: string, registration: RecordedRegistration | undefined, reports: readonly VolumeReport[]): string {
+  const volumes = reports.length === 0 ? `no volumes in ${oneLine(stateDir)}\n` : reports.map(block).join('\n')
+  return registration === undefined ? volumes : `${registrationLine(registration)}\n\n${volumes}`
+}
+
+function registrationLine({ state, message, since }: RecordedRegistration): string {
+  return `kubelet registration: ${state} since ${oneLine(since)}${message === undefined ? '' : `: ${oneLine(message)}`}`
 }
 
 function block({ volumeId, stagingPath, state, daemon, targets, findings }: VolumeReport): string {

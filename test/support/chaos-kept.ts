@@ -1,4 +1,14 @@
-import { appendFileSync, chmodSync, copyFileSync, existsSync, mkdirSync, readdirSync, renameSync, writeFileSync } from 'node:fs'
+import {
+  appendFileSync,
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { Fused, type InspectResponse } from '../../src/rpc/fused_pb.ts'
 import { CallError, CsiClient } from './csi-client.ts'
@@ -88,9 +98,13 @@ export class KeptFused {
         return pid === last ? undefined : pid
       })
     } catch (error) {
-      throw new Error(`dummy-fused[${last ?? 'none'}] goes on, with ${this.armed ? 'strace' : 'no strace'}: ${this.log()}`, {
-        cause: error,
-      })
+      const state = last === undefined ? '' : stateOf(last)
+      throw new Error(
+        `dummy-fused[${last ?? 'none'}] goes on, with ${this.armed ? 'strace' : 'no strace'}: ${state}\n${this.log()}`,
+        {
+          cause: error,
+        },
+      )
     }
   }
 
@@ -177,6 +191,32 @@ export class KeptFused {
       devices: devicesOf(this.pid() ?? 0),
       records: readdirSync(join(this.stateDir, 'sessions')),
     }
+  }
+}
+
+/** Each thread of a process: its state, who traces it, and the system call that it waits in (proc_pid_status(5), proc_pid_syscall(5)). */
+function stateOf(pid: number): string {
+  const read = (path: string): string => {
+    try {
+      return readFileSync(path, 'utf8')
+    } catch (error) {
+      return String(error)
+    }
+  }
+  return [String(pid), ...threadsOf(pid)]
+    .map((thread) => {
+      const own = `/proc/${pid}/task/${thread}`
+      const status = read(`${own}/status`).match(/^(State|TracerPid):.*$/gm) ?? []
+      return `${thread}: ${[...status, read(`${own}/syscall`).trim()].join(', ')}`
+    })
+    .join('\n')
+}
+
+function threadsOf(pid: number): readonly string[] {
+  try {
+    return readdirSync(`/proc/${pid}/task`).filter((thread) => thread !== String(pid))
+  } catch {
+    return []
   }
 }
 

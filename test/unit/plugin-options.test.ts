@@ -75,3 +75,31 @@ describe('serve --drivername', () => {
     })
   }
 })
+
+describe('serve --kubelet-registration-dir', () => {
+  it('names the socket of --endpoint to the kubelet, unless another path is given', () => {
+    const args = ['--endpoint', 'unix:///csi/csi.sock', '--kubelet-registration-dir', '/registration']
+    assert.deepEqual(parsePluginOptions(args, {}).registration, { folder: '/registration', endpoint: '/csi/csi.sock' })
+    const path = ['--kubelet-registration-path', '/var/lib/kubelet/plugins/dummy/csi.sock']
+    assert.equal(parsePluginOptions([...args, ...path], {}).registration?.endpoint, '/var/lib/kubelet/plugins/dummy/csi.sock')
+    assert.equal(parsePluginOptions([], {}).registration, undefined)
+  })
+
+  const WRONG: Readonly<Record<string, readonly [args: readonly string[], says: RegExp]>> = {
+    'a path without the folder': [['--kubelet-registration-path', '/csi.sock'], /does nothing without --kubelet-registration-dir/],
+    'no Node service': [['--kubelet-registration-dir', '/r', '--role', 'identity,controller'], /add node to --role/],
+    'a folder that is too deep for a socket': [['--kubelet-registration-dir', `/${'d'.repeat(100)}`], /longer than the 107 bytes/],
+    'a path that is not absolute': [
+      ['--kubelet-registration-dir', '/r', '--kubelet-registration-path', 'csi.sock'],
+      /not an absolute path/,
+    ],
+  }
+  for (const [name, [args, says]] of Object.entries(WRONG)) {
+    it(`is refused with ${name}`, () => {
+      assert.throws(
+        () => parsePluginOptions(args, {}),
+        (error) => error instanceof UsageError && says.test(error.message),
+      )
+    })
+  }
+})

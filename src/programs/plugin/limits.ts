@@ -116,6 +116,22 @@ function table({ callDeadline, startsAtOnce }: Given) {
       why: 'A volume that lives for a moment leaves its daemon as the spare, and another volume needs no start.',
     },
     spareKept: { value: 300_000, why: 'A node on which nothing is staged for 5 minutes gets its memory back.' },
+    unasked: {
+      value: 30_000,
+      why: 'A kubelet finds a socket within two seconds, and one that starts walks its folder within some more.',
+    },
+    registrationLook: {
+      value: 5000,
+      why: 'A folder that was replaced is told soon after; a look is one stat(2).',
+    },
+    registrationRename: {
+      value: 10_000,
+      why: 'The kubelet tries again after 0.5, 1, 2, 4 and 8 s by itself; a new name is for later, when it waits for up to two minutes.',
+    },
+    registrationRenameMost: {
+      value: 60_000,
+      why: 'The kubelet remembers each name that it refused; a plugin that is refused for days makes it remember one a minute.',
+    },
     socketWait: { value: 1000, why: 'The socket is opened after that time though volumes are still being restored.' },
   } satisfies LimitTable
 }

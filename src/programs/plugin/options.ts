@@ -1,8 +1,10 @@
 import { availableParallelism, hostname } from 'node:os'
+import { join } from 'node:path'
 import { InvalidArgumentError, Option } from 'commander'
 import { UsageError } from '../../errors.ts'
 import type { LogFormat } from '../../log.ts'
 import { sharedDaemonPaths } from '../../hosts/shared-daemon-paths.ts'
+import { MOST_SOCKETS, socketName } from '../../kubelet/socket-name.ts'
 import { LONGEST_SOCKET_PATH, socketPath } from '../../os/sockets/unix-socket.ts'
 import { absolute } from '../absolute.ts'
 import { commandLine, logFormatOption, parse, seconds } from '../command-line.ts'
@@ -39,6 +41,8 @@ export interface PluginOptions {
   readonly startsAtOnce: number
   /** The values of --inject, checked. */
   readonly faults: readonly string[]
+  /** How the plugin registers itself with the kubelet; undefined if it does not. */
+  readonly registration: { readonly folder: string; readonly endpoint: string } | undefined
 }
 
 /**
@@ -64,6 +68,8 @@ interface Parsed {
   callDeadline: number
   startsAtOnce: number
   inject: string[]
+  kubeletRegistrationDir?: string
+  kubeletRegistrationPath?: string
 }
 
 const EXIT_STATUSES =
@@ -108,6 +114,14 @@ export function parsePluginOptions(args: readonly string[], env: NodeJS.ProcessE
       )
         .choices(['per-volume', 'shared'])
         .default('per-volume'),
+    )
+    .option(
+      '--kubelet-registration-dir <folder>',
+      "register with the kubelet without a registrar: the kubelet's folder plugins_registry, in which the plugin makes a socket",
+    )
+    .option(
+      '--kubelet-registration-path <path>',
+      "the plugin's socket as the kubelet sees it, if its path differs from that of --endpoint",
     )
     .option('--fused-socket <path>', 'socket of dummy-fused, for --fuse-host service', FUSED_SOCKET)
     .addOption(backendOption('--fuse-backend <backend>'))
@@ -163,7 +177,32 @@ export function parsePluginOptions(args: readonly string[], env: NodeJS.ProcessE
     callDeadline: parsed.callDeadline * 1000,
     startsAtOnce: parsed.startsAtOnce,
     faults: parsed.inject,
+    registration: registrationOf(parsed),
   }
+}
+
+function registrationOf({
+  kubeletRegistrationDir,
+  kubeletRegistrationPath,
+  endpoint,
+  drivername,
+  role,
+}: Parsed): PluginOptions['registration'] {
+  if (kubeletRegistrationDir === undefined) {
+    if (kubeletRegistrationPath === undefined) return undefined
+    throw new UsageError('--kubelet-registration-path does nothing without --kubelet-registration-dir; name that folder too')
+  }
+  if (!role.has('node'))
+    throw new UsageError(
+      '--kubelet-registration-dir is for a plugin that serves the Node service; add node to --role, or leave the folder out',
+    )
+  const folder = absolute(kubeletRegistrationDir)
+  const longest = join(folder, socketName(drivername, MOST_SOCKETS))
+  if (Buffer.byteLength(longest) > LONGEST_SOCKET_PATH)
+    throw new UsageError(
+      `--kubelet-registration-dir would have sockets such as ${longest}, which is longer than the ${LONGEST_SOCKET_PATH} bytes of a socket's path; mount the folder at a shorter path`,
+    )
+  return { folder, endpoint: socketPath(kubeletRegistrationPath ?? endpoint) }
 }
 
 /** What dummy-fused does not do. */

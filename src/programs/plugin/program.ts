@@ -9,6 +9,7 @@ import { shareHeap, tidyMemory } from '../../os/processes/memory.ts'
 import { ServiceManager } from '../../sd/service-manager.ts'
 import { startThreadPool } from '../../os/processes/thread-pool.ts'
 import { claimSocket } from '../../os/sockets/unix-socket.ts'
+import { oneLine } from '../../printable.ts'
 import { versionText } from '../../version.ts'
 import type { Program } from '../program.ts'
 import { pluginLimits } from './limits.ts'
@@ -42,17 +43,26 @@ export const plugin: Program = async (context) => {
   ])
   const socket = await listen(libc, options.socket, log)
   // gRPC takes as long to load as all that came before: the mounts are back and clients can connect by then.
-  const { openServer } = await import('./services.ts')
-  const server = openServer(options, system, limits, () => tidyMemory(libc), log)
+  const { newRegistration, openServer } = await import('./services.ts')
+  const parts = { options, limits, log }
   const { restoration } = system
   const status = new StatusLine(manager, () => {
     const rest = restoration.left === 0 ? '' : `; ${restoration.left} volumes are still being re-mounted`
-    return `Serving on ${options.socket}${rest}`
+    const reason = registration?.unavailableReason()
+    return `Serving on ${options.socket}${rest}${reason === undefined ? '' : `; ${oneLine(reason)}`}`
   })
+  const registration = newRegistration(parts, libc, status.changed)
+  const server = openServer(
+    parts,
+    system,
+    () => tidyMemory(libc),
+    () => registration?.unavailableReason(),
+  )
   restoration.onChange(status.changed)
   const { left } = restoration
   if (early === 'late') log.info(`Serving while ${left} volumes are still being re-mounted; a call for one of them waits for it`)
   server.serve(socket)
+  await registration?.begin()
   status.ready()
   if (early === 'late') {
     restored.then(
@@ -68,6 +78,7 @@ export const plugin: Program = async (context) => {
   const signal = await stopSignal
   log.info(`Ending at ${signal}`)
   manager.announce('STOPPING=1')
+  await registration?.close()
   await server.close()
   return 0
 }

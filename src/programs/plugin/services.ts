@@ -3,10 +3,14 @@ import { identity } from '../../csi/identity.ts'
 import { node } from '../../csi/node.ts'
 import { toStatus } from '../../csi/status.ts'
 import { refuseUnknownToLibfuse } from '../../fuse/native/options.ts'
+import { messageOf, ProgramError } from '../../errors.ts'
 import { checkMountFlags } from '../../fuse/options.ts'
 import { requestLog } from '../../grpc/request-log.ts'
-import { GrpcServer } from '../../grpc/server.ts'
+import { GrpcServer, type ServerLimits } from '../../grpc/server.ts'
+import { KubeletRegistration } from '../../kubelet/registration.ts'
+import { RegistrationRecord } from '../../kubelet/registration-record.ts'
 import type { Logger } from '../../log.ts'
+import type { Libc } from '../../os/libc.ts'
 import { Controller, Identity, Node } from '../../rpc/csi_pb.ts'
 import { versionText } from '../../version.ts'
 import { tidyAfterCalls } from '../tidy-after-calls.ts'
@@ -14,14 +18,25 @@ import type { PluginLimits } from './limits.ts'
 import type { PluginOptions } from './options.ts'
 import type { VolumeSystem } from './volumes.ts'
 
-/** The gRPC server with the services that `--role` names. `tidy` is called some time after the start, and after calls. */
+/** What the plugin's servers are put together from. */
+export interface ServerParts {
+  readonly options: PluginOptions
+  readonly limits: PluginLimits
+  readonly log: Logger
+}
+
+/**
+ * The gRPC server with the services that `--role` names. `tidy` is called some time after the start, and after calls; `unavailableReason` returns why the
+ * kubelet does not use the plugin, undefined if it may.
+ */
 export function openServer(
-  { driverName, nodeId, roles, fuseBackend }: PluginOptions,
+  { options, limits: all, log }: ServerParts,
   { volumes, registry }: VolumeSystem,
-  { call, callMargin, tidyQuiet, tidyLatest, ...limits }: PluginLimits,
   tidy: () => void,
-  log: Logger,
+  unavailableReason: () => string | undefined,
 ): GrpcServer {
+  const { driverName, nodeId, roles, fuseBackend } = options
+  const { tidyQuiet, tidyLatest } = all
   const isController = roles.has('controller')
   const checkFlags = (flags: readonly string[]): readonly string[] => {
     const checked = checkMountFlags(flags)
@@ -30,12 +45,68 @@ export function openServer(
   }
   return new GrpcServer(
     [
-      { service: Identity, handlers: identity(driverName, versionText(), isController) },
+      { service: Identity, handlers: identity(driverName, versionText(), isController, unavailableReason) },
       ...(roles.has('node') ? [{ service: Node, handlers: node(nodeId, volumes, checkFlags) }] : []),
       { service: Controller, handlers: controller(registry, isController) },
     ],
     tidyAfterCalls(requestLog(log, toStatus), tidy, { quiet: tidyQuiet, latest: tidyLatest }),
-    { ...limits, calls: { standard: call, longest: call, margin: callMargin } },
+    serverLimits(all),
     log,
   )
+}
+
+/** The plugin's registration with the kubelet; undefined if the command line asks for none. `onChange` is called after each change of it. */
+export function newRegistration(
+  { options: { registration, driverName, stateDir }, limits, log }: ServerParts,
+  libc: Libc,
+  onChange: () => void,
+): PluginRegistration | undefined {
+  if (registration === undefined) return undefined
+  const record = new RegistrationRecord(stateDir, log)
+  const { unasked, registrationLook: look, registrationRename: rename, registrationRenameMost: renameMost } = limits
+  const own = new KubeletRegistration({
+    libc,
+    driverName,
+    ...registration,
+    limits: { unasked, look, rename, renameMost },
+    server: serverLimits(limits),
+    intercept: requestLog(log, toStatus),
+    onChange: (state) => {
+      record.write(state)
+      onChange()
+    },
+    log,
+  })
+  return {
+    begin: async () => {
+      try {
+        await own.begin()
+      } catch (error) {
+        if (error instanceof ProgramError) throw error
+        throw new ProgramError(
+          `cannot register with the kubelet in ${registration.folder}: ${messageOf(error)}; repair the folder, or name another with --kubelet-registration-dir`,
+          1,
+          { cause: error },
+        )
+      }
+    },
+    unavailableReason: () => own.unavailableReason,
+    close: async () => {
+      await own.close()
+      record.remove()
+    },
+  }
+}
+
+/** {@link KubeletRegistration}, with what the command line says. */
+interface PluginRegistration {
+  /** Rejects with ProgramError, status 1. */
+  readonly begin: () => Promise<void>
+  /** Why the kubelet does not use the plugin; undefined if it does, or may soon. */
+  readonly unavailableReason: () => string | undefined
+  readonly close: () => Promise<void>
+}
+
+function serverLimits({ call, callMargin, connections, streams, handshake, drain, hangUp }: PluginLimits): ServerLimits {
+  return { connections, streams, handshake, drain, hangUp, calls: { standard: call, longest: call, margin: callMargin } }
 }

@@ -1,0 +1,222 @@
+import { readdirSync, unlinkSync } from 'node:fs'
+import { basename, join } from 'node:path'
+import { messageOf, ProgramError } from '../errors.ts'
+import { GrpcServer, type ServerLimits } from '../grpc/server.ts'
+import type { UnaryHandlers, UnaryInterceptor } from '../grpc/service.ts'
+import type { Logger } from '../log.ts'
+import type { Libc } from '../os/libc.ts'
+import { RateLimitedLog } from '../os/rate-limited-log.ts'
+import { ListeningSocket } from '../os/sockets/listening-socket.ts'
+import { claimSocket, hasListener } from '../os/sockets/unix-socket.ts'
+import { Registration } from '../rpc/pluginregistration_pb.ts'
+import { PluginsFolder } from './plugins-folder.ts'
+import { isSocketOf, MOST_SOCKETS, socketName } from './socket-name.ts'
+
+/** The type by which the kubelet knows a CSI plugin (k8s.io/kubelet, pkg/apis/pluginregistration/v1/constants.go). */
+const CSI_PLUGIN = 'CSIPlugin'
+
+/** The kubelet takes 0.x and 1.x (pkg/volume/csi/csi_plugin.go, highestSupportedVersion). */
+const SUPPORTED_VERSIONS = ['1.0.0']
+
+/**
+ * What the kubelet has said. `waiting`: it has not asked for the plugin yet; `asked`: it has, and has not said yet how the registration ended; `refused`:
+ * with its words; `unseen`: it does not see the socket until it is restarted, with the reason.
+ */
+export type RegistrationState =
+  | { readonly kind: 'waiting' }
+  | { readonly kind: 'asked' }
+  | { readonly kind: 'registered' }
+  | { readonly kind: 'refused'; readonly error: string }
+  | { readonly kind: 'unseen'; readonly reason: string }
+
+/** The times of a registration, in milliseconds. */
+export interface RegistrationLimits {
+  /** After which a kubelet that has not asked is a warning. */
+  readonly unasked: number
+  /** Between two looks at the folder. */
+  readonly look: number
+  /** From a refusal to a socket of another name, the first time; and the longest. */
+  readonly rename: number
+  readonly renameMost: number
+}
+
+/** What a {@link KubeletRegistration} is put together from. */
+export interface RegistrationParts {
+  readonly libc: Libc
+  /** The kubelet's folder `plugins_registry`. */
+  readonly folder: string
+  /** The name of the driver, by CSI's GetPluginInfo. */
+  readonly driverName: string
+  /** The path of the plugin's CSI socket as the kubelet sees it. */
+  readonly endpoint: string
+  readonly limits: RegistrationLimits
+  readonly server: ServerLimits
+  readonly intercept: UnaryInterceptor
+  /** Called with each state, the first included. */
+  readonly onChange: (state: RegistrationState) => void
+  readonly log: Logger
+}
+
+/** A socket in the kubelet's folder, and the server on it. */
+interface Served {
+  readonly path: string
+  readonly server: GrpcServer
+}
+
+/**
+ * Registers the plugin with the kubelet, in place of a registrar beside it: serves pluginregistration.Registration on a socket in the kubelet's folder
+ * plugins_registry, until the plugin ends. The kubelet finds the socket (inotify, and a walk at its start), asks GetInfo, and answers by
+ * NotifyRegistrationStatus (pkg/kubelet/pluginmanager). After a refusal the plugin goes on. The kubelet tries a path again after up to two minutes,
+ * but a new name at once, so the socket gets a new name.
+ */
+export class KubeletRegistration {
+  readonly #parts: RegistrationParts
+  readonly #rare: RateLimitedLog
+  readonly #timers = new Set<NodeJS.Timeout>()
+  #folder: PluginsFolder | undefined
+  #served: Served | undefined
+  #state: RegistrationState = { kind: 'waiting' }
+  #names = 0
+  #refusals = 0
+  #rename: NodeJS.Timeout | undefined
+  #ended = false
+
+  constructor(parts: RegistrationParts) {
+    this.#parts = parts
+    this.#rare = new RateLimitedLog(parts.log)
+  }
+
+  /** Why the kubelet does not use the plugin, as far as it is known, in words; undefined if it does, or may soon. */
+  get unavailableReason(): string | undefined {
+    switch (this.#state.kind) {
+      case 'refused':
+        return `the kubelet refuses to register the plugin: ${this.#state.error}`
+      case 'unseen':
+        return this.#state.reason
+      case 'waiting':
+      case 'asked':
+      case 'registered':
+        return undefined
+    }
+  }
+
+  /** Makes the folder if it is missing, removes sockets of this driver on which nobody listens, and serves. Rejects with Node's error, SystemError or ProgramError. */
+  async begin(): Promise<void> {
+    const { folder, limits, log } = this.#parts
+    this.#folder = new PluginsFolder(folder)
+    await this.#removeDead()
+    this.#served = await this.#serve()
+    log.info(`Waiting for the kubelet to register ${this.#parts.driverName} by ${this.#served.path}`)
+    this.#become({ kind: 'waiting' })
+    const unasked = setTimeout(() => {
+      if (this.#state.kind !== 'waiting') return
+      log.warning(
+        `no kubelet has asked for the plugin at ${folder} for ${limits.unasked / 1000} s; start the kubelet, or name its folder plugins_registry with --kubelet-registration-dir`,
+      )
+    }, limits.unasked)
+    this.#timers.add(unasked.unref())
+    this.#timers.add(setInterval(() => this.#look(), limits.look).unref())
+  }
+
+  /** Removes the socket, upon which the kubelet deregisters the driver. */
+  async close(): Promise<void> {
+    this.#ended = true
+    clearTimeout(this.#rename)
+    for (const timer of this.#timers) clearInterval(timer)
+    this.#folder?.[Symbol.dispose]()
+    await this.#served?.server.close()
+  }
+
+  /** Those of a plugin that was killed, whatever it had called them. */
+  async #removeDead(): Promise<void> {
+    const { folder, driverName } = this.#parts
+    for (const name of readdirSync(folder)) {
+      if (!isSocketOf(driverName, name)) continue
+      const path = join(folder, name)
+      if (await hasListener(path))
+        throw new ProgramError(
+          `another process registers ${driverName} with the kubelet by ${path}; stop it (no registrar is needed beside the plugin), or leave out --kubelet-registration-dir`,
+          1,
+        )
+      unlinkSync(path)
+      this.#parts.log.info(`Removed ${path}, on which nobody listens`)
+    }
+  }
+
+  async #serve(): Promise<Served> {
+    const { libc, folder, driverName, server: limits, intercept, log } = this.#parts
+    const path = join(folder, socketName(driverName, this.#names++ % MOST_SOCKETS))
+    await claimSocket(path)
+    const socket = await ListeningSocket.open(libc, path, log)
+    const server = new GrpcServer([{ service: Registration, handlers: this.#handlers() }], intercept, limits, log)
+    server.serve(socket)
+    return { path, server }
+  }
+
+  #handlers(): UnaryHandlers<typeof Registration> {
+    const { driverName, endpoint } = this.#parts
+    return {
+      getInfo: () => {
+        // It tries by itself.
+        clearTimeout(this.#rename)
+        this.#folder?.seen()
+        this.#become({ kind: 'asked' })
+        return { type: CSI_PLUGIN, name: driverName, endpoint, supportedVersions: SUPPORTED_VERSIONS }
+      },
+      notifyRegistrationStatus: ({ pluginRegistered, error }) => {
+        if (pluginRegistered) this.#registered()
+        else this.#refused(error)
+        return {}
+      },
+    }
+  }
+
+  #registered(): void {
+    this.#refusals = 0
+    this.#parts.log.info(`The kubelet has registered ${this.#parts.driverName} with the endpoint ${this.#parts.endpoint}`)
+    this.#become({ kind: 'registered' })
+  }
+
+  #refused(error: string): void {
+    const { driverName, endpoint, limits } = this.#parts
+    this.#rare.warning(
+      'refused',
+      `the kubelet refused to register ${driverName} with the endpoint ${endpoint}: ${error}; the plugin serves on, and the kubelet is asked again`,
+    )
+    this.#become({ kind: 'refused', error })
+    const pause = Math.min(limits.rename * 2 ** Math.min(this.#refusals++, 30), limits.renameMost)
+    clearTimeout(this.#rename)
+    this.#rename = setTimeout(() => this.#anotherName(), pause).unref()
+  }
+
+  #anotherName(): void {
+    const former = this.#served
+    this.#serve()
+      .then(async (served) => {
+        this.#served = served
+        if (this.#ended) await served.server.close()
+        this.#parts.log.info(`Asking the kubelet again by ${basename(served.path)}: it tries a new name at once`)
+        await former?.server.close()
+      })
+      .catch((error: unknown) => {
+        this.#rare.warning('rename', `cannot make another socket for the kubelet in ${this.#parts.folder}: ${messageOf(error)}`)
+      })
+  }
+
+  #look(): void {
+    const reason = this.#folder?.unseen()
+    const said = this.#state.kind === 'unseen' ? this.#state.reason : undefined
+    if (reason === said) return
+    if (reason === undefined) {
+      this.#become({ kind: 'waiting' })
+      return
+    }
+    this.#parts.log.warning(reason)
+    this.#become({ kind: 'unseen', reason })
+  }
+
+  #become(state: RegistrationState): void {
+    this.#state = state
+    if (!this.#ended) this.#parts.onChange(state)
+  }
+}

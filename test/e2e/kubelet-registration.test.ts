@@ -1,0 +1,87 @@
+import assert from 'node:assert/strict'
+import { existsSync, readdirSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { Identity } from '../../src/rpc/csi_pb.ts'
+import { Registration } from '../../src/rpc/pluginregistration_pb.ts'
+import { CsiClient } from '../support/csi-client.ts'
+import { EXECUTABLE } from '../support/paths.ts'
+import { Plugin } from '../support/plugin.ts'
+import { Sandbox } from '../support/sandbox.ts'
+import { eventually } from '../support/wait.ts'
+
+/** Does what the kubelet does with a socket: asks, dials the endpoint that it is told, and says how it went. */
+async function register(socket: string, refusal?: string): Promise<void> {
+  using client = new CsiClient(socket)
+  // The kubelet's own deadline (pkg/kubelet/pluginmanager/operationexecutor).
+  const { type, name, endpoint } = await client.call(Registration.method.getInfo, {}, 1000)
+  assert.equal(type, 'CSIPlugin')
+  using plugin = new CsiClient(endpoint)
+  assert.equal((await plugin.call(Identity.method.getPluginInfo)).name, name)
+  await client.call(Registration.method.notifyRegistrationStatus, {
+    pluginRegistered: refusal === undefined,
+    error: refusal ?? '',
+  })
+}
+
+async function ready(plugin: Plugin): Promise<boolean | undefined> {
+  return (await plugin.call(Identity.method.probe)).ready
+}
+
+async function recorded(sandbox: Sandbox, plugin: Plugin): Promise<readonly [string | undefined, string | undefined, string]> {
+  const told = async (...args: string[]): Promise<string> =>
+    (await sandbox.run(EXECUTABLE, ['status', '--state-dir', plugin.stateDir, ...args])).stdout
+  const { registration } = JSON.parse(await told('--json')) as { registration: { state: string; message?: string } | null }
+  const [line = ''] = (await told()).split('\n')
+  return [registration?.state, registration?.message, line]
+}
+
+test('serve --kubelet-registration-dir registers, and says in log, Probe and status how that went', async () => {
+  await using sandbox = new Sandbox()
+  const folder = join(sandbox.path, 'plugins_registry')
+  const socket = join(folder, 'dummy-fuse-csi-reg.sock')
+  using plugin = await Plugin.start(sandbox, { args: ['--kubelet-registration-dir', folder] })
+  await eventually('the socket is there', () => existsSync(socket))
+  assert.deepEqual(await recorded(sandbox, plugin), ['waiting', undefined, (await recorded(sandbox, plugin))[2]])
+
+  await register(socket, 'dial unix: no such file')
+  await plugin.logged('the kubelet refused to register dummy-fuse-csi')
+  assert.equal(await ready(plugin), false)
+  const [state, message, line] = await recorded(sandbox, plugin)
+  assert.deepEqual([state, message], ['refused', 'dial unix: no such file'])
+  assert.match(line, /^kubelet registration: refused since \d{4}-.*Z: dial unix: no such file$/)
+
+  await register(socket)
+  await plugin.logged('The kubelet has registered dummy-fuse-csi with the endpoint')
+  assert.equal(await ready(plugin), true)
+  assert.equal((await recorded(sandbox, plugin))[0], 'registered')
+
+  rmSync(socket)
+  await eventually('the socket is made anew', () => existsSync(socket))
+  await register(socket)
+
+  await plugin.stop()
+  assert.deepEqual(readdirSync(folder), [])
+  assert.deepEqual((await recorded(sandbox, plugin)).slice(0, 2), [undefined, undefined])
+})
+
+test('a plugin that was killed leaves a socket, and the next one takes its place', async () => {
+  await using sandbox = new Sandbox()
+  const folder = sandbox.directory('plugins_registry')
+  const socket = join(folder, 'dummy-fuse-csi-reg.sock')
+  using plugin = await Plugin.start(sandbox, { args: ['--kubelet-registration-dir', folder] })
+  await eventually('the socket is there', () => existsSync(socket))
+  await register(socket)
+  await plugin.kill()
+  assert.deepEqual(readdirSync(folder), ['dummy-fuse-csi-reg.sock'])
+  await plugin.restart()
+  await plugin.logged('on which nobody listens')
+  await register(socket)
+})
+
+test('a folder that cannot be used ends serve with 1, and says which', async () => {
+  await using sandbox = new Sandbox()
+  const { status, stderr } = await Plugin.fails(sandbox, { args: ['--kubelet-registration-dir', '/proc/none'] })
+  assert.equal(status, 1)
+  assert.match(stderr, /cannot register with the kubelet in \/proc\/none: .*name another with --kubelet-registration-dir/)
+})
