@@ -38,10 +38,11 @@ export class CreateError extends Error {
 
 /** Creates containers as containerd does under the kubelet: processes in mount namespaces of their own. */
 export class ContainerRuntime {
-  readonly #workload: Command
+  readonly #program: Command
 
-  constructor(workload: Command) {
-    this.#workload = workload
+  /** `program`: what every container runs; its flags come from the pod. */
+  constructor(program: Command) {
+    this.#program = program
   }
 
   /**
@@ -54,20 +55,20 @@ export class ContainerRuntime {
     const hostPath = spec.mounts === 'volume' ? target : dirname(target)
     await stat(hostPath)
     const propagation = spec.propagation === 'None' ? 'private' : 'slave'
-    const workload = withArgs(this.#workload, ['--file', pod.file, ...spec.flags])
+    const program = withArgs(this.#program, ['--file', pod.file, ...spec.flags])
     const container = await StartedProcess.start(
       {
         executable: 'unshare',
         argv0: 'unshare',
         args: [
-          ...['--mount', '--propagation', 'slave', '--', ...SHELL, SET_UP, workload.argv0],
-          ...[hostPath, workload.executable, propagation, ...workload.args],
+          ...['--mount', '--propagation', 'slave', '--', ...SHELL, SET_UP, program.argv0],
+          ...[hostPath, program.executable, propagation, ...program.args],
         ],
       },
       pod.log,
     )
     pod.container = container
-    // The last thing that the set-up does; the workload itself comes next.
+    // The last thing that the set-up does; the program itself comes next.
     await until(`the mounts of ${pod.name}`, () => !container.running || !hasMountAt(container.pid, KUBELET))
     return container
   }

@@ -1,13 +1,13 @@
 import { readFileSync, readlinkSync } from 'node:fs'
 import { messageOf } from '../errors.ts'
 import { parseMountinfo, topmostAt } from '../os/mounts/mountinfo.ts'
-import { setUpHarness } from './scenario-harness.ts'
 import type { Programs } from './command.ts'
-import { carryOutCell } from './matrix/carry-out.ts'
+import { carryOutCell } from './cell/carry-out.ts'
 import type { CellJob } from './matrix/job.ts'
 import { MARK } from './namespaces.ts'
 import { KUBELET } from './node-paths.ts'
 import type { Message } from './message.ts'
+import { scenarioNode } from './scenario.ts'
 import { SCENARIOS } from './scenarios/all.ts'
 
 /** A scenario to carry out on a private node. */
@@ -40,5 +40,5 @@ export async function carryOut(job: Job, tell: (message: Message) => void): Prom
 async function carryOutScenario(job: ScenarioJob, tell: (message: Message) => void): Promise<void> {
   const scenario = SCENARIOS.find(({ name }) => name === job.scenario)
   if (scenario === undefined) throw new Error(`no scenario '${job.scenario}'`)
-  await scenario.run(setUpHarness(job.programs, tell))
+  await scenario.run(scenarioNode(job.programs, tell))
 }

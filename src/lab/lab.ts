@@ -2,7 +2,7 @@ import type { Command, Programs } from './command.ts'
 import type { Message } from './message.ts'
 import { type Check, type LogLine, outcomeOf, type ScenarioRecord, type Step } from './scenario-record.ts'
 import type { Scenario } from './scenario.ts'
-import { carryOutOnPrivateNode } from './scenario-process.ts'
+import { carryOutOnPrivateNode } from './private-node-process.ts'
 
 /** What the lab tries, and by what means. */
 export interface LabOptions {

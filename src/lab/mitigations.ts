@@ -1,4 +1,4 @@
-import type { ConsumerKind } from './matrix/consumers.ts'
+import type { ConsumerSpec } from './matrix/consumers.ts'
 import type { Title } from './matrix/lab-record.ts'
 
 /**
@@ -15,7 +15,7 @@ export interface Mitigation extends Title {
   /** The plugin's flags beside those of the hosting. */
   readonly pluginFlags: readonly string[]
   /** How a consumer lives under it, if otherwise. */
-  readonly consumer?: (kind: ConsumerKind) => ConsumerKind
+  readonly consumer?: (kind: ConsumerSpec) => ConsumerSpec
   /** Whether the node agent asks for the volume's health, and restarts its consumers when it cannot be reached. */
   readonly watchesHealth?: true
   /** Whether daemons that return before they have mounted are trusted, as without any care; only a flawed plugin's are otherwise not. */

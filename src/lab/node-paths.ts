@@ -8,6 +8,18 @@ export const PLUGIN_FOLDER = join(KUBELET, 'plugins/dummy-fuse-csi')
 
 export const SOCKET = join(PLUGIN_FOLDER, 'csi.sock')
 
+/** The plugin's flags for that. */
+export const PLUGIN_FLAGS = ['--endpoint', `unix://${SOCKET}`, '--state-dir', PLUGIN_FOLDER, '--nodeid', 'lab-node'] as const
+
+/** dummy-fused's name, as `ps -o comm` shows it. */
+export const FUSED = 'dummy-fused'
+
+/** The socket of dummy-fused. */
+export const FUSED_SOCKET = join(KUBELET, 'plugins/dummy-fused.sock')
+
+/** The flags of dummy-fused for its socket and its state. */
+export const FUSED_FLAGS = ['--socket', FUSED_SOCKET, '--state-dir', join(KUBELET, 'plugins/dummy-fused')] as const
+
 /** Where the kubelet has a volume staged (kubernetes pkg/volume/csi, makeDeviceMountPath of its earlier releases, as in the original project). */
 export function stagingPath(pv: string): string {
   return join(KUBELET, 'plugins/kubernetes.io/csi/pv', pv, 'globalmount')

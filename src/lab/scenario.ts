@@ -1,30 +1,54 @@
-import type { Checks } from './checks.ts'
-import type { Clock } from './clock.ts'
-import type { ContainerRuntime } from './container-runtime.ts'
-import type { DaemonSet } from './daemon-set.ts'
-import type { Kubelet } from './kubelet.ts'
-import type { Pod, PodSpec } from './pod.ts'
-import type { Shell } from './shell.ts'
-import type { Transcript } from './transcript.ts'
+import type { ContainerPlugin } from './cell/container-plugin.ts'
+import type { Harness } from './cell/harness.ts'
+import { workload } from './cell/reader-programs.ts'
+import { setUpContainerCell, type Subject } from './cell/set-up.ts'
+import { Timeline } from './cell/timeline.ts'
+import { Checks } from './checks.ts'
+import { startClock } from './clock.ts'
+import type { Programs } from './command.ts'
+import { Kubelet } from './kubelet.ts'
+import type { Message } from './message.ts'
+import { SOCKET } from './node-paths.ts'
+import { Shell } from './shell.ts'
+import { Transcript } from './transcript.ts'
 
-/** A private node, empty but for what a scenario puts on it, and the means to show what happens there. */
-export interface ScenarioHarness {
-  readonly clock: Clock
+/** Shows what happens on a node: sentences, commands with their output, logs, and checks. */
+export interface Narrator {
   readonly transcript: Transcript
   readonly checks: Checks
   readonly shell: Shell
-  readonly daemonSet: DaemonSet
-  readonly kubelet: Kubelet
-  readonly runtime: ContainerRuntime
-  /** A pod that the node has heard of, without a container yet. */
-  readonly newPod: (spec: PodSpec) => Pod
 }
 
-/** One behaviour, made to happen on a private node. */
+/** A cell of a scenario, whose plugin runs in a container. */
+export type ScenarioCell = Harness<ContainerPlugin>
+
+/** The private node of a scenario, and its narrator. */
+export interface ScenarioNode extends Narrator {
+  /** Puts a cell together, in which nothing runs yet. The cells of one node come one after the other. */
+  readonly setUp: (subject: Subject) => ScenarioCell
+}
+
+/** One behaviour, shown on a private node. */
 export interface Scenario {
   readonly name: string
   /** One line of what is done and what must come of it. */
   readonly summary: string
-  /** Carries it out. What it throws breaks it off: nothing is known then. */
-  readonly run: (bench: ScenarioHarness) => Promise<void>
+  /** Carries it out. An error breaks the scenario off: then nothing is known. */
+  readonly run: (node: ScenarioNode) => Promise<void>
+}
+
+/** The private node that this process is on. All that is seen goes to `tell` as it happens. */
+export function scenarioNode(programs: Programs, tell: (message: Message) => void): ScenarioNode {
+  const clock = startClock()
+  const timeline = new Timeline(clock, (process, line) => {
+    tell({ kind: 'line', process, line })
+  })
+  const transcript = new Transcript(clock, (step) => {
+    tell({ kind: 'step', step })
+  })
+  const checks = new Checks((check) => {
+    tell({ kind: 'check', check })
+  })
+  const parts = { programs, clock, timeline, kubelet: new Kubelet(SOCKET), reader: workload(programs.workload) }
+  return { transcript, checks, shell: new Shell(transcript), setUp: (subject) => setUpContainerCell(subject, parts) }
 }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { classify, type Seen } from '../../src/lab/matrix/classify.ts'
 import { compare, verdictOf } from '../../src/lab/matrix/outcomes.ts'
-import type { Read } from '../../src/lab/matrix/read-log.ts'
+import type { Read } from '../../src/lab/cell/read-log.ts'
 import type { OutcomeId } from '../../src/lab/matrix/lab-record.ts'
 
 /** Reads that took 1 ms each, 10 ms apart: `right*3 ENOTCONN right*5`. `slow`: a right one that took 1.2 s. `hung`: one without an end. */

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { PassThrough } from 'node:stream'
 import { describe, it } from 'node:test'
-import { eventTable } from '../../src/lab/node-agent.ts'
 import { ProcessLog } from '../../src/lab/process-log.ts'
+import { eventTable } from '../../src/lab/scenarios/pod-events.ts'
 import type { LogLine, Step } from '../../src/lab/scenario-record.ts'
 import { Transcript } from '../../src/lab/transcript.ts'
 import { eventually } from '../support/wait.ts'
@@ -60,14 +60,17 @@ describe("a process's log", () => {
 describe("a pod's events", () => {
   it('are laid out as kubectl describes them', () => {
     const table = eventTable([
-      { atMs: 1234, type: 'Normal', reason: 'Started', message: 'Started container' },
-      { atMs: 61_000, type: 'Warning', reason: 'Failed', message: 'Error: dead' },
+      { atMs: 1234, lane: 'pod', kind: 'start', text: 'started' },
+      { atMs: 50_000, lane: 'pod', kind: 'end', text: 'ended with exit status 1' },
+      { atMs: 61_000, lane: 'pod', kind: 'log', text: 'Error: dead' },
+      { atMs: 61_250, lane: 'pod', kind: 'restart', text: 'started again' },
     ])
     assert.deepEqual(table, [
       'Type     Reason   At     From     Message',
       '----     ------   --     ----     -------',
-      'Normal   Started  1.2s   kubelet  Started container',
+      'Normal   Started  1.2s   kubelet  Started container dummy-workload',
       'Warning  Failed   61.0s  kubelet  Error: dead',
+      'Normal   Started  61.3s  kubelet  Started container dummy-workload',
     ])
   })
 })

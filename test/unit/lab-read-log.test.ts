@@ -1,14 +1,17 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { parseLine } from '../../src/lab/consumer/line.ts'
-import { countReads, eventsOf, ReadLog } from '../../src/lab/matrix/read-log.ts'
+import { countReads, eventsOf, ReadLog } from '../../src/lab/cell/read-log.ts'
+import { labConsumer } from '../../src/lab/cell/reader-programs.ts'
 
 const began = (at: number): string => JSON.stringify({ began: at })
 const ended = (at: number, saw: string): string => JSON.stringify({ ended: at, saw })
 
+/** What a consumer of the lab has written, in a cell that began at 1000. */
 function logOf(...lines: string[]): ReadLog {
-  const log = new ReadLog(1000)
-  for (const line of lines) assert.equal(log.add(line), true, line)
+  const { follow } = labConsumer({ executable: '/bin/false', args: [], argv0: 'false' }, 1000)
+  const log = new ReadLog()
+  for (const line of lines) assert.equal(follow({ atMs: 0, line }, log), true, line)
   return log
 }
 

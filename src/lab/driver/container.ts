@@ -1,5 +1,5 @@
 import type { Command } from '../command.ts'
-import type { Container } from '../matrix/container-plugin.ts'
+import type { Container } from '../cell/container-plugin.ts'
 import { PLUGIN_FOLDER, SOCKET } from '../node-paths.ts'
 import { type DriverSpec, filled, type Places } from './spec.ts'
 
@@ -18,5 +18,5 @@ export function driverContainer({ start, upgrade, container, stop }: DriverSpec)
       version.args = upgrade
     },
   }
-  return { program, place: [], flags: [], takes: container, stop }
+  return { program, flags: [], takes: container, stop }
 }

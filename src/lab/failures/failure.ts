@@ -1,4 +1,4 @@
-import type { CellHarness } from '../matrix/cell-harness.ts'
+import type { Harness } from '../cell/harness.ts'
 import type { Title } from '../matrix/lab-record.ts'
 
 /** A failure on a node, and the repair that a real node gets by itself, under every mitigation. */
@@ -13,9 +13,9 @@ export interface Failure extends Title {
   /** Whether the plugin has to be a unit of systemd's. */
   readonly needsSystemd?: true
   /** Makes it happen; resolves when it has. */
-  strike(bench: CellHarness): Promise<void>
+  strike(harness: Harness): Promise<void>
   /** Undoes it as far as the world does by itself: a controller starts the plugin again, a hung process goes on. */
-  mend(bench: CellHarness): Promise<void>
+  mend(harness: Harness): Promise<void>
 }
 
 /** For failures that nobody outside mends. */

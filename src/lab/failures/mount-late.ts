@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
-import { nodeMounts } from '../matrix/evidence.ts'
-import { callUntilOk } from '../matrix/volume-operations.ts'
+import { nodeMounts } from '../cell/evidence.ts'
+import { callUntilOk } from '../cell/volume-operations.ts'
 import { stagingPath } from '../node-paths.ts'
 import { until } from '../wait.ts'
 import { type Failure, nothing } from './failure.ts'

@@ -1,4 +1,4 @@
-import type { Read } from './read-log.ts'
+import type { Read } from '../cell/read-log.ts'
 import type { OutcomeId } from './lab-record.ts'
 
 /** A read that takes this long has waited, in milliseconds: far above what a busy machine adds, far below any failure's length. */

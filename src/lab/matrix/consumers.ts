@@ -6,10 +6,12 @@ import type { Title } from './lab-record.ts'
  */
 type Place = 'node' | 'private' | 'slave' | 'slave-folder'
 
-/** One kind of consumer. */
-export interface ConsumerKind extends Title {
+/** One consumer: how it reads, and where and when it lives. */
+export interface ConsumerSpec {
+  /** Its lane, and the name of its pod. */
   readonly id: string
-  /** A name of consumer/ways.ts. */
+  readonly title: string
+  /** A name of consumer/read-methods.ts. */
   readonly way: 'keeps-open' | 'opens-anew' | 'mapped' | 'cwd'
   readonly place: Place
   /** Which volume it reads: the one that the failure strikes, or another one of the same plugin. */
@@ -19,6 +21,9 @@ export interface ConsumerKind extends Title {
   /** Whether it ends at its first error, and is started again by the node agent. */
   readonly exitsOnError: boolean
 }
+
+/** One kind of consumer of the matrix. */
+export interface ConsumerKind extends ConsumerSpec, Title {}
 
 /** The consumer that reads another volume. */
 export const NEIGHBOUR_ID = 'neighbour'

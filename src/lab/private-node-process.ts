@@ -7,8 +7,8 @@ import type { Job } from './inside.ts'
 import { onPrivateNode, privateEnvironment } from './namespaces.ts'
 import type { Message } from './message.ts'
 
-/** Milliseconds that one scenario may take; the slowest takes a few seconds. */
-const SCENARIO_DEADLINE = 120_000
+/** Milliseconds that one job may take; the slowest takes a few seconds. */
+const JOB_DEADLINE = 120_000
 /** Milliseconds that a node has to end by itself once its standard input is closed. */
 const END_DEADLINE = 3000
 
@@ -16,7 +16,7 @@ type NodeProcess = ChildProcessByStdio<Writable, Readable, Readable>
 
 /**
  * Has a job carried out on a private node by `inside`, and tells of each message. Resolves when the node is gone, with every process
- * and mount on it: to undefined, or to the reason for which the scenario was broken off. `signal` ends it early. `makeNode` makes
+ * and mount on it: to undefined, or to the reason for which the job was broken off. `signal` ends it early. `makeNode` makes
  * the command that runs another on a node (namespaces.ts).
  */
 export async function carryOutOnPrivateNode(
@@ -46,7 +46,7 @@ export async function carryOutOnPrivateNode(
     seen.reasons.push(why)
     end(child)
   }
-  const deadline = setTimeout(breakOff, SCENARIO_DEADLINE, `it took more than ${SCENARIO_DEADLINE / 1000} s`)
+  const deadline = setTimeout(breakOff, JOB_DEADLINE, `it took more than ${JOB_DEADLINE / 1000} s`)
   const aborted = (): void => {
     breakOff('it was interrupted')
   }

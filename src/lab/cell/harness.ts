@@ -1,4 +1,5 @@
 import type { Clock } from '../clock.ts'
+import type { ContainerRuntime } from '../container-runtime.ts'
 import type { Kubelet, Volume } from '../kubelet.ts'
 import type { CellConsumer } from './cell-consumer.ts'
 import type { VolumeOperations } from './volume-operations.ts'
@@ -46,7 +47,7 @@ export interface NodeControl {
 }
 
 /** A private node with a plugin, its volumes and their consumers, for a failure to strike. */
-export interface CellHarness {
+export interface Harness<Plugin extends PluginControl = PluginControl> {
   readonly clock: Clock
   readonly timeline: Timeline
   readonly kubelet: Kubelet
@@ -55,10 +56,12 @@ export interface CellHarness {
   readonly operations: VolumeOperations
   /** Another volume of the same plugin. */
   readonly neighbour: VolumeOperations
-  readonly plugin: PluginControl
+  readonly plugin: Plugin
   readonly daemons: DaemonControl
   readonly node: NodeControl
   readonly consumers: readonly CellConsumer[]
+  /** Starts the containers of the consumers' pods. */
+  readonly runtime: ContainerRuntime
   /** Starts the consumers that were running before, and are not now because their machine went. */
   readonly startConsumers: () => Promise<void>
 }

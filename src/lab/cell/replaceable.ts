@@ -1,4 +1,4 @@
-import { renameSync, symlinkSync } from 'node:fs'
+import { renameSync, rmSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { makeDirectories } from '../../os/mounts/directories.ts'
 import { type Command } from '../command.ts'
@@ -18,10 +18,11 @@ export class Replaceable implements Program {
   readonly #executable: string
   #version = 1
 
-  /** `folder`: a name of its own. The path ends with argv[0], which so chooses the program also for who executes the path alone. */
+  /** `folder`: a name of its own; an earlier program of that name is no more. The path ends with argv[0], which so chooses the program also for who executes the path alone. */
   constructor(command: Command, folder: string) {
     const path = join(KUBELET, 'tmp/bin', folder, command.argv0)
     makeDirectories(join(path, '..'))
+    rmSync(path, { force: true })
     symlinkSync(command.executable, path)
     this.#executable = command.executable
     this.command = { ...command, executable: path }

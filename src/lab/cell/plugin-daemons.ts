@@ -1,8 +1,7 @@
-import { processesNamed, processStat, sharesMounts } from '../../os/processes/processes.ts'
+import { processesNamed, sharesMounts } from '../../os/processes/processes.ts'
 import { until } from '../wait.ts'
-import type { DaemonControl, PluginControl } from './cell-harness.ts'
-import { killAll, killServers, signal } from './container-plugin.ts'
-import { servers } from './process-watch.ts'
+import type { DaemonControl, PluginControl } from './harness.ts'
+import { killAll, processesOf, signalAll, stopAll } from './node-processes.ts'
 
 /** Processes that the plugin has started: the one of them that serves the volume which the failure strikes. */
 export class PluginDaemons implements DaemonControl {
@@ -18,7 +17,7 @@ export class PluginDaemons implements DaemonControl {
   }
 
   get pids(): readonly number[] {
-    if (this.#path === undefined) return this.#comms.flatMap(servers)
+    if (this.#path === undefined) return this.#comms.flatMap(processesOf)
     return this.#comms
       .flatMap(processesNamed)
       .filter(({ stat, args }) => args.at(-1) === this.#path && sharesMounts(stat.pid))
@@ -35,30 +34,22 @@ export class PluginDaemons implements DaemonControl {
   }
 
   async crash(): Promise<void> {
-    await killServers(this.#comms)
+    await killAll(this.#comms.flatMap(processesOf))
   }
 
   /** Nobody can hand a session over: the daemon unmounts and ends, and the plugin has to start the next one. */
   async upgrade(): Promise<void> {
     this.#plugin.replaceExecutable()
-    for (const pid of this.pids) signal(pid, 'SIGTERM')
+    signalAll(this.pids, 'SIGTERM')
     await until('the daemons end', () => this.pids.length === 0)
     await this.#plugin.restart()
   }
 
   async hang(): Promise<void> {
-    await hang(this.pids)
+    await stopAll(this.pids)
   }
 
   resume(): void {
-    for (const pid of this.pids) signal(pid, 'SIGCONT')
+    signalAll(this.pids, 'SIGCONT')
   }
-}
-
-/** Stops processes; resolves when they have stopped. */
-export async function hang(pids: readonly number[]): Promise<void> {
-  for (const pid of pids) signal(pid, 'SIGSTOP')
-  await until('the daemons have stopped', () =>
-    pids.every((pid) => processStat(pid)?.state !== 'R' && processStat(pid)?.state !== 'S'),
-  )
 }

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { parseMountinfo } from '../../os/mounts/mountinfo.ts'
 import { run } from '../../os/processes/run.ts'
 import { KUBELET } from '../node-paths.ts'
-import type { DaemonControl, NodeControl, PluginControl } from './cell-harness.ts'
+import type { DaemonControl, NodeControl, PluginControl } from './harness.ts'
 import type { Timeline } from './timeline.ts'
 
 /** Milliseconds for a command on the node. */

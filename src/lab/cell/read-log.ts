@@ -1,5 +1,4 @@
-import { parseLine } from '../consumer/line.ts'
-import type { CellEvent, Reads } from './lab-record.ts'
+import type { CellEvent, Reads } from '../matrix/lab-record.ts'
 
 /** One read of a consumer. Times on the cell's clock. */
 export interface Read {
@@ -16,29 +15,26 @@ const STALL = 50
 /** A read that has been under way for so long at the end hangs, in milliseconds. */
 const HANGS = 1000
 
-/** Every read of one consumer, over its restarts. */
+/** Every read of one consumer, over its restarts. A reader's program says how it is filled (reader-programs.ts). */
 export class ReadLog {
   readonly #reads: Read[] = []
-  readonly #startMs: number
   #open: number | undefined
   #wrote: { atMs: number; path: string } | undefined
 
-  /** `startMs`: the cell's start on CLOCK_MONOTONIC. */
-  constructor(startMs: number) {
-    this.#startMs = startMs
+  /** A read begins. */
+  begin(atMs: number): void {
+    this.#open = atMs
   }
 
-  /** Takes in a line of the consumer's output; tells whether it was one of its own. */
-  add(text: string): boolean {
-    const line = parseLine(text)
-    if (line === undefined) return false
-    if ('began' in line) this.#open = line.began - this.#startMs
-    else if ('wrote' in line) this.#wrote ??= { atMs: line.at - this.#startMs, path: line.wrote }
-    else {
-      this.#reads.push({ beganMs: this.#open ?? line.ended - this.#startMs, endedMs: line.ended - this.#startMs, saw: line.saw })
-      this.#open = undefined
-    }
-    return true
+  /** The read that is under way comes back. `saw`: `right`, `wrong`, or the errno's name. */
+  end(atMs: number, saw: string): void {
+    this.#reads.push({ beganMs: this.#open ?? atMs, endedMs: atMs, saw })
+    this.#open = undefined
+  }
+
+  /** A file could be made in the volume's place. The first one counts. */
+  write(atMs: number, path: string): void {
+    this.#wrote ??= { atMs, path }
   }
 
   /** Its process is gone: what it had begun will not end. */

@@ -1,34 +1,38 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import { messageOf } from '../../errors.ts'
 import { clockFrom, monotonicMs } from '../clock.ts'
+import { withArgs } from '../command.ts'
 import { FAILURES } from '../failures/all.ts'
 import type { Failure } from '../failures/failure.ts'
 import { PLACES } from '../driver/container.ts'
 import { DRIVER_MITIGATIONS } from '../driver/matrix.ts'
 import { filled } from '../driver/spec.ts'
+import { Kubelet, VOLUME } from '../kubelet.ts'
 import { MITIGATIONS } from '../mitigations.ts'
 import type { Mitigation } from '../mitigations.ts'
+import { FUSED, SOCKET } from '../node-paths.ts'
 import { until } from '../wait.ts'
-import type { CellHarness } from './cell-harness.ts'
+import { type Course, takeCourse } from './course.ts'
+import type { Harness } from './harness.ts'
 import type { CellConsumer } from './cell-consumer.ts'
-import { classify, ENOUGH } from './classify.ts'
-import { CONSUMERS } from './consumers.ts'
+import { classify, ENOUGH } from '../matrix/classify.ts'
+import { CONSUMERS } from '../matrix/consumers.ts'
 import { filesOnDisk, fuseHolders, nodeMounts, podMounts } from './evidence.ts'
 import { HealthWatch, type WatchedVolume } from './health-watch.ts'
-import type { CellJob, Expectation } from './job.ts'
+import type { CellJob, Expectation } from '../matrix/job.ts'
 import { DepartedPod } from './departed-pod.ts'
-import { verdictOf } from './outcomes.ts'
+import { verdictOf } from '../matrix/outcomes.ts'
 import { ProcessWatch } from './process-watch.ts'
 import { countReads, eventsOf, stalled } from './read-log.ts'
-import type { Cell, ConsumerResult } from './lab-record.ts'
+import type { Cell, ConsumerResult } from '../matrix/lab-record.ts'
+import { labConsumer } from './reader-programs.ts'
 import { setUpCell } from './set-up.ts'
 import { Timeline } from './timeline.ts'
 
 /** Our daemons, which the plugin starts or systemd does. */
-const OURS = { 'dummy-fuse': 'FUSE daemon', 'dummy-fused': 'FUSE service' }
+const OURS = { 'dummy-fuse': 'FUSE daemon', [FUSED]: 'FUSE service' }
 
-/** Milliseconds for which a failure stands before the world mends it, unless every consumer has met it earlier. */
-const OUTAGE = 1000
+/** Milliseconds for one of the kubelet's calls: a plugin that cannot answer is asked again. */
+const CALL_DEADLINE = 3000
 /** Milliseconds after the mending for which those who do badly are watched. */
 const WATCH = 2000
 /** Milliseconds after the mending for which those are waited for that do worse than the model says. */
@@ -43,22 +47,31 @@ export async function carryOutCell(job: CellJob): Promise<Cell> {
   const failure = named(FAILURES, job.failure)
   const mitigation = named(job.driver === undefined ? MITIGATIONS : DRIVER_MITIGATIONS, job.mitigation)
   const kinds = CONSUMERS.filter(({ id }) => Object.hasOwn(job.consumers, id))
-  const bench = setUpCell(job, { failure, mitigation, kinds }, timeline, clock, startMs)
+  const { consumer: program } = job.programs
+  const consumer = job.driver === undefined ? program : withArgs(program, ['--expect', job.driver.content])
+  const harness = setUpCell(
+    { failure, mitigation, consumers: kinds, volume: job.driver?.volume ?? { ...VOLUME, mountFlags: failure.mountFlags ?? [] } },
+    {
+      ...{ programs: job.programs, driver: job.driver, slice: job.slice, clock, timeline },
+      kubelet: new Kubelet(SOCKET, CALL_DEADLINE),
+      reader: labConsumer(consumer, startMs),
+    },
+  )
   const comms =
     job.driver === undefined ? OURS : { ...(job.driver.daemon === undefined ? {} : { [job.driver.daemon]: 'FUSE daemon' }) }
   using watch = new ProcessWatch(timeline, comms)
   if (job.driver?.prepare !== undefined)
-    await bench.node.shell(filled([`mkdir -p {state}; ${job.driver.prepare}`], PLACES).join(''))
+    await harness.node.shell(filled([`mkdir -p {state}; ${job.driver.prepare}`], PLACES).join(''))
 
-  const { failureAtMs, mendedAtMs, before, left } = await course(bench, failure, mitigation, job).catch((error: unknown) => {
+  const { failureAtMs, mendedAtMs, before, left } = await run(harness, failure, mitigation, job).catch((error: unknown) => {
     throw new Error(`${messageOf(error)}${lastWords(timeline)}`, { cause: error })
   })
   watch.look()
   const after = { mounts: nodeMounts(), holders: fuseHolders(), disk: await filesOnDisk() }
-  const results = bench.consumers.map((consumer) =>
+  const results = harness.consumers.map((consumer) =>
     resultOf(consumer, job.consumers[consumer.kind.id] ?? null, failureAtMs, clock()),
   )
-  const reads = bench.consumers.flatMap(({ kind, reads }) => eventsOf(kind.id, reads.reads(clock()), clock()))
+  const reads = harness.consumers.flatMap(({ kind, reads }) => eventsOf(kind.id, reads.reads(clock()), clock()))
   const measured = Object.values(job.consumers).includes(null)
   return {
     failure: failure.id,
@@ -83,49 +96,32 @@ export async function carryOutCell(job: CellJob): Promise<Cell> {
 }
 
 /** How it went: when, what there was before, and what is there that must not be. */
-interface Course {
-  readonly failureAtMs: number
-  readonly mendedAtMs: number
+interface Run extends Course {
   readonly before: { readonly mounts: readonly string[]; readonly holders: readonly string[] }
   readonly left: string | undefined
 }
 
-/** All is well, the failure strikes, the world mends what it can, and it is seen what comes of it. */
-async function course(bench: CellHarness, failure: Failure, mitigation: Mitigation, job: CellJob): Promise<Course> {
-  const { clock, timeline, plugin, kubelet, consumers } = bench
-  const at = (starts: string): readonly CellConsumer[] => consumers.filter(({ kind }) => kind.starts === starts)
-  await bench.daemons.start()
-  await plugin.start(failure.flaw)
-  await kubelet.register()
-  let failureAtMs = clock()
-  if (failure.flaw !== undefined) timeline.note('plugin', 'failure', `the plugin is flawed: ${failure.flaw.join(' ')}`)
-  for (const consumer of at('before')) consumer.want()
-  const leaver = new DepartedPod(bench.operations)
-  if (failure.flaw === undefined) {
-    await leaver.publishAndUnpublish()
-    await allRead(at('before'))
-  }
-  await using _health = mitigation.watchesHealth === true ? new HealthWatch(kubelet, watched(bench), timeline) : undefined
-  const before = { mounts: nodeMounts(), holders: fuseHolders() }
-
-  if (failure.flaw === undefined) failureAtMs = clock()
-  const meanwhile = failure.flaw !== undefined
-  if (meanwhile) for (const consumer of at('during')) consumer.want()
-  await failure.strike(bench)
-  const struck = clock()
-  if (!meanwhile) for (const consumer of at('during')) consumer.want()
-  await outage(at('before'), clock, struck)
-  if (failure.lastsMs !== undefined) await sleep(Math.max(0, failure.lastsMs - (clock() - failureAtMs)))
-
-  await failure.mend(bench)
-  const mendedAtMs = timeline.note('node', 'mended', 'what the world mends has been mended')
-  for (const consumer of at('after')) consumer.want()
-  await until('the consumers have settled', () => settled(consumers, job, failureAtMs, mendedAtMs, clock()), READ_DEADLINE + 1000)
-  return { failureAtMs, mendedAtMs, before, left: leaver.left }
+/** Takes the cell through its course, beside the checks that every cell has, until its consumers have settled. */
+async function run(harness: Harness, failure: Failure, mitigation: Mitigation, job: CellJob): Promise<Run> {
+  const { clock, timeline, kubelet, consumers } = harness
+  const leaver = new DepartedPod(harness.operations)
+  let before: Run['before'] = { mounts: [], holders: [] }
+  await using watches = new AsyncDisposableStack()
+  const course = await takeCourse(harness, failure, {
+    mounted: () => leaver.publishAndUnpublish(),
+    before: () => {
+      if (mitigation.watchesHealth === true) watches.use(new HealthWatch(kubelet, watched(harness), timeline))
+      before = { mounts: nodeMounts(), holders: fuseHolders() }
+    },
+  })
+  const { failureAtMs, mendedAtMs } = course
+  const settled = (): boolean => haveSettled(consumers, job, failureAtMs, mendedAtMs, clock())
+  await until('the consumers have settled', settled, READ_DEADLINE + 1000)
+  return { ...course, before, left: leaver.left }
 }
 
 /** The volumes, each with the pods that use it. */
-function watched({ operations, neighbour, consumers }: CellHarness): readonly WatchedVolume[] {
+function watched({ operations, neighbour, consumers }: Harness): readonly WatchedVolume[] {
   const of = (volume: CellConsumer['kind']['volume']): readonly CellConsumer[] =>
     consumers.filter(({ kind }) => kind.volume === volume)
   return [
@@ -145,27 +141,7 @@ function lastWords(timeline: Timeline): string {
         .join(' | ')}`
 }
 
-/** Nothing can be told of a consumer that did not do well before. */
-async function allRead(consumers: readonly CellConsumer[]): Promise<void> {
-  const well = ({ reads }: CellConsumer): boolean => reads.ended(-Infinity).filter(({ saw }) => saw === 'right').length >= ENOUGH
-  const late = (): string =>
-    consumers
-      .filter((consumer) => !well(consumer))
-      .map(({ kind }) => kind.id)
-      .join(', ')
-  await until('every consumer reads before the failure', () => late() === '').catch((error: unknown) => {
-    throw new Error(`these did not read right before the failure: ${late()}`, { cause: error })
-  })
-}
-
-/** Every consumer that runs has met what there is to be met. */
-async function outage(consumers: readonly CellConsumer[], clock: () => number, since: number): Promise<void> {
-  const met = ({ pid, reads }: CellConsumer): boolean =>
-    pid === undefined || reads.ended(since).length >= 3 || (reads.underWay !== undefined && clock() - reads.underWay > 200)
-  await until('every consumer has met the failure', () => consumers.every(met) || clock() - since > OUTAGE)
-}
-
-function settled(consumers: readonly CellConsumer[], job: CellJob, failureAt: number, mendedAt: number, now: number): boolean {
+function haveSettled(consumers: readonly CellConsumer[], job: CellJob, failureAt: number, mendedAt: number, now: number): boolean {
   return consumers.every((consumer) => {
     const seen = outcomeOf(consumer, failureAt, now)
     const last = consumer.reads.ended(Math.max(mendedAt, consumer.runningSince ?? Infinity)).slice(-ENOUGH)

@@ -1,8 +1,7 @@
-import { placeFlags } from '../daemon-set.ts'
 import { type Command, withArgs } from '../command.ts'
 import { until } from '../wait.ts'
-import type { PluginControl } from './cell-harness.ts'
-import { signal } from './container-plugin.ts'
+import type { PluginControl } from './harness.ts'
+import { signalAll } from './node-processes.ts'
 import { Replaceable } from './replaceable.ts'
 import type { Timeline } from './timeline.ts'
 import { Unit } from './unit.ts'
@@ -31,7 +30,7 @@ export class UnitPlugin implements PluginControl, Disposable {
 
   async start(flaw: readonly string[] = []): Promise<void> {
     const first = !this.#restarting
-    if (first) await this.#unit.create(withArgs(this.#program.command, [...placeFlags(), ...this.#flags, ...flaw]), [])
+    if (first) await this.#unit.create(withArgs(this.#program.command, [...this.#flags, ...flaw]), [])
     this.#pid = await this.#unit.succeeds(this.#pid)
     this.#restarting = false
     this.#timeline.lane(LANE, 'process', 'CSI plugin', this.#pid)
@@ -40,7 +39,7 @@ export class UnitPlugin implements PluginControl, Disposable {
 
   async kill(): Promise<void> {
     this.#restarting = true
-    for (const pid of this.pids) signal(pid, 'SIGKILL')
+    signalAll(this.pids, 'SIGKILL')
     await this.#ended()
   }
 

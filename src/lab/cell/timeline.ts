@@ -1,15 +1,20 @@
 import { type Clock } from '../clock.ts'
-import type { CellEvent, Lane } from './lab-record.ts'
+import type { CellEvent, Lane } from '../matrix/lab-record.ts'
+import { type OnLine, ProcessLog } from '../process-log.ts'
 
 /** Collects what happens in a cell, and to which process. */
 export class Timeline {
   readonly #clock: Clock
+  readonly #onLine: OnLine
   readonly #events: CellEvent[] = []
   readonly #lanes = new Map<string, Lane>()
   readonly #logs: { lane: string; atMs: number; text: string }[] = []
+  readonly #processes = new Map<string, number>()
 
-  constructor(clock: Clock) {
+  /** `onLine`: called with each line of a log as it arrives, and the name of its log. */
+  constructor(clock: Clock, onLine: OnLine = () => undefined) {
     this.#clock = clock
+    this.#onLine = onLine
   }
 
   /** Opens a lane; the first title and process stay. */
@@ -26,13 +31,29 @@ export class Timeline {
     return atMs
   }
 
-  log(lane: string, atMs: number, text: string): void {
+  /** The log of the lane's next process. Its name has the number of the process: `plugin-1`, `plugin-2`. */
+  newLog(lane: string): ProcessLog {
+    const number = (this.#processes.get(lane) ?? 0) + 1
+    this.#processes.set(lane, number)
+    return new ProcessLog(`${lane}-${number}`, this.#clock, (name, { atMs, line }) => {
+      this.log(lane, atMs, line, name)
+    })
+  }
+
+  /** A line of the log that has this name. */
+  log(lane: string, atMs: number, text: string, name = lane): void {
     this.#logs.push({ lane, atMs, text })
+    this.#onLine(name, { atMs, line: text })
   }
 
   /** A line that was found just now. */
   logNow(lane: string, text: string): void {
     this.log(lane, this.#clock(), text)
+  }
+
+  /** What has happened on one lane so far. */
+  eventsOf(lane: string): readonly CellEvent[] {
+    return this.#events.filter((event) => event.lane === lane)
   }
 
   /** In the order of their times, with those of the consumers' reads. */

@@ -1,16 +1,12 @@
 import { hasListener } from '../../os/sockets/unix-socket.ts'
 import { type Command, withArgs } from '../command.ts'
-import type { Clock } from '../clock.ts'
-import { ProcessLog } from '../process-log.ts'
+import { FUSED, FUSED_FLAGS, FUSED_SOCKET } from '../node-paths.ts'
 import { StartedProcess } from '../started-process.ts'
 import { until } from '../wait.ts'
-import type { DaemonControl } from './cell-harness.ts'
-import { signal } from './container-plugin.ts'
-import { FUSED, FUSED_SOCKET, FUSED_ARGS } from './fused-place.ts'
-import { servers } from './process-watch.ts'
+import type { DaemonControl } from './harness.ts'
+import { processesOf, signalAll, stopAll } from './node-processes.ts'
 import { Replaceable } from './replaceable.ts'
 import type { Timeline } from './timeline.ts'
-import { hang } from './plugin-daemons.ts'
 
 const LANE = 'keep'
 
@@ -19,38 +15,35 @@ export class KeeperDaemons implements DaemonControl {
   readonly #keep: Command
   readonly #program: Replaceable
   readonly #timeline: Timeline
-  readonly #log: ProcessLog
   #keeper: StartedProcess | undefined
 
-  constructor(keep: Command, fused: Command, timeline: Timeline, clock: Clock) {
+  constructor(keep: Command, fused: Command, timeline: Timeline) {
     this.#keep = keep
     this.#program = new Replaceable(fused, 'fused')
     this.#timeline = timeline
-    this.#log = new ProcessLog(LANE, clock, (lane, { atMs, line }) => {
-      timeline.log(lane, atMs, line)
-    })
   }
 
   get pids(): readonly number[] {
-    return servers(FUSED)
+    return processesOf(FUSED)
   }
 
   /** The keeper takes a program without a name of its own, so a link's name chooses it. */
   async start(): Promise<void> {
     const { executable, args } = this.#program.command
-    const keeper = await StartedProcess.start(withArgs(this.#keep, ['--', executable, ...args, ...FUSED_ARGS]), this.#log)
+    const log = this.#timeline.newLog(LANE)
+    const keeper = await StartedProcess.start(withArgs(this.#keep, ['--', executable, ...args, ...FUSED_FLAGS]), log)
     this.#keeper = keeper
     this.#timeline.lane(LANE, 'process', 'Keeper', keeper.pid)
     this.#timeline.note(LANE, 'start', `process ${keeper.pid}`)
     await until('dummy-fused listens', async () => {
-      if (!keeper.running) throw new Error(`the keeper ended: ${this.#log.tail(3).join(' ')}`)
+      if (!keeper.running) throw new Error(`the keeper ended: ${log.tail(3).join(' ')}`)
       return await hasListener(FUSED_SOCKET)
     })
   }
 
   async kill(): Promise<void> {
     const before = this.pids
-    for (const pid of before) signal(pid, 'SIGKILL')
+    signalAll(before, 'SIGKILL')
     await until('the daemon is gone', () => this.pids.every((pid) => !before.includes(pid)))
   }
 
@@ -63,17 +56,17 @@ export class KeeperDaemons implements DaemonControl {
   }
 
   async hang(): Promise<void> {
-    await hang(this.pids)
+    await stopAll(this.pids)
   }
 
   resume(): void {
-    for (const pid of this.pids) signal(pid, 'SIGCONT')
+    signalAll(this.pids, 'SIGCONT')
   }
 
   async crash(): Promise<void> {
     this.#keeper?.kill()
     await this.#keeper?.ended()
-    for (const pid of this.pids) signal(pid, 'SIGKILL')
+    signalAll(this.pids, 'SIGKILL')
     await until('the daemon is gone', () => this.pids.length === 0)
     this.#timeline.note(LANE, 'end', 'gone with the machine')
   }

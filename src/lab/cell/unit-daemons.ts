@@ -1,13 +1,11 @@
 import { type Command, withArgs } from '../command.ts'
+import { FUSED, FUSED_FLAGS } from '../node-paths.ts'
 import { until } from '../wait.ts'
-import type { DaemonControl } from './cell-harness.ts'
-import { signal } from './container-plugin.ts'
-import { FUSED, FUSED_ARGS } from './fused-place.ts'
-import { servers } from './process-watch.ts'
+import type { DaemonControl } from './harness.ts'
+import { processesOf, signalAll, stopAll } from './node-processes.ts'
 import { Replaceable } from './replaceable.ts'
 import type { Timeline } from './timeline.ts'
 import { Unit } from './unit.ts'
-import { hang } from './plugin-daemons.ts'
 
 /** dummy-fused as a service whose descriptors systemd holds, as systemd/dummy-fused.service has it. */
 export class UnitDaemons implements DaemonControl, Disposable {
@@ -20,18 +18,18 @@ export class UnitDaemons implements DaemonControl, Disposable {
   }
 
   get pids(): readonly number[] {
-    return servers(FUSED)
+    return processesOf(FUSED)
   }
 
   async start(): Promise<void> {
     const properties = ['FileDescriptorStoreMax=4096', 'LimitNOFILE=65536']
-    await this.#unit.create(withArgs(this.#program.command, FUSED_ARGS), properties)
+    await this.#unit.create(withArgs(this.#program.command, FUSED_FLAGS), properties)
   }
 
   /** systemd starts the next one at once: that it is another is all there is to wait for. */
   async kill(): Promise<void> {
     const before = this.pids
-    for (const pid of before) signal(pid, 'SIGKILL')
+    signalAll(before, 'SIGKILL')
     await until('the daemon is gone', () => this.pids.every((pid) => !before.includes(pid)))
   }
 
@@ -43,18 +41,18 @@ export class UnitDaemons implements DaemonControl, Disposable {
   }
 
   async hang(): Promise<void> {
-    await hang(this.pids)
+    await stopAll(this.pids)
   }
 
   resume(): void {
-    for (const pid of this.pids) signal(pid, 'SIGCONT')
+    signalAll(this.pids, 'SIGCONT')
   }
 
   /** Stopped first, it cannot end in order; told to stop for good, it is not started again. */
   async crash(): Promise<void> {
     await this.hang()
     await this.#unit.control('stop', '--no-block')
-    for (const pid of this.pids) signal(pid, 'SIGKILL')
+    signalAll(this.pids, 'SIGKILL')
     await until('the daemon is gone', () => this.pids.length === 0)
     await until('systemd has forgotten it', async () => (await this.#unit.mainPid()) === undefined)
   }

@@ -1,4 +1,4 @@
-import { processesNamed, sharesMounts } from '../../os/processes/processes.ts'
+import { processesOf } from './node-processes.ts'
 import type { Timeline } from './timeline.ts'
 
 /** Milliseconds between two looks. */
@@ -24,7 +24,7 @@ export class ProcessWatch implements Disposable {
   look(): void {
     for (const [comm, title] of Object.entries(this.#names)) {
       const before = this.#living.get(comm) ?? new Set<number>()
-      const now = new Set(servers(comm))
+      const now = new Set(processesOf(comm))
       this.#living.set(comm, now)
       for (const pid of now) {
         if (before.has(pid)) continue
@@ -39,11 +39,4 @@ export class ProcessWatch implements Disposable {
   [Symbol.dispose](): void {
     clearInterval(this.#timer)
   }
-}
-
-/** Ids of this node's processes of one name, without the containers'. */
-export function servers(comm: string): readonly number[] {
-  return processesNamed(comm)
-    .map(({ stat }) => stat.pid)
-    .filter(sharesMounts)
 }

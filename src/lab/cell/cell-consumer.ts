@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { codeOf, messageOf } from '../../errors.ts'
-import { type Command, withArgs } from '../command.ts'
+import { withArgs } from '../command.ts'
 import { type ContainerRuntime, CreateError } from '../container-runtime.ts'
 import { CallError } from '../../grpc/client.ts'
 import { targetPath } from '../node-paths.ts'
@@ -9,8 +9,9 @@ import { Pod } from '../pod.ts'
 import { ProcessLog } from '../process-log.ts'
 import { StartedProcess } from '../started-process.ts'
 import type { Clock } from '../clock.ts'
-import type { ConsumerKind } from './consumers.ts'
-import type { ReadLog } from './read-log.ts'
+import type { ConsumerSpec } from '../matrix/consumers.ts'
+import { ReadLog } from './read-log.ts'
+import type { ReaderProgram } from './reader-programs.ts'
 import type { VolumeOperations } from './volume-operations.ts'
 import type { Timeline } from './timeline.ts'
 
@@ -25,7 +26,8 @@ export interface CellContext {
   readonly clock: Clock
   readonly timeline: Timeline
   readonly runtime: ContainerRuntime
-  readonly consumer: Command
+  /** The program of every consumer; `runtime` starts it too. */
+  readonly reader: ReaderProgram
   readonly operations: VolumeOperations
   /** The file that consumers read, below the volume. */
   readonly file: string
@@ -33,10 +35,11 @@ export interface CellContext {
 
 /** A consumer in a cell, and the kubelet's work for it: its volume published, its container started, and started again. */
 export class CellConsumer {
-  readonly kind: ConsumerKind
-  readonly reads: ReadLog
+  readonly kind: ConsumerSpec
+  readonly reads = new ReadLog()
+  /** Its pod; one on the node itself has only the log of it. */
+  readonly pod: Pod
   readonly #around: CellContext
-  readonly #pod: Pod
   #process: StartedProcess | undefined
   #starts = 0
   #startedAt = 0
@@ -47,26 +50,25 @@ export class CellConsumer {
   #unwanted: PromiseWithResolvers<'unwanted'> | undefined
   #minding: Promise<void> = Promise.resolve()
 
-  constructor(kind: ConsumerKind, reads: ReadLog, around: CellContext) {
+  constructor(kind: ConsumerSpec, around: CellContext) {
     this.kind = kind
-    this.reads = reads
     this.#around = around
-    const { clock, timeline, operations } = around
+    const { clock, timeline, operations, reader } = around
     timeline.lane(kind.id, 'consumer', kind.title)
-    const log = new ProcessLog(kind.id, clock, (lane, { atMs, line }) => {
-      if (!reads.add(line)) timeline.log(lane, atMs, line)
+    const log = new ProcessLog(kind.id, clock, (lane, line) => {
+      if (!reader.follow(line, this.reads)) timeline.log(lane, line.atMs, line.line)
     })
     const mounts = kind.place === 'slave-folder' ? 'folder above' : 'volume'
     const propagation = kind.place === 'private' || kind.place === 'node' ? 'None' : 'HostToContainer'
-    this.#pod = new Pod(
-      { name: kind.id, volume: operations.volume, mounts, propagation, file: around.file, flags: this.#flags() },
+    this.pod = new Pod(
+      { name: kind.id, volume: operations.volume, mounts, propagation, file: around.file, flags: reader.flags(kind) },
       log,
     )
   }
 
   /** Where its volume is published on the node. */
   get target(): string {
-    return targetPath(this.#pod.uid, this.#around.operations.volume.pv)
+    return targetPath(this.pod.uid, this.#around.operations.volume.pv)
   }
 
   /** Of the process that runs now, if one does. */
@@ -124,7 +126,7 @@ export class CellConsumer {
   /** Deletes the pod: ends its process and takes its volume away. What the plugin answers does not matter: the pod goes in any case. */
   async evict(): Promise<void> {
     await this.halt()
-    await this.#around.operations.unpublish(this.#pod.uid).catch((error: unknown) => {
+    await this.#around.operations.unpublish(this.pod.uid).catch((error: unknown) => {
       this.#complain(error)
     })
     this.#published = false
@@ -148,7 +150,7 @@ export class CellConsumer {
     try {
       // A container that is started again keeps its volumes; a pod that is made anew is given them.
       if (!this.#published) {
-        await operations.publish(this.#pod.uid)
+        await operations.publish(this.pod.uid)
         this.#published = true
       }
       this.#process = await this.#start()
@@ -176,15 +178,10 @@ export class CellConsumer {
   }
 
   async #start(): Promise<StartedProcess> {
-    const { runtime, consumer, file } = this.#around
-    if (this.kind.place !== 'node') return await runtime.start(this.#pod)
-    const command = withArgs(consumer, ['--file', join(this.target, file), ...this.#flags()])
-    return await StartedProcess.start(command, this.#pod.log)
-  }
-
-  #flags(): readonly string[] {
-    const { way, exitsOnError } = this.kind
-    return ['--way', way, ...(exitsOnError ? ['--exit-on-error'] : [])]
+    const { runtime, reader, file } = this.#around
+    if (this.kind.place !== 'node') return await runtime.start(this.pod)
+    const command = withArgs(reader.command, ['--file', join(this.target, file), ...reader.flags(this.kind)])
+    return await StartedProcess.start(command, this.pod.log)
   }
 
   /** Each time that the words change. */

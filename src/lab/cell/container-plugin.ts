@@ -1,0 +1,99 @@
+import { hasListener } from '../../os/sockets/unix-socket.ts'
+import { withArgs } from '../command.ts'
+import { SOCKET } from '../node-paths.ts'
+import type { ProcessLog } from '../process-log.ts'
+import { type Ending, StartedProcess } from '../started-process.ts'
+import { until } from '../wait.ts'
+import type { PluginControl } from './harness.ts'
+import { killAll, processesOf } from './node-processes.ts'
+import type { Program } from './replaceable.ts'
+import type { Timeline } from './timeline.ts'
+
+const LANE = 'plugin'
+
+/** What a container of the plugin's is made of. */
+export interface Container {
+  readonly program: Program
+  /** All flags of the plugin, at each start. */
+  readonly flags: readonly string[]
+  /** By comm, the processes that end with the container. */
+  readonly takes: readonly string[]
+  /** The signal that stops the plugin. */
+  readonly stop: 'SIGTERM' | 'SIGINT'
+}
+
+/**
+ * The plugin in a container of a DaemonSet, which is started again by the lab. What the plugin has started ends with the container,
+ * except what is hosted outside.
+ */
+export class ContainerPlugin implements PluginControl {
+  readonly #container: Container
+  readonly #timeline: Timeline
+  #process: StartedProcess | undefined
+
+  constructor(container: Container, timeline: Timeline) {
+    this.#container = container
+    this.#timeline = timeline
+  }
+
+  get pids(): readonly number[] {
+    return this.#process?.running === true ? [this.#process.pid] : []
+  }
+
+  /** Of the process that was started last: `plugin-1`, `plugin-2`. Throws an Error before the first start. */
+  get log(): ProcessLog {
+    return this.#last.log
+  }
+
+  /** Throws an Error if the plugin ends before its socket can be connected to. */
+  async start(flaw: readonly string[] = []): Promise<void> {
+    const { program, flags } = this.#container
+    const kind = this.#process === undefined ? 'start' : 'restart'
+    const log = this.#timeline.newLog(LANE)
+    const plugin = await StartedProcess.start(withArgs(program.command, [...flags, ...flaw]), log)
+    this.#process = plugin
+    const listens = async (): Promise<'listens' | 'ended' | false> =>
+      plugin.running ? (await hasListener(SOCKET)) && 'listens' : 'ended'
+    if ((await until('the plugin listens', listens)) === 'ended') {
+      throw new Error(`the plugin ended before it listened:\n${log.tail(5).join('\n')}`)
+    }
+    this.#timeline.lane(LANE, 'process', 'CSI plugin', plugin.pid)
+    this.#timeline.note(LANE, kind, `process ${plugin.pid} listens`)
+  }
+
+  async kill(): Promise<void> {
+    await this.#end('SIGKILL')
+  }
+
+  async stop(): Promise<void> {
+    await this.#end(this.#container.stop)
+  }
+
+  async restart(): Promise<void> {
+    await this.stop()
+    await this.start()
+  }
+
+  replaceExecutable(): void {
+    this.#container.program.replace()
+  }
+
+  /** Waits for the end of the process that was started last. */
+  async ended(): Promise<Ending> {
+    return await this.#last.ended()
+  }
+
+  get #last(): StartedProcess {
+    if (this.#process === undefined) throw new Error('the plugin was never started')
+    return this.#process
+  }
+
+  async #end(signal: NodeJS.Signals): Promise<void> {
+    const running = this.#process
+    if (running?.running !== true) return
+    running.kill(signal)
+    await running.ended()
+    this.#timeline.note(LANE, 'end', `process ${running.pid} ended by ${signal}`)
+    await killAll(this.#container.takes.flatMap(processesOf))
+  }
+}

@@ -1,0 +1,34 @@
+import { processesNamed, processStat, sharesMounts } from '../../os/processes/processes.ts'
+import { until } from '../wait.ts'
+
+/** Ids of this node's processes of one name, as `ps -o comm` shows it, without those in containers. */
+export function processesOf(comm: string): readonly number[] {
+  return processesNamed(comm)
+    .map(({ stat }) => stat.pid)
+    .filter(sharesMounts)
+}
+
+/** Sends a signal to processes, some of which may just have ended. */
+export function signalAll(pids: readonly number[], name: NodeJS.Signals): void {
+  for (const pid of pids) {
+    try {
+      process.kill(pid, name)
+    } catch {
+      // It has ended.
+    }
+  }
+}
+
+/** Kills processes; resolves when they are gone. */
+export async function killAll(pids: readonly number[]): Promise<void> {
+  signalAll(pids, 'SIGKILL')
+  await until(`processes ${pids.join(', ')} are gone`, () => pids.every((pid) => processStat(pid) === undefined))
+}
+
+/** Stops processes; resolves when they have stopped. */
+export async function stopAll(pids: readonly number[]): Promise<void> {
+  signalAll(pids, 'SIGSTOP')
+  await until('the daemons have stopped', () =>
+    pids.every((pid) => processStat(pid)?.state !== 'R' && processStat(pid)?.state !== 'S'),
+  )
+}

@@ -1,0 +1,140 @@
+import type { Programs } from '../command.ts'
+import { ContainerRuntime } from '../container-runtime.ts'
+import type { Clock } from '../clock.ts'
+import { driverContainer } from '../driver/container.ts'
+import type { DriverSpec } from '../driver/spec.ts'
+import type { Failure } from '../failures/failure.ts'
+import { type Kubelet, NEIGHBOUR, type Volume } from '../kubelet.ts'
+import type { ConsumerSpec } from '../matrix/consumers.ts'
+import type { Hosting, Mitigation } from '../mitigations.ts'
+import { FUSED, FUSED_SOCKET, PLUGIN_FLAGS, stagingPath } from '../node-paths.ts'
+import { CellConsumer } from './cell-consumer.ts'
+import { ContainerPlugin } from './container-plugin.ts'
+import type { DaemonControl, Harness, PluginControl } from './harness.ts'
+import { KeeperDaemons } from './keeper-daemons.ts'
+import { PluginDaemons } from './plugin-daemons.ts'
+import { PrivateNode } from './private-node.ts'
+import type { ReaderProgram } from './reader-programs.ts'
+import { Replaceable } from './replaceable.ts'
+import type { Timeline } from './timeline.ts'
+import { UnitDaemons } from './unit-daemons.ts'
+import { UnitPlugin } from './unit-plugin.ts'
+import { VolumeOperations } from './volume-operations.ts'
+
+/** What a cell is about. */
+export interface Subject {
+  readonly failure: Failure
+  readonly mitigation: Mitigation
+  /** As they are without the mitigation. */
+  readonly consumers: readonly ConsumerSpec[]
+  /** The volume that the failure strikes. */
+  readonly volume: Volume
+}
+
+/** What a cell is made of. */
+export interface CellParts {
+  readonly programs: Programs
+  /** A plugin in the place of ours. */
+  readonly driver?: DriverSpec | undefined
+  /** The name, without `.slice`, of the slice that a cell under systemd has to itself. */
+  readonly slice?: string | undefined
+  readonly clock: Clock
+  readonly timeline: Timeline
+  readonly kubelet: Kubelet
+  /** The program of the consumers. */
+  readonly reader: ReaderProgram
+}
+
+const HOST_FLAGS: Readonly<Record<Hosting, readonly string[]>> = {
+  child: ['--fuse-host', 'child'],
+  detached: ['--fuse-host', 'detached'],
+  'child-shared': ['--fuse-host', 'child', '--daemons', 'shared'],
+  'detached-shared': ['--fuse-host', 'detached', '--daemons', 'shared'],
+  systemd: ['--fuse-host', 'service', '--fused-socket', FUSED_SOCKET],
+  keep: ['--fuse-host', 'service', '--fused-socket', FUSED_SOCKET],
+}
+
+/** Processes that end with the plugin's container. */
+const TAKES: Readonly<Partial<Record<Hosting, readonly string[]>>> = { child: ['dummy-fuse'], 'child-shared': [FUSED] }
+
+/** Whether a cell can be carried out only where systemd can be had. */
+export function needsSystemd(failure: Failure, mitigation: Mitigation): boolean {
+  return failure.needsSystemd === true || mitigation.hosting === 'systemd'
+}
+
+/** Puts a cell together on the private node that this process is on; nothing runs yet. */
+export function setUpCell(subject: Subject, parts: CellParts): Harness {
+  return harnessOf(subject, parts, pluginOf(subject, parts))
+}
+
+/** The same for a failure that needs no systemd, with our own plugin in a container. */
+export function setUpContainerCell(subject: Subject, parts: CellParts): Harness<ContainerPlugin> {
+  return harnessOf(subject, parts, containerPlugin(subject, parts))
+}
+
+function harnessOf<P extends PluginControl>(subject: Subject, parts: CellParts, plugin: P): Harness<P> {
+  const { clock, timeline, kubelet, driver, reader } = parts
+  const { volume } = subject
+  const operations = new VolumeOperations(kubelet, volume)
+  const neighbour = new VolumeOperations(kubelet, NEIGHBOUR)
+  const daemons =
+    driver === undefined
+      ? daemonsOf(subject, parts, plugin)
+      : new PluginDaemons(plugin, driver.daemon === undefined ? [] : [driver.daemon])
+  const node = new PrivateNode(timeline, plugin, daemons)
+  const runtime = new ContainerRuntime(reader.command)
+  const around = { clock, timeline, runtime, reader, file: driver?.file ?? 'dummy-file.txt' }
+  const consumers = subject.consumers.map((one) => {
+    const own = { ...around, operations: one.volume === 'neighbour' ? neighbour : operations }
+    return new CellConsumer(subject.mitigation.consumer?.(one) ?? one, own)
+  })
+  const startConsumers = async (): Promise<void> => {
+    for (const consumer of consumers) if (consumer.kind.starts === 'before') consumer.want()
+    await Promise.resolve()
+  }
+  return { clock, timeline, kubelet, volume, operations, neighbour, plugin, daemons, node, consumers, runtime, startConsumers }
+}
+
+function pluginOf(subject: Subject, parts: CellParts): PluginControl {
+  const { driver, programs, slice, timeline } = parts
+  if (driver !== undefined) return new ContainerPlugin(driverContainer(driver), timeline)
+  if (subject.failure.needsSystemd === true) {
+    return new UnitPlugin(programs.plugin, pluginFlags(subject), sliceOf(slice), timeline)
+  }
+  return containerPlugin(subject, parts)
+}
+
+function containerPlugin(subject: Subject, { programs, timeline }: CellParts): ContainerPlugin {
+  const program = new Replaceable(programs.plugin, 'plugin')
+  const takes = TAKES[subject.mitigation.hosting] ?? []
+  return new ContainerPlugin({ program, flags: pluginFlags(subject), takes, stop: 'SIGTERM' }, timeline)
+}
+
+function pluginFlags({ failure, mitigation }: Subject): readonly string[] {
+  const early = failure.flaw !== undefined && mitigation.trustsDaemons ? ['--daemonize', 'early'] : []
+  return [...PLUGIN_FLAGS, ...mitigation.pluginFlags, ...HOST_FLAGS[mitigation.hosting], ...early]
+}
+
+function daemonsOf(
+  { mitigation, volume }: Subject,
+  { programs, slice, timeline }: CellParts,
+  plugin: PluginControl,
+): DaemonControl {
+  switch (mitigation.hosting) {
+    case 'child':
+    case 'detached':
+      return new PluginDaemons(plugin, ['dummy-fuse'], stagingPath(volume.pv))
+    case 'child-shared':
+    case 'detached-shared':
+      return new PluginDaemons(plugin, [FUSED])
+    case 'systemd':
+      return new UnitDaemons(programs.fused, sliceOf(slice), timeline)
+    case 'keep':
+      return new KeeperDaemons(programs.keep, programs.fused, timeline)
+  }
+}
+
+function sliceOf(slice: string | undefined): string {
+  if (slice === undefined) throw new Error('this cell needs systemd')
+  return slice
+}
