@@ -1,3 +1,4 @@
+import { closeSync, writeSync } from 'node:fs'
 import { messageOf } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import { closeInThread } from '../os/descriptors/close-in-thread.ts'
@@ -5,7 +6,7 @@ import type { DescriptorWatch } from '../os/descriptors/descriptor-watch.ts'
 import type { Libc } from '../os/libc.ts'
 import { sameOpenFile } from '../os/descriptors/stored-descriptors.ts'
 import type { Standby } from './standby.ts'
-import { DAEMON } from './standby-socket.ts'
+import { DAEMON, HANDOVER } from './standby-socket.ts'
 
 /** What an inbox is put together from. */
 export interface StandbyInboxParts {
@@ -26,6 +27,8 @@ export class StandbyInbox {
   /** The pipe that tells of the daemon's end, if one has come. */
   #daemon: number | undefined
   #over = false
+  /** Pipes by which the daemon hears that we serve. */
+  #toAcknowledge: number[] = []
   #since = 0
 
   constructor(parts: StandbyInboxParts) {
@@ -46,6 +49,10 @@ export class StandbyInbox {
       return
     }
     this.taken(others)
+    if (name === HANDOVER) {
+      this.#toAcknowledge.push(fd)
+      return
+    }
     this.#parts.standby.hold(name, fd)
   }
 
@@ -58,9 +65,10 @@ export class StandbyInbox {
     if (!this.#over) this.#parts.standby.drop(name)
   }
 
-  /** The daemon is about to end, and answers what it has read. */
+  /** The daemon is about to end, and answers what it has read. It hears from us once we serve. */
   serve(): void {
     this.#serve(true)
+    if (this.#parts.standby.serving || this.#parts.standby.empty) this.#acknowledge()
   }
 
   /** `others`: what comes along, by which the daemon sees our end. */
@@ -72,7 +80,8 @@ export class StandbyInbox {
         watch.closeWatched(fd)
         this.taken(others)
         this.#daemon = undefined
-        this.#serve(false)
+        if (this.#parts.standby.serving) this.#parts.standby.daemonEnded()
+        else this.#serve(false)
       })
       return
     }
@@ -103,10 +112,22 @@ export class StandbyInbox {
     if (this.#over || standby.serving) return
     try {
       const count = standby.serve(drained)
+      this.#acknowledge()
       log.info(`dummy-fused ${drained ? 'ends' : 'is gone'}: serving ${count} sessions until its successor is there`)
     } catch (error) {
       log.error(`cannot serve the sessions: ${messageOf(error)}; it is tried again in ${retry / 1000} s`)
       setTimeout(() => this.#attempt(drained), retry)
+    }
+  }
+
+  #acknowledge(): void {
+    for (const fd of this.#toAcknowledge.splice(0)) {
+      try {
+        writeSync(fd, '1')
+      } catch {
+        // The daemon has ended (EPIPE), or does not wait any more.
+      }
+      closeSync(fd)
     }
   }
 

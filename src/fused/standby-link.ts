@@ -8,7 +8,7 @@ import { pipeClosed } from '../os/descriptors/pipe-closed.ts'
 import type { Libc } from '../os/libc.ts'
 import { NotifySender } from '../sd/notify-sender.ts'
 import { idOf, type Sessions } from './sessions.ts'
-import { DAEMON } from './standby-socket.ts'
+import { DAEMON, HANDOVER } from './standby-socket.ts'
 
 /** What a link is put together from. */
 export interface StandbyLinkParts {
@@ -39,6 +39,8 @@ export class StandbyLink {
   /** A pipe of ours; its end to write is held for as long as we live. */
   readonly #life: readonly [number, number]
   #standby: Found | undefined
+  /** Resolved while there is one. */
+  #found = Promise.withResolvers<undefined>()
   /** Devices that it was to close so far; and how many of those it has, for sure. */
   #unstored = 0
   #closed = 0
@@ -84,10 +86,25 @@ export class StandbyLink {
     this.#closed = Math.max(this.#closed, unstored)
   }
 
-  /** Has it serve from now on: we are about to read no more. Resolves when it does, or hangs. */
-  async handOver(): Promise<void> {
-    this.#standby?.sender.say('STOPPING=1')
-    await this.#barrier()
+  /** Resolves once there is a standby. */
+  async found(): Promise<void> {
+    await this.#found.promise
+  }
+
+  /** Has it serve from now on: we are about to read no more. Tells whether it says that it does; not, when it hangs or ends, or there is none. */
+  async handOver(): Promise<boolean> {
+    const standby = this.#standby
+    if (standby === undefined) return false
+    const [read, write] = this.#parts.libc.pipe()
+    const answer = pipeClosed(read)
+    standby.sender
+      .store(HANDOVER, [write])
+      .finally(() => closeSync(write))
+      .catch((error: unknown) => this.#failed(standby, error))
+    standby.sender.say('STOPPING=1')
+    const said = await Promise.race([answer, sleep(this.#parts.patience, undefined, { ref: false })])
+    if (said === undefined) this.#giveUp(standby)
+    return said !== undefined && said.length > 0
   }
 
   async #greet(): Promise<void> {
@@ -113,8 +130,12 @@ export class StandbyLink {
       .catch((error: unknown) => this.#failed(standby, error))
       .finally(() => closeSync(write))
       .catch((error: unknown) => this.#warn(error))
+    this.#found.resolve(undefined)
     pipeClosed(read)
-      .then(onEnd)
+      .then(() => {
+        if (this.#standby === standby) this.#lose(new Error('the standby has ended'))
+        onEnd()
+      })
       .catch((error: unknown) => this.#warn(error))
     for (const session of sessions.all()) if (session.kind === 'served') this.store(idOf(session), session.running.fd)
     await this.#barrier()
@@ -159,6 +180,7 @@ export class StandbyLink {
   #lose(reason: unknown): void {
     const standby = this.#standby
     this.#standby = undefined
+    if (standby !== undefined) this.#found = Promise.withResolvers<undefined>()
     standby?.sender.drop(reason instanceof Error ? reason : new Error(messageOf(reason)))
   }
 }

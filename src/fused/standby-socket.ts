@@ -1,4 +1,4 @@
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 
 /** Where a standby takes messages of sd_notify(3) from its daemon: a path in the daemon's state folder, which only root can reach. */
 export function standbySocket(stateDir: string): string {
@@ -7,3 +7,14 @@ export function standbySocket(stateDir: string): string {
 
 /** The name (FDNAME) of what a daemon introduces itself by: the end to read of a pipe that hangs up when it is gone. */
 export const DAEMON = 'daemon'
+
+/**
+ * The name (FDNAME) of the end to write of a pipe that comes before STOPPING=1. The standby writes a byte into it once it serves, and closes it: a
+ * standby that ends instead closes it without a byte.
+ */
+export const HANDOVER = 'handover'
+
+/** Where a successor takes in what a standby has, beside the standby's own socket. */
+export function fetchSocket(standby: string): string {
+  return join(dirname(standby), 'fetch.sock')
+}

@@ -12,6 +12,8 @@ export interface StandbyParts {
   readonly records: Records
   readonly libc: Libc
   readonly now: Omit<Circumstances, 'drained'>
+  /** Whether the daemon has left word that it answered all that it had read. */
+  readonly hasDrained: () => boolean
   /** It cannot go on. */
   readonly onLost: (error: unknown) => void
 }
@@ -80,6 +82,22 @@ export class Standby {
         .catch(this.#parts.onLost)
     }
     return served.length
+  }
+
+  /** The ids of all sessions that it holds. */
+  get ids(): readonly string[] {
+    return [...this.#held.keys()]
+  }
+
+  /** A session's device, which stays its own; undefined if it does not hold the session any more. */
+  device(id: string): number | undefined {
+    return this.#held.get(id)?.fd
+  }
+
+  /** The daemon that was to answer what it had read is gone. What it did not answer is asked for again. */
+  daemonEnded(): void {
+    if (this.#parts.hasDrained()) return
+    for (const { running } of this.#held.values()) running?.resend()
   }
 
   /** Reads no more, and resolves when what was read is answered, at the latest after `deadline` milliseconds. */

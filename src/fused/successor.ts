@@ -10,7 +10,7 @@ import { mountsOfDevice, parseMountinfo } from '../os/mounts/mountinfo.ts'
 import { deviceOf } from '../os/mounts/mount-table.ts'
 import type { FusedDaemon } from './daemon.ts'
 import type { FdHolders } from './fd-holders.ts'
-import { RECORD_VERSION, SESSION_ID } from './session-record.ts'
+import { type ReadRecord, RECORD_VERSION, SESSION_ID } from './session-record.ts'
 import type { Records } from './session-records.ts'
 import { newId } from './sessions.ts'
 import { storedDescriptors } from './stored.ts'
@@ -23,6 +23,8 @@ export interface SuccessorParts {
   readonly holders: FdHolders
   readonly libc: Libc
   readonly now: Circumstances
+  /** Gets descriptors from a standby, for sessions that nobody has handed over. */
+  readonly fetch: () => readonly InheritedDescriptor[]
   readonly log: Logger
 }
 
@@ -30,6 +32,8 @@ export interface SuccessorParts {
 export class Successor {
   readonly #parts: SuccessorParts
   #later: readonly Step[] = []
+  /** Sessions whose devices came from a standby: nobody keeps them for our own successor yet. */
+  readonly #fetched = new Set<string>()
 
   constructor(parts: SuccessorParts) {
     this.#parts = parts
@@ -38,11 +42,26 @@ export class Successor {
   /** Serves every session that is well. The others are looked after by {@link tidy}. */
   begin(inherited: readonly InheritedDescriptor[]): void {
     const { daemon, records, now, libc, log } = this.#parts
-    const steps = planTakeover(storedDescriptors(libc, inherited), records.read(), now)
+    const read = records.read()
+    const all = [...inherited, ...this.#fetch(inherited, read)]
+    const steps = planTakeover(storedDescriptors(libc, all), read, now)
     const serve = steps.filter((step) => step.kind === 'serve')
     for (const { record, fd } of serve) daemon.adopt(record, fd)
-    if (steps.length > 0) log.info(`took over ${serve.length} sessions of ${inherited.length} descriptors`)
-    this.#later = steps.filter((step) => step.kind !== 'serve' || step.storeAgain)
+    if (steps.length > 0) log.info(`took over ${serve.length} sessions of ${all.length} descriptors`)
+    this.#later = steps.filter((step) => step.kind !== 'serve' || step.storeAgain || this.#fetched.has(step.record.id))
+  }
+
+  /** Who kept the descriptors may have died with the predecessor, and a standby may have all of them. */
+  #fetch(inherited: readonly InheritedDescriptor[], read: readonly ReadRecord[]): readonly InheritedDescriptor[] {
+    const names = new Set(inherited.map(({ name }) => name))
+    if (read.every((one) => one.kind === 'damaged' || names.has(recordId(one)))) return []
+    const fetched = this.#parts.fetch()
+    for (const { fd, name } of fetched) {
+      if (names.has(name)) closeSync(fd)
+      else this.#fetched.add(name)
+    }
+    if (this.#fetched.size > 0) this.#parts.log.info(`the standby has handed over ${this.#fetched.size} descriptors`)
+    return fetched.filter(({ name }) => !names.has(name))
   }
 
   /**
@@ -62,6 +81,7 @@ export class Successor {
 
   async #do(step: Step, deadline: number, signal: AbortSignal): Promise<void> {
     const { daemon, records, holders, log } = this.#parts
+    if (step.kind === 'hold' && this.#fetched.has(step.id)) await daemon.keepAgain(step.id, step.fd, signal)
     switch (step.kind) {
       case 'serve':
         await daemon.keepAgain(step.record.id, step.fd, signal)
@@ -132,6 +152,10 @@ export class Successor {
       daemon.release(session, why)
     }, deadline).unref()
   }
+}
+
+function recordId(read: ReadRecord): string {
+  return read.kind === 'record' ? read.record.id : read.id
 }
 
 function nameOf(step: Step): string {

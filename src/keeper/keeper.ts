@@ -12,7 +12,7 @@ import { FdStoreManager } from './fd-store-manager.ts'
 import { EXEC_FAILED, type Launcher } from './launcher.ts'
 import { type MainEnd, MainProcess, type MainProcessContext } from './main-process.ts'
 import type { Notice } from '../sd/notify-message.ts'
-import { NotifySocket } from '../sd/notify-socket.ts'
+import { NotifySocket, type NotifySenderId } from '../sd/notify-socket.ts'
 import { RateLimitedLog } from '../os/rate-limited-log.ts'
 
 /** Times in milliseconds. */
@@ -81,7 +81,8 @@ export class Keeper {
     }
     const store = new FdStore(surroundings.libc, options.storeMax)
     this.#holdings = new FdStoreManager(store, options.takeoverDeadline, giveUp, log, this.#rare)
-    const mayNotify = (pid: number): boolean => pid === this.#life?.main.pid || surroundings.tree.contains(pid)
+    const mayNotify = ({ pid }: NotifySenderId): boolean =>
+      pid !== 0 && (pid === this.#life?.main.pid || surroundings.tree.contains(pid))
     const notice: typeof this.notice = (...args) => this.notice(...args)
     // Abstract: nothing of it is left behind however we end. Anybody in the network namespace can send to it, and the kernel tells who did.
     const address = `@dummy-fuse-keep/${randomBytes(12).toString('hex')}`

@@ -1,5 +1,8 @@
 import { existsSync, rmSync } from 'node:fs'
+import { Option } from 'commander'
 import { messageOf, ProgramError } from '../errors.ts'
+import { drainedFile } from '../fused/drained-file.ts'
+import { sendDevices } from '../fused/fetched-devices.ts'
 import { Records, recordsFolder } from '../fused/session-records.ts'
 import { Standby } from '../fused/standby.ts'
 import { StandbyInbox } from '../fused/standby-inbox.ts'
@@ -32,6 +35,7 @@ interface Parsed {
   drainDeadline: number
   pollTime: number
   logFormat: LogFormat
+  onStop: 'end' | 'serve'
 }
 
 /** dummy-fuse-csi standby: serves the sessions of a dummy-fused from its end until its successor is there, and then ends. */
@@ -60,6 +64,7 @@ export const standby: Program = async ({ args, env }) => {
     records: new Records(records, RECORD_LIMITS, log),
     libc,
     now: { bootId: bootId(), resends: kernelResends() },
+    hasDrained: () => existsSync(drainedFile(stateDir)),
     onLost: lost.reject,
   })
   const inbox = new StandbyInbox({
@@ -73,13 +78,19 @@ export const standby: Program = async ({ args, env }) => {
   // The folder is locked by us: a socket that is there is a dead one's.
   const path = standbySocket(stateDir)
   rmSync(path, { force: true })
-  let socket = listen(libc, path, inbox, log)
+  const fetched = (): void => {
+    sendDevices(libc, path, holder.ids, (id) => holder.device(id)).then(
+      (count) => log.info(`handed ${count} descriptors over to a successor`),
+      (error: unknown) => log.error(`cannot hand the descriptors over to a successor: ${messageOf(error)}`),
+    )
+  }
+  let socket = listen(libc, path, inbox, fetched, log)
   watch.add(socket.fd, () => socket.drain())
   watch.run().catch(lost.reject)
   let file = new SocketFile(path)
   const renew = async (): Promise<SocketFile> => {
     if (existsSync(path)) throw new ProgramError('remove that file, and the socket is made again', 1)
-    const next = listen(libc, path, inbox, log)
+    const next = listen(libc, path, inbox, fetched, log)
     file = new SocketFile(path)
     watch.closeWatched(socket.fd)
     watch.add(next.fd, () => next.drain())
@@ -90,8 +101,13 @@ export const standby: Program = async ({ args, env }) => {
   tidyMemory(libc)
   manager.announce('READY=1')
   keepAlive(manager, () => engine.inspect(), lost.reject)
-  await Promise.race([nextStopSignal(), inbox.ended, lost.promise])
+  const over = Promise.race([inbox.ended, lost.promise])
+  const signal = await Promise.race([nextStopSignal(), over])
   manager.announce('STOPPING=1')
+  if (signal !== undefined && options.onStop === 'serve' && holder.serving) {
+    log.info('stopped while it serves: it goes on until a successor serves')
+    await over
+  }
   if (holder.serving) await holder.handBack(options.drainDeadline * 1000)
   guard[Symbol.dispose]()
   file.remove()
@@ -107,6 +123,14 @@ function parseStandby(args: readonly string[], env: NodeJS.ProcessEnv): Parsed {
     .option('--state-dir <folder>', 'state folder of dummy-fused; $RUNTIME_DIRECTORY', defaultStateDir(env))
     .option('--takeover-deadline <seconds>', 'how long it serves if no successor comes', seconds(), 60)
     .option('--drain-deadline <seconds>', 'how long requests that were read may take when a successor serves', seconds(), 2)
+    .addOption(
+      new Option(
+        '--on-stop <what>',
+        'what a standby does that is stopped while it serves: end, or serve until a successor does, for a standby in another container than its daemon',
+      )
+        .choices(['end', 'serve'])
+        .default('end'),
+    )
     .addOption(pollTimeOption())
     .addOption(logFormatOption())
     .addHelpText(
@@ -121,11 +145,13 @@ Exit status: 0 ended so, or stopped by a signal; 1 failed; 2 usage error.`,
 }
 
 /** Its daemon, which sees it appear, greets it. Throws ProgramError. */
-function listen(libc: Libc, path: string, inbox: StandbyInbox, log: Logger): NotifySocket {
+function listen(libc: Libc, path: string, inbox: StandbyInbox, fetched: () => void, log: Logger): NotifySocket {
   try {
     const handler: NotifyHandler = {
-      mayNotify: () => true,
-      notice: ({ store, remove, stopping }, descriptors) => {
+      // The daemon may be in another PID namespace, where it has no pid of ours.
+      mayNotify: ({ uid }) => uid === process.getuid?.(),
+      notice: ({ store, remove, stopping, fetch }, descriptors) => {
+        if (fetch) fetched()
         if (store !== undefined) inbox.store(store.name, descriptors)
         else inbox.taken(descriptors)
         if (remove !== undefined) inbox.remove(remove)

@@ -12,6 +12,8 @@ export interface Notice {
   readonly reloading: boolean
   readonly stopping: boolean
   readonly barrier: boolean
+  /** X_FETCH=1: a successor asks a standby for all descriptors that it has. */
+  readonly fetch: boolean
   readonly status?: string
   readonly mainPid?: number
   readonly watchdog?: 'alive' | 'trigger'
@@ -46,6 +48,7 @@ export function parseNotice(payload: Buffer): Notice | string {
     reloading: is('RELOADING'),
     stopping: is('STOPPING'),
     barrier: is('BARRIER'),
+    fetch: is('X_FETCH'),
     ...optional('status', statusOf(fields.get('STATUS'), flaws)),
     ...optional('mainPid', numberOf(fields, 'MAINPID', flaws, 1, 0x7fffffff)),
     ...(is('WATCHDOG') && { watchdog: 'alive' as const }),

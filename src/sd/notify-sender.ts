@@ -203,7 +203,7 @@ export class NotifySender {
  * The message that has copies of the descriptors kept under a name. FDPOLL=0: they are not watched, for a process that waits for errors of a
  * /dev/fuse is woken by each request.
  */
-function storeMessage(name: string): string {
+export function storeMessage(name: string): string {
   return `FDSTORE=1\nFDPOLL=0\nFDNAME=${name}`
 }
 
@@ -211,6 +211,7 @@ function unstoreMessage(name: string): string {
   return `FDSTOREREMOVE=1\nFDNAME=${name}`
 }
 
-function isFull(error: unknown): boolean {
+/** Whether a message could not be sent because there is no room for it now: it is worth another attempt. */
+export function isFull(error: unknown): boolean {
   return FULL.includes(codeOf(error))
 }

@@ -10,11 +10,14 @@ import type { RateLimitedLog } from '../os/rate-limited-log.ts'
 const AT_ONCE = 4096
 
 export interface NotifyHandler {
-  /** Whether a process may speak to us. */
-  readonly mayNotify: (pid: number) => boolean
+  /** Whether a process may send us messages. */
+  readonly mayNotify: (sender: NotifySenderId) => boolean
   /** Takes a message and its descriptors over; the descriptors are its own to close. */
   readonly notice: (notice: Notice, descriptors: readonly number[], pid: number) => void
 }
+
+/** The sender of a message as the kernel vouches for it. `pid` is 0 for a process of another PID namespace (unix(7), SCM_CREDENTIALS). */
+export type NotifySenderId = NonNullable<Datagram['sender']>
 
 /** A socket that takes messages of sd_notify(3) in. */
 export class NotifySocket {
@@ -58,7 +61,7 @@ export class NotifySocket {
   #take({ payload, descriptors, sender, truncated, controlTruncated }: Datagram): void {
     const pid = sender?.pid ?? 0
     const notice = truncated ? `it is longer than ${LONGEST} bytes` : parseNotice(payload)
-    const known = pid !== 0 && this.#handler.mayNotify(pid)
+    const known = sender !== undefined && this.#handler.mayNotify(sender)
     let refused: string | undefined
     if (!known) refused = 'it is not one of the program’s processes'
     else if (controlTruncated) refused = 'some of its descriptors were lost; raise the limit of open files'

@@ -2,6 +2,7 @@ import { type ChildProcess, spawn, type SpawnOptions, spawnSync } from 'node:chi
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { isFuseDevice } from '../../src/os/mounts/fuse-connections.ts'
 import { parseMountinfo } from '../../src/os/mounts/mountinfo.ts'
 import { eventually } from './wait.ts'
 
@@ -156,5 +157,5 @@ export function descriptorsOf(pid: number): readonly DescriptorInfo[] {
 
 /** How many descriptors of /dev/fuse a process holds. */
 export function devicesOf(pid: number): number {
-  return descriptorsOf(pid).filter(({ target }) => target === '/dev/fuse').length
+  return descriptorsOf(pid).filter(({ target }) => isFuseDevice(target)).length
 }

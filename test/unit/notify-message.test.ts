@@ -3,11 +3,12 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { type Notice, parseNotice } from '../../src/sd/notify-message.ts'
 
-const NOTHING: Notice = { ready: false, reloading: false, stopping: false, barrier: false, flaws: [] }
+const NOTHING: Notice = { ready: false, reloading: false, stopping: false, barrier: false, fetch: false, flaws: [] }
 
 const GOOD: readonly [string, Partial<Notice>][] = [
   ['READY=1', { ready: true }],
   ['READY=1\0', { ready: true }],
+  ['X_FETCH=1', { fetch: true }],
   ['READY=0', {}],
   ['READY=1\nREADY=0', { ready: true }],
   ['READY=0\nREADY=1', {}],

@@ -17,7 +17,7 @@ export function connectionOf(fd: number, pid: number | 'self' = 'self'): number 
  */
 export function connectionsOf(pid: number): readonly number[] | undefined {
   try {
-    const devices = readdirSync(`/proc/${pid}/fd`).filter((fd) => readlinkSync(`/proc/${pid}/fd/${fd}`) === '/dev/fuse')
+    const devices = readdirSync(`/proc/${pid}/fd`).filter((fd) => isFuseDevice(readlinkSync(`/proc/${pid}/fd/${fd}`)))
     const found = devices.map((fd) => connectionOf(Number(fd), pid))
     if (devices.length > 0 && found.every((number) => number === undefined)) return undefined
     return found.filter((number) => number !== undefined)
@@ -25,4 +25,12 @@ export function connectionsOf(pid: number): readonly number[] | undefined {
     // It ended, or closed a descriptor, in between.
     return undefined
   }
+}
+
+/**
+ * Whether a link of /proc/PID/fd may lead to /dev/fuse. One that was opened in a mount namespace that is gone, such as that of a container that has ended, is shown as
+ * `/fuse`: the path from the root of a file system that is mounted nowhere any more.
+ */
+export function isFuseDevice(link: string): boolean {
+  return link.endsWith('/fuse')
 }

@@ -13,6 +13,10 @@ export interface FusedOptions extends EarlyOptions {
   readonly takeoverDeadline: number
   readonly drainDeadline: number
   readonly logFormat: LogFormat
+  /** What becomes of the sessions when it is stopped for good: they end and are unmounted, or a standby serves them on. */
+  readonly onStop: 'unmount' | 'hand-over'
+  /** How long it waits for a standby then. */
+  readonly handoverDeadline: number
 }
 
 interface Parsed {
@@ -24,11 +28,14 @@ interface Parsed {
   inject: string[]
   dieWithParent?: true
   logFormat: LogFormat
+  onStop: FusedOptions['onStop']
+  handoverDeadline: number
 }
 
 const NOTES = `
 It takes over the sessions whose descriptors systemd, or dummy-fuse-csi keep, passes to it. SIGHUP: it answers the requests that it
-has read, and ends; a successor takes over. SIGTERM: the same if systemd restarts it; otherwise it stops for good and unmounts.
+has read, and ends; a successor takes over. SIGTERM: the same if systemd restarts it; otherwise it stops for good, and --on-stop says what
+becomes of the sessions.
 
 Exit status: 0 stopped by a signal or by the RPC Drain; 1 failed, for example because the socket is in use; 2 usage error.`
 
@@ -39,6 +46,15 @@ export function parseFusedOptions(args: readonly string[], env: NodeJS.ProcessEn
     .option('--state-dir <folder>', 'folder of the records for a successor; $RUNTIME_DIRECTORY', defaultStateDir(env))
     .option('--takeover-deadline <seconds>', 'how long a session is held that only another version can serve', seconds(), 60)
     .option('--drain-deadline <seconds>', 'how long requests that were read may take before it ends for a successor', seconds(), 2)
+    .addOption(
+      new Option(
+        '--on-stop <what>',
+        'what becomes of the sessions when it is stopped for good: unmount ends them; hand-over leaves them to a standby, for a daemon in another container',
+      )
+        .choices(['unmount', 'hand-over'])
+        .default('unmount'),
+    )
+    .option('--handover-deadline <seconds>', 'how long --on-stop hand-over waits for a standby', seconds(), 45)
     .addOption(pollTimeOption())
     .option(
       '--inject <fault>',
@@ -62,5 +78,7 @@ export function parseFusedOptions(args: readonly string[], env: NodeJS.ProcessEn
     withoutResend: parsed.inject.length > 0,
     dieWithParent: parsed.dieWithParent ?? false,
     logFormat: parsed.logFormat,
+    onStop: parsed.onStop,
+    handoverDeadline: parsed.handoverDeadline * 1000,
   }
 }

@@ -1,8 +1,11 @@
 import { closeSync, existsSync, rmSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { unlessAborted } from '../../call-context.ts'
 import { messageOf, ProgramError } from '../../errors.ts'
 import { FusedDaemon } from '../../fused/daemon.ts'
 import { FdHolders } from '../../fused/fd-holders.ts'
+import { drainedFile } from '../../fused/drained-file.ts'
+import { fetchDevices } from '../../fused/fetched-devices.ts'
 import { Records, recordsFolder } from '../../fused/session-records.ts'
 import { Sessions } from '../../fused/sessions.ts'
 import { StandbyLink } from '../../fused/standby-link.ts'
@@ -34,12 +37,13 @@ import { kernelResends, openEngine } from './engine.ts'
 import { FUSED_LIMITS, RECORD_LIMITS } from './limits.ts'
 import { FailedStarts } from './failed-starts.ts'
 import { keepAlive, nextStopSignal } from './lifetime.ts'
+import { lockState } from '../state-lock.ts'
 import { StatusLine } from '../status-line.ts'
 import type { FusedOptions } from './options.ts'
 import { openStarter, type Starter } from './starter.ts'
 
-/** How it is to end: for a successor, or for good. */
-type Ending = 'drain' | 'stop'
+/** How it is to end: for a successor, for good, or for good while a standby serves on. */
+type Ending = 'drain' | 'stop' | 'hand over'
 
 /**
  * dummy-fused: serves sessions that survive it. What is imported where it is used is not needed to take over: node:net and
@@ -65,7 +69,16 @@ export const fused: Program = async ({ args, env }) => {
     const { listening, stored } = split(inherited)
     const lost = Promise.withResolvers<never>()
     const engine = openEngine(early.pollTime, libc, log, lost.reject)
-    const { daemon, successor, standby } = openSessions({ early, libc, engine, manager, log, expectsKeeper: starter === undefined })
+    const lock = new StateLock(libc, early.stateDir)
+    const { daemon, successor, standby } = openSessions({
+      early,
+      libc,
+      engine,
+      manager,
+      log,
+      expectsKeeper: starter === undefined,
+      lock,
+    })
     successor.begin(stored)
     // Until the thread is up this one serves: nothing else may take its time.
     if (stored.length > 0) await Promise.race([engine.up, lost.promise])
@@ -81,6 +94,7 @@ export const fused: Program = async ({ args, env }) => {
       log,
       failed,
       starter,
+      lock,
       onLost: lost.reject,
     }
     return await Promise.race([serve(all, listening, stopSignal), lost.promise, ...(starter === undefined ? [] : [starter.lost])])
@@ -105,6 +119,7 @@ interface FusedContext {
   /** Undefined where a plugin waits for each start. */
   readonly failed: FailedStarts | undefined
   readonly starter: Starter | undefined
+  readonly lock: StateLock
   /** It cannot go on. */
   readonly onLost: (error: unknown) => void
 }
@@ -116,8 +131,7 @@ async function serve(
 ): Promise<number> {
   const { options, libc, engine, daemon, successor, standby, manager, log, failed, starter } = all
   log.info(`dummy-fused ${versionText()}, ${starter === undefined ? `kept by ${manager.supervisor}` : 'started by a plugin'}`)
-  const { lockState } = await import('../state-lock.ts')
-  lockState(libc, options.stateDir, 'dummy-fused')
+  all.lock.take()
   await startThreadPool()
   const sockets = await listen(all, listening)
   await engine.up
@@ -137,13 +151,17 @@ async function serve(
   daemon.sessions.onChange(status.changed)
   keepAlive(manager, () => daemon.answers(), all.onLost)
 
-  const ending = await Promise.race([stopSignal.then((signal) => endingOf(signal, manager)), drained.promise])
+  const stopped = stopSignal.then((signal) => endingOf(signal, manager, options.onStop))
+  const ending = await Promise.race([stopped, drained.promise])
   manager.announce('STOPPING=1')
-  if (ending === 'drain') {
-    log.info('Draining for a successor')
+  if (ending !== 'stop') {
+    const deadline = AbortSignal.timeout(options.handoverDeadline)
+    if (ending === 'drain') log.info('Draining for a successor')
+    else await standbyFor(all, deadline)
     // Readers are served while calls end.
     await Promise.all([server.close(), daemon.settle(options.drainDeadline)])
-    await standby.handOver()
+    if (ending === 'drain') await standby.handOver()
+    else await handOver(all, deadline)
     if (await daemon.drain(options.drainDeadline)) leaveDrained(options, log)
     exitAtOnce(libc)
   } else {
@@ -154,6 +172,32 @@ async function serve(
     await closed
   }
   return 0
+}
+
+/** Waits until there is a standby, and serves meanwhile; at the latest until the deadline. */
+async function standbyFor({ standby, daemon, log, options }: FusedContext, deadline: AbortSignal): Promise<void> {
+  log.info('Stopping; a standby serves the sessions on')
+  if (daemon.sessions.all().length === 0) return
+  const waiting = setTimeout(() => {
+    log.warning(`there is no standby to serve the sessions on: they are served here for up to ${options.handoverDeadline / 1000} s`)
+  }, FUSED_LIMITS.handoverPause)
+  await unlessAborted(standby.found(), deadline).catch(() => undefined)
+  clearTimeout(waiting)
+}
+
+/** Hands the sessions over to a standby that says that it serves them: one that is about to end itself does not. */
+async function handOver({ standby, daemon, log, options }: FusedContext, deadline: AbortSignal): Promise<void> {
+  while (daemon.sessions.all().length > 0) {
+    if (await standby.handOver()) {
+      log.info('A standby serves the sessions')
+      return
+    }
+    if (deadline.aborted) {
+      log.error(`no standby has taken the sessions over within ${options.handoverDeadline / 1000} s: their consumers get ENOTCONN`)
+      return
+    }
+    await sleep(FUSED_LIMITS.handoverPause)
+  }
 }
 
 async function readOptions(args: readonly string[], env: NodeJS.ProcessEnv): Promise<FusedOptions> {
@@ -168,10 +212,17 @@ interface Beginnings {
   readonly engine: SessionEngine
   readonly manager: ServiceManager
   readonly expectsKeeper: boolean
+  readonly lock: StateLock
   readonly log: Logger
 }
 
-function openSessions({ early, engine, manager, ...others }: Beginnings): Pick<FusedContext, 'daemon' | 'successor' | 'standby'> {
+function openSessions({
+  early,
+  engine,
+  manager,
+  lock,
+  ...others
+}: Beginnings): Pick<FusedContext, 'daemon' | 'successor' | 'standby'> {
   const { stateDir, withoutResend } = early
   const sessions = new Sessions()
   const onEnd = (): void => {
@@ -196,7 +247,12 @@ function openSessions({ early, engine, manager, ...others }: Beginnings): Pick<F
   }
   const daemon = new FusedDaemon({ ...common, sessions, engine, table: openMountTable(common.libc), withoutResend })
   const now = { bootId: common.bootId, drained: takeDrained(early, others.log), resends: !withoutResend && kernelResends() }
-  return { daemon, standby, successor: new Successor({ ...common, daemon, now }) }
+  const fetch = (): readonly InheritedDescriptor[] => {
+    // A second daemon must not read what the first one serves.
+    lock.take()
+    return fetchDevices(common.libc, standbySocket(stateDir), FUSED_LIMITS.fetch, common.log)
+  }
+  return { daemon, standby, successor: new Successor({ ...common, daemon, now, fetch }) }
 }
 
 /** Makes the state folder if it is missing. Throws ProgramError. */
@@ -213,23 +269,18 @@ function openRecords({ stateDir }: EarlyOptions, log: Logger): Records {
   }
 }
 
-/** The file that a predecessor leaves when it has answered all that it read. */
-function drainedFile({ stateDir }: EarlyOptions): string {
-  return join(stateDir, 'drained')
-}
-
 /** Without the file the successor asks for requests again that were answered, which the kernel ignores. */
 function leaveDrained(options: EarlyOptions, log: Logger): void {
   try {
-    writeFileSync(drainedFile(options), '')
+    writeFileSync(drainedFile(options.stateDir), '')
   } catch (error) {
-    log.warning(`cannot write ${drainedFile(options)}: ${messageOf(error)}; the successor treats this end as a crash`)
+    log.warning(`cannot write ${drainedFile(options.stateDir)}: ${messageOf(error)}; the successor treats this end as a crash`)
   }
 }
 
 /** Whether a predecessor has left {@link drainedFile}. A file that cannot be removed does not count: it would count again after a crash. */
 function takeDrained(options: EarlyOptions, log: Logger): boolean {
-  const file = drainedFile(options)
+  const file = drainedFile(options.stateDir)
   if (!existsSync(file)) return false
   try {
     rmSync(file)
@@ -283,13 +334,33 @@ async function listen(
 }
 
 /** Without anybody who keeps the descriptors there is no successor. */
-async function endingOf(signal: NodeJS.Signals, { supervisor }: ServiceManager): Promise<Ending> {
+async function endingOf(signal: NodeJS.Signals, { supervisor }: ServiceManager, onStop: FusedOptions['onStop']): Promise<Ending> {
+  const forGood = onStop === 'hand-over' ? 'hand over' : 'stop'
   switch (supervisor) {
     case 'none':
-      return 'stop'
+      return forGood
     case 'keep':
-      return signal === 'SIGHUP' ? 'drain' : 'stop'
+      return signal === 'SIGHUP' ? 'drain' : forGood
     case 'systemd':
-      return signal === 'SIGTERM' && (await (await import('./job.ts')).isStopped()) ? 'stop' : 'drain'
+      return signal === 'SIGTERM' && (await (await import('./job.ts')).isStopped()) ? forGood : 'drain'
+  }
+}
+
+/** The lock of the state folder, taken once for as long as this process lives. */
+class StateLock {
+  readonly #libc: Libc
+  readonly #stateDir: string
+  #taken = false
+
+  constructor(libc: Libc, stateDir: string) {
+    this.#libc = libc
+    this.#stateDir = stateDir
+  }
+
+  /** Throws ProgramError, status 1, if another dummy-fused has it. */
+  take(): void {
+    if (this.#taken) return
+    lockState(this.#libc, this.#stateDir, 'dummy-fused')
+    this.#taken = true
   }
 }

@@ -1,0 +1,45 @@
+import { childrenOf } from './kept.ts'
+import type { Result, Running, Sandbox } from './sandbox.ts'
+import { eventually } from './wait.ts'
+
+/** A program as process 1 of a container: with PID, network and mount namespaces of its own, and mounts that propagate both ways. */
+export class Container {
+  readonly #running: Running
+
+  private constructor(running: Running) {
+    this.#running = running
+  }
+
+  static start(sandbox: Sandbox, command: readonly string[]): Container {
+    const namespaces = ['--pid', '--net', '--mount', '--propagation', 'unchanged', '--fork', '--kill-child=KILL']
+    const init = ['sh', '-c', 'mount -t proc proc /proc && exec "$@"', 'container', ...command]
+    return new Container(sandbox.start('unshare', [...namespaces, '--', ...init]))
+  }
+
+  /** What its processes have written. */
+  log(): string {
+    return this.#running.output()
+  }
+
+  /** Waits for a line in {@link log}. */
+  async logged(line: RegExp): Promise<void> {
+    try {
+      await eventually(`the container logs ${String(line)}`, () => line.test(this.log()))
+    } catch (error) {
+      throw new Error(this.log(), { cause: error })
+    }
+  }
+
+  /** Sends a signal to process 1, as its runtime does; SIGKILL ends all that is in the container. */
+  async signal(signal: NodeJS.Signals): Promise<void> {
+    const init = await eventually('the container has a process 1', () => childrenOf(this.#running.pid)[0])
+    process.kill(init, signal)
+  }
+
+  /** Resolves once nothing of it is left. Throws if it goes on. */
+  async ended(): Promise<Result> {
+    const { child } = this.#running
+    await eventually(`the container ends; it said: ${this.log()}`, () => child.exitCode !== null || child.signalCode !== null)
+    return await this.#running.ended
+  }
+}
