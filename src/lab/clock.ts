@@ -1,4 +1,4 @@
-/** Milliseconds since a scenario began, on the monotonic clock, to a tenth. */
+/** Milliseconds since a scenario or a cell began, on the monotonic clock, to a tenth. */
 export type Clock = () => number
 
 /** A clock that begins now. */
@@ -7,7 +7,7 @@ export function startClock(): Clock {
   return () => Math.round((performance.now() - start) * 10) / 10
 }
 
-/** A clock that counts from `startMs` on CLOCK_MONOTONIC, in milliseconds: processes that do so tell the same time. */
+/** A clock that counts from `startMs` on CLOCK_MONOTONIC, in milliseconds: the same in every process. */
 export function clockFrom(startMs: number): Clock {
   return () => Math.round((monotonicMs() - startMs) * 10) / 10
 }

@@ -2,7 +2,7 @@ import type { Readable } from 'node:stream'
 import type { Clock } from './clock.ts'
 import type { LogLine } from './scenario-record.ts'
 
-/** Told of each line as it arrives. */
+/** Called with each line as it arrives. */
 export type OnLine = (process: string, line: LogLine) => void
 
 /** What one process has said so far, line by line. A pod keeps one log over the restarts of its container. */

@@ -1,4 +1,5 @@
 import { run } from '../os/processes/run.ts'
+import { SHELL } from './namespaces.ts'
 import type { Pod } from './pod.ts'
 import type { Transcript } from './transcript.ts'
 
@@ -21,19 +22,19 @@ export class Shell {
 
   /** On the node itself. */
   async onNode(command: string): Promise<Answer> {
-    return this.#show('node', command, await sh([], command))
+    return this.#show('node', command, await runShell([], command))
   }
 
-  /** On the node, without a word in the transcript: to wait for something. */
+  /** On the node, without a step in the transcript: to wait for something. */
   async quietly(command: string): Promise<Answer> {
-    return await sh([], command)
+    return await runShell([], command)
   }
 
   /** In a pod's mount namespace, as `kubectl exec` does. The pod's container must be running. */
   async inPod(pod: Pod, command: string): Promise<Answer> {
     const { container } = pod
     if (container?.running !== true) throw new Error(`${pod.name} has no running container`)
-    return this.#show(pod.name, command, await sh(['nsenter', '--target', String(container.pid), '--mount', '--'], command))
+    return this.#show(pod.name, command, await runShell(['nsenter', '--target', String(container.pid), '--mount', '--'], command))
   }
 
   #show(where: string, command: string, answer: Answer): Answer {
@@ -42,9 +43,12 @@ export class Shell {
   }
 }
 
-/** In the container's time zone, which is UTC as in any image. */
-async function sh(prefix: readonly string[], command: string): Promise<Answer> {
-  const [file, ...args] = [...prefix, 'env', 'TZ=UTC', 'sh', '-c', `exec 2>&1\n${command}`]
+/**
+ * Runs a command in a shell, in the time zone of a container, which is UTC as in any image. `prefix`: a command that runs another, such as
+ * nsenter(1).
+ */
+export async function runShell(prefix: readonly string[], command: string): Promise<Answer> {
+  const [file, ...args] = [...prefix, 'env', 'TZ=UTC', ...SHELL, `exec 2>&1\n${command}`]
   const { status, stdout, stderr } = await run(file, args, COMMAND_DEADLINE)
   return { output: (stdout + stderr).trimEnd(), status }
 }

@@ -21,7 +21,7 @@ file: greeting.txt
 content: "Hello from Go!\\n"
 `
 
-describe("somebody's own driver on the lab's bench", () => {
+describe("somebody's own driver in the lab", () => {
   it('is measured through the failures that can be made to happen to it', async () => {
     await using sandbox = new Sandbox()
     const [file, json] = [join(sandbox.path, 'driver.yaml'), join(sandbox.path, 'seen.json')]

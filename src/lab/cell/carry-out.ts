@@ -28,17 +28,17 @@ import { labConsumer } from './reader-programs.ts'
 import { setUpCell } from './set-up.ts'
 import { Timeline } from './timeline.ts'
 
-/** Our daemons, which the plugin starts or systemd does. */
+/** By comm, the titles of the lanes of our daemons. */
 const OURS = { 'dummy-fuse': 'FUSE daemon', [FUSED]: 'FUSE service' }
 
-/** Milliseconds for one of the kubelet's calls: a plugin that cannot answer is asked again. */
+/** Milliseconds for one of the kubelet's calls. The kubelet calls a plugin that does not answer again. */
 const CALL_DEADLINE = 3000
-/** Milliseconds after the mending for which those who do badly are watched. */
+/** Milliseconds after the repair for which a consumer that reads wrong is watched, if the model says that it does. */
 const WATCH = 2000
-/** Milliseconds after the mending for which those are waited for that do worse than the model says. */
+/** Milliseconds after the repair that a consumer has to come out as the model says. */
 const READ_DEADLINE = 8000
 
-/** Carries out one cell on the private node that this process is on. Throws what keeps it from saying anything. */
+/** Carries out one cell on the private node that this process is on. Throws an Error if the cell says nothing. */
 export async function carryOutCell(job: CellJob): Promise<Cell> {
   const startedAt = new Date().toISOString()
   const startMs = monotonicMs()
@@ -95,13 +95,13 @@ export async function carryOutCell(job: CellJob): Promise<Cell> {
   }
 }
 
-/** How it went: when, what there was before, and what is there that must not be. */
+/** The course of a cell, what the node looked like just before the failure, and what is left that must not be there. */
 interface Run extends Course {
   readonly before: { readonly mounts: readonly string[]; readonly holders: readonly string[] }
   readonly left: string | undefined
 }
 
-/** Takes the cell through its course, beside the checks that every cell has, until its consumers have settled. */
+/** Takes the cell through its course until its consumers have settled, with the checks that every cell of the matrix has. */
 async function run(harness: Harness, failure: Failure, mitigation: Mitigation, job: CellJob): Promise<Run> {
   const { clock, timeline, kubelet, consumers } = harness
   const leaver = new DepartedPod(harness.operations)
@@ -130,7 +130,7 @@ function watched({ operations, neighbour, consumers }: Harness): readonly Watche
   ].filter(({ consumers }) => consumers.length > 0)
 }
 
-/** What the processes said last, for a cell of which there will be no record. */
+/** The last lines of the logs, for the error of a cell that has no record. */
 function lastWords(timeline: Timeline): string {
   const lines = timeline.logs().filter(({ text }) => !text.includes('GRPC'))
   return lines.length === 0

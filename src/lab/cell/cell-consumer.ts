@@ -18,10 +18,10 @@ import type { Timeline } from './timeline.ts'
 /** Milliseconds between two attempts to bring a consumer up. The kubelet's begin at 500 ms for a volume and 10 s for a container. */
 const BACK_OFF = 250
 
-/** Milliseconds that a process may take to end by SIGKILL: one that waits for a file system may stay until that answers. */
+/** Milliseconds that a killed process has to end. A process that waits for a file system may stay until that answers. */
 const KILL_DEADLINE = 1000
 
-/** What a consumer has around it; `operations`: on the volume that it reads. */
+/** What a consumer is made of. `operations`: for the volume that it reads. */
 export interface CellContext {
   readonly clock: Clock
   readonly timeline: Timeline
@@ -33,11 +33,11 @@ export interface CellContext {
   readonly file: string
 }
 
-/** A consumer in a cell, and the kubelet's work for it: its volume published, its container started, and started again. */
+/** A consumer in a cell, and what the kubelet does for it: publishes its volume, starts its container, and starts it again. */
 export class CellConsumer {
   readonly kind: ConsumerSpec
   readonly reads = new ReadLog()
-  /** Its pod; one on the node itself has only the log of it. */
+  /** Its pod. A consumer on the node itself uses only the log and the uid of it. */
   readonly pod: Pod
   readonly #around: CellContext
   #process: StartedProcess | undefined
@@ -71,7 +71,7 @@ export class CellConsumer {
     return targetPath(this.pod.uid, this.#around.operations.volume.pv)
   }
 
-  /** Of the process that runs now, if one does. */
+  /** The id of its process, if one runs. */
   get pid(): number | undefined {
     return this.#process?.running === true ? this.#process.pid : undefined
   }
@@ -81,7 +81,7 @@ export class CellConsumer {
     return this.#published
   }
 
-  /** When the process that runs now was started, if one does. */
+  /** When its process was started, if one runs. */
   get runningSince(): number | undefined {
     return this.pid === undefined ? undefined : this.#startedAt
   }
@@ -99,7 +99,7 @@ export class CellConsumer {
     return Math.max(0, this.#starts - 1)
   }
 
-  /** Has it brought up, in the background, and kept up. */
+  /** Starts it in the background, and starts it again whenever it ends, until `halt` or `evict`. */
   want(): void {
     if (this.#unwanted !== undefined) return
     const unwanted = Promise.withResolvers<'unwanted'>()
@@ -107,7 +107,7 @@ export class CellConsumer {
     this.#minding = this.#minding.then(() => this.#mind(unwanted.promise))
   }
 
-  /** Ends its process, as the end of the machine does, and does not start it again. */
+  /** Kills its process, as the end of the machine does, and does not start it again. */
   async halt(): Promise<void> {
     this.#unwanted?.resolve('unwanted')
     this.#unwanted = undefined
@@ -118,12 +118,12 @@ export class CellConsumer {
     if ((await Promise.race([process.ending, sleep(KILL_DEADLINE)])) !== undefined) await this.#noteEnd(process)
   }
 
-  /** The machine is new: nothing is published on it. */
+  /** After a crash of the machine: nothing is published on it any more. */
   forget(): void {
     this.#published = false
   }
 
-  /** Deletes the pod: ends its process and takes its volume away. What the plugin answers does not matter: the pod goes in any case. */
+  /** Deletes the pod: kills its process and unpublishes its volume. The pod goes also if the plugin answers with an error. */
   async evict(): Promise<void> {
     await this.halt()
     await this.#around.operations.unpublish(this.pod.uid).catch((error: unknown) => {
@@ -184,7 +184,7 @@ export class CellConsumer {
     return await StartedProcess.start(command, this.pod.log)
   }
 
-  /** Each time that the words change. */
+  /** Notes an error, if it differs from the last one. */
   #complain(error: unknown): void {
     if (!(error instanceof CallError) && !(error instanceof CreateError) && codeOf(error) === undefined) throw error
     const words = messageOf(error)

@@ -11,7 +11,7 @@ import type { Timeline } from './timeline.ts'
 
 const LANE = 'plugin'
 
-/** What a container of the plugin's is made of. */
+/** The container of a plugin. */
 export interface Container {
   readonly program: Program
   /** All flags of the plugin, at each start. */
@@ -22,10 +22,7 @@ export interface Container {
   readonly stop: 'SIGTERM' | 'SIGINT'
 }
 
-/**
- * The plugin in a container of a DaemonSet, which is started again by the lab. What the plugin has started ends with the container,
- * except what is hosted outside.
- */
+/** The plugin in a container, as a DaemonSet runs it. Its daemons end with the container, except those that are hosted outside. */
 export class ContainerPlugin implements PluginControl {
   readonly #container: Container
   readonly #timeline: Timeline

@@ -5,28 +5,31 @@ import { until } from '../wait.ts'
 import type { CellConsumer } from './cell-consumer.ts'
 import type { Harness } from './harness.ts'
 
-/** Milliseconds for which a failure stands before it is mended, unless every consumer has met it earlier. */
+/** Milliseconds from the failure to the repair, unless every consumer has met the failure earlier. */
 const OUTAGE = 1000
 
-/** When the failure struck, and when all that is mended had been mended, on the cell's clock. */
+/** When the failure struck and when the repair was done, on the cell's clock. */
 export interface Course {
   readonly failureAtMs: number
   readonly mendedAtMs: number
 }
 
-/** What is done at the stages of a cell's course, beside the course itself. */
+/** What else is done at each stage of a cell's course. */
 export interface Stages {
-  /** The plugin runs, and the consumers are being brought up. Not with a failure that strikes as the volume is mounted. */
+  /** The plugin runs, and the consumers are being started. Left out for a failure that strikes while the volume is mounted. */
   readonly mounted?: () => Promise<void>
   /** Every consumer reads right; the failure is next. */
   readonly before?: () => Promise<void> | void
-  /** The failure has struck, and nothing is mended so far. */
+  /** The failure has struck, and nothing is repaired. */
   readonly struck?: () => Promise<void>
-  /** What is mended has been mended. */
+  /** What a real node repairs by itself has been repaired. */
   readonly mended?: (course: Course) => Promise<void>
 }
 
-/** All is well, the failure strikes, and what a real node repairs by itself is repaired. Throws what breaks the cell off. */
+/**
+ * Starts everything, causes the failure, and repairs what a real node repairs by itself. Throws an Error if a step fails: nothing is known
+ * of the cell then.
+ */
 export async function takeCourse(harness: Harness, failure: Failure, stages: Stages): Promise<Course> {
   const { clock, timeline, daemons, plugin, kubelet, consumers } = harness
   const those = (starts: string): readonly CellConsumer[] => consumers.filter(({ kind }) => kind.starts === starts)
@@ -53,14 +56,14 @@ export async function takeCourse(harness: Harness, failure: Failure, stages: Sta
   if (failure.lastsMs !== undefined) await sleep(Math.max(0, failure.lastsMs - (clock() - failureAtMs)))
 
   await failure.mend(harness)
-  const mendedAtMs = timeline.note('node', 'mended', 'what the world mends has been mended')
+  const mendedAtMs = timeline.note('node', 'mended', 'what a real node repairs by itself has been repaired')
   for (const consumer of those('after')) consumer.want()
   const course = { failureAtMs, mendedAtMs }
   await stages.mended?.(course)
   return course
 }
 
-/** Nothing can be told of a consumer that did not read right before. */
+/** Waits until each of them reads right. Throws an Error that names those that do not. */
 async function allRead(consumers: readonly CellConsumer[]): Promise<void> {
   const well = ({ reads }: CellConsumer): boolean => reads.ended(-Infinity).filter(({ saw }) => saw === 'right').length >= ENOUGH
   const late = (): string =>
@@ -73,7 +76,7 @@ async function allRead(consumers: readonly CellConsumer[]): Promise<void> {
   })
 }
 
-/** Every consumer that runs has met what there is to be met. */
+/** Waits until each of them that runs has met the failure, at most OUTAGE. */
 async function outage(consumers: readonly CellConsumer[], clock: () => number, since: number): Promise<void> {
   const met = ({ pid, reads }: CellConsumer): boolean =>
     pid === undefined || reads.ended(since).length >= 3 || (reads.underWay !== undefined && clock() - reads.underWay > 200)

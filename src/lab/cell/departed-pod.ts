@@ -3,7 +3,7 @@ import { targetPath } from '../node-paths.ts'
 import { nodeMounts } from './evidence.ts'
 import { callUntilOk, type VolumeOperations } from './volume-operations.ts'
 
-/** A pod that is given the volume and goes again before the failure: nothing of it may come back. */
+/** A pod whose volume is published and unpublished before the failure. The volume must not be mounted for it again. */
 export class DepartedPod {
   readonly #uid = randomUUID()
   readonly #operations: VolumeOperations
@@ -12,13 +12,13 @@ export class DepartedPod {
     this.#operations = operations
   }
 
-  /** Rejects with CallError where the plugin does not do it. */
+  /** Rejects with CallError if the plugin answers with an error. */
   async publishAndUnpublish(): Promise<void> {
     await callUntilOk('a pod is given the volume', () => this.#operations.publish(this.#uid))
     await callUntilOk('its volume is taken from it', () => this.#operations.unpublish(this.#uid))
   }
 
-  /** What is mounted for it although it has gone, in words; undefined if nothing is. */
+  /** A sentence on what is mounted for it all the same; undefined if nothing is. */
   get left(): string | undefined {
     const target = targetPath(this.#uid, this.#operations.volume.pv)
     const mounted = nodeMounts().some((line) => line.includes(` ${target} `))

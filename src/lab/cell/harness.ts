@@ -5,7 +5,7 @@ import type { CellConsumer } from './cell-consumer.ts'
 import type { VolumeOperations } from './volume-operations.ts'
 import type { Timeline } from './timeline.ts'
 
-/** The CSI plugin as a failure can get at it. */
+/** What a failure can do to the CSI plugin. */
 export interface PluginControl {
   /** Starts it, and waits until its socket can be connected to. `flaw`: further flags, this time. */
   start(flaw?: readonly string[]): Promise<void>
@@ -20,17 +20,17 @@ export interface PluginControl {
   readonly pids: readonly number[]
 }
 
-/** What serves the session of the volume that a failure strikes, as the failure can get at it. */
+/** What a failure can do to the daemons that serve the session of its volume. */
 export interface DaemonControl {
   /** Processes that answer the kernel. */
   readonly pids: readonly number[]
   /** Starts what has to run before the plugin, as a boot does. */
   start(): Promise<void>
-  /** SIGKILL; resolves when they have ended, also if others have replaced them. */
+  /** SIGKILL; resolves when these processes have ended, even if others have replaced them. */
   kill(): Promise<void>
-  /** Every daemon of the node ends, and nobody starts one again, until `start`. */
+  /** Ends every daemon of the node. None is started again until `start`. */
   crash(): Promise<void>
-  /** Has another executable take their place in the best way that this hosting knows. */
+  /** Replaces them by another executable, in the best way that this hosting has. */
   upgrade(): Promise<void>
   /** SIGSTOP; resolves when they have stopped. */
   hang(): Promise<void>
@@ -38,11 +38,11 @@ export interface DaemonControl {
   resume(): void
 }
 
-/** The node itself. */
+/** What a failure can do to the node. */
 export interface NodeControl {
   /** Runs a command in a shell of the node, noted on the lane `node`. */
   shell(command: string): Promise<string>
-  /** Loses the power: every process and mount goes, files stay, and the boot id becomes another. */
+  /** A power cut: every process and mount goes, files stay, and the boot id changes. */
   crash(): Promise<void>
 }
 
@@ -62,6 +62,6 @@ export interface Harness<Plugin extends PluginControl = PluginControl> {
   readonly consumers: readonly CellConsumer[]
   /** Starts the containers of the consumers' pods. */
   readonly runtime: ContainerRuntime
-  /** Starts the consumers that were running before, and are not now because their machine went. */
+  /** Starts the consumers that a crash of the machine has ended. */
   readonly startConsumers: () => Promise<void>
 }

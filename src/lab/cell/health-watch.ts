@@ -7,9 +7,9 @@ import type { CellConsumer } from './cell-consumer.ts'
 import type { VolumeOperations } from './volume-operations.ts'
 import type { Timeline } from './timeline.ts'
 
-/** Milliseconds between two questions. */
+/** Milliseconds between two calls of NodeGetVolumeHealth. */
 const INTERVAL = 100
-/** Milliseconds that pods may take to be up again before the volume is asked for once more. */
+/** Milliseconds that the pods have to run again before the next call. */
 const UP = 3000
 
 /** A volume and the pods that may use it. */
@@ -62,7 +62,7 @@ export class HealthWatch implements AsyncDisposable {
     await until('they are up again', () => this.#ended || running.every(({ pid }) => pid !== undefined), UP).catch(() => undefined)
   }
 
-  /** Each time that the words change. */
+  /** Notes an error, if it differs from the last one. */
   #complain(error: unknown): void {
     if (!(error instanceof CallError)) throw error
     const words = messageOf(error)

@@ -4,10 +4,11 @@ import { join } from 'node:path'
 import { parseMountinfo } from '../../os/mounts/mountinfo.ts'
 import { run } from '../../os/processes/run.ts'
 import { KUBELET } from '../node-paths.ts'
+import { runShell } from '../shell.ts'
 import type { DaemonControl, NodeControl, PluginControl } from './harness.ts'
 import type { Timeline } from './timeline.ts'
 
-/** Milliseconds for a command on the node. */
+/** Milliseconds for one umount(8). */
 const DEADLINE = 10_000
 
 /** The private node that this process is on. */
@@ -25,8 +26,7 @@ export class PrivateNode implements NodeControl {
   }
 
   async shell(command: string): Promise<string> {
-    const { status, stdout, stderr } = await run('bash', ['--norc', '-c', command], DEADLINE)
-    const output = (stdout + stderr).trimEnd()
+    const { status, output } = await runShell([], command)
     for (const line of output.split('\n'))
       if (line !== '') this.#timeline.log('node', this.#timeline.note('node', 'log', line), line)
     if (status !== 0) throw new Error(`on the node: ${command.replaceAll('\n', '; ')}: exit status ${status}: ${output}`)

@@ -5,7 +5,7 @@ export interface Read {
   readonly beganMs: number
   /** `undefined` as long as it has not come back. */
   readonly endedMs: number | undefined
-  /** As a consumer's line has it; empty as long as it has not come back. */
+  /** `right`, `wrong`, or the errno's name; empty as long as it has not come back. */
   readonly saw: string
 }
 
@@ -37,12 +37,12 @@ export class ReadLog {
     this.#wrote ??= { atMs, path }
   }
 
-  /** Its process is gone: what it had begun will not end. */
+  /** Its process is gone: the read that was under way does not come back. */
   processEnded(): void {
     this.#open = undefined
   }
 
-  /** In order; the last one may be under way, if it has been for a second (HUNG in record.ts). */
+  /** In order; the last one may be under way, if it has been for a second (HUNG in lab-record.ts). */
   reads(nowMs: number): readonly Read[] {
     const hanging = this.#open !== undefined && nowMs - this.#open > HANGS
     return hanging ? [...this.#reads, { beganMs: this.#open ?? 0, endedMs: undefined, saw: '' }] : this.#reads
@@ -96,7 +96,7 @@ export function eventsOf(lane: string, reads: readonly Read[], nowMs: number): r
   return [...events, ...stalls]
 }
 
-/** Counts them. */
+/** How many were right, wrong, or failed with which errno. */
 export function countReads(reads: readonly Read[]): Reads {
   const failed: Record<string, number> = {}
   let right = 0

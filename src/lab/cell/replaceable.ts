@@ -8,7 +8,7 @@ import { KUBELET } from '../node-paths.ts'
 export interface Program {
   /** How it is started now. */
   readonly command: Command
-  /** From now on the next version is started. */
+  /** Puts the next version in its place, which is started from now on. */
   replace(): void
 }
 
@@ -18,7 +18,10 @@ export class Replaceable implements Program {
   readonly #executable: string
   #version = 1
 
-  /** `folder`: a name of its own; an earlier program of that name is no more. The path ends with argv[0], which so chooses the program also for who executes the path alone. */
+  /**
+   * `folder`: its name; it replaces an earlier program of that name. The path ends with argv[0], because the executable takes the name of
+   * its program from the path where it is given no other.
+   */
   constructor(command: Command, folder: string) {
     const path = join(KUBELET, 'tmp/bin', folder, command.argv0)
     makeDirectories(join(path, '..'))

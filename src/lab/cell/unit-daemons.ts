@@ -26,7 +26,7 @@ export class UnitDaemons implements DaemonControl, Disposable {
     await this.#unit.create(withArgs(this.#program.command, FUSED_FLAGS), properties)
   }
 
-  /** systemd starts the next one at once: that it is another is all there is to wait for. */
+  /** systemd starts the next one at once, so the old one's end is what is waited for. */
   async kill(): Promise<void> {
     const before = this.pids
     signalAll(before, 'SIGKILL')
@@ -48,7 +48,7 @@ export class UnitDaemons implements DaemonControl, Disposable {
     signalAll(this.pids, 'SIGCONT')
   }
 
-  /** Stopped first, it cannot end in order; told to stop for good, it is not started again. */
+  /** SIGSTOP keeps the daemon from ending in order, and `systemctl stop` keeps systemd from starting it again. */
   async crash(): Promise<void> {
     await this.hang()
     await this.#unit.control('stop', '--no-block')

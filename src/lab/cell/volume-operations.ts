@@ -17,7 +17,7 @@ export class VolumeOperations {
     this.volume = volume
   }
 
-  /** Gives it to a pod. Rejects with CallError. */
+  /** Publishes it for a pod, and stages it before if it is not. Rejects with CallError. */
   async publish(podUid: string): Promise<void> {
     await this.#inTurn(async () => {
       if (!this.#staged) await this.#kubelet.stage(this.volume)
@@ -26,12 +26,12 @@ export class VolumeOperations {
     })
   }
 
-  /** Takes it from a pod. Rejects with CallError. */
+  /** Unpublishes it for a pod. Rejects with CallError. */
   async unpublish(podUid: string): Promise<void> {
     await this.#inTurn(() => this.#kubelet.unpublish(this.volume, podUid))
   }
 
-  /** The last pod that used it has gone. Rejects with CallError; the kubelet goes on to believe that it is staged then. */
+  /** Unstages it, after its last pod. Rejects with CallError, and the volume counts as staged then. */
   async unstage(): Promise<void> {
     await this.#inTurn(async () => {
       await this.#kubelet.unstage(this.volume)
@@ -39,7 +39,7 @@ export class VolumeOperations {
     })
   }
 
-  /** The machine is new. */
+  /** After a crash of the machine: it is not staged any more. */
   forget(): void {
     this.#staged = false
   }
@@ -51,7 +51,7 @@ export class VolumeOperations {
   }
 }
 
-/** Does something again until no call of it fails, as the kubelet does. Rejects with the last CallError where that takes too long. */
+/** Calls `act` again until it succeeds, as the kubelet does. Rejects with the last CallError if that takes too long. */
 export async function callUntilOk(what: string, act: () => Promise<void>): Promise<void> {
   let failure: CallError | undefined
   const attempt = async (): Promise<boolean> => {

@@ -21,7 +21,7 @@ export interface Seen {
   readonly restarts: number
 }
 
-/** What came of a consumer (record.ts, OutcomeId). */
+/** What came of a consumer (lab-record.ts, OutcomeId). */
 export function classify({ reads, running, started, failedToStart, restarts }: Seen): OutcomeId {
   if (!started) return 'never-starts'
   const last = reads.at(-1)

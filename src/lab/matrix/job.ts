@@ -5,7 +5,7 @@ import type { OutcomeId } from './lab-record.ts'
 /** What the model says of one consumer of a cell. */
 export interface Expectation {
   readonly outcome: OutcomeId
-  /** What may come of it as well: a race that nobody decides. */
+  /** What may come of it as well, where a race decides. */
   readonly or?: readonly OutcomeId[]
   readonly reason: string
   readonly source: string

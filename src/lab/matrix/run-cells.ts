@@ -4,6 +4,7 @@ import { Redaction } from '../driver/redaction.ts'
 import type { DriverSpec } from '../driver/spec.ts'
 import type { Message } from '../message.ts'
 import { onSystemdNode } from '../namespaces.ts'
+import { SeededRandom } from '../seeded-random.ts'
 import type { Systemd } from '../systemd.ts'
 import type { CellJob } from './job.ts'
 import { needsSystemd } from '../cell/set-up.ts'
@@ -131,14 +132,13 @@ export function notRun({ failure, mitigation }: PlannedCell, why: string, starte
   }
 }
 
-/** Fisher and Yates' shuffle with a small generator, so that a seed says the order (Knuth, MMIX's linear congruential numbers). */
+/** Fisher and Yates' shuffle, in which a seed determines the order. */
 function shuffled<T>(all: readonly T[], seed: number): readonly T[] {
   const mixed = [...all]
-  let state = BigInt(seed)
-  for (let left = mixed.length - 1; left > 0; left--) {
-    state = (state * 6364136223846793005n + 1442695040888963407n) & 0xffffffffffffffffn
-    const other = Number((state >> 33n) % BigInt(left + 1))
-    ;[mixed[left], mixed[other]] = [mixed[other] as T, mixed[left] as T]
+  const random = new SeededRandom(seed)
+  for (let last = mixed.length - 1; last > 0; last--) {
+    const other = random.between(0, last)
+    ;[mixed[last], mixed[other]] = [mixed[other] as T, mixed[last] as T]
   }
   return mixed
 }
