@@ -205,11 +205,11 @@ lives = len(open(folder + '/said').readlines()) if os.path.exists(folder + '/sai
 r, w = os.pipe()
 if os.fork() == 0:
     os.setsid()
+    signal.signal(signal.SIGUSR1, lambda *_: sys.exit(4))
     notify(f'MAINPID={os.getpid()}' + chr(10) + 'READY=1')
     barrier()
     os.write(w, b'x')
     say(os.getpid())
-    signal.signal(signal.SIGUSR1, lambda *_: sys.exit(4))
     wait()
 os.read(r, 1)
 if lives == 1: os._exit(0)
