@@ -6,7 +6,7 @@ import { chooseDaemon, endDaemon, findDaemons, toDaemon } from './found-daemon.t
 import { type Daemon, type FuseHost, HostError } from './host.ts'
 import type { MakeExecution } from './process-host.ts'
 
-/** A host with the flaw of the drivers of blobfuse2 #1079 and #1081: it believes the exit status of a command that returns too early. */
+/** The flaw of the drivers of blobfuse2 #1079 and #1081, for the lab: it trusts the exit status of a command that returns too early. */
 export class EarlyReturnHost implements FuseHost {
   readonly #execution: MakeExecution
   readonly #log: Logger
@@ -16,12 +16,13 @@ export class EarlyReturnHost implements FuseHost {
     this.#log = log
   }
 
-  async start(path: string, options: readonly string[]): Promise<void> {
+  async start(path: string, options: readonly string[]): Promise<undefined> {
     const { file, args, argv0, env } = this.#execution(path, options)
     this.#log.info(`exec dummy-fuse [${args.join(' ')}]`)
     const child = spawn(file, args, { argv0, env, stdio: 'ignore' })
     const [status] = (await once(child, 'exit')) as [number | null]
     if (status !== 0) throw new HostError('failed', `dummy-fuse ended with exit status ${status ?? -1}`)
+    return undefined
   }
 
   daemonAt(path: string, device: string | undefined): Promise<Daemon | undefined> {

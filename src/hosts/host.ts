@@ -3,20 +3,20 @@ import type { CallContext } from '../call-context.ts'
 /** The process that serves a mount point. */
 export interface Daemon {
   readonly pid: number
-  /** Stopped by a signal (SIGSTOP): a request to its mount waits. */
+  /** Stopped by a signal (SIGSTOP): requests to its mount wait. */
   readonly stopped: boolean
   /**
-   * The session that it has just said it serves there, by its super block's `major:minor`; undefined if it says nothing of the sort and
-   * its mount must be asked itself.
+   * The super block (`major:minor`) of the session that the daemon itself says it serves there. Undefined for a daemon that does not tell: then its
+   * mount must be probed.
    */
   readonly device?: string
-  /** It serves other volumes too, and is not ended because of one. */
+  /** The daemon serves other volumes too, and is not killed for one volume. */
   readonly serves?: 'many'
 }
 
 /**
- * Why a session could not be started. `failed`: calling again does not help; `timeout`: it did not answer in time and was ended; `unavailable`:
- * calling again may help; `exhausted`: this node has run out of something; `precondition`, `conflict`: what is at the path is in the way.
+ * Why a session could not be started. `failed`: another call does not help. `timeout`: the daemon did not answer in time and was killed.
+ * `unavailable`: another call may help. `exhausted`: the node lacks a resource. `precondition`, `conflict`: what is at the path prevents it.
  */
 export type HostErrorKind = 'failed' | 'timeout' | 'unavailable' | 'exhausted' | 'precondition' | 'conflict'
 
@@ -30,7 +30,7 @@ export class HostError extends Error {
   }
 }
 
-/** A start whose turn does not come before its call's deadline. Its place in the queue is kept for the next call. */
+/** A start that is still in the queue at its call's deadline. Its place in the queue is kept for the next call. */
 export class QueuedError extends HostError {
   override readonly name = 'QueuedError'
 
@@ -39,25 +39,25 @@ export class QueuedError extends HostError {
   }
 }
 
-/** Has FUSE sessions served somewhere: in our own cgroup, outside of it, or by a service that survives us. */
+/** Starts and stops the daemons that serve FUSE sessions: child processes, detached processes, or a service. One class for each host mode. */
 export interface FuseHost {
   /**
-   * Has a session mounted at an absolute path, with mount options as `-o` takes them. Resolves once INIT has been handled. Rejects with
-   * HostError, or the reason of the call's signal, before the call's time for undoing ends; then nothing serves the path and no mount of it
-   * can land any more.
+   * Has a session mounted at an absolute path, with mount options as `-o` takes them. Resolves once INIT has been handled, to the daemon that serves
+   * it (undefined if that has ended since). Rejects with HostError, or with the reason of the call's signal, before the call's time for undoing ends;
+   * then nothing serves the path, and no mount of it appears later.
    */
-  start(path: string, options: readonly string[], call: CallContext): Promise<void>
+  start(path: string, options: readonly string[], call: CallContext): Promise<Daemon | undefined>
   /**
-   * What serves the FUSE connection of super block `device` (`major:minor`), which is mounted at a path; without one, what is known to serve the
-   * path. What was learnt by asking the daemon counts for `maxAge` milliseconds (for as long as its process and the session live, if left out).
-   * Rejects with HostError `unavailable` while that cannot be learnt.
+   * The daemon of the FUSE connection with super block `device` (`major:minor`) that is mounted at a path; without `device`, the daemon that was
+   * started for the path. `maxAge`: milliseconds for which an earlier answer of a dummy-fused counts; left out, it is asked anew. Rejects with
+   * HostError `unavailable` or `timeout` while the daemon cannot be determined.
    */
   daemonAt(path: string, device: string | undefined, call: CallContext, maxAge?: number): Promise<Daemon | undefined>
   /**
-   * Ends what serves a path, whose mount of `device` has been taken off: it may end by itself for `grace` milliseconds, then it is killed. Resolves
+   * Ends the daemon of a path whose mount of `device` has been unmounted: it may end by itself for `grace` milliseconds, then it is killed. Resolves
    * when it has ended. Rejects with HostError `unavailable` if it has not when the call ends.
    */
   stop(path: string, device: string | undefined, grace: number, call: CallContext): Promise<void>
-  /** What keeps this host from serving at all, as a line for people; undefined if nothing does. */
+  /** Why this host cannot serve any session, as a message for people; undefined if it can. */
   unavailableReason(): string | undefined
 }

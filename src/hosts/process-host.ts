@@ -9,26 +9,26 @@ import { type Daemon, type FuseHost, HostError } from './host.ts'
 import type { Spares } from './spares.ts'
 import type { StartQueue } from './start-queue.ts'
 
-/** Makes the call of dummy-fuse for one mount point. */
+/** Makes the command that runs dummy-fuse for one mount point. */
 export type MakeExecution = (path: string, options: readonly string[]) => Execution
 
 /** How dummy-fuse is run by this host. */
 export interface DummyFuseRuns {
-  /** Its words for a mount point. */
+  /** Its arguments for a mount point. */
   args(path: string, options: readonly string[]): readonly string[]
-  /** How it is executed with its words. */
+  /** The command that runs it with these arguments. */
   execution(args: readonly string[]): Execution
 }
 
-/** A daemon, and the super block that it was last seen to serve. */
+/** A daemon, and the super block that it served when it was last looked at. */
 interface Known {
   readonly stat: ProcessStat
   readonly device?: string
-  /** If it is one that we have started. */
+  /** Of a daemon that this plugin has started. */
   readonly process?: DaemonProcess
 }
 
-/** A dummy-fuse process per mount point. Whether it dies with us lies in how it is executed. */
+/** `--fuse-host child` and `detached`: one dummy-fuse for each mount point. Its command decides whether it ends with the plugin. */
 export class ProcessHost implements FuseHost {
   readonly #runs: DummyFuseRuns
   readonly #starter: DaemonStarter
@@ -46,7 +46,7 @@ export class ProcessHost implements FuseHost {
     this.#log = log
   }
 
-  async start(path: string, options: readonly string[], call: CallContext): Promise<void> {
+  async start(path: string, options: readonly string[], call: CallContext): Promise<Daemon | undefined> {
     const args = this.#runs.args(path, options)
     try {
       const daemon = await this.#queue.run(
@@ -55,13 +55,13 @@ export class ProcessHost implements FuseHost {
         async (waits) =>
           (await this.#ordered(args, call, waits)) ?? (await this.#starter.start(this.#runs.execution(args), call, waits)),
       )
-      this.#know(path, daemon)
+      return toDaemon(this.#know(path, daemon))
     } finally {
       this.#spares?.replenish()
     }
   }
 
-  /** The spare, once it serves; undefined if there is none, or it has ended without a reason of its own. */
+  /** The spare, once it serves. Undefined if there is none, or if it ended without an error message. */
   async #ordered(args: readonly string[], call: CallContext, waits: () => void): Promise<DaemonProcess | undefined> {
     const spare = this.#spares?.take()
     if (spare === undefined) return undefined
@@ -73,7 +73,7 @@ export class ProcessHost implements FuseHost {
     return undefined
   }
 
-  #know(path: string, daemon: DaemonProcess): void {
+  #know(path: string, daemon: DaemonProcess): ProcessStat | undefined {
     const stat = processStat(daemon.pid)
     if (stat !== undefined) this.#known.set(path, { stat, process: daemon })
     daemon.onceFree(() => {
@@ -86,6 +86,7 @@ export class ProcessHost implements FuseHost {
           `dummy-fuse[${daemon.pid}] of ${path} ended: ${daemon.signal ?? `exit status ${daemon.exitStatus ?? 0}`}; the volume is mounted again when it is staged or published, restart its consumers then`,
         )
     })
+    return stat
   }
 
   daemonAt(path: string, device: string | undefined): Promise<Daemon | undefined> {
@@ -93,7 +94,7 @@ export class ProcessHost implements FuseHost {
   }
 
   async stop(path: string, device: string | undefined, grace: number, call: CallContext): Promise<void> {
-    // One that we have started is waited for, whatever it still serves.
+    // A daemon that this plugin has started is waited for, even if it serves another mount meanwhile.
     const known = this.#running(path)
     const stat = known?.stat ?? chooseDaemon(findDaemons(), path, device)
     if (stat === undefined) return
@@ -115,7 +116,7 @@ export class ProcessHost implements FuseHost {
     const known = this.#running(path)
     if (known !== undefined && (device === undefined || known.device === device)) return known.stat
     const serves = known !== undefined && device !== undefined && mayServe(known.stat.pid, device)
-    // One that another plugin started, or somebody by hand: looking through /proc takes longer with every process.
+    // The search in /proc finds a daemon that another plugin or a user has started; it takes longer with every process.
     const found = serves ? known.stat : chooseDaemon(findDaemons(), path, device)
     if (found !== undefined) {
       const process = known?.stat.start === found.start ? known.process : undefined
@@ -128,7 +129,7 @@ export class ProcessHost implements FuseHost {
     return found
   }
 
-  /** The daemon that is known of a path, as it is now. */
+  /** The known daemon of a path, as it is now; undefined if it has ended. */
   #running(path: string): Known | undefined {
     const known = this.#known.get(path)
     const now = known === undefined ? undefined : processStat(known.stat.pid)
@@ -136,7 +137,7 @@ export class ProcessHost implements FuseHost {
   }
 }
 
-/** Waits `grace` milliseconds for a daemon of ours to be free, then kills it. Tells whether it was free within `time` milliseconds in all. */
+/** Waits `grace` milliseconds for a daemon of this plugin to be free, then kills it. Returns whether it was free within `time` milliseconds in all. */
 async function endOwnDaemon(daemon: DaemonProcess, grace: number, time: number): Promise<boolean> {
   const { promise: freed, resolve } = Promise.withResolvers<true>()
   const end = performance.now() + time

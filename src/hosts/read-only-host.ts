@@ -2,13 +2,13 @@ import { processesNamed } from '../os/processes/processes.ts'
 import { chooseDaemon, findDaemons, type FoundDaemon, toDaemon } from './found-daemon.ts'
 import { type Daemon, type FuseHost, HostError } from './host.ts'
 
-/** A service that can be asked for all that it serves. */
+/** A service that tells all sessions it serves. */
 export interface ObservedService {
-  /** The daemon of each path that is served. Rejects if it does not answer. */
+  /** The daemon of each path that is served. Rejects if the service does not answer. */
   all(): Promise<ReadonlyMap<string, Daemon>>
 }
 
-/** Several services as one. One that does not answer takes nothing from the others. */
+/** Several services as one. A service that does not answer does not hide the others. */
 export function combined(services: readonly ObservedService[]): ObservedService {
   return {
     all: async () => {
@@ -19,20 +19,20 @@ export function combined(services: readonly ObservedService[]): ObservedService 
 }
 
 /**
- * Sees the daemons that others started, and a service's sessions; starts none. The service is asked once, for all of its sessions, and the
- * processes are looked at once, both at the first question, or at {@link begin}.
+ * Finds the daemons that a plugin has started, and the sessions of a service; starts none. At the first question, or at {@link begin}, it asks the
+ * service for all sessions and searches /proc, once each.
  */
 export class ReadOnlyHost implements FuseHost {
   readonly #connect: () => Promise<ObservedService>
   #served: Promise<ReadonlyMap<string, Daemon>> | undefined
   #found: readonly FoundDaemon[] | undefined
 
-  /** `connect` is called if a dummy-fused runs, and only then: gRPC takes longer to load than everything else. */
+  /** `connect` is called only if a dummy-fused runs, because gRPC takes longer to load than everything else. */
   constructor(connect: () => Promise<ObservedService>) {
     this.#connect = connect
   }
 
-  /** Asks the service now, and resolves when it has answered: the caller can do something else until then. */
+  /** Asks the service now. Resolves when it has answered, so that the caller can do other work meanwhile. */
   async begin(): Promise<void> {
     await this.#sessions()
   }
@@ -59,7 +59,7 @@ export class ReadOnlyHost implements FuseHost {
     return this.#served
   }
 
-  /** A service manager that listens in place of a dummy-fused would start one for the question. */
+  /** Asks only a dummy-fused that runs: a service manager that listens in its place would start one for the question. */
   async #ask(): Promise<ReadonlyMap<string, Daemon>> {
     if (processesNamed('dummy-fused').length === 0) return new Map()
     const service = await this.#connect()

@@ -18,17 +18,17 @@ import { NotRunning, type ServiceHost } from './service-host.ts'
 
 /** The limits of a shared host; times are milliseconds. */
 export interface SharedLimits {
-  /** Within which a dummy-fused serves its socket, or is killed. */
+  /** In which a dummy-fused serves its socket; after that it is killed. */
   readonly serviceStart: number
-  /** The part of that time that is kept for killing it. */
+  /** The part of that time that is kept for the kill. */
   readonly callMargin: number
   /** After which a dummy-fused that answers nothing is killed. */
   readonly silence: number
 }
 
 /**
- * `--daemons shared`: one dummy-fused for all volumes of this plugin, which starts it when a volume is to be mounted and none runs. Whether it
- * dies with us lies in how it is executed. One that outlived an earlier plugin is found at its socket.
+ * `--daemons shared`: one dummy-fused for all volumes of this plugin, which starts it when a volume is to be mounted and none runs. Its command
+ * decides whether it ends with the plugin. The plugin finds a dummy-fused that outlived the previous plugin at its socket.
  */
 export class SharedHost implements FuseHost {
   readonly #service: ServiceHost
@@ -37,12 +37,12 @@ export class SharedHost implements FuseHost {
   readonly #starter: DaemonStarter
   readonly #limits: SharedLimits
   readonly #log: Logger
-  /** The start under way. It is every caller's, and goes on when one of them gives up. */
+  /** The start under way. All calls share it, and it goes on when one of them ends. */
   #starting: Promise<void> | undefined
-  /** When it first did not answer a call in its time, with no answer since (performance.now()). */
+  /** When dummy-fused first left a call unanswered, with no answer since (performance.now()). */
   #silentSince: number | undefined
 
-  /** `socket`: of the dummy-fused that `service` calls, and that `execution` starts. */
+  /** `socket`: of the dummy-fused that `service` calls and that `execution` starts. */
   constructor(
     service: ServiceHost,
     socket: string,
@@ -59,37 +59,34 @@ export class SharedHost implements FuseHost {
     this.#log = log
   }
 
-  async start(path: string, options: readonly string[], call: CallContext): Promise<void> {
+  async start(path: string, options: readonly string[], call: CallContext): Promise<Daemon | undefined> {
     await this.#endIfSilent(path, call)
-    const mount = async (): Promise<void> => {
-      await this.#heard(this.#service.start(path, options, call))
-    }
+    const mount = async (): Promise<Daemon | undefined> => await this.#heard(this.#service.start(path, options, call))
     try {
-      await mount()
-      return
+      return await mount()
     } catch (error) {
       if (!(error instanceof NotRunning)) throw error
     }
     await this.#run(call)
     try {
-      await mount()
+      return await mount()
     } catch (error) {
-      // Not once more: a mount that ends its daemon takes every other volume along.
+      // A mount that makes the daemon end is not tried again, because the daemon ends the sessions of all volumes with it.
       if (!(error instanceof NotRunning)) throw error
       throw new HostError('unavailable', `dummy-fused ended while it mounted ${path}; call again`, { cause: error })
     }
   }
 
-  async daemonAt(path: string, device: string | undefined, call: CallContext, maxAge = Infinity): Promise<Daemon | undefined> {
+  async daemonAt(path: string, device: string | undefined, call: CallContext, maxAge?: number): Promise<Daemon | undefined> {
     const daemon = await this.#seenAt(path, device, call, maxAge)
-    // A caller that is content with any answer is about to mount, and would have it ended for the one volume.
-    if (maxAge < Infinity || daemon?.stopped !== true) return daemon
+    // A call without maxAge is about to mount, and would kill a stopped daemon for the one volume.
+    if (maxAge !== undefined || daemon?.stopped !== true) return daemon
     this.#silentSince ??= performance.now()
     await this.#endIfSilent(path, call)
     return await this.#service.daemonAt(path, device, call)
   }
 
-  /** The daemon itself goes on, for the other volumes. */
+  /** Unmounts the session. The daemon goes on for the other volumes. */
   async stop(path: string, device: string | undefined, grace: number, call: CallContext): Promise<void> {
     await this.#endIfSilent(path, call)
     await this.#heard(this.#service.stop(path, device, grace, call))
@@ -99,11 +96,16 @@ export class SharedHost implements FuseHost {
     return fuseDeviceProblem()
   }
 
-  /** What the daemon says that it serves, or what /proc says of one that is stopped. */
-  async #seenAt(path: string, device: string | undefined, call: CallContext, maxAge: number): Promise<Daemon | undefined> {
+  /** The daemon of a path by its own answer, or by /proc if it is stopped. */
+  async #seenAt(
+    path: string,
+    device: string | undefined,
+    call: CallContext,
+    maxAge: number | undefined,
+  ): Promise<Daemon | undefined> {
     try {
       const daemon = await this.#service.daemonAt(path, device, call, maxAge)
-      if (maxAge < Infinity) this.#silentSince = undefined
+      if (daemon?.stopped !== true) this.#silentSince = undefined
       return daemon
     } catch (error) {
       if (!gotNoAnswer(error)) throw error
@@ -111,19 +113,19 @@ export class SharedHost implements FuseHost {
       const stopped = daemons.find((one) => one?.stopped === true)
       if (stopped !== undefined) return stopped
       this.#silentSince ??= performance.now()
-      if (maxAge < Infinity || call.signal.aborted) throw error
+      if (maxAge !== undefined || call.signal.aborted) throw error
     }
     await this.#judge(call)
     return await this.#service.daemonAt(path, device, call)
   }
 
-  /** Makes sure that a dummy-fused listens. Rejects with HostError, or the reason of the call's signal. */
+  /** Starts a dummy-fused, or waits for the start under way. Rejects with HostError, or the reason of the call's signal. */
   async #run(call: CallContext): Promise<void> {
     if (this.#starting === undefined) {
       this.#starting = this.#startOne().finally(() => {
         this.#starting = undefined
       })
-      // Each caller hears of it, as far as one still waits.
+      // Each call that still waits gets the rejection.
       this.#starting.catch(() => undefined)
     }
     try {
@@ -146,16 +148,17 @@ export class SharedHost implements FuseHost {
         )
       })
     } catch (error) {
-      // One that an earlier plugin had begun to start is as good.
+      // A dummy-fused that the previous plugin had begun to start may listen.
       if (!(await hasListener(this.#socket).catch(() => false))) throw error
     }
   }
 
   /** Notes whether the daemon has answered. */
-  async #heard(answer: Promise<void>): Promise<void> {
+  async #heard<T>(answer: Promise<T>): Promise<T> {
     try {
-      await answer
+      const answered = await answer
       this.#silentSince = undefined
+      return answered
     } catch (error) {
       if (gotNoAnswer(error)) this.#silentSince ??= performance.now()
       throw error
@@ -163,15 +166,15 @@ export class SharedHost implements FuseHost {
   }
 
   /**
-   * Ends a dummy-fused that has answered nothing for the time of silence, for all of its volumes hang. One that has been silent for less is never
-   * ended because of one volume: rejects with HostError `unavailable` then.
+   * Kills a dummy-fused that has answered nothing for the time of silence, because all of its volumes hang. One that has been silent for less is not
+   * killed for one volume: rejects with HostError `unavailable` then.
    */
   async #endIfSilent(path: string, call: CallContext): Promise<void> {
     if (this.#silentSince === undefined) return
-    // The other half is for what comes of it.
+    // The other half is for the kill and the next start.
     using question = new RunningCall(call.remaining() / 2, { margin: 0 })
     try {
-      await this.#service.daemonAt(path, undefined, question, 0)
+      await this.#service.ask(path, question)
       this.#silentSince = undefined
     } catch (error) {
       if (!gotNoAnswer(error)) throw error
@@ -180,7 +183,7 @@ export class SharedHost implements FuseHost {
     }
   }
 
-  /** Ends one that has just not answered, if it has been silent for long enough. Rejects with HostError `unavailable` if not. */
+  /** Kills a dummy-fused that has not answered, if it has been silent for long enough. Rejects with HostError `unavailable` if not. */
   async #judge(call: CallContext): Promise<void> {
     const { silence } = this.#limits
     if (performance.now() - (this.#silentSince ?? Infinity) < silence) {
@@ -200,7 +203,7 @@ export class SharedHost implements FuseHost {
     this.#silentSince = undefined
   }
 
-  /** The processes that were started to listen on our socket. */
+  /** The processes that were started to listen on the socket. */
   #processes(): readonly ProcessStat[] {
     const named = processesNamed('dummy-fused').filter(({ args }) => args.includes(this.#socket))
     return named.map(({ stat }) => stat).filter(({ pid }) => sharesMounts(pid) && runsOurExecutable(pid))

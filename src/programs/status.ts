@@ -15,7 +15,8 @@ import { DelayedFsync } from '../os/descriptors/delayed-fsync.ts'
 import { socketPath } from '../os/sockets/unix-socket.ts'
 import { Inspector, type VolumeReport } from '../volumes/health.ts'
 import { MountCache } from '../volumes/mount-cache.ts'
-import { Mounts } from '../volumes/mounts.ts'
+import { MountStates } from '../volumes/mount-states.ts'
+import { Reachability } from '../volumes/reachability.ts'
 import { absolute } from './absolute.ts'
 import { oneLine } from '../printable.ts'
 import { commandLine, parse } from './command-line.ts'
@@ -63,12 +64,13 @@ async function look(stateDir: string, fusedSocket: string): Promise<readonly Vol
   const cache = new MountCache(join(stateDir, 'mountcache'), new DelayedFsync(log), log)
   await cache.peek()
   await answered
-  const places = new PinnedPaths(libc)
   const table = openMountTable(libc)
-  const tables = { following: new RememberedTable(table), exact: new RememberedTable(new PinnedMountTable(table, places)) }
-  const mounts = new Mounts({ libc, places, tables, host, prober: new Prober(limits) })
+  const prober = new Prober(limits)
+  const pinned = new RememberedTable(new PinnedMountTable(table, new PinnedPaths(libc)))
+  const states = new MountStates({ table: pinned, host, prober })
+  const reachability = new Reachability(new RememberedTable(table), prober)
   using call = new RunningCall(limits.call, { margin: limits.callMargin })
-  return await new Inspector(mounts, cache, host, limits.answerAge).all(call)
+  return await new Inspector({ states, reachability, cache, host, maxAge: limits.answerAge }).all(call)
 }
 
 /** The plugin's own dummy-fused (--daemons shared), and the node's, as far as one runs: a service manager would start one for the question. */

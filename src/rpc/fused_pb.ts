@@ -2,7 +2,7 @@
 // @generated from file fused.proto (package dummyfuse.fused.v1, syntax proto3)
 /* eslint-disable */
 
-// What the plugin asks of dummy-fused, which serves volumes that survive both it and itself.
+// The calls of the plugin to dummy-fused. Its sessions survive a restart of either.
 
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
@@ -12,7 +12,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file fused.proto.
  */
 export const file_fused: GenFile = /*@__PURE__*/
-  fileDesc("CgtmdXNlZC5wcm90bxISZHVtbXlmdXNlLmZ1c2VkLnYxIkMKDE1vdW50UmVxdWVzdBIMCgRwYXRoGAEgASgJEg8KB29wdGlvbnMYAiADKAkSDgoGZmF1bHRzGAMgAygJSgQIBBAFImkKDU1vdW50UmVzcG9uc2USLAoHc2Vzc2lvbhgBIAEoCzIbLmR1bW15ZnVzZS5mdXNlZC52MS5TZXNzaW9uEioKBmRhZW1vbhgCIAEoCzIaLmR1bW15ZnVzZS5mdXNlZC52MS5EYWVtb24iMAoOVW5tb3VudFJlcXVlc3QSDAoEcGF0aBgBIAEoCRIQCghncmFjZV9tcxgCIAEoDSImCg9Vbm1vdW50UmVzcG9uc2USEwoLd2FzX21vdW50ZWQYASABKAgiHAoLTGlzdFJlcXVlc3QSDQoFcGF0aHMYASADKAkiaQoMTGlzdFJlc3BvbnNlEioKBmRhZW1vbhgBIAEoCzIaLmR1bW15ZnVzZS5mdXNlZC52MS5EYWVtb24SLQoIc2Vzc2lvbnMYAiADKAsyGy5kdW1teWZ1c2UuZnVzZWQudjEuU2Vzc2lvbiIeCg5JbnNwZWN0UmVxdWVzdBIMCgRwYXRoGAEgASgJIvIBCg9JbnNwZWN0UmVzcG9uc2USKgoGZGFlbW9uGAEgASgLMhouZHVtbXlmdXNlLmZ1c2VkLnYxLkRhZW1vbhIsCgdzZXNzaW9uGAIgASgLMhsuZHVtbXlmdXNlLmZ1c2VkLnYxLlNlc3Npb24SQwoIcmVxdWVzdHMYAyADKAsyMS5kdW1teWZ1c2UuZnVzZWQudjEuSW5zcGVjdFJlc3BvbnNlLlJlcXVlc3RzRW50cnkSDwoHcGVuZGluZxgEIAEoBBovCg1SZXF1ZXN0c0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoBDoCOAEiDgoMRHJhaW5SZXF1ZXN0IiEKDURyYWluUmVzcG9uc2USEAoIc2Vzc2lvbnMYASABKA0iSAoGRGFlbW9uEgsKA3BpZBgBIAEoDRIPCgd2ZXJzaW9uGAIgASgJEg8KB2tlcHRfYnkYAyABKAkSDwoHcmVjb3JkcxgEIAEoCSLAAQoHU2Vzc2lvbhIKCgJpZBgBIAEoCRIMCgRwYXRoGAIgASgJEhIKCmNvbm5lY3Rpb24YAyABKA0SMAoFc3RhdGUYBCABKA4yIS5kdW1teWZ1c2UuZnVzZWQudjEuU2Vzc2lvbi5TdGF0ZRIOCgZyZWFzb24YBSABKAkSDwoHb3B0aW9ucxgGIAMoCSI0CgVTdGF0ZRIVChFTVEFURV9VTlNQRUNJRklFRBAAEgoKBlNFUlZFRBABEggKBEhFTEQQAjKgAwoFRnVzZWQSTgoFTW91bnQSIC5kdW1teWZ1c2UuZnVzZWQudjEuTW91bnRSZXF1ZXN0GiEuZHVtbXlmdXNlLmZ1c2VkLnYxLk1vdW50UmVzcG9uc2UiABJUCgdVbm1vdW50EiIuZHVtbXlmdXNlLmZ1c2VkLnYxLlVubW91bnRSZXF1ZXN0GiMuZHVtbXlmdXNlLmZ1c2VkLnYxLlVubW91bnRSZXNwb25zZSIAEksKBExpc3QSHy5kdW1teWZ1c2UuZnVzZWQudjEuTGlzdFJlcXVlc3QaIC5kdW1teWZ1c2UuZnVzZWQudjEuTGlzdFJlc3BvbnNlIgASVAoHSW5zcGVjdBIiLmR1bW15ZnVzZS5mdXNlZC52MS5JbnNwZWN0UmVxdWVzdBojLmR1bW15ZnVzZS5mdXNlZC52MS5JbnNwZWN0UmVzcG9uc2UiABJOCgVEcmFpbhIgLmR1bW15ZnVzZS5mdXNlZC52MS5EcmFpblJlcXVlc3QaIS5kdW1teWZ1c2UuZnVzZWQudjEuRHJhaW5SZXNwb25zZSIAYgZwcm90bzM");
+  fileDesc("CgtmdXNlZC5wcm90bxISZHVtbXlmdXNlLmZ1c2VkLnYxIkMKDE1vdW50UmVxdWVzdBIMCgRwYXRoGAEgASgJEg8KB29wdGlvbnMYAiADKAkSDgoGZmF1bHRzGAMgAygJSgQIBBAFImkKDU1vdW50UmVzcG9uc2USLAoHc2Vzc2lvbhgBIAEoCzIbLmR1bW15ZnVzZS5mdXNlZC52MS5TZXNzaW9uEioKBmRhZW1vbhgCIAEoCzIaLmR1bW15ZnVzZS5mdXNlZC52MS5EYWVtb24iMAoOVW5tb3VudFJlcXVlc3QSDAoEcGF0aBgBIAEoCRIQCghncmFjZV9tcxgCIAEoDSImCg9Vbm1vdW50UmVzcG9uc2USEwoLd2FzX21vdW50ZWQYASABKAgiHAoLTGlzdFJlcXVlc3QSDQoFcGF0aHMYASADKAkiaQoMTGlzdFJlc3BvbnNlEioKBmRhZW1vbhgBIAEoCzIaLmR1bW15ZnVzZS5mdXNlZC52MS5EYWVtb24SLQoIc2Vzc2lvbnMYAiADKAsyGy5kdW1teWZ1c2UuZnVzZWQudjEuU2Vzc2lvbiIeCg5JbnNwZWN0UmVxdWVzdBIMCgRwYXRoGAEgASgJIvIBCg9JbnNwZWN0UmVzcG9uc2USKgoGZGFlbW9uGAEgASgLMhouZHVtbXlmdXNlLmZ1c2VkLnYxLkRhZW1vbhIsCgdzZXNzaW9uGAIgASgLMhsuZHVtbXlmdXNlLmZ1c2VkLnYxLlNlc3Npb24SQwoIcmVxdWVzdHMYAyADKAsyMS5kdW1teWZ1c2UuZnVzZWQudjEuSW5zcGVjdFJlc3BvbnNlLlJlcXVlc3RzRW50cnkSDwoHcGVuZGluZxgEIAEoBBovCg1SZXF1ZXN0c0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoBDoCOAEiDgoMRHJhaW5SZXF1ZXN0IiEKDURyYWluUmVzcG9uc2USEAoIc2Vzc2lvbnMYASABKA0iPQoGRGFlbW9uEgsKA3BpZBgBIAEoDRIPCgd2ZXJzaW9uGAIgASgJEg8KB2tlcHRfYnkYAyABKAlKBAgEEAUiwAEKB1Nlc3Npb24SCgoCaWQYASABKAkSDAoEcGF0aBgCIAEoCRISCgpjb25uZWN0aW9uGAMgASgNEjAKBXN0YXRlGAQgASgOMiEuZHVtbXlmdXNlLmZ1c2VkLnYxLlNlc3Npb24uU3RhdGUSDgoGcmVhc29uGAUgASgJEg8KB29wdGlvbnMYBiADKAkiNAoFU3RhdGUSFQoRU1RBVEVfVU5TUEVDSUZJRUQQABIKCgZTRVJWRUQQARIICgRIRUxEEAIyoAMKBUZ1c2VkEk4KBU1vdW50EiAuZHVtbXlmdXNlLmZ1c2VkLnYxLk1vdW50UmVxdWVzdBohLmR1bW15ZnVzZS5mdXNlZC52MS5Nb3VudFJlc3BvbnNlIgASVAoHVW5tb3VudBIiLmR1bW15ZnVzZS5mdXNlZC52MS5Vbm1vdW50UmVxdWVzdBojLmR1bW15ZnVzZS5mdXNlZC52MS5Vbm1vdW50UmVzcG9uc2UiABJLCgRMaXN0Eh8uZHVtbXlmdXNlLmZ1c2VkLnYxLkxpc3RSZXF1ZXN0GiAuZHVtbXlmdXNlLmZ1c2VkLnYxLkxpc3RSZXNwb25zZSIAElQKB0luc3BlY3QSIi5kdW1teWZ1c2UuZnVzZWQudjEuSW5zcGVjdFJlcXVlc3QaIy5kdW1teWZ1c2UuZnVzZWQudjEuSW5zcGVjdFJlc3BvbnNlIgASTgoFRHJhaW4SIC5kdW1teWZ1c2UuZnVzZWQudjEuRHJhaW5SZXF1ZXN0GiEuZHVtbXlmdXNlLmZ1c2VkLnYxLkRyYWluUmVzcG9uc2UiAGIGcHJvdG8z");
 
 /**
  * @generated from message dummyfuse.fused.v1.MountRequest
@@ -79,7 +79,7 @@ export type UnmountRequest = Message<"dummyfuse.fused.v1.UnmountRequest"> & {
   path: string;
 
   /**
-   * Milliseconds for the session to end by itself once it is off its path, at most the call's own time. Then its connection is cut.
+   * Milliseconds in which the unmounted session may end by itself, at most the call's own time. Then its connection is aborted.
    *
    * @generated from field: uint32 grace_ms = 2;
    */
@@ -98,7 +98,7 @@ export const UnmountRequestSchema: GenMessage<UnmountRequest> = /*@__PURE__*/
  */
 export type UnmountResponse = Message<"dummyfuse.fused.v1.UnmountResponse"> & {
   /**
-   * Whether there was anything to take off.
+   * Whether there was a session.
    *
    * @generated from field: bool was_mounted = 1;
    */
@@ -117,7 +117,7 @@ export const UnmountResponseSchema: GenMessage<UnmountResponse> = /*@__PURE__*/
  */
 export type ListRequest = Message<"dummyfuse.fused.v1.ListRequest"> & {
   /**
-   * Of these paths alone, as far as there are any. None: every session.
+   * The paths whose sessions are listed. Empty: every session.
    *
    * @generated from field: repeated string paths = 1;
    */
@@ -192,7 +192,7 @@ export type InspectResponse = Message<"dummyfuse.fused.v1.InspectResponse"> & {
   requests: { [key: string]: bigint };
 
   /**
-   * Requests that the file system is still at.
+   * Requests that the file system has not answered yet.
    *
    * @generated from field: uint64 pending = 4;
    */
@@ -224,7 +224,7 @@ export const DrainRequestSchema: GenMessage<DrainRequest> = /*@__PURE__*/
  */
 export type DrainResponse = Message<"dummyfuse.fused.v1.DrainResponse"> & {
   /**
-   * Sessions that wait for a successor.
+   * The number of sessions that wait for a successor.
    *
    * @generated from field: uint32 sessions = 1;
    */
@@ -255,18 +255,11 @@ export type Daemon = Message<"dummyfuse.fused.v1.Daemon"> & {
   version: string;
 
   /**
-   * How it is restarted, and so what keeps its descriptors: `systemd`, `keep` or `none`.
+   * What restarts it and keeps its descriptors: `systemd`, `keep` or `none`.
    *
    * @generated from field: string kept_by = 3;
    */
   keptBy: string;
-
-  /**
-   * The folder that has a session's record, ID.json, for as long as the session lives.
-   *
-   * @generated from field: string records = 4;
-   */
-  records: string;
 };
 
 /**
@@ -281,7 +274,7 @@ export const DaemonSchema: GenMessage<Daemon> = /*@__PURE__*/
  */
 export type Session = Message<"dummyfuse.fused.v1.Session"> & {
   /**
-   * Of its descriptor in the store.
+   * The name of its descriptor in the fd store (FDNAME).
    *
    * @generated from field: string id = 1;
    */
@@ -334,14 +327,14 @@ export const Session_State = {
   STATE_UNSPECIFIED: 0,
 
   /**
-   * It is read and answered; this answer came from the thread that does so.
+   * Its requests are read and answered. The serving thread itself gave this answer.
    *
    * @generated from enum value: SERVED = 1;
    */
   SERVED: 1,
 
   /**
-   * Its descriptor is kept for a daemon that knows its record; whoever asks its mount anything waits.
+   * Its descriptor is kept for a daemon that can read its record. Every access to its mount waits.
    *
    * @generated from enum value: HELD = 2;
    */
@@ -365,7 +358,8 @@ export const Session_StateSchema: GenEnum<Session_State> = /*@__PURE__*/
 export const Fused: GenService<{
   /**
    * Mounts a session at a path. Answers once INIT has been handled and the program that restarts the daemon holds the session's descriptor. A call
-   * that is not done before its deadline is answered DEADLINE_EXCEEDED, and then no mount of it comes later. The same call for a session that is served there already changes nothing. ALREADY_EXISTS: it is served there with other options.
+   * that is not done before its deadline is answered DEADLINE_EXCEEDED, and no mount of it appears later. The same call for a session that is served
+   * there already changes nothing. ALREADY_EXISTS: a session with other options is served there.
    *
    * @generated from rpc dummyfuse.fused.v1.Fused.Mount
    */
@@ -375,7 +369,7 @@ export const Fused: GenService<{
     output: typeof MountResponseSchema;
   },
   /**
-   * Takes a session off its path and lets go of it; one that is not there is fine. Whoever still uses it gets ENOTCONN.
+   * Unmounts the session of a path and ends it. Succeeds if there is none. Programs that still use it get ENOTCONN.
    *
    * @generated from rpc dummyfuse.fused.v1.Fused.Unmount
    */
@@ -395,7 +389,7 @@ export const Fused: GenService<{
     output: typeof ListResponseSchema;
   },
   /**
-   * One session, by its path, with what it has done. NOT_FOUND: there is none.
+   * One session, by its path, with the requests that it has read. NOT_FOUND: there is none.
    *
    * @generated from rpc dummyfuse.fused.v1.Fused.Inspect
    */
@@ -405,7 +399,7 @@ export const Fused: GenService<{
     output: typeof InspectResponseSchema;
   },
   /**
-   * Answers what has been read and ends, for a successor to take over. Answers before it ends.
+   * Answers the requests that have been read, and ends, so that a successor takes over. This call is answered before the daemon ends.
    *
    * @generated from rpc dummyfuse.fused.v1.Fused.Drain
    */

@@ -7,9 +7,10 @@ import { type Libc, MS } from '../os/libc.ts'
 import { flagsOfAttributes } from '../os/mounts/mount-attributes.ts'
 import type { PinnedPaths } from '../os/mounts/pinned-paths.ts'
 import { fromErrno, VolumeError } from './errors.ts'
-import type { Mounts } from './mounts.ts'
+import type { MountPoints } from './mount-points.ts'
+import type { MountStates } from './mount-states.ts'
 
-/** A mount that is busy is asked so often, with so many milliseconds in between. */
+/** How often the attributes of a busy mount are set, and the milliseconds between two attempts. */
 const BUSY_ATTEMPTS = 20
 const BUSY_PAUSE = 5
 
@@ -25,44 +26,54 @@ export interface BindOrder {
   readonly attributes: number
 }
 
-/** Binds sessions to targets. A bind is whole, with its attributes, before it can be seen. */
+/** The dependencies of {@link Binds}. */
+export interface BindsParts {
+  readonly libc: Libc
+  readonly places: PinnedPaths
+  readonly states: Pick<MountStates, 'mountAt'>
+  readonly points: Pick<MountPoints, 'unmountAll' | 'unmountAbove'>
+}
+
+/** Binds sessions to targets. The attributes of a bind are set before the bind is visible. */
 export class Binds {
   readonly #libc: Libc
   readonly #places: PinnedPaths
-  readonly #mounts: Mounts
+  readonly #states: BindsParts['states']
+  readonly #points: BindsParts['points']
 
-  constructor(libc: Libc, places: PinnedPaths, mounts: Mounts) {
+  constructor({ libc, places, states, points }: BindsParts) {
     this.#libc = libc
     this.#places = places
-    this.#mounts = mounts
+    this.#states = states
+    this.#points = points
   }
 
   /**
-   * Binds a session to a directory that nothing is mounted on. It makes sure that it is this session which it binds: what the source shows
-   * could be the empty directory below it (blobfuse2 #1079). Rejects with VolumeError; then nothing is mounted.
+   * Binds a session to a directory without a mount. Checks that the source shows this session, and not the empty directory below it (blobfuse2
+   * #1079). Rejects with VolumeError; then nothing is mounted.
    */
   async bind(order: BindOrder): Promise<void> {
     await this.#attach(order, (detached) => this.#withDirectory(order.target, (target) => detached.attach(target)))
   }
 
   /**
-   * Binds a session in place of what is mounted at the target: where the kernel can mount beneath (Linux 6.5), readers find the one or the other
-   * at each moment, and never the directory below both. Rejects with VolumeError.
+   * Replaces what is mounted at the target by a bind of a session. Where the kernel can mount beneath (Linux 6.5), a reader finds either mount at
+   * each moment, and never the directory below both. Rejects with VolumeError.
    */
   async rebind(order: BindOrder): Promise<void> {
     await this.#attach(order, async (detached) => {
       if (this.#withDirectory(order.target, (target) => detached.attachBeneath(target)))
-        await this.#mounts.uncover(order.target, order.device)
+        await this.#points.unmountAbove(order.target, order.device)
       else {
-        await this.#mounts.clear(order.target, false)
+        await this.#points.unmountAll(order.target, 'dummy-fuse')
         this.#withDirectory(order.target, (below) => detached.attach(below))
       }
     })
   }
 
   /**
-   * Gives what is mounted at a path exactly these MOUNT_ATTR_*, while it serves. Rejects with VolumeError, `unavailable` where files that are open for
-   * writing keep it from being read-only, or the reason of the call's signal.
+   * Sets the MOUNT_ATTR_* of the mount at a path to exactly these, while it serves. Rejects with VolumeError, `unavailable` where a file that is open
+   * for writing keeps the mount writable, or with the reason of the call's signal.
    */
   async setAttributes(path: string, attributes: number, call: CallContext): Promise<void> {
     for (let attempt = 1; ; attempt++) {
@@ -71,7 +82,7 @@ export class Binds {
         if (!this.#withDirectory(path, (fd) => setAttributes(this.#libc, fd, attributes))) this.#remount(path, attributes)
         return
       } catch (error) {
-        // A file that is just being opened or made keeps it writable for a moment.
+        // A file that is being opened or created keeps the mount writable for a moment.
         if (codeOf(error) !== 'EBUSY' || attempt === BUSY_ATTEMPTS)
           throw fromErrno(error, `cannot change the mount at ${path}: ${messageOf(error)}`)
         await sleep(BUSY_PAUSE)
@@ -79,7 +90,7 @@ export class Binds {
     }
   }
 
-  /** Binds without a look at what is bound: the flaw of the drivers of #1079, for the lab. */
+  /** Binds without a check of the source: the flaw of the drivers of #1079, for the lab. */
   bindBlindly(source: string, target: string): void {
     this.#libc.mount(source, target, null, MS.BIND, null)
   }
@@ -109,15 +120,15 @@ export class Binds {
     }
   }
 
-  /** Before Linux 5.2 a bind is seen before it can be looked at. */
+  /** Before Linux 5.2, which has no open_tree(2), a bind is visible before it can be checked. */
   async #attachByPath({ source, device, target, attributes }: BindOrder): Promise<void> {
-    await this.#mounts.clear(target, false)
+    await this.#points.unmountAll(target, 'dummy-fuse')
     this.#libc.mount(source, target, null, MS.BIND, null)
     try {
-      if (this.#mounts.mountAt(target)?.device !== device) throw changed(source, target)
+      if (this.#states.mountAt(target)?.device !== device) throw changed(source, target)
       this.#remount(target, attributes)
     } catch (error) {
-      await this.#mounts.clear(target, false)
+      await this.#points.unmountAll(target, 'dummy-fuse')
       throw error
     }
   }

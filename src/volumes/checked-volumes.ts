@@ -7,9 +7,10 @@ import type { Failures } from './failures.ts'
 import { type Finding, type Inspector, merge } from './health.ts'
 import type { VolumeLocks } from './locks.ts'
 import type { MountCache } from './mount-cache.ts'
-import type { Mounts } from './mounts.ts'
+import type { MountStates } from './mount-states.ts'
 import type { PathResolver } from './path-resolver.ts'
 import type { Publisher, PublishRequest } from './publisher.ts'
+import type { Reachability } from './reachability.ts'
 import type { VolumeRegistry } from './registry.ts'
 import type { Restoration } from './restoration.ts'
 import type { Stager, StageRequest } from './stager.ts'
@@ -26,31 +27,32 @@ export interface NodeVolumes {
   unpublish(volumeId: string, targetPath: string, call: CallContext): Promise<void>
   /** statfs(2) of a path that the volume is mounted at. Throws VolumeError `missing`, or `unavailable` while it is dead or hung. */
   usage(volumeId: string, path: string, call: CallContext): Promise<Usage>
-  /** What is wrong with a volume; empty if nothing is. Throws VolumeError `missing` for a volume that nobody has spoken of. */
+  /** What is wrong with a volume; empty if nothing is. Throws VolumeError `missing` for a volume that is not known here. */
   health(volumeId: string, call: CallContext): Promise<readonly Finding[]>
-  /** What keeps any volume from being mounted here. */
+  /** Why no volume can be mounted here; undefined if volumes can. */
   unavailableReason(): string | undefined
 }
 
-/** The parts that {@link CheckedVolumes} is put together from. */
+/** The dependencies of {@link CheckedVolumes}. */
 export interface VolumeParts {
   readonly locks: VolumeLocks
   readonly cache: MountCache
-  readonly mounts: Mounts
-  readonly resolver: PathResolver
-  readonly allowed: AllowedPaths
-  readonly stager: Stager
-  readonly publisher: Publisher
-  readonly inspector: Inspector
+  readonly states: Pick<MountStates, 'mountAt' | 'usage'>
+  readonly reachability: Pick<Reachability, 'check'>
+  readonly resolver: Pick<PathResolver, 'resolve'>
+  readonly allowed: Pick<AllowedPaths, 'refusal'>
+  readonly stager: Pick<Stager, 'stage' | 'unstage'>
+  readonly publisher: Pick<Publisher, 'publish' | 'unpublish'>
+  readonly inspector: Pick<Inspector, 'volume'>
   readonly failures: Failures
-  readonly registry: VolumeRegistry
-  readonly host: FuseHost
+  readonly registry: Pick<VolumeRegistry, 'get'>
+  readonly host: Pick<FuseHost, 'unavailableReason'>
   readonly restoration: Restoration
 }
 
 /**
- * Volumes whose every step looks before it acts. Of two calls for one volume the first to arrive has the lock, and the other is ABORTED: each RPC awaits the
- * same things before it takes the lock.
+ * Checks the state of a path before each step. Of two calls for one volume the first to arrive gets the lock and the other is ABORTED, because every RPC
+ * awaits the same steps before it takes the lock.
  */
 export class CheckedVolumes implements NodeVolumes {
   readonly #parts: VolumeParts
@@ -112,7 +114,7 @@ export class CheckedVolumes implements NodeVolumes {
   }
 
   async usage(volumeId: string, named: string, call: CallContext): Promise<Usage> {
-    const { cache, mounts, inspector } = this.#parts
+    const { cache, states, reachability, inspector } = this.#parts
     const { staged, published } = cache.of(volumeId)
     if (staged.length + published.length === 0 || !named.startsWith('/')) throw notMounted(volumeId, named)
     const early = await this.#usageMeanwhile(volumeId, named, call)
@@ -121,8 +123,8 @@ export class CheckedVolumes implements NodeVolumes {
     const path = await this.#place(named, 'follow', call)
     const known = staged.some((entry) => entry.stagingPath === path) || published.some((entry) => entry.targetPath === path)
     if (!known) throw notMounted(volumeId, named)
-    await mounts.reachable(path, call)
-    const asked = await mounts.usage(path, call)
+    await reachability.check(path, call)
+    const asked = await states.usage(path, call)
     if (asked.kind === 'alive') return asked.usage
     if (asked.kind === 'absent') throw new VolumeError('missing', `the directory ${path} is gone; publish the volume again`)
     const reports = await inspector.volume(volumeId, call)
@@ -133,7 +135,7 @@ export class CheckedVolumes implements NodeVolumes {
   async health(volumeId: string, call: CallContext): Promise<readonly Finding[]> {
     const { inspector, failures, registry, cache, restoration } = this.#parts
     if (restoration.has(volumeId)) {
-      // Its daemon may have outlived the last plugin.
+      // Its daemon may have outlived the previous plugin.
       const early = await inspector.volume(volumeId, call)
       if (early.length > 0 && early.every(({ findings }) => findings.length === 0)) return []
     }
@@ -147,7 +149,7 @@ export class CheckedVolumes implements NodeVolumes {
       failure === undefined ? [] : [{ reason: 'MountFailed', message: `the last attempt to mount it failed: ${failure}` }]
     const findings = merge([...reports.flatMap((report) => report.findings), ...failed])
     const unknown = findings.find(({ reason }) => reason === 'StateUnknown')
-    // Whoever watches health restarts consumers for what is found, and what nobody could ask is no finding.
+    // A controller restarts the consumers of a volume with findings. A state that could not be determined is no finding.
     if (unknown !== undefined) throw new VolumeError('unavailable', unknown.message)
     return findings
   }
@@ -156,23 +158,23 @@ export class CheckedVolumes implements NodeVolumes {
     return this.#parts.host.unavailableReason()
   }
 
-  /** The figures of a volume that is being restored and answers already; undefined if it does not, or is not being restored. */
+  /** The usage of a volume that is being restored and answers already; undefined for any other. */
   async #usageMeanwhile(volumeId: string, path: string, call: CallContext): Promise<Usage | undefined> {
-    const { restoration, mounts, cache } = this.#parts
+    const { restoration, states, reachability, cache } = this.#parts
     const { staged, published } = cache.of(volumeId)
     const known = staged.some(({ stagingPath }) => stagingPath === path) || published.some(({ targetPath }) => targetPath === path)
-    if (!restoration.has(volumeId) || !known || mounts.mountAt(path) === undefined) return undefined
-    await mounts.reachable(path, call)
-    const asked = await mounts.usage(path, call)
+    if (!restoration.has(volumeId) || !known || states.mountAt(path) === undefined) return undefined
+    await reachability.check(path, call)
+    const asked = await states.usage(path, call)
     return asked.kind === 'alive' ? asked.usage : undefined
   }
 
-  /** The one name of a directory. A path that is in the books has it already: a link that was put there since does not lead away from it. */
+  /** The one name of a directory. A path of the mount cache is one already: a link that was made in its place later is not followed. */
   async #place(path: string, last: 'follow' | 'keep', call: CallContext): Promise<string> {
     return this.#isKnown(path) ? path : await this.#parts.resolver.resolve(path, last, call)
   }
 
-  /** Nothing new is bound through a link at a target's end; one that leads to a target of ours is another name of it. */
+  /** The one name of a target. A link at its end is followed only if it leads to a path of the mount cache. */
   async #target(path: string, call: CallContext): Promise<string> {
     const target = await this.#place(path, 'keep', call)
     const followed = await this.#place(path, 'follow', call)
@@ -189,12 +191,15 @@ export class CheckedVolumes implements NodeVolumes {
     if (refusal !== undefined) throw new VolumeError('precondition', refusal)
   }
 
-  /** Whether nothing of ours is at a path where nothing may be mounted: the CO takes back a call that was refused. Throws VolumeError if something else is. */
+  /**
+   * Whether a path is one where nothing may be mounted, and nothing is: the CO unpublishes and unstages also after a refused call. Throws VolumeError if
+   * something is mounted at such a path.
+   */
   #isNobodys(path: string): boolean {
-    const { allowed, mounts } = this.#parts
+    const { allowed, states } = this.#parts
     const refusal = this.#isKnown(path) ? undefined : allowed.refusal(path)
     if (refusal === undefined) return false
-    if (mounts.mountAt(path) === undefined) return true
+    if (states.mountAt(path) === undefined) return true
     throw new VolumeError(
       'precondition',
       `${refusal}; this plugin has not mounted what is there, unmount it by hand (umount ${path})`,
@@ -206,7 +211,7 @@ function notMounted(volumeId: string, path: string): VolumeError {
   return new VolumeError('missing', `volume ${volumeId} is not mounted at ${path}`)
 }
 
-/** Has a failure say which of the paths that the caller named lead elsewhere. */
+/** Adds to the message of a failure which of the caller's paths lead elsewhere. */
 async function explaining<T>(places: Readonly<Record<string, string>>, act: () => Promise<T>): Promise<T> {
   try {
     return await act()

@@ -5,7 +5,8 @@ import type { FuseHost } from '../hosts/host.ts'
 import type { PublishedEntry, StagedEntry } from './entry.ts'
 import { VolumeError } from './errors.ts'
 import type { MountCache } from './mount-cache.ts'
-import type { Mounts, MountState } from './mounts.ts'
+import type { MountState, MountStates } from './mount-states.ts'
+import type { Reachability } from './reachability.ts'
 
 /** Why a volume, or a part of it, cannot be reached: a CamelCase word for machines (CSI spec, VolumeHealthEntry.reason). */
 type Reason =
@@ -20,27 +21,27 @@ type Reason =
   | 'StateUnknown'
   | 'MountFailed'
 
-/** One thing that is wrong with a volume, and what to do about it. */
+/** A problem of a volume, and what to do about it. */
 export interface Finding {
   readonly reason: Reason
   readonly message: string
 }
 
-/** What a path may show beside the states of a mount: it lies on a mount that does not answer, or is no directory; nobody could be asked. */
+/** UNREACHABLE: a path lies on a mount that does not answer, or is no directory. UNKNOWN: its state could not be determined. */
 type Unclear = 'UNREACHABLE' | 'UNKNOWN'
 
-/** A path of a volume and what stands there. STALE is a bind of a session that its staging path no longer has. */
+/** A path of a volume and its state. STALE: a bind of a session that is not mounted at the staging path any more. */
 export interface PathReport {
   readonly path: string
   readonly state: MountState['kind'] | 'STALE' | Unclear
-  /** Of UNREACHABLE and UNKNOWN. */
+  /** The reason for UNREACHABLE and UNKNOWN. */
   readonly why?: string
 }
 
-/** Volumes that are looked at in a row. */
+/** Volumes whose inspection begins in one turn of the event loop. */
 const PORTION = 25
 
-/** All that is known of one staged volume. */
+/** One staged volume: its state, its daemon, its targets and its problems. */
 export interface VolumeReport {
   readonly volumeId: string
   readonly stagingPath: string
@@ -50,16 +51,27 @@ export interface VolumeReport {
   readonly findings: readonly Finding[]
 }
 
-/** Looks at what the mount cache says should be there. Changes nothing, and is not held up by a hung mount for longer than its probe. */
+/** The dependencies of {@link Inspector}. */
+export interface InspectorParts {
+  readonly states: Pick<MountStates, 'staging' | 'target' | 'mountAt'>
+  readonly reachability: Pick<Reachability, 'check'>
+  readonly cache: Pick<MountCache, 'staged' | 'published' | 'of'>
+  readonly host: Pick<FuseHost, 'daemonAt'>
+  /** Milliseconds for which an answer of a daemon counts, while its process runs. */
+  readonly maxAge: number
+}
+
+/** Compares the mount cache with what is mounted. Changes nothing, and waits for a hung mount no longer than its probe does. */
 export class Inspector {
-  readonly #mounts: Mounts
-  readonly #cache: MountCache
-  readonly #host: FuseHost
+  readonly #states: InspectorParts['states']
+  readonly #reachability: InspectorParts['reachability']
+  readonly #cache: InspectorParts['cache']
+  readonly #host: InspectorParts['host']
   readonly #maxAge: number
 
-  /** `maxAge`: milliseconds for which a daemon that has answered, and runs, counts as well. */
-  constructor(mounts: Mounts, cache: MountCache, host: FuseHost, maxAge: number) {
-    this.#mounts = mounts
+  constructor({ states, reachability, cache, host, maxAge }: InspectorParts) {
+    this.#states = states
+    this.#reachability = reachability
     this.#cache = cache
     this.#host = host
     this.#maxAge = maxAge
@@ -76,7 +88,7 @@ export class Inspector {
     return await this.#reports(staged, published, call)
   }
 
-  /** A target whose volume is staged nowhere should have been unpublished: its staging path counts as one, and shows what is missing. */
+  /** A target whose volume is not staged should have been unpublished: its staging path is reported too, as one where nothing is mounted. */
   async #reports(
     staged: readonly StagedEntry[],
     published: readonly PublishedEntry[],
@@ -86,7 +98,7 @@ export class Inspector {
     const reports: Promise<VolumeReport>[] = []
     for (const [stagingPath, volumeId] of places) {
       reports.push(this.#report(volumeId, stagingPath, call))
-      // Most are done by then: thousands that are under way at once keep the garbage collector busy. One that waits keeps no other from beginning.
+      // Thousands at once keep the garbage collector busy. Most are done after a turn of the event loop; one that waits does not delay the next.
       if (reports.length % PORTION === 0) await setImmediate()
     }
     return await Promise.all(reports)
@@ -109,24 +121,24 @@ export class Inspector {
   }
 
   async #pidAt(path: string, device: string | undefined, call: CallContext): Promise<number | undefined> {
-    const daemon = await this.#host.daemonAt(path, device, call).catch(() => undefined)
+    const daemon = await this.#host.daemonAt(path, device, call, this.#maxAge).catch(() => undefined)
     return daemon?.pid
   }
 
   async #staging(path: string, call: CallContext): Promise<MountState | NoState> {
     try {
-      await this.#mounts.reachable(path, call)
-      return await this.#mounts.staging(path, call, this.#maxAge)
+      await this.#reachability.check(path, call)
+      return await this.#states.staging(path, call, this.#maxAge)
     } catch (error) {
       const device = this.#deviceAt(path)
       return { ...noState(error), ...(device === undefined ? {} : { device }) }
     }
   }
 
-  /** By the mount table, which nobody has to answer for; undefined too where a path cannot be followed. */
+  /** The device at a path by the mount table alone; undefined also where the path cannot be followed. */
   #deviceAt(path: string): string | undefined {
     try {
-      return this.#mounts.mountAt(path)?.device
+      return this.#states.mountAt(path)?.device
     } catch {
       return undefined
     }
@@ -135,12 +147,12 @@ export class Inspector {
   async #target({ targetPath: path }: PublishedEntry, staging: MountState | NoState, call: CallContext): Promise<PathReport> {
     const device = deviceIn(staging)
     try {
-      await this.#mounts.reachable(path, call)
-      const mount = this.#mounts.mountAt(path)
-      // A bind of the same session is as well as that is, and need not be asked.
+      await this.#reachability.check(path, call)
+      const mount = this.#states.mountAt(path)
+      // A bind has the state of its session.
       if (mount !== undefined && mount.device === device)
         return { path, state: staging.kind, ...('message' in staging ? { why: staging.message } : {}) }
-      const state = await this.#mounts.target(path, device, call)
+      const state = await this.#states.target(path, device, call)
       return { path, state: state.kind === 'NOT_MOUNTED' || state.kind === 'FOREIGN' ? state.kind : 'STALE' }
     } catch (error) {
       const { kind, message } = noState(error)
@@ -149,7 +161,7 @@ export class Inspector {
   }
 }
 
-/** A path whose state cannot be told, and why; `device` of what the mount table shows there. */
+/** A path whose state could not be determined, and why; `device` is what the mount table shows there. */
 interface NoState {
   readonly kind: Unclear
   readonly message: string

@@ -4,28 +4,28 @@ import type { CallContext } from '../call-context.ts'
 import { messageOf } from '../errors.ts'
 import { isFuse, type MountTable } from '../os/mounts/mount-table.ts'
 import { fromErrno, VolumeError } from './errors.ts'
-import type { Mounts } from './mounts.ts'
 import { walk } from './path-walk.ts'
+import type { Reachability } from './reachability.ts'
 
 /**
- * Gives one directory one name: follows the symbolic links of a path, each mount of FUSE on the way asked before. A link is followed only where nobody but
- * root, and the user that we run as, could have put it: the kubelet's folder may be one. No link is followed below an allowed root.
+ * Gives each directory one name: follows the symbolic links of a path, and probes each FUSE mount on the way first. A link is followed only if root or
+ * the plugin's own user made it and no other user can replace it (the kubelet's folder may be a link). No link is followed below an allowed root.
  */
 export class PathResolver {
   readonly #table: MountTable
-  readonly #mounts: Mounts
+  readonly #reachability: Pick<Reachability, 'checkMount'>
   readonly #roots: readonly string[]
 
   /** `table` follows links above the last component. `roots`: the allowed ones, without links. */
-  constructor(table: MountTable, mounts: Mounts, roots: readonly string[]) {
+  constructor(table: MountTable, reachability: Pick<Reachability, 'checkMount'>, roots: readonly string[]) {
     this.#table = table
-    this.#mounts = mounts
+    this.#reachability = reachability
     this.#roots = roots
   }
 
   /**
-   * The path without symbolic links; `last`: what becomes of one at its end. Throws VolumeError `precondition` for a link that is not to be followed, and for
-   * a path below a mount that does not answer.
+   * The path without symbolic links. `last`: whether a link at the path's end is followed. Throws VolumeError `precondition` for a link that must not be
+   * followed, and for a path below a mount that does not answer.
    */
   async resolve(path: string, last: 'follow' | 'keep', call: CallContext): Promise<string> {
     let insideFuse: string | undefined
@@ -42,7 +42,7 @@ export class PathResolver {
     for (let step = steps.next(); ; step = steps.next()) {
       if (step.done === true) return step.value
       const { path: at, mount } = step.value
-      await this.#mounts.answers(path, at, mount, call)
+      await this.#reachability.checkMount(path, at, mount, call)
       insideFuse = isFuse(mount.fsType) ? at : undefined
     }
   }

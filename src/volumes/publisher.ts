@@ -7,7 +7,9 @@ import { type MountCapability, type PublishedEntry, sameCapability } from './ent
 import { VolumeError } from './errors.ts'
 import { LeftDirectories } from './left-directories.ts'
 import type { MountCache } from './mount-cache.ts'
-import type { Mounts } from './mounts.ts'
+import type { MountPoints } from './mount-points.ts'
+import type { MountStates } from './mount-states.ts'
+import type { Reachability } from './reachability.ts'
 import type { Stager } from './stager.ts'
 
 /** A staged volume to be bound to a target. */
@@ -19,36 +21,42 @@ export interface PublishRequest {
   readonly capability: MountCapability
 }
 
-/** The parts that {@link Publisher} is put together from. */
+/** The dependencies of {@link Publisher}. */
 export interface PublisherParts {
-  readonly mounts: Mounts
-  readonly binds: Binds
+  readonly states: Pick<MountStates, 'target' | 'mountAt'>
+  readonly points: Pick<MountPoints, 'makeDirectory' | 'removeMade' | 'removeDirectory' | 'unmountAll'>
+  readonly reachability: Pick<Reachability, 'check'>
+  readonly binds: Pick<Binds, 'bind' | 'rebind' | 'setAttributes'>
   readonly cache: MountCache
-  readonly stager: Stager
+  readonly stager: Pick<Stager, 'ensure'>
   readonly bootId: string
   readonly log: Logger
 }
 
-/** What came of a bind. */
+/** The outcome of a bind. */
 interface Bound {
-  /** Whether something had to be done. */
+  /** Whether something was changed. */
   readonly done: boolean
-  /** The first directory that was made for it. */
+  /** The first directory that was made for the target. */
   readonly made?: string
 }
 
-/** Binds staged volumes to targets and takes them off again. The caller holds the volume's lock. */
+/** Binds staged volumes to targets and unmounts them. The caller holds the volume's lock. */
 export class Publisher {
-  readonly #mounts: Mounts
-  readonly #binds: Binds
+  readonly #states: PublisherParts['states']
+  readonly #points: PublisherParts['points']
+  readonly #reachability: PublisherParts['reachability']
+  readonly #binds: PublisherParts['binds']
   readonly #cache: MountCache
-  readonly #stager: Stager
+  readonly #stager: PublisherParts['stager']
   readonly #bootId: string
   readonly #log: Logger
   readonly #left = new LeftDirectories()
 
-  constructor({ mounts, binds, cache, stager, bootId, log }: PublisherParts) {
-    this.#mounts = mounts
+  constructor({ states, points, reachability, binds, cache, stager, bootId, log }: PublisherParts) {
+    this.#states = states
+    this.#points = points
+    this.#reachability = reachability
     this.#binds = binds
     this.#cache = cache
     this.#stager = stager
@@ -62,7 +70,7 @@ export class Publisher {
       throw new VolumeError('invalid', `target_path and staging_target_path are both ${request.targetPath}; name two directories`)
     }
     const known = this.#compatible(request)
-    await this.#mounts.reachable(request.targetPath, call)
+    await this.#reachability.check(request.targetPath, call)
     const device = await this.#stager.ensure(request, call)
     const { made } = await this.#bindIn(device, request, known !== undefined, call)
     if (known?.bootId === this.#bootId && known.stagingPath === request.stagingPath) return
@@ -71,16 +79,16 @@ export class Publisher {
       this.#log.info(`Saved publish mount entry to ${this.#cache.save(entry)}`)
     } catch (error) {
       if (known === undefined) {
-        await this.#mounts.clear(request.targetPath, false)
-        if (made !== undefined) this.#mounts.removeMade(request.targetPath, made)
+        await this.#points.unmountAll(request.targetPath, 'dummy-fuse')
+        if (made !== undefined) this.#points.removeMade(request.targetPath, made)
       }
       throw error
     }
   }
 
-  /** NodeUnpublishVolume: takes all layers off the target and removes it, in any state. Throws VolumeError. */
+  /** NodeUnpublishVolume: unmounts every layer at the target, in any state, and removes the directory. Throws VolumeError. */
   async unpublish(volumeId: string, targetPath: string, call: CallContext): Promise<void> {
-    await this.#mounts.reachable(targetPath, call)
+    await this.#reachability.check(targetPath, call)
     const entry = this.#cache.publishedAt(targetPath)
     if (entry !== undefined && entry.volumeId !== volumeId) {
       throw new VolumeError('precondition', `${targetPath} is a target of volume ${entry.volumeId}, not of ${volumeId}`)
@@ -88,32 +96,32 @@ export class Publisher {
     if (this.#cache.stagedAt(targetPath) !== undefined) {
       throw new VolumeError('precondition', `${targetPath} is a staging path; unstage it`)
     }
-    const ours = entry !== undefined || this.#left.has(targetPath) || this.#mounts.mountAt(targetPath) !== undefined
-    await this.#mounts.clear(targetPath, entry !== undefined)
-    // From here on it is published no more, whatever becomes of its directory: an entry would have the next plugin bind it again.
+    const ours = entry !== undefined || this.#left.has(targetPath) || this.#states.mountAt(targetPath) !== undefined
+    await this.#points.unmountAll(targetPath, entry === undefined ? 'dummy-fuse' : 'any')
+    // The volume is not published any more, even if its directory stays. With the entry, the next plugin would bind it again.
     if (entry !== undefined) this.#cache.remove(entry)
     if (ours) this.#left.add(targetPath)
     await this.#cache.removalsSynced()
-    if (ours) this.#left.remove(targetPath, () => this.#mounts.removeDirectory(targetPath))
+    if (ours) this.#left.remove(targetPath, () => this.#points.removeDirectory(targetPath))
   }
 
-  /** Binds what a cache entry says, for a plugin that starts; tells whether it had to. Throws VolumeError. */
+  /** Binds the volume of a cache entry unless it is bound, for a plugin that starts. Returns whether it has bound. Throws VolumeError. */
   async restore(entry: PublishedEntry, call: CallContext): Promise<boolean> {
-    await this.#mounts.reachable(entry.targetPath, call)
+    await this.#reachability.check(entry.targetPath, call)
     const device = await this.#stager.ensure(entry, call)
     return (await this.#bindIn(device, entry, true, call)).done
   }
 
-  /** `ours`: whether what is mounted at the target is known to be a bind that we made. */
+  /** `ours`: whether the mount cache has the target, so that what is mounted there is a bind of this plugin. */
   async #bindIn(device: string, request: PublishRequest, ours: boolean, call: CallContext): Promise<Bound> {
     const { stagingPath, targetPath } = request
-    const state = await this.#mounts.target(targetPath, device, call)
+    const state = await this.#states.target(targetPath, device, call)
     const attributes = this.#attributes(request)
     const order = { source: stagingPath, device, target: targetPath, attributes }
     call.signal.throwIfAborted()
     switch (state.kind) {
       case 'MOUNTED':
-        if (state.device === device) return { done: await this.#mend(targetPath, state.attributes, attributes, call) }
+        if (state.device === device) return { done: await this.#setAttributes(targetPath, state.attributes, attributes, call) }
         if (!ours)
           throw new VolumeError('precondition', `${targetPath} is a mount point of another dummy-fuse already; unmount that first`)
         this.#log.info(`mount --bind ${stagingPath} ${targetPath} (in place of another session)`)
@@ -127,11 +135,11 @@ export class Publisher {
         await this.#binds.rebind(order)
         return { done: true }
       case 'NOT_MOUNTED': {
-        const made = state.directory ? undefined : this.#mounts.makeDirectory(targetPath)
+        const made = state.directory ? undefined : this.#points.makeDirectory(targetPath)
         try {
           await this.#binds.bind(order)
         } catch (error) {
-          if (made !== undefined) this.#mounts.removeMade(targetPath, made)
+          if (made !== undefined) this.#points.removeMade(targetPath, made)
           throw error
         }
         this.#left.forget(targetPath)
@@ -140,8 +148,8 @@ export class Publisher {
     }
   }
 
-  /** A target that serves stays where it is: what is not as asked for is changed in place. Tells whether anything was. */
-  async #mend(targetPath: string, attributes: number, wanted: number, call: CallContext): Promise<boolean> {
+  /** Sets the attributes of a target's bind in place, where they differ from those that are wanted. Returns whether they did. */
+  async #setAttributes(targetPath: string, attributes: number, wanted: number, call: CallContext): Promise<boolean> {
     if (attributes === wanted) return false
     this.#log.info(`mount -o remount,bind,${attributesText(wanted)} ${targetPath}`)
     await this.#binds.setAttributes(targetPath, wanted, call)
@@ -149,8 +157,8 @@ export class Publisher {
   }
 
   /**
-   * MOUNT_ATTR_* of the bind at a target: those of the session as it was staged, and what Publish restricts further. Publish takes no restriction of
-   * the session away: a super block that is read-only stays so whatever its binds say.
+   * MOUNT_ATTR_* of the bind at a target: those of the session as it was staged, and the restrictions that Publish adds. Publish removes no
+   * restriction of the session: a read-only super block is read-only at every bind.
    */
   #attributes({ stagingPath, readonly, capability }: PublishRequest): number {
     const staged = this.#cache.stagedAt(stagingPath)?.capability ?? capability
@@ -188,12 +196,12 @@ function sharable(accessMode: string): boolean {
   return accessMode.startsWith('MULTI_NODE_') || accessMode === 'SINGLE_NODE_MULTI_WRITER'
 }
 
-/** Whether mount flags say how access times are kept; without a word a bind keeps them as its session does. */
+/** Whether mount flags name an access time mode; without one a bind has its session's. */
 function namesAtime(mountFlags: readonly string[]): boolean {
   return mountFlags.some((flag) => /^(no)?(rel|strict)?atime$/.test(flag))
 }
 
-/** Only what the cache keeps, whatever else the object carries. */
+/** The fields that the mount cache keeps, without any others of the object. */
 function strip({ volumeId, stagingPath, targetPath, readonly, capability }: PublishRequest): PublishRequest {
   return { volumeId, stagingPath, targetPath, readonly, capability }
 }

@@ -8,8 +8,8 @@ import type { AllowedPaths } from './allowed-paths.ts'
 import { type MountCacheEntry, pathOf } from './entry.ts'
 import { VolumeError } from './errors.ts'
 import type { MountCache } from './mount-cache.ts'
-import type { Mounts } from './mounts.ts'
 import type { Publisher } from './publisher.ts'
+import type { Reachability } from './reachability.ts'
 import { type AttemptLimits, Replay } from './replay.ts'
 import type { Restoration } from './restoration.ts'
 import type { Stager } from './stager.ts'
@@ -19,13 +19,13 @@ interface RestoreLimits extends AttemptLimits {
   readonly restoresAtOnce: number
 }
 
-/** What a restorer is put together from. */
+/** The dependencies of {@link Restorer}. */
 export interface RestorerParts {
-  readonly mounts: Mounts
-  readonly allowed: AllowedPaths
+  readonly reachability: Pick<Reachability, 'check'>
+  readonly allowed: Pick<AllowedPaths, 'refusal'>
   readonly cache: MountCache
-  readonly stager: Stager
-  readonly publisher: Publisher
+  readonly stager: Pick<Stager, 'restore'>
+  readonly publisher: Pick<Publisher, 'restore'>
   readonly restoration: Restoration
   readonly bootId: string
   readonly limits: RestoreLimits
@@ -83,15 +83,15 @@ export class Restorer {
   }
 
   async #restoreOne(entry: MountCacheEntry, call: CallContext): Promise<boolean | 'dropped'> {
-    const { mounts, stager, publisher, cache, allowed, bootId } = this.#parts
+    const { reachability, stager, publisher, cache, allowed, bootId } = this.#parts
     const path = pathOf(entry)
     const known = entry.kind === 'staged' ? cache.stagedAt(path) : cache.publishedAt(path)
-    // A call has taken it off since.
+    // A call has unmounted it meanwhile.
     if (known?.volumeId !== entry.volumeId) return 'dropped'
     const refusal = allowed.refusal(path)
     if (refusal !== undefined) throw new VolumeError('precondition', refusal)
     if (entry.bootId !== bootId) {
-      await mounts.reachable(path, call)
+      await reachability.check(path, call)
       if (this.#dropped(entry)) return 'dropped'
     }
     return entry.kind === 'staged' ? await stager.restore(entry, call) : await publisher.restore(entry, call)

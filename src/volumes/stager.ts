@@ -6,7 +6,9 @@ import { type MountCapability, sameCapability, type StagedEntry } from './entry.
 import { VolumeError } from './errors.ts'
 import { LeftDirectories } from './left-directories.ts'
 import type { MountCache } from './mount-cache.ts'
-import type { Mounts, MountState } from './mounts.ts'
+import type { MountPoints } from './mount-points.ts'
+import type { MountState, MountStates } from './mount-states.ts'
+import type { Reachability } from './reachability.ts'
 
 /** A volume to be mounted at its staging path. */
 export interface StageRequest {
@@ -15,19 +17,35 @@ export interface StageRequest {
   readonly capability: MountCapability
 }
 
-/** Mounts volumes at their staging paths and takes them off again. The caller holds the volume's lock. */
+/** The dependencies of {@link Stager}. */
+export interface StagerParts {
+  readonly states: Pick<MountStates, 'staging' | 'mountAt' | 'mounted' | 'forget'>
+  readonly points: Pick<MountPoints, 'makeDirectory' | 'removeMade' | 'removeDirectory' | 'unmountAll'>
+  readonly reachability: Pick<Reachability, 'check'>
+  readonly cache: MountCache
+  readonly host: Pick<FuseHost, 'start' | 'daemonAt' | 'stop'>
+  readonly bootId: string
+  /** Milliseconds in which a daemon whose mount was unmounted may end by itself. */
+  readonly grace: number
+  readonly log: Logger
+}
+
+/** Mounts volumes at their staging paths and unmounts them. The caller holds the volume's lock. */
 export class Stager {
-  readonly #mounts: Mounts
+  readonly #states: StagerParts['states']
+  readonly #points: StagerParts['points']
+  readonly #reachability: StagerParts['reachability']
   readonly #cache: MountCache
-  readonly #host: FuseHost
+  readonly #host: StagerParts['host']
   readonly #bootId: string
   readonly #grace: number
   readonly #log: Logger
   readonly #left = new LeftDirectories()
 
-  /** `grace`: milliseconds for a daemon whose mount was taken off to end by itself. */
-  constructor(mounts: Mounts, cache: MountCache, host: FuseHost, bootId: string, grace: number, log: Logger) {
-    this.#mounts = mounts
+  constructor({ states, points, reachability, cache, host, bootId, grace, log }: StagerParts) {
+    this.#states = states
+    this.#points = points
+    this.#reachability = reachability
     this.#cache = cache
     this.#host = host
     this.#bootId = bootId
@@ -40,7 +58,7 @@ export class Stager {
    * 1. makes sure that every FUSE mount above the staging path answers, so that no step below waits for one;
    * 2. refuses a path that the mount cache has for another volume, or as a target;
    * 3. looks at the staging path: a live session with another capability is a conflict, a live session with this one is kept;
-   * 4. takes a dead or hung session off, and ends its daemon;
+   * 4. unmounts a dead or hung session and ends its daemon;
    * 5. makes the directory where it is missing;
    * 6. has the host mount a session, and waits until INIT is handled;
    * 7. writes the mount cache entry.
@@ -49,9 +67,9 @@ export class Stager {
    */
   async stage(request: StageRequest, call: CallContext): Promise<void> {
     const { volumeId, stagingPath, capability } = request
-    await this.#mounts.reachable(stagingPath, call)
+    await this.#reachability.check(stagingPath, call)
     const entry = this.#owned(request)
-    const state = await this.#mounts.staging(stagingPath, call)
+    const state = await this.#states.staging(stagingPath, call)
     if (entry !== undefined && state.kind === 'MOUNTED' && !sameCapability(entry.capability, capability)) {
       throw new VolumeError('conflict', `volume ${volumeId} is staged at ${stagingPath} with another capability; unstage it first`)
     }
@@ -59,21 +77,21 @@ export class Stager {
   }
 
   /**
-   * The device of a volume's live session at its staging path, mounting it anew where it is dead, hung or not there: the kubelet does
-   * not stage again before it publishes. Throws VolumeError.
+   * The device of a volume's live session at its staging path. Where the session is dead, hung or missing, it is mounted again first, because the
+   * kubelet does not stage again before it publishes. Throws VolumeError.
    */
   async ensure(request: StageRequest, call: CallContext): Promise<string> {
     const { stagingPath } = request
-    await this.#mounts.reachable(stagingPath, call)
+    await this.#reachability.check(stagingPath, call)
     const entry = this.#owned(request)
-    const state = await this.#mounts.staging(stagingPath, call)
+    const state = await this.#states.staging(stagingPath, call)
     if (state.kind === 'MOUNTED' && entry !== undefined) return state.device
     return await this.#mountIn(state, entry === undefined ? request : { ...request, capability: entry.capability }, call)
   }
 
-  /** NodeUnstageVolume: takes all layers off and ends the daemon, in any state. Throws VolumeError. */
+  /** NodeUnstageVolume: unmounts every layer and ends the daemon, in any state. Throws VolumeError. */
   async unstage(volumeId: string, stagingPath: string, call: CallContext): Promise<void> {
-    await this.#mounts.reachable(stagingPath, call)
+    await this.#reachability.check(stagingPath, call)
     const entry = this.#cache.stagedAt(stagingPath)
     if (entry !== undefined && entry.volumeId !== volumeId) {
       throw new VolumeError('precondition', `${stagingPath} is the staging path of volume ${entry.volumeId}, not of ${volumeId}`)
@@ -82,21 +100,21 @@ export class Stager {
     if (target !== undefined)
       throw new VolumeError('precondition', `${stagingPath} is a target of volume ${target.volumeId}; unpublish it`)
     await this.#refuseWhilePublished(volumeId, stagingPath, call)
-    const { device } = this.#mounts.mountAt(stagingPath) ?? {}
+    const { device } = this.#states.mountAt(stagingPath) ?? {}
     call.signal.throwIfAborted()
-    await this.#mounts.clear(stagingPath, entry !== undefined)
-    // From here on it is staged no more, whatever becomes of its daemon and its directory: an entry would have the next plugin mount it again.
+    await this.#unmount(stagingPath, entry === undefined ? 'dummy-fuse' : 'any')
+    // The volume is not staged any more, even if its daemon or its directory stays. With the entry, the next plugin would mount it again.
     if (entry !== undefined) this.#cache.remove(entry)
     if (entry?.madeDirectory === true) this.#left.add(stagingPath)
     await this.#stop(stagingPath, device, this.#grace, call)
     await this.#cache.removalsSynced()
-    if (this.#left.has(stagingPath)) this.#left.remove(stagingPath, () => this.#mounts.removeDirectory(stagingPath))
+    if (this.#left.has(stagingPath)) this.#left.remove(stagingPath, () => this.#points.removeDirectory(stagingPath))
   }
 
-  /** Mounts what a cache entry says, for a plugin that starts; tells whether it had to. Throws VolumeError. */
+  /** Mounts the volume of a cache entry unless it is mounted, for a plugin that starts. Returns whether it has mounted. Throws VolumeError. */
   async restore(entry: StagedEntry, call: CallContext): Promise<boolean> {
-    await this.#mounts.reachable(entry.stagingPath, call)
-    const state = await this.#mounts.staging(entry.stagingPath, call)
+    await this.#reachability.check(entry.stagingPath, call)
+    const state = await this.#states.staging(entry.stagingPath, call)
     if (state.kind === 'MOUNTED') return false
     await this.#mountIn(state, entry, call)
     return true
@@ -107,11 +125,11 @@ export class Stager {
     call.signal.throwIfAborted()
     switch (state.kind) {
       case 'MOUNTED':
-        // Live, but perhaps not in our books: a plugin killed before it could write them, or a mount made by hand. A bind of some
-        // other session has no daemon of its own, and would end with that session.
+        // A live session may have no entry: the plugin was killed before it saved one, or the session was mounted by hand. A bind of another
+        // session has no daemon of its own, and would end with that session.
         if (this.#cache.stagedAt(stagingPath) === undefined) await this.#refuseBind(stagingPath, state.device, call)
         this.#save(request, false)
-        return this.#mounts.admit(stagingPath)
+        return state.device
       case 'FOREIGN':
         throw new VolumeError('precondition', `${stagingPath} is a mount point of ${state.fsType} already; unmount that first`)
       case 'HUNG':
@@ -125,13 +143,13 @@ export class Stager {
       case 'DEAD':
         return await this.#replace(state, request, call)
       case 'NOT_MOUNTED':
-        return await this.#mount(request, state.directory ? undefined : this.#mounts.makeDirectory(stagingPath), call)
+        return await this.#mount(request, state.directory ? undefined : this.#points.makeDirectory(stagingPath), call)
     }
   }
 
   /**
-   * Throws VolumeError if what is mounted at a staging path is not known to be a session of its own: `precondition` where another volume's is bound
-   * there, else `unavailable`, for a daemon that is being replaced cannot say what it serves.
+   * Throws VolumeError unless what is mounted at a staging path is known to be a session of that path: `precondition` where the session of another
+   * volume is bound there, else `unavailable`, because a dummy-fused that is being replaced cannot say which sessions it serves.
    */
   async #refuseBind(stagingPath: string, device: string, call: CallContext): Promise<void> {
     const daemon = await this.#host.daemonAt(stagingPath, device, call).catch((error: unknown) => {
@@ -139,7 +157,7 @@ export class Stager {
     })
     if (daemon !== undefined) return
     const others = this.#cache.staged().filter((entry) => entry.stagingPath !== stagingPath)
-    if (others.some((entry) => this.#mounts.mountAt(entry.stagingPath)?.device === device))
+    if (others.some((entry) => this.#states.mountAt(entry.stagingPath)?.device === device))
       throw new VolumeError('precondition', `${stagingPath} is a bind of another dummy-fuse already; unmount that first`)
     throw new VolumeError(
       'unavailable',
@@ -147,51 +165,56 @@ export class Stager {
     )
   }
 
-  /** Takes a session off that serves nobody any more, and mounts anew. */
+  /** Unmounts a dead or hung session, ends its daemon, and mounts a new session. */
   async #replace(state: MountState & { kind: 'DEAD' | 'HUNG' }, request: StageRequest, call: CallContext): Promise<string> {
     const { stagingPath } = request
     this.#log.info(`umount ${stagingPath} (${state.kind.toLowerCase()})`)
-    await this.#mounts.clear(stagingPath, false)
+    await this.#unmount(stagingPath, 'dummy-fuse')
     await this.#stop(stagingPath, state.device, 0, call)
     return await this.#mount(request, undefined, call)
   }
 
-  /** `made`: the first directory that was made for it. */
+  /** `made`: the first directory that was made for the staging path. */
   async #mount(request: StageRequest, made: string | undefined, call: CallContext): Promise<string> {
     const { stagingPath, capability } = request
     try {
-      await this.#host.start(stagingPath, capability.mountFlags, call)
-      const device = this.#mounts.admit(stagingPath)
+      const daemon = await this.#host.start(stagingPath, capability.mountFlags, call)
+      const device = this.#states.mounted(stagingPath, daemon)
       call.signal.throwIfAborted()
       this.#save(request, made !== undefined)
       return device
     } catch (error) {
-      // A call that waited for its turn has begun nothing but the directory.
+      // A start that is still in the queue has mounted nothing.
       await this.#undo(stagingPath, made, !(error instanceof QueuedError), call.cleanUp)
       throw asVolumeError(error, `cannot mount ${stagingPath}`)
     }
   }
 
-  /** When the daemon of a failed mount is dead, what it had mounted is taken off too. */
+  /** Ends the daemon of a failed mount, then unmounts what it had mounted, and removes the directories that were made. */
   async #undo(stagingPath: string, made: string | undefined, started: boolean, call: CallContext): Promise<void> {
     try {
       if (started) {
         await this.#host.stop(stagingPath, this.#deviceAt(stagingPath), 0, call)
-        await this.#mounts.clear(stagingPath, false)
+        await this.#unmount(stagingPath, 'dummy-fuse')
       }
-      if (made !== undefined) this.#mounts.removeMade(stagingPath, made)
+      if (made !== undefined) this.#points.removeMade(stagingPath, made)
     } catch (error) {
       this.#log.error(`cannot undo the failed mount at ${stagingPath}: ${messageOf(error)}`)
     }
   }
 
-  /** What is mounted at a path, as far as it can be looked at: what a failed mount has started ends in any case. */
+  /** The device that is mounted at a path; undefined also where the path cannot be followed. */
   #deviceAt(path: string): string | undefined {
     try {
-      return this.#mounts.mountAt(path)?.device
+      return this.#states.mountAt(path)?.device
     } catch {
       return undefined
     }
+  }
+
+  async #unmount(stagingPath: string, which: 'dummy-fuse' | 'any'): Promise<void> {
+    this.#states.forget(stagingPath)
+    await this.#points.unmountAll(stagingPath, which)
   }
 
   async #stop(stagingPath: string, device: string | undefined, grace: number, call: CallContext): Promise<void> {
@@ -230,8 +253,8 @@ export class Stager {
 
   async #refuseWhilePublished(volumeId: string, stagingPath: string, call: CallContext): Promise<void> {
     const targets = this.#cache.of(volumeId).published.filter((entry) => entry.stagingPath === stagingPath)
-    await Promise.all(targets.map(({ targetPath }) => this.#mounts.reachable(targetPath, call)))
-    const inUse = targets.map(({ targetPath }) => targetPath).filter((path) => this.#mounts.mountAt(path) !== undefined)
+    await Promise.all(targets.map(({ targetPath }) => this.#reachability.check(targetPath, call)))
+    const inUse = targets.map(({ targetPath }) => targetPath).filter((path) => this.#states.mountAt(path) !== undefined)
     if (inUse.length > 0) {
       throw new VolumeError(
         'precondition',

@@ -3,6 +3,7 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { Fused, Session_State } from '../../src/rpc/fused_pb.ts'
+import { abortConnection } from '../support/connections.ts'
 import { outcome } from '../support/csi-client.ts'
 import { FusedProcess } from '../support/fused.ts'
 import { layersAt, mountAt, read, serves } from '../support/mounts.ts'
@@ -147,9 +148,7 @@ describe('a successor of dummy-fused that finds', () => {
     const reader = steadyReader(sandbox, other)
     await reading(reader)
     await stop(fused.pid)
-    const connections = sandbox.directory('connections')
-    assert.equal((await sandbox.run('mount', ['-t', 'fusectl', 'none', connections])).status, 0)
-    writeFileSync(join(connections, String(connection), 'abort'), '1')
+    await abortConnection(sandbox, connection)
     await fused.replace()
     await fused.logged(`the session of ${path} is lost`)
     assert.deepEqual(layersAt(path), [])
@@ -165,9 +164,7 @@ describe('a successor of dummy-fused that finds', () => {
     const fused = await FusedProcess.start(sandbox, { keep: [] })
     const path = sandbox.directory('mnt')
     const { connection } = await fused.mount(path)
-    const connections = sandbox.directory('connections')
-    assert.equal((await sandbox.run('mount', ['-t', 'fusectl', 'none', connections])).status, 0)
-    writeFileSync(join(connections, String(connection), 'abort'), '1')
+    await abortConnection(sandbox, connection)
     await fused.logged(`the connection of ${path} was aborted; what is mounted there is dead`)
     assert.deepEqual([...(await fused.paths()), ...fused.records()], [])
     assert.match((await read(sandbox, path)).stderr, /Transport endpoint is not connected/)

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { Node } from '../../src/rpc/csi_pb.ts'
+import { abortConnection } from '../support/connections.ts'
 import { outcome } from '../support/csi-client.ts'
 import { FusedProcess } from '../support/fused.ts'
 import { layersAt, mountAt, read, serves } from '../support/mounts.ts'
@@ -218,6 +219,25 @@ describe('the health of many volumes of dummy-fused', () => {
     } finally {
       process.kill(pid, 'SIGCONT')
     }
+  })
+
+  it('asks before each Publish, and mounts a session anew that has ended since the last answer', async () => {
+    await using sandbox = new Sandbox()
+    using both = await start(sandbox)
+    const volume = new Volume(sandbox, both.plugin, 'volume')
+    await volume.publish()
+    const { device } = mountAt(volume.staging)
+    const before = listCalls(both.fused)
+    await volume.publish()
+    assert.equal(listCalls(both.fused) - before, 1)
+    assert.equal(mountAt(volume.staging).device, device)
+    assert.deepEqual(await volume.reasons(), [])
+    await abortConnection(sandbox, device.split(':')[1] ?? '')
+    await both.fused.logged(`the connection of ${volume.staging} was aborted; what is mounted there is dead`)
+    await volume.publish()
+    assert.notEqual(mountAt(volume.staging).device, device)
+    assert.ok(await serves(sandbox, volume.target))
+    assert.deepEqual(await volume.reasons(), [])
   })
 
   it('takes no session off a daemon that is stopped: calls are UNAVAILABLE, and it goes on', async () => {

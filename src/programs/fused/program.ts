@@ -141,7 +141,7 @@ async function serve(
   const { openFusedServer } = await (await import('../with-grpc.ts')).loadFusedServices()
   const drained = Promise.withResolvers<'drain'>()
   const hooks = { onDrain: () => drained.resolve('drain'), tidy: () => tidyMemory(libc) }
-  const server = openFusedServer(daemon, manager.supervisor, recordsFolder(options.stateDir), hooks, log)
+  const server = openFusedServer(daemon, manager.supervisor, hooks, log)
   for (const socket of sockets) server.serve(socket)
   failed?.forget(log)
   await starter?.announce()

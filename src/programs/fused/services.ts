@@ -12,23 +12,17 @@ import { parseFaults } from '../dummy-fuse/faults.ts'
 import { tidyAfterCalls } from '../tidy-after-calls.ts'
 import { FUSED_LIMITS } from './limits.ts'
 
-/** What becomes of calls. */
+/** Called beside calls. */
 export interface CallHooks {
-  /** Drain has been answered. */
+  /** When Drain has been answered. */
   readonly onDrain: () => void
-  /** Some time after the start, and after calls. */
+  /** Some time after the start, and some time after calls. */
   readonly tidy: () => void
 }
 
 /** The gRPC server of dummy-fused. */
-export function openFusedServer(
-  daemon: FusedDaemon,
-  keptBy: string,
-  records: string,
-  { onDrain, tidy }: CallHooks,
-  log: Logger,
-): GrpcServer {
-  const self = { pid: process.pid, version: versionText(), keptBy, records }
+export function openFusedServer(daemon: FusedDaemon, keptBy: string, { onDrain, tidy }: CallHooks, log: Logger): GrpcServer {
+  const self = { pid: process.pid, version: versionText(), keptBy }
   const intercept = tidyAfterCalls(requestLog(log, toStatus), tidy, {
     quiet: FUSED_LIMITS.tidyQuiet,
     latest: FUSED_LIMITS.tidyLatest,

@@ -33,10 +33,12 @@ import { Failures } from '../../volumes/failures.ts'
 import { Inspector } from '../../volumes/health.ts'
 import { VolumeLocks } from '../../volumes/locks.ts'
 import { MountCache } from '../../volumes/mount-cache.ts'
-import { Mounts } from '../../volumes/mounts.ts'
+import { MountPoints } from '../../volumes/mount-points.ts'
+import { MountStates } from '../../volumes/mount-states.ts'
 import { CheckedVolumes, type NodeVolumes } from '../../volumes/checked-volumes.ts'
 import { PathResolver } from '../../volumes/path-resolver.ts'
 import { Publisher } from '../../volumes/publisher.ts'
+import { Reachability } from '../../volumes/reachability.ts'
 import { VolumeRegistry } from '../../volumes/registry.ts'
 import { Restoration } from '../../volumes/restoration.ts'
 import { Restorer } from '../../volumes/restore.ts'
@@ -70,8 +72,10 @@ export function openVolumes(
   registry.load()
   const places = new PinnedPaths(libc)
   const following = openMountTable(libc)
-  const tables = { following, exact: new PinnedMountTable(following, places) }
-  const mounts = new Mounts({ libc, places, tables, host, prober: new Prober(limits) })
+  const prober = new Prober(limits)
+  const states = new MountStates({ table: new PinnedMountTable(following, places), host, prober })
+  const points = new MountPoints(libc, places, states)
+  const reachability = new Reachability(following, prober)
   const roots = options.allowedRoots.map(openRoot)
   const allowed = new AllowedPaths({
     stateDir: realpathSync(options.stateDir),
@@ -79,16 +83,18 @@ export function openVolumes(
     roots,
     cache,
   })
-  const binds = new Binds(libc, places, mounts)
-  const stager = new Stager(mounts, cache, host, boot, limits.grace, log)
-  const publisher = new Publisher({ mounts, binds, cache, stager, bootId: boot, log })
+  const binds = new Binds({ libc, places, states, points })
+  const mounting = { states, points, reachability, cache, bootId: boot, log }
+  const stager = new Stager({ ...mounting, host, grace: limits.grace })
+  const publisher = new Publisher({ ...mounting, binds, stager })
   const restoration = new Restoration()
-  const inspector = new Inspector(mounts, cache, host, limits.answerAge)
-  const careful = new CheckedVolumes({
+  const inspector = new Inspector({ states, reachability, cache, host, maxAge: limits.answerAge })
+  const checked = new CheckedVolumes({
     locks: new VolumeLocks(),
     cache,
-    mounts,
-    resolver: new PathResolver(following, mounts, roots),
+    states,
+    reachability,
+    resolver: new PathResolver(following, reachability, roots),
     allowed,
     stager,
     publisher,
@@ -99,8 +105,8 @@ export function openVolumes(
     restoration,
   })
   const volumes =
-    options.daemonize === 'early' ? new EarlyReturnVolumes({ careful, host, mounts, binds, cache, bootId: boot, log }) : careful
-  const restorer = new Restorer({ mounts, allowed, cache, stager, publisher, restoration, bootId: boot, limits, log })
+    options.daemonize === 'early' ? new EarlyReturnVolumes({ checked, host, points, binds, cache, bootId: boot, log }) : checked
+  const restorer = new Restorer({ reachability, allowed, cache, stager, publisher, restoration, bootId: boot, limits, log })
   return { volumes, registry, restorer, restoration }
 }
 

@@ -1,28 +1,20 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { RunningCall } from '../../src/call-context.ts'
-import type { Daemon, FuseHost } from '../../src/hosts/host.ts'
-import { AddonLoader } from '../../src/os/addons.ts'
-import { Libc } from '../../src/os/libc.ts'
+import type { Daemon } from '../../src/hosts/host.ts'
 import type { MountTable } from '../../src/os/mounts/mount-table.ts'
-import { PinnedPaths } from '../../src/os/mounts/pinned-paths.ts'
-import { Prober } from '../../src/os/mounts/prober.ts'
 import type { Probe } from '../../src/os/mounts/probe.ts'
-import { Mounts } from '../../src/volumes/mounts.ts'
+import { MountStates } from '../../src/volumes/mount-states.ts'
 
 const PATH = '/staging'
 const call = new RunningCall(10_000, { margin: 0 })
 
 /** A prober whose answer the test sets, and which counts the questions. */
-class CountingProber extends Prober {
+class CountingProber {
   asked = 0
   answer: Probe = { kind: 'alive', usage: { blockSize: 0, blocks: 0, blocksFree: 0, blocksAvailable: 0, files: 0, filesFree: 0 } }
 
-  constructor() {
-    super({ probe: 1000, probesAtOnce: 1, promptProbe: 100 })
-  }
-
-  override ask(): Promise<Probe> {
+  ask(): Promise<Probe> {
     this.asked++
     return Promise.resolve(this.answer)
   }
@@ -46,19 +38,14 @@ function setUp() {
       seen.ages.push(maxAge)
       return Promise.resolve(seen.daemon)
     },
-  } as unknown as FuseHost
-  const prober = new CountingProber()
-  const libc = new Libc(new AddonLoader())
-  return {
-    seen,
-    prober,
-    mounts: new Mounts({ libc, places: new PinnedPaths(libc), tables: { following: table, exact: table }, host, prober }),
   }
+  const prober = new CountingProber()
+  return { seen, prober, states: new MountStates({ table, host, prober }) }
 }
 
 describe('the state of a staging path', () => {
   it('is asked for once, as long as the answer counts, and again when it does not', async () => {
-    const { seen, prober, mounts } = setUp()
+    const { seen, prober, states } = setUp()
     for (const [maxAge, asked] of [
       [60_000, 1],
       [60_000, 1],
@@ -66,40 +53,58 @@ describe('the state of a staging path', () => {
       [0, 2],
       [60_000, 2],
     ] as const) {
-      assert.deepEqual(await mounts.staging(PATH, call, maxAge), { kind: 'MOUNTED', device: '0:7', attributes: 0, pid: 42 })
+      assert.deepEqual(await states.staging(PATH, call, maxAge), { kind: 'MOUNTED', device: '0:7', attributes: 0, pid: 42 })
       assert.equal(prober.asked, asked)
     }
-    assert.deepEqual(seen.ages, [60_000, 60_000, Infinity, 0, 60_000])
+    assert.deepEqual(seen.ages, [60_000, 60_000, undefined, 0, 60_000])
   })
 
   it('is asked for again, however young the answer is, once the daemon is gone or another session is mounted', async () => {
-    const { seen, prober, mounts } = setUp()
-    await mounts.staging(PATH, call, 60_000)
+    const { seen, prober, states } = setUp()
+    await states.staging(PATH, call, 60_000)
     seen.daemon = undefined
-    await mounts.staging(PATH, call, 60_000)
+    await states.staging(PATH, call, 60_000)
     assert.equal(prober.asked, 2)
     seen.daemon = { pid: 42, stopped: false }
     seen.device = '0:8'
     prober.answer = { kind: 'dead', message: 'transport endpoint is not connected' }
-    assert.deepEqual(await mounts.staging(PATH, call, 60_000), { kind: 'DEAD', device: '0:8' })
+    assert.deepEqual(await states.staging(PATH, call, 60_000), { kind: 'DEAD', device: '0:8' })
     assert.equal(prober.asked, 3)
   })
 
   it('is HUNG at once when the daemon is stopped, without a question', async () => {
-    const { seen, prober, mounts } = setUp()
-    await mounts.staging(PATH, call, 60_000)
+    const { seen, prober, states } = setUp()
+    await states.staging(PATH, call, 60_000)
     seen.daemon = { pid: 42, stopped: true }
-    assert.deepEqual(await mounts.staging(PATH, call, 60_000), { kind: 'HUNG', device: '0:7', pid: 42 })
+    assert.deepEqual(await states.staging(PATH, call, 60_000), { kind: 'HUNG', device: '0:7', pid: 42 })
     assert.equal(prober.asked, 1)
   })
 
   it('is asked for when the host says that it serves another session there', async () => {
-    const { seen, prober, mounts } = setUp()
+    const { seen, prober, states } = setUp()
     seen.daemon = { pid: 42, stopped: false, device: '0:7' }
-    await mounts.staging(PATH, call)
+    await states.staging(PATH, call)
     assert.equal(prober.asked, 0)
     seen.daemon = { pid: 42, stopped: false, device: '0:9' }
-    await mounts.staging(PATH, call)
+    await states.staging(PATH, call)
+    assert.equal(prober.asked, 1)
+  })
+
+  it('needs no probe right after the host has mounted it, and one after it was unmounted', async () => {
+    const { seen, prober, states } = setUp()
+    assert.equal(states.mounted(PATH, seen.daemon), '0:7')
+    await states.staging(PATH, call)
+    assert.equal(prober.asked, 0)
+    states.forget(PATH)
+    await states.staging(PATH, call)
+    assert.equal(prober.asked, 1)
+  })
+
+  it('is probed where only an earlier daemon told of its session', async () => {
+    const { seen, prober, states } = setUp()
+    states.mounted(PATH, { pid: 42, stopped: false, device: '0:7' })
+    seen.daemon = { pid: 42, stopped: false }
+    await states.staging(PATH, call)
     assert.equal(prober.asked, 1)
   })
 })

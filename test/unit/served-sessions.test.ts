@@ -1,0 +1,78 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { create, type MessageInitShape } from '@bufbuild/protobuf'
+import { ServedSessions } from '../../src/hosts/served-sessions.ts'
+import { ListResponseSchema, Session_State, type SessionSchema } from '../../src/rpc/fused_pb.ts'
+
+const { pid } = process
+const ONE = { path: '/one', connection: 41, state: Session_State.SERVED }
+const TWO = { path: '/two', connection: 42, state: Session_State.SERVED }
+const DAEMON = { pid, stopped: false, serves: 'many' }
+
+function answer(sessions: readonly MessageInitShape<typeof SessionSchema>[], from = pid) {
+  return create(ListResponseSchema, { daemon: { pid: from }, sessions: [...sessions] })
+}
+
+function session(of: MessageInitShape<typeof SessionSchema>) {
+  const [only] = answer([of]).sessions
+  assert.ok(only)
+  return only
+}
+
+/** The sessions of an answer to the question for all. */
+function served(...sessions: MessageInitShape<typeof SessionSchema>[]): ServedSessions {
+  const all = new ServedSessions()
+  all.listed(answer(sessions), [], performance.now())
+  return all
+}
+
+describe('the sessions of a dummy-fused', () => {
+  it('are those of its last answer, with its process and their devices', () => {
+    const sessions = served(ONE, TWO)
+    assert.deepEqual(sessions.at('/one'), { ...DAEMON, device: '0:41' })
+    assert.deepEqual([...sessions.all().keys()], ['/one', '/two'])
+    assert.equal(sessions.at('/three'), undefined)
+  })
+
+  it('change at an answer only where the question named their path', () => {
+    const sessions = served(ONE, TWO)
+    sessions.listed(answer([{ ...ONE, connection: 43 }]), ['/one', '/three'], performance.now())
+    assert.equal(sessions.at('/one')?.device, '0:43')
+    assert.equal(sessions.at('/two')?.device, '0:42')
+    sessions.listed(answer([]), ['/two'], performance.now())
+    assert.deepEqual([...sessions.all().keys()], ['/one'])
+    sessions.listed(answer([TWO]), [], performance.now())
+    assert.deepEqual([...sessions.all().keys()], ['/two'])
+  })
+
+  it('are not those that are held for another program', () => {
+    const sessions = served(ONE, TWO)
+    sessions.listed(answer([{ ...ONE, state: Session_State.HELD }]), ['/one'], performance.now())
+    assert.deepEqual([...sessions.all().keys()], ['/two'])
+  })
+
+  it('include one that was just mounted, and not one that was forgotten', () => {
+    const sessions = served(ONE)
+    sessions.mounted(session(TWO), pid)
+    sessions.forget('/one')
+    assert.deepEqual([...sessions.all()], [['/two', { ...DAEMON, device: '0:42' }]])
+  })
+
+  it('are as old as the question, and a session that was mounted makes the answer no younger', () => {
+    const sessions = new ServedSessions()
+    assert.equal(sessions.answeredWithin(1e9), false)
+    sessions.listed(answer([ONE]), ['/one'], performance.now() - 1000)
+    sessions.mounted(session(TWO), pid)
+    assert.deepEqual([sessions.answeredWithin(999), sessions.answeredWithin(60_000)], [false, true])
+  })
+
+  it('are forgotten with the answer when another process of dummy-fused answers, or none runs', () => {
+    const sessions = served(ONE)
+    sessions.mounted(session(TWO), process.ppid)
+    assert.equal(sessions.at('/one'), undefined)
+    assert.equal(sessions.at('/two')?.pid, process.ppid)
+    assert.equal(sessions.answeredWithin(60_000), false)
+    sessions.clear()
+    assert.deepEqual([...sessions.all()], [])
+  })
+})
