@@ -19,18 +19,25 @@ export interface FusedServiceParts {
 
 /** dummyfuse.fused.v1.Fused, see proto/fused.proto. */
 export function fusedService({ daemon, self, checked, onDrain }: FusedServiceParts): UnaryHandlers<typeof Fused> {
+  // Read before what is answered beside it: an end in between is told by the next answer.
+  const described = (): MessageInitShape<typeof DaemonSchema> => ({ ...self, ended: daemon.sessions.ended })
   return {
     mount: async ({ path, options, faults }, call) => {
+      const answering = described()
       const session = await daemon.mount({ path: absolute(path), ...check(() => checked(options, faults)) }, call)
-      return { session: describe(session), daemon: self }
+      return { session: describe(session), daemon: answering }
     },
     unmount: async ({ path, graceMs }, call) => ({ wasMounted: await daemon.unmount(absolute(path), graceMs, call) }),
-    list: async ({ paths }, call) => ({ daemon: self, sessions: (await daemon.list(paths.map(absolute), call)).map(describe) }),
+    list: async ({ paths }, call) => {
+      const answering = described()
+      return { daemon: answering, sessions: (await daemon.list(paths.map(absolute), call)).map(describe) }
+    },
     inspect: async ({ path }, call) => {
+      const answering = described()
       const { session, inspection } = await daemon.inspect(absolute(path), call)
       const counts = Object.entries(inspection?.counts ?? {}).map(([opcode, count]) => [opcode, BigInt(count)])
       const requests = Object.fromEntries(counts) as Record<string, bigint>
-      return { daemon: self, session: describe(session), requests, pending: BigInt(inspection?.pending ?? 0) }
+      return { daemon: answering, session: describe(session), requests, pending: BigInt(inspection?.pending ?? 0) }
     },
     drain: () => {
       if (self.keptBy === 'none')

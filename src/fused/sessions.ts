@@ -25,6 +25,12 @@ export class Sessions {
   readonly #byId = new Map<string, HostedSession>()
   readonly #byPath = new Map<string, HostedSession>()
   #changed: () => void = () => undefined
+  #ended = 0
+
+  /** How many sessions have been removed. */
+  get ended(): number {
+    return this.#ended
+  }
 
   /** Calls `listener` whenever there is another session, or one less. */
   onChange(listener: () => void): void {
@@ -39,7 +45,7 @@ export class Sessions {
 
   /** Forgets a session; one that has come to its path since stays. */
   remove(session: HostedSession): void {
-    this.#byId.delete(idOf(session))
+    if (this.#byId.delete(idOf(session))) this.#ended++
     const path = session.record?.path
     if (path !== undefined && this.#byPath.get(path) === session) this.#byPath.delete(path)
     this.#changed()

@@ -49,8 +49,8 @@ export interface FuseHost {
   start(path: string, options: readonly string[], call: CallContext): Promise<Daemon | undefined>
   /**
    * The daemon of the FUSE connection with super block `device` (`major:minor`) that is mounted at a path; without `device`, the daemon that was
-   * started for the path. `maxAge`: milliseconds for which an earlier answer of a dummy-fused counts; left out, it is asked anew. Rejects with
-   * HostError `unavailable` or `timeout` while the daemon cannot be determined.
+   * started for the path. `maxAge`: milliseconds in which a dummy-fused was asked for its sessions; left out by a call that mounts or binds, which needs
+   * an answer of any kind that is young. Rejects with HostError `unavailable` or `timeout` while the daemon cannot be determined.
    */
   daemonAt(path: string, device: string | undefined, call: CallContext, maxAge?: number): Promise<Daemon | undefined>
   /**

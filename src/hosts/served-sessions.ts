@@ -1,76 +1,118 @@
 import { deviceOf } from '../os/mounts/mount-table.ts'
 import { processStat, type ProcessStat } from '../os/processes/processes.ts'
-import { type ListResponse, type Session, Session_State } from '../rpc/fused_pb.ts'
+import { type Daemon as Answerer, type ListResponse, type MountResponse, type Session, Session_State } from '../rpc/fused_pb.ts'
 import { toDaemon } from './found-daemon.ts'
 import type { Daemon } from './host.ts'
 
+/** A session as it was last listed. */
+interface ListedSession {
+  /** `major:minor`. */
+  readonly device: string
+  readonly generation: number
+}
+
 /**
- * The sessions of a dummy-fused by its own answers: where each is mounted, which process serves them, and when that was asked. The plugin keeps
- * this state nowhere else. The answers of one process of dummy-fused do not count for its successor.
+ * The sessions of a dummy-fused by its own answers: where each is mounted, which process serves them, and how old the answers are. The plugin keeps
+ * this state nowhere else. What was answered counts while the same process of dummy-fused runs and no session of it has ended.
  */
 export class ServedSessions {
-  /** The device (`major:minor`) of the session at each path. */
-  readonly #devices = new Map<string, string>()
+  readonly #sessions = new Map<string, ListedSession>()
+  /** Counts up when a session has ended, which may be any of those that were listed before. */
+  #generation = 0
+  #complete = false
   #process: ProcessStat | undefined
-  /** When the last question was asked that was answered (performance.now()). */
-  #askedAt = -Infinity
+  #ended: number | undefined
+  /** When the last question that was answered was asked (performance.now()): {@link listed}, and either. */
+  #listedAt = -Infinity
+  #answeredAt = -Infinity
 
   /** Takes an answer about the sessions at these paths, or about all sessions if `paths` is empty. `askedAt`: performance.now(). */
   listed({ daemon, sessions }: Pick<ListResponse, 'daemon' | 'sessions'>, paths: readonly string[], askedAt: number): void {
-    this.#answeredBy(daemon?.pid)
-    if (paths.length === 0) this.#devices.clear()
-    for (const path of paths) this.#devices.delete(path)
+    this.#answeredBy(daemon, askedAt)
+    if (paths.length === 0) {
+      this.#sessions.clear()
+      this.#complete = true
+    }
+    for (const path of paths) this.#sessions.delete(path)
     for (const session of sessions) this.#add(session)
-    this.#askedAt = askedAt
+    this.#listedAt = askedAt
   }
 
-  /** Takes the session that process `pid` has just mounted. */
-  mounted(session: Session, pid: number | undefined): void {
-    this.#answeredBy(pid)
-    this.#add(session)
+  /** Takes the answer to a Mount. `askedAt`: performance.now(). */
+  mounted({ daemon, session }: Pick<MountResponse, 'daemon' | 'session'>, askedAt: number): void {
+    this.#answeredBy(daemon, askedAt)
+    if (session !== undefined) this.#add(session)
   }
 
   /** Forgets the session at a path. */
   forget(path: string): void {
-    this.#devices.delete(path)
+    this.#sessions.delete(path)
   }
 
   /** Forgets everything, because no dummy-fused runs. */
   clear(): void {
-    this.#devices.clear()
-    this.#askedAt = -Infinity
+    this.#sessions.clear()
+    this.#complete = false
     this.#process = undefined
+    this.#ended = undefined
+    this.#listedAt = -Infinity
+    this.#answeredAt = -Infinity
   }
 
-  /** Whether the last answer is at most `maxAge` milliseconds old. */
+  /** Whether every session is known that was served when all were listed. */
+  get complete(): boolean {
+    return this.#complete
+  }
+
+  /** Whether the serving thread was asked and has answered within the last `maxAge` milliseconds. */
+  listedWithin(maxAge: number): boolean {
+    return performance.now() - this.#listedAt <= maxAge
+  }
+
+  /** Whether the process has answered any call within the last `maxAge` milliseconds. */
   answeredWithin(maxAge: number): boolean {
-    return performance.now() - this.#askedAt <= maxAge
+    return performance.now() - this.#answeredAt <= maxAge
   }
 
-  /** The process that serves a path, by the last answer; undefined if none does, or the process has ended. */
+  /** The process that serves a path, by the last answers; undefined if none does, or the process has ended. */
   at(path: string): Daemon | undefined {
-    const device = this.#devices.get(path)
-    const daemon = toDaemon(this.#running())
-    return device === undefined || daemon === undefined ? undefined : { ...daemon, device, serves: 'many' }
+    const session = this.#sessions.get(path)
+    const daemon = session === undefined ? undefined : toDaemon(this.#running())
+    return session === undefined || daemon === undefined ? undefined : this.#serving(daemon, session)
   }
 
-  /** The process that serves each path, by the last answer. */
+  /** The process that serves each path, by the last answers. */
   all(): ReadonlyMap<string, Daemon> {
     const daemon = toDaemon(this.#running())
     if (daemon === undefined) return new Map()
-    return new Map([...this.#devices].map(([path, device]) => [path, { ...daemon, device, serves: 'many' }]))
+    const served = [...this.#sessions].flatMap(([path, session]) => {
+      const serving = this.#serving(daemon, session)
+      return serving === undefined ? [] : [[path, serving] as const]
+    })
+    return new Map(served)
+  }
+
+  /** A stopped process cannot say which session has ended. */
+  #serving(daemon: Daemon, { device, generation }: ListedSession): Daemon | undefined {
+    return generation === this.#generation || daemon.stopped ? { ...daemon, device, serves: 'many' } : undefined
   }
 
   #add({ path, connection, state }: Session): void {
-    if (state === Session_State.SERVED) this.#devices.set(path, deviceOf(connection))
-    else this.#devices.delete(path)
+    if (state === Session_State.SERVED) this.#sessions.set(path, { device: deviceOf(connection), generation: this.#generation })
+    else this.#sessions.delete(path)
   }
 
-  #answeredBy(pid: number | undefined): void {
-    const now = pid === undefined ? undefined : processStat(pid)
-    if (now?.start === this.#process?.start) return
-    this.clear()
+  #answeredBy(daemon: Answerer | undefined, askedAt: number): void {
+    const now = daemon === undefined ? undefined : processStat(daemon.pid)
+    if (now?.start !== this.#process?.start) this.clear()
+    // An older dummy-fused does not tell how many have ended.
+    if (daemon?.ended === undefined || daemon.ended !== this.#ended) {
+      this.#generation++
+      this.#complete = false
+    }
     this.#process = now
+    this.#ended = daemon?.ended
+    this.#answeredAt = Math.max(this.#answeredAt, askedAt)
   }
 
   /** The process that answered last, as it is now. */

@@ -13,8 +13,17 @@ import { ServedSessions } from './served-sessions.ts'
 export interface ServiceLimits {
   /** In which dummy-fused answers a question about its sessions; after that it is hung. */
   readonly question: number
+  /** For which an answer of dummy-fused counts. */
+  readonly answerAge: number
   /** Between two attempts to call a dummy-fused that is being replaced. */
   readonly retryPause: number
+}
+
+/** A question about the sessions at these paths, or about all sessions. */
+interface Question {
+  readonly paths: Set<string>
+  all: boolean
+  readonly answered: Promise<void>
 }
 
 /** No process listens on dummy-fused's socket: neither the daemon nor a service manager that would start it. */
@@ -35,7 +44,7 @@ export class ServiceHost implements FuseHost {
   /** Settles, and never rejects, when the last question has been answered or has failed. */
   #underWay: Promise<void> | undefined
   /** The question that is asked in the next turn of the event loop, for all calls of this turn. */
-  #next: { readonly paths: Set<string>; readonly answered: Promise<void> } | undefined
+  #next: Question | undefined
 
   /** `faults`: injected into every session, as `dummy-fuse --inject` takes them. */
   constructor(socket: string, faults: readonly string[], limits: ServiceLimits, log: Logger) {
@@ -48,41 +57,34 @@ export class ServiceHost implements FuseHost {
   async start(path: string, options: readonly string[], call: CallContext): Promise<Daemon | undefined> {
     this.#log.info(`ask dummy-fused to mount ${path}`)
     const request = { path, options: [...options], faults: [...this.#faults] }
-    const { daemon, session } = await this.#call(Fused.method.mount, request, call)
-    if (session !== undefined) this.#sessions.mounted(session, daemon?.pid)
+    const askedAt = performance.now()
+    this.#sessions.mounted(await this.#call(Fused.method.mount, request, call), askedAt)
     return this.#sessions.at(path)
   }
 
   async daemonAt(path: string, _device: string | undefined, call: CallContext, maxAge?: number): Promise<Daemon | undefined> {
+    const sessions = this.#sessions
     // A stopped process, which /proc tells, answers nothing.
-    const counts = (daemon: Daemon): boolean => daemon.stopped || (maxAge !== undefined && this.#sessions.answeredWithin(maxAge))
-    const known = this.#sessions.at(path)
+    const counts = (daemon: Daemon): boolean =>
+      daemon.stopped || (maxAge === undefined ? sessions.answeredWithin(this.#limits.answerAge) : sessions.listedWithin(maxAge))
+    const known = sessions.at(path)
     if (known !== undefined && counts(known)) return known
     if (maxAge !== undefined && this.#underWay !== undefined) {
       await unlessAborted(this.#underWay, call.signal)
-      const answered = this.#sessions.at(path)
+      const answered = sessions.at(path)
       if (answered !== undefined && counts(answered)) return answered
     }
-    await this.ask(path, call)
-    return this.#sessions.at(path)
+    // The health of one volume is asked together with that of others.
+    await this.#ask(path, call, maxAge !== undefined && !sessions.complete)
+    return sessions.at(path)
   }
 
   /**
-   * Asks dummy-fused what it serves at a path, however young its last answer is. Calls of one turn of the event loop share a question. Rejects with
+   * Asks dummy-fused what it serves at a path, even if its last answer is young. Calls of one turn of the event loop share a question. Rejects with
    * HostError if dummy-fused does not answer in time, or with the reason of the call's signal; resolves if none runs.
    */
   async ask(path: string, call: CallContext): Promise<void> {
-    if (this.#next === undefined) {
-      const paths = new Set<string>()
-      const answered = setImmediate().then(async () => {
-        this.#next = undefined
-        await this.#list([...paths])
-      })
-      this.#mark(answered)
-      this.#next = { paths, answered }
-    }
-    this.#next.paths.add(path)
-    await unlessAborted(this.#next.answered, call.signal)
+    await this.#ask(path, call, false)
   }
 
   /** What serves each path of every session, by one question. Rejects with HostError if dummy-fused does not answer. */
@@ -103,6 +105,26 @@ export class ServiceHost implements FuseHost {
   unavailableReason(): string | undefined {
     const there = lstatSync(this.#socket, { throwIfNoEntry: false })
     return there?.isSocket() === true ? undefined : this.#notRunning()
+  }
+
+  async #ask(path: string, call: CallContext, all: boolean): Promise<void> {
+    const question = (this.#next ??= this.#newQuestion())
+    question.paths.add(path)
+    question.all ||= all
+    await unlessAborted(question.answered, call.signal)
+  }
+
+  #newQuestion(): Question {
+    const question: Question = {
+      paths: new Set(),
+      all: false,
+      answered: setImmediate().then(async () => {
+        this.#next = undefined
+        await this.#list(question.all ? [] : [...question.paths])
+      }),
+    }
+    this.#mark(question.answered)
+    return question
   }
 
   #mark(question: Promise<unknown>): void {

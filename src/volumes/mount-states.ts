@@ -55,7 +55,7 @@ export class MountStates {
 
   /**
    * The state of a staging path, where a session is or was mounted. `maxAge`: milliseconds for which an earlier answer of the daemon or of the
-   * mount counts while the daemon's process runs; left out by a call that acts on the state, for which a dummy-fused is asked anew. Throws
+   * mount counts while the daemon's process runs; left out by a call that acts on the state. Throws
    * VolumeError: for a path where nothing can be mounted, and `unavailable` while the state cannot be determined.
    */
   async staging(path: string, call: CallContext, maxAge?: number): Promise<MountState> {

@@ -2,21 +2,21 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { create, type MessageInitShape } from '@bufbuild/protobuf'
 import { ServedSessions } from '../../src/hosts/served-sessions.ts'
-import { ListResponseSchema, Session_State, type SessionSchema } from '../../src/rpc/fused_pb.ts'
+import { ListResponseSchema, MountResponseSchema, Session_State, type SessionSchema } from '../../src/rpc/fused_pb.ts'
 
 const { pid } = process
 const ONE = { path: '/one', connection: 41, state: Session_State.SERVED }
 const TWO = { path: '/two', connection: 42, state: Session_State.SERVED }
 const DAEMON = { pid, stopped: false, serves: 'many' }
 
-function answer(sessions: readonly MessageInitShape<typeof SessionSchema>[], from = pid) {
-  return create(ListResponseSchema, { daemon: { pid: from }, sessions: [...sessions] })
+/** An answer to List; `ended`: how many sessions have ended. */
+function answer(sessions: readonly MessageInitShape<typeof SessionSchema>[], ended = 0) {
+  return create(ListResponseSchema, { daemon: { pid, ended }, sessions: [...sessions] })
 }
 
-function session(of: MessageInitShape<typeof SessionSchema>) {
-  const [only] = answer([of]).sessions
-  assert.ok(only)
-  return only
+/** An answer to Mount. */
+function mount(session: MessageInitShape<typeof SessionSchema>, by = pid) {
+  return create(MountResponseSchema, { daemon: { pid: by, ended: 0 }, session })
 }
 
 /** The sessions of an answer to the question for all. */
@@ -53,25 +53,45 @@ describe('the sessions of a dummy-fused', () => {
 
   it('include one that was just mounted, and not one that was forgotten', () => {
     const sessions = served(ONE)
-    sessions.mounted(session(TWO), pid)
+    sessions.mounted(mount(TWO), performance.now())
     sessions.forget('/one')
     assert.deepEqual([...sessions.all()], [['/two', { ...DAEMON, device: '0:42' }]])
   })
 
-  it('are as old as the question, and a session that was mounted makes the answer no younger', () => {
+  it('are as old as the question; a Mount asks the process, but not its serving thread', () => {
     const sessions = new ServedSessions()
-    assert.equal(sessions.answeredWithin(1e9), false)
+    assert.deepEqual([sessions.listedWithin(1e9), sessions.answeredWithin(1e9)], [false, false])
     sessions.listed(answer([ONE]), ['/one'], performance.now() - 1000)
-    sessions.mounted(session(TWO), pid)
+    assert.deepEqual([sessions.listedWithin(999), sessions.listedWithin(60_000)], [false, true])
     assert.deepEqual([sessions.answeredWithin(999), sessions.answeredWithin(60_000)], [false, true])
+    sessions.mounted(mount(TWO), performance.now() - 500)
+    assert.deepEqual([sessions.listedWithin(999), sessions.answeredWithin(999), sessions.answeredWithin(499)], [false, true, false])
+  })
+
+  it('are forgotten once another one has ended, for it may be any of them', () => {
+    const sessions = served(ONE, TWO)
+    assert.equal(sessions.complete, true)
+    sessions.listed(answer([ONE], 0), ['/one'], performance.now())
+    assert.deepEqual([[...sessions.all().keys()], sessions.complete], [['/two', '/one'], true])
+    sessions.listed(answer([ONE], 1), ['/one'], performance.now())
+    assert.deepEqual([[...sessions.all().keys()], sessions.complete], [['/one'], false])
+  })
+
+  it('are known of the last question alone where dummy-fused does not tell how many have ended', () => {
+    const sessions = new ServedSessions()
+    const older = create(ListResponseSchema, { daemon: { pid }, sessions: [ONE, TWO] })
+    sessions.listed(older, [], performance.now())
+    assert.deepEqual([...sessions.all().keys()], ['/one', '/two'])
+    sessions.listed(create(ListResponseSchema, { daemon: { pid }, sessions: [ONE] }), ['/one'], performance.now())
+    assert.deepEqual([...sessions.all().keys()], ['/one'])
   })
 
   it('are forgotten with the answer when another process of dummy-fused answers, or none runs', () => {
     const sessions = served(ONE)
-    sessions.mounted(session(TWO), process.ppid)
+    sessions.mounted(mount(TWO, process.ppid), performance.now())
     assert.equal(sessions.at('/one'), undefined)
     assert.equal(sessions.at('/two')?.pid, process.ppid)
-    assert.equal(sessions.answeredWithin(60_000), false)
+    assert.equal(sessions.listedWithin(60_000), false)
     sessions.clear()
     assert.deepEqual([...sessions.all()], [])
   })
