@@ -3,6 +3,8 @@ export type SessionEnd = 'unmounted' | 'aborted'
 
 /** One mounted file system that is being served. */
 export interface Session {
+  /** The values that were negotiated at INIT, as a line for the log; undefined for a backend that does not tell. */
+  readonly negotiated: string | undefined
   /** Resolves when the kernel has no more requests for this session. */
   readonly ended: Promise<SessionEnd>
   /**

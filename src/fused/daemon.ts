@@ -4,6 +4,7 @@ import { type CallContext, isCallEnded, throwIfOver, unlessAborted } from '../ca
 import { codeOf, errnoMeaning, messageOf } from '../errors.ts'
 import type { Inspection } from '../fuse/session/messages.ts'
 import type { SessionOutcome } from '../fuse/session/session.ts'
+import { initLine } from '../fuse/session/trace.ts'
 import type { Logger } from '../log.ts'
 import { detachLayers } from '../os/mounts/detaching.ts'
 import { type MountinfoLine, mountsOfDevice, parseMountinfo } from '../os/mounts/mountinfo.ts'
@@ -318,6 +319,11 @@ export class FusedDaemon {
 
   #serve(session: ServedSession): void {
     this.sessions.add(session)
+    session.running.initialised
+      .then((reply) => {
+        this.#parts.log.info(`${session.record.path}: ${initLine(reply)}`)
+      })
+      .catch(() => undefined)
     session.running.ended
       .then((outcome) => {
         if (outcome.kind !== 'detached' && this.sessions.has(session)) this.#onEnd(session, outcome)

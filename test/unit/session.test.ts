@@ -172,10 +172,18 @@ describe('a session', () => {
     )
   })
 
-  it('prints each request with debug, and none without', () => {
+  it('prints each request and its reply with debug, and none without', () => {
     const { told, serve } = startSession({ options: ['debug'] })
-    serve(getattr(5n, 1n))
-    assert.match(told[0] ?? '', /^trace: unique: 5, opcode: GETATTR \(3\), nodeid: 1, insize: 56/)
+    serve(getattr(5n, 1n), bytesOf('UNLINK', 6n, 1n, Buffer.from('x\0')))
+    assert.deepEqual(
+      told.map((line) => line.replace(/, pid: \d+$/, '')),
+      [
+        'trace: unique: 5, opcode: GETATTR (3), nodeid: 1, insize: 56',
+        'trace:    unique: 5, success, outsize: 120',
+        'trace: unique: 6, opcode: UNLINK (10), nodeid: 1, insize: 42',
+        'trace:    unique: 6, error: -30 (EROFS), outsize: 16',
+      ],
+    )
     const quiet = startSession()
     quiet.serve(getattr(5n, 1n))
     assert.deepEqual(quiet.told, [])

@@ -89,6 +89,8 @@ class DirectFuse extends Fuse {
 }
 
 class NativeSession implements Session {
+  // libfuse keeps the values to itself.
+  readonly negotiated = undefined
   readonly ended: Promise<SessionEnd>
   readonly #mount: OwnMount
   readonly #libc: Libc

@@ -1,4 +1,5 @@
 import { closeSync } from 'node:fs'
+import type { InitReply } from '../protocol/replies.ts'
 import type { Attachment, Command, ServerEvent } from './messages.ts'
 import type { Negotiated } from './negotiated.ts'
 import type { SessionOutcome } from './session.ts'
@@ -11,8 +12,8 @@ export interface RunningSession {
   readonly fd: number
   /** Resolves when INIT has come; its answer is held back if that was asked for. */
   readonly initialising: Promise<Negotiated>
-  /** Resolves when INIT has been answered. */
-  readonly initialised: Promise<void>
+  /** Resolves when INIT has been answered, to the answer. */
+  readonly initialised: Promise<InitReply>
   /** Resolves when there are no more requests, or {@link detach} was called; the descriptor is closed by then. */
   readonly ended: Promise<AttachedOutcome>
   /** Answers INIT. */
@@ -34,7 +35,7 @@ export class AttachedSession implements RunningSession {
   readonly attachment: Attachment
   readonly #send: (command: Command) => void
   readonly #initialising = Promise.withResolvers<Negotiated>()
-  readonly #initialised = Promise.withResolvers<undefined>()
+  readonly #initialised = Promise.withResolvers<InitReply>()
   readonly #ended = Promise.withResolvers<AttachedOutcome>()
   #detaching = false
   #over = false
@@ -53,7 +54,7 @@ export class AttachedSession implements RunningSession {
     return this.#initialising.promise
   }
 
-  get initialised(): Promise<void> {
+  get initialised(): Promise<InitReply> {
     return this.#initialised.promise
   }
 
@@ -83,7 +84,7 @@ export class AttachedSession implements RunningSession {
   /** Passes on what the server says about INIT. */
   initStep(event: Extract<ServerEvent, { type: 'initialising' | 'initialised' }>): void {
     if (event.type === 'initialising') this.#initialising.resolve(event.negotiated)
-    else this.#initialised.resolve(undefined)
+    else this.#initialised.resolve(event.reply)
   }
 
   /** Closes the descriptor, which no server reads any more, and resolves {@link ended}. */

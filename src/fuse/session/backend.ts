@@ -5,6 +5,7 @@ import { OwnMount } from '../../os/mounts/own-mount.ts'
 import type { Backend, Session, SessionEnd } from '../backend.ts'
 import type { RunningSession, SessionRunner } from './attached-session.ts'
 import { mountSession } from './mounting.ts'
+import { initLine } from './trace.ts'
 
 /** What a session backend is put together from. */
 export interface SessionBackendParts {
@@ -31,7 +32,8 @@ export class SessionBackend implements Backend {
     const id = String(++this.#count)
     const time = { signal, remaining: () => (signal.aborted ? 0 : Infinity) }
     const running = await mountSession(libc, runner, { id, mountpoint, options, faults, holdInit, time })
-    return new MountedSession(running, new OwnMount(mountpoint, table, libc, superBlockOf(running)))
+    const mount = new OwnMount(mountpoint, table, libc, superBlockOf(running))
+    return new MountedSession(running, mount, initLine(await running.initialised))
   }
 
   close(): void {
@@ -50,10 +52,12 @@ function superBlockOf({ fd }: RunningSession): string | undefined {
 }
 
 class MountedSession implements Session {
+  readonly negotiated: string
   readonly ended: Promise<SessionEnd>
   readonly #mount: OwnMount
 
-  constructor(running: RunningSession, mount: OwnMount) {
+  constructor(running: RunningSession, mount: OwnMount, negotiated: string) {
+    this.negotiated = negotiated
     this.#mount = mount
     this.ended = running.ended.then(() => (mount.there ? 'aborted' : 'unmounted'))
   }

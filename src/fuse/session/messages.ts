@@ -1,3 +1,4 @@
+import type { InitReply } from '../protocol/replies.ts'
 import type { Negotiated } from './negotiated.ts'
 import type { SessionOutcome } from './session.ts'
 
@@ -34,7 +35,7 @@ export type Command =
 export type ServerEvent =
   | { readonly type: 'up' }
   | { readonly type: 'initialising'; readonly id: string; readonly negotiated: Negotiated }
-  | { readonly type: 'initialised'; readonly id: string }
+  | { readonly type: 'initialised'; readonly id: string; readonly reply: InitReply }
   | { readonly type: 'ended'; readonly id: string; readonly outcome: SessionOutcome }
   | { readonly type: 'detached'; readonly id: string }
   | { readonly type: 'warning' | 'trace'; readonly id: string; readonly text: string }

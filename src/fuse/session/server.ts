@@ -176,8 +176,8 @@ export class SessionServer {
         emit({ type: 'initialising', id, negotiated })
         return holdInit ? 'hold' : 'answer'
       },
-      initialised: () => {
-        emit({ type: 'initialised', id })
+      initialised: (reply) => {
+        emit({ type: 'initialised', id, reply })
       },
       ended: (outcome) => {
         this.#forget(id)

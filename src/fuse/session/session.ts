@@ -4,7 +4,7 @@ import type { FileSystem } from '../filesystem.ts'
 import { FileSystemError } from '../filesystem.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import { UnsupportedKernelError } from '../protocol/negotiation.ts'
-import { encodeEmpty, encodeError, encodeInit, encodeResend } from '../protocol/replies.ts'
+import { encodeEmpty, encodeError, encodeInit, encodeResend, type InitReply } from '../protocol/replies.ts'
 import { decodeRequest, type InitRequest, type Request, wantsReply } from '../protocol/requests.ts'
 import type { Writer } from '../protocol/writer.ts'
 import type { Device } from './device.ts'
@@ -12,7 +12,7 @@ import { agree, initReply } from './handshake.ts'
 import type { SessionSettings } from './mount-options.ts'
 import type { Negotiated } from './negotiated.ts'
 import { Operations } from './operations.ts'
-import { traceLine } from './trace.ts'
+import { replyLine, requestLine } from './trace.ts'
 
 const { EAGAIN, ECONNABORTED, EINTR, EIO, ENODEV, ENOENT, ENOSYS, EPROTO } = constants.errno
 
@@ -30,8 +30,8 @@ export type SessionOutcome = { readonly kind: 'disconnected' } | { readonly kind
 export interface SessionHooks {
   /** INIT has come and is about to be answered: at once, or when {@link FuseSession.answerInit} is called. */
   initialising(negotiated: Negotiated): 'answer' | 'hold'
-  /** INIT has been answered. */
-  initialised(): void
+  /** INIT has been answered with these values. */
+  initialised(reply: InitReply): void
   /** There will be no more requests. The device is still open. */
   ended(outcome: SessionOutcome): void
   /** Something about a single request that people should know. */
@@ -136,11 +136,12 @@ export class FuseSession {
       this.#end({ kind: 'refused', message: refusal })
       return
     }
-    encodeInit(this.#shared.reply, unique, initReply(request, negotiated, this.#settings))
+    const reply = initReply(request, negotiated, this.#settings)
+    encodeInit(this.#shared.reply, unique, reply)
     const errno = this.#send()
     if (errno === 0) {
       this.#initialised = true
-      this.#hooks.initialised()
+      this.#hooks.initialised(reply)
     } else if (errno !== ENODEV && errno !== ECONNABORTED) {
       // A mount whose INIT is not answered hangs.
       this.#refuse(unique, EIO)
@@ -160,7 +161,7 @@ export class FuseSession {
       return
     }
     this.#counts.set(request.op, (this.#counts.get(request.op) ?? 0) + 1)
-    if (this.#settings.debug) this.#hooks.trace(traceLine(request))
+    if (this.#settings.debug) this.#hooks.trace(requestLine(request))
     switch (request.op) {
       case 'INIT':
         this.#initialise(request)
@@ -289,6 +290,7 @@ export class FuseSession {
   /** Writes the reply, again where a signal interrupts; 0 or the errno. */
   #send(): number {
     const { buffer, length } = this.#shared.reply
+    if (this.#settings.debug) this.#hooks.trace(replyLine(this.#shared.reply))
     for (let tries = 0; ; tries++) {
       const errno = -this.#device.write(buffer, length)
       if (errno !== EINTR || tries === MOST_TRIES) return errno

@@ -85,6 +85,7 @@ export async function serve(options: FuseOptions, context: DaemonContext): Promi
     return { status: STATUS.ok, clean: false }
   }
   if (inBackground(options, context)) channel?.release()
+  if (session.negotiated !== undefined) log.info(`${mountpoint}: ${session.negotiated}`)
   const ending = await Promise.race([stop, session.ended.then((end): Ending => ({ kind: 'session', end }))])
   const status = finish(ending, session, mountpoint, log)
   // libfuse keeps what it has begun.
@@ -174,7 +175,7 @@ function openLogFile(options: FuseOptions, context: DaemonContext): number | und
  */
 function sinkAfterStart(options: FuseOptions, context: DaemonContext, logFile: number | undefined): LogSink {
   const syslog = syslogSink('dummy-fuse', context.libc)
-  if (options.foreground && context.channel === undefined) return quiet(descriptorSink(2, syslog))
+  if (options.foreground && context.channel === undefined && !options.debug) return quiet(descriptorSink(2, syslog))
   if (options.foreground) return descriptorSink(2, syslog)
   // At once: threads open descriptors meanwhile, and would take a number that is free for a moment.
   const target = logFile ?? openSync('/dev/null', 'a')
@@ -183,7 +184,7 @@ function sinkAfterStart(options: FuseOptions, context: DaemonContext, logFile: n
   return logFile === undefined ? syslog : descriptorSink(2)
 }
 
-/** By hand in the foreground, an end that was asked for is no news. */
+/** In the foreground by hand, without `-d`, information is left out: the user sees that the command ends. */
 function quiet(sink: LogSink): LogSink {
   return (line, level) => {
     if (level !== 'info') sink(line, level)
