@@ -2,8 +2,8 @@ import { type Identity, PluginCapability_Service_Type as Service } from '../rpc/
 import type { UnaryHandlers } from '../grpc/service.ts'
 
 /**
- * CSI's Identity service. `controller`: whether the Controller service is advertised. `unavailableReason` returns why nobody can use the plugin,
- * undefined if it is ready.
+ * CSI's Identity service. `controller`: whether the Controller service is advertised. `unavailableReason` returns why the plugin is not ready,
+ * undefined if it is.
  */
 export function identity(
   driverName: string,

@@ -60,7 +60,7 @@ export function node(nodeId: string, volumes: NodeVolumes, checkFlags: CheckFlag
 
     async nodeGetVolumeStats(request, call) {
       const volumeId = requireId(request.volumeId, 'volume_id')
-      // A path that is not absolute is nobody's, which the spec calls NOT_FOUND.
+      // No volume is at a relative path; the spec asks for NOT_FOUND.
       const path = /^[^/]/.test(request.volumePath) ? request.volumePath : requirePath(request.volumePath, 'volume_path')
       const { blockSize, blocks, blocksFree, blocksAvailable, files, filesFree } = await volumes.usage(volumeId, path, call)
       const bytes = { available: blocksAvailable * blockSize, total: blocks * blockSize, used: (blocks - blocksFree) * blockSize }

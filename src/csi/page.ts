@@ -9,8 +9,8 @@ export interface Page<T> {
 const PREFIX = 'after:'
 
 /**
- * The entries after a token of ours, `most` of them (0: all), from a list ordered by id. A token names the last id of its page, so
- * that entries which come and go in between neither shift nor repeat others. Throws VolumeError `badToken` or `invalid`.
+ * The entries after a page token, `most` of them (0: all), from a list ordered by id. A token names the last id of its page, so that entries which
+ * are added or removed in between neither shift nor repeat others. Throws VolumeError `badToken` or `invalid`.
  */
 export function page<T extends { readonly id: string }>(sorted: readonly T[], most: number, token: string): Page<T> {
   if (most < 0) throw new VolumeError('invalid', `max_entries ${most} is negative`)

@@ -17,7 +17,7 @@ const PATH_MAX = 4096
 /** Bytes of one name in a path (include/uapi/linux/limits.h). */
 const NAME_MAX = 255
 
-/** Names for the file system type that mean ours; empty leaves it to us. */
+/** The values of fs_type that are accepted; empty means the default. */
 const FS_TYPES = new Set(['', 'fuse', 'fuse.dummy-fuse', 'dummy-fuse'])
 
 /** A volume's id or name. Throws VolumeError `invalid`. */
@@ -43,10 +43,13 @@ export function requirePath(value: string, field: string): string {
   return path
 }
 
-/** Returns those of a capability's mount flags that count. Throws UsageError that names one that the file system cannot obey. */
+/** Returns the mount flags of a capability that have an effect. Throws UsageError that names a flag which is not supported. */
 export type CheckFlags = (flags: readonly string[]) => readonly string[]
 
-/** What a capability asks of a mount. Throws VolumeError: `invalid` for what is missing or malformed, `precondition` for what a volume of ours cannot. */
+/**
+ * The access mode and mount flags of a capability. Throws VolumeError: `invalid` if it is missing or malformed, `precondition` if these volumes do
+ * not support it.
+ */
 export function requireCapability(capability: VolumeCapability | undefined, checkFlags: CheckFlags): MountCapability {
   if (capability === undefined) throw new VolumeError('invalid', 'volume_capability is missing')
   const refusal = unsupported(capability)
@@ -62,7 +65,7 @@ export function requireCapability(capability: VolumeCapability | undefined, chec
   }
 }
 
-/** Why no volume of ours has a capability, as a line; undefined if one can. */
+/** Why these volumes do not support a capability, as a message; undefined if they do. */
 export function unsupported({ accessType, accessMode }: VolumeCapability): string | undefined {
   if (accessType.case === 'block')
     return 'block volumes are not supported: a FUSE file system can only be mounted; use access type mount'

@@ -21,6 +21,6 @@ export interface Backend {
    * been handled; rejects with an Error that says why there is no mount. `signal`: when to give up, where the backend can.
    */
   mount(mountpoint: string, options: readonly string[], signal: AbortSignal): Promise<Session>
-  /** Lets go of what it holds. To be called when its sessions have ended, if the process goes on. */
+  /** Frees its resources. To be called when its sessions have ended, if the process goes on. */
   close(): void
 }

@@ -5,7 +5,7 @@ export type NodeId = bigint & { readonly __brand: 'NodeId' }
 
 export const ROOT_ID = 1n as NodeId
 
-/** What stat(2) tells of a node. Times are seconds since 1970. */
+/** The attributes of a node, as stat(2) has them. Times are seconds since 1970. */
 export interface Attributes {
   readonly nodeid: NodeId
   /** Type and permission bits, as in st_mode. */

@@ -124,9 +124,8 @@ const IMPOSSIBLE: ReadonlyMap<string, string> = new Map(
 )
 
 /**
- * What dummy-fuse mounts with unless told otherwise. The names are what the mount table shows. With timeouts of zero the kernel
- * asks the daemon at each lookup, stat and read at the end of a file, so that no consumer goes on living off cached answers
- * of a daemon that is gone; libfuse's own default is one second.
+ * The default mount options. The names are those of the mount table. With timeouts of zero the kernel asks the daemon at each lookup, stat and read
+ * at the end of a file, so that no consumer continues with cached answers of a dead daemon. libfuse's own default is one second.
  */
 export const DEFAULT_OPTIONS: readonly string[] = ['fsname=dummy-fuse', 'subtype=dummy-fuse', 'entry_timeout=0', 'attr_timeout=0']
 

@@ -21,18 +21,18 @@ export interface DaemonParts extends MounterParts {
   /** Where it has its sessions. */
   readonly sessions: Sessions
   readonly holders: FdHolders
-  /** Whether a session that nobody keeps is worth a warning. */
+  /** Whether a session whose descriptor no service manager keeps is logged as a warning. */
   readonly expectsKeeper: boolean
   readonly log: Logger
 }
 
-/** A session and what it has done; `inspection` is undefined for one that is held. */
+/** A session with the requests that it has read; `inspection` is undefined for a held session. */
 export interface SessionReport {
   readonly session: HostedSession
   readonly inspection: Inspection | undefined
 }
 
-/** Serves any number of sessions, and keeps for each, outside of this process, all that a successor needs. */
+/** Serves any number of sessions. What a successor needs of each is kept outside of this process. */
 export class FusedDaemon {
   readonly sessions: Sessions
   readonly #parts: DaemonParts
@@ -48,8 +48,8 @@ export class FusedDaemon {
   }
 
   /**
-   * Mounts a session, or finds it mounted as it is asked for. Rejects with FusedError, `timeout` when the call's time is over; then what was begun is
-   * undone, as far as the call's time for that lasts.
+   * Mounts a session, or returns the one that is mounted with the same options. Rejects with FusedError, `timeout` when the call's time is over; then
+   * what was begun is undone, within the call's time for undoing.
    */
   async mount(order: MountOrder, call: CallContext): Promise<ServedSession> {
     using _ = await this.#take(order.path, call)
@@ -58,7 +58,7 @@ export class FusedDaemon {
     if (there !== undefined) {
       const usable = this.#usable(there, order)
       if (usable !== undefined) return usable
-      // Somebody has taken it off its path; binds of it live on, and it ends with the last of them.
+      // Another program has unmounted it. Its binds go on, and the session ends with the last of them.
       this.#parts.log.warning(`session ${idOf(there)} is no longer at ${order.path}: another mount is there`)
     }
     const session = await this.#mountKept(order, call)
@@ -70,7 +70,10 @@ export class FusedDaemon {
     return session
   }
 
-  /** Takes a session off its path and ends it, after `grace` milliseconds or when the call's time is over by force; tells whether there was one. */
+  /**
+   * Unmounts the session of a path. If it has not ended after `grace` milliseconds or at the end of the call's time, its connection is aborted.
+   * Returns whether there was a session.
+   */
   async unmount(path: string, grace: number, call: CallContext): Promise<boolean> {
     using _ = await this.#take(path, call)
     throwIfOver(call)
@@ -102,7 +105,7 @@ export class FusedDaemon {
     await this.#parts.engine.inspect()
   }
 
-  /** Reads no more requests, and resolves when what has been read is answered, at the latest after `deadline` milliseconds; tells whether it is. */
+  /** Reads no more requests. Resolves when those that were read are answered, at the latest after `deadline` milliseconds, to whether they are. */
   async drain(deadline: number): Promise<boolean> {
     await this.settle(deadline)
     const drained = await this.#parts.engine.drain(deadline)
@@ -110,13 +113,13 @@ export class FusedDaemon {
     return drained
   }
 
-  /** Asks for all requests again that another process with our devices may have read, and that it does not answer any more. */
+  /** Asks the kernel to send again all requests that another process has read from the same devices and has not answered. */
   resend(): void {
     for (const session of this.sessions.all())
       if (session.kind === 'served' && session.record.negotiated.resend) session.running.resend()
   }
 
-  /** Serves a session that a predecessor left. */
+  /** Serves a session of the predecessor. */
   adopt(record: SessionRecord, fd: number): void {
     const { id, options, faults } = record
     const { resend } = record.negotiated
@@ -124,12 +127,12 @@ export class FusedDaemon {
     this.#serve({ kind: 'served', record, running })
   }
 
-  /** Keeps a session for a program that knows more. */
+  /** Holds a session for a newer version of the program, which can read its record. */
   hold(session: HeldSession): void {
     this.sessions.add(session)
   }
 
-  /** Ends a session that is held, and lets its consumers know by ENOTCONN. */
+  /** Ends a held session; its consumers get ENOTCONN. */
   release(session: HeldSession, why: string): void {
     if (!this.sessions.has(session)) return
     this.#parts.log.error(`session ${session.id} is given up: ${why}; its consumers get ENOTCONN`)
@@ -138,8 +141,8 @@ export class FusedDaemon {
   }
 
   /**
-   * Takes off whatever is mounted of a session that is gone, and so is dead: a mount that is not belongs to another session, to which the
-   * kernel has given the connection's number since.
+   * Unmounts what is left of a session that has ended, and removes its record. Only a dead mount is unmounted: a live one belongs to another session,
+   * to which the kernel has given the same connection number.
    */
   async cleanUp(record: SessionRecord): Promise<void> {
     const { probe } = await import('../os/mounts/probe.ts')
@@ -147,15 +150,15 @@ export class FusedDaemon {
     this.#parts.records.remove(record.id)
   }
 
-  /** Keeps a session's descriptor anew, under its id alone. */
+  /** Stores a session's descriptor again, under its id alone. */
   async keepAgain(id: string, fd: number, signal: AbortSignal): Promise<void> {
     this.#parts.holders.unstore(id)
     await this.#parts.holders.store(id, fd, signal)
   }
 
   /**
-   * Ends every session for good: takes off its mounts that are not in use. What is in use cannot live on, for nobody keeps its descriptor any
-   * more; that is said of each.
+   * Ends every session: unmounts what is not in use. A session in use ends too, because its descriptor is not kept any more; an error is logged for
+   * each.
    */
   async stop(deadline: number): Promise<void> {
     await this.settle(deadline)
@@ -178,7 +181,7 @@ export class FusedDaemon {
     })
   }
 
-  /** Begins no more mounts and waits for those under way, but not for longer than `deadline`: one whose mount(2) waits would keep this process. */
+  /** Begins no more mounts. Waits for those under way at most `deadline` milliseconds, because a mount whose storage hangs would never end. */
   async settle(deadline: number): Promise<void> {
     this.#mounter.end()
     await this.#paths.idle(deadline)
@@ -186,7 +189,7 @@ export class FusedDaemon {
     await this.#paths.idle(deadline)
   }
 
-  /** Takes off a session's mounts here, the last first, as far as nobody uses them; its id if somebody does. */
+  /** Unmounts a session's mounts in this namespace, the last first, unless they are busy. Returns the session's id if one is busy. */
   #unmountUnused(session: HostedSession, lines: readonly MountinfoLine[]): readonly string[] {
     if (session.record === undefined) return [idOf(session)]
     const mounts = mountsOfDevice(lines, deviceOf(session.record.connection)).toReversed()
@@ -204,8 +207,8 @@ export class FusedDaemon {
   }
 
   /**
-   * Ends a session although it is in use: its connection is cut, and its consumers get ENOTCONN. Rejects with Error, or the signal's reason, when
-   * that is not over in time; it goes on then.
+   * Ends a session that is in use: aborts its connection, so that its consumers get ENOTCONN. Rejects with Error, or the signal's reason, if that
+   * takes too long; it goes on then.
    */
   async #cut(session: HostedSession, why: string, { signal }: CallContext): Promise<void> {
     const { holders, log } = this.#parts
@@ -224,7 +227,7 @@ export class FusedDaemon {
     await holders.barrier(signal)
   }
 
-  /** Takes a session out of the books, the store and the state folder. Its descriptor here is closed by now. */
+  /** Removes a session from the list, from the fd store and from the state folder. Its descriptor in this process is closed already. */
   #forget(session: HostedSession): void {
     if (!this.sessions.has(session)) return
     this.sessions.remove(session)
@@ -232,7 +235,7 @@ export class FusedDaemon {
     this.#parts.records.remove(idOf(session))
   }
 
-  /** Takes the session's own mount off its path, and each bind of it there. */
+  /** Unmounts the session's own mount at its path, and each of its binds there. */
   #detach({ record }: HostedSession): void {
     if (record !== undefined) this.#detachAt(record)
   }
@@ -278,7 +281,7 @@ export class FusedDaemon {
     }
   }
 
-  /** Once the caller is told of the mount, a successor has it. */
+  /** Stores the session's descriptor before the call is answered, so that a successor can serve it. */
   async #keep(session: ServedSession, call: CallContext): Promise<void> {
     const { id, path } = session.record
     try {

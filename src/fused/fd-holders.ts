@@ -18,14 +18,16 @@ export class FdHolders {
     return this.#manager.supervisor
   }
 
-  /** Why one more session than `count` would not be kept for a successor, and what to do; undefined if it is, or nobody keeps any. */
+  /**
+   * Why one more session than `count` would not be kept for a successor, and what to do. Undefined if it would be, or if there is no service manager.
+   */
   async lacksRoom(count: number): Promise<string | undefined> {
     return await this.#room.lacks(count)
   }
 
   /**
-   * Resolves when the service manager has a copy of a device; a standby gets one as soon as it reads. Rejects with SystemError, or with the signal's
-   * reason; {@link unstore} then takes it back.
+   * Resolves when the service manager has a copy of a device; a standby gets its copy as soon as it reads. Rejects with SystemError, or with the
+   * signal's reason; then {@link unstore} removes the copy.
    */
   async store(id: string, fd: number, signal: AbortSignal): Promise<void> {
     this.#standby.store(id, fd)

@@ -1,8 +1,8 @@
 import type { Supervisor } from '../sd/service-manager.ts'
 
 /**
- * exec(2) fails with E2BIG when one string of the environment is longer (MAX_ARG_STRLEN), and a successor gets all names in one, LISTEN_FDNAMES. A part of it is
- * left to the sockets.
+ * exec(2) fails with E2BIG if one string of the environment is longer (MAX_ARG_STRLEN). A successor gets all names in one string, LISTEN_FDNAMES; a
+ * part of it is left for the sockets.
  */
 const LONGEST_NAMES = 128 * 1024 - 4096
 
@@ -17,7 +17,7 @@ const ADVICE: Readonly<Record<Exclude<Supervisor, 'none'>, string>> = {
   systemd: 'raise FileDescriptorStoreMax= of its unit',
 }
 
-/** How many sessions the service manager keeps for a successor. One that is not kept ends with its process. */
+/** How many sessions the service manager keeps for a successor. A session that it does not keep ends with this process. */
 export class FdStoreCapacity {
   readonly #supervisor: Supervisor
   readonly #ask: () => Promise<number | undefined>
@@ -29,7 +29,7 @@ export class FdStoreCapacity {
     this.#ask = ask
   }
 
-  /** Why one more session than `count` would not be kept, and what to do; undefined if it is, or nobody keeps any. */
+  /** Why one more session than `count` would not be kept, and what to do. Undefined if it would be, or if there is no service manager. */
   async lacks(count: number): Promise<string | undefined> {
     if (this.#supervisor === 'none') return undefined
     this.#most ??= this.#ask().then((most) => Math.min(most ?? Infinity, MOST_NAMES))

@@ -17,7 +17,7 @@ export interface MountOrder {
   readonly path: string
   readonly options: readonly string[]
   readonly faults: readonly string[]
-  /** How the faults read that are the mount's own, not the file system's. */
+  /** The faults of the mount itself, not of the file system. */
   readonly fault: { readonly mountDelay: number; readonly mountFail: boolean; readonly initHang: boolean }
 }
 
@@ -28,11 +28,11 @@ export interface MounterParts {
   readonly table: MountTable
   readonly records: Records
   readonly bootId: string
-  /** Act as on a kernel that cannot be asked for lost requests again: a fault on purpose. */
+  /** Act as on a kernel without FUSE_NOTIFY_RESEND: an injected fault. */
   readonly withoutResend: boolean
 }
 
-/** A session that was mounted, and what a successor has to know of it. */
+/** A session that was mounted, and the record that a successor needs. */
 export interface Mounted {
   readonly record: SessionRecord
   readonly running: RunningSession

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { unlessAborted } from '../call-context.ts'
 
-/** One thing at a time per path; who comes second waits for the first. */
+/** A lock for each path: the second caller waits for the first. */
 export class Paths {
   readonly #taken = new Map<string, Promise<void>>()
 

@@ -19,7 +19,7 @@ export interface FusedServiceParts {
 
 /** dummyfuse.fused.v1.Fused, see proto/fused.proto. */
 export function fusedService({ daemon, self, checked, onDrain }: FusedServiceParts): UnaryHandlers<typeof Fused> {
-  // Read before what is answered beside it: an end in between is told by the next answer.
+  // Read before the sessions are: the next answer tells a session that ends in between.
   const described = (): MessageInitShape<typeof DaemonSchema> => ({ ...self, ended: daemon.sessions.ended })
   return {
     mount: async ({ path, options, faults }, call) => {
@@ -63,7 +63,7 @@ function describe(session: HostedSession): MessageInitShape<typeof SessionSchema
   }
 }
 
-/** The path as it is written in the books: without a slash at its end, `..` or `//`. */
+/** The path as sessions have it: without a slash at its end, `..` or `//`. */
 function absolute(path: string): string {
   if (!path.startsWith('/')) throw new FusedError('invalid', `path '${path}' is not absolute; name one, such as /mnt`)
   if (path.includes('\0')) throw new FusedError('invalid', 'path holds a NUL; name a path of the file system')

@@ -54,8 +54,8 @@ export class Records {
   }
 
   /**
-   * Removes a record; one that is not there is fine. A removal that fails (EROFS, EIO) is logged and tried again until it succeeds or the process
-   * ends: a successor removes a record without a session.
+   * Removes a record, if it exists. A removal that fails (EROFS, EIO) is logged and tried again until it succeeds or the process ends; then the
+   * successor removes the record, which has no session.
    */
   remove(id: string): void {
     this.#remove(id, this.#pauses.first)

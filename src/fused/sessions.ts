@@ -9,7 +9,7 @@ export interface ServedSession {
   readonly running: RunningSession
 }
 
-/** A session whose descriptor is kept for a program that knows more than this one. */
+/** A session whose descriptor is held for a newer version of the program, which can read its record. */
 export interface HeldSession {
   readonly kind: 'held'
   readonly id: string
@@ -32,7 +32,7 @@ export class Sessions {
     return this.#ended
   }
 
-  /** Calls `listener` whenever there is another session, or one less. */
+  /** Calls `listener` whenever a session is added or removed. */
   onChange(listener: () => void): void {
     this.#changed = listener
   }
@@ -43,7 +43,7 @@ export class Sessions {
     this.#changed()
   }
 
-  /** Forgets a session; one that has come to its path since stays. */
+  /** Removes a session. A newer session of the same path stays. */
   remove(session: HostedSession): void {
     if (this.#byId.delete(idOf(session))) this.#ended++
     const path = session.record?.path
@@ -72,7 +72,7 @@ export function idOf(session: HostedSession): string {
   return session.kind === 'served' ? session.record.id : session.id
 }
 
-/** Short, because systemd hands all names over in one variable, and without a colon, which parts them there. */
+/** Short, because systemd passes all names in one variable; without a colon, which separates them there. */
 export function newId(): string {
   return randomHex(8)
 }

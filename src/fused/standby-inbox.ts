@@ -20,7 +20,7 @@ export interface StandbyInboxParts {
   readonly log: Logger
 }
 
-/** Where a standby hears of its daemon: what that says, and that it is gone. */
+/** Receives the messages of a standby's daemon, and notices that the daemon has ended. */
 export class StandbyInbox {
   readonly #parts: StandbyInboxParts
   readonly #ended = Promise.withResolvers<undefined>()
@@ -56,7 +56,7 @@ export class StandbyInbox {
     this.#parts.standby.hold(name, fd)
   }
 
-  /** Lets go of what came with a message that has been handled. What comes after the end is held until there is nothing left of us. */
+  /** Closes the descriptors of a message that has been handled. Those that come after the end stay open until the process ends. */
   taken(descriptors: readonly number[]): void {
     if (!this.#over) for (const fd of descriptors) closeInThread(this.#parts.libc, fd)
   }
@@ -106,7 +106,7 @@ export class StandbyInbox {
     this.#attempt(drained)
   }
 
-  /** Tries again when the records cannot be read (EIO, EMFILE): the sessions' readers wait, and nobody else serves them. */
+  /** Tries again if the records cannot be read (EIO, EMFILE), because the sessions' readers wait and no other process serves them. */
   #attempt(drained: boolean): void {
     const { standby, retry, log } = this.#parts
     if (this.#over || standby.serving) return

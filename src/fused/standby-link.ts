@@ -23,7 +23,7 @@ export interface StandbyLinkParts {
   readonly log: Logger
 }
 
-/** A standby that was found, and what is known of it. */
+/** A standby that was found, and its state. */
 interface Found {
   readonly sender: NotifySender
   /** It did not take in what it was sent within the patience, and is not waited for again until it does. */

@@ -52,7 +52,7 @@ export class Standby {
     this.#held.set(id, { fd })
   }
 
-  /** Lets go of a session's device. */
+  /** Closes a session's device. */
   drop(id: string): void {
     const held = this.#held.get(id)
     if (held === undefined) return

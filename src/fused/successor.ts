@@ -65,8 +65,8 @@ export class Successor {
   }
 
   /**
-   * All that can wait until sessions are served: each is done by itself, and none that fails stops another. `deadline`: milliseconds that a
-   * session is held for a program that knows more. `signal`: once it is aborted, nothing is waited for any more; what was sent to the keepers
+   * The steps that can wait until sessions are served. A step that fails does not stop another. `deadline`: milliseconds for which a session is held
+   * for a newer version of the program. `signal`: once it is aborted, no step waits any more; what was sent to the service manager and the standby
    * arrives when they read.
    */
   async tidy(deadline: number, signal: AbortSignal): Promise<void> {

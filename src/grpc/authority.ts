@@ -35,9 +35,9 @@ const MOST_PADDING = 7
 const AUTHORITY = 1
 
 /**
- * Makes an :authority acceptable that nghttp2 refuses, which gRPC does not read: clients of a unix socket send its path. `block` is a header block (RFC 7541), or its
- * beginning. Each value is changed in its place and keeps its number of bytes and of characters, on which the sizes of both sides' tables depend.
- * Tells how many it has changed.
+ * Makes an :authority acceptable that nghttp2 refuses; clients of a unix socket send its path, and gRPC does not read it. `block` is a header block
+ * (RFC 7541), or its beginning. Each value is changed in place and keeps its number of bytes and of characters, on which the sizes of both sides'
+ * tables depend. Returns how many values it has changed.
  */
 export function rewriteAuthority(block: Buffer): number {
   const reader = new BlockReader(block)
@@ -78,7 +78,7 @@ class BlockReader {
     return this.#block[this.#at] ?? 0
   }
 
-  /** An integer whose first byte has so many bits of it (RFC 7541, 5.1); -1 if it is cut off or larger than any length here. */
+  /** Decodes an integer with a prefix of this many bits (RFC 7541, 5.1). Returns -1 if it is cut off or larger than any length here. */
   integer(prefix: number): number {
     const most = 2 ** prefix - 1
     let value = this.#byte() & most

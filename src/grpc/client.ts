@@ -52,8 +52,8 @@ export class GrpcClient implements Disposable {
   }
 
   /**
-   * Rejects with CallError: UNAVAILABLE when nobody listens or the connection breaks, DEADLINE_EXCEEDED after `deadline` milliseconds,
-   * CANCELLED once `signal` is aborted. The time is that of CLOCK_MONOTONIC.
+   * Rejects with CallError: UNAVAILABLE if no process listens or the connection breaks, DEADLINE_EXCEEDED after `deadline` milliseconds, CANCELLED
+   * once `signal` is aborted. The time is that of CLOCK_MONOTONIC.
    */
   async call<I extends DescMessage, O extends DescMessage>(
     method: DescMethodUnary<I, O>,

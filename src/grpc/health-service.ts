@@ -19,7 +19,7 @@ export class HealthService {
     this.#names = new Set(['', ...serviceNames])
   }
 
-  /** From now on nothing new is served; watchers are told, and their calls ended. */
+  /** Reports NOT_SERVING to every watcher and ends the watchers' calls. */
   stop(): void {
     this.#serving = Serving.NOT_SERVING
     for (const tell of this.#watchers) tell(this.#serving)

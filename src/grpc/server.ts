@@ -14,7 +14,7 @@ import { HealthService } from './health-service.ts'
 import { RewritingConnection } from './rewriting-connection.ts'
 import { Reflection } from './reflection.ts'
 
-/** What a server bears; times are milliseconds. */
+/** The limits of a server; times are milliseconds. */
 export interface ServerLimits {
   /** Clients that are connected at the same time; the next is cut off. */
   readonly connections: number

@@ -28,7 +28,7 @@ export interface StartedProgram {
   readonly missed: string
   /** What ended too early, after `before`: `its mount was ready`. */
   readonly goal: string
-  /** What an exit status means for the call; of one that is not named, calling again may help. */
+  /** What each exit status means for the call. For a status that is not named, another call may help. */
   readonly kinds: Readonly<Record<number, HostErrorKind>>
 }
 
@@ -122,7 +122,7 @@ export class DaemonProcess {
     return this.#spoke
   }
 
-  /** Has a spare, once it is idle, serve what dummy-fuse's words say; {@link ready} tells what comes of it. */
+  /** Has an idle spare mount and serve with these arguments of dummy-fuse. {@link ready} gives the outcome. */
   serve(args: readonly string[]): void {
     this.#said = []
     this.#enter('serving')
@@ -144,9 +144,9 @@ export class DaemonProcess {
   }
 
   /**
-   * Resolves when it says that it is ready; to how it ended, if it did before. When the call ends before that, it is killed and waited for, so that no mount
-   * of it can land afterwards. Rejects with HostError, or the reason of the call's signal. `onMounting` is called when it has started and waits for
-   * its storage.
+   * Resolves to `ready` when the daemon reports it, or to the way in which it ended before. If the call ends first, the daemon is killed and waited
+   * for, so that no mount of it appears later. Rejects with HostError, or the reason of the call's signal. `onMounting` is called when the daemon has
+   * started and waits for its storage.
    */
   async ready(call: CallContext, onMounting: () => void = () => undefined): Promise<'ready' | End> {
     const began = performance.now()
@@ -175,7 +175,7 @@ export class DaemonProcess {
     else if (word === 'idle') {
       const first = !this.#takesOrders && this.#phase === 'serving' && this.#spare
       this.#takesOrders = true
-      // One that has its order before it takes any says so all the same.
+      // A spare that has got its arguments before it was idle still reports that it is idle.
       if (!first) this.#enter('idle')
     }
   }

@@ -15,8 +15,9 @@ export interface SpareLimits {
 }
 
 /**
- * Keeps at most one dummy-fuse that has started and waits for its order, so that a Stage waits for no start: one that was started for it, or one
- * whose volume is unmounted. There is none before the first Stage, nor when nothing was staged for a while. It serves no volume.
+ * Keeps at most one dummy-fuse that has started and waits for its arguments, so that NodeStageVolume waits for no start. The spare is a process that
+ * was started as one, or a daemon whose volume was unmounted. It serves no volume. There is no spare before the first NodeStageVolume, and none some
+ * time after the last.
  */
 export class Spares {
   readonly #execution: () => Execution
@@ -37,7 +38,7 @@ export class Spares {
     this.#log = log
   }
 
-  /** The spare, idle or still starting, which is the caller's from now on; undefined if there is none. One that was stopped (SIGSTOP) is of no use. */
+  /** Takes the spare, idle or still starting; the caller owns it from now on. Undefined if there is none, or if it is stopped (SIGSTOP). */
   take(): DaemonProcess | undefined {
     const spare = this.#current
     this.#spare = undefined
@@ -48,7 +49,7 @@ export class Spares {
     return undefined
   }
 
-  /** Sees to it that there is a spare soon. To be called when a Stage is over. */
+  /** Starts a spare soon, if there is none. To be called when NodeStageVolume is over. */
   replenish(): void {
     clearTimeout(this.#leaving)
     this.#leaving = setTimeout(() => {
@@ -67,7 +68,7 @@ export class Spares {
       daemon.end()
       return
     }
-    // One that is still starting would only take a processor.
+    // A spare that is still starting would only use a processor.
     spare?.kill()
     daemon.wait()
     this.#spare = daemon

@@ -4,7 +4,7 @@ import { QueuedError } from './host.ts'
 /** The limits of a start queue; times are milliseconds. */
 export interface StartLimits {
   readonly startsAtOnce: number
-  /** For how long a start counts once it waits for its storage: one that is well is over before. */
+  /** For how long a start counts once it waits for its storage. With healthy storage it is over before that. */
   readonly promptMount: number
   /** The time that a start must still have when its turn comes; half of the call's time where that is less. */
   readonly leastStart: number

@@ -9,7 +9,7 @@ export interface Passed {
   readonly fd: number
 }
 
-/** What the program is told of its service manager. */
+/** What the program learns about its service manager. */
 export interface KeptService {
   /** Where it takes messages. */
   readonly notify: string

@@ -13,7 +13,7 @@ export class FdStoreManager {
   readonly #wait: number
   readonly #deadline: Deadline
 
-  /** `wait`: milliseconds until a successor must have taken over; `giveUp` ends one that is not ready by then. */
+  /** `wait`: milliseconds in which a successor must be ready; `giveUp` ends a program that is not. */
   constructor(store: FdStore, wait: number, giveUp: () => void, log: Logger, rare: RateLimitedLog) {
     this.#store = store
     this.#log = log
@@ -46,7 +46,7 @@ export class FdStoreManager {
     this.#store.remove(name)
   }
 
-  /** Lets go of what nobody is at the other end of any more: connections that were aborted, pipes without a reader. */
+  /** Closes descriptors without a peer: connections that were aborted, pipes without a reader. */
   prune(): void {
     const dropped = this.#store.prune()
     if (dropped.length > 0) this.#log.info(`closed descriptors that have hung up: ${namesOf(dropped)}`)

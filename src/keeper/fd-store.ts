@@ -2,18 +2,18 @@ import { closeInThread } from '../os/descriptors/close-in-thread.ts'
 import type { Libc } from '../os/libc.ts'
 import { canBePolled, hungUp, sameOpenFile } from '../os/descriptors/stored-descriptors.ts'
 
-/** exec(2) fails with E2BIG when one string of the environment is longer (MAX_ARG_STRLEN); a part of it is left to the sockets. */
+/** exec(2) fails with E2BIG if one string of the environment is longer (MAX_ARG_STRLEN); a part of it is left for the sockets. */
 const LONGEST_NAMES = 128 * 1024 - 4096
 
 /** A descriptor that is held, under the name it is handed over by. */
 export interface Stored {
   readonly name: string
   readonly fd: number
-  /** Let go of it when it shows an error or a hang-up. */
+  /** Close it when it shows an error or a hang-up. */
   readonly poll: boolean
 }
 
-/** What became of a descriptor: one that is not stored is closed. */
+/** The outcome for a descriptor. It is closed unless it is stored. */
 export type Outcome = 'stored' | 'known' | 'full' | 'names'
 
 /** The descriptors that outlive the program, as systemd's FileDescriptorStoreMax= has them. */
@@ -37,7 +37,9 @@ export class FdStore {
     return this.#stored.length >= this.#max
   }
 
-  /** Takes a descriptor over: `known` is a copy of one that is held, `full` too many, `names` too much for LISTEN_FDNAMES. */
+  /**
+   * Stores a descriptor. `known`: a copy of it is stored already. `full`: the store is full. `names`: the names would be too long for LISTEN_FDNAMES.
+   */
   add(entry: Stored): Outcome {
     const outcome = this.#judge(entry)
     if (outcome === 'stored') this.#stored.push({ ...entry, poll: entry.poll && canBePolled(entry.fd) })
@@ -45,19 +47,19 @@ export class FdStore {
     return outcome
   }
 
-  /** Lets go of all descriptors of one name; tells how many. */
+  /** Closes all descriptors of one name. Returns how many. */
   remove(name: string): number {
     return this.#drop((entry) => entry.name === name).length
   }
 
-  /** Lets go of those that show an error or a hang-up; returns them. */
+  /** Closes the descriptors that show an error or a hang-up. Returns them. */
   prune(): readonly Stored[] {
     const polled = this.#stored.filter(({ poll }) => poll).map(({ fd }) => fd)
     const gone = new Set(hungUp(this.#libc, polled))
     return gone.size === 0 ? [] : this.#drop(({ fd }) => gone.has(fd))
   }
 
-  /** Lets go of all; returns them. */
+  /** Closes all descriptors. Returns them. */
   clear(): readonly Stored[] {
     return this.#drop(() => true)
   }

@@ -84,12 +84,13 @@ export class Keeper {
     const mayNotify = ({ pid }: NotifySenderId): boolean =>
       pid !== 0 && (pid === this.#life?.main.pid || surroundings.tree.contains(pid))
     const notice: typeof this.notice = (...args) => this.notice(...args)
-    // Abstract: nothing of it is left behind however we end. Anybody in the network namespace can send to it, and the kernel tells who did.
+    // Abstract, so that it leaves no file behind, however the process ends. Every process of the network namespace can send to it; the kernel tells
+    // the sender.
     const address = `@dummy-fuse-keep/${randomBytes(12).toString('hex')}`
     this.#notify = new NotifySocket(surroundings.libc, address, { mayNotify, notice }, this.#rare)
   }
 
-  /** Resolves to the exit status once it was told to stop and everything has ended. */
+  /** Resolves to the exit status once a stop was requested and every process has ended. */
   async run(): Promise<number> {
     const { watch } = this.#surroundings
     watch.add(this.#notify.fd, () => this.#notify.drain())

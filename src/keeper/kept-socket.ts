@@ -27,7 +27,7 @@ export class KeptSocket implements Passed, Disposable {
     this.#guard = new SocketGuard({ file: bound.file, renew: replace, log })
   }
 
-  /** Rejects with ProgramError when something is in the way, or SystemError. `onRenewed`: {@link fd} is another one from now on. */
+  /** Rejects with ProgramError if another file or program has the path, or with SystemError. `onRenewed`: called when {@link fd} has changed. */
   static async open(libc: Libc, path: string, name: string, onRenewed: () => void, log: Logger): Promise<KeptSocket> {
     const bind = async (): Promise<BoundSocket> => {
       await claimSocket(path)

@@ -24,7 +24,7 @@ export interface MainEnd extends ProcessEnd {
   readonly problem?: string
 }
 
-/** The process whose end is the program's end: the one that was started, or the one that MAINPID= named. */
+/** The program's main process: the one that was started, or the one that MAINPID= named. The program ends with it. */
 export class MainProcess {
   readonly #surroundings: MainProcessContext
   readonly #child: ChildProcess | undefined

@@ -1,7 +1,7 @@
 import { descendantsOf, descendsFrom, endedChild, hasChildren, type ProcessEnd, reap } from '../os/processes/child-processes.ts'
 import type { Libc } from '../os/libc.ts'
 
-/** The processes below us. As their subreaper we are told of each end that no parent of theirs is there to hear of. */
+/** The descendants of keep. keep is their subreaper: the kernel makes it the parent of every process whose own parent has ended. */
 export class ProcessTree {
   readonly #libc: Libc
   /** Children that libuv waits for: it must be the one to reap them. */
@@ -22,7 +22,7 @@ export class ProcessTree {
     this.reapOrphans()
   }
 
-  /** Whether a process is one of those below us, or was when it was last heard of as a child of ours. */
+  /** Whether a process is a descendant, or was one when it was last seen as a child. */
   contains(pid: number): boolean {
     return this.#spawned.has(pid) || this.#ends.has(pid) || descendsFrom(pid, process.pid)
   }
@@ -33,13 +33,13 @@ export class ProcessTree {
     this.#ends.set(pid, undefined)
   }
 
-  /** How a process that is remembered has ended, as far as we were told. */
+  /** How a remembered process has ended, if that is known. */
   endOf(pid: number): ProcessEnd {
     this.reapOrphans()
     return this.#ends.get(pid) ?? { status: null, signal: null }
   }
 
-  /** Reaps every child that has ended, up to one that libuv is about to reap: {@link gone} goes on then. */
+  /** Reaps every child that has ended, up to a child that libuv will reap; {@link gone} continues then. */
   reapOrphans(): void {
     for (;;) {
       const ended = endedChild(this.#libc)

@@ -48,7 +48,7 @@ export class AddonLoader {
       try {
         process.dlopen({ exports: {} }, path, constants.dlopen.RTLD_NOW | RTLD_NODELETE)
       } catch (error) {
-        // Node expects an addon to register itself; by then dlopen(3) has done what we are here for.
+        // Node expects an addon to register itself. By then dlopen(3) has loaded the library, which is all that is needed.
         if (!messageOf(error).includes('did not self-register')) throw error
       }
     })

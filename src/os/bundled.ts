@@ -2,8 +2,8 @@ import { getRawAsset } from 'node:sea'
 import { Script } from 'node:vm'
 
 /**
- * Runs a bundle that the executable carries inside, with V8's code cache of it, and returns what it exports (build.mjs makes both). A
- * function that is not in the cache would be compiled when it is first called: much of a start is that.
+ * Runs a bundle of the executable with its V8 code cache, and returns its exports (build.mjs makes both). V8 compiles a function that is not in the
+ * cache at its first call, which takes much of the time of a start.
  */
 export function runBundle(name: string): unknown {
   const source = Buffer.from(getRawAsset(`${name}.cjs`)).toString('latin1')

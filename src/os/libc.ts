@@ -158,7 +158,7 @@ export class Libc {
   pollErrors(descriptors: readonly number[]): readonly number[] {
     const polled = pollfds(descriptors.map((fd) => ({ fd, events: 0 })))
     const found = Number(this.foreign(POLL)(polled, descriptors.length, 0))
-    // A signal ends it only if there is nothing to be told of any descriptor (fs/select.c, do_poll).
+    // A signal interrupts it only if no descriptor is ready (fs/select.c, do_poll).
     if (found < 0 && this.errno() !== constants.errno.EINTR) throw this.lastError('poll')
     return reventsOf(polled)
   }
@@ -179,7 +179,7 @@ export class Libc {
     return reventsOf(polled)
   }
 
-  /** A function of glibc by its C declaration, to be kept by who calls it often. */
+  /** A glibc function by its C declaration. A caller that needs it often keeps the result. */
   foreign(definition: string): Callable {
     const known = this.#functions.get(definition)
     if (known !== undefined) return known

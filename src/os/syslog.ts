@@ -6,8 +6,8 @@ import { sendDatagram } from './sockets/unix-datagram.ts'
 const PRIORITY: Readonly<Record<LogLevel, number>> = { error: 3 * 8 + 3, warning: 3 * 8 + 4, info: 3 * 8 + 6 }
 
 /**
- * A sink into /dev/log, which the journal and every syslog daemon serve. On a machine with neither, or where nobody reads it any more,
- * the line is lost: a daemon that waited for its reader would take its mount along. `libc` is asked for at the first line.
+ * A sink into /dev/log, which the journal and every syslog daemon serve. Without a reader the line is lost, because a daemon that waited for the
+ * reader would not serve its mount. `libc` is loaded at the first line.
  */
 export function syslogSink(tag: string, libc: () => Libc): LogSink {
   return (line, level) => {
@@ -17,7 +17,7 @@ export function syslogSink(tag: string, libc: () => Libc): LogSink {
       const payload = Buffer.from(`<${PRIORITY[level]}>${tag}[${process.pid}]: ${message}`)
       sendDatagram(libc(), '/dev/log', payload)
     } catch {
-      // There is nobody left to tell.
+      // The failure cannot be logged anywhere.
     }
   }
 }

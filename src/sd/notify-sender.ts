@@ -40,7 +40,9 @@ export class NotifySender {
   #retry: NodeJS.Timeout | undefined
   #pause = FIRST_PAUSE
 
-  /** `address`: a path, or with a leading `@` an abstract name. `onFailure` hears of what cannot be sent and has no promise of its own. */
+  /**
+   * `address`: a path, or an abstract name with a leading `@`. `onFailure` is called for a message that cannot be sent and has no promise of its own.
+   */
   constructor(libc: Libc, address: string, onFailure: (error: unknown) => void) {
     this.#libc = libc
     this.#address = address

@@ -12,7 +12,7 @@ export type Supervisor = 'systemd' | 'keep' | 'none'
 /** Tells a service manager how we are, by sd_notify(3)'s protocol: newline-separated assignments in one datagram. It never waits for the manager. */
 export class ServiceManager {
   readonly supervisor: Supervisor
-  /** Milliseconds within which it wants to hear WATCHDOG=1 from us; undefined if it does not. */
+  /** Milliseconds in which it expects WATCHDOG=1 from this process; undefined if it expects none. */
   readonly watchdog: number | undefined
   /** How many descriptors it stores for our successor; undefined if it does not tell (systemd does since 254). */
   readonly storeMax: number | undefined

@@ -1,7 +1,7 @@
 import { type MountCacheEntry, pathOf } from './entry.ts'
 import type { MountCache } from './mount-cache.ts'
 
-/** Trees of the kernel's, in which nobody makes a directory. */
+/** The kernel's own file trees, in which no directory can be made. */
 const KERNEL_TREES = ['/proc', '/sys', '/dev']
 
 /** What decides where volumes may be mounted. All paths are without symbolic links. */

@@ -15,7 +15,7 @@ export interface StagedEntry {
   readonly volumeId: string
   readonly stagingPath: string
   readonly capability: MountCapability
-  /** Whether we made the directory, and are to remove it again. */
+  /** Whether this plugin made the directory, and removes it. */
   readonly madeDirectory: boolean
 }
 

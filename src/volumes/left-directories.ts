@@ -2,8 +2,8 @@
 const MOST = 1000
 
 /**
- * Directories of mounts that are taken off and whose entries are removed, but which could not be removed themselves (ENOTEMPTY, EROFS, EIO): the
- * next call for the path tries again. A plugin that starts anew leaves them to the CO.
+ * Directories that could not be removed (ENOTEMPTY, EROFS, EIO) after they were unmounted and their entries removed. The next call for the path tries
+ * again. After a restart the plugin leaves them to the CO.
  */
 export class LeftDirectories {
   readonly #paths = new Set<string>()

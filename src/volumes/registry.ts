@@ -90,7 +90,7 @@ export class VolumeRegistry {
     return record
   }
 
-  /** Removes a volume; one that there is not is fine. */
+  /** Removes a volume, if it exists. */
   delete(id: string): void {
     if (!this.#records.has(id)) return
     removeDurably(this.#fileOf(id))

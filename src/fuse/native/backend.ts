@@ -23,7 +23,7 @@ export class NativeBackend implements Backend {
   readonly #libc: () => Libc
   readonly #beforeInit: InitHook
 
-  /** `libc` is asked for once the mount stands, so that loading it delays nobody. */
+  /** `libc` is loaded after the mount, so that the load delays no caller. */
   constructor(filesystem: FileSystem, libc: () => Libc, beforeInit: InitHook) {
     this.#filesystem = filesystem
     this.#libc = libc
@@ -59,13 +59,13 @@ export class NativeBackend implements Backend {
   }
 
   close(): void {
-    // libfuse tells of nothing that could be let go of.
+    // libfuse has no handle that could be freed here.
   }
 }
 
 /**
- * The package's own _open() asks stat(2) of the mount point and refuses one that is on another file system than its parent, as
- * each directory is that a container runtime mounted; its close() wants fusermount. Neither is called here.
+ * The package's own _open() refuses a mount point whose st_dev differs from its parent's, which is so for every directory that a container runtime
+ * has mounted. Its close() needs fusermount. Neither is called here.
  */
 class DirectFuse extends Fuse {
   readonly #options: string
@@ -113,7 +113,8 @@ class NativeSession implements Session {
   async #watch(device: number | undefined): Promise<SessionEnd> {
     const watches = [{ fd: this.#wake, events: POLLIN }]
     if (device !== undefined) watches.push({ fd: device, events: 0 })
-    // libuv joins its threads as the process exits, in an uncaught exception too: one that polled on would keep a dead daemon's mount hung.
+    // libuv joins its threads when the process exits, also after an uncaught exception. A thread that went on polling would leave the mount of a dead
+    // daemon hung.
     const wakeUp = (): void => {
       wake(this.#wake)
     }
@@ -125,7 +126,7 @@ class NativeSession implements Session {
   }
 }
 
-/** Our descriptors of the FUSE device; the parent process may have left us some of its own. */
+/** The process's descriptors of the FUSE device, without those that it inherited. */
 function fuseDevices(): readonly number[] {
   const found = readdirSync('/proc/self/fd').filter((fd) => {
     try {

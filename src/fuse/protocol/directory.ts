@@ -36,8 +36,8 @@ export function addEntry(writer: Writer, dirent: Dirent, limit: number): boolean
 }
 
 /**
- * The same for READDIRPLUS. The kernel counts a lookup for each entry, which FORGET takes back, but none for
- * `.` and `..` and for an entry whose nodeid is 0.
+ * The same for READDIRPLUS. The kernel counts a lookup for each entry, which FORGET subtracts, but none for `.` and `..` and for an entry whose
+ * nodeid is 0.
  */
 export function addEntryPlus(writer: Writer, entry: DirentPlus, limit: number): boolean {
   const nameSize = Buffer.byteLength(entry.name)

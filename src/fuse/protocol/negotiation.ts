@@ -8,7 +8,7 @@ export { UnsupportedKernelError } from './errors.ts'
 export interface Negotiated {
   readonly minor: number
   readonly flags: bigint
-  /** The kernel's major version is newer: after a reply with ours it sends another INIT, of our major version. */
+  /** The kernel's major version is newer: after a reply with version 7 it sends another INIT, of version 7. */
   readonly initAgain: boolean
 }
 

@@ -162,7 +162,7 @@ export function encodeCopied(writer: Writer, unique: bigint, size: bigint): void
   writer.u64(size)
 }
 
-/** To GETLK: the lock in the way, or one of type F_UNLCK. */
+/** To GETLK: the conflicting lock, or one of type F_UNLCK. */
 export function encodeLock(writer: Writer, unique: bigint, lock: LockReply): void {
   begin(writer, unique, 24)
   writer.u64(lock.start)

@@ -18,9 +18,9 @@ export interface RunningSession {
   readonly ended: Promise<AttachedOutcome>
   /** Answers INIT. */
   answerInit(): void
-  /** Asks for all requests again that were read, also by others who have the device, and not answered. */
+  /** Asks the kernel to send again all requests that were read, by any process with the device, and not answered. */
   resend(): void
-  /** Serves no more, and closes the descriptor. If nobody else holds it, the connection is aborted. */
+  /** Stops serving and closes the descriptor. The connection is aborted if no other process has a copy. */
   detach(): void
 }
 

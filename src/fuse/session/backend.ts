@@ -14,11 +14,11 @@ export interface SessionBackendParts {
   readonly table: MountTable
   /** Faults to inject, checked. */
   readonly faults: readonly string[]
-  /** Never to answer INIT: a fault on purpose. */
+  /** Never answer INIT: an injected fault. */
   readonly holdInit: boolean
 }
 
-/** Mounts by mount(2) and serves by a session of our own. */
+/** Mounts by fsmount(2) or mount(2), and serves the session in this program. */
 export class SessionBackend implements Backend {
   readonly #parts: SessionBackendParts
   #count = 0

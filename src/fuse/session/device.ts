@@ -5,7 +5,7 @@ import type { Callable, Libc } from '../../os/libc.ts'
 export interface Device {
   /** One whole request into `buffer`: its length in bytes, or a negative errno (EAGAIN: there is none). Never waits. */
   read(buffer: Buffer): number
-  /** One whole reply, the first `length` bytes of `buffer`: 0, or a negative errno (ENOENT: nobody waits for it any more). */
+  /** Writes one whole reply, the first `length` bytes of `buffer`. Returns 0, or a negative errno (ENOENT: the request was interrupted). */
   write(buffer: Buffer, length: number): number
   close(): void
 }

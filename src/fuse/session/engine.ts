@@ -7,7 +7,7 @@ import type { Attachment, Command, Inspection, ServerEvent } from './messages.ts
 import { type MakeFileSystem, SessionServer } from './server.ts'
 import type { ThreadData } from './thread.ts'
 
-/** Milliseconds that this thread waits for requests at a time while it serves for the one that is starting. */
+/** Milliseconds for which this thread waits for requests at a time, while the serving thread starts. Node's event loop runs in between. */
 const TICK = 1
 
 /** What an engine is put together from. */
@@ -16,7 +16,7 @@ export interface EngineParts {
   readonly filesystem: MakeFileSystem
   /** Starts the thread that runs serveInThread(). */
   readonly startThread: (data: ThreadData) => Worker
-  /** Milliseconds that a device is asked for more after a request; 0: never. */
+  /** Milliseconds for which a device is polled after a request; 0: never. */
   readonly pollTime: number
   /** Milliseconds that the serving thread may take to stop. */
   readonly stopTime: number
@@ -59,7 +59,7 @@ export class SessionEngine implements SessionRunner {
       this.#on(event, 'here')
     }
     this.#here = new SessionServer({ libc, filesystem, pollTime, emit })
-    // Exiting Node does not interrupt a thread that is blocked in a system call: the serving thread, or one that waits for INIT.
+    // Exiting Node does not interrupt a thread that is blocked in a system call: the serving thread, or a thread whose mount(2) waits for INIT.
     process.once('exit', () => {
       this.stop()
     })
@@ -78,7 +78,7 @@ export class SessionEngine implements SessionRunner {
     return session
   }
 
-  /** What a session has done, if one is named that is served; an answer shows that the serving thread is alive. */
+  /** The requests of the named session. Without a session, the answer shows only that the serving thread is alive. */
   async inspect(id?: string): Promise<Inspection | undefined> {
     const token = ++this.#token
     return await new Promise((resolve) => {
@@ -95,7 +95,10 @@ export class SessionEngine implements SessionRunner {
     return this.#upPromise.promise
   }
 
-  /** Reads no more requests of any session and resolves when what has been read is answered, at the latest after `deadline` milliseconds; tells whether it is. */
+  /**
+   * Reads no more requests of any session. Resolves when those that were read are answered, at the latest after `deadline` milliseconds, to whether
+   * they are.
+   */
   async drain(deadline: number): Promise<boolean> {
     const drained = new Promise<void>((resolve) => {
       this.#drains = { missing: this.#up ? 2 : 1, done: resolve }
@@ -172,7 +175,7 @@ export class SessionEngine implements SessionRunner {
         this.#end(entry, event.outcome)
         return
       case 'detached':
-        // One that is handed over is only let go of here.
+        // A session that is handed over is detached here only.
         if (entry.session.detaching && at === entry.at) this.#end(entry, { kind: 'detached' })
     }
   }
@@ -184,7 +187,7 @@ export class SessionEngine implements SessionRunner {
     session.end(outcome)
   }
 
-  /** INIT is answered by who has read it; all other requests that were read here are answered from here too. */
+  /** The thread that has read INIT answers it. All other requests that were read here are answered here too. */
   #handOver(entry: EngineSession): void {
     const { attachment, detaching } = entry.session
     if (!this.#up || entry.at === 'thread' || detaching || this.#here.holdsInit(attachment.id)) return
@@ -194,7 +197,7 @@ export class SessionEngine implements SessionRunner {
     this.#send('thread', { type: 'attach', session: { ...attachment, resend: false, counts } })
   }
 
-  /** Serves here, between all else that this thread does, for as long as a session is served here. */
+  /** Serves in this thread, between its other work, while a session is served here. */
   #pump(): void {
     if (this.#pumping) return
     this.#pumping = true

@@ -74,7 +74,7 @@ export class ServingLoop {
         return true
       }
       this.#alone = 0
-      // A reader that has its answer and shares our processor would wait until the time to poll is over.
+      // A reader on the same processor would otherwise wait with its answer until the poll time is over.
       this.#yield()
       const count = this.#epoll.wait(0)
       if (count > 0) {
@@ -97,7 +97,7 @@ export class ServingLoop {
     }
   }
 
-  /** Tells whether there was anything: requests, or the end, after which nothing of this device ends a wait. */
+  /** Returns whether there were requests, or the session's end; after the end its device wakes no wait. */
   #serveOne(served: SessionDescriptor): boolean {
     if (served.serve(MOST_IN_A_ROW) === 0 && this.#served.has(served.fd)) return false
     this.#lastServed = performance.now()

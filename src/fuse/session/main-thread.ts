@@ -14,7 +14,7 @@ const LONGEST = 2 ** 31 - 1
 export interface MainThreadParts {
   readonly libc: Libc
   readonly filesystem: MakeFileSystem
-  /** Milliseconds that a device is asked for more after a request; 0: never. */
+  /** Milliseconds for which a device is polled after a request; 0: never. */
   readonly pollTime: number
   /** A warning, or a line for `-d`. */
   readonly say: (text: string) => void
@@ -29,12 +29,12 @@ export class MainThreadServer implements SessionRunner {
   readonly #server: SessionServer
   readonly #loop: EventLoop
   readonly #sessions = new Map<string, AttachedSession>()
-  /** Something has come that code outside of the server waits for. */
+  /** An event has come that code outside of the server waits for. */
   #due = false
   readonly #stop = (): void => {
     this.#server.obey({ type: 'stop' })
   }
-  /** Keeps the event loop alive: one that is not has no timeout. */
+  /** Keeps the event loop alive, because libuv gives a loop without work no timeout. */
   #alive: NodeJS.Timeout | undefined
 
   constructor(parts: MainThreadParts) {
@@ -51,11 +51,11 @@ export class MainThreadServer implements SessionRunner {
       this.#on(event)
     }
     this.#server = new SessionServer({ libc, filesystem, pollTime, neighbour, emit })
-    // A mount(2) that waits for its INIT is ended by no exit of the process.
+    // The exit of the process does not interrupt a mount(2) that waits for its INIT.
     process.prependOnceListener('exit', this.#stop)
   }
 
-  /** Lets go of what the kernel holds for it. Its sessions must have ended. */
+  /** Closes its descriptors. Its sessions must have ended. */
   close(): void {
     process.off('exit', this.#stop)
     this.#server.close()

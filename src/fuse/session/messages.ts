@@ -12,13 +12,13 @@ export interface Attachment {
   readonly faults: readonly string[]
   /** Whether a predecessor may have read requests that it did not answer. */
   readonly resend: boolean
-  /** Whether INIT is answered only when it is said so. */
+  /** Whether INIT is answered only at the command `answer-init`. */
   readonly holdInit: boolean
-  /** Requests that were read of it elsewhere in this process, by their opcode's name. */
+  /** The session's requests that were read elsewhere in this process, by their opcode's name. */
   readonly counts?: Readonly<Record<string, number>>
 }
 
-/** What a server of sessions can be told. Every `detach` is answered by `detached`, `inspect` by `inspection`, `drain` by `drained`. */
+/** A command for a server of sessions. The answers are `detached` to `detach`, `inspection` to `inspect` and `drained` to `drain`. */
 export type Command =
   | { readonly type: 'attach'; readonly session: Attachment }
   | { readonly type: 'answer-init'; readonly id: string }
@@ -31,7 +31,7 @@ export type Command =
   | { readonly type: 'drain' }
   | { readonly type: 'stop' }
 
-/** What a server of sessions tells. */
+/** An event of a server of sessions. */
 export type ServerEvent =
   | { readonly type: 'up' }
   | { readonly type: 'initialising'; readonly id: string; readonly negotiated: Negotiated }

@@ -14,7 +14,7 @@ export interface SessionSettings {
   readonly umask: number | undefined
   readonly uid: number | undefined
   readonly gid: number | undefined
-  /** Only root and who mounted may do anything, although the kernel lets all pass. */
+  /** Only root and the user that mounted may access the file system, although the kernel passes requests of all users. */
   readonly allowRoot: boolean
   /** INIT_* that are to be negotiated beyond those that every session wants. */
   readonly initFlags: bigint

@@ -16,21 +16,21 @@ export interface MountOrder extends Omit<Attachment, 'fd' | 'resend'> {
   readonly mountpoint: string
   /** Called before INIT is answered, if it is held, with the super block's `major:minor`; what it rejects with ends the mount. */
   readonly beforeInit?: (negotiated: Negotiated, device: string) => Promise<void>
-  /** The time that mounting has: once it is over, no step begins. */
+  /** The time for the mount. Once it is over, no step begins. */
   readonly time: Pick<CallContext, 'signal' | 'remaining'>
 }
 
-/** A mount of a device, which comes to its path when INIT has been answered, or before where the kernel cannot do that. */
+/** A mount of a device. It is moved to its path when INIT has been answered; before Linux 5.2 it is there from the start. */
 interface Mounting {
   readonly device: string
   attach(): void
-  /** Takes back all that was done so far. */
+  /** Unmounts it. */
   undo(): void
 }
 
 /**
- * Mounts and resolves once INIT has been answered and the mount stands at its path, where it comes last (before Linux 5.2: first). Rejects with
- * SystemError, the signal's reason or Error; then nothing of it is mounted, and its descriptor is closed by the runner.
+ * Mounts a session. Resolves once INIT has been answered and the mount is at its path. The mount is moved there in the last step (before Linux 5.2,
+ * in the first). Rejects with SystemError, the signal's reason or Error; then nothing is mounted, and the runner closes the descriptor.
  */
 export async function mountSession(libc: Libc, runner: SessionRunner, order: MountOrder): Promise<RunningSession> {
   const { id, options, faults, holdInit, mountpoint, time } = order

@@ -12,7 +12,7 @@ const { S_IFDIR, S_IFMT, S_IXUSR, S_IXGRP, S_IXOTH, W_OK, X_OK } = fsConstants
 const EXECUTE = S_IXUSR | S_IXGRP | S_IXOTH
 const ALL = 0o777
 
-/** What would change the file system: refused with EROFS, whatever it asks in particular. */
+/** Requests that would change the file system. They are refused with EROFS. */
 const CHANGES: ReadonlySet<Request['op']> = new Set([
   'SETATTR',
   'SYMLINK',
@@ -33,7 +33,7 @@ const CHANGES: ReadonlySet<Request['op']> = new Set([
   'TMPFILE',
 ])
 
-/** Requests that are let through although another user than root sends them and `allow_root` stands: they belong to what root opened. */
+/** Requests that are allowed from any user despite `allow_root`, because they belong to a file that root has opened. */
 const OF_THE_OPENED: ReadonlySet<Request['op']> = new Set([
   'READ',
   'READDIR',
@@ -105,7 +105,7 @@ export class Operations {
     const found = this.#filesystem.lookup(parent, name)
     if (found !== undefined) encodeEntry(reply, header.unique, this.#entry(found))
     else if (negativeTimeout === 0) encodeError(reply, header.unique, constants.errno.ENOENT)
-    // Node 0 is one that is known not to be there (fs/fuse/dir.c, fuse_lookup_name).
+    // Node 0 is a negative entry (fs/fuse/dir.c, fuse_lookup_name).
     else encodeEntry(reply, header.unique, { ...ABSENT, entryValid: negativeTimeout })
   }
 

@@ -4,9 +4,9 @@ const EMPTY_POLLS = 4
 const MOST_NEEDED = 64
 
 /**
- * For how long to go on asking for the next request before going to sleep. Waking a thread that sleeps on another CPU takes a virtual machine 40
- * to 50 µs, longer than most requests take; who sends one after the other should not pay for it each time, and who sends one now and
- * then should not keep a CPU busy.
+ * How long to poll for the next request before sleeping. To wake a thread that sleeps on another CPU takes 40 to 50 µs on a virtual machine, longer
+ * than most requests take. A client that sends one request after another should not wait that long each time, and a client that sends a request now
+ * and then should not keep a CPU busy.
  */
 export class AdaptivePolling {
   readonly #longest: number
@@ -25,7 +25,7 @@ export class AdaptivePolling {
     return this.#on ? this.#longest : 0
   }
 
-  /** A request came while we polled. */
+  /** A request came during a poll. */
   hit(): void {
     this.#vain = 0
     this.#needed = 1
@@ -40,7 +40,7 @@ export class AdaptivePolling {
     this.#needed = Math.min(2 * this.#needed, MOST_NEEDED)
   }
 
-  /** We slept, and a request woke us `gap` milliseconds after the last one had been answered. */
+  /** A request ended the sleep, `gap` milliseconds after the last answer. */
   woke(gap: number): void {
     if (this.#on) return
     // What came within the time that waking takes would have been met.

@@ -22,7 +22,7 @@ export type MakeFileSystem = (faults: readonly string[]) => FileSystem
 export interface ServerParts {
   readonly libc: Libc
   readonly filesystem: MakeFileSystem
-  /** Milliseconds that a device is asked for more after a request; 0: never. */
+  /** Milliseconds for which a device is polled after a request; 0: never. */
   readonly pollTime: number
   /** Where other threads' commands come in, if any do. */
   readonly inbox?: CommandQueue
@@ -93,7 +93,7 @@ export class SessionServer {
     return Object.fromEntries(this.#sessions.get(id)?.session.counts ?? [])
   }
 
-  /** Writes nothing more for a session: its descriptor is about to be closed. */
+  /** Writes no more replies of a session, because its descriptor is about to be closed. */
   abandon(id: string): void {
     this.#lingering.get(id)?.abandon()
     this.#lingering.delete(id)
@@ -101,7 +101,7 @@ export class SessionServer {
 
   /** Serves what there is, or waits up to `timeout` milliseconds (-1: for ever). */
   turn(timeout: Timeout): void {
-    // The last answer may have come since the last turn: then nothing will wake us.
+    // The last answer may have come since the last turn; then nothing would end the wait.
     if (this.#drained()) return
     this.#loop.turn(timeout)
     this.#drained()
@@ -137,7 +137,7 @@ export class SessionServer {
     }
   }
 
-  /** Lets go of what the kernel holds for this server. */
+  /** Closes the server's own descriptors. */
   close(): void {
     this.#epoll.close()
   }

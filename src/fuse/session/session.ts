@@ -23,7 +23,10 @@ const UNIQUE_AT = 8
 /** How often a write that a signal interrupts is repeated. */
 const MOST_TRIES = 16
 
-/** Why a session is over: unmounted or aborted, which the kernel tells alike, or a kernel that it cannot serve. */
+/**
+ * Why a session has ended. `disconnected`: it was unmounted or aborted, which the kernel does not distinguish. `refused`: it cannot serve this
+ * kernel.
+ */
 export type SessionOutcome = { readonly kind: 'disconnected' } | { readonly kind: 'refused'; readonly message: string }
 
 /** What a session reports to its runner. */
@@ -32,15 +35,18 @@ export interface SessionHooks {
   initialising(negotiated: Negotiated): 'answer' | 'hold'
   /** INIT has been answered with these values. */
   initialised(reply: InitReply): void
-  /** There will be no more requests. The device is still open. */
+  /** There are no more requests. The device is still open. */
   ended(outcome: SessionOutcome): void
-  /** Something about a single request that people should know. */
+  /** A problem with a single request. */
   warning(message: string): void
   /** A line for `-d`. */
   trace(line: string): void
 }
 
-/** What sessions of one thread share: room for one request and for one reply, and how many answers file systems still owe. */
+/**
+ * What the sessions of one thread share: a buffer for one request and one for one reply, and the number of requests that file systems have not
+ * answered.
+ */
 export interface Shared {
   readonly request: Buffer
   readonly reply: Writer
@@ -55,7 +61,7 @@ export class FuseSession {
   readonly #shared: Shared
   readonly #hooks: SessionHooks
   readonly #counts: Map<string, number>
-  /** Requests that the file system is still at, by their unique; true once the caller has given up on it. */
+  /** Requests that the file system has not answered, by their unique; true once the request was interrupted. */
   readonly #pending = new Map<bigint, boolean>()
   #init: { readonly unique: bigint; readonly request: InitRequest; readonly negotiated: Negotiated } | undefined
   #initialised = false
@@ -78,7 +84,7 @@ export class FuseSession {
     this.#counts = new Map(Object.entries(counts))
   }
 
-  /** Requests whose answer the file system still owes. */
+  /** The number of requests that the file system has not answered. */
   get pending(): number {
     return this.#pending.size
   }
@@ -93,11 +99,11 @@ export class FuseSession {
     return this.#counts
   }
 
-  /** Asks the kernel for all requests again that were read, by a predecessor or by us, and not answered (Linux 6.9). */
+  /** Asks the kernel to send again all requests that were read, by this or an earlier process, and not answered (Linux 6.9). */
   resend(): void {
     encodeResend(this.#shared.reply)
     const written = this.#device.write(this.#shared.reply.buffer, this.#shared.reply.length)
-    // A connection that is gone says so to the first read.
+    // If the connection is gone, the first read reports it.
     if (written < 0 && -written !== ENODEV && -written !== ENOENT)
       this.#hooks.warning(`cannot ask for lost requests again: errno ${-written}`)
   }
@@ -172,11 +178,11 @@ export class FuseSession {
       case 'INTERRUPT':
         this.#interrupt(request.target)
         return
-      // Node ids mean something by themselves, so that there is no table to count in.
+      // Node ids are fixed, so there is no table of lookups.
       case 'FORGET':
       case 'BATCH_FORGET':
         return
-      // Nothing here asks for it, by NOTIFY_RETRIEVE.
+      // It answers NOTIFY_RETRIEVE, which this program never sends.
       case 'NOTIFY_REPLY':
         return
       default:
@@ -186,7 +192,7 @@ export class FuseSession {
 
   #initialise(request: InitRequest): void {
     const { unique } = request.header
-    // What was agreed on stands: the first INIT counts.
+    // The values of the first INIT stay.
     if (this.#initialised || this.#init !== undefined) {
       this.#hooks.warning('a second INIT on one connection is refused')
       this.#refuse(unique, EIO)
@@ -221,7 +227,7 @@ export class FuseSession {
     }
   }
 
-  /** The caller that gave up on a request has its EINTR already. */
+  /** An interrupted request was answered EINTR already. */
   #await(unique: bigint, later: Promise<(reply: Writer) => void>): void {
     this.#pending.set(unique, false)
     this.#shared.awaited++
@@ -254,7 +260,7 @@ export class FuseSession {
     }
   }
 
-  /** One that is not pending has been answered while its INTERRUPT was on its way. */
+  /** A request that is not pending was answered before its INTERRUPT came. */
   #interrupt(target: bigint): void {
     if (this.#pending.get(target) !== false) return
     this.#pending.set(target, true)
@@ -276,11 +282,11 @@ export class FuseSession {
     this.#write()
   }
 
-  /** Writes the reply. A request whose answer the kernel does not take is answered EIO: it would wait for ever. */
+  /** Writes the reply. If the kernel refuses it, the request is answered EIO, because it would wait for ever otherwise. */
   #write(): void {
     const { buffer, length } = this.#shared.reply
     const errno = this.#send()
-    // ENOENT: the request was interrupted. ENODEV: the next read says so too.
+    // ENOENT: the request was interrupted. ENODEV: the next read reports it too.
     if (errno === 0 || [ENOENT, ENODEV, ECONNABORTED].includes(errno)) return
     this.#hooks.warning(`the kernel refuses an answer of ${length} bytes: errno ${errno}`)
     encodeError(this.#shared.reply, buffer.readBigUInt64LE(UNIQUE_AT), EIO)

@@ -4,7 +4,7 @@ import type { Libc } from '../../os/libc.ts'
 import type { Command, ServerEvent } from './messages.ts'
 import { type MakeFileSystem, SessionServer } from './server.ts'
 
-/** Milliseconds between two looks at this thread's timers, while a file system is still at a request. */
+/** Milliseconds for which this thread waits for requests at a time, while a file system works on one. Node's event loop runs in between. */
 const TICK = 5
 
 /** What a serving thread is started with. */
@@ -16,7 +16,7 @@ export interface ThreadData {
   readonly stopped: Int32Array<SharedArrayBuffer>
 }
 
-/** Serves sessions in this thread until it is told to stop; commands come and events go through `port`. */
+/** Serves sessions in this thread until the command `stop`. Commands come and events go through `port`. */
 export async function serveInThread(port: MessagePort, data: ThreadData, libc: Libc, filesystem: MakeFileSystem): Promise<void> {
   const emit = (event: ServerEvent): void => {
     port.postMessage(event)

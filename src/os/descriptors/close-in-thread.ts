@@ -12,9 +12,9 @@ const STACK_SIZE = 64 * 1024
 const PTHREAD_CREATE_DETACHED = 1
 
 /**
- * Closes a descriptor that may be of any kind without waiting for a file system: close(2) of a file on one that hangs waits for its server
- * (fs/fuse/file.c, fuse_flush), in a state that no signal ends. What waits for nobody is closed at once, so that who asks next finds it closed. All else
- * is closed in a thread of its own and not in one of libuv's four, which a few such files would take away from all other work.
+ * Closes a descriptor of any kind without waiting for a file system: close(2) of a file on a hung FUSE mount waits for its server (fs/fuse/file.c,
+ * fuse_flush), and no signal ends the wait. A descriptor whose close(2) cannot wait is closed before this returns. Any other is closed in a thread of
+ * its own, because a few hung files would block all four threads of libuv.
  */
 export function closeInThread(libc: Libc, fd: number): void {
   if (closesAtOnce(fd)) {
@@ -33,7 +33,7 @@ function closesAtOnce(fd: number): boolean {
   return /^(socket:|pipe:|anon_inode:|\/dev\/fuse$)/.test(readlinkSync(`/proc/self/fd/${fd}`))
 }
 
-/** Calls a function of glibc that takes one integer in a thread that nobody joins. Throws SystemError. */
+/** Calls a glibc function with one integer argument in a detached thread. Throws SystemError. */
 function startThread(libc: Libc, name: string, argument: number): void {
   const address = libc.foreign('uintptr_t dlsym(void *, str)')(null, name)
   const attributes = Buffer.alloc(ATTRIBUTES_SIZE)

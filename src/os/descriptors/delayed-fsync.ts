@@ -10,9 +10,8 @@ import { replaceFile } from './durable-file.ts'
 const SYNC_AFTER = 50
 
 /**
- * Writes files whole, so that every process finds them from then on, also after a kill; they are on the disk a moment later. This is for
- * what tells of this boot alone, such as mounts: who loses the power in between has lost them too, and finds the file missing, as it was
- * before, or empty.
+ * Writes whole files. From then on every process finds them, also after a kill; they are synced to disk a moment later. This is for the state of this
+ * boot only, such as mounts: a power cut in between removes the mounts too, and leaves the file missing, as it was before, or empty.
  */
 export class DelayedFsync {
   readonly #log: Logger

@@ -15,7 +15,7 @@ export function closeForeignDescriptors(keep?: number): void {
   }
 }
 
-/** RLIMIT_NOFILE: one more than the highest descriptor that we may have. Node has raised it as far as it is allowed to. */
+/** RLIMIT_NOFILE: one more than the highest descriptor of this process. Node has raised the soft limit to the hard limit. */
 export function openFilesLimit(): number {
   const [, soft = ''] = /^Max open files\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8')) ?? []
   return soft === '' ? Infinity : Number(soft)
@@ -31,7 +31,7 @@ function isForeign(fd: number): boolean {
   }
 }
 
-/** Whether a descriptor is open and a socket: a variable that came from anywhere else says nothing about our descriptors. */
+/** Whether a descriptor is an open socket. A variable of the environment may name descriptors of another process. */
 export function isSocket(fd: number): boolean {
   try {
     return fstatSync(fd).isSocket()

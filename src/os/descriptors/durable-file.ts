@@ -8,9 +8,9 @@ import { randomHex } from '../random.ts'
 const PARTIAL = '.partial'
 
 /**
- * Writes a whole file so that after a crash or a power cut it holds either what it held or `text`. Mode 0600. Makes the folder if it is
- * missing. It is on the disk once this returns: it waits for that in this thread, because to hand it to another and hear of its end takes as
- * long again as a disk that is well.
+ * Writes a whole file. After a crash or a power cut it has either its former content or `text`. Mode 0600. Makes the folder if it is missing. The
+ * file is synced to disk when this returns. The sync runs in this thread, because the hand-over to another thread takes as long as the sync of a
+ * healthy disk.
  */
 export function writeDurably(path: string, text: string): void {
   replaceFile(path, text, fsyncSync)
@@ -46,7 +46,7 @@ export function listFolder(folder: string): readonly Dirent[] {
   return readdirSync(folder, { withFileTypes: true }).filter((entry) => !isPartial(entry))
 }
 
-/** {@link listFolder}, which also removes the half-written files of processes that died; nobody else may be writing into the folder. */
+/** {@link listFolder}, which also removes the half-written files of processes that died. No other process may write into the folder. */
 export function sweepFolder(folder: string): readonly Dirent[] {
   const all = readdirSync(folder, { withFileTypes: true })
   for (const { name } of all.filter(isPartial)) removePartial(join(folder, name))
@@ -59,13 +59,13 @@ export function readRegularFile(entry: Dirent): string {
   return readFileSync(`${entry.parentPath}/${entry.name}`, 'utf8')
 }
 
-/** Removes a file, on the disk as well; one that is not there is fine. Throws Node's error, or SystemError for its folder. */
+/** Removes a file, if it exists, and syncs its folder. Throws Node's error, or SystemError for the folder. */
 export function removeDurably(path: string): void {
   removeFile(path)
   syncFolder(dirname(path))
 }
 
-/** Removes a file; one that is not there is fine. Throws Node's error. */
+/** Removes a file, if it exists. Throws Node's error. */
 export function removeFile(path: string): void {
   try {
     unlinkSync(path)

@@ -11,8 +11,8 @@ export interface InheritedDescriptor {
 const FIRST = 3
 
 /**
- * The descriptors that were handed over to this process, each closed at the next exec; none that were meant for another (LISTEN_PID). Takes
- * the variables out of the environment.
+ * The descriptors that were passed to this process (LISTEN_FDS), with FD_CLOEXEC set; none if LISTEN_PID names another process. Removes the variables
+ * from the environment.
  */
 export function inheritedDescriptors(env: NodeJS.ProcessEnv, libc: Libc): readonly InheritedDescriptor[] {
   const { LISTEN_PID: pid, LISTEN_FDS: count, LISTEN_FDNAMES: names = '' } = env

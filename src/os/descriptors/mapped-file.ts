@@ -30,7 +30,7 @@ export class PageCalls {
     }
   }
 
-  /** posix_fadvise(POSIX_FADV_DONTNEED) on a whole file: its clean pages that nobody has mapped leave the cache. Throws SystemError. */
+  /** posix_fadvise(POSIX_FADV_DONTNEED) on a whole file: its clean, unmapped pages leave the page cache. Throws SystemError. */
   dropPages(fd: number): void {
     // Returns the errno instead of setting it.
     const errno = Number(this.#function('int posix_fadvise(int, long, long, int)')(fd, 0, 0, POSIX_FADV_DONTNEED))
@@ -46,7 +46,7 @@ export class PageCalls {
         this.#checked('madvise', 'int madvise(ulong, ulong, int)', address, length, MADV_DONTNEED)
       },
       read: (into, memory) => {
-        // write(2) takes the page fault in the kernel, where one that cannot be served comes back as EFAULT and not as SIGBUS.
+        // write(2) takes the page fault in the kernel, where a failed fault is EFAULT instead of SIGBUS.
         this.#checked('write', 'long pwrite(int, ulong, ulong, long)', memory, address, length, 0)
         return readSync(memory, into, 0, length, 0)
       },

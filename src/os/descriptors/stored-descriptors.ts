@@ -11,8 +11,8 @@ const POLLHUP = 0x10
 const POLLNVAL = 0x20
 
 /**
- * Whether two descriptors of ours are copies of one open file: kcmp(2), or where that is forbidden (seccomp) or missing, the inode of
- * sockets and pipes. All else is taken as different then: descriptors of /dev/fuse share an inode and are a connection each.
+ * Whether two descriptors of this process are copies of one open file: by kcmp(2), or where that is forbidden (seccomp) or missing, by the inode of
+ * sockets and pipes. All others count as different then, because descriptors of /dev/fuse share an inode and are a connection each.
  */
 export function sameOpenFile(libc: Foreign, one: number, other: number): boolean {
   const kcmp = libc.foreign('long syscall(long, int, int, int, ulong, ulong)')
@@ -22,7 +22,10 @@ export function sameOpenFile(libc: Foreign, one: number, other: number): boolean
   return /^(socket|pipe):/.test(name) && name === nameOf(other) && accessOf(one) === accessOf(other)
 }
 
-/** Whether poll(2) may ask it. Files of file systems it may not: that goes to the daemon of a FUSE file, which may be the one that is gone. */
+/**
+ * Whether poll(2) may be called for it. Not for a file of a file system: for a FUSE file, poll(2) asks the daemon, which may be the one that has
+ * ended.
+ */
 export function canBePolled(fd: number): boolean {
   return /^(socket:|pipe:|anon_inode:|\/dev\/)/.test(nameOf(fd))
 }

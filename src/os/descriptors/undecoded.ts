@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer'
 import { readFileSync, readlinkSync } from 'node:fs'
 
-/** The variables whose values are paths of ours. */
+/** The environment variables whose values are paths. */
 const PATH_VARIABLES = ['CSI_ENDPOINT', 'NOTIFY_SOCKET', 'RUNTIME_DIRECTORY', 'STATE_DIRECTORY']
 
 /**

@@ -13,8 +13,8 @@ const OPEN_TREE = { clone: 1, closeOnExec: 0o2000000 } as const
 const MOVE_MOUNT = { fromDescriptor: 0x4, toDescriptor: 0x40, beneath: 0x200 } as const
 
 /**
- * A bind that stands at no path yet (open_tree(2), Linux 5.2): it is looked at, and gets its attributes, before anybody can see it. Closed without
- * having been attached it leaves nothing.
+ * A bind that is not attached to a path yet (open_tree(2), Linux 5.2), so that it can be checked and its attributes set before it is visible. If it
+ * is closed before it is attached, nothing is left.
  */
 export class DetachedBind implements Disposable {
   /** `major:minor` of its super block. */
@@ -42,7 +42,7 @@ export class DetachedBind implements Disposable {
     }
   }
 
-  /** Gives it exactly these MOUNT_ATTR_*. Tells whether the kernel can (Linux 5.12). Throws SystemError. */
+  /** Sets its MOUNT_ATTR_* to exactly these. Returns whether the kernel can (Linux 5.12). Throws SystemError. */
   setAttributes(attributes: number): boolean {
     return setAttributes(this.#libc, this.#fd, attributes)
   }
@@ -53,8 +53,8 @@ export class DetachedBind implements Disposable {
   }
 
   /**
-   * Puts it beneath the mount that an O_PATH descriptor shows the root of (Linux 6.5): once that is taken off, this one shows, and at no moment
-   * what is below both. Tells whether the kernel can do that there. Throws SystemError.
+   * Attaches it beneath the mount whose root is an O_PATH descriptor (Linux 6.5). When the upper mount is unmounted, this one is visible, and at no
+   * moment the directory below both. Returns whether the kernel can do that there. Throws SystemError.
    */
   attachBeneath(target: number): boolean {
     try {

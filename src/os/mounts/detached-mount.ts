@@ -100,7 +100,7 @@ export class DetachedMount {
     this.close()
   }
 
-  /** Lets go of a mount that is not attached: its super block ends. */
+  /** Closes a mount that is not attached; its super block ends. */
   close(): void {
     if (this.#fd !== undefined) closeSync(this.#fd)
     this.#fd = undefined

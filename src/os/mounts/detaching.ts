@@ -4,8 +4,8 @@ import { deviceAt, MountinfoTable, openMountTable } from './mount-table.ts'
 import { PinnedPaths } from './pinned-paths.ts'
 
 /**
- * Unmounts layer after layer of a path, also while they are in use (umount2(2), MNT_DETACH), as long as `isWanted` says so of the topmost one's super block. No
- * symbolic link is followed: where one has come onto the way, nothing of ours is at the path. Throws SystemError.
+ * Unmounts the topmost layer of a path, also while it is in use (umount2(2), MNT_DETACH), for as long as `isWanted` returns true for its super block.
+ * Follows no symbolic link: at a path with a link there is no mount of this program. Throws SystemError.
  */
 export function detachLayers(libc: Libc, path: string, isWanted: (device: string) => boolean): void {
   const table = openMountTable(libc)

@@ -29,7 +29,9 @@ export function makeDirectories(folder: string, mode = 0o777, within = itself): 
   }
 }
 
-/** Removes empty directories from `path` up to `first`, one of its ancestors or itself, and ends at one that cannot be removed. */
+/**
+ * Removes empty directories from `path` up to `first`, which is an ancestor of `path` or `path` itself. Ends at a directory that cannot be removed.
+ */
 export function removeDirectories(path: string, first: string, within = itself): void {
   for (let at = path; at.length >= first.length; at = dirname(at)) {
     try {

@@ -3,10 +3,7 @@ import { type Libc, MNT_DETACH } from '../libc.ts'
 import { isFuse, type MountTable } from './mount-table.ts'
 import { probe } from './probe.ts'
 
-/**
- * Takes off what has come to a path since: every layer above the super block `before`. For whoever was alone in mounting there, when
- * no further mount can land.
- */
+/** Unmounts every layer above the super block `before`. For a caller that was the only one to mount at the path, when no further mount can appear. */
 export function detachUnless(libc: Libc, path: string, before: string | undefined): void {
   detachLayers(libc, path, (device) => device !== before)
 }

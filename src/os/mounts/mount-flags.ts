@@ -24,7 +24,7 @@ export const MOUNT_FLAGS: Readonly<Record<string, MountFlag>> = {
   dirsync: { flag: MS.DIRSYNC, set: true, contradicts: [] },
   ...pair('lazytime', 'nolazytime', MS.LAZYTIME),
   ...pair('nodiratime', 'diratime', MS.NODIRATIME),
-  // A mount has one of three ways to keep access times; without a word it is relatime.
+  // A mount has one of three access time modes; the default is relatime.
   ...pair('noatime', 'atime', MS.NOATIME, ['relatime', 'strictatime']),
   ...pair('relatime', 'norelatime', MS.RELATIME, ['noatime', 'strictatime']),
   ...pair('strictatime', 'nostrictatime', MS.STRICTATIME, ['noatime', 'relatime']),

@@ -25,8 +25,8 @@ export function parseMountinfo(text: string): readonly MountinfoLine[] {
 }
 
 /**
- * The topmost mount at a path, which has no symbolic link in it, if one is mounted just there. Goes down from the root, mount by mount:
- * the file also has mounts that nobody can reach, because a directory above theirs was mounted over.
+ * The topmost mount whose root is a path without symbolic links. Goes down from the root, mount by mount, because the file also has mounts that are
+ * hidden by a mount on a directory above them.
  */
 export function topmostAt(lines: readonly MountinfoLine[], path: string): MountinfoLine | undefined {
   const ids = new Set(lines.map(({ id }) => id))

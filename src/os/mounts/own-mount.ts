@@ -2,17 +2,17 @@ import { detachLayers } from './detaching.ts'
 import type { Libc } from '../libc.ts'
 import { deviceAt, type MountTable } from './mount-table.ts'
 
-/** The file system that this process has mounted at a path, told from whatever else comes there by its super block. */
+/** The file system that this process has mounted at a path, identified by its super block. */
 export class OwnMount {
   readonly path: string
-  /** `major:minor`, as mountinfo has it; undefined if it was gone again before we could look. */
+  /** `major:minor`, as in mountinfo; undefined if it was unmounted before it could be determined. */
   readonly device: string | undefined
   readonly #table: MountTable
   readonly #libc: Libc
 
   /**
-   * To be made once the mount stands. `device`: its super block, where that is known; else it is what is topmost at the path now, which may
-   * be what somebody has mounted there since.
+   * To be made after the mount. `device`: its super block. If that is not known, the topmost one at the path is taken, which another program may have
+   * mounted there since.
    */
   constructor(path: string, table: MountTable, libc: Libc, device = deviceAt(table, path)) {
     this.path = path
@@ -26,7 +26,7 @@ export class OwnMount {
     return this.device !== undefined && deviceAt(this.#table, this.path) === this.device
   }
 
-  /** Unmounts it from its path, with each bind of it there, also while it is in use. Throws SystemError. */
+  /** Unmounts it and each of its binds at its path, also while they are in use. Throws SystemError. */
   detach(): void {
     detachLayers(this.#libc, this.path, (device) => device === this.device)
   }

@@ -14,9 +14,8 @@ const O_CLOEXEC = 0o2000000
 const RESOLVE_NO_SYMLINKS = 0x04
 
 /**
- * Directories by absolute paths without a symbolic link: where somebody has put one in place of a component, each call fails with ELOOP, and
- * nothing is done where the link leads to. By openat2(2), Linux 5.6; before that, or where a seccomp filter forbids it, links above the last
- * component are followed.
+ * Directories by absolute paths without symbolic links. If a component is a link, each call fails with ELOOP and does nothing at the link's
+ * destination. By openat2(2), Linux 5.6; before that, or where a seccomp filter forbids it, links above the last component are followed.
  */
 export class PinnedPaths {
   readonly #libc: Libc

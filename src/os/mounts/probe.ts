@@ -13,8 +13,8 @@ export interface Usage {
 }
 
 /**
- * What a file system said when asked: it answers; its server is gone; it does not answer in time; there is nothing by that name. `unknown`:
- * the question itself failed, which says nothing about the file system, and nothing must be taken off or killed for it.
+ * The outcome of a probe. `alive`: the file system answers. `dead`: its server has ended. `hung`: it does not answer in time. `absent`: the path does
+ * not exist. `unknown`: the probe itself failed, which says nothing about the file system, so nothing must be unmounted or killed.
  */
 export type Probe =
   | { readonly kind: 'alive'; readonly usage: Usage }
@@ -34,8 +34,8 @@ const DEAD: ReadonlySet<string> = new Set(['Transport endpoint is not connected'
 const ABSENT: ReadonlySet<string> = new Set(['No such file or directory', 'Not a directory'])
 
 /**
- * Asks the file system at a path for its statistics, in a process of its own: nothing can interrupt a thread of ours that waits for a hung
- * one. coreutils' stat(1) is there on every Debian and starts in a millisecond. Never rejects.
+ * Asks the file system at a path for its statistics, in a separate process, because nothing can interrupt a thread that waits for a hung file system.
+ * coreutils' stat(1) is part of every Debian and starts in a millisecond. Never rejects.
  */
 export async function probe(path: string, deadline = PROBE_DEADLINE): Promise<Probe> {
   let result: Awaited<ReturnType<typeof run>>

@@ -16,19 +16,19 @@ const WAITID = 'int waitid(int, int, void *, int)'
 /** Offsets in siginfo_t on 64-bit Linux (bits/types/siginfo_t.h). */
 const SIGINFO = { size: 128, code: 8, pid: 16, status: 24 } as const
 
-/** How a process ended: one of them, or neither when only its parent was told. */
+/** How a process ended: by exit status or by signal. Neither is known if another process was its parent. */
 export interface ProcessEnd {
   readonly status: number | null
   readonly signal: NodeJS.Signals | null
 }
 
-/** prctl(PR_SET_CHILD_SUBREAPER): what our descendants leave behind becomes our child and not init's. Throws SystemError. */
+/** prctl(PR_SET_CHILD_SUBREAPER): orphaned descendants become children of this process, and not of init. Throws SystemError. */
 export function becomeSubreaper(libc: Libc): void {
   const definition = 'int prctl(int, ulong, ulong, ulong, ulong)'
   libc.checked('prctl', undefined, definition, PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 }
 
-/** Whether we have a child at all, a zombie or one that runs: without one there is nothing below us. */
+/** Whether this process has a child, running or zombie. Without a child it has no descendants. */
 export function hasChildren(libc: Libc): boolean {
   return Number(libc.foreign(WAITID)(P_ALL, 0, Buffer.alloc(SIGINFO.size), WEXITED | WNOHANG | WNOWAIT)) === 0
 }

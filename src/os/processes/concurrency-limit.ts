@@ -1,4 +1,4 @@
-/** Lets so many work at a time that a machine keeps up with them; who takes long is taken to wait, and keeps nobody else from beginning. */
+/** Limits how many tasks run at once. A task that takes long is assumed to wait, and no longer counts. */
 export class ConcurrencyLimit {
   readonly #most: number
   readonly #patience: number

@@ -21,7 +21,7 @@ export type Order = { readonly do: 'serve'; readonly words: readonly string[] } 
 /** The words that start a dummy-fuse which waits for its order. */
 export const SPARE_ARGS: readonly string[] = ['-f', '--die-with-parent', '--spare']
 
-/** As ps -o comm shows one that waits: who looks for the daemons of volumes does not find it. */
+/** The process name of a waiting spare (ps -o comm), so that a search for the daemons of volumes does not find it. */
 export const SPARE_NAME = 'dummy-spare'
 
 /** A word as it is sent. */

@@ -21,7 +21,7 @@ export class EventLoop {
 
   /** To be called in each callback of setImmediate() that goes on to ask for the {@link timeout}. */
   beginTurn(): void {
-    // Node lets the loop wait again only after all callbacks of setImmediate(), or when the last one that is left is cleared.
+    // Node lets the loop wait again only when every setImmediate() has run or is cleared.
     clearImmediate(setImmediate(nothing))
   }
 

@@ -7,22 +7,22 @@ const MADV_DONTNEED = 4
 /** malloc.h of glibc. */
 const M_ARENA_MAX = -8
 
-/** A mapping of our executable, as smaps tells of it. */
+/** A mapping of the executable, from /proc/self/smaps. */
 interface Mapping {
   readonly start: bigint
   readonly length: bigint
 }
 
-/** Gives back what starting, and a burst of work, took and nobody needs any more. */
+/** Returns memory to the kernel that was needed only for the start, or for a burst of work. */
 export function tidyMemory(libc: Libc): void {
   releaseStartPages(libc, process.execPath)
-  // malloc_trim(3): what was freed would stay with us otherwise.
+  // malloc_trim(3): freed memory would stay with the process otherwise.
   libc.foreign('int malloc_trim(ulong)')(0)
 }
 
 /**
- * Lets go of the pages of our executable that only its start needed: most of its 100 MB are never looked at again, but would count as this
- * process's memory (VmRSS) for as long as it lives. Only mappings that nothing was ever written to: those are in the page cache as before.
+ * Drops the pages of the executable that only the start needed. Most of its 100 MB are never used again, but would count as this process's memory
+ * (VmRSS). Only mappings without dirty pages are dropped; their pages stay in the page cache.
  */
 function releaseStartPages(libc: Libc, executable: string): void {
   const madvise = libc.foreign('int madvise(uintptr_t, ulong, int)')

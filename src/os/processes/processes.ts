@@ -15,7 +15,7 @@ export interface ProcessStat {
 /** include/linux/sched.h */
 const PF_EXITING = 0x4
 
-/** A process by its id; undefined when it is gone. A zombie is gone, unless threads of it are left: they hold its descriptors. */
+/** A process by its id; undefined if it has ended. A zombie has ended, unless some of its threads run, which hold its descriptors. */
 export function processStat(pid: number): ProcessStat | undefined {
   const text = readOrUndefined(`/proc/${pid}/stat`)
   if (text === undefined) return undefined
@@ -38,7 +38,7 @@ export function processesNamed(comm: string): { stat: ProcessStat; args: readonl
   })
 }
 
-/** Whether a process is in our mount namespace (namespaces(7)); not, when it is gone. */
+/** Whether a process is in this process's mount namespace (namespaces(7)); false if it has ended. */
 export function sharesMounts(pid: number): boolean {
   try {
     return readlinkSync(`/proc/${pid}/ns/mnt`) === readlinkSync('/proc/self/ns/mnt')
@@ -48,14 +48,14 @@ export function sharesMounts(pid: number): boolean {
 }
 
 /**
- * Whether a process runs our executable, or one that has since been replaced at its path, as our own user. Its name and its arguments do
- * not count: a process chooses them itself.
+ * Whether a process runs the same executable as this one, or a version that was replaced at the same path, as the same user. Its name and arguments
+ * are not checked, because a process chooses them itself.
  */
 export function runsOurExecutable(pid: number): boolean {
   try {
     return executableOf(String(pid)) === executableOf('self') && statSync(`/proc/${pid}`).uid === process.geteuid?.()
   } catch {
-    // It is gone, or not ours to look at.
+    // It has ended, or belongs to another user.
     return false
   }
 }
@@ -65,7 +65,7 @@ function executableOf(pid: string): string {
   return readlinkSync(`/proc/${pid}/exe`).replace(/ \(deleted\)$/, '')
 }
 
-/** Sends a signal to a process if it is still the one that `stat` described, and runs our executable. */
+/** Sends a signal to a process if it is still the one that `stat` describes, and runs the same executable as this one. */
 export function signalProcess(stat: ProcessStat, signal: NodeJS.Signals): void {
   if (processStat(stat.pid)?.start !== stat.start || !runsOurExecutable(stat.pid)) return
   try {
@@ -75,7 +75,7 @@ export function signalProcess(stat: ProcessStat, signal: NodeJS.Signals): void {
   }
 }
 
-/** Waits up to `time` milliseconds for a process that need not be a child of ours to end; tells whether it did. */
+/** Waits up to `time` milliseconds for the end of a process, which may be any process. Returns whether it has ended. */
 export async function processEnds(stat: ProcessStat, time: number): Promise<boolean> {
   const end = performance.now() + time
   while (processStat(stat.pid)?.start === stat.start) {

@@ -8,7 +8,7 @@ const SOCK_STREAM_CLOEXEC = 1 | 0o2000000
 /** The kernel cuts it down to net.core.somaxconn. */
 export const BACKLOG = 4096
 
-/** A unix socket that is listened on. Nobody accepts yet: clients connect, and wait until a server or another process gets the descriptor. */
+/** A listening unix socket. Clients can connect, and wait until a server or another process gets the descriptor and accepts. */
 export class BoundSocket {
   readonly fd: number
   readonly file: SocketFile
@@ -19,8 +19,8 @@ export class BoundSocket {
   }
 
   /**
-   * Listens on a path that nothing may be in the way of (claimSocket() of unix-socket.ts). The file's mode is 0600 from the first moment on. The descriptor is closed
-   * on exec. Node's own listen() would remove, as it closes, whatever is at the path by then. Throws SystemError.
+   * Listens on a free path (see claimSocket() of unix-socket.ts). The file's mode is 0600 from the start. The descriptor has FD_CLOEXEC. Node's own
+   * listen() is not used, because its close() removes whatever is at the path by then. Throws SystemError.
    */
   static listen(libc: Libc, path: string): BoundSocket {
     const fd = libc.checked('socket', path, 'int socket(int, int, int)', AF_UNIX, SOCK_STREAM_CLOEXEC, 0)

@@ -8,10 +8,10 @@ import { SocketFile } from './socket-file.ts'
 import { SocketGuard } from './socket-guard.ts'
 import { claimSocket } from './unix-socket.ts'
 
-/** A unix socket that is listened on before there is anybody to answer: clients connect at once and wait until they are taken. */
+/** A unix socket that listens before a server serves it: clients connect at once and wait until they are served. */
 export class ListeningSocket {
   readonly path: string
-  /** The file at its path, if that is ours to remove: a socket that was handed over is listened on by others when we have ended. */
+  /** The file at its path, if this process removes it. Another process listens on a socket that was passed to this one. */
   #file: SocketFile | undefined
   #guard: SocketGuard | undefined
   #server: Server
@@ -30,8 +30,8 @@ export class ListeningSocket {
   }
 
   /**
-   * Listens on a path that nothing may be in the way of. The socket's mode is 0600 from the first moment on. If its file vanishes it is made again.
-   * Rejects with SystemError or Node's error.
+   * Listens on a free path. The socket's mode is 0600 from the start. If its file is removed, it is made again. Rejects with SystemError or Node's
+   * error.
    */
   static async open(libc: Libc, path: string, log: Logger): Promise<ListeningSocket> {
     const { fd, file } = BoundSocket.listen(libc, path)
@@ -50,14 +50,14 @@ export class ListeningSocket {
     return socket
   }
 
-  /** Hands over those who wait and all who come. */
+  /** Passes on the connections that wait, and each new one. */
   serve(take: (connection: Socket) => void): void {
     this.#take = take
     for (const connection of this.#waiting) take(connection)
     this.#waiting = []
   }
 
-  /** Takes nobody any more and removes the socket. Connections that were handed over live on; resolves when the last has ended. */
+  /** Accepts no more connections and removes the socket. Connections that were passed on continue. Resolves when the last has ended. */
   async close(): Promise<void> {
     this.#closed = true
     this.#guard?.[Symbol.dispose]()

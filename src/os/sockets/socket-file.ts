@@ -2,12 +2,12 @@ import { lstatSync, unlinkSync } from 'node:fs'
 import { lstat } from 'node:fs/promises'
 import { codeOf } from '../../errors.ts'
 
-/** What a socket's path leads to: the file of that socket, nothing, something else, or what cannot be told now (EACCES, EIO). */
+/** What is at a socket's path: the file of that socket, nothing, another file, or unknown (EACCES, EIO). */
 export type SocketFileState = 'there' | 'gone' | 'replaced' | 'unknown'
 
 /**
- * The file that bind(2) makes of a unix socket. Anybody who may write its folder can remove it or put another in its place, while the socket lives on without
- * clients. As long as the socket is open its file's inode is not used again.
+ * The file that bind(2) makes for a unix socket. Every user with write access to its folder can remove or replace it; the socket then stays open
+ * without clients. While the socket is open, the inode of its file is not used again.
  */
 export class SocketFile {
   readonly path: string

@@ -8,18 +8,21 @@ import type { SocketFile } from './socket-file.ts'
 /** Milliseconds between two looks at what inotify(7) does not tell: a folder above that was moved, or is mounted over. */
 const PERIOD = 10_000
 
-/** Milliseconds between a change and what is done about it: a process that is started in our place takes that long to listen, and has it then. */
+/** Milliseconds between a change and the reaction. A process that is started in place of this one listens within that time. */
 const SETTLE = 3000
 
 /** What a guard is put together from. */
 export interface SocketGuardParts {
   readonly file: SocketFile
-  /** Makes the socket anew at its path, if nothing is in the way. Rejects with an Error that says what is. Text: what its reader has to do instead. */
+  /**
+   * Makes the socket again at its path, if the path is free. Rejects with an Error that names what is there. Resolves to text: what the user has to
+   * do instead.
+   */
   readonly renew: (() => Promise<SocketFile>) | string
   readonly log: Logger
 }
 
-/** Notices that a socket's path does not lead to the socket any more, says so, and has it made anew. It keeps no event loop going. */
+/** Notices when a socket's path does not lead to the socket any more, logs it, and makes the socket again. Does not keep the event loop alive. */
 export class SocketGuard implements Disposable {
   readonly #renew: SocketGuardParts['renew']
   readonly #rare: RateLimitedLog

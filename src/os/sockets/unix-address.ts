@@ -12,8 +12,8 @@ const SOL_SOCKET = 1
 const SO_ACCEPTCONN = 30
 
 /**
- * The name of a unix socket that is listened on, as getsockname(2) gives it: a path, or with a leading `@` an abstract name. Undefined for any other descriptor: a
- * socket of another family, one that takes no connections (SO_ACCEPTCONN), one without a name.
+ * The name of a listening unix socket from getsockname(2): a path, or an abstract name with a leading `@`. Undefined for any other descriptor: a
+ * socket of another family, a socket that does not listen (SO_ACCEPTCONN), a socket without a name.
  */
 export function listeningName(libc: Libc, fd: number): string | undefined {
   const accepts = Buffer.alloc(4)

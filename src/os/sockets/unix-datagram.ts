@@ -26,15 +26,15 @@ const CONTROL = 2048
 export interface Datagram {
   readonly payload: Buffer
   readonly descriptors: readonly number[]
-  /** The sender as the kernel vouches for it; pid 0: not in our pid namespace. */
+  /** The sender, from the kernel; pid 0: it is in another pid namespace. */
   readonly sender: { readonly pid: number; readonly uid: number } | undefined
   /** The payload was longer than the buffer. */
   readonly truncated: boolean
-  /** Descriptors were left out: more than the buffer or our limit of open files allows. */
+  /** Descriptors were left out, because the buffer or the limit of open files was too small. */
   readonly controlTruncated: boolean
 }
 
-/** A unix datagram socket that tells who sent what (unix(7), SCM_CREDENTIALS). */
+/** A unix datagram socket that receives each sender's credentials (unix(7), SCM_CREDENTIALS). */
 export class DatagramSocket {
   readonly fd: number
   readonly #libc: Libc

@@ -20,8 +20,8 @@ export function socketPath(endpoint: string): string {
 }
 
 /**
- * Makes room for a socket: its folder (0750) if it is missing, and in place of one that nobody listens on any more.
- * Throws ProgramError, status 1, when somebody does, or when something else is in the way.
+ * Prepares the path of a socket: makes its folder (0750) if it is missing, and removes a socket without a listener. Throws ProgramError, status 1, if
+ * a process listens there, or if the path is another file.
  */
 export async function claimSocket(path: string): Promise<void> {
   try {
@@ -39,7 +39,7 @@ export async function claimSocket(path: string): Promise<void> {
   }
 }
 
-/** Whether anybody listens on a unix socket. Rejects with Node's error where that cannot be told (EACCES). */
+/** Whether a process listens on a unix socket. Rejects with Node's error where that cannot be determined (EACCES). */
 export async function hasListener(path: string): Promise<boolean> {
   return await new Promise((resolve, reject) => {
     const socket = connect(path)

@@ -3,7 +3,7 @@ import { ProtocolError } from '../errors.ts'
 import type { Message, RequestHeader } from '../header.ts'
 import type { Reader } from '../reader.ts'
 
-/** struct fuse_init_in. Of another major version than ours only the version is read: the rest is 0. */
+/** struct fuse_init_in. If the major version is not 7, only the version is read and the rest is 0. */
 export interface InitRequest extends Message<'INIT'> {
   readonly major: number
   readonly minor: number
