@@ -1,10 +1,10 @@
 import type { Logger } from '../log.ts'
+import { SHARED_LIMITS } from './limits.ts'
 
-/** In milliseconds. */
-const PERIOD = 10_000
-const LINES = 10
-
-/** Lines that another process can cause as often as it likes: so many of a kind within a period, then how many were left out, and the last of those. */
+/**
+ * Limits the lines that another process can cause as often as it likes. In each period the first lines of a kind are logged; at its end, how many were
+ * left out, and the last of those.
+ */
 export class RateLimitedLog {
   readonly #log: Logger
   readonly #kinds = new Map<string, Kind>()
@@ -27,9 +27,9 @@ export class RateLimitedLog {
       kind = { lines: 0, left: 0 }
       this.#kinds.set(name, kind)
     }
-    if (kind.lines < LINES) {
+    if (kind.lines < SHARED_LIMITS.logLines) {
       kind.lines++
-      kind.over ??= setTimeout(() => this.#over(kind), PERIOD).unref()
+      kind.over ??= setTimeout(() => this.#over(kind), SHARED_LIMITS.logPeriod).unref()
       write()
     } else {
       kind.left++

@@ -1,7 +1,5 @@
+import { SHARED_LIMITS } from '../os/limits.ts'
 import type { ServiceManager } from '../sd/service-manager.ts'
-
-/** Milliseconds from a change to its STATUS. A node that starts has many changes at once; one STATUS covers them. */
-const PAUSE = 1000
 
 /** A program's STATUS= for its service manager (sd_notify(3)), kept up to date. */
 export class StatusLine {
@@ -31,6 +29,6 @@ export class StatusLine {
       if (text === this.#sent) return
       this.#sent = text
       this.#manager.notify(`STATUS=${text}`)
-    }, PAUSE).unref()
+    }, SHARED_LIMITS.statusPause).unref()
   }
 }

@@ -10,10 +10,6 @@ import { fromErrno, VolumeError } from './errors.ts'
 import type { MountPoints } from './mount-points.ts'
 import type { MountStates } from './mount-states.ts'
 
-/** How often the attributes of a busy mount are set, and the milliseconds between two attempts. */
-const BUSY_ATTEMPTS = 20
-const BUSY_PAUSE = 5
-
 /** A session to be bound. */
 export interface BindOrder {
   /** Where it is mounted. */
@@ -32,6 +28,8 @@ export interface BindsParts {
   readonly places: PinnedPaths
   readonly states: Pick<MountStates, 'mountAt'>
   readonly points: Pick<MountPoints, 'unmountAll' | 'unmountAbove'>
+  /** How often the attributes of a busy mount are set, and the milliseconds between two attempts. */
+  readonly limits: { readonly busyAttempts: number; readonly busyPause: number }
 }
 
 /** Binds sessions to targets. The attributes of a bind are set before the bind is visible. */
@@ -40,8 +38,10 @@ export class Binds {
   readonly #places: PinnedPaths
   readonly #states: BindsParts['states']
   readonly #points: BindsParts['points']
+  readonly #limits: BindsParts['limits']
 
-  constructor({ libc, places, states, points }: BindsParts) {
+  constructor({ libc, places, states, points, limits }: BindsParts) {
+    this.#limits = limits
     this.#libc = libc
     this.#places = places
     this.#states = states
@@ -83,9 +83,9 @@ export class Binds {
         return
       } catch (error) {
         // A file that is being opened or created keeps the mount writable for a moment.
-        if (codeOf(error) !== 'EBUSY' || attempt === BUSY_ATTEMPTS)
+        if (codeOf(error) !== 'EBUSY' || attempt >= this.#limits.busyAttempts)
           throw fromErrno(error, `cannot change the mount at ${path}: ${messageOf(error)}`)
-        await sleep(BUSY_PAUSE)
+        await sleep(this.#limits.busyPause)
       }
     }
   }

@@ -2,9 +2,7 @@ import { closeSync, readlinkSync } from 'node:fs'
 import { constants } from 'node:os'
 import { SystemError } from '../../errors.ts'
 import type { Libc } from '../libc.ts'
-
-/** Milliseconds until another thread is tried to be started, where none could be (EAGAIN: the limit of tasks). */
-const PAUSE = 1000
+import { SHARED_LIMITS } from '../limits.ts'
 
 /** pthread_attr_t on 64-bit Linux (bits/pthreadtypes-arch.h), and a stack that close(2) has room in. */
 const ATTRIBUTES_SIZE = 64
@@ -24,7 +22,7 @@ export function closeInThread(libc: Libc, fd: number): void {
   try {
     startThread(libc, 'close', fd)
   } catch {
-    setTimeout(() => closeInThread(libc, fd), PAUSE).unref()
+    setTimeout(() => closeInThread(libc, fd), SHARED_LIMITS.closePause).unref()
   }
 }
 

@@ -4,10 +4,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { codeOf, messageOf } from '../../errors.ts'
 import type { Logger } from '../../log.ts'
+import { SHARED_LIMITS } from '../limits.ts'
 import { replaceFile } from './durable-file.ts'
-
-/** Milliseconds after which what was written is synced: that of calls that come together at once, and in no call's way. */
-const SYNC_AFTER = 50
 
 /**
  * Writes whole files. From then on every process finds them, also after a kill; they are synced to disk a moment later. This is for the state of this
@@ -37,7 +35,7 @@ export class DelayedFsync {
   async #sync(): Promise<void> {
     this.#syncing = true
     while (this.#written.size > 0) {
-      await sleep(SYNC_AFTER, undefined, { ref: false })
+      await sleep(SHARED_LIMITS.syncDelay, undefined, { ref: false })
       const files = [...this.#written]
       this.#written.clear()
       for (const path of [...files, ...new Set(files.map(dirname))]) await this.#syncOne(path)

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { codeOf, messageOf } from '../../errors.ts'
 import { run } from '../processes/run.ts'
+import { SHARED_LIMITS } from '../limits.ts'
 
 /** statfs(2)'s figures: blocks in units of `blockSize` bytes. */
 export interface Usage {
@@ -24,9 +25,6 @@ export type Probe =
   | { readonly kind: 'absent' }
   | { readonly kind: 'unknown'; readonly message: string }
 
-/** Milliseconds after which a file system that has not answered statfs(2) counts as hung. */
-export const PROBE_DEADLINE = 2000
-
 /** strerror(3) of ENOTCONN and ECONNABORTED, by which the kernel tells that a FUSE connection has no server any more (fs/fuse/dev.c). */
 const DEAD: ReadonlySet<string> = new Set(['Transport endpoint is not connected', 'Software caused connection abort'])
 
@@ -37,7 +35,7 @@ const ABSENT: ReadonlySet<string> = new Set(['No such file or directory', 'Not a
  * Asks the file system at a path for its statistics, in a separate process, because nothing can interrupt a thread that waits for a hung file system.
  * coreutils' stat(1) is part of every Debian and starts in a millisecond. Never rejects.
  */
-export async function probe(path: string, deadline = PROBE_DEADLINE): Promise<Probe> {
+export async function probe(path: string, deadline = SHARED_LIMITS.probe): Promise<Probe> {
   let result: Awaited<ReturnType<typeof run>>
   try {
     result = await run('stat', ['-f', '-c', '%S %b %f %a %c %d', '--', path], deadline, isInStatfs)

@@ -2,14 +2,9 @@ import { type FSWatcher, watch } from 'node:fs'
 import { basename, dirname } from 'node:path'
 import { messageOf } from '../../errors.ts'
 import type { Logger } from '../../log.ts'
+import { SHARED_LIMITS } from '../limits.ts'
 import { RateLimitedLog } from '../rate-limited-log.ts'
 import type { SocketFile } from './socket-file.ts'
-
-/** Milliseconds between two looks at what inotify(7) does not tell: a folder above that was moved, or is mounted over. */
-const PERIOD = 10_000
-
-/** Milliseconds between a change and the reaction. A process that is started in place of this one listens within that time. */
-const SETTLE = 3000
 
 /** What a guard is put together from. */
 export interface SocketGuardParts {
@@ -41,7 +36,7 @@ export class SocketGuard implements Disposable {
     this.#renew = renew
     this.#log = log
     this.#rare = new RateLimitedLog(log)
-    this.#timer = setInterval(() => this.#look(), PERIOD).unref()
+    this.#timer = setInterval(() => this.#look(), SHARED_LIMITS.socketPeriod).unref()
     this.#watch()
     // It may be gone since it was bound.
     this.#change()
@@ -73,7 +68,7 @@ export class SocketGuard implements Disposable {
 
   #change(): void {
     clearTimeout(this.#soon)
-    if (!this.#ended) this.#soon = setTimeout(() => this.#look(), SETTLE).unref()
+    if (!this.#ended) this.#soon = setTimeout(() => this.#look(), SHARED_LIMITS.socketSettle).unref()
   }
 
   #look(): void {

@@ -1,4 +1,4 @@
-import { PROBE_DEADLINE } from '../../os/mounts/probe.ts'
+import { SHARED_LIMITS } from '../../os/limits.ts'
 import { checkedLimits, type Limits, type LimitTable } from '../../limits.ts'
 
 /** The least and the most that --call-deadline takes, in seconds. */
@@ -75,10 +75,9 @@ function table({ callDeadline, startsAtOnce }: Given) {
       why: 'A mount whose storage answers takes milliseconds; a longer one waits, and takes no processor.',
     },
     placeKept: { value: 300_000, why: 'The kubelet calls again after two minutes and two seconds at the latest.' },
-    probe: {
-      value: PROBE_DEADLINE,
-      why: 'A mount that answers at all does so within milliseconds, on a busy machine within a second.',
-    },
+    probe: { value: SHARED_LIMITS.probe, why: 'As every program asks a mount.' },
+    busyPause: { value: 5, why: 'A file that is being opened or created keeps its mount writable for microseconds.' },
+    busyAttempts: { value: 20, why: 'A mount that is still busy after 100 ms has a file that stays open for writing.' },
     probesAtOnce: { value: 16, why: 'Each question is a process; a machine keeps up with that many.' },
     promptProbe: { value: 100, why: 'A question that takes longer waits for a mount, and takes no processor.' },
     grace: {

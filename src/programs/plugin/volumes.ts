@@ -83,7 +83,7 @@ export function openVolumes(
     roots,
     cache,
   })
-  const binds = new Binds({ libc, places, states, points })
+  const binds = new Binds({ libc, places, states, points, limits })
   const mounting = { states, points, reachability, cache, bootId: boot, log }
   const stager = new Stager({ ...mounting, host, grace: limits.grace })
   const publisher = new Publisher({ ...mounting, binds, stager })
