@@ -12,6 +12,9 @@ import type { UnaryHandlers } from '../grpc/service.ts'
 import { page } from './page.ts'
 import { requireId, unsupported } from './validation.ts'
 
+/** The part of the registry that the service calls. */
+type Volumes = Pick<VolumeRegistry, 'create' | 'delete' | 'get' | 'list' | 'available'>
+
 const CAPABILITIES = [
   Capability.CREATE_DELETE_VOLUME,
   Capability.LIST_VOLUMES,
@@ -27,7 +30,7 @@ const CAPABILITIES = [
  * works: csi-sanity does that with every plugin. Its health speaks of records only, which are always there: that a volume is
  * INACCESSIBLE would mean on every node.
  */
-export function controller(registry: VolumeRegistry, advertised: boolean): UnaryHandlers<typeof Controller> {
+export function controller(registry: Volumes, advertised: boolean): UnaryHandlers<typeof Controller> {
   const always: UnaryHandlers<typeof Controller> = {
     controllerGetCapabilities: () => ({
       capabilities: advertised ? CAPABILITIES.map((type) => ({ type: { case: 'rpc', value: { type } } })) : [],
@@ -86,7 +89,7 @@ export function controller(registry: VolumeRegistry, advertised: boolean): Unary
   }
 }
 
-function known(registry: VolumeRegistry, volumeId: string): VolumeRecord {
+function known(registry: Volumes, volumeId: string): VolumeRecord {
   const record = registry.get(requireId(volumeId, 'volume_id'))
   if (record === undefined) throw new VolumeError('missing', `volume ${volumeId} does not exist`)
   return record

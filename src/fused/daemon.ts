@@ -16,7 +16,7 @@ import type { SessionRecord } from './session-record.ts'
 import { type Mounted, Mounter, type MounterParts, type MountOrder } from './mounter.ts'
 import { type HeldSession, type HostedSession, idOf, type ServedSession, type Sessions } from './sessions.ts'
 
-/** What a daemon is put together from. */
+/** The dependencies of {@link FusedDaemon}. */
 export interface DaemonParts extends MounterParts {
   /** Where it has its sessions. */
   readonly sessions: Sessions

@@ -21,7 +21,7 @@ export interface MountOrder {
   readonly fault: { readonly mountDelay: number; readonly mountFail: boolean; readonly initHang: boolean }
 }
 
-/** What a mounter is put together from. */
+/** The dependencies of {@link Mounter}. */
 export interface MounterParts {
   readonly engine: SessionEngine
   readonly libc: Libc

@@ -5,11 +5,13 @@ import { type DaemonSchema, type Fused, Session_State, type SessionSchema } from
 import type { FusedDaemon } from './daemon.ts'
 import { FusedError } from './errors.ts'
 import type { MountOrder } from './mounter.ts'
-import { type HostedSession, idOf } from './sessions.ts'
+import { type HostedSession, idOf, type Sessions } from './sessions.ts'
 
-/** What the service is put together from. */
+/** The dependencies of {@link fusedService}. */
 export interface FusedServiceParts {
-  readonly daemon: FusedDaemon
+  readonly daemon: Pick<FusedDaemon, 'mount' | 'unmount' | 'list' | 'inspect'> & {
+    readonly sessions: Pick<Sessions, 'all' | 'ended'>
+  }
   readonly self: MessageInitShape<typeof DaemonSchema>
   /** Checks mount options and faults. Throws an Error whose message is for the caller. */
   readonly checked: (options: readonly string[], faults: readonly string[]) => Pick<MountOrder, 'options' | 'faults' | 'fault'>

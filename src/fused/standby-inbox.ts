@@ -8,7 +8,7 @@ import { sameOpenFile } from '../os/descriptors/stored-descriptors.ts'
 import type { Standby } from './standby.ts'
 import { DAEMON, HANDOVER } from './standby-socket.ts'
 
-/** What an inbox is put together from. */
+/** The dependencies of {@link StandbyInbox}. */
 export interface StandbyInboxParts {
   readonly standby: Standby
   readonly libc: Libc

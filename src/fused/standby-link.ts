@@ -10,7 +10,7 @@ import { NotifySender } from '../sd/notify-sender.ts'
 import { idOf, type Sessions } from './sessions.ts'
 import { DAEMON, HANDOVER } from './standby-socket.ts'
 
-/** What a link is put together from. */
+/** The dependencies of {@link StandbyLink}. */
 export interface StandbyLinkParts {
   readonly libc: Libc
   /** Of the standby; there may be none. */

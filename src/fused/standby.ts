@@ -6,7 +6,7 @@ import type { Records } from './session-records.ts'
 import { storedDescriptors } from './stored.ts'
 import { type Circumstances, planTakeover } from './takeover.ts'
 
-/** What a standby is put together from. */
+/** The dependencies of {@link Standby}. */
 export interface StandbyParts {
   readonly engine: SessionEngine
   readonly records: Records

@@ -16,7 +16,7 @@ import { newId } from './sessions.ts'
 import { storedDescriptors } from './stored.ts'
 import { type Circumstances, planTakeover, type Step } from './takeover.ts'
 
-/** What a successor is put together from. */
+/** The dependencies of {@link Successor}. */
 export interface SuccessorParts {
   readonly daemon: FusedDaemon
   readonly records: Records

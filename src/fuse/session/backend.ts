@@ -7,7 +7,7 @@ import type { RunningSession, SessionRunner } from './attached-session.ts'
 import { mountSession } from './mounting.ts'
 import { initLine } from './trace.ts'
 
-/** What a session backend is put together from. */
+/** The dependencies of {@link SessionBackend}. */
 export interface SessionBackendParts {
   readonly runner: SessionRunner & { close(): void }
   readonly libc: Libc

@@ -10,7 +10,7 @@ import type { ThreadData } from './thread.ts'
 /** Milliseconds for which this thread waits for requests at a time, while the serving thread starts. Node's event loop runs in between. */
 const TICK = 1
 
-/** What an engine is put together from. */
+/** The dependencies of {@link SessionEngine}. */
 export interface EngineParts {
   readonly libc: Libc
   readonly filesystem: MakeFileSystem

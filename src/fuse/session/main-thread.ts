@@ -10,7 +10,7 @@ const MOST_ROUNDS = 64
 /** Milliseconds, the most that Node's timers take: 24 days. */
 const LONGEST = 2 ** 31 - 1
 
-/** What a main thread's server is put together from. */
+/** The dependencies of {@link MainThreadServer}. */
 export interface MainThreadParts {
   readonly libc: Libc
   readonly filesystem: MakeFileSystem

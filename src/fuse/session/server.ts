@@ -18,7 +18,7 @@ const MOST_WARNINGS = 20
 /** Makes the file system of a session that is to have these faults. */
 export type MakeFileSystem = (faults: readonly string[]) => FileSystem
 
-/** What a server is put together from. */
+/** The dependencies of {@link SessionServer}. */
 export interface ServerParts {
   readonly libc: Libc
   readonly filesystem: MakeFileSystem

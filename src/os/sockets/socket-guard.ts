@@ -6,7 +6,7 @@ import { SHARED_LIMITS } from '../limits.ts'
 import { RateLimitedLog } from '../rate-limited-log.ts'
 import type { SocketFile } from './socket-file.ts'
 
-/** What a guard is put together from. */
+/** The dependencies of {@link SocketGuard}. */
 export interface SocketGuardParts {
   readonly file: SocketFile
   /**

@@ -18,7 +18,7 @@ import type { PluginLimits } from './limits.ts'
 import type { PluginOptions } from './options.ts'
 import type { VolumeSystem } from './volumes.ts'
 
-/** What the plugin's servers are put together from. */
+/** The dependencies of {@link openServer}. */
 export interface ServerParts {
   readonly options: PluginOptions
   readonly limits: PluginLimits
