@@ -58,7 +58,7 @@ export function parseFuseOptions(words: readonly string[]): FuseOptions {
       'an empty directory; before it the source that the mount table shows, as mount.fuse3(8) passes both',
     )
     .option('-f, --foreground', 'stay in the foreground; exit with 0 on unmount, SIGTERM, SIGINT and SIGHUP')
-    .option('-d, --debug', 'stay in the foreground and print each request')
+    .option('-d, --debug', 'stay in the foreground and print each request and its reply')
     .option('-s', 'single-threaded: accepted for compatibility; the file system always is')
     .addOption(new Option('-o, --option <opt,...>', 'mount options').argParser(collect).default([], ''))
     .addOption(backendOption('--backend <name>'))
