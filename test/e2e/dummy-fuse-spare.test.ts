@@ -40,7 +40,10 @@ describe('a spare dummy-fuse', () => {
     assert.deepEqual([argumentsOf(spare.pid), commOf(spare.pid)], [['dummy-fuse', ...CHILD, '-o', 'ro', path], 'dummy-fuse'])
     const { stdout } = await sandbox.run('pgrep', ['-f', `dummy-fuse .*${sandbox.path}`])
     assert.match(stdout, new RegExp(`^${spare.pid}$`, 'm'))
-    assert.equal(spare.running.output(), '')
+    await eventually('it has said what was negotiated', () => spare.running.output().endsWith('\n'))
+    const [said = '', ...more] = spare.running.output().split('\n')
+    assert.ok(said.includes(`${path}: INIT negotiated: protocol 7.`), said)
+    assert.deepEqual(more, [''])
   })
 
   it('says when its mount is gone, has closed its device by then, and serves the next with nothing of the one before', async () => {

@@ -19,6 +19,8 @@ void test('calls are logged as the original logs them, counting, with the protoâ
   await plugin.publish(volume.id, volume.staging, volume.target, { capability: mountCapability('MULTI_NODE_MULTI_WRITER') })
   await outcome(plugin.stage('', volume.staging))
   await plugin.logged('desc = volume_id is missing')
+  // The daemon logs this once it serves, beside the calls.
+  await plugin.logged('INIT negotiated')
   const text = plugin.log()
   for (const line of text.trimEnd().split('\n')) assert.match(line, STAMP)
   const lines = plugin.lines()
@@ -27,7 +29,10 @@ void test('calls are logged as the original logs them, counting, with the protoâ
   const [, version = ''] = /^Driver version: (.*)$/.exec(lines[1] ?? '') ?? []
   const capability = '{"mount":{},"access_mode":{"mode":"MULTI_NODE_MULTI_WRITER"}}'
   const request = (fields: string): string => `{${fields},"volume_capability":${capability}}`
-  const calls = lines.slice(lines.findIndex((line) => line.startsWith('[ID:1]')))
+  const afterStart = lines.slice(lines.findIndex((line) => line.startsWith('[ID:1]')))
+  const negotiated = `dummy-fuse[${volume.daemon()}]: ${volume.staging}: INIT negotiated: protocol 7.`
+  const calls = afterStart.filter((line) => !line.startsWith(negotiated))
+  assert.equal(afterStart.length - calls.length, 1)
   const staging = `"volume_id":"dummy-fuse-volume","staging_target_path":"${volume.staging}"`
   assert.deepEqual(calls, [
     '[ID:1] GRPC call: /csi.v1.Identity/GetPluginInfo',
