@@ -2,6 +2,7 @@ import { type Dirent, renameSync } from 'node:fs'
 import { join } from 'node:path'
 import { messageOf } from '../errors.ts'
 import type { Logger } from '../log.ts'
+import { Backoff, type BackoffLimits } from '../os/backoff.ts'
 import { makeDirectories } from '../os/mounts/directories.ts'
 import { listFolder, readRegularFile, removeFile, replaceFile, sweepFolder } from '../os/descriptors/durable-file.ts'
 import { decodeRecord, encodeRecord, type ReadRecord, type SessionRecord } from './session-record.ts'
@@ -9,12 +10,6 @@ import { decodeRecord, encodeRecord, type ReadRecord, type SessionRecord } from 
 const SUFFIX = '.json'
 /** What a record is renamed to that cannot be read: for people to look at. */
 const DAMAGED = '.damaged'
-
-/** Milliseconds until a removal that failed is tried again: at first, and at most. */
-export interface RetryPauses {
-  readonly first: number
-  readonly longest: number
-}
 
 /** Where a daemon with this state folder has its sessions' records. */
 export function recordsFolder(stateDir: string): string {
@@ -27,13 +22,13 @@ export function recordsFolder(stateDir: string): string {
  */
 export class Records {
   readonly #folder: string
-  readonly #pauses: RetryPauses
+  readonly #retries: BackoffLimits
   readonly #log: Logger
 
-  /** Makes the folder if it is missing. Throws Node's error. */
-  constructor(folder: string, pauses: RetryPauses, log: Logger) {
+  /** Makes the folder if it is missing. `retries`: when a removal that failed is tried again. Throws Node's error. */
+  constructor(folder: string, retries: BackoffLimits, log: Logger) {
     this.#folder = folder
-    this.#pauses = pauses
+    this.#retries = retries
     this.#log = log
     makeDirectories(folder, 0o700)
   }
@@ -58,7 +53,7 @@ export class Records {
    * successor removes the record, which has no session.
    */
   remove(id: string): void {
-    this.#remove(id, this.#pauses.first)
+    this.#remove(id, new Backoff(this.#retries))
   }
 
   /** Renames a record that cannot be read, so that it is not read again. Throws Node's error. */
@@ -66,13 +61,13 @@ export class Records {
     renameSync(this.#path(id), join(this.#folder, `${id}${DAMAGED}`))
   }
 
-  #remove(id: string, pause: number): void {
+  #remove(id: string, backoff: Backoff): void {
     try {
       removeFile(this.#path(id))
     } catch (error) {
-      if (pause === this.#pauses.first)
+      if (backoff.failures === 0)
         this.#log.error(`cannot remove the record ${this.#path(id)}: ${messageOf(error)}; it is tried again until it succeeds`)
-      setTimeout(() => this.#remove(id, Math.min(2 * pause, this.#pauses.longest)), pause).unref()
+      setTimeout(() => this.#remove(id, backoff), backoff.next()).unref()
     }
   }
 

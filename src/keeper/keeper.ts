@@ -4,13 +4,13 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { messageOf } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import { closeInThread } from '../os/descriptors/close-in-thread.ts'
-import { Backoff } from './backoff.ts'
 import type { Command, Passed } from './command.ts'
 import { Deadline } from './deadline.ts'
 import { FdStore } from './fd-store.ts'
 import { FdStoreManager } from './fd-store-manager.ts'
 import { EXEC_FAILED, type Launcher } from './launcher.ts'
 import { type MainEnd, MainProcess, type MainProcessContext } from './main-process.ts'
+import { RestartDelay } from './restart-delay.ts'
 import type { Notice } from '../sd/notify-message.ts'
 import { NotifySocket, type NotifySenderId } from '../sd/notify-socket.ts'
 import { RateLimitedLog } from '../os/rate-limited-log.ts'
@@ -48,7 +48,7 @@ export class Keeper {
   readonly #rare: RateLimitedLog
   readonly #holdings: FdStoreManager
   readonly #notify: NotifySocket
-  readonly #backoff = new Backoff()
+  readonly #restartDelay = new RestartDelay()
   readonly #ended = Promise.withResolvers<number>()
   readonly #restart = new Deadline(() => this.#start())
   /** When a program that got SIGTERM or SIGHUP is killed. */
@@ -225,7 +225,7 @@ export class Keeper {
     }
     this.#holdings.orphaned()
     const alive = life.readyAt === undefined ? undefined : performance.now() - life.readyAt
-    const delay = this.#intent === 'upgrade' ? 0 : this.#backoff.delay(alive, end.signal !== 'SIGKILL')
+    const delay = this.#intent === 'upgrade' ? 0 : this.#restartDelay.after(alive, end.signal !== 'SIGKILL')
     if (delay === 0) this.#start()
     else this.#putOff(delay)
   }
@@ -233,7 +233,7 @@ export class Keeper {
   #retry(problem: string): void {
     this.#log.error(problem)
     this.#holdings.orphaned()
-    this.#putOff(this.#backoff.delay(undefined, true))
+    this.#putOff(this.#restartDelay.after(undefined, true))
   }
 
   #putOff(delay: number): void {

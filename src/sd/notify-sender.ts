@@ -1,12 +1,12 @@
 import { closeSync } from 'node:fs'
 import { codeOf } from '../errors.ts'
+import { Backoff } from '../os/backoff.ts'
 import { pipeClosed } from '../os/descriptors/pipe-closed.ts'
 import type { Libc } from '../os/libc.ts'
 import { sendDatagram } from '../os/sockets/unix-datagram.ts'
 
-/** Milliseconds until a message is sent again that the receiver had no room for: at first, and at most. */
-const FIRST_PAUSE = 1
-const LONGEST_PAUSE = 100
+/** Milliseconds until a message is sent again that the receiver had no room for. */
+const PAUSES = { first: 1, longest: 100 }
 
 /** Errors that say that there is no room now: the receiver's queue, the kernel's memory, or its count of descriptors under way is full. */
 const FULL: readonly unknown[] = ['EAGAIN', 'ENOBUFS', 'ENOMEM', 'ETOOMANYREFS']
@@ -38,7 +38,7 @@ export class NotifySender {
   #wanted: Barrier | undefined
   #underWay: Barrier | undefined
   #retry: NodeJS.Timeout | undefined
-  #pause = FIRST_PAUSE
+  readonly #backoff = new Backoff(PAUSES)
 
   /**
    * `address`: a path, or an abstract name with a leading `@`. `onFailure` is called for a message that cannot be sent and has no promise of its own.
@@ -118,11 +118,10 @@ export class NotifySender {
   #pump(): void {
     this.#retry = undefined
     try {
-      while (this.#sendNext()) this.#pause = FIRST_PAUSE
+      while (this.#sendNext()) this.#backoff.reset()
     } catch (error) {
       if (!isFull(error)) throw error
-      this.#retry = setTimeout(() => this.#pump(), this.#pause)
-      this.#pause = Math.min(2 * this.#pause, LONGEST_PAUSE)
+      this.#retry = setTimeout(() => this.#pump(), this.#backoff.next())
     }
   }
 

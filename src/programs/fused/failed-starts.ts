@@ -3,6 +3,7 @@ import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { codeOf, messageOf } from '../../errors.ts'
 import type { Logger } from '../../log.ts'
+import { Backoff } from '../../os/backoff.ts'
 import { makeDirectories } from '../../os/mounts/directories.ts'
 import { oneLine } from '../../printable.ts'
 import { FAILED_START_LIMITS } from './limits.ts'
@@ -53,9 +54,9 @@ export class FailedStarts {
   }
 
   #time(): number {
-    const { free, first, longest } = FAILED_START_LIMITS
-    if (typeof this.#count !== 'number') return first
-    return this.#count < free ? 0 : Math.min(first * 2 ** (this.#count - free), longest)
+    const backoff = new Backoff(FAILED_START_LIMITS)
+    const { free } = FAILED_START_LIMITS
+    return backoff.after(typeof this.#count === 'number' ? Math.max(this.#count - free + 1, 0) : 1)
   }
 
   /** 0 for a file that is missing or holds no number. Throws Node's error. */
