@@ -1,5 +1,5 @@
 import { UsageError } from '../errors.ts'
-import { MOUNT_FLAGS } from '../os/mounts/mount-flags.ts'
+import { FLAG_OPTIONS } from '../os/mounts/mount-flags.ts'
 
 /** A value that an option must have. */
 interface Value {
@@ -49,7 +49,7 @@ const text: Value = {
  */
 const OPTIONS: Readonly<Record<string, Known>> = {
   ...Object.fromEntries(
-    Object.entries(MOUNT_FLAGS).map(([name, { contradicts }]): [string, Known] => [name, { value: null, contradicts }]),
+    Object.entries(FLAG_OPTIONS).map(([name, { contradicts }]): [string, Known] => [name, { value: null, contradicts }]),
   ),
   allow_other: plain('allow_root'),
   allow_root: plain('allow_other'),

@@ -1,7 +1,6 @@
 import type { CallContext } from '../call-context.ts'
 import type { Logger } from '../log.ts'
-import { ATIME, attributesOfFlags, attributesText, MOUNT_ATTR } from '../os/mounts/mount-attributes.ts'
-import { SESSION_FLAGS, withMountFlags } from '../os/mounts/mount-flags.ts'
+import { ATIME, attributesOfFlags, attributesText, MOUNT_ATTR, SESSION_FLAGS, withFlagOptions } from '../os/mounts/mount-flags.ts'
 import type { Binds } from './binds.ts'
 import { type MountCapability, type PublishedEntry, sameCapability } from './entry.ts'
 import { VolumeError } from './errors.ts'
@@ -162,8 +161,8 @@ export class Publisher {
    */
   #attributes({ stagingPath, readonly, capability }: PublishRequest): number {
     const staged = this.#cache.stagedAt(stagingPath)?.capability ?? capability
-    const session = attributesOfFlags(withMountFlags(SESSION_FLAGS, staged.mountFlags))
-    const own = attributesOfFlags(withMountFlags(0, capability.mountFlags)) | (readonly ? MOUNT_ATTR.RDONLY : 0)
+    const session = attributesOfFlags(withFlagOptions(SESSION_FLAGS, staged.mountFlags))
+    const own = attributesOfFlags(withFlagOptions(0, capability.mountFlags)) | (readonly ? MOUNT_ATTR.RDONLY : 0)
     const atime = namesAtime(capability.mountFlags) ? own & ATIME : session & ATIME
     return ((session | own) & ~ATIME) | atime
   }

@@ -1,5 +1,5 @@
 import { UsageError } from '../../errors.ts'
-import { flagsOfAMount, SESSION_FLAGS, withMountFlags } from '../../os/mounts/mount-flags.ts'
+import { flagsOfAMount, SESSION_FLAGS, withFlagOptions } from '../../os/mounts/mount-flags.ts'
 import { settleMountOptions } from '../options.ts'
 
 /** Flags of mount(2) that libfuse 2.9 does not know and that a mount can be given afterwards (lib/mount.c, mount_flags). */
@@ -27,7 +27,7 @@ export interface DividedOptions {
 export function divideOptions(options: readonly string[]): DividedOptions {
   const settled = settleMountOptions(options)
   const libfuse = settled.filter((option) => !AFTERWARDS.has(option))
-  const flags = libfuse.length === settled.length ? undefined : flagsOfAMount(withMountFlags(SESSION_FLAGS, settled))
+  const flags = libfuse.length === settled.length ? undefined : flagsOfAMount(withFlagOptions(SESSION_FLAGS, settled))
   return { libfuse, flags }
 }
 

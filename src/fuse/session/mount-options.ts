@@ -1,5 +1,5 @@
 import type { MountArguments } from '../../os/mounts/detached-mount.ts'
-import { SESSION_FLAGS, withMountFlags } from '../../os/mounts/mount-flags.ts'
+import { SESSION_FLAGS, withFlagOptions } from '../../os/mounts/mount-flags.ts'
 import { settleMountOptions, unescapeValue } from '../options.ts'
 import { INIT, FOPEN } from '../protocol/constants.ts'
 
@@ -41,7 +41,7 @@ export function mountArguments(options: readonly string[]): MountArguments {
   return {
     source: unescapeValue(values.get('fsname') ?? subtype ?? 'fuse'),
     type: subtype === undefined ? 'fuse' : `fuse.${unescapeValue(subtype)}`,
-    flags: withMountFlags(SESSION_FLAGS, options),
+    flags: withFlagOptions(SESSION_FLAGS, options),
     data: data.join(','),
   }
 }

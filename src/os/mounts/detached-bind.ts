@@ -1,7 +1,7 @@
 import { closeSync } from 'node:fs'
 import { codeOf } from '../../errors.ts'
 import type { Libc } from '../libc.ts'
-import { ALL_ATTRIBUTES } from './mount-attributes.ts'
+import { ALL_ATTRIBUTES } from './mount-flags.ts'
 import { superBlockOf } from './super-block.ts'
 
 /** x86-64 and arm64 share these numbers (include/uapi/asm-generic/unistd.h). */

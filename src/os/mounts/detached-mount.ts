@@ -2,7 +2,7 @@ import { closeSync } from 'node:fs'
 import { constants } from 'node:os'
 import { codeOf, SystemError } from '../../errors.ts'
 import { type Libc, MS } from '../libc.ts'
-import { attributesOfFlags } from './mount-attributes.ts'
+import { attributesOfFlags } from './mount-flags.ts'
 import { PinnedPaths } from './pinned-paths.ts'
 import { superBlockOf } from './super-block.ts'
 

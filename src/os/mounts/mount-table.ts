@@ -3,7 +3,7 @@ import { constants } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { codeOf, SystemError } from '../../errors.ts'
 import type { Callable, Libc } from '../libc.ts'
-import { ALL_ATTRIBUTES, attributesOfOptions } from './mount-attributes.ts'
+import { ALL_ATTRIBUTES, attributesOfOptions } from './mount-flags.ts'
 import { type MountinfoLine, parseMountinfo, topmostAt } from './mountinfo.ts'
 import type { PinnedPaths } from './pinned-paths.ts'
 
@@ -16,7 +16,7 @@ export interface Mount {
   /** With its subtype: `fuse.dummy-fuse`. */
   readonly fsType: string
   readonly source: string
-  /** MOUNT_ATTR_* (mount-attributes.ts). */
+  /** MOUNT_ATTR_* (mount-flags.ts). */
   readonly attributes: number
 }
 
