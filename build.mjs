@@ -50,6 +50,8 @@ if (process.version !== execFileSync(node, ['--version'], { encoding: 'utf8' }).
 
 const { version } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8'))
 const { NATIVE_FILES } = await import('./src/os/addons.ts')
+const { LAUNCHER_ASSET } = await import('./src/keeper/launcher.ts')
+const { assembleLauncher } = await import('./packaging/launcher.mjs')
 const { billOf, componentsOf, noticesOf } = await import('./packaging/components.mjs')
 
 /** Files that esbuild has put into any bundle. */
@@ -70,6 +72,11 @@ for (const name of BUNDLES) await cacheCode(name)
 const components = await componentsOf(root, inputs, Object.values(NATIVE_FILES))
 await writeFile(join(build, 'licenses.txt'), noticesOf(components))
 await strip(join(build, 'node'))
+try {
+  assembleLauncher(root, join(build, LAUNCHER_ASSET))
+} catch (error) {
+  fail(`as and objcopy (Debian package binutils) are needed to assemble the launcher: ${error.message}`)
+}
 await pack(join(build, 'boot.cjs'), join(build, 'node'), join(build, 'dummy-fuse-csi'))
 const sha256 = createHash('sha256')
   .update(await readFile(join(build, 'dummy-fuse-csi')))
@@ -186,7 +193,7 @@ async function pack(main, base, output) {
   const bundles = BUNDLES.flatMap((name) => [`${name}.cjs`, `${name}.cache`])
   const assets = Object.fromEntries([
     ...native,
-    ...[...bundles, 'boot-thread.cjs', 'licenses.txt'].map((name) => [name, join(build, name)]),
+    ...[...bundles, 'boot-thread.cjs', 'licenses.txt', LAUNCHER_ASSET].map((name) => [name, join(build, name)]),
   ])
   const target = { nodeRange: `node${process.version.slice(1)}`, platform: 'linux', arch: 'x64', output }
   // The executable holds the path of its main file as it is named here: from pkg's own folder, which is made below TMPDIR, so that it says nothing of

@@ -1,11 +1,12 @@
 import { InvalidArgumentError, Option } from 'commander'
 import { basename } from 'node:path'
+import { getRawAsset, isSea } from 'node:sea'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { ProgramError } from '../../errors.ts'
 import { Command } from '../../keeper/command.ts'
 import { Keeper } from '../../keeper/keeper.ts'
 import { KeptSocket } from '../../keeper/kept-socket.ts'
-import { Launcher } from '../../keeper/launcher.ts'
+import { Launcher, LAUNCHER_ASSET } from '../../keeper/launcher.ts'
 import { isDescriptorName } from '../../sd/notify-message.ts'
 import { ProcessTree } from '../../keeper/process-tree.ts'
 import { descriptorSink, type LogFormat, Logger } from '../../log.ts'
@@ -61,7 +62,7 @@ export const keep: Program = async ({ args, env }) => {
   closeForeignDescriptors()
   const libc = new Libc(new AddonLoader())
   becomeSubreaper(libc)
-  const launcher = new Launcher(libc)
+  const launcher = new Launcher(libc, launcherImage())
   const sockets: KeptSocket[] = []
   const surroundings = { libc, tree: new ProcessTree(libc), watch: new DescriptorWatch(libc) }
   const storeMax = Math.min(options.storeMax, room())
@@ -90,6 +91,12 @@ export const keep: Program = async ({ args, env }) => {
     for (const socket of sockets) socket[Symbol.dispose]()
     launcher.close()
   }
+}
+
+/** Throws ProgramError outside of the executable, which alone holds it. */
+function launcherImage(): Buffer {
+  if (!isSea()) throw new ProgramError('only the executable holds the launcher; build it (node build.mjs) and run that', 1)
+  return Buffer.from(getRawAsset(LAUNCHER_ASSET))
 }
 
 /** The program of a keep that was killed listens until it has ended. Resolves when nobody listens, or it has been waited for that long enough. */
