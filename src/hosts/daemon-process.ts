@@ -1,11 +1,12 @@
-import { type ChildProcess, spawn } from 'node:child_process'
-import type { Socket } from 'node:net'
 import { createInterface } from 'node:readline'
 import { type CallContext, isCallEnded } from '../call-context.ts'
 import { codeOf, errnoMeaning, messageOf, withRemedy } from '../errors.ts'
 import { type Logger, withoutTimestamp } from '../log.ts'
+import { ChildProgram, type ProcessEnd } from '../os/processes/child-program.ts'
 import { type DaemonWord, LineCutter, type Order, orderLine, parseWord, READY_FD } from '../os/processes/daemon-channel.ts'
 import { STATUS } from '../os/processes/exit-status.ts'
+import type { Killable } from '../os/processes/kill-after.ts'
+import { settledWithin } from '../os/processes/settled-within.ts'
 import { HostError, type HostErrorKind } from './host.ts'
 
 /** How a daemon is to be executed. `argv0` is the name it goes by. */
@@ -32,24 +33,17 @@ export interface StartedProgram {
   readonly kinds: Readonly<Record<number, HostErrorKind>>
 }
 
-/** How a daemon's process came to its end. */
-export interface End {
-  readonly status: number | null
-  readonly signal: NodeJS.Signals | null
-}
-
 /** What a daemon is at: `starting` until its first word, `serving` from an order until its mount is gone. */
 type Phase = 'starting' | 'serving' | 'idle' | 'ended'
 
 /**
  * A daemon that we have started, and our end of its channel. It stays in the foreground. Its standard error goes to our log for as long as both live.
  */
-export class DaemonProcess {
-  readonly #child: ChildProcess
+export class DaemonProcess implements Killable {
+  readonly #child: ChildProgram
   readonly #log: Logger
   readonly #program: StartedProgram
-  readonly #ended: Promise<End>
-  readonly #channel: Socket | undefined
+  readonly #closed: Promise<ProcessEnd>
   #phase: Phase
   /** The first lines that it has said since it was given what it is to serve. */
   #said: string[] = []
@@ -59,31 +53,42 @@ export class DaemonProcess {
   readonly #spare: boolean
   #takesOrders = false
   #spoke = false
+  #startFailure: HostError | undefined
 
-  /** Starts it: `serving` what the execution's words say, or `starting` as a spare. Throws HostError. */
+  /** Starts it: `serving` what the execution's arguments say, or `starting` as a spare. */
   constructor(execution: Execution, phase: 'serving' | 'starting', log: Logger, program = DUMMY_FUSE) {
     this.#phase = phase
     this.#spare = phase === 'starting'
     this.#log = log
     this.#program = program
-    this.#child = execute(execution, program)
-    this.#ended = endOf(this.#child, program)
-    this.#ended.catch(() => undefined)
-    for (const event of ['exit', 'error'] as const) this.#child.once(event, () => this.#enter('ended'))
+    const { file, args, argv0, detached, env } = execution
+    const stdio = ['ignore', 'ignore', 'pipe', 'pipe'] as const
+    this.#child = new ChildProgram({ file, args, argv0, detached, stdio: [...stdio], env: { ...env, [READY_FD]: '3' } })
+    this.#closed = this.#child.closed.catch((error: unknown) => {
+      throw cannotStart(error, program)
+    })
+    this.#closed.catch(() => undefined)
+    this.#child.ended.then(
+      () => {
+        this.#enter('ended')
+      },
+      (error: unknown) => {
+        this.#startFailure = cannotStart(error, program)
+        this.#enter('ended')
+      },
+    )
     this.#child.unref()
     this.#relay()
-    // A child that could not be started has no streams.
-    this.#channel = (this.#child.stdio as ChildProcess['stdio'] | undefined)?.[3] as Socket | undefined
     const lines = new LineCutter()
-    this.#channel?.on('data', (chunk: Buffer) => {
+    this.#child.channel?.on('data', (chunk: Buffer) => {
       for (const line of lines.push(chunk.toString())) this.#hear(parseWord(line))
     })
     // Its end says more than a channel that breaks.
-    this.#channel?.on('error', () => undefined).unref()
+    this.#child.channel?.on('error', () => undefined).unref()
   }
 
   get pid(): number {
-    return this.#child.pid ?? 0
+    return this.#child.pid
   }
 
   /** Whether it serves nothing and takes an order. */
@@ -96,14 +101,14 @@ export class DaemonProcess {
     return this.#phase === 'ended'
   }
 
-  /** How it ended by itself; null while it has not, or when a signal ended it. */
-  get exitStatus(): number | null {
-    return this.#child.exitCode
+  /** How it ended; undefined while it runs, and if it could not be started. */
+  get end(): ProcessEnd | undefined {
+    return this.#child.end
   }
 
-  /** The signal that ended it, if one did. */
-  get signal(): NodeJS.Signals | null {
-    return this.#child.signalCode
+  /** Why it could not be started. */
+  get startFailure(): HostError | undefined {
+    return this.#startFailure
   }
 
   /** Calls `listener` once, when it can do no more harm: it is {@link over}, or idle, and has closed the device of what it served. */
@@ -135,12 +140,20 @@ export class DaemonProcess {
   }
 
   /** Has an idle one end. */
-  end(): void {
+  dismiss(): void {
     this.#order({ do: 'end' })
   }
 
   kill(): void {
-    this.#child.kill('SIGKILL')
+    this.#child.kill()
+  }
+
+  /** Waits up to `time` milliseconds until it can do no more harm, as {@link onceFree} tells. */
+  async endsWithin(time: number): Promise<boolean> {
+    const freed = new Promise<void>((resolve) => {
+      this.onceFree(resolve)
+    })
+    return (await settledWithin(freed, time)) !== 'late'
   }
 
   /**
@@ -148,15 +161,15 @@ export class DaemonProcess {
    * for, so that no mount of it appears later. Rejects with HostError, or the reason of the call's signal. `onMounting` is called when the daemon has
    * started and waits for its storage.
    */
-  async ready(call: CallContext, onMounting: () => void = () => undefined): Promise<'ready' | End> {
+  async ready(call: CallContext, onMounting: () => void = () => undefined): Promise<'ready' | ProcessEnd> {
     const began = performance.now()
     this.#onMounting = onMounting
-    const outcome = await Promise.race([this.#announced.promise, this.#ended, aborted(call.signal)])
+    const outcome = await Promise.race([this.#announced.promise, this.#closed, aborted(call.signal)])
     this.#announced = Promise.withResolvers<'ready'>()
     if (outcome !== 'aborted') return outcome
     this.kill()
-    const buried = await Promise.race([this.#ended.catch(() => undefined), aborted(call.cleanUp.signal)])
-    const fate = buried === 'aborted' ? 'was killed but is still in the kernel' : 'was killed'
+    const ended = await Promise.race([this.#closed.catch(() => undefined), aborted(call.cleanUp.signal)])
+    const fate = ended === 'aborted' ? 'was killed but is still in the kernel' : 'was killed'
     const reason: unknown = call.signal.reason
     if (isCallEnded(reason) && reason.kind === 'cancelled') throw reason
     const time = ((performance.now() - began) / 1000).toFixed(1)
@@ -164,7 +177,7 @@ export class DaemonProcess {
   }
 
   /** Why it ended before it was ready: all that it has said is the reason. */
-  failure(end: End): HostError {
+  failure(end: ProcessEnd): HostError {
     return endedEarly(end, this.#program, this.#said)
   }
 
@@ -187,12 +200,13 @@ export class DaemonProcess {
   }
 
   #order(order: Order): void {
-    this.#channel?.write(orderLine(order))
+    this.#child.channel?.write(orderLine(order))
   }
 
   #relay(): void {
-    if (!this.#child.stderr) return
-    createInterface({ input: this.#child.stderr }).on('line', (line) => {
+    const { stderr } = this.#child
+    if (stderr === undefined) return
+    createInterface({ input: stderr }).on('line', (line) => {
       const { name } = this.#program
       const stamped = withoutTimestamp(line)
       const text = stamped.startsWith(`${name}: `) ? stamped.slice(name.length + 2) : stamped
@@ -202,31 +216,11 @@ export class DaemonProcess {
   }
 }
 
-function execute({ file, args, argv0, detached, env }: Execution, program: StartedProgram): ChildProcess {
-  try {
-    return spawn(file, args, { argv0, detached, stdio: ['ignore', 'ignore', 'pipe', 'pipe'], env: { ...env, [READY_FD]: '3' } })
-  } catch (error) {
-    throw cannotStart(error, program)
-  }
-}
-
 function cannotStart(error: unknown, { name }: StartedProgram): HostError {
   const code = codeOf(error)
   const exhausted = errnoMeaning(code) === 'exhausted'
   const message = withRemedy(`cannot start ${name}: ${messageOf(error)}`, error)
   return new HostError(exhausted ? 'exhausted' : 'unavailable', message, { cause: error })
-}
-
-async function endOf(child: ChildProcess, program: StartedProgram): Promise<End> {
-  return await new Promise((resolve, reject) => {
-    child.once('error', (error) => {
-      reject(cannotStart(error, program))
-    })
-    // 'close' comes after the last line of standard error, unlike 'exit'.
-    child.once('close', (status, signal) => {
-      resolve({ status, signal })
-    })
-  })
 }
 
 async function aborted(signal: AbortSignal): Promise<'aborted'> {
@@ -239,7 +233,7 @@ async function aborted(signal: AbortSignal): Promise<'aborted'> {
   })
 }
 
-function endedEarly({ status, signal }: End, { name, goal, kinds }: StartedProgram, said: readonly string[]): HostError {
+function endedEarly({ status, signal }: ProcessEnd, { name, goal, kinds }: StartedProgram, said: readonly string[]): HostError {
   if (signal !== null)
     return new HostError(
       'unavailable',

@@ -1,7 +1,6 @@
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import type { CallContext } from '../call-context.ts'
 import type { Logger } from '../log.ts'
+import { ChildProgram, describeEnd } from '../os/processes/child-program.ts'
 import { chooseDaemon, endDaemon, findDaemons, toDaemon } from './found-daemon.ts'
 import { type Daemon, type FuseHost, HostError } from './host.ts'
 import type { MakeExecution } from './process-host.ts'
@@ -19,9 +18,8 @@ export class EarlyReturnHost implements FuseHost {
   async start(path: string, options: readonly string[]): Promise<undefined> {
     const { file, args, argv0, env } = this.#execution(path, options)
     this.#log.info(`exec dummy-fuse [${args.join(' ')}]`)
-    const child = spawn(file, args, { argv0, env, stdio: 'ignore' })
-    const [status] = (await once(child, 'exit')) as [number | null]
-    if (status !== 0) throw new HostError('failed', `dummy-fuse ended with exit status ${status ?? -1}`)
+    const end = await new ChildProgram({ file, args, argv0, env, stdio: 'ignore' }).ended
+    if (end.status !== 0) throw new HostError('failed', `dummy-fuse ended: ${describeEnd(end)}`)
     return undefined
   }
 

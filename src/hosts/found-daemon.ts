@@ -1,5 +1,6 @@
 import { connectionsOf } from '../os/mounts/fuse-connections.ts'
 import { deviceOf } from '../os/mounts/mount-table.ts'
+import { killAfter } from '../os/processes/kill-after.ts'
 import {
   processEnds,
   processesNamed,
@@ -58,12 +59,15 @@ export function isStopped({ state }: ProcessStat): boolean {
 }
 
 /**
- * Waits `grace` milliseconds for a daemon to end by itself, as it does once it is unmounted everywhere; then kills it. Tells whether it has ended
- * within `time` milliseconds in all.
+ * Waits `grace` milliseconds for a daemon to end by itself, as it does once it is unmounted everywhere; then kills it. Resolves to whether it has
+ * ended within `time` milliseconds in all. A stopped daemon cannot end by itself and gets no grace.
  */
 export async function endDaemon(stat: ProcessStat, grace: number, time: number): Promise<boolean> {
-  const end = performance.now() + time
-  if (!isStopped(stat) && (await processEnds(stat, Math.min(grace, time)))) return true
-  signalProcess(stat, 'SIGKILL')
-  return await processEnds(stat, Math.max(end - performance.now(), 0))
+  const daemon = {
+    endsWithin: (limit: number): Promise<boolean> => processEnds(stat, limit),
+    kill: (): void => {
+      signalProcess(stat, 'SIGKILL')
+    },
+  }
+  return await killAfter(daemon, isStopped(stat) ? 0 : grace, time)
 }

@@ -1,5 +1,7 @@
 import type { CallContext } from '../call-context.ts'
 import type { Logger } from '../log.ts'
+import { describeEnd } from '../os/processes/child-program.ts'
+import { killAfter } from '../os/processes/kill-after.ts'
 import { processStat, type ProcessStat } from '../os/processes/processes.ts'
 import type { DaemonProcess, Execution } from './daemon-process.ts'
 import type { DaemonStarter } from './daemon-starter.ts'
@@ -79,11 +81,11 @@ export class ProcessHost implements FuseHost {
     daemon.onceFree(() => {
       if (this.#known.get(path)?.process === daemon) this.#known.delete(path)
       if (!daemon.over) {
-        if (this.#spares === undefined) daemon.end()
+        if (this.#spares === undefined) daemon.dismiss()
         else this.#spares.offer(daemon)
-      } else if (daemon.exitStatus !== 0)
+      } else if (daemon.end?.status !== 0)
         this.#log.error(
-          `dummy-fuse[${daemon.pid}] of ${path} ended: ${daemon.signal ?? `exit status ${daemon.exitStatus ?? 0}`}; the volume is mounted again when it is staged or published, restart its consumers then`,
+          `dummy-fuse[${daemon.pid}] of ${path} ended: ${describeEnd(daemon.end)}; the volume is mounted again when it is staged or published, restart its consumers then`,
         )
     })
     return stat
@@ -102,7 +104,7 @@ export class ProcessHost implements FuseHost {
     const stopped =
       process === undefined
         ? await endDaemon(stat, grace, call.remaining())
-        : await endOwnDaemon(process, isStopped(stat) ? 0 : grace, call.remaining())
+        : await killAfter(process, isStopped(stat) ? 0 : grace, call.remaining())
     if (!stopped)
       throw new HostError('unavailable', `dummy-fuse[${stat.pid}] of ${path} was killed, but is still in the kernel; call again`)
     this.#known.delete(path)
@@ -134,27 +136,5 @@ export class ProcessHost implements FuseHost {
     const known = this.#known.get(path)
     const now = known === undefined ? undefined : processStat(known.stat.pid)
     return known === undefined || now?.start !== known.stat.start ? undefined : { ...known, stat: now }
-  }
-}
-
-/** Waits `grace` milliseconds for a daemon of this plugin to be free, then kills it. Returns whether it was free within `time` milliseconds in all. */
-async function endOwnDaemon(daemon: DaemonProcess, grace: number, time: number): Promise<boolean> {
-  const { promise: freed, resolve } = Promise.withResolvers<true>()
-  const end = performance.now() + time
-  daemon.onceFree(() => {
-    resolve(true)
-  })
-  if (await freedWithin(freed, Math.min(grace, time))) return true
-  daemon.kill()
-  return await freedWithin(freed, Math.max(end - performance.now(), 0))
-}
-
-async function freedWithin(freed: Promise<true>, time: number): Promise<boolean> {
-  const { promise: late, resolve } = Promise.withResolvers<false>()
-  const timer = setTimeout(resolve, time, false)
-  try {
-    return await Promise.race([freed, late])
-  } finally {
-    clearTimeout(timer)
   }
 }

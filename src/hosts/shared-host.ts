@@ -1,17 +1,11 @@
 import { type CallContext, isCallEnded, RunningCall, unlessAborted } from '../call-context.ts'
 import type { Logger } from '../log.ts'
-import {
-  processEnds,
-  processesNamed,
-  type ProcessStat,
-  runsOurExecutable,
-  sharesMounts,
-  signalProcess,
-} from '../os/processes/processes.ts'
+import { describeEnd } from '../os/processes/child-program.ts'
+import { processesNamed, type ProcessStat, runsOurExecutable, sharesMounts } from '../os/processes/processes.ts'
 import { hasListener } from '../os/sockets/unix-socket.ts'
 import { DUMMY_FUSED, type Execution } from './daemon-process.ts'
 import type { DaemonStarter } from './daemon-starter.ts'
-import { toDaemon } from './found-daemon.ts'
+import { endDaemon, toDaemon } from './found-daemon.ts'
 import { fuseDeviceProblem } from './fuse-device.ts'
 import { type Daemon, type FuseHost, HostError } from './host.ts'
 import { NotRunning, type ServiceHost } from './service-host.ts'
@@ -142,9 +136,8 @@ export class SharedHost implements FuseHost {
     try {
       const daemon = await this.#starter.start(this.#execution, time, undefined, DUMMY_FUSED)
       daemon.onceFree(() => {
-        const how = daemon.signal ?? `exit status ${daemon.exitStatus ?? 0}`
         this.#log.error(
-          `dummy-fused[${daemon.pid}] ended: ${how}; the sessions of all volumes have ended with it, and each volume is mounted again when it is staged or published`,
+          `dummy-fused[${daemon.pid}] ended: ${describeEnd(daemon.end)}; the sessions of all volumes have ended with it, and each volume is mounted again when it is staged or published`,
         )
       })
     } catch (error) {
@@ -196,8 +189,7 @@ export class SharedHost implements FuseHost {
       this.#log.error(
         `dummy-fused[${stat.pid}] has answered nothing for ${silence / 1000} s and is killed; the sessions of all volumes end with it`,
       )
-      signalProcess(stat, 'SIGKILL')
-      if (!(await processEnds(stat, call.remaining())))
+      if (!(await endDaemon(stat, 0, call.remaining())))
         throw new HostError('unavailable', `dummy-fused[${stat.pid}] was killed, but is still in the kernel; call again`)
     }
     this.#silentSince = undefined

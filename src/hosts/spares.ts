@@ -1,4 +1,3 @@
-import { messageOf } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import { STATUS } from '../os/processes/exit-status.ts'
 import { processStat } from '../os/processes/processes.ts'
@@ -65,7 +64,7 @@ export class Spares {
   offer(daemon: DaemonProcess): void {
     const spare = this.#current
     if (spare?.idle === true || this.#leaving === undefined) {
-      daemon.end()
+      daemon.dismiss()
       return
     }
     // A spare that is still starting would only use a processor.
@@ -77,18 +76,17 @@ export class Spares {
   #start(): void {
     // Starts that wait come first; each calls replenish() when it is over.
     if (this.#current !== undefined || this.#impossible || this.#queue.waiting > 0) return
-    try {
-      const execution = this.#execution()
-      const daemon = new DaemonProcess(execution, 'starting', this.#log)
-      daemon.onceFree(() => {
-        // By a status of its own: a signal says nothing about the next one, nor does a scope that systemd did not give.
-        const refused = execution.plain !== undefined && daemon.exitStatus === STATUS.failed
-        this.#impossible ||= daemon.over && (daemon.exitStatus ?? 0) !== 0 && !refused
-      })
-      this.#spare = daemon
-    } catch (error) {
-      this.#log.warning(`no spare dummy-fuse, the next Stage takes longer: ${messageOf(error)}`)
-    }
+    const execution = this.#execution()
+    const daemon = new DaemonProcess(execution, 'starting', this.#log)
+    daemon.onceFree(() => {
+      const { startFailure } = daemon
+      if (startFailure !== undefined) this.#log.warning(`no spare dummy-fuse, the next Stage takes longer: ${startFailure.message}`)
+      // By a status of its own: a signal says nothing about the next one, nor does a scope that systemd did not give.
+      const status = daemon.end?.status ?? 0
+      const refused = execution.plain !== undefined && status === STATUS.failed
+      this.#impossible ||= status !== 0 && !refused
+    })
+    this.#spare = daemon
   }
 
   get #current(): DaemonProcess | undefined {
@@ -97,7 +95,7 @@ export class Spares {
 
   #letGo(): void {
     this.#leaving = undefined
-    this.#spare?.end()
+    this.#spare?.dismiss()
     this.#spare = undefined
   }
 }

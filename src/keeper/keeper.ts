@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { messageOf } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import { closeInThread } from '../os/descriptors/close-in-thread.ts'
+import { describeEnd } from '../os/processes/child-program.ts'
 import type { Command, Passed } from './command.ts'
 import { Deadline } from './deadline.ts'
 import { FdStore } from './fd-store.ts'
@@ -277,11 +278,10 @@ export class Keeper {
   }
 }
 
-function describe({ status, signal, problem }: MainEnd): string {
-  if (problem !== undefined) return problem
-  if (signal !== null) return signal
-  if (status === null) return 'its status went to its parent'
-  return status === EXEC_FAILED ? `exit status ${status} (as when its file cannot be executed)` : `exit status ${status}`
+function describe(end: MainEnd): string {
+  if (end.problem !== undefined) return end.problem
+  if (end.signal === null && end.status === null) return 'its status went to its parent'
+  return end.status === EXEC_FAILED ? `${describeEnd(end)} (as when its file cannot be executed)` : describeEnd(end)
 }
 
 /** A program that a signal to stop ended has ended as it should (systemd.service(5), SuccessExitStatus=). */

@@ -1,9 +1,10 @@
-import { type ChildProcess, spawn } from 'node:child_process'
 import { messageOf } from '../errors.ts'
-import { pidfdOpen, type ProcessEnd } from '../os/processes/child-processes.ts'
+import { ChildProgram, type ProcessEnd } from '../os/processes/child-program.ts'
+import { pidfdOpen } from '../os/processes/child-processes.ts'
+import { sendSignal } from '../os/processes/processes.ts'
 import type { DescriptorWatch } from '../os/descriptors/descriptor-watch.ts'
 import type { Libc } from '../os/libc.ts'
-import { type ProcessTree, signal } from './process-tree.ts'
+import type { ProcessTree } from './process-tree.ts'
 
 /** What a process is started with: descriptors are those from 3 up. */
 export interface Execution {
@@ -27,7 +28,7 @@ export interface MainEnd extends ProcessEnd {
 /** The program's main process: the one that was started, or the one that MAINPID= named. The program ends with it. */
 export class MainProcess {
   readonly #surroundings: MainProcessContext
-  readonly #child: ChildProcess | undefined
+  readonly #child: ChildProgram
   #onEnd: ((end: MainEnd) => void) | undefined
   #pid = 0
   #pidfd: number | undefined
@@ -36,22 +37,20 @@ export class MainProcess {
   constructor(surroundings: MainProcessContext, { file, args, env, descriptors }: Execution, onEnd: (end: MainEnd) => void) {
     this.#surroundings = surroundings
     this.#onEnd = onEnd
-    try {
-      const stdio = ['ignore', 'inherit', 'inherit', ...descriptors] as const
-      this.#child = spawn(file, args, { env, stdio: [...stdio], detached: true })
-    } catch (error) {
-      // E2BIG and the like; what Node reports by an event comes below.
-      setImmediate(() => this.#end({ status: null, signal: null, problem: messageOf(error) }))
-      return
-    }
+    const stdio = ['ignore', 'inherit', 'inherit', ...descriptors] as const
+    this.#child = new ChildProgram({ file, args, env, stdio: [...stdio], detached: true })
     const { pid } = this.#child
-    if (pid !== undefined) surroundings.tree.spawned(pid)
-    this.#pid = pid ?? 0
-    this.#child.once('error', (error) => this.#end({ status: null, signal: null, problem: error.message }))
-    this.#child.once('exit', (status, by) => {
-      surroundings.tree.gone(pid ?? 0)
-      if (this.#pid === pid) this.#end({ status, signal: by })
-    })
+    if (pid !== 0) surroundings.tree.spawned(pid)
+    this.#pid = pid
+    this.#child.ended.then(
+      (end) => {
+        surroundings.tree.gone(pid)
+        if (this.#pid === pid) this.#end(end)
+      },
+      (error: unknown) => {
+        this.#end({ status: null, signal: null, problem: messageOf(error) })
+      },
+    )
   }
 
   /** 0 when nothing could be started. */
@@ -63,7 +62,7 @@ export class MainProcess {
   follow(pid: number): void {
     if (pid === this.#pid || this.#onEnd === undefined) return
     const { libc, tree, watch } = this.#surroundings
-    const pidfd = pid === this.#child?.pid ? undefined : pidfdOpen(libc, pid)
+    const pidfd = pid === this.#child.pid ? undefined : pidfdOpen(libc, pid)
     this.#unwatch()
     this.#pid = pid
     if (pidfd === undefined) return
@@ -73,7 +72,7 @@ export class MainProcess {
   }
 
   signal(name: NodeJS.Signals): void {
-    if (this.#onEnd !== undefined && this.#pid > 0) signal(this.#pid, name)
+    if (this.#onEnd !== undefined && this.#pid > 0) sendSignal(this.#pid, name)
   }
 
   #end(end: MainEnd): void {

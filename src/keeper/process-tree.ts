@@ -1,4 +1,6 @@
-import { descendantsOf, descendsFrom, endedChild, hasChildren, type ProcessEnd, reap } from '../os/processes/child-processes.ts'
+import { descendantsOf, descendsFrom, endedChild, hasChildren, reap } from '../os/processes/child-processes.ts'
+import type { ProcessEnd } from '../os/processes/child-program.ts'
+import { sendSignal } from '../os/processes/processes.ts'
 import type { Libc } from '../os/libc.ts'
 
 /** The descendants of keep. keep is their subreaper: the kernel makes it the parent of every process whose own parent has ended. */
@@ -53,7 +55,7 @@ export class ProcessTree {
   killAll(): number {
     this.reapOrphans()
     const all = this.#all()
-    for (const pid of all) signal(pid, 'SIGKILL')
+    for (const pid of all) sendSignal(pid, 'SIGKILL')
     return all.length
   }
 
@@ -64,14 +66,5 @@ export class ProcessTree {
 
   #all(): readonly number[] {
     return hasChildren(this.#libc) ? descendantsOf(process.pid) : []
-  }
-}
-
-/** kill(2), of a process that may be gone by now. */
-export function signal(pid: number, name: NodeJS.Signals): void {
-  try {
-    process.kill(pid, name)
-  } catch {
-    // It ended by itself.
   }
 }

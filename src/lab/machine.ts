@@ -1,8 +1,9 @@
-import { type ChildProcess, spawn } from 'node:child_process'
 import { existsSync, mkdtempSync, readdirSync, readlinkSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { messageOf } from '../errors.ts'
 import { childrenOf } from '../os/processes/child-processes.ts'
+import { ChildProgram } from '../os/processes/child-program.ts'
+import { sendSignal } from '../os/processes/processes.ts'
 import { run } from '../os/processes/run.ts'
 import { bootCommand, holdCommand, type MachinePlace, removeEmpty, strip, systemdBelow } from './nspawn.ts'
 import { until } from './wait.ts'
@@ -22,10 +23,10 @@ export class Machine implements AsyncDisposable {
   /** Put before a command, it is carried out in the machine. */
   readonly enter: readonly string[]
   readonly #folder: string
-  readonly #holding: ChildProcess
+  readonly #holding: ChildProgram
   readonly #holder: number
 
-  private constructor(folder: string, holding: ChildProcess, holder: number, systemd: number) {
+  private constructor(folder: string, holding: ChildProgram, holder: number, systemd: number) {
     this.#folder = folder
     this.#holding = holding
     this.#holder = holder
@@ -38,12 +39,12 @@ export class Machine implements AsyncDisposable {
     const folder = mkdtempSync(join(parent, `${PREFIX}${pidNamespace()}-${process.pid}-`))
     const place = { folder, cgroup: basename(folder) }
     const [file, ...args] = holdCommand(place)
-    const holding = spawn(file, args, { stdio: ['ignore', 'pipe', 'pipe'], detached: true })
+    const holding = new ChildProgram({ file, args, stdio: ['ignore', 'pipe', 'pipe'], detached: true })
     const held = outputOf(holding)
     let holder: number | undefined
     try {
       await until('namespaces for a machine', () => held.text().includes('ready') || held.ended())
-      ;[holder] = childrenOf(holding.pid ?? -1)
+      ;[holder] = childrenOf(holding.pid)
       if (holder === undefined || held.ended()) throw new Error(`cannot make namespaces for a machine: ${held.text()}`)
       strip(join(`/proc/${holder}/root`, folder, 'root'))
       const systemd = await start(place, holder, programs)
@@ -94,25 +95,24 @@ function cgroupRoots(): readonly string[] {
 
 async function start(place: MachinePlace, holder: number, programs: readonly string[]): Promise<number> {
   const [file, ...args] = bootCommand(place, holder, Object.fromEntries(programs.map((path) => [path, path])))
-  const child = spawn(file, args, { stdio: ['ignore', 'pipe', 'pipe'], detached: true })
+  const child = new ChildProgram({ file, args, stdio: ['ignore', 'pipe', 'pipe'], detached: true })
   const said = outputOf(child)
   return await until(
     'systemd starts',
     () => {
       if (said.ended())
         throw new Error(`systemd-nspawn cannot boot a machine: ${said.text().trim().split('\n').slice(-3).join(' ')}`)
-      return systemdBelow(child.pid ?? -1)
+      return systemdBelow(child.pid)
     },
     BOOT_DEADLINE,
   )
 }
 
 /** Kills the first process of the namespace, and with it all others; then nothing holds the cgroups and the folder any more. */
-async function end(folder: string, holding: ChildProcess, holder: number | undefined): Promise<void> {
-  const closed = new Promise((resolve) => holding.once('close', resolve))
-  if (holder !== undefined) process.kill(holder, 'SIGKILL')
-  else holding.kill('SIGKILL')
-  if (holding.exitCode === null && holding.signalCode === null) await closed
+async function end(folder: string, holding: ChildProgram, holder: number | undefined): Promise<void> {
+  if (holder !== undefined) sendSignal(holder, 'SIGKILL')
+  else holding.kill()
+  await holding.closed.catch(() => undefined)
   await until('the cgroups of the machine are empty', () => removeEmpty(folder) && removeCgroups(basename(folder))).catch(
     (error: unknown) => {
       throw new Error(`the machine left something behind: ${messageOf(error)}`, { cause: error })
@@ -124,15 +124,15 @@ function removeCgroups(name: string): boolean {
   return cgroupRoots().every((root) => removeEmpty(join(root, name)))
 }
 
-function outputOf(child: ChildProcess): { text: () => string; ended: () => boolean } {
+function outputOf(child: ChildProgram): { text: () => string; ended: () => boolean } {
   let text = ''
   let ended = false
   for (const stream of [child.stdout, child.stderr])
     stream?.setEncoding('utf8').on('data', (more: string) => (text = (text + more).slice(-10_000)))
-  child.on('error', (error) => {
-    text += messageOf(error)
-    ended = true
-  })
-  child.on('exit', () => (ended = true))
+  child.ended
+    .catch((error: unknown) => {
+      text += messageOf(error)
+    })
+    .finally(() => (ended = true))
   return { text: () => text, ended: () => ended }
 }

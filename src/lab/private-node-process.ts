@@ -1,7 +1,7 @@
-import { type ChildProcessByStdio, spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
-import type { Readable, Writable } from 'node:stream'
 import { messageOf } from '../errors.ts'
+import { ChildProgram } from '../os/processes/child-program.ts'
+import { killAfter } from '../os/processes/kill-after.ts'
 import type { Command } from './command.ts'
 import type { Job } from './inside.ts'
 import { onPrivateNode, privateEnvironment } from './namespaces.ts'
@@ -11,8 +11,6 @@ import type { Message } from './message.ts'
 const JOB_DEADLINE = 120_000
 /** Milliseconds that a node has to end by itself once its standard input is closed. */
 const END_DEADLINE = 3000
-
-type NodeProcess = ChildProcessByStdio<Writable, Readable, Readable>
 
 /**
  * Has a job carried out on a private node by `inside`, and tells of each message. Resolves when the node is gone, with every process
@@ -29,22 +27,24 @@ export async function carryOutOnPrivateNode(
 ): Promise<string | undefined> {
   const { executable, args, argv0 } = makeNode(inside)
   // A session of its own keeps the terminal's Ctrl-C from all but the lab, which then ends the node as a whole.
-  const child = spawn(executable, args, { argv0, stdio: 'pipe', detached: true, env: privateEnvironment(env) })
+  const child = new ChildProgram({ file: executable, args, argv0, stdio: 'pipe', detached: true, env: privateEnvironment(env) })
   let errors = ''
-  child.stderr.setEncoding('utf8').on('data', (text: string) => (errors += text))
-  child.stdin.on('error', () => undefined)
-  child.stdin.write(`${JSON.stringify(job)}\n`)
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => (errors += text))
+  child.stdin?.on('error', () => undefined).write(`${JSON.stringify(job)}\n`)
   const seen: { ended: boolean; reasons: string[] } = { ended: false, reasons: [] }
-  createInterface(child.stdout).on('line', (line) => {
-    const message = JSON.parse(line) as Message
-    if (message.kind === 'end') seen.ended = true
-    if (message.kind === 'broken off') seen.reasons.push(message.reason)
-    tell(message)
-  })
+  if (child.stdout !== undefined)
+    createInterface(child.stdout).on('line', (line) => {
+      const message = JSON.parse(line) as Message
+      if (message.kind === 'end') seen.ended = true
+      if (message.kind === 'broken off') seen.reasons.push(message.reason)
+      tell(message)
+    })
 
   const breakOff = (why: string): void => {
     seen.reasons.push(why)
-    end(child)
+    // Process 1 ends with the process whose standard input this is, and takes the node along; only then does unshare(1) end.
+    child.stdin?.end()
+    killAfter(child, END_DEADLINE, END_DEADLINE).catch(() => undefined)
   }
   const deadline = setTimeout(breakOff, JOB_DEADLINE, `it took more than ${JOB_DEADLINE / 1000} s`)
   const aborted = (): void => {
@@ -53,7 +53,7 @@ export async function carryOutOnPrivateNode(
   signal.addEventListener('abort', aborted)
   if (signal.aborted) aborted()
   try {
-    await closed(child)
+    await child.closed
   } catch (error) {
     return `cannot make a private node: ${messageOf(error)}`
   } finally {
@@ -62,19 +62,4 @@ export async function carryOutOnPrivateNode(
   }
   if (seen.ended) return undefined
   return seen.reasons[0] ?? (errors.trim() || 'its process was killed')
-}
-
-/** Process 1 ends with the process whose standard input this is, and takes the node along; only then does unshare(1) end. */
-function end(child: NodeProcess): void {
-  child.stdin.end()
-  setTimeout(() => child.kill('SIGKILL'), END_DEADLINE).unref()
-}
-
-async function closed(child: NodeProcess): Promise<void> {
-  await new Promise<void>((resolve, reject) => {
-    child.on('error', reject)
-    child.on('close', () => {
-      resolve()
-    })
-  })
 }

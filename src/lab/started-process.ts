@@ -1,61 +1,48 @@
-import { spawn } from 'node:child_process'
+import { ChildProgram, type ProcessEnd } from '../os/processes/child-program.ts'
 import type { Command } from './command.ts'
 import type { ProcessLog } from './process-log.ts'
 import { within } from './wait.ts'
 
-/** How a process ended: by itself with a status, or by a signal. */
-export interface Ending {
-  readonly status: number | null
-  readonly signal: NodeJS.Signals | null
-}
-
 /** A process of the private node whose output goes to a log. It ends with the node at the latest. */
 export class StartedProcess {
-  readonly pid: number
   readonly log: ProcessLog
-  /** Resolves when it has ended; its last lines may still be on their way then. */
-  readonly ending: Promise<Ending>
-  #running = true
+  readonly #child: ChildProgram
 
-  private constructor(pid: number, log: ProcessLog, ending: Promise<Ending>) {
-    this.pid = pid
+  private constructor(child: ChildProgram, log: ProcessLog) {
+    this.#child = child
     this.log = log
-    this.ending = ending
-    const over = (): void => {
-      this.#running = false
-    }
-    ending.then(over, over)
+    for (const stream of [child.stdout, child.stderr]) if (stream !== undefined) log.follow(stream)
   }
 
   /** Starts it, in a process group of its own. Rejects if there is no such program. */
   static async start({ executable, args, argv0 }: Command, log: ProcessLog): Promise<StartedProcess> {
-    const child = spawn(executable, args, { argv0, stdio: ['ignore', 'pipe', 'pipe'], detached: true, cwd: '/' })
-    log.follow(child.stdout)
-    log.follow(child.stderr)
-    const ending = new Promise<Ending>((resolve) => {
-      child.on('exit', (status, signal) => {
-        resolve({ status, signal })
-      })
-    })
-    return await new Promise((resolve, reject) => {
-      child.on('error', reject)
-      child.on('spawn', () => {
-        resolve(new StartedProcess(child.pid ?? -1, log, ending))
-      })
-    })
+    const stdio = ['ignore', 'pipe', 'pipe'] as const
+    const child = new ChildProgram({ file: executable, args, argv0, stdio: [...stdio], detached: true, cwd: '/' })
+    // Only the end of a process that was never started is known here; it rejects.
+    if (child.pid === 0) await child.ended
+    return new StartedProcess(child, log)
+  }
+
+  get pid(): number {
+    return this.#child.pid
+  }
+
+  /** Resolves when it has ended; its last lines may still be on their way then. */
+  get ending(): Promise<ProcessEnd> {
+    return this.#child.ended
   }
 
   get running(): boolean {
-    return this.#running
+    return this.#child.end === undefined
   }
 
   /** Sends it a signal, unless it has ended. */
   kill(signal: NodeJS.Signals = 'SIGKILL'): void {
-    if (this.#running) process.kill(this.pid, signal)
+    this.#child.signal(signal)
   }
 
   /** Waits for its end. Throws an Error if it goes on. */
-  async ended(): Promise<Ending> {
+  async ended(): Promise<ProcessEnd> {
     return await within(`${this.log.name} (process ${this.pid}) ends`, this.ending)
   }
 }

@@ -2,6 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { constants } from 'node:os'
 import { codeOf } from '../../errors.ts'
 import type { Libc } from '../libc.ts'
+import type { ProcessEnd } from './child-program.ts'
 
 const PR_SET_CHILD_SUBREAPER = 36
 const P_ALL = 0
@@ -15,12 +16,6 @@ const WAITID = 'int waitid(int, int, void *, int)'
 
 /** Offsets in siginfo_t on 64-bit Linux (bits/types/siginfo_t.h). */
 const SIGINFO = { size: 128, code: 8, pid: 16, status: 24 } as const
-
-/** How a process ended: by exit status or by signal. Neither is known if another process was its parent. */
-export interface ProcessEnd {
-  readonly status: number | null
-  readonly signal: NodeJS.Signals | null
-}
 
 /** prctl(PR_SET_CHILD_SUBREAPER): orphaned descendants become children of this process, and not of init. Throws SystemError. */
 export function becomeSubreaper(libc: Libc): void {

@@ -68,8 +68,13 @@ function executableOf(pid: string): string {
 /** Sends a signal to a process if it is still the one that `stat` describes, and runs the same executable as this one. */
 export function signalProcess(stat: ProcessStat, signal: NodeJS.Signals): void {
   if (processStat(stat.pid)?.start !== stat.start || !runsOurExecutable(stat.pid)) return
+  sendSignal(stat.pid, signal)
+}
+
+/** kill(2); a process that has ended gets nothing. */
+export function sendSignal(pid: number, signal: NodeJS.Signals): void {
   try {
-    process.kill(stat.pid, signal)
+    process.kill(pid, signal)
   } catch {
     // It ended in between.
   }

@@ -1,4 +1,5 @@
-import { spawn } from 'node:child_process'
+import { ChildProgram } from './child-program.ts'
+import { settledWithin } from './settled-within.ts'
 
 /** How a short-lived program ended. */
 export interface RunResult {
@@ -20,11 +21,11 @@ function searchPath(): string {
 const MORE_TIMES = 4
 
 /**
- * Runs a program with nothing on its standard input and gives it `deadline` milliseconds. Past them it is killed and left to itself:
- * a process that waits for a file system in state D takes SIGKILL only when its request is answered. Rejects if it cannot be started.
+ * Runs a program with nothing on its standard input and gives it `deadline` milliseconds. Past them it is killed and not waited for:
+ * SIGKILL ends a process that waits for a file system in state D only when its request is answered. Rejects if it cannot be started.
  *
- * `waits` tells whether a process waits for what it was asked for. On a busy machine one that does not has had no processor yet, or its answer
- * is here and not read: it gets its time again, some times, and is `killed` after that.
+ * `waits` tells whether a process waits for what it was asked for. If it does not, it has had no processor yet on a busy machine, or its answer
+ * is not read yet: it gets its time again, {@link MORE_TIMES} times, and is `killed` after that.
  */
 export async function run(
   file: string,
@@ -32,40 +33,20 @@ export async function run(
   deadline: number,
   waits: (pid: number) => boolean = () => true,
 ): Promise<RunResult> {
-  const child = spawn(file, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { PATH: searchPath(), LC_ALL: 'C' } })
-  const { promise: gone, resolve: end } = Promise.withResolvers<undefined>()
-  return await new Promise<RunResult>((resolve, reject) => {
-    // Without a descriptor left (EMFILE) there is a child without streams, and the error comes later.
-    const { stdout: out, stderr: err } = child as { stdout: typeof child.stdout | null; stderr: typeof child.stderr | null }
-    let stdout = ''
-    let stderr = ''
-    out?.setEncoding('utf8').on('data', (text: string) => (stdout += text))
-    err?.setEncoding('utf8').on('data', (text: string) => (stderr += text))
-    let left = MORE_TIMES
-    const onDeadline = (): void => {
-      const waiting = waits(child.pid ?? 0)
-      if (!waiting && left-- > 0) {
-        timer = setTimeout(onDeadline, deadline)
-        return
-      }
-      child.kill('SIGKILL')
-      child.unref()
-      out?.destroy()
-      err?.destroy()
-      resolve({ kind: waiting ? 'timeout' : 'killed', status: -1, stdout, stderr, gone })
-    }
-    let timer = setTimeout(onDeadline, deadline)
-    child.on('error', (error) => {
-      clearTimeout(timer)
-      end(undefined)
-      reject(error)
-    })
-    child.on('exit', () => {
-      end(undefined)
-    })
-    child.on('close', (status) => {
-      clearTimeout(timer)
-      resolve({ kind: status === null ? 'killed' : 'exited', status: status ?? -1, stdout, stderr, gone })
-    })
-  })
+  const env = { PATH: searchPath(), LC_ALL: 'C' }
+  const child = new ChildProgram({ file, args, stdio: ['ignore', 'pipe', 'pipe'], env })
+  const said = { stdout: '', stderr: '' }
+  for (const name of ['stdout', 'stderr'] as const)
+    child[name]?.setEncoding('utf8').on('data', (text: string) => (said[name] += text))
+  const gone = child.ended.then(() => undefined)
+  gone.catch(() => undefined)
+  for (let times = 0; ; times++) {
+    const end = await settledWithin(child.closed, deadline)
+    if (end !== 'late') return { kind: end.status === null ? 'killed' : 'exited', status: end.status ?? -1, ...said, gone }
+    const waiting = waits(child.pid)
+    if (!waiting && times < MORE_TIMES) continue
+    child.kill()
+    child.abandon()
+    return { kind: waiting ? 'timeout' : 'killed', status: -1, ...said, gone }
+  }
 }
