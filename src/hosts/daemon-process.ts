@@ -62,8 +62,14 @@ export class DaemonProcess implements Killable {
     this.#log = log
     this.#program = program
     const { file, args, argv0, detached, env } = execution
-    const stdio = ['ignore', 'ignore', 'pipe', 'pipe'] as const
-    this.#child = new ChildProgram({ file, args, argv0, detached, stdio: [...stdio], env: { ...env, [READY_FD]: '3' } })
+    this.#child = new ChildProgram({
+      file,
+      args,
+      argv0,
+      detached,
+      stdio: ['ignore', 'ignore', 'pipe', 'pipe'],
+      env: { ...env, [READY_FD]: '3' },
+    })
     this.#closed = this.#child.closed.catch((error: unknown) => {
       throw cannotStart(error, program)
     })

@@ -37,8 +37,7 @@ export class MainProcess {
   constructor(surroundings: MainProcessContext, { file, args, env, descriptors }: Execution, onEnd: (end: MainEnd) => void) {
     this.#surroundings = surroundings
     this.#onEnd = onEnd
-    const stdio = ['ignore', 'inherit', 'inherit', ...descriptors] as const
-    this.#child = new ChildProgram({ file, args, env, stdio: [...stdio], detached: true })
+    this.#child = new ChildProgram({ file, args, env, stdio: ['ignore', 'inherit', 'inherit', ...descriptors], detached: true })
     const { pid } = this.#child
     if (pid !== 0) surroundings.tree.spawned(pid)
     this.#pid = pid

@@ -16,8 +16,7 @@ export class StartedProcess {
 
   /** Starts it, in a process group of its own. Rejects if there is no such program. */
   static async start({ executable, args, argv0 }: Command, log: ProcessLog): Promise<StartedProcess> {
-    const stdio = ['ignore', 'pipe', 'pipe'] as const
-    const child = new ChildProgram({ file: executable, args, argv0, stdio: [...stdio], detached: true, cwd: '/' })
+    const child = new ChildProgram({ file: executable, args, argv0, stdio: ['ignore', 'pipe', 'pipe'], detached: true, cwd: '/' })
     // Only the end of a process that was never started is known here; it rejects.
     if (child.pid === 0) await child.ended
     return new StartedProcess(child, log)

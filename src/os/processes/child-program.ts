@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn, type StdioOptions } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import type { Socket } from 'node:net'
 import type { Readable, Writable } from 'node:stream'
 import type { Killable } from './kill-after.ts'
@@ -16,6 +16,8 @@ export function describeEnd(end: ProcessEnd | undefined): string {
   return signal ?? (status === null ? 'unknown status' : `exit status ${status}`)
 }
 
+type Stdio = 'ignore' | 'pipe' | 'inherit'
+
 /** How a program is started. */
 export interface ChildCommand {
   readonly file: string
@@ -27,8 +29,8 @@ export interface ChildCommand {
   readonly cwd?: string
   /** In a session, and so a process group, of its own. */
   readonly detached?: boolean
-  /** Its descriptors from 0 up, as child_process.spawn takes them. */
-  readonly stdio: StdioOptions
+  /** Its descriptors from 0 up: a number is a descriptor of this process. One word is for 0, 1 and 2. */
+  readonly stdio: Stdio | readonly (Stdio | number)[]
 }
 
 /**
@@ -43,7 +45,7 @@ export class ChildProgram implements Killable {
   readonly #child: ChildProcess | undefined
 
   /** Never throws. */
-  constructor({ args, file, ...options }: ChildCommand) {
+  constructor({ file, args, stdio, ...options }: ChildCommand) {
     const ended = Promise.withResolvers<ProcessEnd>()
     const closed = Promise.withResolvers<ProcessEnd>()
     const failed = (error: unknown): void => {
@@ -56,7 +58,7 @@ export class ChildProgram implements Killable {
     this.ended.catch(() => undefined)
     this.closed.catch(() => undefined)
     try {
-      this.#child = spawn(file, args, options)
+      this.#child = spawn(file, args, { ...options, stdio: typeof stdio === 'string' ? stdio : [...stdio] })
     } catch (error) {
       failed(error)
       return

@@ -45,8 +45,14 @@ export async function startAndWait(
 
 async function start({ executable, args, argv0 }: DaemonCommand, timeout: number): Promise<ProcessEnd | 'ready' | 'late'> {
   const env = { ...process.env, [READY_FD]: '3' }
-  const stdio = ['ignore', 'ignore', 'pipe', 'pipe'] as const
-  const child = new ChildProgram({ file: executable, args, argv0, detached: true, stdio: [...stdio], env })
+  const child = new ChildProgram({
+    file: executable,
+    args,
+    argv0,
+    detached: true,
+    stdio: ['ignore', 'ignore', 'pipe', 'pipe'],
+    env,
+  })
   // libfuse writes there too, whatever is in a path.
   if (child.stderr !== undefined)
     createInterface({ input: child.stderr }).on('line', (line) => process.stderr.write(`${oneLine(line)}\n`))
