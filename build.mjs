@@ -51,7 +51,6 @@ if (process.version !== execFileSync(node, ['--version'], { encoding: 'utf8' }).
 const { version } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8'))
 const { NATIVE_FILES } = await import('./src/os/addons.ts')
 const { LAUNCHER_ASSET } = await import('./src/keeper/launcher.ts')
-const { assembleLauncher } = await import('./packaging/launcher.mjs')
 const { billOf, componentsOf, noticesOf } = await import('./packaging/components.mjs')
 
 /** Files that esbuild has put into any bundle. */
@@ -73,7 +72,9 @@ const components = await componentsOf(root, inputs, Object.values(NATIVE_FILES))
 await writeFile(join(build, 'licenses.txt'), noticesOf(components))
 await strip(join(build, 'node'))
 try {
-  assembleLauncher(root, join(build, LAUNCHER_ASSET))
+  execFileSync(node, [join(root, 'packaging/launcher.mjs'), join(build, LAUNCHER_ASSET)], {
+    stdio: ['ignore', 'inherit', 'inherit'],
+  })
 } catch (error) {
   fail(`as and objcopy (Debian package binutils) are needed to assemble the launcher: ${error.message}`)
 }
