@@ -54,11 +54,12 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'limits.ts': [],
   'log.ts': [],
   'printable.ts': [],
+  'schema.ts': [],
   'secrets.ts': [],
   'version.ts': [],
 }
 
-const EVERYWHERE = ['call-context.ts', 'errors.ts', 'limits.ts', 'log.ts', 'printable.ts', 'secrets.ts', 'version.ts']
+const EVERYWHERE = ['call-context.ts', 'errors.ts', 'limits.ts', 'log.ts', 'printable.ts', 'schema.ts', 'secrets.ts', 'version.ts']
 const NOT_IN = ['fuse/protocol', 'rpc']
 
 /** Packages, and the parts of src that may import them. */
@@ -66,6 +67,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   '@bufbuild/protobuf': ['csi', 'fused', 'grpc', 'hosts', 'lab', 'rpc'],
   '@grpc/grpc-js': ['csi', 'fused', 'grpc'],
   commander: ['programs'],
+  valibot: ['schema.ts', 'volumes', 'fused', 'lab', 'os/processes/daemon-channel.ts'],
   yaml: ['lab'],
   'fuse-native': ['fuse/native'],
 }

@@ -1,4 +1,7 @@
+import * as v from 'valibot'
+import { messageOf } from '../errors.ts'
 import type { Negotiated } from '../fuse/session/negotiated.ts'
+import { parseJson } from '../schema.ts'
 
 /** The version of the record's format that this program writes, and the newest that it reads. */
 export const RECORD_VERSION = 1
@@ -35,46 +38,42 @@ export function encodeRecord(record: SessionRecord): string {
   return `${JSON.stringify({ ...record, negotiated: { ...negotiated, flags: `0x${negotiated.flags.toString(16)}` } })}\n`
 }
 
+const COUNT = v.pipe(v.number(), v.safeInteger('is not a whole number'), v.minValue(0, 'is negative'))
+
+/** What records of every version have. */
+const VERSIONED = v.object({ version: v.pipe(v.number(), v.integer('is not a whole number'), v.minValue(1, 'is not positive')) })
+
+const RECORD = v.object({
+  version: v.literal(RECORD_VERSION),
+  id: v.string(),
+  path: v.pipe(v.string(), v.startsWith('/', 'is not an absolute path')),
+  options: v.array(v.string()),
+  faults: v.array(v.string()),
+  bootId: v.string(),
+  connection: COUNT,
+  negotiated: v.object({
+    minor: COUNT,
+    flags: v.pipe(
+      v.string(),
+      v.regex(/^0x[0-9a-f]{1,16}$/, 'is not a hexadecimal number of 64 bits'),
+      v.transform((text) => BigInt(text)),
+    ),
+    maxWrite: COUNT,
+    maxPages: COUNT,
+    timeGran: COUNT,
+    resend: v.boolean(),
+  }),
+})
+
 /** Reads a file's text, whatever is in it. */
 export function decodeRecord(id: string, text: string): ReadRecord {
-  const damaged = (why: string): ReadRecord => ({ kind: 'damaged', id, why })
-  let json: unknown
   try {
-    json = JSON.parse(text)
-  } catch {
-    return damaged('it is no JSON')
+    const { version } = parseJson(VERSIONED, text)
+    if (version > RECORD_VERSION) return { kind: 'newer', id, version }
+    const record = parseJson(RECORD, text)
+    if (record.id !== id) throw new Error('it names another session')
+    return { kind: 'record', record }
+  } catch (error) {
+    return { kind: 'damaged', id, why: messageOf(error) }
   }
-  if (!isObject(json)) return damaged('it is no object')
-  const { version, path, options, faults, bootId, connection, negotiated } = json
-  if (typeof version !== 'number' || !Number.isInteger(version) || version < 1) return damaged('it has no version')
-  if (version > RECORD_VERSION) return { kind: 'newer', id, version }
-  if (json.id !== id) return damaged('it names another session')
-  if (typeof path !== 'string' || !path.startsWith('/')) return damaged('its path is none')
-  if (!isStrings(options) || !isStrings(faults)) return damaged('its options are none')
-  if (typeof bootId !== 'string') return damaged('its boot id is none')
-  if (!isCount(connection)) return damaged('its connection is none')
-  const agreed = decodeNegotiated(negotiated)
-  if (agreed === undefined) return damaged('what it says was negotiated is not')
-  return { kind: 'record', record: { version: RECORD_VERSION, id, path, options, faults, bootId, connection, negotiated: agreed } }
-}
-
-function decodeNegotiated(json: unknown): Negotiated | undefined {
-  if (!isObject(json)) return undefined
-  const { minor, flags, maxWrite, maxPages, timeGran, resend } = json
-  if (!isCount(minor) || !isCount(maxWrite) || !isCount(maxPages) || !isCount(timeGran) || typeof resend !== 'boolean')
-    return undefined
-  if (typeof flags !== 'string' || !/^0x[0-9a-f]{1,16}$/.test(flags)) return undefined
-  return { minor, flags: BigInt(flags), maxWrite, maxPages, timeGran, resend }
-}
-
-function isObject(json: unknown): json is Record<string, unknown> {
-  return typeof json === 'object' && json !== null && !Array.isArray(json)
-}
-
-function isStrings(json: unknown): json is string[] {
-  return Array.isArray(json) && json.every((one) => typeof one === 'string')
-}
-
-function isCount(json: unknown): json is number {
-  return typeof json === 'number' && Number.isSafeInteger(json) && json >= 0
 }

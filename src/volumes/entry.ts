@@ -1,3 +1,6 @@
+import * as v from 'valibot'
+import { parseJson } from '../schema.ts'
+
 /** The parts of a volume's capability that make a difference to how it is mounted. */
 export interface MountCapability {
   /** CSI's access mode by name: `SINGLE_NODE_WRITER`. */
@@ -31,9 +34,6 @@ export interface PublishedEntry {
   readonly capability: MountCapability
 }
 
-/** An absolute path in its shortest form, other than the root: no empty name, no `.`, no `..`. */
-const SHORTEST = /^(?:\/(?!\.{1,2}(?:\/|$))[^/\0]+)+$/
-
 export type MountCacheEntry = StagedEntry | PublishedEntry
 
 /** The path that an entry's mount stands at. */
@@ -41,22 +41,24 @@ export function pathOf(entry: MountCacheEntry): string {
   return entry.kind === 'staged' ? entry.stagingPath : entry.targetPath
 }
 
+/** A text that is not empty. */
+const TEXT = v.pipe(v.string(), v.nonEmpty('is empty'))
+
+/** An absolute path in its shortest form, other than the root: no empty name, no `.`, no `..`. */
+const PATH = v.pipe(v.string(), v.regex(/^(?:\/(?!\.{1,2}(?:\/|$))[^/\0]+)+$/, 'is not an absolute path in its shortest form'))
+
+const CAPABILITY = v.object({ accessMode: TEXT, fsType: v.string(), mountFlags: v.array(v.string()) })
+
+const COMMON = { version: v.literal(1), bootId: TEXT, volumeId: TEXT, stagingPath: PATH, capability: CAPABILITY }
+
+const ENTRIES = {
+  staged: v.object({ ...COMMON, kind: v.literal('staged'), madeDirectory: v.boolean() }),
+  published: v.object({ ...COMMON, kind: v.literal('published'), targetPath: PATH, readonly: v.boolean() }),
+} as const
+
 /** Reads an entry out of a file's text. Throws an Error that says what is wrong with it. */
 export function parseEntry(text: string, kind: MountCacheEntry['kind']): MountCacheEntry {
-  const value: unknown = JSON.parse(text)
-  if (!isRecord(value)) throw new Error('not a JSON object')
-  if (value.version !== 1) throw new Error(`version ${JSON.stringify(value.version)} is not 1`)
-  if (value.kind !== kind) throw new Error(`kind ${JSON.stringify(value.kind)} is not ${kind}`)
-  const common = {
-    version: 1,
-    bootId: textOf(value, 'bootId'),
-    volumeId: textOf(value, 'volumeId'),
-    stagingPath: absolute(value, 'stagingPath'),
-    capability: capability(value.capability),
-  } as const
-  return kind === 'staged'
-    ? { ...common, kind, madeDirectory: flag(value, 'madeDirectory') }
-    : { ...common, kind, targetPath: absolute(value, 'targetPath'), readonly: flag(value, 'readonly') }
+  return parseJson(ENTRIES[kind], text)
 }
 
 /** Whether two capabilities ask for the same mount. */
@@ -66,37 +68,4 @@ export function sameCapability(a: MountCapability, b: MountCapability): boolean 
 
 function flagsOf({ mountFlags }: MountCapability): string {
   return JSON.stringify([...mountFlags].sort())
-}
-
-type Json = Readonly<Record<string, unknown>>
-
-function isRecord(value: unknown): value is Json {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-}
-
-function textOf(value: Json, key: string): string {
-  const found = value[key]
-  if (typeof found !== 'string' || found === '') throw new Error(`${key} is no text`)
-  return found
-}
-
-function absolute(value: Json, key: string): string {
-  const path = textOf(value, key)
-  if (!SHORTEST.test(path)) throw new Error(`${key} is no absolute path in its shortest form`)
-  return path
-}
-
-function flag(value: Json, key: string): boolean {
-  const found = value[key]
-  if (typeof found !== 'boolean') throw new Error(`${key} is neither true nor false`)
-  return found
-}
-
-function capability(value: unknown): MountCapability {
-  if (!isRecord(value)) throw new Error('capability is no object')
-  const { fsType, mountFlags } = value
-  if (typeof fsType !== 'string') throw new Error('capability.fsType is no text')
-  if (!Array.isArray(mountFlags) || !mountFlags.every((flag) => typeof flag === 'string'))
-    throw new Error('capability.mountFlags is no list of texts')
-  return { accessMode: textOf(value, 'accessMode'), fsType, mountFlags }
 }

@@ -1,8 +1,10 @@
 import { join } from 'node:path'
+import * as v from 'valibot'
 import { messageOf } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import { makeDirectories } from '../os/mounts/directories.ts'
 import { readRegularFile, removeDurably, sweepFolder, writeDurably } from '../os/descriptors/durable-file.ts'
+import { parseJson } from '../schema.ts'
 import { VolumeError } from './errors.ts'
 import { fileNameFor } from './file-name.ts'
 
@@ -13,6 +15,13 @@ export interface VolumeRecord {
   readonly name: string
   readonly capacity: number
 }
+
+const RECORD = v.object({
+  version: v.literal(1),
+  id: v.string(),
+  name: v.string(),
+  capacity: v.pipe(v.number(), v.safeInteger('is not a whole number'), v.minValue(0, 'is negative')),
+})
 
 /** Bytes asked for: at least `required`, at most `limit`; 0 is no bound. */
 export interface CapacityRange {
@@ -43,7 +52,7 @@ export class VolumeRegistry {
     for (const entry of sweepFolder(this.#folder)) {
       const file = join(this.#folder, entry.name)
       try {
-        const record = parseRecord(readRegularFile(entry))
+        const record = parseJson(RECORD, readRegularFile(entry))
         if (this.#fileOf(record.id) !== file) throw new Error('it is the record of another volume')
         this.#records.set(record.id, record)
       } catch (error) {
@@ -100,19 +109,4 @@ export class VolumeRegistry {
   #fileOf(id: string): string {
     return join(this.#folder, `${id}.json`)
   }
-}
-
-function parseRecord(text: string): VolumeRecord {
-  const value = JSON.parse(text) as Partial<VolumeRecord> | null
-  if (
-    value?.version !== 1 ||
-    typeof value.id !== 'string' ||
-    typeof value.name !== 'string' ||
-    typeof value.capacity !== 'number' ||
-    !Number.isSafeInteger(value.capacity) ||
-    value.capacity < 0
-  ) {
-    throw new Error('not a volume record of version 1')
-  }
-  return { version: 1, id: value.id, name: value.name, capacity: value.capacity }
 }

@@ -60,7 +60,7 @@ describe("somebody's own driver in the lab", () => {
     {
       name: 'has a program without a path',
       text: DRIVER.replace(`[${GO_DRIVER}`, '[go-driver'),
-      says: /first word of start is not an absolute path/,
+      says: /start does not begin with an absolute path/,
     },
     { name: 'has a list where words belong', text: DRIVER.replace(/^file:.*$/m, 'file: [a]'), says: /file is not a text/ },
     {

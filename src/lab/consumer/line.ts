@@ -1,3 +1,6 @@
+import * as v from 'valibot'
+import { jsonOrUndefined } from '../../schema.ts'
+
 /*
  * What a lab consumer writes to its standard output, one JSON object a line. Times are milliseconds on CLOCK_MONOTONIC with fractions,
  * the same for every process of the machine.
@@ -22,20 +25,13 @@ interface WroteLine {
 
 export type ConsumerLine = BeganLine | EndedLine | WroteLine
 
+const LINE = v.union([
+  v.object({ began: v.number() }),
+  v.object({ ended: v.number(), saw: v.string() }),
+  v.object({ wrote: v.string(), at: v.number() }),
+])
+
 /** Reads a line; undefined for one that is none of these. */
 export function parseLine(line: string): ConsumerLine | undefined {
-  try {
-    const value: unknown = JSON.parse(line)
-    if (typeof value !== 'object' || value === null) return undefined
-    if ('began' in value && typeof value.began === 'number') return { began: value.began }
-    if ('ended' in value && typeof value.ended === 'number' && 'saw' in value && typeof value.saw === 'string') {
-      return { ended: value.ended, saw: value.saw }
-    }
-    if ('wrote' in value && typeof value.wrote === 'string' && 'at' in value && typeof value.at === 'number') {
-      return { wrote: value.wrote, at: value.at }
-    }
-    return undefined
-  } catch {
-    return undefined
-  }
+  return jsonOrUndefined(LINE, line)
 }

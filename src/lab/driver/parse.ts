@@ -1,66 +1,75 @@
+import * as v from 'valibot'
 import { parseDocument, type YAMLError } from 'yaml'
-import { UsageError } from '../../errors.ts'
+import { messageOf, UsageError } from '../../errors.ts'
+import { checked } from '../../schema.ts'
 import type { DriverSpec } from './spec.ts'
 
-type Fields = Readonly<Record<string, unknown>>
+/** Words may be written as numbers. */
+const WORDS = v.pipe(
+  v.array(v.union([v.string(), v.number()])),
+  v.transform((words) => words.map(String)),
+)
 
-const KNOWN = ['name', 'start', 'upgrade', 'stop', 'container', 'fuse', 'daemon', 'volume', 'prepare', 'file', 'content']
-const KNOWN_OF_VOLUME = ['id', 'staged', 'attributes', 'publishContext', 'secrets', 'fsType', 'mountFlags']
+/** Names with values. YAML reads an unquoted `true` or `1` as no text, and means one here. */
+const TEXTS = v.nullish(
+  v.pipe(
+    v.custom<Readonly<Record<string, unknown>>>(isObject, 'is not a list of names with values'),
+    v.rawCheck(({ dataset, addIssue }) => {
+      const input = dataset.value as Readonly<Record<string, unknown>>
+      for (const [key, value] of Object.entries(dataset.typed ? input : {}))
+        if (typeof value === 'object')
+          addIssue({ message: 'is not a text', path: [{ type: 'object', origin: 'value', input, key, value }] })
+    }),
+    v.transform((texts) => Object.fromEntries(Object.entries(texts).map(([name, text]) => [name, String(text)]))),
+  ),
+  {},
+)
+
+const VOLUME = strict({
+  id: v.string(),
+  staged: v.nullish(v.boolean(), true),
+  attributes: TEXTS,
+  publishContext: TEXTS,
+  secrets: TEXTS,
+  fsType: v.optional(v.string()),
+  mountFlags: v.optional(WORDS, []),
+})
+
+const DRIVER = strict({
+  name: v.string(),
+  start: v.pipe(
+    WORDS,
+    v.check(([file = '']) => file.startsWith('/'), 'does not begin with an absolute path'),
+  ),
+  upgrade: v.optional(WORDS),
+  stop: v.optional(v.picklist(['SIGTERM', 'SIGINT'], 'is neither SIGTERM nor SIGINT'), 'SIGTERM'),
+  container: v.optional(WORDS, []),
+  fuse: v.nullish(v.boolean(), true),
+  daemon: v.optional(v.string()),
+  volume: VOLUME,
+  prepare: v.optional(v.string()),
+  file: v.string(),
+  content: v.string(),
+})
 
 /** Reads a driver's file (docs/lab.md). `name`: of the file, for errors. Throws UsageError that names the field. */
 export function parseDriver(text: string, name: string): DriverSpec {
   const fail = (what: string): never => {
     throw new UsageError(`${name}: ${what} (docs/lab.md, "Your own driver")`)
   }
-  const fields = fieldsOf(read(text, fail), 'the file', KNOWN, fail)
-  const volume = fieldsOf(fields.volume ?? {}, 'volume', KNOWN_OF_VOLUME, fail)
-  const textList = (of: Fields, key: string): readonly string[] | undefined => {
-    const value = of[key]
-    if (value === undefined) return undefined
-    return Array.isArray(value) && value.every((word) => typeof word === 'string' || typeof word === 'number')
-      ? value.map(String)
-      : fail(`${key} is not a list of words`)
+  const value = read(text, fail)
+  if (!isObject(value)) return fail('the file is not a list of names with values')
+  let driver: v.InferOutput<typeof DRIVER>
+  try {
+    driver = checked(DRIVER, value)
+  } catch (error) {
+    return fail(messageOf(error))
   }
-  const text_ = (of: Fields, key: string): string | undefined => {
-    const value = of[key]
-    return value === undefined || typeof value === 'string' ? value : fail(`${key} is not a text`)
-  }
-  const flag = (of: Fields, key: string, otherwise: boolean): boolean => {
-    const value = of[key] ?? otherwise
-    return typeof value === 'boolean' ? value : fail(`${key} is neither true nor false`)
-  }
-  const texts = (of: Fields, key: string): Readonly<Record<string, string>> => {
-    const entries = Object.entries(fieldsOf(of[key] ?? {}, key, undefined, fail))
-    const wrong = entries.find(([, value]) => typeof value === 'object')
-    if (wrong !== undefined) return fail(`${key}.${wrong[0]} is not a text`)
-    return Object.fromEntries(entries.map(([one, value]) => [one, String(value)]))
-  }
-  const need = <T>(value: T | undefined, key: string): T => value ?? fail(`${key} is missing`)
-
-  const start = need(textList(fields, 'start'), 'start')
-  if (!(start[0] ?? '').startsWith('/')) fail('the first word of start is not an absolute path')
-  const stop = text_(fields, 'stop') ?? 'SIGTERM'
-  if (stop !== 'SIGTERM' && stop !== 'SIGINT') return fail('stop is neither SIGTERM nor SIGINT')
-  const fsType = text_(volume, 'fsType')
+  const { upgrade = driver.start, daemon, prepare } = driver
+  const { attributes, fsType, ...volume } = driver.volume
   return {
-    name: need(text_(fields, 'name'), 'name'),
-    ...{ start, stop, upgrade: textList(fields, 'upgrade') ?? start },
-    container: textList(fields, 'container') ?? [],
-    fuse: flag(fields, 'fuse', true),
-    daemon: text_(fields, 'daemon'),
-    volume: {
-      id: need(text_(volume, 'id'), 'volume.id'),
-      pv: 'driver-pv',
-      volumeContext: texts(volume, 'attributes'),
-      publishContext: texts(volume, 'publishContext'),
-      secrets: texts(volume, 'secrets'),
-      mountFlags: textList(volume, 'mountFlags') ?? [],
-      staged: flag(volume, 'staged', true),
-      ...(fsType === undefined ? {} : { fsType }),
-    },
-    prepare: text_(fields, 'prepare'),
-    file: need(text_(fields, 'file'), 'file'),
-    content: need(text_(fields, 'content'), 'content'),
+    ...{ ...driver, upgrade, daemon, prepare },
+    volume: { ...volume, pv: 'driver-pv', volumeContext: attributes, ...(fsType === undefined ? {} : { fsType }) },
   }
 }
 
@@ -84,8 +93,11 @@ function withoutValue({ code, message, linePos }: YAMLError): string {
   return `a text that begins with ! needs quotes at line ${line}, column ${col}`
 }
 
-function fieldsOf(value: unknown, what: string, known: readonly string[] | undefined, fail: (what: string) => never): Fields {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return fail(`${what} is not a list of names with values`)
-  const unknown = known === undefined ? undefined : Object.keys(value).find((key) => !known.includes(key))
-  return unknown === undefined ? { ...value } : fail(`there is no '${unknown}'; there are ${known?.join(', ') ?? ''}`)
+/** An object of these fields and no others; the message for another names them. */
+function strict<E extends v.ObjectEntries>(entries: E): v.StrictObjectSchema<E, string> {
+  return v.strictObject(entries, `there are ${Object.keys(entries).join(', ')}`)
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

@@ -1,3 +1,6 @@
+import * as v from 'valibot'
+import { jsonOrUndefined } from '../../schema.ts'
+
 /**
  * What a dummy-fuse and the process that started it say to each other on a socket pair, a line each. The daemon says {@link DaemonWord}s. A
  * plugin, which keeps its end for as long as the daemon lives, answers `idle` by an {@link Order}. Without an answer, and when the other end is
@@ -17,6 +20,12 @@ const WORDS = ['mounting', 'ready', 'idle'] as const
 
 /** `serve`: what dummy-fuse is to do, by its command line. `wait`: an order comes later. `end`: there is none. */
 export type Order = { readonly do: 'serve'; readonly words: readonly string[] } | { readonly do: 'wait' } | { readonly do: 'end' }
+
+const ORDER = v.variant('do', [
+  v.object({ do: v.literal('serve'), words: v.array(v.string()) }),
+  v.object({ do: v.literal('wait') }),
+  v.object({ do: v.literal('end') }),
+])
 
 /** The words that start a dummy-fuse which waits for its order. */
 export const SPARE_ARGS: readonly string[] = ['-f', '--die-with-parent', '--spare']
@@ -41,17 +50,7 @@ export function parseWord(line: string): DaemonWord | undefined {
 
 /** A line, without its line feed, as the order that it is; undefined for anything else. */
 export function parseOrder(line: string): Order | undefined {
-  let value: unknown
-  try {
-    value = JSON.parse(line)
-  } catch {
-    return undefined
-  }
-  if (typeof value !== 'object' || value === null || !('do' in value)) return undefined
-  if (value.do === 'wait' || value.do === 'end') return { do: value.do }
-  if (value.do !== 'serve' || !('words' in value) || !Array.isArray(value.words)) return undefined
-  const words: readonly unknown[] = value.words
-  return words.every((word) => typeof word === 'string') ? { do: 'serve', words } : undefined
+  return jsonOrUndefined(ORDER, line)
 }
 
 /** Cuts what comes on the channel into lines. */
