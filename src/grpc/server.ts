@@ -42,14 +42,14 @@ export class GrpcServer {
   readonly #log: Logger
   readonly #limits: ServerLimits
   readonly #calls = new ActiveCalls()
-  readonly #rare: RateLimitedLog
+  readonly #rateLimitedLog: RateLimitedLog
   readonly #sockets: ListeningSocket[] = []
   #connections = 0
 
   /** `intercept` stands around every call of `services`. */
   constructor(services: readonly ServedService[], intercept: UnaryInterceptor, limits: ServerLimits, log: Logger) {
     this.#log = log
-    this.#rare = new RateLimitedLog(log)
+    this.#rateLimitedLog = new RateLimitedLog(log)
     this.#limits = limits
     this.#server = new Server({ 'grpc.enable_channelz': 0, 'grpc.max_concurrent_streams': limits.streams })
     const counted = this.#calls.around(intercept)
@@ -73,7 +73,7 @@ export class GrpcServer {
     socket.serve((connection) => {
       if (this.#connections >= connections) {
         connection.destroy()
-        this.#rare.warning(
+        this.#rateLimitedLog.warning(
           'connections',
           `the connection of a client of ${socket.path} is closed: ${connections} clients are connected`,
         )

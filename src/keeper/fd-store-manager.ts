@@ -9,15 +9,15 @@ const NAMES_IN_A_LINE = 100
 export class FdStoreManager {
   readonly #store: FdStore
   readonly #log: Logger
-  readonly #rare: RateLimitedLog
+  readonly #rateLimitedLog: RateLimitedLog
   readonly #wait: number
   readonly #deadline: Deadline
 
   /** `wait`: milliseconds in which a successor must be ready; `giveUp` ends a program that is not. */
-  constructor(store: FdStore, wait: number, giveUp: () => void, log: Logger, rare: RateLimitedLog) {
+  constructor(store: FdStore, wait: number, giveUp: () => void, log: Logger, rateLimitedLog: RateLimitedLog) {
     this.#store = store
     this.#log = log
-    this.#rare = rare
+    this.#rateLimitedLog = rateLimitedLog
     this.#wait = wait
     this.#deadline = new Deadline(() => {
       const dropped = store.clear()
@@ -37,8 +37,10 @@ export class FdStoreManager {
     if (this.#store.full) this.prune()
     for (const fd of descriptors) {
       const outcome = this.#store.add({ name, fd, poll })
-      if (outcome === 'full') this.#rare.warning('full', `no room for another descriptor: closed one named ${name} (--store-max)`)
-      if (outcome === 'names') this.#rare.warning('full', `no room for another name in LISTEN_FDNAMES: closed one named ${name}`)
+      if (outcome === 'full')
+        this.#rateLimitedLog.warning('full', `no room for another descriptor: closed one named ${name} (--store-max)`)
+      if (outcome === 'names')
+        this.#rateLimitedLog.warning('full', `no room for another name in LISTEN_FDNAMES: closed one named ${name}`)
     }
   }
 

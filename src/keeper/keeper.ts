@@ -46,7 +46,7 @@ export class Keeper {
   readonly #surroundings: MainProcessContext
   readonly #options: KeeperOptions
   readonly #log: Logger
-  readonly #rare: RateLimitedLog
+  readonly #rateLimitedLog: RateLimitedLog
   readonly #holdings: FdStoreManager
   readonly #notify: NotifySocket
   readonly #restartDelay = new RestartDelay()
@@ -76,19 +76,19 @@ export class Keeper {
     this.#surroundings = surroundings
     this.#options = options
     this.#log = log
-    this.#rare = new RateLimitedLog(log)
+    this.#rateLimitedLog = new RateLimitedLog(log)
     const giveUp = (): void => {
       if (this.#life?.readyAt === undefined) this.#kill('was not ready in time')
     }
     const store = new FdStore(surroundings.libc, options.storeMax)
-    this.#holdings = new FdStoreManager(store, options.takeoverDeadline, giveUp, log, this.#rare)
+    this.#holdings = new FdStoreManager(store, options.takeoverDeadline, giveUp, log, this.#rateLimitedLog)
     const mayNotify = ({ pid }: NotifySenderId): boolean =>
       pid !== 0 && (pid === this.#life?.main.pid || surroundings.tree.contains(pid))
     const notice: typeof this.notice = (...args) => this.notice(...args)
     // Abstract, so that it leaves no file behind, however the process ends. Every process of the network namespace can send to it; the kernel tells
     // the sender.
     const address = `@dummy-fuse-keep/${randomBytes(12).toString('hex')}`
-    this.#notify = new NotifySocket(surroundings.libc, address, { mayNotify, notice }, this.#rare)
+    this.#notify = new NotifySocket(surroundings.libc, address, { mayNotify, notice }, this.#rateLimitedLog)
   }
 
   /** Resolves to the exit status once a stop was requested and every process has ended. */
@@ -151,7 +151,7 @@ export class Keeper {
     if (notice.ready) this.#ready(life)
     if (notice.status !== undefined && notice.status !== life.status) {
       life.status = notice.status
-      this.#rare.info('status', `${this.#title()}: ${notice.status}`)
+      this.#rateLimitedLog.info('status', `${this.#title()}: ${notice.status}`)
     }
     if (notice.extendTimeout !== undefined) this.#patience.extend(notice.extendTimeout)
     if (notice.stopping && !this.#patience.armed) this.#patience.set(this.#options.stopTimeout)
@@ -206,7 +206,7 @@ export class Keeper {
       if (pid === process.pid || !this.#surroundings.tree.contains(pid)) throw new Error('it is not one of the program’s processes')
       life.main.follow(pid)
     } catch (error) {
-      this.#rare.warning('main', `process ${sender} names ${pid} as the main process: ${messageOf(error)}`)
+      this.#rateLimitedLog.warning('main', `process ${sender} names ${pid} as the main process: ${messageOf(error)}`)
     }
   }
 

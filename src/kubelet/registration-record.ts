@@ -20,11 +20,11 @@ const KINDS: readonly string[] = ['waiting', 'asked', 'registered', 'refused', '
 /** The file `kubelet-registration.json` in the plugin's state folder. It says what is so while the plugin runs, and goes with it. */
 export class RegistrationRecord {
   readonly #path: string
-  readonly #rare: RateLimitedLog
+  readonly #rateLimitedLog: RateLimitedLog
 
   constructor(stateDir: string, log: Logger) {
     this.#path = pathIn(stateDir)
-    this.#rare = new RateLimitedLog(log)
+    this.#rateLimitedLog = new RateLimitedLog(log)
   }
 
   /** Replaces what is written. A failure is logged: registration goes on without it. */
@@ -38,7 +38,10 @@ export class RegistrationRecord {
     try {
       replaceFile(this.#path, `${JSON.stringify(record)}\n`)
     } catch (error) {
-      this.#rare.warning('write', `cannot write ${this.#path}, from which status reads the registration: ${messageOf(error)}`)
+      this.#rateLimitedLog.warning(
+        'write',
+        `cannot write ${this.#path}, from which status reads the registration: ${messageOf(error)}`,
+      )
     }
   }
 

@@ -71,7 +71,7 @@ interface Served {
  */
 export class KubeletRegistration {
   readonly #parts: RegistrationParts
-  readonly #rare: RateLimitedLog
+  readonly #rateLimitedLog: RateLimitedLog
   readonly #timers = new Set<NodeJS.Timeout>()
   #folder: PluginsFolder | undefined
   #served: Served | undefined
@@ -83,7 +83,7 @@ export class KubeletRegistration {
 
   constructor(parts: RegistrationParts) {
     this.#parts = parts
-    this.#rare = new RateLimitedLog(parts.log)
+    this.#rateLimitedLog = new RateLimitedLog(parts.log)
   }
 
   /** Why the kubelet does not use the plugin, as far as it is known, in words; undefined if it does, or may soon. */
@@ -179,7 +179,7 @@ export class KubeletRegistration {
 
   #refused(error: string): void {
     const { driverName, endpoint, limits } = this.#parts
-    this.#rare.warning(
+    this.#rateLimitedLog.warning(
       'refused',
       `the kubelet refused to register ${driverName} with the endpoint ${endpoint}: ${error}; the plugin serves on, and the kubelet is asked again`,
     )
@@ -199,7 +199,10 @@ export class KubeletRegistration {
         await former?.server.close()
       })
       .catch((error: unknown) => {
-        this.#rare.warning('rename', `cannot make another socket for the kubelet in ${this.#parts.folder}: ${messageOf(error)}`)
+        this.#rateLimitedLog.warning(
+          'rename',
+          `cannot make another socket for the kubelet in ${this.#parts.folder}: ${messageOf(error)}`,
+        )
       })
   }
 

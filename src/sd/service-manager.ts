@@ -17,14 +17,14 @@ export class ServiceManager {
   /** How many descriptors it stores for our successor; undefined if it does not tell (systemd does since 254). */
   readonly storeMax: number | undefined
   readonly #sender: NotifySender | undefined
-  readonly #rare: RateLimitedLog
+  readonly #rateLimitedLog: RateLimitedLog
 
   /** Takes its variables out of the environment: what this process starts is not to speak for it. */
   constructor(env: NodeJS.ProcessEnv, libc: Libc, log: Logger) {
     const socket = env.NOTIFY_SOCKET
-    this.#rare = new RateLimitedLog(log)
+    this.#rateLimitedLog = new RateLimitedLog(log)
     const onFailure = (error: unknown): void => {
-      this.#rare.warning('notify', `cannot notify the service manager: ${messageOf(error)}`)
+      this.#rateLimitedLog.warning('notify', `cannot notify the service manager: ${messageOf(error)}`)
     }
     this.#sender = socket === undefined ? undefined : new NotifySender(libc, socket, onFailure)
     this.watchdog = watchdogOf(env)
@@ -37,9 +37,9 @@ export class ServiceManager {
   notify(...assignments: readonly string[]): void {
     try {
       if (this.#sender?.offer(lines(assignments)) === false)
-        this.#rare.warning('full', `the service manager does not read: '${assignments.join(' ')}' is not sent`)
+        this.#rateLimitedLog.warning('full', `the service manager does not read: '${assignments.join(' ')}' is not sent`)
     } catch (error) {
-      this.#rare.warning('notify', `cannot notify the service manager: ${messageOf(error)}`)
+      this.#rateLimitedLog.warning('notify', `cannot notify the service manager: ${messageOf(error)}`)
     }
   }
 

@@ -11,14 +11,16 @@ export interface AttemptLimits {
 /** Restores an entry within a call. Never rejects; resolves to `again` if the call was cancelled before it was over, or its turn has not come. */
 type Attempt = (entry: MountCacheEntry, call: RunningCall) => Promise<'over' | 'again'>
 
+/** `queued`: not begun. `awaited`: under way, and a call waits for it. */
+type State = 'queued' | 'running' | 'awaited' | 'over'
+
 /** Restores the entries of one volume, one after the other. A call can bring it forward ({@link hurry}) or stop it for a time ({@link pause}). */
 export class Replay implements UnderWay {
   readonly #entries: readonly MountCacheEntry[]
   readonly #attempt: Attempt
   readonly #limits: AttemptLimits
-  readonly #over = Promise.withResolvers<undefined>()
-  #begun = false
-  #awaited = false
+  readonly #restored = Promise.withResolvers<undefined>()
+  #state: State = 'queued'
   #call: RunningCall | undefined
   /** Settles when the attempt under way is over. */
   #attempting: Promise<unknown> = Promise.resolve()
@@ -32,28 +34,20 @@ export class Replay implements UnderWay {
   }
 
   get restored(): Promise<void> {
-    return this.#over.promise.then(() => undefined)
+    return this.#restored.promise.then(() => undefined)
   }
 
   /** Begins it, unless it has begun. Resolves when it is over. */
   async run(): Promise<void> {
-    if (!this.#begun) {
-      this.#begun = true
-      for (const entry of this.#entries) {
-        let outcome: 'over' | 'again'
-        do outcome = await this.#unpaused(entry)
-        while (outcome === 'again')
-      }
-      this.#over.resolve(undefined)
-    }
+    this.#begin('running')
     await this.restored
   }
 
-  /** Brings it forward: it begins now, and its starts come before those without a client. */
+  /** Brings it forward: it begins now, and its starts come before those that no client waits for. */
   readonly hurry = (): void => {
-    this.#awaited = true
     this.#call?.hurry()
-    this.run().catch(() => undefined)
+    if (this.#state === 'running') this.#state = 'awaited'
+    else this.#begin('awaited')
   }
 
   readonly pause = async (): Promise<Disposable> => {
@@ -69,9 +63,26 @@ export class Replay implements UnderWay {
     }
   }
 
+  #begin(state: 'running' | 'awaited'): void {
+    if (this.#state !== 'queued') return
+    this.#state = state
+    this.#all().then(() => {
+      this.#state = 'over'
+      this.#restored.resolve(undefined)
+    }, this.#restored.reject)
+  }
+
+  async #all(): Promise<void> {
+    for (const entry of this.#entries) {
+      let outcome: 'over' | 'again'
+      do outcome = await this.#unpaused(entry)
+      while (outcome === 'again')
+    }
+  }
+
   async #unpaused(entry: MountCacheEntry): Promise<'over' | 'again'> {
     while (this.#pauses > 0) await this.#goOn.promise
-    using call = new RunningCall(this.#limits.call, { margin: this.#limits.callMargin }, this.#awaited)
+    using call = new RunningCall(this.#limits.call, { margin: this.#limits.callMargin }, this.#state === 'awaited')
     this.#call = call
     const attempt = this.#attempt(entry, call)
     this.#attempting = attempt

@@ -1,8 +1,9 @@
+import type { ProcessEnd } from '../../os/processes/child-program.ts'
 import { hasListener } from '../../os/sockets/unix-socket.ts'
 import { withArgs } from '../command.ts'
 import { SOCKET } from '../node-paths.ts'
 import type { ProcessLog } from '../process-log.ts'
-import { type Ending, StartedProcess } from '../started-process.ts'
+import { StartedProcess } from '../started-process.ts'
 import { until } from '../wait.ts'
 import type { PluginControl } from './harness.ts'
 import { killAll, processesOf } from './node-processes.ts'
@@ -76,7 +77,7 @@ export class ContainerPlugin implements PluginControl {
   }
 
   /** Waits for the end of the process that was started last. */
-  async ended(): Promise<Ending> {
+  async ended(): Promise<ProcessEnd> {
     return await this.#last.ended()
   }
 

@@ -1,4 +1,4 @@
-import { processesNamed, processStat, sharesMounts } from '../../os/processes/processes.ts'
+import { processesNamed, processStat, sendSignal, sharesMounts } from '../../os/processes/processes.ts'
 import { until } from '../wait.ts'
 
 /** Ids of this node's processes of one name, as `ps -o comm` shows it, without those in containers. */
@@ -10,13 +10,7 @@ export function processesOf(comm: string): readonly number[] {
 
 /** Sends a signal to processes, some of which may just have ended. */
 export function signalAll(pids: readonly number[], name: NodeJS.Signals): void {
-  for (const pid of pids) {
-    try {
-      process.kill(pid, name)
-    } catch {
-      // It has ended.
-    }
-  }
+  for (const pid of pids) sendSignal(pid, name)
 }
 
 /** Kills processes; resolves when they are gone. */

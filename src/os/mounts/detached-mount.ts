@@ -85,15 +85,15 @@ export class DetachedMount {
   /** Puts it at an absolute path without symbolic links. Throws SystemError (ENOENT, ENOTDIR, ELOOP for a link); then it is nowhere. */
   attach(path: string): void {
     const definition = 'long syscall(long, int, str, int, str, uint)'
-    const places = new PinnedPaths(this.#libc)
-    const target = places.open(path)
+    const pinnedPaths = new PinnedPaths(this.#libc)
+    const target = pinnedPaths.open(path)
     try {
       this.#libc.checked('move_mount', path, definition, SYS.moveMount, this.#fd, '', target, '', MOVE_MOUNT_FLAGS)
     } finally {
       closeSync(target)
     }
     // The directory may have been moved away since it was opened.
-    if (this.#fd !== undefined && places.deviceAt(path) !== this.device) {
+    if (this.#fd !== undefined && pinnedPaths.deviceAt(path) !== this.device) {
       this.#libc.umountDescriptor(this.#fd)
       throw new SystemError('move_mount', 'ELOOP', constants.errno.ELOOP, path)
     }

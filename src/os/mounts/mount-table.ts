@@ -51,17 +51,17 @@ export function openMountTable(libc: Libc): MountTable {
 /** A mount table of paths without a symbolic link: throws SystemError ELOOP where there is one above the last component. */
 export class PinnedMountTable implements MountTable {
   readonly #table: MountTable
-  readonly #places: PinnedPaths
+  readonly #pinnedPaths: PinnedPaths
 
-  constructor(table: MountTable, places: PinnedPaths) {
+  constructor(table: MountTable, pinnedPaths: PinnedPaths) {
     this.#table = table
-    this.#places = places
+    this.#pinnedPaths = pinnedPaths
   }
 
   at(path: string): PathState {
     try {
       // mountinfo is looked through by a path's own name.
-      return this.#places.within(path, (name) => this.#table.at(this.#table instanceof MountinfoTable ? path : name))
+      return this.#pinnedPaths.within(path, (name) => this.#table.at(this.#table instanceof MountinfoTable ? path : name))
     } catch (error) {
       if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR') return { kind: 'absent' }
       throw error

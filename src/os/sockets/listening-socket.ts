@@ -15,7 +15,7 @@ export class ListeningSocket {
   #file: SocketFile | undefined
   #guard: SocketGuard | undefined
   #server: Server
-  readonly #rare: RateLimitedLog
+  readonly #rateLimitedLog: RateLimitedLog
   readonly #ends: Promise<void>[] = []
   #closed = false
   #waiting: Socket[] = []
@@ -23,7 +23,7 @@ export class ListeningSocket {
 
   private constructor(path: string, server: Server, file: SocketFile | undefined, log: Logger) {
     this.path = path
-    this.#rare = new RateLimitedLog(log)
+    this.#rateLimitedLog = new RateLimitedLog(log)
     this.#server = server
     this.#file = file
     this.#receive(server)
@@ -89,7 +89,7 @@ export class ListeningSocket {
     })
     // Without a free descriptor (EMFILE) a client waits or is cut off; those that are connected go on.
     server.on('error', (error) => {
-      this.#rare.warning('accept', `cannot accept a client at ${this.path}: ${messageOf(error)}`)
+      this.#rateLimitedLog.warning('accept', `cannot accept a client at ${this.path}: ${messageOf(error)}`)
     })
   }
 

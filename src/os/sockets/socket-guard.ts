@@ -20,7 +20,7 @@ export interface SocketGuardParts {
 /** Notices when a socket's path does not lead to the socket any more, logs it, and makes the socket again. Does not keep the event loop alive. */
 export class SocketGuard implements Disposable {
   readonly #renew: SocketGuardParts['renew']
-  readonly #rare: RateLimitedLog
+  readonly #rateLimitedLog: RateLimitedLog
   readonly #log: Logger
   readonly #timer: NodeJS.Timeout
   #file: SocketFile
@@ -35,7 +35,7 @@ export class SocketGuard implements Disposable {
     this.#file = file
     this.#renew = renew
     this.#log = log
-    this.#rare = new RateLimitedLog(log)
+    this.#rateLimitedLog = new RateLimitedLog(log)
     this.#timer = setInterval(() => this.#look(), SHARED_LIMITS.socketPeriod).unref()
     this.#watch()
     // It may be gone since it was bound.
@@ -101,7 +101,7 @@ export class SocketGuard implements Disposable {
       this.#say(`${problem}: ${messageOf(error)}`)
       return
     }
-    this.#rare.warning('renewed', `${problem}; it is made again`)
+    this.#rateLimitedLog.warning('renewed', `${problem}; it is made again`)
     this.#log.info(`Listening again on ${path}`)
     this.#said = undefined
     this.#watch()
@@ -111,6 +111,6 @@ export class SocketGuard implements Disposable {
   #say(problem: string): void {
     if (problem === this.#said || this.#ended) return
     this.#said = problem
-    this.#rare.warning('missing', problem)
+    this.#rateLimitedLog.warning('missing', problem)
   }
 }
