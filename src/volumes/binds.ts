@@ -25,7 +25,7 @@ export interface BindOrder {
 /** The dependencies of {@link Binds}. */
 export interface BindsParts {
   readonly libc: Libc
-  readonly places: PinnedPaths
+  readonly pinnedPaths: PinnedPaths
   readonly states: Pick<MountStates, 'mountAt'>
   readonly points: Pick<MountPoints, 'unmountAll' | 'unmountAbove'>
   /** How often the attributes of a busy mount are set, and the milliseconds between two attempts. */
@@ -35,15 +35,15 @@ export interface BindsParts {
 /** Binds sessions to targets. The attributes of a bind are set before the bind is visible. */
 export class Binds {
   readonly #libc: Libc
-  readonly #places: PinnedPaths
+  readonly #pinnedPaths: PinnedPaths
   readonly #states: BindsParts['states']
   readonly #points: BindsParts['points']
   readonly #limits: BindsParts['limits']
 
-  constructor({ libc, places, states, points, limits }: BindsParts) {
+  constructor({ libc, pinnedPaths, states, points, limits }: BindsParts) {
     this.#limits = limits
     this.#libc = libc
-    this.#places = places
+    this.#pinnedPaths = pinnedPaths
     this.#states = states
     this.#points = points
   }
@@ -109,7 +109,7 @@ export class Binds {
       const set = detached.setAttributes(attributes)
       await attach(detached)
       // The directory may have been moved away since it was opened.
-      if (this.#places.deviceAt(target) !== device) {
+      if (this.#pinnedPaths.deviceAt(target) !== device) {
         detached.detach()
         throw new VolumeError('unavailable', `${target} was moved while ${source} was bound to it; call again`)
       }
@@ -135,7 +135,7 @@ export class Binds {
 
   /** Calls `act` with an O_PATH descriptor of a directory. */
   #withDirectory<T>(path: string, act: (fd: number) => T): T {
-    const fd = this.#places.open(path)
+    const fd = this.#pinnedPaths.open(path)
     try {
       return act(fd)
     } finally {

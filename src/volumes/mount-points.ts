@@ -13,14 +13,14 @@ const MOST_LAYERS = 64
 /** Makes and removes the directories that volumes are mounted on, and unmounts what is mounted there. Follows no symbolic link. */
 export class MountPoints {
   readonly #libc: Libc
-  readonly #places: PinnedPaths
+  readonly #pinnedPaths: PinnedPaths
   readonly #within: Within
   readonly #states: Pick<MountStates, 'mountAt'>
 
-  constructor(libc: Libc, places: PinnedPaths, states: Pick<MountStates, 'mountAt'>) {
+  constructor(libc: Libc, pinnedPaths: PinnedPaths, states: Pick<MountStates, 'mountAt'>) {
     this.#libc = libc
-    this.#places = places
-    this.#within = (path, act) => places.within(path, act)
+    this.#pinnedPaths = pinnedPaths
+    this.#within = (path, act) => pinnedPaths.within(path, act)
     this.#states = states
   }
 
@@ -95,7 +95,7 @@ export class MountPoints {
   }
 
   async #umount(path: string, flags: number): Promise<void> {
-    await this.#places.withinAsync(path, async (name) => {
+    await this.#pinnedPaths.withinAsync(path, async (name) => {
       await this.#libc.umountAsync(name, flags)
     })
   }

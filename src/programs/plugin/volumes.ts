@@ -70,11 +70,11 @@ export function openVolumes(
   cache.load()
   const registry = new VolumeRegistry(join(options.stateDir, 'volumes'), log)
   registry.load()
-  const places = new PinnedPaths(libc)
+  const pinnedPaths = new PinnedPaths(libc)
   const following = openMountTable(libc)
   const prober = new Prober(limits)
-  const states = new MountStates({ table: new PinnedMountTable(following, places), host, prober })
-  const points = new MountPoints(libc, places, states)
+  const states = new MountStates({ table: new PinnedMountTable(following, pinnedPaths), host, prober })
+  const points = new MountPoints(libc, pinnedPaths, states)
   const reachability = new Reachability(following, prober)
   const roots = options.allowedRoots.map(openRoot)
   const allowed = new AllowedPaths({
@@ -83,7 +83,7 @@ export function openVolumes(
     roots,
     cache,
   })
-  const binds = new Binds({ libc, places, states, points, limits })
+  const binds = new Binds({ libc, pinnedPaths, states, points, limits })
   const mounting = { states, points, reachability, cache, bootId: boot, log }
   const stager = new Stager({ ...mounting, host, grace: limits.grace })
   const publisher = new Publisher({ ...mounting, binds, stager })
