@@ -67,7 +67,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   '@bufbuild/protobuf': ['csi', 'fused', 'grpc', 'hosts', 'lab', 'rpc'],
   '@grpc/grpc-js': ['csi', 'fused', 'grpc'],
   commander: ['programs'],
-  valibot: ['schema.ts', 'volumes', 'fused', 'lab', 'os/processes/daemon-channel.ts'],
+  valibot: ['schema.ts', 'volumes', 'fused', 'kubelet', 'lab', 'os/processes/daemon-channel.ts'],
   yaml: ['lab'],
   'fuse-native': ['fuse/native'],
 }

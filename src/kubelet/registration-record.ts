@@ -1,9 +1,11 @@
 import { readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
+import * as v from 'valibot'
 import { codeOf, messageOf } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import { replaceFile } from '../os/descriptors/durable-file.ts'
 import { RateLimitedLog } from '../os/rate-limited-log.ts'
+import { jsonOrUndefined } from '../schema.ts'
 import type { RegistrationState } from './registration.ts'
 
 /** What the plugin has written down of its registration, for `status`. */
@@ -15,7 +17,14 @@ export interface RecordedRegistration {
   readonly since: string
 }
 
-const KINDS: readonly string[] = ['waiting', 'asked', 'registered', 'refused', 'unseen'] satisfies RegistrationState['kind'][]
+const KINDS = ['waiting', 'asked', 'registered', 'refused', 'unseen'] as const satisfies RegistrationState['kind'][]
+
+const RECORD = v.object({
+  state: v.picklist(KINDS),
+  // A message that is damaged is left out; the state counts all the same.
+  message: v.fallback(v.optional(v.string()), undefined),
+  since: v.string(),
+})
 
 /** The file `kubelet-registration.json` in the plugin's state folder. It says what is so while the plugin runs, and goes with it. */
 export class RegistrationRecord {
@@ -57,15 +66,17 @@ function messageIn(state: RegistrationState): string | undefined {
 
 /** The record of the plugin that has this state folder; undefined if it does not register itself, or the file is none of ours. Throws Node's error. */
 export function readRegistration(stateDir: string): RecordedRegistration | undefined {
+  let text: string
   try {
-    const record = JSON.parse(readFileSync(pathIn(stateDir), 'utf8')) as Partial<Record<keyof RecordedRegistration, unknown>>
-    const { state, message, since } = record
-    if (typeof state !== 'string' || !KINDS.includes(state) || typeof since !== 'string') return undefined
-    return { state: state as RegistrationState['kind'], since, ...(typeof message === 'string' ? { message } : {}) }
+    text = readFileSync(pathIn(stateDir), 'utf8')
   } catch (error) {
-    if (error instanceof SyntaxError || codeOf(error) === 'ENOENT') return undefined
+    if (codeOf(error) === 'ENOENT') return undefined
     throw error
   }
+  const found = jsonOrUndefined(RECORD, text)
+  if (found === undefined) return undefined
+  const { message, ...record } = found
+  return { ...record, ...(message === undefined ? {} : { message }) }
 }
 
 function pathIn(stateDir: string): string {
