@@ -20,6 +20,13 @@ const CAPABILITIES = [
   Capability.GET_STORAGE_HEALTH,
 ]
 
+/**
+ * How much of a volume's health the API server of Kubernetes takes into a pod's status: findings, and bytes of a message. It refuses the whole status that has more
+ * (pkg/apis/core/validation).
+ */
+const MOST_FINDINGS = 16
+const LONGEST_MESSAGE = 1024
+
 /** CSI's Node service: checks each request, and has the volumes do it. */
 export function node(nodeId: string, volumes: NodeVolumes, checkFlags: CheckFlags): UnaryHandlers<typeof Node> {
   return {
@@ -81,11 +88,16 @@ export function node(nodeId: string, volumes: NodeVolumes, checkFlags: CheckFlag
 
     async nodeGetVolumeHealth(request, call) {
       const volumeId = requireId(request.volumeId, 'volume_id')
-      const findings = await volumes.health(volumeId, call)
-      const healthStatuses = findings.map(({ reason, message }) => ({
+      const { volumePublishPath: target, stagingTargetPath: staging } = request
+      const asked = {
+        ...(target === '' ? {} : { target: requirePath(target, 'volume_publish_path') }),
+        ...(staging === '' ? {} : { staging: requirePath(staging, 'staging_target_path') }),
+      }
+      const findings = await volumes.health(volumeId, asked, call)
+      const healthStatuses = findings.slice(0, MOST_FINDINGS).map(({ reason, message }) => ({
         status: VolumeHealthErrorType.INACCESSIBLE,
         reason,
-        message: oneLine(message),
+        message: shortened(message),
       }))
       return { volumeHealth: { volumeId, healthStatuses } }
     },
@@ -94,11 +106,20 @@ export function node(nodeId: string, volumes: NodeVolumes, checkFlags: CheckFlag
   }
 }
 
+/** A message on one line, within {@link LONGEST_MESSAGE}; one that was cut ends with an ellipsis. */
+function shortened(message: string): string {
+  const bytes = Buffer.from(oneLine(message))
+  if (bytes.length <= LONGEST_MESSAGE) return bytes.toString()
+  const kept = bytes.subarray(0, LONGEST_MESSAGE - 3)
+  // A character that was cut is decoded as U+FFFD.
+  return `${kept.toString().replace(/\ufffd$/, '')}…`
+}
+
 function storageHealth(trouble: string | undefined): MessageInitShape<typeof NodeGetStorageHealthResponseSchema> {
   if (trouble === undefined) return {}
   return {
     backendHealth: [
-      { status: StorageHealthErrorType.STORAGE_UNREACHABLE, reason: 'FuseDeviceUnusable', message: oneLine(trouble) },
+      { status: StorageHealthErrorType.STORAGE_UNREACHABLE, reason: 'FuseDeviceUnusable', message: shortened(trouble) },
     ],
   }
 }

@@ -4,7 +4,7 @@ import type { Usage } from '../os/mounts/probe.ts'
 import type { AllowedPaths } from './allowed-paths.ts'
 import { VolumeError } from './errors.ts'
 import type { Failures } from './failures.ts'
-import { type Finding, type Inspector, merge } from './health.ts'
+import { type AskedPaths, type Finding, type Inspector, merge } from './health.ts'
 import type { VolumeLocks } from './locks.ts'
 import type { MountCache } from './mount-cache.ts'
 import type { MountStates } from './mount-states.ts'
@@ -27,8 +27,11 @@ export interface NodeVolumes {
   unpublish(volumeId: string, targetPath: string, call: CallContext): Promise<void>
   /** statfs(2) of a path that the volume is mounted at. Throws VolumeError `missing`, or `unavailable` while it is dead or hung. */
   usage(volumeId: string, path: string, call: CallContext): Promise<Usage>
-  /** What is wrong with a volume; empty if nothing is. Throws VolumeError `missing` for a volume that is not known here. */
-  health(volumeId: string, call: CallContext): Promise<readonly Finding[]>
+  /**
+   * What is wrong with a volume, at the path that is asked about; empty if nothing is. Throws VolumeError: `missing` for a volume that is not known here, or
+   * not at that path; `unavailable` while a state cannot be determined.
+   */
+  health(volumeId: string, asked: AskedPaths, call: CallContext): Promise<readonly Finding[]>
   /** Why no volume can be mounted here; undefined if volumes can. */
   unavailableReason(): string | undefined
 }
@@ -132,26 +135,45 @@ export class CheckedVolumes implements NodeVolumes {
     throw new VolumeError('unavailable', finding?.message ?? `the mount at ${path} is ${asked.kind}; see dummy-fuse-csi status`)
   }
 
-  async health(volumeId: string, call: CallContext): Promise<readonly Finding[]> {
-    const { inspector, failures, registry, cache, restoration } = this.#parts
+  async health(volumeId: string, named: AskedPaths, call: CallContext): Promise<readonly Finding[]> {
+    const { inspector, failures, restoration } = this.#parts
+    const asked = await this.#asked(named, call)
     if (restoration.has(volumeId)) {
       // Its daemon may have outlived the previous plugin.
-      const early = await inspector.volume(volumeId, call)
+      const early = await inspector.volume(volumeId, call, asked)
       if (early.length > 0 && early.every(({ findings }) => findings.length === 0)) return []
     }
     await this.#parts.restoration.of(volumeId, call)
-    const reports = await inspector.volume(volumeId, call)
+    const reports = await inspector.volume(volumeId, call, asked)
     const failure = failures.of(volumeId)
-    const known =
-      reports.length > 0 || failure !== undefined || cache.of(volumeId).published.length > 0 || registry.get(volumeId) !== undefined
-    if (!known) throw new VolumeError('missing', `volume ${volumeId} is not on this node`)
+    if (reports.length === 0 && failure === undefined) this.#requireKnown(volumeId, named)
+    const found = reports.flatMap((report) => report.findings)
+    // The last failure may be that of another consumer's publish.
+    const isWell = asked.target !== undefined && reports.length > 0 && found.length === 0
     const failed: readonly Finding[] =
-      failure === undefined ? [] : [{ reason: 'MountFailed', message: `the last attempt to mount it failed: ${failure}` }]
-    const findings = merge([...reports.flatMap((report) => report.findings), ...failed])
+      failure === undefined || isWell ? [] : [{ reason: 'MountFailed', message: `the last attempt to mount it failed: ${failure}` }]
+    const findings = merge([...found, ...failed])
     const unknown = findings.find(({ reason }) => reason === 'StateUnknown')
     // A controller restarts the consumers of a volume with findings. A state that could not be determined is no finding.
     if (unknown !== undefined) throw new VolumeError('unavailable', unknown.message)
     return findings
+  }
+
+  async #asked({ staging, target }: AskedPaths, call: CallContext): Promise<AskedPaths> {
+    return {
+      ...(staging === undefined ? {} : { staging: await this.#place(staging, 'follow', call) }),
+      ...(target === undefined ? {} : { target: await this.#place(target, 'follow', call) }),
+    }
+  }
+
+  /** Throws VolumeError `missing` for a volume that nothing is known of, at all or at the path that is asked about. */
+  #requireKnown(volumeId: string, { staging, target }: AskedPaths): void {
+    const { cache, registry } = this.#parts
+    const { staged, published } = cache.of(volumeId)
+    if (staged.length + published.length === 0 && registry.get(volumeId) === undefined)
+      throw new VolumeError('missing', `volume ${volumeId} is not on this node`)
+    const path = target ?? staging
+    if (path !== undefined) throw notMounted(volumeId, path)
   }
 
   unavailableReason(): string | undefined {

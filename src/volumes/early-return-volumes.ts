@@ -4,7 +4,7 @@ import type { Logger } from '../log.ts'
 import type { Usage } from '../os/mounts/probe.ts'
 import type { Binds } from './binds.ts'
 import { VolumeError } from './errors.ts'
-import type { Finding } from './health.ts'
+import type { AskedPaths, Finding } from './health.ts'
 import type { MountCache } from './mount-cache.ts'
 import type { MountPoints } from './mount-points.ts'
 import type { CheckedVolumes, NodeVolumes } from './checked-volumes.ts'
@@ -76,8 +76,8 @@ export class EarlyReturnVolumes implements NodeVolumes {
     return await this.#checked.usage(volumeId, path, call)
   }
 
-  async health(volumeId: string, call: CallContext): Promise<readonly Finding[]> {
-    return await this.#checked.health(volumeId, call)
+  async health(volumeId: string, asked: AskedPaths, call: CallContext): Promise<readonly Finding[]> {
+    return await this.#checked.health(volumeId, asked, call)
   }
 
   unavailableReason(): string | undefined {

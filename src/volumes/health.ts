@@ -41,6 +41,12 @@ export interface PathReport {
 /** Volumes whose inspection begins in one turn of the event loop. */
 const PORTION = 25
 
+/** The path that a question about a volume's health is about; the target counts if both are named. All paths if none is. */
+export interface AskedPaths {
+  readonly staging?: string
+  readonly target?: string
+}
+
 /** One staged volume: its state, its daemon, its targets and its problems. */
 export interface VolumeReport {
   readonly volumeId: string
@@ -82,10 +88,19 @@ export class Inspector {
     return await this.#reports(this.#cache.staged(), this.#cache.published(), call)
   }
 
-  /** One volume, at every path it is staged at; empty if it is staged and published nowhere. */
-  async volume(volumeId: string, call: CallContext): Promise<readonly VolumeReport[]> {
+  /**
+   * One volume, at every path it is staged at, or at the path that is asked about; empty if it is staged and published at none of them. The report about a
+   * target has that target and its staging path alone, because other targets belong to other consumers.
+   */
+  async volume(volumeId: string, call: CallContext, { staging, target }: AskedPaths = {}): Promise<readonly VolumeReport[]> {
     const { staged, published } = this.#cache.of(volumeId)
-    return await this.#reports(staged, published, call)
+    if (target !== undefined) {
+      const atTarget = published.filter(({ targetPath }) => targetPath === target)
+      return await this.#reports([], atTarget, call)
+    }
+    if (staging === undefined) return await this.#reports(staged, published, call)
+    const atStaging = staged.filter(({ stagingPath }) => stagingPath === staging)
+    return await this.#reports(atStaging, [], call)
   }
 
   /** A target whose volume is not staged should have been unpublished: its staging path is reported too, as one where nothing is mounted. */
@@ -97,19 +112,24 @@ export class Inspector {
     const places = new Map([...published, ...staged].map(({ volumeId, stagingPath }) => [stagingPath, volumeId]))
     const reports: Promise<VolumeReport>[] = []
     for (const [stagingPath, volumeId] of places) {
-      reports.push(this.#report(volumeId, stagingPath, call))
+      const targets = published.filter((one) => one.stagingPath === stagingPath)
+      reports.push(this.#report(volumeId, stagingPath, targets, call))
       // Thousands at once keep the garbage collector busy. Most are done after a turn of the event loop; one that waits does not delay the next.
       if (reports.length % PORTION === 0) await setImmediate()
     }
     return await Promise.all(reports)
   }
 
-  async #report(volumeId: string, stagingPath: string, call: CallContext): Promise<VolumeReport> {
+  async #report(
+    volumeId: string,
+    stagingPath: string,
+    published: readonly PublishedEntry[],
+    call: CallContext,
+  ): Promise<VolumeReport> {
     const staging = await this.#staging(stagingPath, call)
-    const published = this.#cache.of(volumeId).published.filter((one) => one.stagingPath === stagingPath)
     const targets = await Promise.all(published.map((one) => this.#target(one, staging, call)))
     const pid = 'pid' in staging ? staging.pid : await this.#pidAt(stagingPath, deviceIn(staging), call)
-    const findings = [...stagingFindings(stagingPath, staging, pid), ...targets.flatMap(targetFindings)]
+    const findings = [...stagingFindings(stagingPath, staging), ...targets.flatMap(targetFindings)]
     return {
       volumeId,
       stagingPath,
@@ -177,7 +197,7 @@ function deviceIn(state: MountState | NoState): string | undefined {
   return 'device' in state ? state.device : undefined
 }
 
-function stagingFindings(path: string, state: MountState | NoState, pid: number | undefined): readonly Finding[] {
+function stagingFindings(path: string, state: MountState | NoState): readonly Finding[] {
   const again = 'call NodeStageVolume or NodePublishVolume for the volume, or restart the plugin, then restart its consumers'
   switch (state.kind) {
     case 'MOUNTED':
@@ -188,7 +208,7 @@ function stagingFindings(path: string, state: MountState | NoState, pid: number 
       return [
         {
           reason: 'DaemonHung',
-          message: `the FUSE daemon of ${path}${pid === undefined ? '' : ` (process ${pid})`} does not answer; resume or kill it, then ${again}`,
+          message: `the FUSE daemon of ${path} does not answer; resume or kill it, then ${again}`,
         },
       ]
     case 'NOT_MOUNTED':

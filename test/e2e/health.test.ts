@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { rmSync, writeFileSync } from 'node:fs'
+import { dirname } from 'node:path'
 import { test } from 'node:test'
 import { Controller, Node, StorageHealthErrorType, VolumeHealthErrorType, VolumeUsage_Unit as Unit } from '../../src/rpc/csi_pb.ts'
 import { outcome } from '../support/csi-client.ts'
@@ -22,7 +23,7 @@ const CASES: readonly Case[] = [
   {
     title: 'has a daemon that is stopped',
     harm: (volume) => volume.stopDaemon(),
-    expected: { DaemonHung: /process \d+\) does not answer; resume or kill it/ },
+    expected: { DaemonHung: /globalmount does not answer; resume or kill it/ },
   },
   {
     title: 'was unmounted from its staging path by hand',
@@ -239,4 +240,68 @@ void test('the Controller’s health speaks of records only', async () => {
   const get = Controller.method.controllerGetVolumeHealth
   assert.equal((await outcome(plugin.call(get, { volumeId: 'unknown' }))).code, 'NOT_FOUND')
   assert.equal((await outcome(plugin.call(get))).code, 'INVALID_ARGUMENT')
+})
+
+/** NodeGetVolumeHealth as the kubelet asks for one pod. */
+async function healthAt(plugin: Plugin, volume: Volume, asked: { target?: string; staging?: string }): Promise<string[]> {
+  const { volumeHealth } = await plugin.call(Node.method.nodeGetVolumeHealth, {
+    volumeId: volume.id,
+    volumePublishPath: asked.target ?? '',
+    stagingTargetPath: asked.staging ?? '',
+  })
+  return (volumeHealth?.healthStatuses ?? []).map(({ reason }) => reason).sort()
+}
+
+void test('health of one target says nothing of another consumer’s', async () => {
+  await using sandbox = new Sandbox()
+  using plugin = await Plugin.start(sandbox)
+  const volume = new Volume(sandbox, plugin, 'volume')
+  const { staging } = volume
+  const [well, unmounted, refused] = [volume.target, volume.another('second'), volume.another('third')]
+  for (const target of [well, unmounted]) await volume.publish(target)
+  await sandbox.run('umount', [unmounted])
+  mount('-t', 'tmpfs', '-o', 'ro', 'tmpfs', dirname(refused))
+  assert.equal((await outcome(volume.publish(refused))).code, 'UNAVAILABLE')
+
+  assert.deepEqual(await healthAt(plugin, volume, { target: well, staging }), [])
+  assert.deepEqual(await healthAt(plugin, volume, { target: unmounted, staging }), ['MountFailed', 'TargetNotMounted'])
+  assert.deepEqual(await healthAt(plugin, volume, { target: refused, staging }), ['MountFailed'])
+  assert.deepEqual(await healthAt(plugin, volume, { staging }), ['MountFailed'])
+  assert.deepEqual(await healthAt(plugin, volume, {}), ['MountFailed', 'TargetNotMounted'])
+  await volume.killDaemon()
+  assert.deepEqual(await healthAt(plugin, volume, { target: well, staging }), ['DaemonDead', 'MountFailed'])
+})
+
+void test('health of a path that the volume is not at is NOT_FOUND, and of one that is no path INVALID_ARGUMENT', async () => {
+  await using sandbox = new Sandbox()
+  using plugin = await Plugin.start(sandbox)
+  const volume = new Volume(sandbox, plugin, 'volume')
+  await volume.publish()
+  for (const [asked, code] of [
+    [{ volumePublishPath: volume.another('second') }, 'NOT_FOUND'],
+    [{ volumePublishPath: volume.staging }, 'NOT_FOUND'],
+    [{ stagingTargetPath: volume.target }, 'NOT_FOUND'],
+    [{ volumePublishPath: 'pods/mount' }, 'INVALID_ARGUMENT'],
+    [{ stagingTargetPath: 'globalmount' }, 'INVALID_ARGUMENT'],
+  ] as const) {
+    const answer = await outcome(plugin.call(Node.method.nodeGetVolumeHealth, { volumeId: volume.id, ...asked }))
+    assert.equal(answer.code, code, JSON.stringify(asked))
+  }
+})
+
+void test('a message of health has at most 1024 bytes of whole characters', async () => {
+  await using sandbox = new Sandbox()
+  using plugin = await Plugin.start(sandbox)
+  const volume = new Volume(sandbox, plugin, 'volume')
+  const targets = Array.from({ length: 8 }, (_, index) => volume.another(`${'ü'.repeat(100)}${'x'.repeat(index)}`))
+  for (const target of targets) await volume.publish(target)
+  for (const target of targets) await sandbox.run('umount', [target])
+  const { volumeHealth } = await plugin.call(Node.method.nodeGetVolumeHealth, { volumeId: volume.id })
+  const [entry, ...others] = volumeHealth?.healthStatuses ?? []
+  assert.equal(others.length, 0)
+  assert.equal(entry?.reason, 'TargetNotMounted')
+  const bytes = Buffer.byteLength(entry.message)
+  assert.ok(bytes > 1020 && bytes <= 1024, `${bytes} bytes`)
+  assert.match(entry.message, /^nothing is mounted at .*…$/)
+  assert.doesNotMatch(entry.message, /\ufffd/)
 })

@@ -34,7 +34,7 @@ const MAKERS = new Set(['fromErrno'])
 const LOG_METHODS = new Set(['warning', 'error'])
 
 /** Functions that return the text they are given, with some of it changed or more at its end. */
-const WRAPPERS = new Set(['oneLine', 'printable', 'withRemedy'])
+const WRAPPERS = new Set(['oneLine', 'printable', 'shortened', 'withRemedy'])
 
 /** What the kernel says, in its own words. */
 const KERNEL_TEXTS = new Set(['errnoText'])
