@@ -77,7 +77,7 @@ const OPTIONS: Readonly<Record<string, Known>> = {
   debug: plain(),
 }
 
-/** What mount(8) and /etc/fstab say to others than the file system: taken and left out, as mount.fuse3(8) does. */
+/** Options of mount(8) and /etc/fstab that are not for the file system. They are accepted and left out, as mount.fuse3(8) does. */
 const IGNORED = new Set([
   'defaults',
   'auto',
@@ -130,22 +130,22 @@ const IMPOSSIBLE: ReadonlyMap<string, string> = new Map(
 export const DEFAULT_OPTIONS: readonly string[] = ['fsname=dummy-fuse', 'subtype=dummy-fuse', 'entry_timeout=0', 'attr_timeout=0']
 
 /**
- * Splits and checks what follows `-o` (a comma inside a value is written `\,`), and leaves out what says nothing to FUSE.
- * Throws UsageError that names the first option that is unknown, cannot be obeyed, lacks its value or has a wrong one.
+ * Splits and checks the argument of `-o` (a comma inside a value is written `\,`), and leaves out options without a meaning for FUSE. Throws
+ * UsageError that names the first option that is unknown, not supported, or without a valid value.
  */
 export function parseMountOptions(words: string): readonly string[] {
   return checkMountOptions(words.split(/(?<!\\),/).filter((option) => option !== ''))
 }
 
-/** Checks options and leaves out those that say nothing to FUSE. Throws UsageError. */
+/** Checks options and leaves out those without a meaning for FUSE. Throws UsageError. */
 export function checkMountOptions(options: readonly string[]): readonly string[] {
   for (const option of options) checkMountOption(option)
   return options.filter((option) => !isIgnored(option))
 }
 
 /**
- * Checks the mount flags of a CSI capability: whatever serves the volume can obey those that it returns, of which each stands there once, and no two
- * contradict each other. Throws UsageError.
+ * Checks the mount flags of a CSI capability. Every daemon supports those that it returns; each is there once, and no two contradict each other.
+ * Throws UsageError.
  */
 export function checkMountFlags(flags: readonly string[]): readonly string[] {
   const size = flags.reduce((all, flag) => all + Buffer.byteLength(flag), 0)

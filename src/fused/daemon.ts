@@ -87,7 +87,7 @@ export class FusedDaemon {
     return true
   }
 
-  /** The sessions of these paths, as far as there are any, or every one. Throws FusedError `unavailable` if the serving thread does not answer. */
+  /** The sessions of these paths, or every session if no path is given. Throws FusedError `unavailable` if the serving thread does not answer. */
   async list(paths: readonly string[], call: CallContext): Promise<readonly HostedSession[]> {
     await this.#inspect(call)
     return paths.length === 0 ? this.sessions.all() : paths.flatMap((path) => this.sessions.at(path) ?? [])

@@ -9,7 +9,7 @@ export const RECORD_VERSION = 1
 /** What a session's id looks like. */
 export const SESSION_ID = /^[0-9a-f]{16}$/
 
-/** All that a successor must know of a session beside its descriptor. */
+/** What a successor needs of a session besides its descriptor. */
 export interface SessionRecord {
   readonly version: 1
   /** Of this record's file, and of the descriptor in the store (FDNAME). */

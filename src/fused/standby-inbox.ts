@@ -24,7 +24,7 @@ export interface StandbyInboxParts {
 export class StandbyInbox {
   readonly #parts: StandbyInboxParts
   readonly #ended = Promise.withResolvers<undefined>()
-  /** The pipe that tells of the daemon's end, if one has come. */
+  /** The pipe that hangs up when the daemon ends; undefined before the daemon has sent it. */
   #daemon: number | undefined
   #over = false
   /** Pipes by which the daemon hears that we serve. */

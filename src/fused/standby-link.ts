@@ -31,8 +31,8 @@ interface Found {
 }
 
 /**
- * Gives a standby copies of all devices, and tells it when to serve. Nothing that a standby does, or fails to do, keeps the daemon from its own work: one
- * that hangs is waited for once, and gets all that it needs to know when it goes on.
+ * Gives a standby copies of all devices, and tells it when to serve. A standby cannot keep the daemon from its own work: the daemon waits once for a
+ * standby that hangs, and sends everything it needs when it goes on.
  */
 export class StandbyLink {
   readonly #parts: StandbyLinkParts
@@ -51,7 +51,9 @@ export class StandbyLink {
     this.#life = parts.libc.pipe()
   }
 
-  /** Tells a standby that a daemon serves, if there is one, and looks out for others. Resolves when it does not serve any more, or hangs. */
+  /**
+   * Tells the standby, if there is one, that this daemon serves, and watches for new ones. Resolves when the standby has stopped serving, or hangs.
+   */
   async begin(): Promise<void> {
     const { socket, log } = this.#parts
     try {
@@ -150,7 +152,7 @@ export class StandbyLink {
         standby.hangs = false
         return 'passed' as const
       },
-      // It is gone, or cannot be asked: there is nothing to wait for.
+      // It has ended, or cannot be asked, so there is nothing to wait for.
       () => 'passed' as const,
     )
     const either = Promise.race([passed, sleep(this.#parts.patience, 'late' as const, { ref: false })])

@@ -5,7 +5,7 @@ export function standbySocket(stateDir: string): string {
   return join(stateDir, 'standby.sock')
 }
 
-/** The name (FDNAME) of what a daemon introduces itself by: the end to read of a pipe that hangs up when it is gone. */
+/** The name (FDNAME) of the read end of a pipe that a daemon sends first. The pipe hangs up when the daemon ends. */
 export const DAEMON = 'daemon'
 
 /**

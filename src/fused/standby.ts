@@ -12,7 +12,7 @@ export interface StandbyParts {
   readonly records: Records
   readonly libc: Libc
   readonly now: Omit<Circumstances, 'drained'>
-  /** Whether the daemon has left word that it answered all that it had read. */
+  /** Whether the daemon has reported that it answered all requests that it had read. */
   readonly hasDrained: () => boolean
   /** It cannot go on. */
   readonly onLost: (error: unknown) => void
@@ -94,7 +94,7 @@ export class Standby {
     return this.#held.get(id)?.fd
   }
 
-  /** The daemon that was to answer what it had read is gone. What it did not answer is asked for again. */
+  /** The daemon has ended before it answered what it had read. The kernel is asked to send those requests again. */
   daemonEnded(): void {
     if (this.#parts.hasDrained()) return
     for (const { running } of this.#held.values()) running?.resend()

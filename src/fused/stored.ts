@@ -4,7 +4,7 @@ import type { StoredDescriptor } from './takeover.ts'
 
 const POLLERR = 8
 
-/** What the kernel tells of devices that were kept, each under a name, without being asked anything that one of them would have to answer. */
+/** The state of kept devices, by name, from /proc and poll(2). No file system has to answer. */
 export function storedDescriptors(
   libc: Libc,
   kept: readonly { readonly name: string; readonly fd: number }[],

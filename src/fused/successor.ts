@@ -39,7 +39,7 @@ export class Successor {
     this.#parts = parts
   }
 
-  /** Serves every session that is well. The others are looked after by {@link tidy}. */
+  /** Serves every session with a record and a descriptor. {@link tidy} handles the others. */
   begin(inherited: readonly InheritedDescriptor[]): void {
     const { daemon, records, now, libc, log } = this.#parts
     const read = records.read()

@@ -13,7 +13,7 @@ export interface StoredDescriptor {
 
 /** What a successor does with one session. Each is done by itself; none stops another. */
 export type Step =
-  /** Serve it. `storeAgain`: its name stands for more than one descriptor in the store. */
+  /** Serve it. `storeAgain`: the store has more than one descriptor under its name. */
   | { readonly kind: 'serve'; readonly fd: number; readonly record: SessionRecord; readonly storeAgain: boolean }
   /** Serve it as the mount table describes it, for there is no record that could be read. `storeAgain`: as for `serve`. */
   | { readonly kind: 'recover'; readonly fd: number; readonly name: string; readonly storeAgain: boolean; readonly why: string }
@@ -27,9 +27,9 @@ export type Step =
     }
   /** Let go of a descriptor; `forget`: and of all that the store has by that name. */
   | { readonly kind: 'release'; readonly fd: number; readonly name: string; readonly forget: boolean; readonly why: string }
-  /** The session is gone; what it left at its path is dead. */
+  /** The session has ended; what it left at its path is dead. */
   | { readonly kind: 'cleanUp'; readonly record: SessionRecord; readonly why: string }
-  /** The record says nothing that can be acted upon. */
+  /** The record cannot be used. */
   | { readonly kind: 'discard'; readonly id: string; readonly damaged: boolean; readonly why: string }
 
 /** Why a session cannot be taken over after a crash on kernels before 6.9, which have no FUSE_NOTIFY_RESEND. */

@@ -8,8 +8,8 @@ import type { CallEnded, CallLimits } from '../call-context.ts'
 const EXPIRES = 'dummy-fuse-expires-ns'
 
 /**
- * The metadata of a call that ends in `deadline` milliseconds, for a server on the same machine. grpc-timeout is among it: where grpc-js sets it,
- * it is what the wall clock says is left when the call has a connection, and a clock that was set meanwhile makes it nothing, or days.
+ * The metadata of a call that ends in `deadline` milliseconds, for a server on the same machine. It includes grpc-timeout, because grpc-js computes
+ * its own from the wall clock when the call has a connection: a clock that was set meanwhile makes it zero, or days.
  */
 export function expiringIn(deadline: number): Metadata {
   const metadata = new Metadata()
@@ -25,7 +25,10 @@ interface ReceivedCall {
   getDeadline(): Date | number
 }
 
-/** Milliseconds until a call's answer is due: the sooner of what its client and the limits say. 0 or less: the client has given it up. */
+/**
+ * Milliseconds until a call's answer is due: the client's deadline or that of the limits, whichever is sooner. 0 or less: the client has given the
+ * call up.
+ */
 export function timeOf(call: ReceivedCall, { standard, longest }: CallLimits): number {
   const deadline = call.getDeadline()
   const byTimeout = (typeof deadline === 'number' ? deadline : deadline.getTime()) - Date.now()

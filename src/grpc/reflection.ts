@@ -82,7 +82,7 @@ export class Reflection {
     const whole = [...this.#registry].find((type) => {
       if (type.kind === 'service') return type.typeName === scope && holds(type.methods)
       if (type.kind === 'message') return type.typeName === scope && (holds(type.fields) || holds(type.oneofs))
-      // An enum's values stand beside it, not below it (descriptor.proto, EnumValueDescriptorProto).
+      // The full name of an enum's value has the enum's scope, not the enum itself (descriptor.proto, EnumValueDescriptorProto).
       return type.kind === 'enum' && (type.parent?.typeName ?? type.file.proto.package) === scope && holds(type.values)
     })
     return whole?.file

@@ -19,10 +19,7 @@ const MOST_ENTRIES = 20
 /** Characters of a message that a log shows. */
 const MOST_CHARACTERS = 16_384
 
-/**
- * Logs every call as the original project does, `[ID:n]` counting, without secrets and tokens; and gives each failure the status that
- * `toStatus` says.
- */
+/** Logs every call as the original project does, with a counter `[ID:n]` and without secrets and tokens. `toStatus` gives each failure its status. */
 export function requestLog(log: Logger, toStatus: (error: unknown) => StatusObject): UnaryInterceptor {
   let last = 0
   return async (method, request, act) => {

@@ -46,7 +46,7 @@ export class GrpcServer {
   readonly #sockets: ListeningSocket[] = []
   #connections = 0
 
-  /** `intercept` stands around every call of `services`. */
+  /** `intercept` wraps every call of `services`. */
   constructor(services: readonly ServedService[], intercept: UnaryInterceptor, limits: ServerLimits, log: Logger) {
     this.#log = log
     this.#rateLimitedLog = new RateLimitedLog(log)
@@ -88,9 +88,9 @@ export class GrpcServer {
   }
 
   /**
-   * Takes no new calls, lets those under way end, until a deadline, and removes the socket. A connection ends when its last answer has
-   * been taken, but one on which a client never spoke HTTP/2 would stay for ever. That grpc-js calls itself shut down says
-   * nothing: it counts a session as ended that still has an answer to give (Node closes the sessions of a server that it closes).
+   * Accepts no new calls, waits for those under way until a deadline, and removes the socket. A connection ends when its last answer was received,
+   * but a connection on which a client never spoke HTTP/2 would stay for ever. The callback of tryShutdown() is not enough: grpc-js counts a session
+   * as ended that still has an answer to send (Node closes the sessions of a server that it closes).
    */
   async close(): Promise<void> {
     const hungUp = Promise.all(this.#sockets.map(async (socket) => await socket.close()))

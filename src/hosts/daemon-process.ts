@@ -9,7 +9,7 @@ import type { Killable } from '../os/processes/kill-after.ts'
 import { settledWithin } from '../os/processes/settled-within.ts'
 import { HostError, type HostErrorKind } from './host.ts'
 
-/** How a daemon is to be executed. `argv0` is the name it goes by. */
+/** The command of a daemon. `argv0` is its name. */
 export interface Execution {
   readonly file: string
   readonly args: readonly string[]
@@ -21,7 +21,7 @@ export interface Execution {
   readonly plain?: Execution
 }
 
-/** A program that is started and then says that it is ready. */
+/** A program that reports when it is ready. */
 export interface StartedProgram {
   /** What it is called in messages. */
   readonly name: string
@@ -33,7 +33,7 @@ export interface StartedProgram {
   readonly kinds: Readonly<Record<number, HostErrorKind>>
 }
 
-/** What a daemon is at: `starting` until its first word, `serving` from an order until its mount is gone. */
+/** The state of a daemon: `starting` until its first message, `serving` from its arguments until its mount is gone. */
 type Phase = 'starting' | 'serving' | 'idle' | 'ended'
 
 /**
@@ -45,7 +45,7 @@ export class DaemonProcess implements Killable {
   readonly #program: StartedProgram
   readonly #closed: Promise<ProcessEnd>
   #phase: Phase
-  /** The first lines that it has said since it was given what it is to serve. */
+  /** The first lines of its output since it got its arguments. */
   #said: string[] = []
   readonly #listeners: (() => void)[] = []
   #announced = Promise.withResolvers<'ready'>()
@@ -89,7 +89,7 @@ export class DaemonProcess implements Killable {
     this.#child.channel?.on('data', (chunk: Buffer) => {
       for (const line of lines.push(chunk.toString())) this.#hear(parseWord(line))
     })
-    // Its end says more than a channel that breaks.
+    // The daemon's exit status says more than the error of its channel.
     this.#child.channel?.on('error', () => undefined).unref()
   }
 
@@ -123,12 +123,12 @@ export class DaemonProcess implements Killable {
     else this.#listeners.push(listener)
   }
 
-  /** Whether it has ever said that it takes orders. */
+  /** Whether it has ever reported that it is idle. */
   get takesOrders(): boolean {
     return this.#takesOrders
   }
 
-  /** Whether it has said a word on its channel: then it is the daemon itself, and not what executes it. */
+  /** Whether it has sent a message on its channel: then the process is the daemon itself, and not a program that executes it. */
   get spoke(): boolean {
     return this.#spoke
   }
@@ -182,7 +182,7 @@ export class DaemonProcess implements Killable {
     throw new HostError('timeout', `${this.#program.name} ${this.#program.missed} within ${time} s and ${fate}`)
   }
 
-  /** Why it ended before it was ready: all that it has said is the reason. */
+  /** Why it ended before it was ready: its output is the reason. */
   failure(end: ProcessEnd): HostError {
     return endedEarly(end, this.#program, this.#said)
   }

@@ -17,8 +17,8 @@ export interface ScopeLimits {
 export const PLAIN = 'daemons are started in sessions of their own, and systemd ends them when it stops the unit of this plugin'
 
 /**
- * Starts daemons, each in a transient scope of systemd where its execution has one. Where systemd gives no scope (its bus is missing, hangs, or it
- * refuses) the daemon is started in a plain session of its own, and the log says so once.
+ * Starts daemons, each in a transient scope of systemd if its execution has one. If systemd gives no scope (its bus is missing or hangs, or it
+ * refuses), the daemon is started in a plain session of its own, and that is logged once.
  */
 export class DaemonStarter {
   readonly #limits: ScopeLimits
@@ -39,8 +39,8 @@ export class DaemonStarter {
   }
 
   /**
-   * Starts a daemon that serves what the execution's words say, and resolves once it is ready. Rejects with HostError, or the reason of the call's signal; then it has
-   * ended. `onMounting` is called when it has started and waits for its storage.
+   * Starts a daemon with the arguments of the execution, and resolves once it is ready. Rejects with HostError, or the reason of the call's signal;
+   * then it has ended. `onMounting` is called when it has started and waits for its storage.
    */
   async start(execution: Execution, call: CallContext, onMounting?: () => void, program = DUMMY_FUSE): Promise<DaemonProcess> {
     const chosen = this.choose(execution)
@@ -82,7 +82,7 @@ export class DaemonStarter {
       const outcome = await daemon.ready(call, onMounting)
       if (outcome === 'ready') return undefined
       if (systemd.hangs) return `systemd-run has not answered within ${this.#limits.scopeWait / 1000} s`
-      // systemd-run ends with EXIT_FAILURE, and the daemon has said no word by then.
+      // systemd-run ended with EXIT_FAILURE, and the daemon has sent no message.
       const failure = daemon.failure(outcome)
       if (outcome.status !== STATUS.failed || daemon.spoke) throw failure
       return failure.message

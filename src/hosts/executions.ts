@@ -25,7 +25,7 @@ export function childRuns(dummyFuse: ProgramCommand, extra: readonly string[], e
   }
 }
 
-/** `--daemonize early`: the command that is back before it has mounted, whose word EarlyReturnHost takes for it. */
+/** `--daemonize early`: the command that returns before it has mounted. EarlyReturnHost trusts its exit status. */
 export function earlyReturnExecution(dummyFuse: ProgramCommand, extra: readonly string[], env: NodeJS.ProcessEnv): MakeExecution {
   return (path, options) => {
     const { executable, args, argv0 } = dummyFuse(['--daemonize', 'early', ...extra, ...optionArgs(options), path])
@@ -85,8 +85,8 @@ function placeArgs({ socket, stateDir }: SharedDaemonPaths): readonly string[] {
 }
 
 /**
- * The path of systemd-run where systemd runs the machine (sd_booted(3)) and knows processes by our ids of them, else undefined. The log says why where
- * only something is missing: in a container that sees the machine's /run, systemd would put another process into the scope.
+ * The path of systemd-run, if systemd runs the machine (sd_booted(3)) and this process is in its pid namespace; else undefined. A missing part is
+ * logged. In a container that sees the machine's /run, systemd would put another process into the scope.
  */
 export function findSystemdRun(env: NodeJS.ProcessEnv, log: Logger): string | undefined {
   if (!exists('/run/systemd/system')) return undefined

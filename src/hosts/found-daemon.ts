@@ -11,7 +11,7 @@ import {
 } from '../os/processes/processes.ts'
 import type { Daemon } from './host.ts'
 
-/** A dummy-fuse that is running, and what tells which session it serves. */
+/** A running dummy-fuse, and what identifies its session. */
 export interface FoundDaemon {
   readonly stat: ProcessStat
   /** Its last argument: where it was started for. */

@@ -26,7 +26,7 @@ export class Spares {
   #spare: DaemonProcess | undefined
   #replenishing: NodeJS.Timeout | undefined
   #leaving: NodeJS.Timeout | undefined
-  /** A spare has said that there can be none. */
+  /** A spare has failed in a way that the next one would repeat. */
   #impossible = false
 
   /** `execution`: how a spare is to be started now. */
@@ -81,7 +81,7 @@ export class Spares {
     daemon.onceFree(() => {
       const { startFailure } = daemon
       if (startFailure !== undefined) this.#log.warning(`no spare dummy-fuse, the next Stage takes longer: ${startFailure.message}`)
-      // By a status of its own: a signal says nothing about the next one, nor does a scope that systemd did not give.
+      // Only its own exit status counts: a signal, or a missing scope of systemd, says nothing about the next spare.
       const status = daemon.end?.status ?? 0
       const refused = execution.plain !== undefined && status === STATUS.failed
       this.#impossible ||= status !== 0 && !refused

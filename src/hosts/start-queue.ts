@@ -12,7 +12,7 @@ export interface StartLimits {
   readonly placeKept: number
 }
 
-/** A key's place. Places stand in the order in which their keys first came. */
+/** The place of a key. Places are in the order in which their keys first came. */
 interface Place {
   /** Begins the start of the call that waits; undefined while none waits. */
   begin: (() => void) | undefined

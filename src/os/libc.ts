@@ -130,7 +130,7 @@ export class Libc {
     return this.checked('eventfd', undefined, 'int eventfd(uint, int)', 0, EFD_CLOEXEC)
   }
 
-  /** _exit(2): ends the process as it stands, all of its threads with it; nothing is flushed or tidied up. */
+  /** _exit(2): ends the process with all of its threads at once. Nothing is flushed. */
   exit(status: number): void {
     this.foreign('void _exit(int)')(status)
   }

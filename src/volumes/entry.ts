@@ -36,7 +36,7 @@ export interface PublishedEntry {
 
 export type MountCacheEntry = StagedEntry | PublishedEntry
 
-/** The path that an entry's mount stands at. */
+/** The path of an entry's mount. */
 export function pathOf(entry: MountCacheEntry): string {
   return entry.kind === 'staged' ? entry.stagingPath : entry.targetPath
 }

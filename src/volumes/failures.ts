@@ -33,7 +33,7 @@ export class Failures {
   }
 }
 
-/** A call that asked for what cannot be says nothing about the volume, which may be well. */
+/** A call with a wrong request says nothing about the volume, which may be healthy. */
 const CALLERS: ReadonlySet<VolumeErrorKind> = new Set(['invalid', 'missing', 'conflict', 'precondition', 'busy'])
 
 function isCallers(error: unknown): boolean {

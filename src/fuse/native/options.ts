@@ -19,7 +19,7 @@ const AFTERWARDS = new Set([
 export interface DividedOptions {
   /** What libfuse takes. */
   readonly libfuse: readonly string[]
-  /** MS_* that the mount is to have once it stands, if it lacks any. */
+  /** The MS_* flags to set after the mount, if it lacks any. */
   readonly flags: number | undefined
 }
 

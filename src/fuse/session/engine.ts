@@ -22,7 +22,7 @@ export interface EngineParts {
   readonly stopTime: number
   /** A warning, or a line for `-d`, of one session. */
   readonly say: (kind: 'warning' | 'trace', id: string, text: string) => void
-  /** The serving thread is gone, and with it everything that this process is for. */
+  /** The serving thread has ended, and no session is served any more. */
   readonly onLost: (error: Error) => void
 }
 

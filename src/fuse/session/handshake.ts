@@ -16,7 +16,7 @@ export const REQUEST_SIZE = 80 * 1024
 export const REPLY_SIZE = MAX_PAGES * PAGE + PAGE
 
 /**
- * What every session wants. Without PARALLEL_DIROPS a second lookup in one directory that waits cannot be killed; HAS_RESEND tells
+ * The INIT flags that every session asks for. Without PARALLEL_DIROPS a second pending lookup in one directory cannot be killed. HAS_RESEND shows
  * whether a successor can ask for lost requests again.
  */
 const WANTED =

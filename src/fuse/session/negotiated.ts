@@ -1,7 +1,4 @@
-/**
- * What a session and the kernel agreed on at INIT. The kernel does not say INIT again to a successor, so this is all that must be
- * kept over a daemon's death.
- */
+/** The values that were negotiated at INIT. The kernel does not send INIT again to a successor, so they must be kept over a daemon's death. */
 export interface Negotiated {
   /** Of protocol 7. */
   readonly minor: number

@@ -16,7 +16,7 @@ import { replyLine, requestLine } from './trace.ts'
 
 const { EAGAIN, ECONNABORTED, EINTR, EIO, ENODEV, ENOENT, ENOSYS, EPROTO } = constants.errno
 
-/** Where a request's opcode (struct fuse_in_header) and a reply's unique (struct fuse_out_header) stand, include/uapi/linux/fuse.h. */
+/** The offsets of a request's opcode (struct fuse_in_header) and of a reply's unique (struct fuse_out_header), include/uapi/linux/fuse.h. */
 const OPCODE_AT = 4
 const UNIQUE_AT = 8
 

@@ -35,8 +35,8 @@ export interface MountArguments {
 }
 
 /**
- * A mount that stands at no path yet (fsopen(2), fsmount(2), Linux 5.2). None of its calls waits for the file system's server, so that a server
- * can answer first and be mounted then, all in one thread. Closed without {@link attach} it leaves nothing.
+ * A mount that is not attached to a path yet (fsopen(2), fsmount(2), Linux 5.2). None of its calls waits for the file system's server, so one thread
+ * can answer INIT first and attach the mount then. If it is closed before {@link attach}, nothing is left.
  */
 export class DetachedMount {
   /** `major:minor` of its super block. */

@@ -30,7 +30,7 @@ export function deviceOf(connection: number): string {
   return `0:${connection}`
 }
 
-/** What stands at a path, found without asking the file system that may be mounted there. */
+/** What is at a path, determined without asking the file system that may be mounted there. */
 export type PathState =
   | { readonly kind: 'absent' }
   | { readonly kind: 'plain'; readonly type: 'directory' | 'symlink' | 'other' }

@@ -20,7 +20,7 @@ export interface Usage {
 export type Probe =
   | { readonly kind: 'alive'; readonly usage: Usage }
   | { readonly kind: 'dead'; readonly message: string }
-  /** `gone` resolves when the process that asks is gone: until then another question would wait as well. */
+  /** `gone` resolves when the probing process has ended. Until then another probe would wait too. */
   | { readonly kind: 'hung'; readonly gone: Promise<void> }
   | { readonly kind: 'absent' }
   | { readonly kind: 'unknown'; readonly message: string }

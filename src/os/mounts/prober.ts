@@ -7,7 +7,7 @@ export interface ProberLimits {
   /** Within which a mount answers statfs(2), or counts as hung. */
   readonly probe: number
   readonly probesAtOnce: number
-  /** Within which a mount that is well has answered. */
+  /** In which a healthy mount has answered. */
   readonly promptProbe: number
 }
 

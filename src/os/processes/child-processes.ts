@@ -70,10 +70,10 @@ export function descendsFrom(pid: number, ancestor: number): boolean {
   return false
 }
 
-/** All processes below one, zombies too; parents stand before their children. */
+/** All descendants of a process, zombies too; parents come before their children. */
 export function descendantsOf(pid: number): number[] {
   const found = childrenOf(pid)
-  // It grows while it is gone through.
+  // The list grows during the loop.
   for (const one of found) found.push(...childrenOf(one))
   return found
 }

@@ -7,7 +7,7 @@ import { jsonOrUndefined } from '../../schema.ts'
  * closed, an idle daemon ends.
  */
 
-/** The variable that tells a daemon on which descriptor its starter waits. */
+/** The environment variable with the number of the channel's descriptor. */
 export const READY_FD = 'DUMMY_FUSE_READY_FD'
 
 /**

@@ -8,7 +8,7 @@ export interface RunResult {
   readonly status: number
   readonly stdout: string
   readonly stderr: string
-  /** Resolves when the process is gone. After a `timeout` that may take until the file system that it waits for answers. */
+  /** Resolves when the process has ended. After a `timeout` that may take until the file system that it waits for answers. */
   readonly gone: Promise<void>
 }
 
