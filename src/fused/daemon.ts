@@ -2,6 +2,7 @@ import { closeSync, readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type CallContext, isCallEnded, throwIfOver, unlessAborted } from '../call-context.ts'
 import { codeOf, errnoMeaning, messageOf } from '../errors.ts'
+import type { SessionEngine } from '../fuse/session/engine.ts'
 import type { Inspection } from '../fuse/session/messages.ts'
 import type { SessionOutcome } from '../fuse/session/session.ts'
 import { initLine } from '../fuse/session/trace.ts'
@@ -18,9 +19,10 @@ import { type HeldSession, type HostedSession, idOf, type ServedSession, type Se
 
 /** The dependencies of {@link FusedDaemon}. */
 export interface DaemonParts extends MounterParts {
+  readonly engine: Pick<SessionEngine, 'attach' | 'inspect' | 'drain'>
   /** Where it has its sessions. */
   readonly sessions: Sessions
-  readonly holders: FdHolders
+  readonly holders: Pick<FdHolders, 'supervisor' | 'lacksRoom' | 'store' | 'unstore' | 'barrier'>
   /** Whether a session whose descriptor no service manager keeps is logged as a warning. */
   readonly expectsKeeper: boolean
   readonly log: Logger

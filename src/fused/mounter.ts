@@ -1,8 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { CallContext } from '../call-context.ts'
 import { messageOf } from '../errors.ts'
-import type { RunningSession } from '../fuse/session/attached-session.ts'
-import type { SessionEngine } from '../fuse/session/engine.ts'
+import type { RunningSession, SessionRunner } from '../fuse/session/attached-session.ts'
 import { mountSession } from '../fuse/session/mounting.ts'
 import type { Negotiated } from '../fuse/session/negotiated.ts'
 import type { Libc } from '../os/libc.ts'
@@ -23,7 +22,7 @@ export interface MountOrder {
 
 /** The dependencies of {@link Mounter}. */
 export interface MounterParts {
-  readonly engine: SessionEngine
+  readonly engine: SessionRunner
   readonly libc: Libc
   readonly table: MountTable
   readonly records: Records

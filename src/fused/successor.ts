@@ -18,9 +18,9 @@ import { type Circumstances, planTakeover, type Step } from './takeover.ts'
 
 /** The dependencies of {@link Successor}. */
 export interface SuccessorParts {
-  readonly daemon: FusedDaemon
+  readonly daemon: Pick<FusedDaemon, 'adopt' | 'keepAgain' | 'hold' | 'release' | 'cleanUp'>
   readonly records: Records
-  readonly holders: FdHolders
+  readonly holders: Pick<FdHolders, 'store' | 'unstore'>
   readonly libc: Libc
   readonly now: Circumstances
   /** Gets descriptors from a standby, for sessions that nobody has handed over. */

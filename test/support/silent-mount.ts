@@ -3,9 +3,8 @@ import { openFuseDevice } from '../../src/fuse/session/device.ts'
 import { AddonLoader } from '../../src/os/addons.ts'
 import { Libc, MS } from '../../src/os/libc.ts'
 import { connectionOf } from '../../src/os/mounts/fuse-connections.ts'
-import type { Sandbox } from './sandbox.ts'
 
-/** A FUSE mount whose INIT nobody answers: each request waits until the device is closed. The sandbox unmounts it. */
+/** A FUSE mount whose INIT nobody answers: each request waits until the device is closed. */
 export class SilentMount implements Disposable {
   readonly path: string
   /** The device, until {@link die}, or until it is given away. */
@@ -14,9 +13,9 @@ export class SilentMount implements Disposable {
   readonly connection: number
   #open = true
 
-  /** `type` as mount(8) shows it. */
-  constructor(sandbox: Sandbox, name = 'mnt', type = 'fuse.dummy-fuse') {
-    this.path = sandbox.directory(name)
+  /** Mounts on a directory below a sandbox, which unmounts it; `type` as mount(8) shows it. */
+  constructor(path: string, type = 'fuse.dummy-fuse') {
+    this.path = path
     this.fd = openFuseDevice()
     const data = `fd=${this.fd},rootmode=40000,user_id=0,group_id=0`
     new Libc(new AddonLoader()).mount('dummy-fuse', this.path, type, MS.NOSUID | MS.NODEV, data)

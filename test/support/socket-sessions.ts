@@ -11,6 +11,23 @@ import type { Reply } from './fake-device.ts'
 
 const libc = new Libc(new AddonLoader())
 const SOCK_SEQPACKET_NONBLOCK = 5 | 0o4000
+const LONGEST_REPLY = 256 * 1024
+
+/** A socket that keeps messages apart in place of /dev/fuse: the session's end and the kernel's. Neither waits. */
+export function socketDevice(): readonly [fd: number, kernel: number] {
+  const pair = Buffer.alloc(8)
+  libc.checked('socketpair', undefined, 'int socketpair(int, int, int, void *)', 1, SOCK_SEQPACKET_NONBLOCK, 0, pair)
+  return [pair.readInt32LE(0), pair.readInt32LE(4)]
+}
+
+/** The next reply that has come to the kernel's end of {@link socketDevice}. Throws EAGAIN if there is none. */
+export function readReply(kernel: number): Reply {
+  const buffer = Buffer.alloc(LONGEST_REPLY)
+  const bytes = buffer.subarray(0, readSync(kernel, buffer))
+  if (bytes.readUInt32LE(0) !== bytes.length)
+    throw new Error(`a reply of ${bytes.length} bytes says that it has ${bytes.readUInt32LE(0)}`)
+  return { unique: bytes.readBigUInt64LE(8), errno: 0 - bytes.readInt32LE(4), body: bytes.subarray(16) }
+}
 
 /** A server of sessions each of which has a socket that keeps messages apart in place of /dev/fuse. The test is the kernel. */
 export class SocketSessions implements Disposable {
@@ -19,7 +36,6 @@ export class SocketSessions implements Disposable {
   readonly #queue: Command[] = []
   readonly #wakeFd = libc.eventfd()
   readonly #descriptors: number[] = []
-  readonly #buffer = Buffer.alloc(256 * 1024)
 
   /** The session `id` is served out of `filesystem(id)`. */
   constructor(filesystem: (id: string) => FileSystem = () => new DummyFs()) {
@@ -41,9 +57,7 @@ export class SocketSessions implements Disposable {
 
   /** Begins a session and returns the kernel's end of it, from which a read fails with EAGAIN where there is no reply. */
   attach(id: string, options: readonly string[] = []): number {
-    const pair = Buffer.alloc(8)
-    libc.checked('socketpair', undefined, 'int socketpair(int, int, int, void *)', 1, SOCK_SEQPACKET_NONBLOCK, 0, pair)
-    const [fd, kernel] = [pair.readInt32LE(0), pair.readInt32LE(4)]
+    const [fd, kernel] = socketDevice()
     this.#descriptors.push(fd, kernel)
     this.tell({ type: 'attach', session: { id, fd, options, faults: [id], resend: false, holdInit: false } })
     return kernel
@@ -51,10 +65,7 @@ export class SocketSessions implements Disposable {
 
   /** The next reply that has come to the kernel's end. Throws EAGAIN if there is none. */
   reply(kernel: number): Reply {
-    const length = readSync(kernel, this.#buffer)
-    const bytes = Buffer.from(this.#buffer.subarray(0, length))
-    if (bytes.readUInt32LE(0) !== length) throw new Error(`a reply of ${length} bytes says that it has ${bytes.readUInt32LE(0)}`)
-    return { unique: bytes.readBigUInt64LE(8), errno: 0 - bytes.readInt32LE(4), body: bytes.subarray(16) }
+    return readReply(kernel)
   }
 
   /** All replies that have come to the kernel's end. */

@@ -193,6 +193,7 @@ describe('Keeper', () => {
     // Nothing is to be prolonged yet.
     kept.notify(['EXTEND_TIMEOUT_USEC=1'])
     mock.timers.tick(VERY_LONG)
+    assert.equal(kept.lines.length, 1)
     kept.keeper.stop()
     kept.notify([`EXTEND_TIMEOUT_USEC=${2 * OPTIONS.stopTimeout * 1000}`])
     // It never shortens the time.
@@ -302,25 +303,25 @@ describe('Keeper', () => {
   })
 
   it('closes what is stored when no successor is ready in time from the first end on, and kills one that has it', async () => {
-    await using kept = new KeptScript(`[ -e "$0/end" ] || exec sleep 600; [ -e "$0/stay" ] && exec sleep 600; exit 1`)
-    const pid = await kept.started()
-    kept.notify(['READY=1'])
+    await using kept = new KeptScript(WAITS)
+    const first = await kept.started()
+    kept.notify(['READY=1', 'WATCHDOG_USEC=0'])
     const read = kept.store('kept')
-    mock.timers.tick(VERY_LONG)
-    await kept.logged(/missed its watchdog/)
-    writeFileSync(join(kept.sandbox.path, 'end'), '')
-    await kept.logged(new RegExp(`^sh\\[${pid}\\] ended`))
-    await kept.started(1)
+    process.kill(first, 'SIGKILL')
+    const second = await kept.started(1)
+    mock.timers.tick(1000)
+    process.kill(second, 'SIGKILL')
     await kept.logged(/^starting sh again in 0\.1 s$/)
-    writeFileSync(join(kept.sandbox.path, 'stay'), '')
-    // The second end does not begin the time anew.
-    mock.timers.tick(OPTIONS.takeoverDeadline - 1)
-    const successor = await kept.started(1)
+    mock.timers.tick(100)
+    const third = await kept.started(1)
+    // The second end did not begin the time anew.
+    mock.timers.tick(OPTIONS.takeoverDeadline - 1101)
+    assert.match(kept.lines.at(-1) ?? '', /^started /)
     mock.timers.tick(1)
     const [closed, killed] = kept.lines.slice(-2)
     assert.equal(closed, 'no successor was ready within 60 s: closed 1 descriptor: kept; their consumers get an error now')
-    assert.equal(killed, `sh[${successor}] was not ready in time: SIGKILL`)
-    await kept.logged(new RegExp(`^sh\\[${successor}\\] ended: SIGKILL`))
+    assert.equal(killed, `sh[${third}] was not ready in time: SIGKILL`)
+    await kept.logged(new RegExp(`^sh\\[${third}\\] ended: SIGKILL`))
     closeSync(read)
   })
 

@@ -42,14 +42,14 @@ describe('probe', () => {
 
   it('calls a mount dead whose device is closed', async () => {
     await using sandbox = new Sandbox()
-    using silent = new SilentMount(sandbox)
+    using silent = new SilentMount(sandbox.directory('mnt'))
     silent.die()
     assert.deepEqual(await probe(silent.path, LONG), { kind: 'dead', message: 'transport endpoint is not connected' })
   })
 
   it('calls a mount hung that does not answer in time, and the process that asked ends', async () => {
     await using sandbox = new Sandbox()
-    using silent = new SilentMount(sandbox)
+    using silent = new SilentMount(sandbox.directory('mnt'))
     const answer = await probe(silent.path, 100)
     assert.equal(answer.kind, 'hung')
     await answer.gone
