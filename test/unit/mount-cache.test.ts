@@ -218,9 +218,7 @@ describe('MountCache', () => {
     assert.equal(looking.staged().length, 250)
     assert.deepEqual(looking.published(), [published('v1', '/pods/1')])
     assert.deepEqual(cache.files('staged'), before)
-    assert.deepEqual(cache.lines, [
-      `warning damaged mount cache entry ${first.folder('staged')}/b.json: version is missing`,
-    ])
+    assert.deepEqual(cache.lines, [`warning damaged mount cache entry ${first.folder('staged')}/b.json: version is missing`])
   })
 
   it('makes no folder to look into, and lets others go on between portions', async () => {

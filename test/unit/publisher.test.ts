@@ -1,0 +1,332 @@
+import assert from 'node:assert/strict'
+import { existsSync, rmdirSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, it } from 'node:test'
+import type { PublishedEntry, StagedEntry } from '../../src/volumes/entry.ts'
+import { MS } from '../../src/os/libc.ts'
+import { deviceOf } from '../../src/os/mounts/mount-table.ts'
+import { probe } from '../../src/os/mounts/probe.ts'
+import { Binds } from '../../src/volumes/binds.ts'
+import { Publisher, type PublishRequest } from '../../src/volumes/publisher.ts'
+import { layersAt, mount, mountAt, optionsAt } from '../support/mounts.ts'
+import { BOOT } from '../support/session-records.ts'
+import { SilentMount } from '../support/silent-mount.ts'
+import { alive, VolumeParts } from '../support/volume-parts.ts'
+
+const CAPABILITY = { accessMode: 'SINGLE_NODE_WRITER', fsType: '', mountFlags: [] }
+
+/** A publisher; the volume `v` is staged at `staging`, and to be published at `pods/v`, whose parent is missing too. */
+class PublisherInTest extends VolumeParts {
+  readonly session = new SilentMount(this.sandbox.directory('staging'))
+  readonly device = deviceOf(this.session.connection)
+  readonly target = this.path('pods', 'v')
+  readonly request: PublishRequest = {
+    volumeId: 'v',
+    stagingPath: this.session.path,
+    targetPath: this.target,
+    readonly: false,
+    capability: CAPABILITY,
+  }
+  /** What the stager does when a session is asked of it. */
+  ensuring: () => string = () => this.device
+  /** How often a session was asked of it. */
+  ensured = 0
+  readonly publisher = new Publisher({
+    ...this.common,
+    binds: new Binds({
+      ...this.common,
+      libc: this.libc,
+      pinnedPaths: this.pinnedPaths,
+      limits: { busyAttempts: 20, busyPause: 5 },
+    }),
+    stager: {
+      ensure: () => {
+        this.ensured++
+        return Promise.resolve().then(() => this.ensuring())
+      },
+    },
+  })
+
+  constructor(ask = probe) {
+    super(ask)
+    this.cache.save(this.stagedEntry())
+  }
+
+  stagedEntry(change: Partial<StagedEntry> = {}): StagedEntry {
+    const { volumeId, stagingPath, capability } = this.request
+    return { version: 1, kind: 'staged', bootId: BOOT, volumeId, stagingPath, capability, madeDirectory: false, ...change }
+  }
+
+  entry(change: Partial<PublishedEntry> = {}): PublishedEntry {
+    return { version: 1, kind: 'published', bootId: BOOT, ...this.request, ...change }
+  }
+
+  /** Publishes, with something else than {@link request}. */
+  async publish(change: Partial<PublishRequest> = {}): Promise<void> {
+    await this.publisher.publish({ ...this.request, ...change }, this.call)
+  }
+
+  /** Shows that nothing is published: no mount, entry or directory. */
+  nothingLeft(): void {
+    assert.deepEqual([layersAt(this.target), this.cache.published(), existsSync(this.path('pods'))], [[], [], false])
+  }
+
+  override async [Symbol.asyncDispose](): Promise<void> {
+    this.session.die()
+    await super[Symbol.asyncDispose]()
+  }
+}
+
+describe('Publisher.publish', () => {
+  it('makes the directory, binds the session, and writes the entry; once', async () => {
+    await using used = new PublisherInTest()
+    await used.publish()
+    assert.equal(mountAt(used.target).device, used.device)
+    assert.deepEqual(used.cache.published(), [used.entry()])
+    const [line = '', ...others] = used.lines
+    assert.match(line, /^Saved publish mount entry to .*\/mountcache\/published\/v-[^/]*\.json$/)
+    assert.deepEqual(others, [])
+    await used.publish()
+    assert.deepEqual([layersAt(used.target).length, used.lines.length], [1, 1])
+  })
+
+  it('writes only what an entry holds', async () => {
+    await using used = new PublisherInTest()
+    const more = { ...used.request, secrets: { password: 'secret' } }
+    await used.publisher.publish(more, used.call)
+    assert.deepEqual(used.cache.published(), [used.entry()])
+  })
+
+  it('refuses calls that cannot be, before a session is mounted for them', async () => {
+    await using used = new PublisherInTest()
+    const { cache, request, target } = used
+    cache.save(used.stagedEntry({ volumeId: 'w', stagingPath: used.path('of-w') }))
+    cache.save(used.entry({ volumeId: 'w', targetPath: used.path('target-of-w') }))
+    for (const [change, kind, message] of [
+      [{ targetPath: request.stagingPath }, 'invalid', /^target_path and staging_target_path are both .*; name two directories$/],
+      [{ targetPath: used.path('of-w') }, 'precondition', /\/of-w is the staging path of volume w; name another target$/],
+      [{ targetPath: used.path('target-of-w') }, 'precondition', /\/target-of-w is a target of volume w; a path holds one volume$/],
+    ] as const)
+      await assert.rejects(used.publish(change), { name: 'VolumeError', kind, message })
+    cache.save(used.entry())
+    for (const change of [{ readonly: true }, { capability: { ...CAPABILITY, mountFlags: ['noexec'] } }])
+      await assert.rejects(used.publish(change), {
+        kind: 'conflict',
+        message: `volume v is published at ${target} with other arguments; unpublish it first`,
+      })
+    assert.deepEqual([used.ensured, layersAt(target)], [0, []])
+  })
+
+  for (const [accessMode, allowed] of [
+    ['SINGLE_NODE_WRITER', false],
+    ['SINGLE_NODE_READER_ONLY', false],
+    ['SINGLE_NODE_SINGLE_WRITER', false],
+    ['SINGLE_NODE_MULTI_WRITER', true],
+    ['MULTI_NODE_READER_ONLY', true],
+    ['MULTI_NODE_MULTI_WRITER', true],
+  ] as const) {
+    it(`${allowed ? 'binds' : 'refuses'} a second target of ${accessMode}`, async () => {
+      await using used = new PublisherInTest()
+      await used.publish()
+      const second = used.publish({ targetPath: used.path('second'), capability: { ...CAPABILITY, accessMode } })
+      if (allowed) await second
+      else
+        await assert.rejects(second, {
+          kind: 'precondition',
+          message: `volume v is published at ${used.target}, and ${accessMode} allows one target; unpublish it there first`,
+        })
+      assert.equal(layersAt(used.path('second')).length, allowed ? 1 : 0)
+    })
+  }
+
+  for (const [staged, own, readonly, expected, missing] of [
+    [[], [], false, ['rw', 'nosuid', 'nodev', 'relatime'], ['noexec']],
+    [[], [], true, ['ro'], ['rw']],
+    [['noexec'], [], false, ['noexec'], []],
+    [[], ['noexec'], false, ['noexec'], []],
+    [['noatime'], [], false, ['noatime'], ['relatime']],
+    [['noatime'], ['relatime'], false, ['relatime'], ['noatime']],
+    [['ro'], ['rw'], false, ['ro'], []],
+  ] as const) {
+    it(`binds with ${expected.join()}, where '${staged.join()}' was staged and '${own.join()}' is published, readonly ${readonly}`, async () => {
+      await using used = new PublisherInTest()
+      used.cache.save(used.stagedEntry({ capability: { ...CAPABILITY, mountFlags: staged } }))
+      await used.publish({ readonly, capability: { ...CAPABILITY, mountFlags: own } })
+      const options = optionsAt(used.target)
+      for (const one of expected) assert.ok(options.includes(one), `${one} of ${options.join()}`)
+      for (const one of missing) assert.ok(!options.includes(one), `no ${one} of ${options.join()}`)
+    })
+  }
+
+  it('gives a bind back its attributes in place, which somebody has changed', async () => {
+    await using used = new PublisherInTest()
+    await used.publish({ readonly: true })
+    used.libc.mount('none', used.target, null, MS.REMOUNT | MS.BIND | MS.NOSUID | MS.NODEV, null)
+    const { id } = mountAt(used.target)
+    await used.publish({ readonly: true })
+    assert.deepEqual([mountAt(used.target).id, optionsAt(used.target)[0]], [id, 'ro'])
+    assert.match(used.lines.at(-1) ?? '', /^mount -o remount,bind,ro\S* .*\/pods\/v$/)
+  })
+
+  it('replaces another live session at a target of its own, and refuses one that it has not bound', async () => {
+    await using used = new PublisherInTest(alive)
+    using other = new SilentMount(used.sandbox.directory('other'))
+    const device = deviceOf(other.connection)
+    const stranger = used.sandbox.directory('stranger')
+    used.bind(used.session.path, stranger)
+    await used.publish()
+    used.ensuring = () => device
+    await used.publish({ stagingPath: other.path })
+    assert.deepEqual([layersAt(used.target).length, mountAt(used.target).device], [1, device])
+    assert.ok(used.lines.includes(`mount --bind ${other.path} ${used.target} (in place of another session)`))
+    const capability = { ...CAPABILITY, accessMode: 'MULTI_NODE_READER_ONLY' }
+    await assert.rejects(used.publish({ stagingPath: other.path, targetPath: stranger, capability }), {
+      kind: 'precondition',
+      message: `${stranger} is a mount point of another dummy-fuse already; unmount that first`,
+    })
+    assert.equal(mountAt(stranger).device, used.device)
+  })
+
+  it('replaces what is dead at a target', async () => {
+    await using used = new PublisherInTest()
+    const target = used.sandbox.directory('pods', 'v')
+    using dead = new SilentMount(target)
+    dead.die()
+    await used.publish()
+    assert.deepEqual([layersAt(target).length, mountAt(target).device], [1, used.device])
+    assert.deepEqual(used.linesOfMounts(), [`umount ${target} (dead)`])
+  })
+
+  it('refuses a target that another file system is mounted at, and leaves that', async () => {
+    await using used = new PublisherInTest()
+    mount('-t', 'tmpfs', 'tmpfs', used.sandbox.directory('pods', 'v'))
+    await assert.rejects(used.publish(), {
+      kind: 'precondition',
+      message: `${used.target} is a mount point of tmpfs already; unmount that first`,
+    })
+    assert.deepEqual([mountAt(used.target).fsType, used.cache.published()], ['tmpfs', []])
+  })
+
+  it('binds nothing but the session that the stager has named, and removes the directories it made', async () => {
+    await using used = new PublisherInTest()
+    used.ensuring = () => '0:123456'
+    await assert.rejects(used.publish(), {
+      kind: 'unavailable',
+      message: `${used.session.path} changed while it was bound to ${used.target}; call again`,
+    })
+    used.nothingLeft()
+  })
+
+  it('binds nothing when no session can be had, or the call is over by then', async () => {
+    await using used = new PublisherInTest()
+    used.ensuring = () => {
+      throw new Error('no session')
+    }
+    await assert.rejects(used.publish(), /^Error: no session$/)
+    used.ensuring = () => {
+      used.call.cancel()
+      return used.device
+    }
+    await assert.rejects(used.publish(), { name: 'CallEnded' })
+    used.nothingLeft()
+  })
+
+  it('undoes a bind whose entry cannot be written, its directories too', async () => {
+    await using used = new PublisherInTest()
+    rmdirSync(used.cache.folder('published'))
+    writeFileSync(used.cache.folder('published'), 'a file where the folder was')
+    await assert.rejects(used.publish(), { code: 'ENOTDIR' })
+    used.nothingLeft()
+  })
+
+  it('keeps a bind that has an entry of an earlier boot, though that cannot be replaced', async () => {
+    await using used = new PublisherInTest()
+    const old = used.entry({ bootId: 'the boot before' })
+    used.cache.save(old)
+    rmSync(used.cache.folder('published'), { recursive: true })
+    writeFileSync(used.cache.folder('published'), 'a file where the folder was')
+    await assert.rejects(used.publish(), { code: 'ENOTDIR' })
+    assert.deepEqual([mountAt(used.target).device, used.cache.published()], [used.device, [old]])
+  })
+
+  it('writes the entry anew in another boot, and of another staging path', async () => {
+    await using used = new PublisherInTest()
+    for (const old of [{ bootId: 'the boot before' }, { stagingPath: used.path('elsewhere') }]) {
+      used.cache.save(used.entry(old))
+      await used.publish()
+      assert.deepEqual(used.cache.published(), [used.entry()])
+    }
+  })
+})
+
+describe('Publisher.unpublish', () => {
+  it('takes every layer off, and removes the entry and the directory; once', async () => {
+    await using used = new PublisherInTest()
+    await used.publish()
+    used.bind(used.session.path, used.target)
+    await used.publisher.unpublish('v', used.target, used.call)
+    assert.deepEqual([layersAt(used.target), used.cache.published(), existsSync(used.target)], [[], [], false])
+    assert.ok(existsSync(used.path('pods')))
+    await used.publisher.unpublish('v', used.target, used.call)
+    assert.equal(layersAt(used.session.path).length, 1)
+  })
+
+  it('leaves a directory alone that it has nothing to do with', async () => {
+    await using used = new PublisherInTest()
+    const path = used.sandbox.directory('plain')
+    await used.publisher.unpublish('v', path, used.call)
+    assert.ok(existsSync(path))
+  })
+
+  it('removes the target of a bind that has no entry', async () => {
+    await using used = new PublisherInTest()
+    const path = used.sandbox.directory('bind')
+    used.bind(used.session.path, path)
+    await used.publisher.unpublish('v', path, used.call)
+    assert.deepEqual([layersAt(path), existsSync(path)], [[], false])
+  })
+
+  it('refuses the target of another volume, a staging path, and what it has not mounted', async () => {
+    await using used = new PublisherInTest()
+    await used.publish()
+    const foreign = used.sandbox.directory('foreign')
+    mount('-t', 'tmpfs', 'tmpfs', foreign)
+    for (const [volumeId, path, message] of [
+      ['w', used.target, `${used.target} is a target of volume v, not of w`],
+      ['v', used.session.path, `${used.session.path} is a staging path; unstage it`],
+      ['v', foreign, /\/foreign is a mount point of tmpfs \(tmpfs\), which this plugin has not mounted; unmount it by hand/],
+    ] as const)
+      await assert.rejects(used.publisher.unpublish(volumeId, path, used.call), { kind: 'precondition', message })
+    for (const path of [used.target, used.session.path, foreign]) assert.equal(layersAt(path).length, 1)
+    assert.deepEqual(used.cache.published(), [used.entry()])
+  })
+
+  it('is not published any more although files keep the directory, which goes when they are gone', async () => {
+    await using used = new PublisherInTest()
+    await used.publish()
+    const below = used.sandbox.directory('below')
+    used.bind(used.path('pods'), below)
+    const file = join(below, 'v', 'file')
+    writeFileSync(file, 'of a pod')
+    await assert.rejects(used.publisher.unpublish('v', used.target, used.call), {
+      kind: 'precondition',
+      message: `${used.target} holds files on the node's own disk, which belong to no volume; move them away`,
+    })
+    assert.deepEqual([layersAt(used.target), used.cache.published(), existsSync(file)], [[], [], true])
+    rmSync(file)
+    await used.publisher.unpublish('v', used.target, used.call)
+    assert.equal(existsSync(used.target), false)
+  })
+})
+
+describe('Publisher.restore', () => {
+  it('binds what is missing, and tells whether it had to', async () => {
+    await using used = new PublisherInTest()
+    const old = used.entry({ bootId: 'the boot before' })
+    used.cache.save(old)
+    assert.equal(await used.publisher.restore(old, used.call), true)
+    assert.equal(mountAt(used.target).device, used.device)
+    assert.equal(await used.publisher.restore(old, used.call), false)
+    assert.deepEqual(used.cache.published(), [old])
+  })
+})
