@@ -5,7 +5,7 @@ import {
   VolumeCapability_AccessMode_Mode as Mode,
   VolumeCapability_AccessMode_ModeSchema as ModeSchema,
 } from '../rpc/csi_pb.ts'
-import type { MountCapability } from '../volumes/entry.ts'
+import type { MountCapability } from '../volumes/mount-cache-entry.ts'
 import { VolumeError } from '../volumes/errors.ts'
 
 /** Bytes that a string field may have where the CSI spec names no other size (spec, "Size Limits"). */

@@ -9,7 +9,7 @@ import type { MountTable } from '../os/mounts/mount-table.ts'
 import { FusedError, fromErrno } from './errors.ts'
 import { RECORD_VERSION, type SessionRecord } from './session-record.ts'
 import type { Records } from './session-records.ts'
-import { newId } from './sessions.ts'
+import { newSessionId } from './session-id.ts'
 
 /** A session to be mounted. `options` and `faults` are checked. */
 export interface MountOrder {
@@ -83,7 +83,7 @@ export class Mounter {
     if (fault.mountFail) throw new FusedError('internal', `${path}: mount failed, as --inject mount-fail asks`)
     const signal = AbortSignal.any([call.signal, this.#aborted.signal])
     const remaining = (): number => (signal.aborted ? 0 : call.remaining())
-    const id = newId()
+    const id = newSessionId()
     let saved: SessionRecord | undefined
     try {
       if (fault.mountDelay > 0) await sleep(fault.mountDelay * 1000, undefined, { signal })

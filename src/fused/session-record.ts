@@ -6,9 +6,6 @@ import { parseJson } from '../schema.ts'
 /** The version of the record's format that this program writes, and the newest that it reads. */
 export const RECORD_VERSION = 1
 
-/** What a session's id looks like. */
-export const SESSION_ID = /^[0-9a-f]{16}$/
-
 /** What a successor needs of a session besides its descriptor. */
 export interface SessionRecord {
   readonly version: 1

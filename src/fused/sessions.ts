@@ -1,4 +1,3 @@
-import { randomHex } from '../os/random.ts'
 import type { RunningSession } from '../fuse/session/attached-session.ts'
 import type { SessionRecord } from './session-record.ts'
 
@@ -70,9 +69,4 @@ export class Sessions {
 
 export function idOf(session: HostedSession): string {
   return session.kind === 'served' ? session.record.id : session.id
-}
-
-/** Short, because systemd passes all names in one variable; without a colon, which separates them there. */
-export function newId(): string {
-  return randomHex(8)
 }

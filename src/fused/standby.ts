@@ -3,7 +3,7 @@ import type { RunningSession } from '../fuse/session/attached-session.ts'
 import type { SessionEngine } from '../fuse/session/engine.ts'
 import type { Libc } from '../os/libc.ts'
 import type { Records } from './session-records.ts'
-import { storedDescriptors } from './stored.ts'
+import { storedDescriptors } from './device-states.ts'
 import { type Circumstances, planTakeover } from './takeover.ts'
 
 /** The dependencies of {@link Standby}. */

@@ -1,6 +1,6 @@
 import { closeSync, readFileSync } from 'node:fs'
 import { messageOf } from '../errors.ts'
-import { DEFAULT_OPTIONS } from '../fuse/options.ts'
+import { DEFAULT_OPTIONS } from '../fuse/checked-mount-options.ts'
 import { connectionOf } from '../os/mounts/fuse-connections.ts'
 import { presumed } from '../fuse/session/handshake.ts'
 import type { Logger } from '../log.ts'
@@ -10,10 +10,10 @@ import { mountsOfDevice, parseMountinfo } from '../os/mounts/mountinfo.ts'
 import { deviceOf } from '../os/mounts/mount-table.ts'
 import type { FusedDaemon } from './daemon.ts'
 import type { FdHolders } from './fd-holders.ts'
-import { type ReadRecord, RECORD_VERSION, SESSION_ID } from './session-record.ts'
+import { newSessionId, SESSION_ID } from './session-id.ts'
+import { type ReadRecord, RECORD_VERSION } from './session-record.ts'
 import type { Records } from './session-records.ts'
-import { newId } from './sessions.ts'
-import { storedDescriptors } from './stored.ts'
+import { storedDescriptors } from './device-states.ts'
 import { type Circumstances, planTakeover, type Step } from './takeover.ts'
 
 /** The dependencies of {@link Successor}. */
@@ -123,7 +123,7 @@ export class Successor {
     const keepsName = SESSION_ID.test(name) && !storeAgain
     const record = {
       version: RECORD_VERSION,
-      id: keepsName ? name : newId(),
+      id: keepsName ? name : newSessionId(),
       path: mount.mountPoint,
       options: DEFAULT_OPTIONS,
       faults: [],

@@ -1,5 +1,5 @@
 import { Metadata, status } from '@grpc/grpc-js'
-import type { CallEnded, CallLimits } from '../call-context.ts'
+import { type CallEnded, type CallLimits, RunningCall } from '../call-context.ts'
 
 /**
  * The metadata entry that carries the instant at which a call is of no use any more, in nanoseconds of CLOCK_MONOTONIC. grpc-timeout
@@ -25,11 +25,13 @@ interface ReceivedCall {
   getDeadline(): Date | number
 }
 
-/**
- * Milliseconds until a call's answer is due: the client's deadline or that of the limits, whichever is sooner. 0 or less: the client has given the
- * call up.
- */
-export function timeOf(call: ReceivedCall, { standard, longest }: CallLimits): number {
+/** Begins a call that was received: it has the client's deadline or that of the limits, whichever is sooner. No other place gives a call its time. */
+export function beginCall(received: ReceivedCall, limits: CallLimits): RunningCall {
+  return new RunningCall(timeOf(received, limits), limits)
+}
+
+/** Milliseconds until a call's answer is due. 0 or less: the client has given the call up. */
+function timeOf(call: ReceivedCall, { standard, longest }: CallLimits): number {
   const deadline = call.getDeadline()
   const byTimeout = (typeof deadline === 'number' ? deadline : deadline.getTime()) - Date.now()
   const named = Math.min(byTimeout, untilExpiry(call.metadata))

@@ -16,8 +16,8 @@ import type {
   ServiceDefinition,
   UntypedServiceImplementation,
 } from '@grpc/grpc-js'
-import { type CallContext, type CallLimits, RunningCall, unlessAborted } from '../call-context.ts'
-import { timeOf } from './call-deadline.ts'
+import { type CallContext, type CallLimits, type RunningCall, unlessAborted } from '../call-context.ts'
+import { beginCall } from './call-deadline.ts'
 
 /** Answers one unary method within its time: from a request to the response's fields. What it throws becomes the call's status. */
 export type UnaryHandler<M extends DescMethodUnary = DescMethodUnary> = (
@@ -71,7 +71,7 @@ export function unaryImplementation(
       if (handler === undefined || !isUnary(method)) return []
       const handle: handleUnaryCall<Message, Message> = (received, done) => {
         const { request } = received
-        const call = new RunningCall(timeOf(received, limits), limits)
+        const call = beginCall(received, limits)
         received.on('cancelled', () => {
           call.cancel()
         })

@@ -1,4 +1,4 @@
-import { type MountCacheEntry, pathOf } from './entry.ts'
+import { type MountCacheEntry, pathOf } from './mount-cache-entry.ts'
 import type { MountCache } from './mount-cache.ts'
 
 /** The kernel's own file trees, in which no directory can be made. */

@@ -1,4 +1,4 @@
-import { type MountCacheEntry, pathOf } from './entry.ts'
+import { type MountCacheEntry, pathOf } from './mount-cache-entry.ts'
 
 /** Entries of one kind by their paths, of which each has one entry, and by their volumes. */
 export class EntryIndex<E extends MountCacheEntry> {

@@ -7,9 +7,9 @@ import { makeDirectories } from '../os/mounts/directories.ts'
 import { listFolder, readRegularFile, removeFile, sweepFolder } from '../os/descriptors/durable-file.ts'
 import { FolderSync } from '../os/descriptors/folder-sync.ts'
 import type { DelayedFsync } from '../os/descriptors/delayed-fsync.ts'
-import { type MountCacheEntry, parseEntry, pathOf, type PublishedEntry, type StagedEntry } from './entry.ts'
+import { type MountCacheEntry, parseEntry, pathOf, type PublishedEntry, type StagedEntry } from './mount-cache-entry.ts'
 import { EntryIndex } from './entry-index.ts'
-import { fileNameFor } from './file-name.ts'
+import { fileNameFor } from './mount-cache-file-name.ts'
 
 /** A damaged entry keeps its name and gets this ending; no one but people reads it any more. */
 const DAMAGED = '.damaged'

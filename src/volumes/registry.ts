@@ -6,7 +6,7 @@ import { makeDirectories } from '../os/mounts/directories.ts'
 import { readRegularFile, removeDurably, sweepFolder, writeDurably } from '../os/descriptors/durable-file.ts'
 import { parseJson } from '../schema.ts'
 import { VolumeError } from './errors.ts'
-import { fileNameFor } from './file-name.ts'
+import { fileNameFor } from './mount-cache-file-name.ts'
 
 /** A volume that the Controller made: a record and nothing else. `capacity` is in bytes. */
 export interface VolumeRecord {

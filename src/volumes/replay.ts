@@ -1,5 +1,5 @@
 import { RunningCall } from '../call-context.ts'
-import type { MountCacheEntry } from './entry.ts'
+import type { MountCacheEntry } from './mount-cache-entry.ts'
 import type { UnderWay } from './restoration.ts'
 
 /** The limits of one attempt to restore an entry, in milliseconds. */

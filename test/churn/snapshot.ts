@@ -4,7 +4,7 @@ import { connectionOf } from '../../src/os/mounts/fuse-connections.ts'
 import { deviceOf } from '../../src/os/mounts/mount-table.ts'
 import { parseMountinfo } from '../../src/os/mounts/mountinfo.ts'
 import { processStat } from '../../src/os/processes/processes.ts'
-import { type MountCacheEntry, parseEntry, pathOf } from '../../src/volumes/entry.ts'
+import { type MountCacheEntry, parseEntry, pathOf } from '../../src/volumes/mount-cache-entry.ts'
 import { argumentsOf, commOf } from '../support/sandbox.ts'
 
 /** What is mounted on top at a path. */

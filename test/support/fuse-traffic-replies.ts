@@ -1,4 +1,5 @@
 import { INIT } from '../../src/fuse/protocol/constants.ts'
+import { encodeResend } from '../../src/fuse/protocol/notifications.ts'
 import * as replies from '../../src/fuse/protocol/replies.ts'
 import { NODE_REPLIES } from './fuse-traffic-replies-nodes.ts'
 import { header, type ReplyCase, UNIQUE } from './fuse-traffic-reply-case.ts'
@@ -177,7 +178,7 @@ export const REPLIES: readonly ReplyCase[] = [
   },
   {
     title: 'encodeResend is a notification: an error above zero, and no unique',
-    encode: (writer) => replies.encodeResend(writer),
+    encode: (writer) => encodeResend(writer),
     header: `
     10 00 00 00              # len
     07 00 00 00              # error: FUSE_NOTIFY_RESEND

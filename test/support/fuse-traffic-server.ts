@@ -2,6 +2,7 @@ import { constants } from 'node:os'
 import { INIT, FOPEN } from '../../src/fuse/protocol/constants.ts'
 import { addEntry, addEntryPlus, beginDirectory, endDirectory } from '../../src/fuse/protocol/directory.ts'
 import { negotiate } from '../../src/fuse/protocol/negotiation.ts'
+import { encodeResend } from '../../src/fuse/protocol/notifications.ts'
 import * as replies from '../../src/fuse/protocol/replies.ts'
 import { isResent, type ReadRequest, type Request, type RequestOf } from '../../src/fuse/protocol/requests.ts'
 import type { Writer } from '../../src/fuse/protocol/writer.ts'
@@ -222,7 +223,7 @@ function read(request: ReadRequest, found: Node | undefined, writer: Writer): Ac
   const { unique } = request.header
   if (request.header.nodeid === HELD) return 'hold'
   if (request.header.nodeid === RESENT && !isResent(unique)) {
-    replies.encodeResend(writer)
+    encodeResend(writer)
     return 'resend'
   }
   const content = Buffer.from(found?.text ?? '')

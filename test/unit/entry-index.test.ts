@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
-import type { StagedEntry } from '../../src/volumes/entry.ts'
+import type { StagedEntry } from '../../src/volumes/mount-cache-entry.ts'
 import { EntryIndex } from '../../src/volumes/entry-index.ts'
 
 function entry(volumeId: string, stagingPath: string): StagedEntry {

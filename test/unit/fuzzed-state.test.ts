@@ -7,7 +7,7 @@ import { encodeRecord, RECORD_VERSION, type SessionRecord } from '../../src/fuse
 import { Records } from '../../src/fused/session-records.ts'
 import { Logger } from '../../src/log.ts'
 import { DelayedFsync } from '../../src/os/descriptors/delayed-fsync.ts'
-import type { PublishedEntry, StagedEntry } from '../../src/volumes/entry.ts'
+import type { PublishedEntry, StagedEntry } from '../../src/volumes/mount-cache-entry.ts'
 import { MountCache } from '../../src/volumes/mount-cache.ts'
 import { VolumeRegistry } from '../../src/volumes/registry.ts'
 import { Sandbox } from '../support/sandbox.ts'

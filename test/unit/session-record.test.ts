@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
-import { decodeRecord, encodeRecord, SESSION_ID, type SessionRecord } from '../../src/fused/session-record.ts'
-import { newId } from '../../src/fused/sessions.ts'
+import { newSessionId, SESSION_ID } from '../../src/fused/session-id.ts'
+import { decodeRecord, encodeRecord, type SessionRecord } from '../../src/fused/session-record.ts'
 
 const ID = '0123456789abcdef'
 const RECORD: SessionRecord = {
@@ -130,7 +130,7 @@ describe('a session’s record', () => {
   })
 
   it('has an id of its own kind, each time another', () => {
-    const ids = Array.from({ length: 100 }, () => newId())
+    const ids = Array.from({ length: 100 }, () => newSessionId())
     assert.equal(new Set(ids).size, 100)
     for (const id of ids) assert.match(id, SESSION_ID)
   })

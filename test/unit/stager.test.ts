@@ -3,7 +3,7 @@ import { existsSync, readdirSync, renameSync, rmdirSync, rmSync, writeFileSync }
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { HostError, QueuedError } from '../../src/hosts/host.ts'
-import type { PublishedEntry, StagedEntry } from '../../src/volumes/entry.ts'
+import type { PublishedEntry, StagedEntry } from '../../src/volumes/mount-cache-entry.ts'
 import { type StageRequest, Stager } from '../../src/volumes/stager.ts'
 import { layersAt, mount, mountAt } from '../support/mounts.ts'
 import { BOOT } from '../support/session-records.ts'

@@ -1,4 +1,4 @@
-import { NOTIFY, OUT_HEADER_SIZE, PROTOCOL } from './constants.ts'
+import { OUT_HEADER_SIZE, PROTOCOL } from './constants.ts'
 import { type EntryOut, type Attributes, writeAttributes, writeEntry, writeValid } from './structs.ts'
 import { type Statx, writeStatx } from './statx.ts'
 import type { Writer } from './writer.ts'
@@ -45,7 +45,7 @@ export interface LockReply {
 }
 
 /** Begins a reply of `size` bytes after the header, struct fuse_out_header. */
-function begin(writer: Writer, unique: bigint, size: number, error = 0): void {
+export function beginReply(writer: Writer, unique: bigint, size: number, error = 0): void {
   writer.reset()
   writer.u32(OUT_HEADER_SIZE + size)
   writer.i32(error)
@@ -54,23 +54,23 @@ function begin(writer: Writer, unique: bigint, size: number, error = 0): void {
 
 /** Refuses a request. `errno` is positive; the kernel takes 1 to 511. */
 export function encodeError(writer: Writer, unique: bigint, errno: number): void {
-  begin(writer, unique, 0, -errno)
+  beginReply(writer, unique, 0, -errno)
 }
 
 /** The success of a request that asks for nothing. */
 export function encodeEmpty(writer: Writer, unique: bigint): void {
-  begin(writer, unique, 0)
+  beginReply(writer, unique, 0)
 }
 
 /** To LOOKUP, MKNOD, MKDIR, SYMLINK and LINK. A nodeid of 0 says for `entryValid` that there is none by that name. */
 export function encodeEntry(writer: Writer, unique: bigint, entry: EntryOut): void {
-  begin(writer, unique, 128)
+  beginReply(writer, unique, 128)
   writeEntry(writer, entry)
 }
 
 /** To GETATTR and SETATTR; `attrValid` in seconds, fractions allowed. */
 export function encodeAttr(writer: Writer, unique: bigint, attrValid: number, attributes: Attributes): void {
-  begin(writer, unique, 104)
+  beginReply(writer, unique, 104)
   writeValid(writer, attrValid)
   writer.u32(0)
   writeAttributes(writer, attributes)
@@ -78,13 +78,13 @@ export function encodeAttr(writer: Writer, unique: bigint, attrValid: number, at
 
 /** To OPEN and OPENDIR; `openFlags` from FOPEN. */
 export function encodeOpen(writer: Writer, unique: bigint, fh: bigint, openFlags: number): void {
-  begin(writer, unique, 16)
+  beginReply(writer, unique, 16)
   writeOpen(writer, fh, openFlags)
 }
 
 /** To CREATE and TMPFILE. */
 export function encodeCreate(writer: Writer, unique: bigint, entry: EntryOut, fh: bigint, openFlags: number): void {
-  begin(writer, unique, 144)
+  beginReply(writer, unique, 144)
   writeEntry(writer, entry)
   writeOpen(writer, fh, openFlags)
 }
@@ -98,13 +98,13 @@ function writeOpen(writer: Writer, fh: bigint, openFlags: number): void {
 
 /** To READ, READLINK, GETXATTR and LISTXATTR: never more than was asked for. */
 export function encodeBytes(writer: Writer, unique: bigint, bytes: Uint8Array): void {
-  begin(writer, unique, bytes.length)
+  beginReply(writer, unique, bytes.length)
   writer.bytes(bytes)
 }
 
 /** To STATFS. */
 export function encodeStatfs(writer: Writer, unique: bigint, reply: StatfsReply): void {
-  begin(writer, unique, 80)
+  beginReply(writer, unique, 80)
   writer.u64(reply.blocks)
   writer.u64(reply.blocksFree)
   writer.u64(reply.blocksAvailable)
@@ -118,7 +118,7 @@ export function encodeStatfs(writer: Writer, unique: bigint, reply: StatfsReply)
 
 /** To INIT: the form that every kernel from 7.23 on takes. */
 export function encodeInit(writer: Writer, unique: bigint, reply: InitReply): void {
-  begin(writer, unique, 64)
+  beginReply(writer, unique, 64)
   writer.u32(PROTOCOL.major)
   writer.u32(reply.minor)
   writer.u32(reply.maxReadahead)
@@ -145,26 +145,26 @@ export function encodeWritten(writer: Writer, unique: bigint, size: number): voi
 
 /** struct fuse_getxattr_out, fuse_write_out and fuse_poll_out. */
 function encodeCount(writer: Writer, unique: bigint, count: number): void {
-  begin(writer, unique, 8)
+  beginReply(writer, unique, 8)
   writer.u32(count)
   writer.u32(0)
 }
 
 /** To LSEEK: the offset from the file's start. */
 export function encodeLseek(writer: Writer, unique: bigint, offset: bigint): void {
-  begin(writer, unique, 8)
+  beginReply(writer, unique, 8)
   writer.u64(offset)
 }
 
 /** To COPY_FILE_RANGE_64: how many bytes were. */
 export function encodeCopied(writer: Writer, unique: bigint, size: bigint): void {
-  begin(writer, unique, 8)
+  beginReply(writer, unique, 8)
   writer.u64(size)
 }
 
 /** To GETLK: the conflicting lock, or one of type F_UNLCK. */
 export function encodeLock(writer: Writer, unique: bigint, lock: LockReply): void {
-  begin(writer, unique, 24)
+  beginReply(writer, unique, 24)
   writer.u64(lock.start)
   writer.u64(lock.end)
   writer.u32(lock.type)
@@ -173,13 +173,13 @@ export function encodeLock(writer: Writer, unique: bigint, lock: LockReply): voi
 
 /** To BMAP: the block on the device. */
 export function encodeBmap(writer: Writer, unique: bigint, block: bigint): void {
-  begin(writer, unique, 8)
+  beginReply(writer, unique, 8)
   writer.u64(block)
 }
 
 /** To IOCTL: what ioctl(2) returns, and the bytes for its argument, never more than the request's `outSize`. */
 export function encodeIoctl(writer: Writer, unique: bigint, result: number, bytes: Uint8Array): void {
-  begin(writer, unique, 16 + bytes.length)
+  beginReply(writer, unique, 16 + bytes.length)
   writer.i32(result)
   writer.zero(12)
   writer.bytes(bytes)
@@ -192,13 +192,8 @@ export function encodePoll(writer: Writer, unique: bigint, revents: number): voi
 
 /** To STATX; `attrValid` in seconds, fractions allowed. */
 export function encodeStatx(writer: Writer, unique: bigint, attrValid: number, statx: Statx): void {
-  begin(writer, unique, 288)
+  beginReply(writer, unique, 288)
   writeValid(writer, attrValid)
   writer.zero(20)
   writeStatx(writer, statx)
-}
-
-/** Asks the kernel, without being asked, to send all requests again that were read and not answered. */
-export function encodeResend(writer: Writer): void {
-  begin(writer, 0n, 0, NOTIFY.RESEND)
 }

@@ -1,7 +1,7 @@
 import { Option } from 'commander'
 import { UsageError } from '../../errors.ts'
 import { refuseUnknownToLibfuse } from '../../fuse/native/options.ts'
-import { escapeValue, parseMountOptions } from '../../fuse/options.ts'
+import { escapeValue, parseMountOptions } from '../../fuse/checked-mount-options.ts'
 import { absolute } from '../absolute.ts'
 import { commandLine, parse, seconds } from '../command-line.ts'
 import { backendOption, type FuseBackend, pollTimeOption } from '../session-options.ts'

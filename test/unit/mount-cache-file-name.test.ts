@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
-import { fileNameFor } from '../../src/volumes/file-name.ts'
+import { fileNameFor } from '../../src/volumes/mount-cache-file-name.ts'
 
 const anything = fc.oneof(
   fc.string({ unit: 'binary', maxLength: 200 }),

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
-import { type MountCacheEntry, parseEntry, pathOf, sameCapability } from '../../src/volumes/entry.ts'
+import { type MountCacheEntry, parseEntry, pathOf, sameCapability } from '../../src/volumes/mount-cache-entry.ts'
 
 const path = fc.array(fc.stringMatching(/^[^/\0.]{1,20}$/), { minLength: 1, maxLength: 4 }).map((names) => `/${names.join('/')}`)
 const text = fc.string({ unit: 'binary', minLength: 1 })
