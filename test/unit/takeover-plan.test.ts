@@ -28,13 +28,13 @@ function brief(step: Step): string {
     case 'serve':
       return `serve ${step.fd} as ${step.record.id}${step.storeAgain ? ', store again' : ''}`
     case 'recover':
-      return `heal ${step.fd} of ${step.name}${step.storeAgain ? ', store again' : ''}`
+      return `recover ${step.fd} of ${step.name}${step.storeAgain ? ', store again' : ''}`
     case 'hold':
       return `hold ${step.fd} as ${step.id}${step.record === undefined ? ', unread' : ''}`
     case 'release':
       return `release ${step.fd} of ${step.name}${step.forget ? ', forget' : ''}`
     case 'cleanUp':
-      return `bury ${step.record.id}`
+      return `clean up ${step.record.id}`
     case 'discard':
       return `discard ${step.id}${step.damaged ? ', damaged' : ''}`
   }
@@ -67,8 +67,8 @@ const CASES: readonly Case[] = [
     records: [read(), read(record(OTHER, { connection: 51 }))],
     steps: [`serve 3 as ${ID}`, `serve 4 as ${OTHER}`],
   },
-  { title: 'a record alone', descriptors: [], records: [read()], steps: [`bury ${ID}`] },
-  { title: 'a descriptor alone', descriptors: [descriptor(3)], records: [], steps: [`heal 3 of ${ID}`] },
+  { title: 'a record alone', descriptors: [], records: [read()], steps: [`clean up ${ID}`] },
+  { title: 'a descriptor alone', descriptors: [descriptor(3)], records: [], steps: [`recover 3 of ${ID}`] },
   {
     title: 'a descriptor alone, dead',
     descriptors: [descriptor(3, ID, { dead: true })],
@@ -79,13 +79,13 @@ const CASES: readonly Case[] = [
     title: 'a record whose connection was cut',
     descriptors: [descriptor(3, ID, { dead: true })],
     records: [read()],
-    steps: [`release 3 of ${ID}, forget`, `bury ${ID}`],
+    steps: [`release 3 of ${ID}, forget`, `clean up ${ID}`],
   },
   {
     title: 'a record whose name has another connection',
     descriptors: [descriptor(3, ID, { connection: 51 })],
     records: [read()],
-    steps: [`release 3 of ${ID}, forget`, `bury ${ID}`],
+    steps: [`release 3 of ${ID}, forget`, `clean up ${ID}`],
   },
   {
     title: 'a name used twice, for copies',
@@ -109,26 +109,26 @@ const CASES: readonly Case[] = [
     title: 'a name of no record used twice, for copies',
     descriptors: [descriptor(3), descriptor(4)],
     records: [],
-    steps: [`heal 3 of ${ID}, store again`, `release 4 of ${ID}`],
+    steps: [`recover 3 of ${ID}, store again`, `release 4 of ${ID}`],
   },
   {
     title: 'a name of no record used twice, for two connections',
     descriptors: [descriptor(3, 'stored'), descriptor(4, 'stored', { connection: 51 })],
     records: [],
-    steps: ['heal 3 of stored, store again', 'heal 4 of stored, store again'],
+    steps: ['recover 3 of stored, store again', 'recover 4 of stored, store again'],
   },
   {
     title: 'a name of no record used twice, once for a dead one',
     descriptors: [descriptor(3, 'stored', { dead: true, connection: 51 }), descriptor(4, 'stored')],
     records: [],
-    steps: ['release 3 of stored', 'heal 4 of stored, store again'],
+    steps: ['release 3 of stored', 'recover 4 of stored, store again'],
   },
   { title: 'a damaged record alone', descriptors: [], records: [damaged], steps: [`discard ${ID}, damaged`] },
   {
     title: 'a damaged record and its descriptor',
     descriptors: [descriptor(3)],
     records: [damaged],
-    steps: [`discard ${ID}, damaged`, `heal 3 of ${ID}`],
+    steps: [`discard ${ID}, damaged`, `recover 3 of ${ID}`],
   },
   {
     title: 'a damaged record and a dead descriptor',
@@ -171,13 +171,13 @@ const CASES: readonly Case[] = [
     title: 'a record from before the last boot and a descriptor of its name',
     descriptors: [descriptor(3)],
     records: [read(record(ID, { bootId: 'before' }))],
-    steps: [`discard ${ID}`, `heal 3 of ${ID}`],
+    steps: [`discard ${ID}`, `recover 3 of ${ID}`],
   },
   {
     title: 'a session that cannot be asked again, after a crash',
     descriptors: [descriptor(3)],
     records: [read(olderKernel)],
-    steps: [`release 3 of ${ID}, forget`, `bury ${ID}`],
+    steps: [`release 3 of ${ID}, forget`, `clean up ${ID}`],
   },
   {
     title: 'a session that cannot be asked again, after a drain',
@@ -198,13 +198,13 @@ const CASES: readonly Case[] = [
     descriptors: [descriptor(3)],
     records: [],
     now: { resends: false, drained: true },
-    steps: [`heal 3 of ${ID}`],
+    steps: [`recover 3 of ${ID}`],
   },
   {
     title: 'each of them for itself',
     descriptors: [descriptor(3), descriptor(4, OTHER, { connection: 51 }), descriptor(5, 'stray', { connection: 52 })],
     records: [damaged, read(record(OTHER, { connection: 51 })), read(record('00000000000000cc'))],
-    steps: [`discard ${ID}, damaged`, `heal 3 of ${ID}`, `serve 4 as ${OTHER}`, 'bury 00000000000000cc', 'heal 5 of stray'],
+    steps: [`discard ${ID}, damaged`, `recover 3 of ${ID}`, `serve 4 as ${OTHER}`, 'bury 00000000000000cc', 'recover 5 of stray'],
   },
 ]
 
