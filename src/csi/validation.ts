@@ -43,7 +43,10 @@ export function requirePath(value: string, field: string): string {
   return path
 }
 
-/** Returns the mount flags of a capability that have an effect. Throws UsageError that names a flag which is not supported. */
+/**
+ * Returns the mount flags of a capability that have an effect: checkMountFlags() of fuse/mount-option-rules.ts. Throws UsageError that names a flag which is
+ * not supported.
+ */
 export type CheckFlags = (flags: readonly string[]) => readonly string[]
 
 /**

@@ -4,7 +4,7 @@ import type { Logger } from '../log.ts'
 import { closeInThread } from '../os/descriptors/close-in-thread.ts'
 import type { DescriptorWatch } from '../os/descriptors/descriptor-watch.ts'
 import type { Libc } from '../os/libc.ts'
-import { sameOpenFile } from '../os/descriptors/stored-descriptors.ts'
+import { sameOpenFile } from '../os/descriptors/open-files.ts'
 import type { Standby } from './standby.ts'
 import { DAEMON, HANDOVER } from './standby-socket.ts'
 

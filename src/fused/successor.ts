@@ -1,6 +1,6 @@
 import { closeSync, readFileSync } from 'node:fs'
 import { messageOf } from '../errors.ts'
-import { DEFAULT_OPTIONS } from '../fuse/checked-mount-options.ts'
+import { DEFAULT_OPTIONS } from '../fuse/mount-option-rules.ts'
 import { connectionOf } from '../os/mounts/fuse-connections.ts'
 import { presumed } from '../fuse/session/handshake.ts'
 import type { Logger } from '../log.ts'

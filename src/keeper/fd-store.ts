@@ -1,6 +1,6 @@
 import { closeInThread } from '../os/descriptors/close-in-thread.ts'
 import type { Libc } from '../os/libc.ts'
-import { canBePolled, hungUp, sameOpenFile } from '../os/descriptors/stored-descriptors.ts'
+import { canBePolled, hungUp, sameOpenFile } from '../os/descriptors/open-files.ts'
 
 /** exec(2) fails with E2BIG if one string of the environment is longer (MAX_ARG_STRLEN); a part of it is left for the sockets. */
 const LONGEST_NAMES = 128 * 1024 - 4096

@@ -43,11 +43,11 @@ export class Keeper {
   readonly #command: Command
   readonly #launcher: Launcher
   readonly #sockets: readonly Passed[]
-  readonly #surroundings: MainProcessContext
+  readonly #context: MainProcessContext
   readonly #options: KeeperOptions
   readonly #log: Logger
   readonly #rateLimitedLog: RateLimitedLog
-  readonly #holdings: FdStoreManager
+  readonly #storeManager: FdStoreManager
   readonly #notify: NotifySocket
   readonly #restartDelay = new RestartDelay()
   readonly #ended = Promise.withResolvers<number>()
@@ -66,34 +66,34 @@ export class Keeper {
     command: Command,
     launcher: Launcher,
     sockets: readonly Passed[],
-    surroundings: MainProcessContext,
+    context: MainProcessContext,
     options: KeeperOptions,
     log: Logger,
   ) {
     this.#command = command
     this.#launcher = launcher
     this.#sockets = sockets
-    this.#surroundings = surroundings
+    this.#context = context
     this.#options = options
     this.#log = log
     this.#rateLimitedLog = new RateLimitedLog(log)
     const giveUp = (): void => {
       if (this.#life?.readyAt === undefined) this.#kill('was not ready in time')
     }
-    const store = new FdStore(surroundings.libc, options.storeMax)
-    this.#holdings = new FdStoreManager(store, options.takeoverDeadline, giveUp, log, this.#rateLimitedLog)
+    const store = new FdStore(context.libc, options.storeMax)
+    this.#storeManager = new FdStoreManager(store, options.takeoverDeadline, giveUp, log, this.#rateLimitedLog)
     const mayNotify = ({ pid }: NotifySenderId): boolean =>
-      pid !== 0 && (pid === this.#life?.main.pid || surroundings.tree.contains(pid))
+      pid !== 0 && (pid === this.#life?.main.pid || context.tree.contains(pid))
     const notice: typeof this.notice = (...args) => this.notice(...args)
     // Abstract, so that it leaves no file behind, however the process ends. Every process of the network namespace can send to it; the kernel tells
     // the sender.
     const address = `@dummy-fuse-keep/${randomBytes(12).toString('hex')}`
-    this.#notify = new NotifySocket(surroundings.libc, address, { mayNotify, notice }, this.#rateLimitedLog)
+    this.#notify = new NotifySocket(context.libc, address, { mayNotify, notice }, this.#rateLimitedLog)
   }
 
   /** Resolves to the exit status once a stop was requested and every process has ended. */
   async run(): Promise<number> {
-    const { watch } = this.#surroundings
+    const { watch } = this.#context
     watch.add(this.#notify.fd, () => this.#notify.drain())
     const watching = watch.run()
     this.#start()
@@ -110,7 +110,7 @@ export class Keeper {
     this.#intent = 'stop'
     this.#restart.clear()
     this.#watchdog.clear()
-    this.#holdings.takenOver()
+    this.#storeManager.takenOver()
     if (this.#life === undefined) {
       this.#finish()
       return
@@ -141,10 +141,10 @@ export class Keeper {
   /** Handles a message of one of our processes. */
   notice(notice: Notice, descriptors: readonly number[], pid: number): void {
     const { store, remove } = notice
-    if (store !== undefined) this.#holdings.add(store.name, store.poll, descriptors)
+    if (store !== undefined) this.#storeManager.add(store.name, store.poll, descriptors)
     // A barrier's pipe end is closed here: all that came before it has been handled.
-    else for (const fd of descriptors) closeInThread(this.#surroundings.libc, fd)
-    if (remove !== undefined) this.#holdings.remove(remove)
+    else for (const fd of descriptors) closeInThread(this.#context.libc, fd)
+    if (remove !== undefined) this.#storeManager.remove(remove)
     const life = this.#life
     if (life === undefined) return
     if (notice.mainPid !== undefined) this.#follow(life, notice.mainPid, pid)
@@ -162,20 +162,20 @@ export class Keeper {
     if (this.#intent === 'stop') return
     this.#intent = 'run'
     this.#restart.clear()
-    this.#holdings.prune()
+    this.#storeManager.prune()
     const path = this.#command.find()
     if (path === undefined) {
       this.#retry(`${this.#command.given} does not exist or is not executable`)
       return
     }
-    const passed = [...this.#sockets, ...this.#holdings.entries]
+    const passed = [...this.#sockets, ...this.#storeManager.entries]
     this.#watchdogInterval = this.#options.watchdog
     const execution = this.#command.execution(this.#launcher.path, path, passed, {
       notify: this.#notify.address,
       storeMax: this.#options.storeMax,
       watchdog: this.#watchdogInterval,
     })
-    const main = new MainProcess(this.#surroundings, execution, (end) => {
+    const main = new MainProcess(this.#context, execution, (end) => {
       this.#onEnd(life, end)
     })
     const life: Life = { main }
@@ -186,7 +186,7 @@ export class Keeper {
   #ready(life: Life): void {
     if (life.readyAt !== undefined) return
     life.readyAt = performance.now()
-    this.#holdings.takenOver()
+    this.#storeManager.takenOver()
     this.#log.info(`${this.#title()} is ready`)
     const watched = this.#watchdogInterval > 0 && this.#options.watchedFrom === 'ready'
     if (this.#intent === 'run' && watched) this.#watchdog.set(this.#watchdogInterval)
@@ -198,12 +198,12 @@ export class Keeper {
     if (watchdog === 'trigger') this.#abort()
     else if (this.#watchdogInterval === 0) this.#watchdog.clear()
     else if (watchdog === 'alive' || watchdogInterval !== undefined) this.#watchdog.set(this.#watchdogInterval)
-    if (watchdog === 'alive') this.#holdings.prune()
+    if (watchdog === 'alive') this.#storeManager.prune()
   }
 
   #follow(life: Life, pid: number, sender: number): void {
     try {
-      if (pid === process.pid || !this.#surroundings.tree.contains(pid)) throw new Error('it is not one of the program’s processes')
+      if (pid === process.pid || !this.#context.tree.contains(pid)) throw new Error('it is not one of the program’s processes')
       life.main.follow(pid)
     } catch (error) {
       this.#rateLimitedLog.warning('main', `process ${sender} names ${pid} as the main process: ${messageOf(error)}`)
@@ -218,13 +218,13 @@ export class Keeper {
     for (const deadline of [this.#patience, this.#watchdog, this.#abortGrace]) deadline.clear()
     this.#lastEnd = end
     this.#log.info(`${title} ended: ${describe(end)}`)
-    const left = this.#surroundings.tree.killAll()
+    const left = this.#context.tree.killAll()
     if (left > 0) this.#log.warning(`killed ${left} processes that ${title} left behind`)
     if (this.#intent === 'stop') {
       this.#finish()
       return
     }
-    this.#holdings.orphaned()
+    this.#storeManager.orphaned()
     const alive = life.readyAt === undefined ? undefined : performance.now() - life.readyAt
     const delay = this.#intent === 'upgrade' ? 0 : this.#restartDelay.after(alive, end.signal !== 'SIGKILL')
     if (delay === 0) this.#start()
@@ -233,7 +233,7 @@ export class Keeper {
 
   #retry(problem: string): void {
     this.#log.error(problem)
-    this.#holdings.orphaned()
+    this.#storeManager.orphaned()
     this.#putOff(this.#restartDelay.after(undefined, true))
   }
 
@@ -254,7 +254,7 @@ export class Keeper {
     if (this.#life === undefined) return
     this.#log.error(`${this.#title()} ${why}: SIGKILL`)
     this.#life.main.signal('SIGKILL')
-    this.#surroundings.tree.killAll()
+    this.#context.tree.killAll()
   }
 
   #finish(): void {
@@ -262,14 +262,14 @@ export class Keeper {
   }
 
   async #endAll(): Promise<void> {
-    const { tree } = this.#surroundings
+    const { tree } = this.#context
     const end = performance.now() + this.#options.lastWait
     while (!tree.empty && performance.now() < end) {
       tree.killAll()
       await sleep(10)
     }
     if (!tree.empty) this.#log.warning('a process does not end, not even by SIGKILL; it waits for a file system or a device')
-    this.#holdings.close()
+    this.#storeManager.close()
     this.#ended.resolve(exitStatus(this.#lastEnd))
   }
 

@@ -27,23 +27,23 @@ export interface MainEnd extends ProcessEnd {
 
 /** The program's main process: the one that was started, or the one that MAINPID= named. The program ends with it. */
 export class MainProcess {
-  readonly #surroundings: MainProcessContext
+  readonly #context: MainProcessContext
   readonly #child: ChildProgram
   #onEnd: ((end: MainEnd) => void) | undefined
   #pid = 0
   #pidfd: number | undefined
 
   /** Starts it in a session of its own. `onEnd` is called once, and never before the constructor has returned. */
-  constructor(surroundings: MainProcessContext, { file, args, env, descriptors }: Execution, onEnd: (end: MainEnd) => void) {
-    this.#surroundings = surroundings
+  constructor(context: MainProcessContext, { file, args, env, descriptors }: Execution, onEnd: (end: MainEnd) => void) {
+    this.#context = context
     this.#onEnd = onEnd
     this.#child = new ChildProgram({ file, args, env, stdio: ['ignore', 'inherit', 'inherit', ...descriptors], detached: true })
     const { pid } = this.#child
-    if (pid !== 0) surroundings.tree.spawned(pid)
+    if (pid !== 0) context.tree.spawned(pid)
     this.#pid = pid
     this.#child.ended.then(
       (end) => {
-        surroundings.tree.gone(pid)
+        context.tree.gone(pid)
         if (this.#pid === pid) this.#end(end)
       },
       (error: unknown) => {
@@ -60,7 +60,7 @@ export class MainProcess {
   /** Takes another process for the main one, which need not be a child of ours. Throws SystemError (ESRCH). */
   follow(pid: number): void {
     if (pid === this.#pid || this.#onEnd === undefined) return
-    const { libc, tree, watch } = this.#surroundings
+    const { libc, tree, watch } = this.#context
     const pidfd = pid === this.#child.pid ? undefined : pidfdOpen(libc, pid)
     this.#unwatch()
     this.#pid = pid
@@ -82,7 +82,7 @@ export class MainProcess {
   }
 
   #unwatch(): void {
-    if (this.#pidfd !== undefined) this.#surroundings.watch.closeWatched(this.#pidfd)
+    if (this.#pidfd !== undefined) this.#context.watch.closeWatched(this.#pidfd)
     this.#pidfd = undefined
   }
 }

@@ -22,7 +22,7 @@ export interface Mitigation extends Title {
   readonly trustsDaemons: boolean
 }
 
-/** Every mitigation, in the order in which they are shown. */
+/** Every mitigation, in the order in which they are shown. A new one needs its lines in matrix/model.ts too, and a new hosting a case in cell/set-up.ts. */
 export const MITIGATIONS: readonly Mitigation[] = [
   // The plugin without any mitigation.
   {

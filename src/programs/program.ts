@@ -1,4 +1,4 @@
-/** How to start this executable again as the same program, with other words. */
+/** How to start this executable again as the same program, with other arguments. */
 export interface SelfCommand {
   readonly executable: string
   readonly args: readonly string[]
@@ -7,7 +7,7 @@ export interface SelfCommand {
 
 /** What main hands to a program. */
 export interface ProgramContext {
-  /** The words after the program's name. */
+  /** The arguments after the program's name. */
   readonly args: readonly string[]
   readonly env: NodeJS.ProcessEnv
   /** This program again. */

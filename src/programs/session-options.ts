@@ -3,7 +3,7 @@ import { InvalidArgumentError, Option } from 'commander'
 /** What speaks to the kernel: a session of our own, or libfuse 2.9 through fuse-native. */
 export type FuseBackend = 'session' | 'fuse-native'
 
-/** What it is unless told otherwise. */
+/** The default. */
 export const DEFAULT_BACKEND: FuseBackend = 'session'
 
 const BACKENDS: readonly FuseBackend[] = ['session', 'fuse-native']

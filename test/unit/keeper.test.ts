@@ -49,10 +49,10 @@ class KeptScript implements AsyncDisposable {
   constructor(script: string, options: Partial<KeeperOptions> = {}, file?: string) {
     const { path } = this.sandbox
     const words = file === undefined ? (['/bin/sh', '-c', script, path] as const) : ([join(path, file)] as const)
-    const surroundings = { libc, tree: new ProcessTree(libc), watch: new DescriptorWatch(libc) }
+    const context = { libc, tree: new ProcessTree(libc), watch: new DescriptorWatch(libc) }
     const log = new Logger((line) => this.lines.push(line.slice(20)))
     const command = new Command([...words], { PATH: process.env.PATH })
-    this.keeper = new Keeper(command, this.#launcher, [], surroundings, { ...OPTIONS, ...options }, log)
+    this.keeper = new Keeper(command, this.#launcher, [], context, { ...OPTIONS, ...options }, log)
     this.over = this.keeper.run()
   }
 

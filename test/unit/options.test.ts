@@ -7,7 +7,7 @@ import {
   DEFAULT_OPTIONS,
   parseMountOptions,
   settleMountOptions,
-} from '../../src/fuse/checked-mount-options.ts'
+} from '../../src/fuse/mount-option-rules.ts'
 import { parseFuseOptions } from '../../src/programs/dummy-fuse/options.ts'
 
 describe('parseMountOptions', () => {

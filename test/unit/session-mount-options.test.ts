@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { DEFAULT_OPTIONS } from '../../src/fuse/checked-mount-options.ts'
+import { DEFAULT_OPTIONS } from '../../src/fuse/mount-option-rules.ts'
 import { FOPEN, INIT } from '../../src/fuse/protocol/constants.ts'
 import { mountArguments, type SessionSettings, sessionSettings } from '../../src/fuse/session/mount-options.ts'
 import type { MountArguments } from '../../src/os/mounts/detached-mount.ts'

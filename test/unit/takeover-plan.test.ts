@@ -204,7 +204,13 @@ const CASES: readonly Case[] = [
     title: 'each of them for itself',
     descriptors: [descriptor(3), descriptor(4, OTHER, { connection: 51 }), descriptor(5, 'stray', { connection: 52 })],
     records: [damaged, read(record(OTHER, { connection: 51 })), read(record('00000000000000cc'))],
-    steps: [`discard ${ID}, damaged`, `recover 3 of ${ID}`, `serve 4 as ${OTHER}`, 'clean up 00000000000000cc', 'recover 5 of stray'],
+    steps: [
+      `discard ${ID}, damaged`,
+      `recover 3 of ${ID}`,
+      `serve 4 as ${OTHER}`,
+      'clean up 00000000000000cc',
+      'recover 5 of stray',
+    ],
   },
 ]
 

@@ -1,6 +1,6 @@
 import { UsageError } from '../../errors.ts'
 import { flagsOfAMount, SESSION_FLAGS, withFlagOptions } from '../../os/mounts/mount-flags.ts'
-import { settleMountOptions } from '../checked-mount-options.ts'
+import { settleMountOptions } from '../mount-option-rules.ts'
 
 /** Flags of mount(2) that libfuse 2.9 does not know and that a mount can be given afterwards (lib/mount.c, mount_flags). */
 const AFTERWARDS = new Set([

@@ -1,6 +1,6 @@
 import type { MountArguments } from '../../os/mounts/detached-mount.ts'
 import { SESSION_FLAGS, withFlagOptions } from '../../os/mounts/mount-flags.ts'
-import { settleMountOptions, unescapeValue } from '../checked-mount-options.ts'
+import { settleMountOptions, unescapeValue } from '../mount-option-rules.ts'
 import { INIT, FOPEN } from '../protocol/constants.ts'
 
 /** How a session answers, of its mount options. Times are seconds. */

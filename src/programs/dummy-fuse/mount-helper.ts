@@ -5,7 +5,7 @@ import { dummyFuse } from './program.ts'
 
 /** What mount(8) asks of a helper. */
 interface HelperCall {
-  /** The words of dummy-fuse that mean the same. */
+  /** The arguments of dummy-fuse that mean the same. */
   readonly args: readonly string[]
   /** mount --fake: nothing is to be mounted. */
   readonly fake: boolean

@@ -1,7 +1,7 @@
 import { Option } from 'commander'
 import { UsageError } from '../../errors.ts'
 import { refuseUnknownToLibfuse } from '../../fuse/native/options.ts'
-import { escapeValue, parseMountOptions } from '../../fuse/checked-mount-options.ts'
+import { escapeValue, parseMountOptions } from '../../fuse/mount-option-rules.ts'
 import { absolute } from '../absolute.ts'
 import { commandLine, parse, seconds } from '../command-line.ts'
 import { backendOption, type FuseBackend, pollTimeOption } from '../session-options.ts'
@@ -46,7 +46,7 @@ Exit status: 0 mounted (with -f: unmounted, or stopped by a signal); 1 failed; 2
 12 connection aborted; 13 out of memory, descriptors or another resource; 128+N daemon killed by signal N.`
 
 /** Reads the arguments of dummy-fuse. Throws UsageError. */
-export function parseFuseOptions(words: readonly string[]): FuseOptions {
+export function parseFuseOptions(args: readonly string[]): FuseOptions {
   const collect = (value: string, all: string[]): string[] => [...all, value]
   const command = commandLine(
     'dummy-fuse',
@@ -77,7 +77,7 @@ export function parseFuseOptions(words: readonly string[]): FuseOptions {
     )
     .option('--die-with-parent', 'with -f: get SIGKILL from the kernel when the parent process ends')
     .addHelpText('after', EXIT_STATUSES)
-  parse(command, words)
+  parse(command, args)
   const parsed = command.opts<Parsed>()
   const { source, mountpoint } = places(command.args)
   if (mountpoint === '') throw new UsageError('the mount point is empty; name a directory')
@@ -102,10 +102,10 @@ export function parseFuseOptions(words: readonly string[]): FuseOptions {
 }
 
 /** What stands beside the options: `[source] mountpoint`, and behind both the two numbers of a line of /etc/fstab. */
-function places(words: readonly string[]): { readonly source: readonly string[]; readonly mountpoint: string } {
-  const [first = '', second, ...numbers] = words
+function places(args: readonly string[]): { readonly source: readonly string[]; readonly mountpoint: string } {
+  const [first = '', second, ...numbers] = args
   if (second === undefined) return { source: [], mountpoint: first }
   if (numbers.length > 2 || !numbers.every((word) => /^\d+$/.test(word)))
-    throw new UsageError(`too many arguments: ${words.join(' ')}; name a mount point, and before it a source if there is one`)
+    throw new UsageError(`too many arguments: ${args.join(' ')}; name a mount point, and before it a source if there is one`)
   return { source: first === '' ? [] : [`fsname=${escapeValue(first)}`], mountpoint: second }
 }

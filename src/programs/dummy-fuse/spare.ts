@@ -18,17 +18,17 @@ const NAME = 'dummy-fuse'
 export interface SpareContext {
   readonly libc: Libc
   readonly channel: StarterChannel
-  /** How this program is started with other words. */
+  /** How this program is started with other arguments. */
   readonly self: (args: readonly string[]) => SelfCommand
 }
 
-/** Whether dummy-fuse's words ask for a spare. */
+/** Whether dummy-fuse's arguments ask for a spare. */
 export function isSpareRequest(args: readonly string[]): boolean {
   return args.length === SPARE_ARGS.length && args.every((word, index) => word === SPARE_ARGS[index])
 }
 
 /**
- * A dummy-fuse that takes one order after another from the plugin that started it, and serves each as if it had been started with the order's words. It
+ * A dummy-fuse that takes one order after another from the plugin that started it, and serves each as if it had been started with the order's arguments. It
  * ends with its plugin, unless it serves what is to outlive that. Resolves to the exit status. Throws ProgramError as {@link serve} does.
  */
 export class Spare {

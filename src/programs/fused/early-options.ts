@@ -1,10 +1,10 @@
 import { absolute } from '../absolute.ts'
 import type { LogFormat } from '../../log.ts'
 
-/** Where the plugin and the daemon meet unless told otherwise. */
+/** The default socket of dummy-fused. */
 export const FUSED_SOCKET = '/run/dummy-fused.sock'
 
-/** All that a successor must know of its words before it serves what it was handed over. */
+/** All that a successor must know of its arguments before it serves what it was handed over. */
 export interface EarlyOptions {
   readonly stateDir: string
   /** Milliseconds. */
@@ -21,7 +21,7 @@ export function defaultStateDir(env: NodeJS.ProcessEnv): string {
 }
 
 /**
- * Picks those out of the words. What is wrong with any of them is told when all are read, by options.ts, which takes longer; as much as a
+ * Picks those out of the arguments. What is wrong with any of them is told when all are read, by options.ts, which takes longer; as much as a
  * millisecond longer than this takes node:util's parseArgs() alone.
  */
 export function pickEarlyOptions(args: readonly string[], env: NodeJS.ProcessEnv): EarlyOptions {

@@ -64,7 +64,7 @@ export const keep: Program = async ({ args, env }) => {
   becomeSubreaper(libc)
   const launcher = new Launcher(libc, launcherImage())
   const sockets: KeptSocket[] = []
-  const surroundings = { libc, tree: new ProcessTree(libc), watch: new DescriptorWatch(libc) }
+  const context = { libc, tree: new ProcessTree(libc), watch: new DescriptorWatch(libc) }
   const storeMax = Math.min(options.storeMax, room())
   if (storeMax < options.storeMax) log.warning(`holds at most ${storeMax} descriptors: the limit of open files allows no more`)
   const times = {
@@ -75,10 +75,10 @@ export const keep: Program = async ({ args, env }) => {
     abortGrace: KEEP_LIMITS.abortGrace,
     lastWait: KEEP_LIMITS.lastWait,
   }
-  const keeper = new Keeper(command, launcher, sockets, surroundings, { storeMax, ...times }, log)
+  const keeper = new Keeper(command, launcher, sockets, context, { storeMax, ...times }, log)
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => keeper.stop())
   process.on('SIGHUP', () => keeper.upgrade())
-  process.on('SIGCHLD', () => surroundings.tree.reapOrphans())
+  process.on('SIGCHLD', () => context.tree.reapOrphans())
   for (const signal of FORWARDED) process.on(signal, () => keeper.forward(signal))
   unblockSignal(libc, 'SIGUSR1')
   try {

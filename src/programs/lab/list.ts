@@ -4,8 +4,8 @@ import { SCENARIOS } from '../../lab/scenarios/all.ts'
 import { commandLine, parse } from '../command-line.ts'
 
 /** lab list: the scenarios, and what the matrix is made of, a line each. */
-export function list(words: readonly string[]): number {
-  parse(commandLine('dummy-fuse-csi lab list', 'Lists scenarios, failures, mitigations, consumers, and the cells.'), words)
+export function list(args: readonly string[]): number {
+  parse(commandLine('dummy-fuse-csi lab list', 'Lists scenarios, failures, mitigations, consumers, and the cells.'), args)
   const { cells } = plan({ failures: [], mitigations: [], consumers: [] })
   const rows: string[][] = []
   const section = (title: string, entries: readonly (readonly [string, string])[]): void => {

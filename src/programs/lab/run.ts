@@ -29,8 +29,8 @@ const ENDING = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 const NOT_ALL_RAN = 4
 
 /** lab run. Resolves to the exit status. */
-export async function run(context: ProgramContext, words: readonly string[]): Promise<number> {
-  const options = parseRunOptions(words)
+export async function run(context: ProgramContext, args: readonly string[]): Promise<number> {
+  const options = parseRunOptions(args)
   preflight()
   const files = { json: writable(options.json), report: writable(options.report) }
   const folder = options.keep ? new KeptFolder(tmpdir()) : undefined

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { after, describe, it } from 'node:test'
 import { AddonLoader } from '../../src/os/addons.ts'
 import { type Callable, Libc } from '../../src/os/libc.ts'
-import { canBePolled, hungUp, sameOpenFile } from '../../src/os/descriptors/stored-descriptors.ts'
+import { canBePolled, hungUp, sameOpenFile } from '../../src/os/descriptors/open-files.ts'
 
 const libc = new Libc(new AddonLoader())
 /** As a container's seccomp profile has it. */
