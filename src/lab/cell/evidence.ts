@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { codeOf } from '../../errors.ts'
 import { makeDirectories } from '../../os/mounts/directories.ts'
 import { parseMountinfo } from '../../os/mounts/mountinfo.ts'
-import { connectionOf } from '../../os/mounts/fuse-connections.ts'
+import { connectionOf, isFuseDevice } from '../../os/mounts/fuse-connections.ts'
 import { sharesMounts } from '../../os/processes/processes.ts'
 import { run } from '../../os/processes/run.ts'
 import { KUBELET } from '../node-paths.ts'
@@ -46,7 +46,7 @@ function descriptorsOf(pid: string): readonly string[] {
   try {
     const folder = `/proc/${pid}/fd`
     return readdirSync(folder).flatMap((fd) => {
-      if (linkOf(join(folder, fd)) !== '/dev/fuse') return []
+      if (!isFuseDevice(linkOf(join(folder, fd)))) return []
       const connection = connectionOf(Number(fd), Number(pid)) ?? '?'
       return [`${readFileSync(`/proc/${pid}/comm`, 'utf8').trim()}[${pid}] fd ${fd}: connection ${connection}`]
     })
