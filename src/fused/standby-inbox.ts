@@ -26,6 +26,8 @@ export class StandbyInbox {
   readonly #ended = Promise.withResolvers<undefined>()
   /** The pipe that hangs up when the daemon ends; undefined before the daemon has sent it. */
   #daemon: number | undefined
+  /** The ends of pipes by which the daemon sees our end: they are open as long as we are there for it. */
+  #ties: number[] = []
   #over = false
   /** Pipes by which the daemon hears that we serve. */
   #toAcknowledge: number[] = []
@@ -76,9 +78,10 @@ export class StandbyInbox {
     const { standby, libc, watch, log } = this.#parts
     if (this.#daemon === undefined && !standby.serving) {
       this.#daemon = fd
+      this.#ties = [...others]
       watch.add(fd, () => {
         watch.closeWatched(fd)
-        this.taken(others)
+        this.taken(this.#ties.splice(0))
         this.#daemon = undefined
         if (this.#parts.standby.serving) this.#parts.standby.daemonEnded()
         else this.#serve(false)
@@ -86,7 +89,9 @@ export class StandbyInbox {
       return
     }
     if (this.#daemon !== undefined && sameOpenFile(libc, this.#daemon, fd)) {
-      this.taken([fd, ...others])
+      // It has found our socket anew, and sees our end by what came with this message.
+      this.taken([fd, ...this.#ties])
+      this.#ties = [...others]
       return
     }
     // They stay open, so that the successor sees when there is nothing left of us.

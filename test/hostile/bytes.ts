@@ -81,13 +81,18 @@ class Run {
     const before = pid()
     const over = new AbortController()
     const watched = this.#watch(over.signal)
-    await this.#requests(Math.ceil(requests / 2), 0)
-    await this.#garbage(Math.ceil(connections / 2), 0)
-    const [memory, descriptors] = [residentMemory(before), descriptorsOf(before).length]
-    await this.#requests(Math.floor(requests / 2), 1)
-    await this.#garbage(Math.floor(connections / 2), 1)
-    over.abort()
-    await watched
+    let [memory, descriptors] = [0, 0]
+    try {
+      await this.#requests(Math.ceil(requests / 2), 0)
+      await this.#garbage(Math.ceil(connections / 2), 0)
+      ;[memory, descriptors] = [residentMemory(before), descriptorsOf(before).length]
+      await this.#requests(Math.floor(requests / 2), 1)
+      await this.#garbage(Math.floor(connections / 2), 1)
+    } finally {
+      // A failure must not leave it asking for ever.
+      over.abort()
+      await watched
+    }
     if (pid() !== before) this.findings.add(`${name} ended and was started again`)
     const after = (): number => descriptorsOf(before).length
     await eventually(`${name} has as few descriptors as before`, () => after() <= descriptors + MOST_DESCRIPTORS).catch(() => {

@@ -83,10 +83,15 @@ export async function attackPaths({ mode, attacker, seed, calls, workers }: Path
       if (!ALLOWED.includes(code)) findings.push(`${name} of ${place.id} ended with ${code}: ${details}`)
     }
   }
-  await Promise.all(Array.from({ length: workers }, worker))
-  const swaps = await swapper.end()
-  watch.abort()
-  await watching
+  let swaps: number
+  try {
+    await Promise.all(Array.from({ length: workers }, worker))
+    swaps = await swapper.end()
+  } finally {
+    // A failure must not leave it looking for ever.
+    watch.abort()
+    await watching
+  }
   for (const { id, staging, target } of places) {
     await retry(() => plugin.unpublish(id, target), findings)
     await retry(() => plugin.unstage(id, staging), findings)
