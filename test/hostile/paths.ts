@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process'
 import { chmodSync, chownSync, lstatSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -86,6 +87,7 @@ export async function attackPaths({ mode, attacker, seed, calls, workers }: Path
   let swaps: number
   try {
     await Promise.all(Array.from({ length: workers }, worker))
+    releaseSwapped(inside)
     swaps = await swapper.end()
   } finally {
     // A failure must not leave it looking for ever.
@@ -154,6 +156,12 @@ async function retry(act: () => Promise<void>, findings: string[]): Promise<void
     if (attempt === 19) findings.push(`a volume cannot be taken off: ${code}: ${details}`)
     await sleep(250)
   }
+}
+
+/** Unmounts directories that were mounted on while a link was in their place: a mount point cannot be renamed (EBUSY), and so not be put back. */
+function releaseSwapped(inside: string): void {
+  for (const { mountPoint } of parseMountinfo(readFileSync('/proc/self/mountinfo', 'utf8')))
+    if (mountPoint.startsWith(`${inside}/`) && mountPoint.includes('.link')) spawnSync('umount', ['-l', mountPoint])
 }
 
 /** Looks again and again at what is mounted below a folder: a mount that is there for a moment counts. */
