@@ -5,7 +5,6 @@ import { existsSync } from 'node:fs'
 import { chmod, copyFile, mkdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { createHash } from 'node:crypto'
 
 const root = dirname(fileURLToPath(import.meta.url))
 const modules = join(root, 'node_modules')
@@ -51,6 +50,7 @@ if (process.version !== execFileSync(node, ['--version'], { encoding: 'utf8' }).
 const { version } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8'))
 const { NATIVE_FILES } = await import('./src/os/addons.ts')
 const { LAUNCHER_ASSET } = await import('./src/keeper/launcher.ts')
+const { sha256Of } = await import('./packaging/sha256.mjs')
 const { billOf, componentsOf, noticesOf } = await import('./packaging/components.mjs')
 
 /** Files that esbuild has put into any bundle. */
@@ -79,9 +79,7 @@ try {
   fail(`as and objcopy (Debian package binutils) are needed to assemble the launcher: ${error.message}`)
 }
 await pack(join(build, 'boot.cjs'), join(build, 'node'), join(build, 'dummy-fuse-csi'))
-const sha256 = createHash('sha256')
-  .update(await readFile(join(build, 'dummy-fuse-csi')))
-  .digest('hex')
+const sha256 = await sha256Of(join(build, 'dummy-fuse-csi'))
 await writeFile(join(build, 'dummy-fuse-csi.cdx.json'), billOf({ version, commit: commit(), sha256 }, components))
 for (const name of ['dummy-fuse-csi', 'dummy-fuse-csi.cdx.json']) await rename(join(build, name), join(dist, name))
 for (const name of NAMES) {

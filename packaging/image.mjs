@@ -1,11 +1,11 @@
 // Makes an OCI image archive of the executable, without a registry, a daemon or root. The same files give the same bytes.
 import { execFileSync, spawnSync } from 'node:child_process'
-import { createHash } from 'node:crypto'
 import { createReadStream, createWriteStream, existsSync } from 'node:fs'
 import { chmod, copyFile, mkdir, rename, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { createGzip } from 'node:zlib'
+import { sha256Of } from './sha256.mjs'
 
 const BUSYBOX = '/bin/busybox'
 
@@ -33,7 +33,7 @@ export async function makeImage({ executable, programs, reference, version, comm
   await makeRoot(root, executable, programs)
   const layer = join(folder, 'layer.tar')
   tar(root, layer)
-  const diffId = await sha256(layer)
+  const diffId = await sha256Of(layer)
   await pipeline(createReadStream(layer), createGzip({ level: 6 }), createWriteStream(`${layer}.gz`))
   await rm(layer)
 
@@ -41,7 +41,7 @@ export async function makeImage({ executable, programs, reference, version, comm
   const blobs = join(layout, 'blobs/sha256')
   await mkdir(blobs, { recursive: true })
   const blob = async (mediaType, file) => {
-    const digest = await sha256(file)
+    const digest = await sha256Of(file)
     const { size } = await stat(file)
     await rename(file, join(blobs, digest))
     return { mediaType, digest: `sha256:${digest}`, size }
@@ -138,12 +138,6 @@ async function folderOf(root, path, mode) {
 function tar(folder, output, modes = []) {
   const same = ['--sort=name', '--format=gnu', '--mtime=@0', '--owner=0', '--group=0', '--numeric-owner', ...modes]
   execFileSync('tar', [...same, '-C', folder, '-cf', output, '.'], { stdio: ['ignore', 'inherit', 'inherit'] })
-}
-
-async function sha256(file) {
-  const hash = createHash('sha256')
-  await pipeline(createReadStream(file), hash)
-  return hash.digest('hex')
 }
 
 function blobPath({ digest }) {

@@ -13,9 +13,9 @@ import { fetchSocket } from './standby-socket.ts'
 const PAUSE = 1
 
 /**
- * Asks a standby for copies of all devices that it has, and waits for them in this thread: the sessions' readers wait for the same, or the standby serves
- * them. For a successor that its service manager has handed less than the records tell of, because that has died too. `deadline`: milliseconds.
- * Empty if there is no standby, or it does not answer in time, which is logged.
+ * Asks a standby for copies of all devices that it has. A successor calls this if there are records without a descriptor: its service manager may have
+ * ended with the predecessor. It blocks this thread until the last copy is there, for up to `deadline` milliseconds; the standby serves the sessions
+ * meanwhile. Returns fewer devices, or none, if there is no standby or a failure, which is logged.
  */
 export function fetchDevices(libc: Libc, standby: string, deadline: number, log: Logger): readonly InheritedDescriptor[] {
   if (!existsSync(standby)) return []
@@ -66,7 +66,7 @@ function take({ payload, descriptors: [fd, ...others] }: Datagram, fetched: Inhe
   return notice.barrier
 }
 
-/** Milliseconds until a device is sent again that the successor had no room for. */
+/** Milliseconds until a device is sent again after the successor's queue was full. */
 const RETRY = 5
 
 /**

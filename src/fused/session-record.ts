@@ -29,6 +29,11 @@ export type ReadRecord =
   | { readonly kind: 'newer'; readonly id: string; readonly version: number }
   | { readonly kind: 'damaged'; readonly id: string; readonly why: string }
 
+/** The id of the session that a record is of, whether the record can be read or not. */
+export function recordId(read: ReadRecord): string {
+  return read.kind === 'record' ? read.record.id : read.id
+}
+
 /** A record as its file has it: JSON, the flags in hexadecimal because they have 64 bits. */
 export function encodeRecord(record: SessionRecord): string {
   const { negotiated } = record

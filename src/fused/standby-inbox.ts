@@ -26,10 +26,10 @@ export class StandbyInbox {
   readonly #ended = Promise.withResolvers<undefined>()
   /** The pipe that hangs up when the daemon ends; undefined before the daemon has sent it. */
   #daemon: number | undefined
-  /** The ends of pipes by which the daemon sees our end: they are open as long as we are there for it. */
+  /** Pipe ends that stay open while this process is the daemon's standby: the daemon notices their close. */
   #ties: number[] = []
   #over = false
-  /** Pipes by which the daemon hears that we serve. */
+  /** Pipes into which a byte is written once this process serves. */
   #toAcknowledge: number[] = []
   #since = 0
 
@@ -67,7 +67,7 @@ export class StandbyInbox {
     if (!this.#over) this.#parts.standby.drop(name)
   }
 
-  /** The daemon is about to end, and answers what it has read. It hears from us once we serve. */
+  /** The daemon is about to end, and answers what it has read. Serves, and acknowledges that. */
   serve(): void {
     this.#serve(true)
     if (this.#parts.standby.serving || this.#parts.standby.empty) this.#acknowledge()
@@ -89,7 +89,7 @@ export class StandbyInbox {
       return
     }
     if (this.#daemon !== undefined && sameOpenFile(libc, this.#daemon, fd)) {
-      // It has found our socket anew, and sees our end by what came with this message.
+      // It has found the socket anew. It now watches the pipe that came with this message.
       this.taken([fd, ...this.#ties])
       this.#ties = [...others]
       return

@@ -1,11 +1,11 @@
 import { closeSync, existsSync, watch } from 'node:fs'
 import { basename, dirname } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { unlessAborted } from '../call-context.ts'
 import { codeOf, messageOf } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import { pipeClosed } from '../os/descriptors/pipe-closed.ts'
 import type { Libc } from '../os/libc.ts'
+import { settledWithin } from '../os/processes/settled-within.ts'
 import { NotifySender } from '../sd/notify-sender.ts'
 import { idOf, type Sessions } from './sessions.ts'
 import { DAEMON, HANDOVER } from './standby-socket.ts'
@@ -93,7 +93,7 @@ export class StandbyLink {
     await this.#found.promise
   }
 
-  /** Has it serve from now on: we are about to read no more. Tells whether it says that it does; not, when it hangs or ends, or there is none. */
+  /** Has the standby serve, because this daemon is about to read no more. Resolves to whether it says that it serves: not if it hangs or ends, or there is none. */
   async handOver(): Promise<boolean> {
     const standby = this.#standby
     if (standby === undefined) return false
@@ -104,9 +104,10 @@ export class StandbyLink {
       .finally(() => closeSync(write))
       .catch((error: unknown) => this.#failed(standby, error))
     standby.sender.say('STOPPING=1')
-    const said = await Promise.race([answer, sleep(this.#parts.patience, undefined, { ref: false })])
-    if (said === undefined) this.#giveUp(standby)
-    return said !== undefined && said.length > 0
+    const said = await settledWithin(answer, this.#parts.patience)
+    if (said !== 'late') return said.length > 0
+    this.#giveUp(standby)
+    return false
   }
 
   async #greet(): Promise<void> {
@@ -155,7 +156,7 @@ export class StandbyLink {
       // It has ended, or cannot be asked, so there is nothing to wait for.
       () => 'passed' as const,
     )
-    const either = Promise.race([passed, sleep(this.#parts.patience, 'late' as const, { ref: false })])
+    const either = settledWithin(passed, this.#parts.patience)
     const outcome = await (signal === undefined ? either : unlessAborted(either, signal))
     if (outcome === 'late' && this.#standby === standby) this.#giveUp(standby)
   }

@@ -11,7 +11,7 @@ import { deviceOf } from '../os/mounts/mount-table.ts'
 import type { FusedDaemon } from './daemon.ts'
 import type { FdHolders } from './fd-holders.ts'
 import { newSessionId, SESSION_ID } from './session-id.ts'
-import { type ReadRecord, RECORD_VERSION } from './session-record.ts'
+import { type ReadRecord, RECORD_VERSION, recordId } from './session-record.ts'
 import type { Records } from './session-records.ts'
 import { storedDescriptors } from './device-states.ts'
 import { type Circumstances, planTakeover, type Step } from './takeover.ts'
@@ -23,7 +23,7 @@ export interface SuccessorParts {
   readonly holders: Pick<FdHolders, 'store' | 'unstore'>
   readonly libc: Libc
   readonly now: Circumstances
-  /** Gets descriptors from a standby, for sessions that nobody has handed over. */
+  /** Gets the descriptors that a standby has. */
   readonly fetch: () => readonly InheritedDescriptor[]
   readonly log: Logger
 }
@@ -32,7 +32,7 @@ export interface SuccessorParts {
 export class Successor {
   readonly #parts: SuccessorParts
   #later: readonly Step[] = []
-  /** Sessions whose devices came from a standby: nobody keeps them for our own successor yet. */
+  /** Sessions whose descriptors came from a standby. The service manager has none of them yet. */
   readonly #fetched = new Set<string>()
 
   constructor(parts: SuccessorParts) {
@@ -51,7 +51,7 @@ export class Successor {
     this.#later = steps.filter((step) => step.kind !== 'serve' || step.storeAgain || this.#fetched.has(step.record.id))
   }
 
-  /** Who kept the descriptors may have died with the predecessor, and a standby may have all of them. */
+  /** Descriptors from a standby, for records that come without one: the process that kept them may have ended with the predecessor. */
   #fetch(inherited: readonly InheritedDescriptor[], read: readonly ReadRecord[]): readonly InheritedDescriptor[] {
     const names = new Set(inherited.map(({ name }) => name))
     if (read.every((one) => one.kind === 'damaged' || names.has(recordId(one)))) return []
@@ -152,10 +152,6 @@ export class Successor {
       daemon.release(session, why)
     }, deadline).unref()
   }
-}
-
-function recordId(read: ReadRecord): string {
-  return read.kind === 'record' ? read.record.id : read.id
 }
 
 function nameOf(step: Step): string {

@@ -1,5 +1,5 @@
 import { PROTOCOL } from '../fuse/protocol/constants.ts'
-import type { ReadRecord, SessionRecord } from './session-record.ts'
+import { type ReadRecord, recordId, type SessionRecord } from './session-record.ts'
 
 /** A descriptor out of the store. */
 export interface StoredDescriptor {
@@ -51,10 +51,10 @@ export function planTakeover(
   now: Circumstances,
 ): readonly Step[] {
   const byName = Map.groupBy(descriptors, ({ name }) => name)
-  const known = new Set(records.map(idOf))
+  const known = new Set(records.map(recordId))
   const strangers = [...byName].filter(([name]) => !known.has(name))
   return [
-    ...records.flatMap((read) => stepsFor(read, byName.get(idOf(read)) ?? [], now)),
+    ...records.flatMap((read) => stepsFor(read, byName.get(recordId(read)) ?? [], now)),
     ...strangers.flatMap(([, group]) => withoutRecord(group, 'there is no record of it', now)),
   ]
 }
@@ -64,7 +64,7 @@ function stepsFor(read: ReadRecord, group: readonly StoredDescriptor[], now: Cir
     const why = `its record is damaged: ${read.why}`
     return [{ kind: 'discard', id: read.id, damaged: true, why }, ...withoutRecord(group, why, now)]
   }
-  const id = idOf(read)
+  const id = recordId(read)
   if (read.kind === 'newer') {
     const why = `its record is of format ${read.version}, which a newer dummy-fused wrote`
     return group.map((one, index) =>
@@ -124,8 +124,4 @@ function releaseOf({ fd, name }: StoredDescriptor, forget: boolean, why: string)
 
 function isSpoken({ negotiated }: SessionRecord): boolean {
   return negotiated.minor >= PROTOCOL.oldestMinor && negotiated.minor <= PROTOCOL.newestMinor
-}
-
-function idOf(read: ReadRecord): string {
-  return read.kind === 'record' ? read.record.id : read.id
 }

@@ -6,9 +6,9 @@ import type { Logger } from '../log.ts'
 import { replaceFile } from '../os/descriptors/durable-file.ts'
 import { RateLimitedLog } from '../os/rate-limited-log.ts'
 import { jsonOrUndefined } from '../schema.ts'
-import type { RegistrationState } from './registration.ts'
+import type { RegistrationState } from './registration-state.ts'
 
-/** What the plugin has written down of its registration, for `status`. */
+/** The registration as the plugin has recorded it for `status`. */
 export interface RecordedRegistration {
   readonly state: RegistrationState['kind']
   /** The kubelet's words for a refusal, or why it does not see the socket. */
@@ -26,7 +26,7 @@ const RECORD = v.object({
   since: v.string(),
 })
 
-/** The file `kubelet-registration.json` in the plugin's state folder. It says what is so while the plugin runs, and goes with it. */
+/** The file `kubelet-registration.json` in the plugin's state folder. It is current while the plugin runs, and is removed when the plugin ends. */
 export class RegistrationRecord {
   readonly #path: string
   readonly #rateLimitedLog: RateLimitedLog

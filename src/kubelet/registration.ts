@@ -4,12 +4,15 @@ import { messageOf, ProgramError } from '../errors.ts'
 import { GrpcServer, type ServerLimits } from '../grpc/server.ts'
 import type { UnaryHandlers, UnaryInterceptor } from '../grpc/service.ts'
 import type { Logger } from '../log.ts'
+import { Backoff, type BackoffLimits } from '../os/backoff.ts'
 import type { Libc } from '../os/libc.ts'
 import { RateLimitedLog } from '../os/rate-limited-log.ts'
 import { ListeningSocket } from '../os/sockets/listening-socket.ts'
 import { claimSocket, hasListener } from '../os/sockets/unix-socket.ts'
 import { Registration } from '../rpc/pluginregistration_pb.ts'
 import { PluginsFolder } from './plugins-folder.ts'
+import type { RegistrationRecord } from './registration-record.ts'
+import type { RegistrationState } from './registration-state.ts'
 import { isSocketOf, MOST_SOCKETS, socketName } from './socket-name.ts'
 
 /** The type by which the kubelet knows a CSI plugin (k8s.io/kubelet, pkg/apis/pluginregistration/v1/constants.go). */
@@ -18,29 +21,17 @@ const CSI_PLUGIN = 'CSIPlugin'
 /** The kubelet takes 0.x and 1.x (pkg/volume/csi/csi_plugin.go, highestSupportedVersion). */
 const SUPPORTED_VERSIONS = ['1.0.0']
 
-/**
- * What the kubelet has said. `waiting`: it has not asked for the plugin yet; `asked`: it has, and has not said yet how the registration ended; `refused`:
- * with its words; `unseen`: it does not see the socket until it is restarted, with the reason.
- */
-export type RegistrationState =
-  | { readonly kind: 'waiting' }
-  | { readonly kind: 'asked' }
-  | { readonly kind: 'registered' }
-  | { readonly kind: 'refused'; readonly error: string }
-  | { readonly kind: 'unseen'; readonly reason: string }
-
 /** The times of a registration, in milliseconds. */
 export interface RegistrationLimits {
   /** After which a kubelet that has not asked is a warning. */
   readonly unasked: number
   /** Between two looks at the folder. */
   readonly look: number
-  /** From a refusal to a socket of another name, the first time; and the longest. */
-  readonly rename: number
-  readonly renameMost: number
+  /** From a refusal to a socket of another name. */
+  readonly rename: BackoffLimits
 }
 
-/** What a {@link KubeletRegistration} is put together from. */
+/** The dependencies of {@link KubeletRegistration}. */
 export interface RegistrationParts {
   readonly libc: Libc
   /** The kubelet's folder `plugins_registry`. */
@@ -52,6 +43,8 @@ export interface RegistrationParts {
   readonly limits: RegistrationLimits
   readonly server: ServerLimits
   readonly intercept: UnaryInterceptor
+  /** Holds each state for `status`, until the registration is closed. */
+  readonly record: RegistrationRecord
   /** Called with each state, the first included. */
   readonly onChange: (state: RegistrationState) => void
   readonly log: Logger
@@ -72,18 +65,19 @@ interface Served {
 export class KubeletRegistration {
   readonly #parts: RegistrationParts
   readonly #rateLimitedLog: RateLimitedLog
+  readonly #backoff: Backoff
   readonly #timers = new Set<NodeJS.Timeout>()
   #folder: PluginsFolder | undefined
   #served: Served | undefined
   #state: RegistrationState = { kind: 'waiting' }
   #names = 0
-  #refusals = 0
   #rename: NodeJS.Timeout | undefined
   #ended = false
 
   constructor(parts: RegistrationParts) {
     this.#parts = parts
     this.#rateLimitedLog = new RateLimitedLog(parts.log)
+    this.#backoff = new Backoff(parts.limits.rename)
   }
 
   /** Why the kubelet does not use the plugin, as far as it is known, in words; undefined if it does, or may soon. */
@@ -100,12 +94,21 @@ export class KubeletRegistration {
     }
   }
 
-  /** Makes the folder if it is missing, removes sockets of this driver on which nobody listens, and serves. Rejects with Node's error, SystemError or ProgramError. */
+  /** Makes the folder if it is missing, removes sockets of this driver on which nobody listens, and serves. Rejects with ProgramError, status 1. */
   async begin(): Promise<void> {
     const { folder, limits, log } = this.#parts
-    this.#folder = new PluginsFolder(folder)
-    await this.#removeDead()
-    this.#served = await this.#serve()
+    try {
+      this.#folder = new PluginsFolder(folder)
+      await this.#removeDead()
+      this.#served = await this.#serve()
+    } catch (error) {
+      if (error instanceof ProgramError) throw error
+      throw new ProgramError(
+        `cannot register with the kubelet in ${folder}: ${messageOf(error)}; repair the folder, or name another with --kubelet-registration-dir`,
+        1,
+        { cause: error },
+      )
+    }
     log.info(`Waiting for the kubelet to register ${this.#parts.driverName} by ${this.#served.path}`)
     this.#become({ kind: 'waiting' })
     const unasked = setTimeout(() => {
@@ -125,9 +128,10 @@ export class KubeletRegistration {
     for (const timer of this.#timers) clearInterval(timer)
     this.#folder?.[Symbol.dispose]()
     await this.#served?.server.close()
+    this.#parts.record.remove()
   }
 
-  /** Those of a plugin that was killed, whatever it had called them. */
+  /** Removes the sockets that a killed plugin of this driver left, by whichever of their names. */
   async #removeDead(): Promise<void> {
     const { folder, driverName } = this.#parts
     for (const name of readdirSync(folder)) {
@@ -172,21 +176,20 @@ export class KubeletRegistration {
   }
 
   #registered(): void {
-    this.#refusals = 0
+    this.#backoff.reset()
     this.#parts.log.info(`The kubelet has registered ${this.#parts.driverName} with the endpoint ${this.#parts.endpoint}`)
     this.#become({ kind: 'registered' })
   }
 
   #refused(error: string): void {
-    const { driverName, endpoint, limits } = this.#parts
+    const { driverName, endpoint } = this.#parts
     this.#rateLimitedLog.warning(
       'refused',
       `the kubelet refused to register ${driverName} with the endpoint ${endpoint}: ${error}; the plugin serves on, and the kubelet is asked again`,
     )
     this.#become({ kind: 'refused', error })
-    const pause = Math.min(limits.rename * 2 ** Math.min(this.#refusals++, 30), limits.renameMost)
     clearTimeout(this.#rename)
-    this.#rename = setTimeout(() => this.#anotherName(), pause).unref()
+    this.#rename = setTimeout(() => this.#anotherName(), this.#backoff.next()).unref()
   }
 
   #anotherName(): void {
@@ -220,6 +223,8 @@ export class KubeletRegistration {
 
   #become(state: RegistrationState): void {
     this.#state = state
-    if (!this.#ended) this.#parts.onChange(state)
+    if (this.#ended) return
+    this.#parts.record.write(state)
+    this.#parts.onChange(state)
   }
 }

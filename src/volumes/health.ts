@@ -110,10 +110,10 @@ export class Inspector {
     call: CallContext,
   ): Promise<readonly VolumeReport[]> {
     const places = new Map([...published, ...staged].map(({ volumeId, stagingPath }) => [stagingPath, volumeId]))
+    const targets = Map.groupBy(published, ({ stagingPath }) => stagingPath)
     const reports: Promise<VolumeReport>[] = []
     for (const [stagingPath, volumeId] of places) {
-      const targets = published.filter((one) => one.stagingPath === stagingPath)
-      reports.push(this.#report(volumeId, stagingPath, targets, call))
+      reports.push(this.#report(volumeId, stagingPath, targets.get(stagingPath) ?? [], call))
       // Thousands at once keep the garbage collector busy. Most are done after a turn of the event loop; one that waits does not delay the next.
       if (reports.length % PORTION === 0) await setImmediate()
     }
@@ -189,8 +189,8 @@ interface NoState {
 }
 
 function noState(error: unknown): NoState {
-  const asked = error instanceof VolumeError && error.kind === 'unavailable'
-  return { kind: asked ? 'UNKNOWN' : 'UNREACHABLE', message: messageOf(error) }
+  const unavailable = error instanceof VolumeError && error.kind === 'unavailable'
+  return { kind: unavailable ? 'UNKNOWN' : 'UNREACHABLE', message: messageOf(error) }
 }
 
 function deviceIn(state: MountState | NoState): string | undefined {

@@ -2,7 +2,9 @@ import assert from 'node:assert/strict'
 import { mkdirSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
-import { KubeletRegistration, type RegistrationLimits, type RegistrationState } from '../../src/kubelet/registration.ts'
+import { KubeletRegistration, type RegistrationLimits } from '../../src/kubelet/registration.ts'
+import type { RegistrationState } from '../../src/kubelet/registration-state.ts'
+import { RegistrationRecord } from '../../src/kubelet/registration-record.ts'
 import { isSocketOf, socketName } from '../../src/kubelet/socket-name.ts'
 import { Logger } from '../../src/log.ts'
 import { AddonLoader } from '../../src/os/addons.ts'
@@ -22,7 +24,7 @@ const SERVER = {
   calls: { standard: 10_000, longest: 10_000, margin: 1000 },
 }
 /** Nothing comes about by itself within a test, but for what it names. */
-const NEVER: RegistrationLimits = { unasked: 3_600_000, look: 3_600_000, rename: 3_600_000, renameMost: 3_600_000 }
+const NEVER: RegistrationLimits = { unasked: 3_600_000, look: 3_600_000, rename: { first: 3_600_000, longest: 3_600_000 } }
 
 /** A registration in a folder of its own, and the kubelet's half of it. */
 class Registering implements AsyncDisposable {
@@ -42,6 +44,7 @@ class Registering implements AsyncDisposable {
       limits: { ...NEVER, ...limits },
       server: SERVER,
       intercept: (_method, _request, act) => act(),
+      record: new RegistrationRecord(sandbox.path, log),
       onChange: (state) => this.states.push(state),
       log,
     })
@@ -105,7 +108,7 @@ describe('KubeletRegistration', () => {
 
   it('stays after a refusal, says why, and takes another name, each time later', async () => {
     await using sandbox = new Sandbox()
-    await using registering = await Registering.begin(sandbox, { rename: 50, renameMost: 100 })
+    await using registering = await Registering.begin(sandbox, { rename: { first: 50, longest: 100 } })
     await registering.find('dummy-reg.sock', 'no such endpoint')
     assert.equal(registering.registration.unavailableReason, 'the kubelet refuses to register the plugin: no such endpoint')
     assert.match(registering.log(), /the kubelet refused to register dummy with the endpoint .*csi\.sock: no such endpoint/)
@@ -118,8 +121,8 @@ describe('KubeletRegistration', () => {
 
   it('keeps its name while the kubelet tries again by itself', async () => {
     await using sandbox = new Sandbox()
-    await using registering = await Registering.begin(sandbox, { rename: 100 })
-    await using other = await Registering.begin(sandbox, { rename: 100 }, 'other')
+    await using registering = await Registering.begin(sandbox, { rename: { first: 100, longest: 3_600_000 } })
+    await using other = await Registering.begin(sandbox, { rename: { first: 100, longest: 3_600_000 } }, 'other')
     await registering.find('dummy-reg.sock', 'not yet')
     await registering.find('dummy-reg.sock')
     await other.find('other-reg.sock', 'not yet')
@@ -130,7 +133,7 @@ describe('KubeletRegistration', () => {
 
   it('removes its socket when it ends, also one that was renamed', async () => {
     await using sandbox = new Sandbox()
-    const registering = await Registering.begin(sandbox, { rename: 1 })
+    const registering = await Registering.begin(sandbox, { rename: { first: 1, longest: 3_600_000 } })
     await registering.find('dummy-reg.sock', 'no')
     await eventually('it has another name', () => registering.sockets().join() === 'dummy-reg-2.sock')
     await registering.registration.close()

@@ -71,6 +71,13 @@ class StandbyInTest implements Disposable {
   }
 }
 
+/** Begins a link, and has its standby take the greeting in. */
+async function greeted(daemon: LinkInTest, standby: StandbyInTest): Promise<void> {
+  const begun = daemon.link.begin()
+  standby.read()
+  await begun
+}
+
 /** The link of a daemon that serves the session `s` and holds the session `h`. */
 class LinkInTest implements AsyncDisposable {
   readonly sandbox = new Sandbox()
@@ -165,9 +172,7 @@ describe('StandbyLink', () => {
   it('asks for a barrier only after something was taken back, and once for each', async () => {
     await using daemon = new LinkInTest()
     using standby = new StandbyInTest(daemon.socket)
-    const begun = daemon.link.begin()
-    standby.read()
-    await begun
+    await greeted(daemon, standby)
     await daemon.link.barrier(never)
     assert.equal(standby.read().length, 3)
     daemon.link.unstore('s')
@@ -182,9 +187,7 @@ describe('StandbyLink', () => {
   it('stops to wait with the call’s own reason, and the next call waits again', async () => {
     await using daemon = new LinkInTest()
     using standby = new StandbyInTest(daemon.socket)
-    const begun = daemon.link.begin()
-    standby.read()
-    await begun
+    await greeted(daemon, standby)
     daemon.link.unstore('s')
     const reason = new Error('the call is over')
     const call = new AbortController()
@@ -208,9 +211,7 @@ describe('StandbyLink', () => {
     it(`tells a standby that it reads no more, which ${title}`, async () => {
       await using daemon = new LinkInTest()
       using standby = new StandbyInTest(daemon.socket)
-      const begun = daemon.link.begin()
-      standby.read()
-      await begun
+      await greeted(daemon, standby)
       const handedOver = daemon.link.handOver()
       assert.equal(await isSettled(handedOver), false)
       assert.deepEqual(standby.read().slice(3), [store(HANDOVER), 'STOPPING=1'])
@@ -244,9 +245,7 @@ describe('StandbyLink', () => {
   it('does not wait for ever for the answer of a standby that hangs', async () => {
     await using daemon = new LinkInTest(1000)
     using standby = new StandbyInTest(daemon.socket)
-    const begun = daemon.link.begin()
-    standby.read()
-    await begun
+    await greeted(daemon, standby)
     assert.equal(await daemon.link.handOver(), false)
     assert.match(daemon.lines.join(), /^the standby has not answered within 1 s; /)
   })
@@ -254,9 +253,7 @@ describe('StandbyLink', () => {
   it('hears of the end of a standby, and waits for it no more', async () => {
     await using daemon = new LinkInTest()
     using standby = new StandbyInTest(daemon.socket)
-    const begun = daemon.link.begin()
-    standby.read()
-    await begun
+    await greeted(daemon, standby)
     daemon.link.unstore('s')
     const waiting = daemon.link.barrier(never)
     standby.end()
@@ -273,9 +270,7 @@ describe('StandbyLink', () => {
   it('warns of a standby that cannot be sent anything', async () => {
     await using daemon = new LinkInTest()
     using standby = new StandbyInTest(daemon.socket)
-    const begun = daemon.link.begin()
-    standby.read()
-    await begun
+    await greeted(daemon, standby)
     standby.end()
     await eventually('it has heard of it', () => daemon.ends === 1)
     rmSync(daemon.socket)

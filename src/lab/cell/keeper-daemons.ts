@@ -4,7 +4,7 @@ import { FUSED, FUSED_FLAGS, FUSED_SOCKET } from '../node-paths.ts'
 import { StartedProcess } from '../started-process.ts'
 import { until } from '../wait.ts'
 import type { DaemonControl } from './harness.ts'
-import { processesOf, signalAll, stopAll } from './node-processes.ts'
+import { killAll, processesOf, signalAll, stopAll } from './node-processes.ts'
 import { Replaceable } from './replaceable.ts'
 import type { Timeline } from './timeline.ts'
 
@@ -42,9 +42,7 @@ export class KeeperDaemons implements DaemonControl {
   }
 
   async kill(): Promise<void> {
-    const before = this.pids
-    signalAll(before, 'SIGKILL')
-    await until('the daemon is gone', () => this.pids.every((pid) => !before.includes(pid)))
+    await killAll(this.pids)
   }
 
   /** SIGHUP: the daemon drains, and the file that is at its path now is started. */

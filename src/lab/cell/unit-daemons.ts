@@ -2,7 +2,7 @@ import { type Command, withArgs } from '../command.ts'
 import { FUSED, FUSED_FLAGS } from '../node-paths.ts'
 import { until } from '../wait.ts'
 import type { DaemonControl } from './harness.ts'
-import { processesOf, signalAll, stopAll } from './node-processes.ts'
+import { killAll, processesOf, signalAll, stopAll } from './node-processes.ts'
 import { Replaceable } from './replaceable.ts'
 import type { Timeline } from './timeline.ts'
 import { Unit } from './unit.ts'
@@ -28,9 +28,7 @@ export class UnitDaemons implements DaemonControl, Disposable {
 
   /** systemd starts the next one at once, so the old one's end is what is waited for. */
   async kill(): Promise<void> {
-    const before = this.pids
-    signalAll(before, 'SIGKILL')
-    await until('the daemon is gone', () => this.pids.every((pid) => !before.includes(pid)))
+    await killAll(this.pids)
   }
 
   async upgrade(): Promise<void> {

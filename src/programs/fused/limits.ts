@@ -18,7 +18,7 @@ export const FUSED_LIMITS = checkedLimits(
       value: 10_000,
       why: 'A standby hands over within milliseconds, on a busy machine within seconds; without its descriptors the sessions are lost.',
     },
-    handoverPause: { value: 200, why: 'A standby that comes listens and greets within that time.' },
+    handoverPause: { value: 200, why: 'A new standby listens, and has been greeted, within that time.' },
     tidy: {
       value: 5000,
       why: 'A service manager takes messages in within milliseconds; one that hangs must not keep the socket unanswered for longer.',

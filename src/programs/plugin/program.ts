@@ -48,7 +48,7 @@ export const plugin: Program = async (context) => {
   const { restoration } = system
   const status = new StatusLine(manager, () => {
     const rest = restoration.left === 0 ? '' : `; ${restoration.left} volumes are still being re-mounted`
-    const reason = registration?.unavailableReason()
+    const reason = registration?.unavailableReason
     return `Serving on ${options.socket}${rest}${reason === undefined ? '' : `; ${oneLine(reason)}`}`
   })
   const registration = newRegistration(parts, libc, status.changed)
@@ -56,7 +56,7 @@ export const plugin: Program = async (context) => {
     parts,
     system,
     () => tidyMemory(libc),
-    () => registration?.unavailableReason(),
+    () => registration?.unavailableReason,
   )
   restoration.onChange(status.changed)
   const { left } = restoration

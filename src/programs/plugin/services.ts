@@ -3,7 +3,6 @@ import { identity } from '../../csi/identity.ts'
 import { node } from '../../csi/node.ts'
 import { toStatus } from '../../csi/status.ts'
 import { refuseUnknownToLibfuse } from '../../fuse/native/options.ts'
-import { messageOf, ProgramError } from '../../errors.ts'
 import { checkMountFlags } from '../../fuse/mount-option-rules.ts'
 import { requestLog } from '../../grpc/request-log.ts'
 import { GrpcServer, type ServerLimits } from '../../grpc/server.ts'
@@ -60,51 +59,20 @@ export function newRegistration(
   { options: { registration, driverName, stateDir }, limits, log }: ServerParts,
   libc: Libc,
   onChange: () => void,
-): PluginRegistration | undefined {
+): KubeletRegistration | undefined {
   if (registration === undefined) return undefined
-  const record = new RegistrationRecord(stateDir, log)
-  const { unasked, registrationLook: look, registrationRename: rename, registrationRenameMost: renameMost } = limits
-  const own = new KubeletRegistration({
+  const { unasked, registrationLook: look, registrationRename: first, registrationRenameMost: longest } = limits
+  return new KubeletRegistration({
     libc,
     driverName,
     ...registration,
-    limits: { unasked, look, rename, renameMost },
+    limits: { unasked, look, rename: { first, longest } },
     server: serverLimits(limits),
     intercept: requestLog(log, toStatus),
-    onChange: (state) => {
-      record.write(state)
-      onChange()
-    },
+    record: new RegistrationRecord(stateDir, log),
+    onChange,
     log,
   })
-  return {
-    begin: async () => {
-      try {
-        await own.begin()
-      } catch (error) {
-        if (error instanceof ProgramError) throw error
-        throw new ProgramError(
-          `cannot register with the kubelet in ${registration.folder}: ${messageOf(error)}; repair the folder, or name another with --kubelet-registration-dir`,
-          1,
-          { cause: error },
-        )
-      }
-    },
-    unavailableReason: () => own.unavailableReason,
-    close: async () => {
-      await own.close()
-      record.remove()
-    },
-  }
-}
-
-/** {@link KubeletRegistration}, with what the command line says. */
-interface PluginRegistration {
-  /** Rejects with ProgramError, status 1. */
-  readonly begin: () => Promise<void>
-  /** Why the kubelet does not use the plugin; undefined if it does, or may soon. */
-  readonly unavailableReason: () => string | undefined
-  readonly close: () => Promise<void>
 }
 
 function serverLimits({ call, callMargin, connections, streams, handshake, drain, hangUp }: PluginLimits): ServerLimits {
