@@ -61,7 +61,7 @@ async function fail(
     if (failed.code !== 'OK') await fused.mount(path)
     assert.ok(await serves(sandbox, path), titleOf(fault, failed))
     // What is held elsewhere outlives the daemon.
-    if (standby !== undefined) await standby.holds(2)
+    if (standby !== undefined) await standby.holdsAll()
   } else {
     const ready = (): number => fused.log().split(' is ready').length
     const before = ready()

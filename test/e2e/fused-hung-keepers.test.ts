@@ -74,10 +74,10 @@ describe('a Stage in dummy-fused that is answered DEADLINE_EXCEEDED leaves no mo
     assert.deepEqual(layersAt(hangs), [])
     standby.signal('SIGCONT')
     await volume.stage()
-    await standby.holds(1)
+    await standby.holdsAll()
     assert.deepEqual([layersAt(hangs), await fused.paths()], [[], [volume.staging]])
     await volume.unstage()
-    await standby.holds(0)
+    await standby.holdsAll()
   })
 
   for (const title of ['before the mount', 'at INIT'] as const) {

@@ -126,7 +126,7 @@ describe('the OOM killer', { skip, concurrency: true }, () => {
     await plugin.restart()
     await fresh.publish()
     const next = await StandbyProcess.start(sandbox, fused)
-    await next.holds(2)
+    await next.holdsAll()
     assert.ok((await serves(sandbox, fresh.target)) && (await serves(sandbox, old.target)))
     await noticedNothing(reader)
     await endVolumes(plugin, sandbox, old, fresh)
