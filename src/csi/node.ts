@@ -10,7 +10,8 @@ import {
 import type { NodeVolumes } from '../volumes/checked-volumes.ts'
 import { oneLine } from '../printable.ts'
 import type { UnaryHandlers } from '../grpc/service.ts'
-import { type CheckFlags, requireCapability, requireId, requirePath } from './validation.ts'
+import { type MountOptionChecks, requireCapability, requireId, requirePath, withPodOptions } from './validation.ts'
+import { readPublishContext } from './volume-context.ts'
 
 const CAPABILITIES = [
   Capability.STAGE_UNSTAGE_VOLUME,
@@ -28,7 +29,7 @@ const MOST_FINDINGS = 16
 const LONGEST_MESSAGE = 1024
 
 /** CSI's Node service: checks each request, and has the volumes do it. */
-export function node(nodeId: string, volumes: NodeVolumes, checkFlags: CheckFlags): UnaryHandlers<typeof Node> {
+export function node(nodeId: string, volumes: NodeVolumes, checks: MountOptionChecks): UnaryHandlers<typeof Node> {
   return {
     nodeGetInfo: () => ({ nodeId }),
     nodeGetCapabilities: () => ({ capabilities: CAPABILITIES.map((type) => ({ type: { case: 'rpc', value: { type } } })) }),
@@ -37,7 +38,7 @@ export function node(nodeId: string, volumes: NodeVolumes, checkFlags: CheckFlag
       const staged = {
         volumeId: requireId(request.volumeId, 'volume_id'),
         stagingPath: requirePath(request.stagingTargetPath, 'staging_target_path'),
-        capability: requireCapability(request.volumeCapability, checkFlags),
+        capability: requireCapability(request.volumeCapability, checks),
       }
       await volumes.stage(staged, call)
       return {}
@@ -52,10 +53,12 @@ export function node(nodeId: string, volumes: NodeVolumes, checkFlags: CheckFlag
     async nodePublishVolume(request, call) {
       const volumeId = requireId(request.volumeId, 'volume_id')
       const targetPath = requirePath(request.targetPath, 'target_path')
-      const capability = requireCapability(request.volumeCapability, checkFlags)
+      const { ephemeral, pod, mountOptions } = readPublishContext(request.volumeContext)
+      const capability = withPodOptions(requireCapability(request.volumeCapability, checks), mountOptions, checks)
       const staging = request.stagingTargetPath
       const stagingPath = staging === '' ? undefined : requirePath(staging, 'staging_target_path')
-      await volumes.publish({ volumeId, stagingPath, targetPath, readonly: request.readonly, capability }, call)
+      const publish = { volumeId, stagingPath, targetPath, readonly: request.readonly, capability }
+      await volumes.publish({ ...publish, ...(ephemeral ? { ephemeral } : {}), ...(pod === undefined ? {} : { pod }) }, call)
       return {}
     },
 

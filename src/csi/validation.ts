@@ -43,17 +43,19 @@ export function requirePath(value: string, field: string): string {
   return path
 }
 
-/**
- * Returns the mount flags of a capability that have an effect: checkMountFlags() of fuse/mount-option-rules.ts. Throws UsageError that names a flag which is
- * not supported.
- */
-export type CheckFlags = (flags: readonly string[]) => readonly string[]
+/** The rules of fuse/mount-option-rules.ts. Each throws UsageError that names an option which is not supported. */
+export interface MountOptionChecks {
+  /** Returns the mount flags of a capability that have an effect: checkMountFlags(). */
+  readonly flags: (flags: readonly string[]) => readonly string[]
+  /** Returns the options of a text that a pod may set: podMountOptions(). */
+  readonly ofPod: (text: string) => readonly string[]
+}
 
 /**
  * The access mode and mount flags of a capability. Throws VolumeError: `invalid` if it is missing or malformed, `precondition` if these volumes do
  * not support it.
  */
-export function requireCapability(capability: VolumeCapability | undefined, checkFlags: CheckFlags): MountCapability {
+export function requireCapability(capability: VolumeCapability | undefined, checks: MountOptionChecks): MountCapability {
   if (capability === undefined) throw new VolumeError('invalid', 'volume_capability is missing')
   const refusal = unsupported(capability)
   if (refusal !== undefined) throw new VolumeError('precondition', refusal)
@@ -64,7 +66,18 @@ export function requireCapability(capability: VolumeCapability | undefined, chec
   return {
     accessMode: modeName(mode),
     fsType: accessType.value.fsType,
-    mountFlags: validFlags(accessType.value.mountFlags, checkFlags),
+    mountFlags: validFlags(accessType.value.mountFlags, checks),
+  }
+}
+
+/** A capability with the mount options of a pod in it; those of the capability, which are an administrator's, count more. Throws VolumeError `invalid`. */
+export function withPodOptions(capability: MountCapability, text: string, checks: MountOptionChecks): MountCapability {
+  if (text === '') return capability
+  try {
+    return { ...capability, mountFlags: checks.flags([...checks.ofPod(text), ...capability.mountFlags]) }
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error
+    throw new VolumeError('invalid', `volume attribute mountOptions: ${error.message}`, { cause: error })
   }
 }
 
@@ -81,9 +94,9 @@ export function unsupported({ accessType, accessMode }: VolumeCapability): strin
     : undefined
 }
 
-function validFlags(flags: readonly string[], checkFlags: CheckFlags): readonly string[] {
+function validFlags(flags: readonly string[], checks: MountOptionChecks): readonly string[] {
   try {
-    return checkFlags(flags)
+    return checks.flags(flags)
   } catch (error) {
     if (error instanceof UsageError) throw new VolumeError('invalid', `mount_flags: ${error.message}`, { cause: error })
     throw error

@@ -159,6 +159,44 @@ export function checkMountFlags(flags: readonly string[]): readonly string[] {
   return settleMountOptions(checkMountOptions(flags))
 }
 
+/**
+ * Options that a pod may set for its own inline ephemeral volume. A pod is not trusted: an option changes what the pod sees in its own volume, and nothing
+ * else. Not among them are options that give the mount another name or privileges on the node (suid, dev), and the session's share of the kernel's queues.
+ */
+const POD_OPTIONS: ReadonlySet<string> = new Set([
+  'ro',
+  'rw',
+  'nosuid',
+  'nodev',
+  'exec',
+  'noexec',
+  'nosymfollow',
+  'noatime',
+  'relatime',
+  'strictatime',
+  'nodiratime',
+  'allow_other',
+  'default_permissions',
+  'umask',
+  'uid',
+  'gid',
+  'entry_timeout',
+  'attr_timeout',
+  'ac_attr_timeout',
+  'negative_timeout',
+  'kernel_cache',
+  'direct_io',
+])
+
+/** Checks the mount options that a pod gives, in the form of {@link parseMountOptions}. Throws UsageError, also for one that a pod may not set. */
+export function podMountOptions(words: string): readonly string[] {
+  const options = parseMountOptions(words)
+  const refused = options.find((option) => !POD_OPTIONS.has(keyOf(option)))
+  if (refused !== undefined)
+    throw new UsageError(`a pod may not set mount option '${keyOf(refused)}'; it may set ${[...POD_OPTIONS].join(', ')}`)
+  return settleMountOptions(options)
+}
+
 /** Leaves out what is given again, or contradicted, later. */
 export function settleMountOptions(options: readonly string[]): readonly string[] {
   const settled = new Map<string, string>()

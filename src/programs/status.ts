@@ -97,14 +97,18 @@ function registrationLine({ state, message, since }: RecordedRegistration): stri
   return `kubelet registration: ${state} since ${oneLine(since)}${message === undefined ? '' : `: ${oneLine(message)}`}`
 }
 
-function block({ volumeId, stagingPath, state, daemon, targets, findings }: VolumeReport): string {
+function block({ volumeId, stagingPath, ephemeral, state, daemon, targets, findings }: VolumeReport): string {
   const lines = [
     `volume ${oneLine(JSON.stringify(volumeId))}: ${findings.length === 0 ? 'healthy' : findings.map(({ reason }) => reason).join(', ')}`,
-    `  staged    ${oneLine(stagingPath)}  ${state}${daemon === null ? '' : `  daemon ${daemon.pid}`}`,
-    ...targets.map(({ path, state: targetState }) => `  published ${oneLine(path)}  ${targetState}`),
+    `  ${ephemeral ? 'ephemeral' : 'staged   '} ${oneLine(stagingPath)}  ${state}${daemon === null ? '' : `  daemon ${daemon.pid}`}`,
+    ...targets.map((target) => `  published ${oneLine(target.path)}  ${target.state}${consumer(target)}`),
     `  next      ${next(findings)}`,
   ]
   return `${lines.join('\n')}\n`
+}
+
+function consumer({ pod }: VolumeReport['targets'][number]): string {
+  return pod === undefined ? '' : `  pod ${oneLine(pod.namespace)}/${oneLine(pod.name)}`
 }
 
 function next(findings: VolumeReport['findings']): string {

@@ -2,6 +2,7 @@ import type { FuseHost } from '../hosts/host.ts'
 import type { CallContext } from '../call-context.ts'
 import type { Usage } from '../os/mounts/probe.ts'
 import type { AllowedPaths } from './allowed-paths.ts'
+import type { EphemeralPlaces } from './ephemeral-places.ts'
 import { VolumeError } from './errors.ts'
 import type { Failures } from './failures.ts'
 import { type AskedPaths, type Finding, type Inspector, merge } from './health.ts'
@@ -19,7 +20,10 @@ import type { Stager, StageRequest } from './stager.ts'
 export interface NodeVolumes {
   stage(request: StageRequest, call: CallContext): Promise<void>
   unstage(volumeId: string, stagingPath: string, call: CallContext): Promise<void>
-  /** Without a staging path there is nothing to bind: VolumeError `precondition`. */
+  /**
+   * An inline ephemeral volume (`ephemeral`) has no staging path: it is staged too. Without a staging path there is nothing to bind for any other: VolumeError
+   * `precondition`.
+   */
   publish(
     request: Omit<PublishRequest, 'stagingPath'> & { readonly stagingPath: string | undefined },
     call: CallContext,
@@ -44,6 +48,7 @@ export interface VolumeParts {
   readonly reachability: Pick<Reachability, 'check'>
   readonly resolver: Pick<PathResolver, 'resolve'>
   readonly allowed: Pick<AllowedPaths, 'refusal'>
+  readonly places: Pick<EphemeralPlaces, 'of'>
   readonly stager: Pick<Stager, 'stage' | 'unstage'>
   readonly publisher: Pick<Publisher, 'publish' | 'unpublish'>
   readonly inspector: Pick<Inspector, 'volume'>
@@ -72,6 +77,7 @@ export class CheckedVolumes implements NodeVolumes {
     await explaining({ [named]: stagingPath }, async () => {
       using _ = locks.take(request.volumeId, 'NodeStageVolume', stagingPath)
       this.#refuse(stagingPath)
+      this.#refuseOtherLifecycle(request)
       await failures.watch(request.volumeId, () => stager.stage({ ...request, stagingPath }, call))
     })
   }
@@ -90,10 +96,14 @@ export class CheckedVolumes implements NodeVolumes {
   async publish(request: Parameters<NodeVolumes['publish']>[0], call: CallContext): Promise<void> {
     const { locks, failures, publisher } = this.#parts
     const named = { staging: request.stagingPath, target: request.targetPath }
+    if (request.ephemeral) {
+      await this.#publishEphemeral(request, call)
+      return
+    }
     if (named.staging === undefined) {
       throw new VolumeError(
         'precondition',
-        'staging_target_path is missing: stage the volume first, and name its staging path, from which NodePublishVolume binds',
+        'staging_target_path is missing: stage the volume first, and name its staging path, from which NodePublishVolume binds; an inline ephemeral volume needs a CSIDriver with podInfoOnMount',
       )
     }
     await this.#parts.restoration.of(request.volumeId, call)
@@ -102,6 +112,7 @@ export class CheckedVolumes implements NodeVolumes {
     await explaining({ [named.staging]: stagingPath, [named.target]: targetPath }, async () => {
       using _ = locks.take(request.volumeId, 'NodePublishVolume', stagingPath, targetPath)
       for (const path of [stagingPath, targetPath]) this.#refuse(path)
+      this.#refuseOtherLifecycle(request)
       await failures.watch(request.volumeId, () => publisher.publish({ ...request, stagingPath, targetPath }, call))
     })
   }
@@ -111,8 +122,8 @@ export class CheckedVolumes implements NodeVolumes {
     const targetPath = await this.#place(named, 'follow', call)
     await explaining({ [named]: targetPath }, async () => {
       using _ = this.#parts.locks.take(volumeId, 'NodeUnpublishVolume', targetPath)
-      if (this.#isNobodys(targetPath)) return
-      await this.#parts.publisher.unpublish(volumeId, targetPath, call)
+      if (!this.#isNobodys(targetPath)) await this.#parts.publisher.unpublish(volumeId, targetPath, call)
+      await this.#endEphemeral(volumeId, call)
     })
   }
 
@@ -157,6 +168,55 @@ export class CheckedVolumes implements NodeVolumes {
     // A controller restarts the consumers of a volume with findings. A state that could not be determined is no finding.
     if (unknown !== undefined) throw new VolumeError('unavailable', unknown.message)
     return findings
+  }
+
+  async #publishEphemeral(request: Parameters<NodeVolumes['publish']>[0], call: CallContext): Promise<void> {
+    const { locks, failures, publisher, places, cache } = this.#parts
+    const { volumeId, targetPath: named } = request
+    if (request.stagingPath !== undefined)
+      throw new VolumeError(
+        'invalid',
+        `an inline ephemeral volume has no staging path; staging_target_path is ${request.stagingPath}`,
+      )
+    await this.#parts.restoration.of(volumeId, call)
+    const targetPath = await this.#target(named, call)
+    await explaining({ [named]: targetPath }, async () => {
+      // The folder may have been another one when the volume was published first.
+      const stagingPath = cache.of(volumeId).staged.find(({ ephemeral }) => ephemeral)?.stagingPath ?? places.of(volumeId)
+      using _ = locks.take(volumeId, 'NodePublishVolume', stagingPath, targetPath)
+      this.#refuse(targetPath)
+      this.#refuseOtherLifecycle(request)
+      try {
+        await failures.watch(volumeId, () => publisher.publish({ ...request, stagingPath, targetPath }, call))
+      } catch (error) {
+        // Where that fails the entry stays, and NodeUnpublishVolume or the next start of the plugin ends the session.
+        await this.#endEphemeral(volumeId, call.cleanUp).catch(() => undefined)
+        throw error
+      }
+    })
+  }
+
+  /** Ends the session of an inline ephemeral volume that is published nowhere. Does nothing for any other volume. */
+  async #endEphemeral(volumeId: string, call: CallContext): Promise<void> {
+    const { cache, stager, failures } = this.#parts
+    const { staged, published } = cache.of(volumeId)
+    if (published.length > 0) return
+    for (const { stagingPath } of staged.filter(({ ephemeral }) => ephemeral)) {
+      await stager.unstage(volumeId, stagingPath, call)
+      failures.forget(volumeId)
+    }
+  }
+
+  /** Throws VolumeError `precondition` for a persistent volume with the id of an inline ephemeral one, or the other way round. */
+  #refuseOtherLifecycle({ volumeId, ephemeral }: { readonly volumeId: string; readonly ephemeral?: true }): void {
+    const other = this.#parts.cache.of(volumeId).staged.find((entry) => entry.ephemeral !== ephemeral)
+    if (other === undefined) return
+    throw new VolumeError(
+      'precondition',
+      other.ephemeral
+        ? `volume ${volumeId} is an inline ephemeral volume on this node; unpublish it before you use its id for a persistent one`
+        : `volume ${volumeId} is staged at ${other.stagingPath} as a persistent volume; unstage it before you use its id for an inline ephemeral one`,
+    )
   }
 
   async #asked({ staging, target }: AskedPaths, call: CallContext): Promise<AskedPaths> {

@@ -2,7 +2,7 @@ import { setImmediate } from 'node:timers/promises'
 import type { CallContext } from '../call-context.ts'
 import { messageOf } from '../errors.ts'
 import type { FuseHost } from '../hosts/host.ts'
-import type { PublishedEntry, StagedEntry } from './mount-cache-entry.ts'
+import type { ConsumerPod, PublishedEntry, StagedEntry } from './mount-cache-entry.ts'
 import { VolumeError } from './errors.ts'
 import type { MountCache } from './mount-cache.ts'
 import type { MountState, MountStates } from './mount-states.ts'
@@ -36,6 +36,8 @@ export interface PathReport {
   readonly state: MountState['kind'] | 'STALE' | Unclear
   /** The reason for UNREACHABLE and UNKNOWN. */
   readonly why?: string
+  /** The consumer of a target, if the kubelet has named it. */
+  readonly pod?: ConsumerPod
 }
 
 /** Volumes whose inspection begins in one turn of the event loop. */
@@ -51,6 +53,8 @@ export interface AskedPaths {
 export interface VolumeReport {
   readonly volumeId: string
   readonly stagingPath: string
+  /** An inline ephemeral volume, which NodePublishVolume staged. */
+  readonly ephemeral?: true
   readonly state: MountState['kind'] | Unclear
   readonly daemon: { readonly pid: number } | null
   readonly targets: readonly PathReport[]
@@ -109,11 +113,11 @@ export class Inspector {
     published: readonly PublishedEntry[],
     call: CallContext,
   ): Promise<readonly VolumeReport[]> {
-    const places = new Map([...published, ...staged].map(({ volumeId, stagingPath }) => [stagingPath, volumeId]))
+    const places = new Map([...published, ...staged].map((entry) => [entry.stagingPath, entry]))
     const targets = Map.groupBy(published, ({ stagingPath }) => stagingPath)
     const reports: Promise<VolumeReport>[] = []
-    for (const [stagingPath, volumeId] of places) {
-      reports.push(this.#report(volumeId, stagingPath, targets.get(stagingPath) ?? [], call))
+    for (const [stagingPath, entry] of places) {
+      reports.push(this.#report(entry, targets.get(stagingPath) ?? [], call))
       // Thousands at once keep the garbage collector busy. Most are done after a turn of the event loop; one that waits does not delay the next.
       if (reports.length % PORTION === 0) await setImmediate()
     }
@@ -121,18 +125,23 @@ export class Inspector {
   }
 
   async #report(
-    volumeId: string,
-    stagingPath: string,
+    { volumeId, stagingPath, ephemeral }: StagedEntry | PublishedEntry,
     published: readonly PublishedEntry[],
     call: CallContext,
   ): Promise<VolumeReport> {
     const staging = await this.#staging(stagingPath, call)
-    const targets = await Promise.all(published.map((one) => this.#target(one, staging, call)))
+    const targets = await Promise.all(
+      published.map(async (one) => {
+        const report = await this.#target(one, staging, call)
+        return one.pod === undefined ? report : { ...report, pod: one.pod }
+      }),
+    )
     const pid = 'pid' in staging ? staging.pid : await this.#pidAt(stagingPath, deviceIn(staging), call)
     const findings = [...stagingFindings(stagingPath, staging), ...targets.flatMap(targetFindings)]
     return {
       volumeId,
       stagingPath,
+      ...(ephemeral === undefined ? {} : { ephemeral }),
       state: staging.kind,
       daemon: pid === undefined ? null : { pid },
       targets,

@@ -9,7 +9,15 @@ export interface MountCapability {
   readonly mountFlags: readonly string[]
 }
 
-/** A volume that was staged: what it takes to mount it again. Holds no secret, token or context. */
+/** A pod that a volume is published for, as the kubelet names it (podInfoOnMount of the CSIDriver). */
+export interface ConsumerPod {
+  readonly namespace: string
+  readonly name: string
+  /** Empty if the kubelet did not name it. */
+  readonly uid: string
+}
+
+/** A volume that was staged: what it takes to mount it again. Holds no secret and no token. */
 export interface StagedEntry {
   readonly version: 1
   readonly kind: 'staged'
@@ -20,6 +28,8 @@ export interface StagedEntry {
   readonly capability: MountCapability
   /** Whether this plugin made the directory, and removes it. */
   readonly madeDirectory: boolean
+  /** An inline ephemeral volume: it was staged by NodePublishVolume, and ends when it is unpublished. */
+  readonly ephemeral?: true
 }
 
 /** A bind of a staged volume at a target. */
@@ -32,6 +42,8 @@ export interface PublishedEntry {
   readonly targetPath: string
   readonly readonly: boolean
   readonly capability: MountCapability
+  readonly ephemeral?: true
+  readonly pod?: ConsumerPod
 }
 
 export type MountCacheEntry = StagedEntry | PublishedEntry
@@ -49,11 +61,26 @@ const PATH = v.pipe(v.string(), v.regex(/^(?:\/(?!\.{1,2}(?:\/|$))[^/\0]+)+$/, '
 
 const CAPABILITY = v.object({ accessMode: TEXT, fsType: v.string(), mountFlags: v.array(v.string()) })
 
-const COMMON = { version: v.literal(1), bootId: TEXT, volumeId: TEXT, stagingPath: PATH, capability: CAPABILITY }
+const POD = v.object({ namespace: TEXT, name: TEXT, uid: v.string() })
+
+const COMMON = {
+  version: v.literal(1),
+  bootId: TEXT,
+  volumeId: TEXT,
+  stagingPath: PATH,
+  capability: CAPABILITY,
+  ephemeral: v.exactOptional(v.literal(true)),
+}
 
 const ENTRIES = {
   staged: v.object({ ...COMMON, kind: v.literal('staged'), madeDirectory: v.boolean() }),
-  published: v.object({ ...COMMON, kind: v.literal('published'), targetPath: PATH, readonly: v.boolean() }),
+  published: v.object({
+    ...COMMON,
+    kind: v.literal('published'),
+    targetPath: PATH,
+    readonly: v.boolean(),
+    pod: v.exactOptional(POD),
+  }),
 } as const
 
 /** Reads an entry out of a file's text. Throws an Error that says what is wrong with it. */
@@ -64,6 +91,11 @@ export function parseEntry(text: string, kind: MountCacheEntry['kind']): MountCa
 /** Whether two capabilities ask for the same mount. */
 export function sameCapability(a: MountCapability, b: MountCapability): boolean {
   return a.accessMode === b.accessMode && a.fsType === b.fsType && flagsOf(a) === flagsOf(b)
+}
+
+/** Whether two targets have the same consumer, as far as it is known. */
+export function samePod(a: ConsumerPod | undefined, b: ConsumerPod | undefined): boolean {
+  return a?.namespace === b?.namespace && a?.name === b?.name && a?.uid === b?.uid
 }
 
 function flagsOf({ mountFlags }: MountCapability): string {

@@ -2,7 +2,7 @@ import type { CallContext } from '../call-context.ts'
 import type { Logger } from '../log.ts'
 import { ATIME, attributesOfFlags, attributesText, MOUNT_ATTR, SESSION_FLAGS, withFlagOptions } from '../os/mounts/mount-flags.ts'
 import type { Binds } from './binds.ts'
-import { type MountCapability, type PublishedEntry, sameCapability } from './mount-cache-entry.ts'
+import { type ConsumerPod, type MountCapability, type PublishedEntry, sameCapability, samePod } from './mount-cache-entry.ts'
 import { VolumeError } from './errors.ts'
 import { LeftDirectories } from './left-directories.ts'
 import type { MountCache } from './mount-cache.ts'
@@ -18,6 +18,10 @@ export interface PublishRequest {
   readonly targetPath: string
   readonly readonly: boolean
   readonly capability: MountCapability
+  /** An inline ephemeral volume: the staging path is the plugin's own. */
+  readonly ephemeral?: true
+  /** The consumer, if the kubelet names it. */
+  readonly pod?: ConsumerPod
 }
 
 /** The dependencies of {@link Publisher}. */
@@ -72,7 +76,7 @@ export class Publisher {
     await this.#reachability.check(request.targetPath, call)
     const device = await this.#stager.ensure(request, call)
     const { made } = await this.#bindIn(device, request, known !== undefined, call)
-    if (known?.bootId === this.#bootId && known.stagingPath === request.stagingPath) return
+    if (known?.bootId === this.#bootId && known.stagingPath === request.stagingPath && samePod(known.pod, request.pod)) return
     const entry: PublishedEntry = { version: 1, kind: 'published', bootId: this.#bootId, ...strip(request) }
     try {
       this.#log.info(`Saved publish mount entry to ${this.#cache.save(entry)}`)
@@ -201,6 +205,14 @@ function namesAtime(mountFlags: readonly string[]): boolean {
 }
 
 /** The fields that the mount cache keeps, without any others of the object. */
-function strip({ volumeId, stagingPath, targetPath, readonly, capability }: PublishRequest): PublishRequest {
-  return { volumeId, stagingPath, targetPath, readonly, capability }
+function strip({ volumeId, stagingPath, targetPath, readonly, capability, ephemeral, pod }: PublishRequest): PublishRequest {
+  return {
+    volumeId,
+    stagingPath,
+    targetPath,
+    readonly,
+    capability,
+    ...(ephemeral === undefined ? {} : { ephemeral }),
+    ...(pod === undefined ? {} : { pod }),
+  }
 }

@@ -24,7 +24,7 @@ export interface RestorerParts {
   readonly reachability: Pick<Reachability, 'check'>
   readonly allowed: Pick<AllowedPaths, 'refusal'>
   readonly cache: MountCache
-  readonly stager: Pick<Stager, 'restore'>
+  readonly stager: Pick<Stager, 'restore' | 'unstage'>
   readonly publisher: Pick<Publisher, 'restore'>
   readonly restoration: Restoration
   readonly bootId: string
@@ -34,7 +34,8 @@ export interface RestorerParts {
 
 /**
  * restoreMounts of the original project: replays the mount cache when the plugin starts, for each volume first where it was staged, then where it
- * was published. An entry that cannot be replayed is reported and kept; none stops another.
+ * was published. An entry that cannot be replayed is reported and kept; none stops another. An inline ephemeral volume that is published nowhere, because
+ * the plugin was killed in the middle of a call, is ended.
  */
 export class Restorer {
   readonly #parts: RestorerParts
@@ -51,7 +52,7 @@ export class Restorer {
     for (const kind of ['staged', 'published'] as const)
       if (cache[kind]().length === 0) log.info(`No mount cache entries in ${cache.folder(kind)}`)
     const replays = [...volumes].map(([volumeId, entries]) => {
-      const replay = new Replay(entries, async (entry, call) => await this.#replay(entry, call), limits)
+      const replay = new Replay(inOrder(entries), async (entry, call) => await this.#replay(entry, call), limits)
       restoration.begin(volumeId, replay)
       return replay
     })
@@ -70,6 +71,10 @@ export class Restorer {
     try {
       const done = await this.#restoreOne(entry, call)
       if (done === 'dropped') return 'over'
+      if (done === 'ended') {
+        log.info(`Ended the inline ephemeral volume ${entry.volumeId} at ${what}: it is published nowhere`)
+        return 'over'
+      }
       log.info(done ? `successfully remounted ${what}` : `still mounted ${what}`)
       if (entry.bootId !== bootId) cache.save({ ...entry, bootId })
     } catch (error) {
@@ -82,13 +87,18 @@ export class Restorer {
     return 'over'
   }
 
-  async #restoreOne(entry: MountCacheEntry, call: CallContext): Promise<boolean | 'dropped'> {
+  async #restoreOne(entry: MountCacheEntry, call: CallContext): Promise<boolean | 'dropped' | 'ended'> {
     const { reachability, stager, publisher, cache, allowed, bootId } = this.#parts
     const path = pathOf(entry)
     const known = entry.kind === 'staged' ? cache.stagedAt(path) : cache.publishedAt(path)
     // A call has unmounted it meanwhile.
     if (known?.volumeId !== entry.volumeId) return 'dropped'
-    const refusal = allowed.refusal(path)
+    const own = entry.kind === 'staged' && entry.ephemeral === true
+    if (own && cache.of(entry.volumeId).published.length === 0) {
+      await stager.unstage(entry.volumeId, path, call)
+      return 'ended'
+    }
+    const refusal = own ? undefined : allowed.refusal(path)
     if (refusal !== undefined) throw new VolumeError('precondition', refusal)
     if (entry.bootId !== bootId) {
       await reachability.check(path, call)
@@ -106,4 +116,10 @@ export class Restorer {
     log.info(`Dropped mount cache entry of ${pathOf(entry)}: the machine was rebooted, and ${parent} is gone`)
     return true
   }
+}
+
+/** The staging path first; that of an inline ephemeral volume last, when it is known whether a target is left. A target mounts its staging path itself. */
+function inOrder(entries: readonly MountCacheEntry[]): readonly MountCacheEntry[] {
+  const rank = ({ kind, ephemeral }: MountCacheEntry): number => (kind === 'published' ? 1 : ephemeral ? 2 : 0)
+  return entries.toSorted((a, b) => rank(a) - rank(b))
 }

@@ -15,6 +15,8 @@ export interface StageRequest {
   readonly volumeId: string
   readonly stagingPath: string
   readonly capability: MountCapability
+  /** An inline ephemeral volume, which NodePublishVolume stages. */
+  readonly ephemeral?: true
 }
 
 /** The dependencies of {@link Stager}. */
@@ -225,7 +227,7 @@ export class Stager {
     }
   }
 
-  #save({ volumeId, stagingPath, capability }: StageRequest, madeDirectory: boolean): void {
+  #save({ volumeId, stagingPath, capability, ephemeral }: StageRequest, madeDirectory: boolean): void {
     const known = this.#cache.stagedAt(stagingPath)
     if (known?.bootId === this.#bootId && sameCapability(known.capability, capability)) return
     const made = madeDirectory || this.#left.has(stagingPath) || (known?.madeDirectory ?? false)
@@ -237,6 +239,7 @@ export class Stager {
       stagingPath,
       capability,
       madeDirectory: made,
+      ...(ephemeral === undefined ? {} : { ephemeral }),
     } as const
     this.#log.info(`Saved stage mount entry to ${this.#cache.save(entry)}`)
     this.#left.forget(stagingPath)

@@ -3,7 +3,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import fc from 'fast-check'
 import { Node } from '../../src/rpc/csi_pb.ts'
 import type { DaemonLoss } from './hosts.ts'
-import type { Capability, Code, Model, PublishCall } from './model.ts'
+import { publishEphemeral } from '../support/ephemeral.ts'
+import { type Capability, type Code, type Model, placeOf, type PublishCall } from './model.ts'
 import type { RealNode } from './node.ts'
 
 /** A call that the model knows the code of. */
@@ -18,10 +19,14 @@ interface Call {
 type Command = fc.AsyncCommand<Model, RealNode>
 
 const VOLUMES = ['a', 'b'] as const
+/** Inline ephemeral volumes. */
+const EPHEMERAL = ['e', 'f'] as const
 /** Each may be a staging path and a target. */
 const PATHS = ['p', 'q', 'r', 's'] as const
 
 const volume = fc.constantFrom(...VOLUMES)
+const ephemeral = fc.constantFrom(...EPHEMERAL)
+const anyVolume = fc.constantFrom(...VOLUMES, ...EPHEMERAL)
 const path = fc.constantFrom(...PATHS)
 const capability: fc.Arbitrary<Capability> = fc.record({
   accessMode: fc.oneof(
@@ -47,7 +52,16 @@ const publish = fc.tuple(volume, path, path, fc.boolean(), capability).map(([id,
   }
 })
 
-const unpublish = fc.tuple(volume, path).map(([id, at]): Call => ({
+const publishInline = fc.tuple(ephemeral, path, fc.boolean(), capability).map(([id, target, readonly, cap]): Call => ({
+  title: `Publish(${id} without staging at ${target}, ${readonly ? 'ro' : 'rw'}, ${shown(cap)})`,
+  expect: (model) => model.publishEphemeral({ volume: id, target, readonly, capability: cap }),
+  make: (node) => {
+    const more = { readonly, capability: node.capability(cap) }
+    return publishEphemeral(node.plugin, node.volume(id), node.path(target), undefined, more)
+  },
+}))
+
+const unpublish = fc.tuple(anyVolume, path).map(([id, at]): Call => ({
   title: `Unpublish(${id} at ${at})`,
   expect: (model) => model.unpublish(id, at),
   make: (node) => node.plugin.unpublish(node.volume(id), node.path(at)),
@@ -59,7 +73,7 @@ const unstage = fc.tuple(volume, path).map(([id, at]): Call => ({
   make: (node) => node.plugin.unstage(node.volume(id), node.path(at)),
 }))
 
-const stats = fc.tuple(volume, path).map(([id, at]): Call => ({
+const stats = fc.tuple(anyVolume, path).map(([id, at]): Call => ({
   title: `Stats(${id} at ${at})`,
   expect: (model) => model.stats(id, at),
   make: (node) => node.plugin.call(Node.method.nodeGetVolumeStats, { volumeId: node.volume(id), volumePath: node.path(at) }),
@@ -68,6 +82,7 @@ const stats = fc.tuple(volume, path).map(([id, at]): Call => ({
 const change = fc.oneof(
   { weight: 3, arbitrary: stage },
   { weight: 4, arbitrary: publish },
+  { weight: 2, arbitrary: publishInline },
   { weight: 2, arbitrary: unpublish },
   { weight: 2, arbitrary: unstage },
 )
@@ -95,7 +110,7 @@ const plain = fc.oneof({ weight: 6, arbitrary: change }, stats).map((call) =>
   }),
 )
 
-const health = volume.map((id) =>
+const health = anyVolume.map((id) =>
   command(`Health(${id})`, async (model, node) => {
     const expected = model.health(id)
     const asked = node.plugin.reasons(node.volume(id))
@@ -119,7 +134,8 @@ function lose(model: Model, at: string, loss: DaemonLoss): void {
 }
 
 function daemonDies(loss: DaemonLoss): fc.Arbitrary<Command> {
-  return path.map((at) =>
+  const places = fc.oneof({ weight: 3, arbitrary: path }, { weight: 1, arbitrary: ephemeral.map(placeOf) })
+  return places.map((at) =>
     command(`the daemon of ${at} is killed`, async (model, node) => {
       if (model.staged.get(at)?.session.state !== 'alive') return
       assert.ok(await node.host.killDaemon(node.path(at)), `no daemon serves ${at}`)

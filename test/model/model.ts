@@ -99,12 +99,26 @@ export class Model {
     return 'OK'
   }
 
+  /** NodePublishVolume of an inline ephemeral volume, which has a place of its own. */
+  publishEphemeral({ volume, ...rest }: Omit<PublishCall, 'staging'>): Code {
+    const staging = placeOf(volume)
+    const code = this.publish({ volume, staging, ...rest })
+    if (code !== 'OK') this.#endEphemeral(volume)
+    return code
+  }
+
   unpublish(volume: string, target: string): Code {
     if (this.staged.has(target)) return 'FAILED_PRECONDITION'
     const known = this.published.get(target)
     if (known !== undefined && known.volume !== volume) return 'FAILED_PRECONDITION'
     this.published.delete(target)
+    this.#endEphemeral(volume)
     return 'OK'
+  }
+
+  /** The session of an inline ephemeral volume ends with its last target. */
+  #endEphemeral(volume: string): void {
+    if (![...this.published.values()].some((one) => one.volume === volume)) this.staged.delete(placeOf(volume))
   }
 
   unstage(volume: string, path: string): Code {
@@ -170,6 +184,11 @@ export class Model {
     }
     return { state: 'alive' }
   }
+}
+
+/** The model's name for the staging path of an inline ephemeral volume. */
+export function placeOf(volume: string): string {
+  return `place of ${volume}`
 }
 
 function same(one: Capability, other: Capability): boolean {

@@ -3,6 +3,7 @@ import { spawnSync } from 'node:child_process'
 import { existsSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { outcome } from '../support/csi-client.ts'
+import { placeOf } from '../support/ephemeral.ts'
 import { GREETING, layersAt, optionsAt } from '../support/mounts.ts'
 import { mountCapability, type Plugin } from '../support/plugin.ts'
 import type { Sandbox } from '../support/sandbox.ts'
@@ -31,6 +32,8 @@ export class RealNode {
 
   /** The real path of one of the model's. */
   path(name: string): string {
+    const [, ephemeral] = /^place of (.*)$/.exec(name) ?? []
+    if (ephemeral !== undefined) return placeOf(this.plugin, this.volume(ephemeral))
     return join(this.#sandbox.path, this.#prefix, name)
   }
 
@@ -72,7 +75,7 @@ export class RealNode {
     assert.equal(devices.size, sessions.length, 'sessions that are told apart')
     for (const [name, { readonly }] of model.published)
       assert.equal(optionsAt(this.path(name)).includes('ro'), readonly, `${name} is read-only`)
-    const mounted = this.#sandbox.mounts().filter((path) => path.startsWith(this.path('')))
+    const mounted = this.#sandbox.mounts()
     assert.deepEqual(mounted.sort(), places.map(([name]) => this.path(name)).sort(), 'mounts')
     const entries = [...model.published.keys()].map(() => 'published').concat([...model.staged.keys()].map(() => 'staged'))
     const found = this.plugin.entries().map((entry) => entry.split('/')[0])

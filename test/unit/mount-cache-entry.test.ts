@@ -22,6 +22,15 @@ describe('parseEntry', () => {
     )
   })
 
+  it('reads the kind of a volume and the pod of a target, as far as they are known, and nothing half known', () => {
+    const pod = { namespace: 'shop', name: 'web-0', uid: '' }
+    const [one] = fc.sample(published, 1)
+    const whole = { ...one, ephemeral: true, pod }
+    assert.deepEqual(parseEntry(JSON.stringify(whole), 'published'), whole)
+    for (const wrong of [{ ephemeral: false }, { ephemeral: 'yes' }, { pod: {} }, { pod: { ...pod, name: '' } }, { pod: 'web-0' }])
+      assert.throws(() => parseEntry(JSON.stringify({ ...one, ...wrong }), 'published'), /ephemeral|pod/)
+  })
+
   it('refuses an entry that is cut short anywhere, or lacks a field, and never returns half of one', () => {
     fc.assert(
       fc.property(entry, fc.nat(), (value, seed) => {

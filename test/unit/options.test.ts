@@ -6,6 +6,7 @@ import {
   checkMountOptions,
   DEFAULT_OPTIONS,
   parseMountOptions,
+  podMountOptions,
   settleMountOptions,
 } from '../../src/fuse/mount-option-rules.ts'
 import { parseFuseOptions } from '../../src/programs/dummy-fuse/options.ts'
@@ -122,6 +123,44 @@ describe('settleMountOptions', () => {
   it('keeps what does not contradict', () => {
     const options = ['ro', 'nosuid', 'nodev', 'noexec', 'noatime', 'nodiratime', 'kernel_cache', 'auto_cache', 'direct_io']
     assert.deepEqual(settleMountOptions(options), options)
+  })
+})
+
+describe('podMountOptions', () => {
+  it('settles the options that change nothing but the pod’s own volume', () => {
+    assert.deepEqual(podMountOptions('rw,allow_other,noexec,ro,uid=1000,x-a,umask=022'), [
+      'allow_other',
+      'noexec',
+      'ro',
+      'uid=1000',
+      'umask=022',
+    ])
+    assert.deepEqual(podMountOptions(''), [])
+  })
+
+  for (const option of [
+    'suid',
+    'dev',
+    'fsname=/dev/sda',
+    'subtype=ext4',
+    'max_background=65535',
+    'max_read=4096',
+    'debug',
+    'allow_root',
+    'nonempty',
+  ]) {
+    it(`refuses ${option}`, () => {
+      const [name = ''] = option.split('=')
+      assert.throws(
+        () => podMountOptions(`ro,${option}`),
+        (error) => error instanceof UsageError && error.message.includes(`a pod may not set mount option '${name}'`),
+      )
+    })
+  }
+
+  it('refuses what no one may give', () => {
+    assert.throws(() => podMountOptions('sparkle'), /unknown mount option 'sparkle'/)
+    assert.throws(() => podMountOptions('uid=x'), /needs a value/)
   })
 })
 

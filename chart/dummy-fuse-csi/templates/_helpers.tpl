@@ -34,6 +34,11 @@ imagePullPolicy: {{ .Values.image.pullPolicy }}
 {{ .Values.kubeletDir }}/plugins/{{ .Values.driverName }}
 {{- end -}}
 
+{{/* The staging paths of inline ephemeral volumes. Not below the folder kubernetes.io, which is the kubelet's own. */}}
+{{- define "dummy-fuse-csi.ephemeralDir" -}}
+{{ .Values.kubeletDir }}/plugins/{{ .Values.driverName }}-ephemeral
+{{- end -}}
+
 {{/* dummy-fused's folder on the node: its socket, its records and the standby's socket. It does not outlive a boot, as the sessions do not. */}}
 {{- define "dummy-fuse-csi.fusedDir" -}}
 /run/{{ .Values.driverName }}

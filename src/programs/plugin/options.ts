@@ -25,6 +25,8 @@ export interface PluginOptions {
   readonly nodeId: string
   readonly roles: ReadonlySet<Role>
   readonly stateDir: string
+  /** Where inline ephemeral volumes are staged; undefined: the folder `ephemeral` of the state folder. */
+  readonly ephemeralDir: string | undefined
   /** Volumes are mounted below one of these alone; anywhere if there is none. */
   readonly allowedRoots: readonly string[]
   readonly restoreMounts: boolean
@@ -57,6 +59,7 @@ interface Parsed {
   nodeid: string
   role: ReadonlySet<Role>
   stateDir: string
+  ephemeralDir?: string
   allowedRoot: string[]
   restoreMounts: boolean
   fuseHost: PluginOptions['fuseHost']
@@ -96,6 +99,10 @@ export function parsePluginOptions(args: readonly string[], env: NodeJS.ProcessE
       new Option('--allowed-root <folder>', 'mount volumes below this folder only; may be given several times')
         .argParser((value: string, all: string[]) => [...all, value])
         .default([], 'anywhere'),
+    )
+    .option(
+      '--ephemeral-dir <folder>',
+      'where inline ephemeral volumes are staged (default: the folder ephemeral in the state folder); dummy-fused of --fuse-host service mounts there too',
     )
     .option('--restore-mounts', 'mount the volumes of the mount cache again at start', true)
     .option('--no-restore-mounts', 'do not mount them again')
@@ -166,6 +173,7 @@ export function parsePluginOptions(args: readonly string[], env: NodeJS.ProcessE
     nodeId: parsed.nodeid,
     roles: parsed.role,
     stateDir: absolute(parsed.stateDir),
+    ephemeralDir: parsed.ephemeralDir === undefined ? undefined : absolute(parsed.ephemeralDir),
     allowedRoots: parsed.allowedRoot.map(absolute),
     restoreMounts: parsed.restoreMounts,
     fuseHost: parsed.fuseHost,

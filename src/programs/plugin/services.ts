@@ -3,7 +3,7 @@ import { identity } from '../../csi/identity.ts'
 import { node } from '../../csi/node.ts'
 import { toStatus } from '../../csi/status.ts'
 import { refuseUnknownToLibfuse } from '../../fuse/native/options.ts'
-import { checkMountFlags } from '../../fuse/mount-option-rules.ts'
+import { checkMountFlags, podMountOptions } from '../../fuse/mount-option-rules.ts'
 import { requestLog } from '../../grpc/request-log.ts'
 import { GrpcServer, type ServerLimits } from '../../grpc/server.ts'
 import { KubeletRegistration } from '../../kubelet/registration.ts'
@@ -42,10 +42,11 @@ export function openServer(
     if (fuseBackend === 'fuse-native') refuseUnknownToLibfuse(checked)
     return checked
   }
+  const checks = { flags: checkFlags, ofPod: podMountOptions }
   return new GrpcServer(
     [
       { service: Identity, handlers: identity(driverName, versionText(), isController, unavailableReason) },
-      ...(roles.has('node') ? [{ service: Node, handlers: node(nodeId, volumes, checkFlags) }] : []),
+      ...(roles.has('node') ? [{ service: Node, handlers: node(nodeId, volumes, checks) }] : []),
       { service: Controller, handlers: controller(registry, isController) },
     ],
     tidyAfterCalls(requestLog(log, toStatus), tidy, { quiet: tidyQuiet, latest: tidyLatest }),

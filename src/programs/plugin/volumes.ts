@@ -22,6 +22,7 @@ import type { Logger } from '../../log.ts'
 import { bootId } from '../../os/processes/boot-id.ts'
 import { SPARE_ARGS } from '../../os/processes/daemon-channel.ts'
 import type { Libc } from '../../os/libc.ts'
+import { makeDirectories } from '../../os/mounts/directories.ts'
 import { openMountTable, PinnedMountTable } from '../../os/mounts/mount-table.ts'
 import { PinnedPaths } from '../../os/mounts/pinned-paths.ts'
 import { Prober } from '../../os/mounts/prober.ts'
@@ -29,6 +30,7 @@ import { DelayedFsync } from '../../os/descriptors/delayed-fsync.ts'
 import { AllowedPaths } from '../../volumes/allowed-paths.ts'
 import { Binds } from '../../volumes/binds.ts'
 import { EarlyReturnVolumes } from '../../volumes/early-return-volumes.ts'
+import { EphemeralPlaces } from '../../volumes/ephemeral-places.ts'
 import { Failures } from '../../volumes/failures.ts'
 import { Inspector } from '../../volumes/health.ts'
 import { VolumeLocks } from '../../volumes/locks.ts'
@@ -77,8 +79,13 @@ export function openVolumes(
   const points = new MountPoints(libc, pinnedPaths, states)
   const reachability = new Reachability(following, prober)
   const roots = options.allowedRoots.map(openRoot)
+  const stateDir = realpathSync(options.stateDir)
+  const places = new EphemeralPlaces(
+    options.ephemeralDir === undefined ? join(stateDir, 'ephemeral') : openEphemeralDir(options.ephemeralDir),
+  )
   const allowed = new AllowedPaths({
-    stateDir: realpathSync(options.stateDir),
+    stateDir,
+    ephemeralDir: places.folder,
     socketFolders: [options.socket, ...(options.fuseHost === 'service' ? [options.fusedSocket] : [])].map(folderOf),
     roots,
     cache,
@@ -96,6 +103,7 @@ export function openVolumes(
     reachability,
     resolver: new PathResolver(following, reachability, roots),
     allowed,
+    places,
     stager,
     publisher,
     inspector,
@@ -118,6 +126,18 @@ function openRoot(path: string): string {
     return root
   } catch (error) {
     throw new ProgramError(`cannot use --allowed-root ${path}: ${messageOf(error)}; make it, or name another`, 1, { cause: error })
+  }
+}
+
+/** The folder of --ephemeral-dir without symbolic links; it is made if it is missing. Throws ProgramError. */
+function openEphemeralDir(path: string): string {
+  try {
+    makeDirectories(path, 0o750)
+    return realpathSync(path)
+  } catch (error) {
+    throw new ProgramError(`cannot use --ephemeral-dir ${path}: ${messageOf(error)}; repair it, or name another`, 1, {
+      cause: error,
+    })
   }
 }
 
