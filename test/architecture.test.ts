@@ -25,6 +25,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'lab',
     'keeper',
     'kubelet',
+    'metrics',
     'sd',
     'os',
     'rpc',
@@ -45,6 +46,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   workload: [],
   keeper: ['sd', 'os'],
   kubelet: ['grpc', 'os', 'rpc'],
+  metrics: ['grpc/service.ts', 'grpc/code-name.ts'],
   sd: ['os'],
   lab: ['rpc', 'os', 'grpc/client.ts'],
   os: [],
@@ -65,7 +67,8 @@ const NOT_IN = ['fuse/protocol', 'rpc']
 /** Packages, and the parts of src that may import them. */
 const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   '@bufbuild/protobuf': ['csi', 'fused', 'grpc', 'hosts', 'lab', 'rpc'],
-  '@grpc/grpc-js': ['csi', 'fused', 'grpc'],
+  '@grpc/grpc-js': ['csi', 'fused', 'grpc', 'metrics'],
+  'prom-client': ['metrics', 'programs/plugin/metrics.ts'],
   commander: ['programs'],
   valibot: ['schema.ts', 'volumes', 'fused', 'kubelet', 'lab', 'os/processes/daemon-channel.ts'],
   yaml: ['lab'],

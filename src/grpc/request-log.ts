@@ -7,10 +7,11 @@ import {
   type Message,
   toJson,
 } from '@bufbuild/protobuf'
-import { status, type StatusObject } from '@grpc/grpc-js'
+import type { StatusObject } from '@grpc/grpc-js'
 import type { Logger } from '../log.ts'
 import { csi_secret } from '../rpc/csi_pb.ts'
 import { namesSecret, STRIPPED } from '../secrets.ts'
+import { codeName } from './code-name.ts'
 import type { UnaryInterceptor } from './service.ts'
 
 /** Entries of a list that a log shows: the answer about a thousand sessions would be 200 KB. */
@@ -101,11 +102,4 @@ function mapValues(object: JsonObject, map: (value: JsonValue, key: string) => J
 
 function isObject(value: JsonValue): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
-}
-
-/** As Go prints a code: `InvalidArgument`. */
-function codeName(code: status): string {
-  // Go spells this one in American English.
-  if (code === status.CANCELLED) return 'Canceled'
-  return status[code].toLowerCase().replace(/(^|_)(\w)/g, (_, __, letter: string) => letter.toUpperCase())
 }

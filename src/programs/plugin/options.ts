@@ -5,6 +5,7 @@ import { UsageError } from '../../errors.ts'
 import type { LogFormat } from '../../log.ts'
 import { sharedDaemonPaths } from '../../hosts/shared-daemon-paths.ts'
 import { MOST_SOCKETS, socketName } from '../../kubelet/socket-name.ts'
+import type { MetricsAddress } from '../../metrics/metrics-endpoint.ts'
 import { LONGEST_SOCKET_PATH, socketPath } from '../../os/sockets/unix-socket.ts'
 import { absolute } from '../absolute.ts'
 import { commandLine, logFormatOption, parse, seconds } from '../command-line.ts'
@@ -43,6 +44,8 @@ export interface PluginOptions {
   readonly startsAtOnce: number
   /** The values of --inject, checked. */
   readonly faults: readonly string[]
+  /** Where metrics are served; undefined if they are not. */
+  readonly metricsAddress: MetricsAddress | undefined
   /** How the plugin registers itself with the kubelet; undefined if it does not. */
   readonly registration: { readonly folder: string; readonly endpoint: string } | undefined
 }
@@ -73,6 +76,7 @@ interface Parsed {
   inject: string[]
   kubeletRegistrationDir?: string
   kubeletRegistrationPath?: string
+  metricsAddress?: MetricsAddress
 }
 
 const EXIT_STATUSES =
@@ -130,6 +134,12 @@ export function parsePluginOptions(args: readonly string[], env: NodeJS.ProcessE
       '--kubelet-registration-path <path>',
       "the plugin's socket as the kubelet sees it, if its path differs from that of --endpoint",
     )
+    .addOption(
+      new Option(
+        '--metrics-address <host:port>',
+        'serve metrics for Prometheus by HTTP at /metrics there; without a host, on all addresses of this machine',
+      ).argParser(parseAddress),
+    )
     .option('--fused-socket <path>', 'socket of dummy-fused, for --fuse-host service', FUSED_SOCKET)
     .addOption(backendOption('--fuse-backend <backend>'))
     .addOption(logFormatOption())
@@ -185,6 +195,7 @@ export function parsePluginOptions(args: readonly string[], env: NodeJS.ProcessE
     callDeadline: parsed.callDeadline * 1000,
     startsAtOnce: parsed.startsAtOnce,
     faults: parsed.inject,
+    metricsAddress: parsed.metricsAddress,
     registration: registrationOf(parsed),
   }
 }
@@ -223,6 +234,15 @@ function refuseUnserved({ fuseBackend, daemonize }: Parsed): void {
 function parseCount(text: string): number {
   if (!/^\d{1,4}$/.test(text) || Number(text) === 0) throw new InvalidArgumentError('It is a number from 1 to 9999.')
   return Number(text)
+}
+
+function parseAddress(text: string): MetricsAddress {
+  const match = /^(?:\[([0-9a-f:.]+)\]|([^:[\]\s]*)):(\d{1,5})$/i.exec(text)
+  const port = Number(match?.[3])
+  if (match === null || port > 65_535)
+    throw new InvalidArgumentError('It is HOST:PORT, such as 127.0.0.1:9809, [::1]:9809 or :9809, with a port from 0 to 65535.')
+  const host = match[1] ?? match[2]
+  return { host: host === '' ? undefined : host, port }
 }
 
 /** What goes with one daemon for each volume alone. */

@@ -12,11 +12,12 @@ import { claimSocket } from '../../os/sockets/unix-socket.ts'
 import { oneLine } from '../../printable.ts'
 import { versionText } from '../../version.ts'
 import type { Program } from '../program.ts'
-import { pluginLimits } from './limits.ts'
-import { parsePluginOptions } from './options.ts'
+import { type PluginLimits, pluginLimits } from './limits.ts'
+import type { PluginMetrics } from './metrics.ts'
+import { parsePluginOptions, type PluginOptions } from './options.ts'
 import { lockState } from '../state-lock.ts'
 import { StatusLine } from '../status-line.ts'
-import { openVolumes } from './volumes.ts'
+import { openVolumes, type VolumeSystem } from './volumes.ts'
 
 /** dummy-fuse-csi serve: the CSI plugin, until SIGTERM or SIGINT. */
 export const plugin: Program = async (context) => {
@@ -52,12 +53,13 @@ export const plugin: Program = async (context) => {
     return `Serving on ${options.socket}${rest}${reason === undefined ? '' : `; ${oneLine(reason)}`}`
   })
   const registration = newRegistration(parts, libc, status.changed)
-  const server = openServer(
-    parts,
-    system,
-    () => tidyMemory(libc),
-    () => registration?.unavailableReason,
-  )
+  const unavailableReason = (): string | undefined => registration?.unavailableReason
+  const metrics = await serveMetrics(options, system, unavailableReason, limits, log)
+  const server = openServer(parts, system, {
+    tidy: () => tidyMemory(libc),
+    unavailableReason,
+    around: (inner) => metrics?.around(inner) ?? inner,
+  })
   restoration.onChange(status.changed)
   const { left } = restoration
   if (early === 'late') log.info(`Serving while ${left} volumes are still being re-mounted; a call for one of them waits for it`)
@@ -80,7 +82,27 @@ export const plugin: Program = async (context) => {
   manager.announce('STOPPING=1')
   await registration?.close()
   await server.close()
+  await metrics?.close()
   return 0
+}
+
+/** Resolves to undefined where the command line asks for no metrics; their library is not loaded then. */
+async function serveMetrics(
+  { metricsAddress, driverName }: PluginOptions,
+  { cache, restoration }: VolumeSystem,
+  unavailableReason: () => string | undefined,
+  limits: PluginLimits,
+  log: Logger,
+): Promise<PluginMetrics | undefined> {
+  if (metricsAddress === undefined) return undefined
+  const { openMetrics } = await import('./metrics.ts')
+  const counts = {
+    staged: () => cache.staged().length,
+    published: () => cache.published().length,
+    restoring: () => restoration.left,
+    unavailableReason,
+  }
+  return await openMetrics(metricsAddress, driverName, counts, limits, log)
 }
 
 function openState<T>(libc: Libc, stateDir: string, open: () => T): T {

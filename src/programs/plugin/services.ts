@@ -6,6 +6,7 @@ import { refuseUnknownToLibfuse } from '../../fuse/native/options.ts'
 import { checkMountFlags, podMountOptions } from '../../fuse/mount-option-rules.ts'
 import { requestLog } from '../../grpc/request-log.ts'
 import { GrpcServer, type ServerLimits } from '../../grpc/server.ts'
+import type { UnaryInterceptor } from '../../grpc/service.ts'
 import { KubeletRegistration } from '../../kubelet/registration.ts'
 import { RegistrationRecord } from '../../kubelet/registration-record.ts'
 import type { Logger } from '../../log.ts'
@@ -24,15 +25,21 @@ export interface ServerParts {
   readonly log: Logger
 }
 
-/**
- * The gRPC server with the services that `--role` names. `tidy` is called some time after the start, and after calls; `unavailableReason` returns why the
- * kubelet does not use the plugin, undefined if it may.
- */
+/** What a server of the CSI services calls. */
+export interface ServerHooks {
+  /** Some time after the start, and after calls. */
+  readonly tidy: () => void
+  /** Returns why the kubelet does not use the plugin, undefined if it may. */
+  readonly unavailableReason: () => string | undefined
+  /** Returns an interceptor that stands around another one. */
+  readonly around: (inner: UnaryInterceptor) => UnaryInterceptor
+}
+
+/** The gRPC server with the services that `--role` names. */
 export function openServer(
   { options, limits: all, log }: ServerParts,
   { volumes, registry }: VolumeSystem,
-  tidy: () => void,
-  unavailableReason: () => string | undefined,
+  { tidy, unavailableReason, around }: ServerHooks,
 ): GrpcServer {
   const { driverName, nodeId, roles, fuseBackend } = options
   const { tidyQuiet, tidyLatest } = all
@@ -49,7 +56,7 @@ export function openServer(
       ...(roles.has('node') ? [{ service: Node, handlers: node(nodeId, volumes, checks) }] : []),
       { service: Controller, handlers: controller(registry, isController) },
     ],
-    tidyAfterCalls(requestLog(log, toStatus), tidy, { quiet: tidyQuiet, latest: tidyLatest }),
+    tidyAfterCalls(around(requestLog(log, toStatus)), tidy, { quiet: tidyQuiet, latest: tidyLatest }),
     serverLimits(all),
     log,
   )

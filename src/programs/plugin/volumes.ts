@@ -56,6 +56,7 @@ export interface VolumeSystem {
   readonly registry: VolumeRegistry
   readonly restorer: Restorer
   readonly restoration: Restoration
+  readonly cache: MountCache
 }
 
 /** Reads the state folder and puts everything below the CSI services together. Throws if the folder cannot be made or read. */
@@ -115,7 +116,7 @@ export function openVolumes(
   const volumes =
     options.daemonize === 'early' ? new EarlyReturnVolumes({ checked, host, points, binds, cache, bootId: boot, log }) : checked
   const restorer = new Restorer({ reachability, allowed, cache, stager, publisher, restoration, bootId: boot, limits, log })
-  return { volumes, registry, restorer, restoration }
+  return { volumes, registry, restorer, restoration, cache }
 }
 
 /** An allowed root without symbolic links. Throws ProgramError. */
