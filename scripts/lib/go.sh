@@ -1,9 +1,9 @@
 # shellcheck shell=bash
 # csi-sanity and grpcurl, by go install into the cache folder, a CSI plugin of the tests' own, and a Go that is new enough for them.
 
-# csi-sanity says go 1.25 in its go.mod. The toolchain is fetched where Go is missing or older.
-GO_AT_LEAST=1.25
-GO_TOOLCHAIN=1.26.0
+# containerd 2.4.2 says go 1.26.6 in its go.mod, csi-sanity 1.25. The toolchain is fetched where Go is missing or older.
+GO_AT_LEAST=1.26.6
+GO_TOOLCHAIN=1.26.8
 
 # need_go_tool MODULE/PATH VERSION: installs the command of that path into .cache/bin, unless that very version is there.
 need_go_tool() {

@@ -1,0 +1,97 @@
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { after, before, describe, it } from 'node:test'
+import { ROOT } from '../support/paths.ts'
+import { eventually } from '../support/wait.ts'
+import { Cluster } from './support/cluster.ts'
+import { CHART, Driver, DRIVER, MANIFESTS } from './support/driver.ts'
+import { ReaderPod } from './support/readers.ts'
+
+describe('the chart', { timeout: 900_000 }, () => {
+  let cluster: Cluster
+  let driver: Driver
+
+  before(async () => {
+    cluster = await Cluster.start()
+    driver = new Driver(cluster)
+  })
+
+  after(async () => {
+    await cluster[Symbol.asyncDispose]()
+  })
+
+  for (const program of ['helm', 'helm4'] as const) {
+    it(`is without a complaint of ${program} lint, and the API server takes it in a dry run`, async () => {
+      for (const host of ['child', 'detached', 'service']) {
+        const set = ['--set', `csi.plugin.fuseHost=${host}`]
+        const lint = await cluster.tryHelm(program, ['lint', '--strict', CHART, ...set])
+        assert.equal(lint.status, 0, lint.stdout + lint.stderr)
+        const dry = await cluster.tryHelm(program, ['install', 'd', CHART, '--dry-run=server', ...set])
+        assert.equal(dry.status, 0, dry.stdout + dry.stderr)
+        assert.match(dry.stdout, /kubectl .*rollout status/)
+      }
+    })
+
+    it(`refuses wrong values by name, with ${program}`, async () => {
+      const wrong = {
+        'csi.plugin.fuseHost=none': /fuseHost/,
+        'csi.plugin.restoreMount=true': /restoreMount/,
+        'kubeletDir=relative': /kubeletDir/,
+      }
+      for (const [value, message] of Object.entries(wrong)) {
+        const { status, stderr } = await cluster.tryHelm(program, ['template', 'd', CHART, '--set', value])
+        assert.notEqual(status, 0)
+        assert.match(stderr, message)
+      }
+    })
+
+    it(`is installed, upgraded, rolled back and uninstalled by ${program}, and a pod reads meanwhile`, async () => {
+      const helm = async (...args: readonly string[]): Promise<string> => {
+        const { status, stdout, stderr } = await cluster.tryHelm(program, args)
+        assert.equal(status, 0, `${args.join(' ')}: ${stderr}`)
+        return stdout
+      }
+      await helm('install', DRIVER, CHART, '--set', 'csi.plugin.fuseHost=service')
+      await driver.ready()
+      await driver.createVolume()
+      const readers = await ReaderPod.start(cluster)
+      await helm('upgrade', DRIVER, CHART, '--set', 'csi.plugin.fuseHost=service,csi.plugin.logFormat=json')
+      await driver.ready()
+      assert.match(await driver.log('plugin', 'nodeplugin'), /^\{/m)
+      await helm('rollback', DRIVER, '1')
+      await driver.ready()
+      await eventually('it logs text again', async () => !/^\{/m.test(await driver.log('plugin', 'nodeplugin')))
+      await readers.readOn()
+      assert.deepEqual(await readers.complaints(), [])
+      await driver.deleteVolume('app=readers')
+      await helm('uninstall', DRIVER, '--wait', '--timeout', '150s')
+      await driver.registered(false)
+    })
+  }
+
+  for (const host of ['child', 'service'] as const) {
+    it(`is what manifests/driver-${host}.yaml was made of, which scripts/deploy-kubernetes installs and removes`, async () => {
+      const file = join(MANIFESTS, `driver-${host}.yaml`)
+      const args = ['template', DRIVER, CHART, '--kube-version', '1.37.0', '--set', `csi.plugin.fuseHost=${host}`]
+      assert.equal(readFileSync(file, 'utf8'), await cluster.helm(...args), `make it anew: helm ${args.join(' ')} > ${file}`)
+      const deploy = async (...words: readonly string[]): Promise<string> => {
+        const environment = { KUBECONFIG: cluster.kubeconfig, PATH: cluster.path }
+        const env = { ...process.env, ...environment }
+        const { status, stdout, stderr } = await cluster.sandbox.run(join(ROOT, 'scripts/deploy-kubernetes'), words, {
+          env,
+          timeout: 170_000,
+        })
+        assert.equal(status, 0, stdout + stderr)
+        return stdout
+      }
+      assert.match(await deploy(host), /the kubelet of each node has the driver registered/)
+      await driver.createVolume()
+      await ReaderPod.start(cluster)
+      await driver.deleteVolume('app=readers')
+      await deploy('--delete', host)
+      await driver.registered(false)
+      assert.deepEqual(await driver.pods('plugin'), [])
+    })
+  }
+})

@@ -1,0 +1,102 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { eventually } from '../support/wait.ts'
+import { Cluster } from './support/cluster.ts'
+import { type Component, Driver } from './support/driver.ts'
+import { ReaderPod } from './support/readers.ts'
+
+/** How often each way to end a pod is tried. */
+const ROUNDS = Number(process.env.ROUNDS ?? 2)
+
+/** What ends processes of the driver, by name. Each resolves when that is done, not when all is well again. */
+const EVENTS: Readonly<Record<string, (driver: Driver) => Promise<unknown>>> = {
+  'kill -9 of dummy-fused': async (driver) => await killNamed(driver, 'dummy-fused'),
+  'kill -9 of the standby': async (driver) => await killNamed(driver, 'dummy-standby'),
+  'delete of the pod of dummy-fused': async (driver) => await remove(driver, ['fused']),
+  'delete of the pod of the plugin': async (driver) => await remove(driver, ['plugin']),
+  'delete of both pods at once': async (driver) => await remove(driver, ['fused', 'plugin']),
+  'kill -9 of the first process of the container of dummy-fused': async (driver) => await killFirst(driver, 'fused', 'fused'),
+  'forced delete of the pod of dummy-fused': async (driver) => await remove(driver, ['fused'], '--force', '--grace-period=0'),
+  'kill -9 of the first process of the container of the standby': async (driver) => await killFirst(driver, 'plugin', 'standby'),
+  'forced delete of the pod of the plugin': async (driver) => await remove(driver, ['plugin'], '--force', '--grace-period=0'),
+  'kill -9 of the first process of the container of the plugin': async (driver) => await killFirst(driver, 'plugin', 'nodeplugin'),
+  'forced delete of both pods at once': async (driver) => await remove(driver, ['fused', 'plugin'], '--force', '--grace-period=0'),
+  'rolling update of dummy-fused': async (driver) => await driver.restart('fused'),
+  'rolling update of the plugin': async (driver) => await driver.restart('plugin'),
+  'rolling update of both': async (driver) => await Promise.all([driver.restart('fused'), driver.restart('plugin')]),
+  'the OOM killer in the container of dummy-fused': async (driver) => await runOutOfMemory(driver, 'fused', 'fused'),
+  'delete of the pod of dummy-fused, after the OOM killer': async (driver) => await remove(driver, ['fused']),
+  'the OOM killer in the container of the standby': async (driver) => await runOutOfMemory(driver, 'plugin', 'standby'),
+  'delete of the pod of the plugin, after the OOM killer': async (driver) => await remove(driver, ['plugin']),
+  'kill -9 of the kubelet': async ({ cluster }) => await cluster.killServer('kubelet'),
+  'kill -9 of containerd': async ({ cluster }) => await cluster.killServer('containerd'),
+}
+
+async function killNamed({ cluster }: Driver, comm: string): Promise<void> {
+  await cluster.enter('sh', '-c', `kill -KILL $(pgrep -x ${comm})`)
+}
+
+async function killFirst(driver: Driver, component: Component, container: string): Promise<void> {
+  const { cluster } = driver
+  await cluster.enter('kill', '-KILL', String(await cluster.processOf(await driver.pod(component), container)))
+}
+
+async function remove({ cluster }: Driver, components: readonly Component[], ...options: readonly string[]): Promise<void> {
+  const selector = `app.kubernetes.io/component in (${components.join(',')})`
+  await cluster.kubectl('delete', 'pod', '--selector', selector, '--wait', '--timeout=120s', ...options)
+}
+
+/**
+ * Lowers the memory limit of a container to what it uses and a little more, and has a process of its cgroup use that up: the kernel kills the
+ * largest process there, which is a program of ours.
+ */
+async function runOutOfMemory(driver: Driver, component: Component, container: string): Promise<void> {
+  const { cluster } = driver
+  const first = await cluster.processOf(await driver.pod(component), container)
+  const script = `
+    cgroup=/sys/fs/cgroup/memory$(sed -n 's/^[0-9]*:memory://p' /proc/${first}/cgroup)
+    killed() { sed -n 's/^oom_kill //p' $cgroup/memory.oom_control; }
+    before=$(killed)
+    echo $(($(cat $cgroup/memory.usage_in_bytes) + 16777216)) > $cgroup/memory.limit_in_bytes || exit 1
+    (echo 0 > $cgroup/cgroup.procs; exec head -c 64m /dev/zero | exec tail) > /dev/null 2>&1
+    echo -1 > $cgroup/memory.limit_in_bytes
+    echo $(($(killed) - before))`
+  assert.notEqual((await cluster.enter('sh', '-c', script)).trim(), '0')
+}
+
+/** Resolves when one dummy-fused and one standby run, and the standby holds as many devices as there are sessions. */
+async function settled(driver: Driver): Promise<void> {
+  await driver.ready()
+  const count = async (comm: string): Promise<string> => {
+    const script = `for pid in $(pgrep -x ${comm}); do ls -l /proc/$pid/fd | grep -c '/fuse$'; done`
+    return (await driver.cluster.enter('sh', '-c', `${script}; true`)).trim()
+  }
+  const both = async (): Promise<string> => `${await count('dummy-fused')} ${await count('dummy-standby')}`
+  await eventually('dummy-fused serves, and the standby holds its device', async () => (await both()) === '1 1', 400_000)
+}
+
+describe('sessions of the host mode service', () => {
+  it('outlive the pods of the driver: no read fails', { timeout: 3_600_000 }, async (t) => {
+    await using cluster = await Cluster.start()
+    const driver = new Driver(cluster)
+    await driver.install('csi.plugin.fuseHost=service')
+    await driver.createVolume()
+    const readers = await ReaderPod.start(cluster)
+    await settled(driver)
+    for (let round = 1; round <= ROUNDS; round++) {
+      for (const [title, event] of Object.entries(EVENTS)) {
+        await event(driver)
+        await settled(driver)
+        await readers.readOn()
+        assert.deepEqual(await readers.complaints(), [], `round ${round}: ${title}`)
+        t.diagnostic(`round ${round}: ${title}: no read failed`)
+      }
+    }
+    const progress = await readers.progress()
+    const total = progress.reduce((sum, { right }) => sum + right, 0)
+    const longest = Math.max(...progress.map(({ longestStall }) => longestStall.ns)) / 1e6
+    t.diagnostic(`${total} reads, none failed; the longest took ${longest.toFixed(1)} ms`)
+    await driver.deleteVolume('app=readers')
+    await driver.uninstall()
+  })
+})
