@@ -101,10 +101,14 @@ function block({ volumeId, stagingPath, ephemeral, state, daemon, targets, findi
   const lines = [
     `volume ${oneLine(JSON.stringify(volumeId))}: ${findings.length === 0 ? 'healthy' : findings.map(({ reason }) => reason).join(', ')}`,
     `  ${ephemeral ? 'ephemeral' : 'staged   '} ${oneLine(stagingPath)}  ${state}${daemon === null ? '' : `  daemon ${daemon.pid}`}`,
-    ...targets.map((target) => `  published ${oneLine(target.path)}  ${target.state}${consumer(target)}`),
+    ...targets.map((target) => `  published ${oneLine(target.path)}  ${target.state}${covered(target)}${consumer(target)}`),
     `  next      ${next(findings)}`,
   ]
   return `${lines.join('\n')}\n`
+}
+
+function covered({ covers }: VolumeReport['targets'][number]): string {
+  return covers === undefined ? '' : `  on top of ${covers} earlier`
 }
 
 function consumer({ pod }: VolumeReport['targets'][number]): string {

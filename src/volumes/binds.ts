@@ -2,6 +2,7 @@ import { closeSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { CallContext } from '../call-context.ts'
 import { codeOf, messageOf } from '../errors.ts'
+import { CoveredLayers } from '../os/mounts/covered-layers.ts'
 import { DetachedBind, setAttributes } from '../os/mounts/detached-bind.ts'
 import { type Libc, MS } from '../os/libc.ts'
 import { flagsOfAttributes } from '../os/mounts/mount-flags.ts'
@@ -9,6 +10,9 @@ import type { PinnedPaths } from '../os/mounts/pinned-paths.ts'
 import { fromErrno, VolumeError } from './errors.ts'
 import type { MountPoints } from './mount-points.ts'
 import type { MountStates } from './mount-states.ts'
+
+/** From this count of layers on, one that cannot be taken off from below another is replaced. */
+const MOST_STACKED = 8
 
 /** A session to be bound. */
 export interface BindOrder {
@@ -26,7 +30,7 @@ export interface BindOrder {
 export interface BindsParts {
   readonly libc: Libc
   readonly pinnedPaths: PinnedPaths
-  readonly states: Pick<MountStates, 'mountAt'>
+  readonly states: Pick<MountStates, 'mountAt' | 'layersAt'>
   readonly points: Pick<MountPoints, 'unmountAll' | 'unmountAbove'>
   /** How often the attributes of a busy mount are set, and the milliseconds between two attempts. */
   readonly limits: { readonly busyAttempts: number; readonly busyPause: number }
@@ -49,7 +53,8 @@ export class Binds {
   }
 
   /**
-   * Binds a session to a directory without a mount. Checks that the source shows this session, and not the empty directory below it (blobfuse2
+   * Binds a session to a directory without a mount. Each bind has a peer group of its own (Linux 5.12), so that a mount on one target does not
+   * propagate to the others of the volume. Checks that the source shows this session, and not the empty directory below it (blobfuse2
    * #1079). Rejects with VolumeError; then nothing is mounted.
    */
   async bind(order: BindOrder): Promise<void> {
@@ -69,6 +74,26 @@ export class Binds {
         this.#withDirectory(order.target, (below) => detached.attach(below))
       }
     })
+  }
+
+  /**
+   * Attaches a bind of a session on top of the dead mounts at the target. It propagates to the peers and slaves of the topmost of them: to mount
+   * namespaces that have a bind of the target at a path of their own, with whichever session they began. All dead mounts but the lowest are taken off
+   * afterwards, so the target has two layers however often this is done. The lowest stays, because the namespaces that began with it have it below too.
+   * Resolves to why more of them stay, as words for people; undefined if none do. Rejects with VolumeError; then nothing new is mounted.
+   */
+  async stack(order: BindOrder): Promise<string | undefined> {
+    const { target } = order
+    const devices = this.#states.layersAt(target).map(({ device }) => device)
+    const held = devices.length > 1 ? this.#hold(target, devices) : undefined
+    if (typeof held === 'string') {
+      if (devices.length < MOST_STACKED) await this.#attachOnTop(order)
+      else await this.rebind(order)
+      return held
+    }
+    using covered = held
+    await this.#attachOnTop(order)
+    return covered === undefined ? undefined : failureOf(() => covered.takeOff())
   }
 
   /**
@@ -93,6 +118,19 @@ export class Binds {
   /** Binds without a check of the source: the flaw of the drivers of #1079, for the lab. */
   bindBlindly(source: string, target: string): void {
     this.#libc.mount(source, target, null, MS.BIND, null)
+  }
+
+  async #attachOnTop(order: BindOrder): Promise<void> {
+    await this.#attach(order, (detached) => this.#withDirectory(order.target, (top) => detached.attach(top)))
+  }
+
+  /** The layers of a target that are to be taken off once another is on top, or why they cannot be. */
+  #hold(target: string, devices: readonly string[]): CoveredLayers | string {
+    try {
+      return new CoveredLayers(this.#libc, this.#pinnedPaths, target, devices)
+    } catch (error) {
+      return messageOf(error)
+    }
   }
 
   async #attach(
@@ -150,4 +188,14 @@ export class Binds {
 
 function changed(source: string, target: string): VolumeError {
   return new VolumeError('unavailable', `${source} changed while it was bound to ${target}; call again`)
+}
+
+/** Why `act` fails, as words for people; undefined if it does not. */
+function failureOf(act: () => void): string | undefined {
+  try {
+    act()
+    return undefined
+  } catch (error) {
+    return messageOf(error)
+  }
 }

@@ -34,6 +34,8 @@ type Unclear = 'UNREACHABLE' | 'UNKNOWN'
 export interface PathReport {
   readonly path: string
   readonly state: MountState['kind'] | 'STALE' | Unclear
+  /** How many mounts of earlier sessions lie below the topmost one, if any: a restore by stacking leaves one. */
+  readonly covers?: number
   /** The reason for UNREACHABLE and UNKNOWN. */
   readonly why?: string
   /** The consumer of a target, if the kubelet has named it. */
@@ -63,7 +65,7 @@ export interface VolumeReport {
 
 /** The dependencies of {@link Inspector}. */
 export interface InspectorParts {
-  readonly states: Pick<MountStates, 'staging' | 'target' | 'mountAt'>
+  readonly states: Pick<MountStates, 'staging' | 'target' | 'mountAt' | 'layersAt'>
   readonly reachability: Pick<Reachability, 'check'>
   readonly cache: Pick<MountCache, 'staged' | 'published' | 'of'>
   readonly host: Pick<FuseHost, 'daemonAt'>
@@ -177,12 +179,13 @@ export class Inspector {
     const device = deviceIn(staging)
     try {
       await this.#reachability.check(path, call)
-      const mount = this.#states.mountAt(path)
+      const [mount, ...below] = this.#states.layersAt(path)
+      const covers = below.length === 0 ? {} : { covers: below.length }
       // A bind has the state of its session.
       if (mount !== undefined && mount.device === device)
-        return { path, state: staging.kind, ...('message' in staging ? { why: staging.message } : {}) }
+        return { path, state: staging.kind, ...covers, ...('message' in staging ? { why: staging.message } : {}) }
       const state = await this.#states.target(path, device, call)
-      return { path, state: state.kind === 'NOT_MOUNTED' || state.kind === 'FOREIGN' ? state.kind : 'STALE' }
+      return { path, state: state.kind === 'NOT_MOUNTED' || state.kind === 'FOREIGN' ? state.kind : 'STALE', ...covers }
     } catch (error) {
       const { kind, message } = noState(error)
       return { path, state: kind, why: message }

@@ -1,7 +1,7 @@
 import type { CallContext } from '../call-context.ts'
 import { codeOf } from '../errors.ts'
 import { type Daemon, type FuseHost, HostError } from '../hosts/host.ts'
-import type { Mount, MountTable, PathState } from '../os/mounts/mount-table.ts'
+import type { Layer, Mount, MountTable, PathState } from '../os/mounts/mount-table.ts'
 import type { Probe } from '../os/mounts/probe.ts'
 import type { Prober } from '../os/mounts/prober.ts'
 import { VolumeError } from './errors.ts'
@@ -90,6 +90,11 @@ export class MountStates {
     return state.kind === 'mount' ? state.mount : undefined
   }
 
+  /** The mounts at a path, the topmost first, by the mount table alone. Throws VolumeError where the path cannot be followed. */
+  layersAt(path: string): readonly Layer[] {
+    return inTable(path, () => this.#table.layers(path))
+  }
+
   /**
    * The device of the session that a host has just mounted at a path; `daemon` is what the host said of it. A session whose INIT was handled counts
    * as one that has answered. Throws VolumeError if none is there.
@@ -147,14 +152,7 @@ export class MountStates {
   }
 
   #stateAt(path: string): PathState {
-    try {
-      return this.#table.at(path)
-    } catch (error) {
-      if (codeOf(error) !== 'ELOOP') throw error
-      throw new VolumeError('precondition', `${path} leads through a symbolic link that was put there; name the directory itself`, {
-        cause: error,
-      })
-    }
+    return inTable(path, () => this.#table.at(path))
   }
 
   #at(path: string): MountState | { readonly mount: Mount } {
@@ -171,6 +169,18 @@ export class MountStates {
       case 'mount':
         return state.mount.fsType === FS_TYPE ? { mount: state.mount } : { kind: 'FOREIGN', fsType: state.mount.fsType }
     }
+  }
+}
+
+/** Asks the mount table for a path. Throws VolumeError `precondition` for a path with a symbolic link. */
+function inTable<T>(path: string, ask: () => T): T {
+  try {
+    return ask()
+  } catch (error) {
+    if (codeOf(error) !== 'ELOOP') throw error
+    throw new VolumeError('precondition', `${path} leads through a symbolic link that was put there; name the directory itself`, {
+      cause: error,
+    })
   }
 }
 

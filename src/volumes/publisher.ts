@@ -1,7 +1,7 @@
 import type { CallContext } from '../call-context.ts'
 import type { Logger } from '../log.ts'
 import { ATIME, attributesOfFlags, attributesText, MOUNT_ATTR, SESSION_FLAGS, withFlagOptions } from '../os/mounts/mount-flags.ts'
-import type { Binds } from './binds.ts'
+import type { BindOrder, Binds } from './binds.ts'
 import { type ConsumerPod, type MountCapability, type PublishedEntry, sameCapability, samePod } from './mount-cache-entry.ts'
 import { VolumeError } from './errors.ts'
 import { LeftDirectories } from './left-directories.ts'
@@ -26,15 +26,22 @@ export interface PublishRequest {
 
 /** The dependencies of {@link Publisher}. */
 export interface PublisherParts {
-  readonly states: Pick<MountStates, 'target' | 'mountAt'>
+  readonly states: Pick<MountStates, 'target' | 'mountAt' | 'layersAt'>
   readonly points: Pick<MountPoints, 'makeDirectory' | 'removeMade' | 'removeDirectory' | 'unmountAll'>
   readonly reachability: Pick<Reachability, 'check'>
-  readonly binds: Pick<Binds, 'bind' | 'rebind' | 'setAttributes'>
+  readonly binds: Pick<Binds, 'bind' | 'rebind' | 'stack' | 'setAttributes'>
   readonly cache: MountCache
   readonly stager: Pick<Stager, 'ensure'>
+  readonly restoreMode: RestoreMode
   readonly bootId: string
   readonly log: Logger
 }
+
+/**
+ * What is done with the dead mount of a target when a new session is bound there. `stack`: the new session is attached on top of it, and propagates to
+ * the consumers that have the target at a path of their own. `replace`: it is unmounted.
+ */
+export type RestoreMode = 'stack' | 'replace'
 
 /** The outcome of a bind. */
 interface Bound {
@@ -52,17 +59,19 @@ export class Publisher {
   readonly #binds: PublisherParts['binds']
   readonly #cache: MountCache
   readonly #stager: PublisherParts['stager']
+  readonly #restoreMode: RestoreMode
   readonly #bootId: string
   readonly #log: Logger
   readonly #left = new LeftDirectories()
 
-  constructor({ states, points, reachability, binds, cache, stager, bootId, log }: PublisherParts) {
+  constructor({ states, points, reachability, binds, cache, stager, restoreMode, bootId, log }: PublisherParts) {
     this.#states = states
     this.#points = points
     this.#reachability = reachability
     this.#binds = binds
     this.#cache = cache
     this.#stager = stager
+    this.#restoreMode = restoreMode
     this.#bootId = bootId
     this.#log = log
   }
@@ -134,8 +143,11 @@ export class Publisher {
         throw new VolumeError('precondition', `${targetPath} is a mount point of ${state.fsType} already; unmount that first`)
       case 'DEAD':
       case 'HUNG':
-        this.#log.info(`umount ${targetPath} (${state.kind.toLowerCase()})`)
-        await this.#binds.rebind(order)
+        if (state.kind === 'DEAD' && ours && this.#stacksAt(targetPath)) await this.#stack(order)
+        else {
+          this.#log.info(`umount ${targetPath} (${state.kind.toLowerCase()})`)
+          await this.#binds.rebind(order)
+        }
         return { done: true }
       case 'NOT_MOUNTED': {
         const made = state.directory ? undefined : this.#points.makeDirectory(targetPath)
@@ -149,6 +161,21 @@ export class Publisher {
         return { done: true, ...(made === undefined ? {} : { made }) }
       }
     }
+  }
+
+  /** Whether a new session is attached on top of the dead mount of a target. What is mounted on a mount that is not shared reaches no consumer. */
+  #stacksAt(targetPath: string): boolean {
+    return this.#restoreMode === 'stack' && this.#states.layersAt(targetPath)[0]?.peerGroup !== undefined
+  }
+
+  async #stack(order: BindOrder): Promise<void> {
+    const { source, target } = order
+    this.#log.info(`mount --bind ${source} ${target} (on top of the dead mount)`)
+    const reason = await this.#binds.stack(order)
+    if (reason !== undefined)
+      this.#log.warning(
+        `cannot take off the dead mounts below the new one at ${target}, which stay until it is unpublished: ${reason}`,
+      )
   }
 
   /** Sets the attributes of a target's bind in place, where they differ from those that are wanted. Returns whether they did. */

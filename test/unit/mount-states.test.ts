@@ -32,6 +32,7 @@ function setUp() {
       kind: 'mount',
       mount: { id: '1', device: seen.device, fsType: 'fuse.dummy-fuse', source: 'dummy-fuse', attributes: 0 },
     }),
+    layers: () => [],
   }
   const host = {
     daemonAt: (_path: string, _device: string | undefined, _call: unknown, maxAge?: number) => {

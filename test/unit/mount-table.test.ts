@@ -6,6 +6,7 @@ import { Libc } from '../../src/os/libc.ts'
 import { attributesText } from '../../src/os/mounts/mount-flags.ts'
 import { MountinfoTable, type MountTable, openMountTable, StatmountTable } from '../../src/os/mounts/mount-table.ts'
 import { deadMount, hungMount, mountDummyFuse } from '../support/mounting.ts'
+import { mount } from '../support/mounts.ts'
 import { Sandbox } from '../support/sandbox.ts'
 
 const libc = new Libc(new AddonLoader())
@@ -93,6 +94,26 @@ for (const [title, table] of Object.entries(TABLES)) {
       assert.equal(mountAt(table, path)?.fsType, 'fuse.dummy-fuse')
       await sandbox.run('umount', [path])
       assert.deepEqual(table.at(path), { kind: 'plain', type: 'directory' })
+    })
+
+    it('lists the mounts at a path, the topmost first, with the peer groups of those that are shared', async () => {
+      await using sandbox = new Sandbox()
+      const path = await mountDummyFuse(sandbox)
+      mount('--make-private', path)
+      mount('-t', 'tmpfs', 'tmpfs', path)
+      mount('--make-shared', path)
+      const upper = sandbox.directory('upper')
+      mount('--bind', path, upper)
+      const [top, bottom, ...others] = table.layers(path)
+      assert.deepEqual([top?.fsType, bottom?.fsType, others], ['tmpfs', 'fuse.dummy-fuse', []])
+      assert.deepEqual([top?.id, bottom?.peerGroup], [idAt(table, path), undefined])
+      assert.match(top?.peerGroup ?? '', /^\d+$/)
+      assert.deepEqual(
+        table.layers(upper).map(({ peerGroup }) => peerGroup),
+        [top?.peerGroup],
+      )
+      for (const name of ['', '/nothing', '/nothing/below']) assert.deepEqual(table.layers(`${sandbox.path}${name}`), [], name)
+      assert.ok(table.layers('/').length > 0)
     })
 
     it('does not see a mount that lies hidden under one on a directory above', async () => {

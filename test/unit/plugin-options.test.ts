@@ -45,6 +45,33 @@ describe('serve --daemons', () => {
   })
 })
 
+describe('serve --restore-mounts', () => {
+  for (const [args, restoreMounts, restoreMode] of [
+    [[], true, 'replace'],
+    [['--restore-mounts'], true, 'replace'],
+    [['--restore-mounts', '--fuse-host', 'child'], true, 'replace'],
+    [['--restore-mounts=replace'], true, 'replace'],
+    [['--restore-mounts', 'stack'], true, 'stack'],
+    [['--restore-mounts=stack'], true, 'stack'],
+    [['--restore-mounts=stack', '--restore-mounts'], true, 'replace'],
+    [['--no-restore-mounts'], false, 'replace'],
+    [['--no-restore-mounts', '--restore-mounts=stack'], true, 'stack'],
+  ] as const) {
+    it(`restores ${restoreMounts ? `by ${restoreMode}` : 'nothing'} with '${args.join(' ')}'`, () => {
+      const options = parsePluginOptions(args, {})
+      assert.deepEqual([options.restoreMounts, options.restoreMode], [restoreMounts, restoreMode])
+    })
+  }
+
+  it('is refused with another mode', () => {
+    for (const mode of ['', 'true', 'STACK', 'stack,replace'])
+      assert.throws(
+        () => parsePluginOptions([`--restore-mounts=${mode}`], {}),
+        (error) => error instanceof UsageError && error.message.includes('Allowed choices are replace, stack'),
+      )
+  })
+})
+
 describe('serve --drivername', () => {
   const names = {
     valid: [

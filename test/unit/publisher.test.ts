@@ -7,8 +7,8 @@ import { MS } from '../../src/os/libc.ts'
 import { deviceOf } from '../../src/os/mounts/mount-table.ts'
 import { probe } from '../../src/os/mounts/probe.ts'
 import { Binds } from '../../src/volumes/binds.ts'
-import { Publisher, type PublishRequest } from '../../src/volumes/publisher.ts'
-import { layersAt, mount, mountAt, optionsAt } from '../support/mounts.ts'
+import { Publisher, type PublishRequest, type RestoreMode } from '../../src/volumes/publisher.ts'
+import { layersAt, mount, mountAt, optionsAt, umountLazily } from '../support/mounts.ts'
 import { BOOT } from '../support/session-records.ts'
 import { SilentMount } from '../support/silent-mount.ts'
 import { alive, VolumeParts } from '../support/volume-parts.ts'
@@ -31,24 +31,27 @@ class PublisherInTest extends VolumeParts {
   ensuring: () => string = () => this.device
   /** How often a session was asked of it. */
   ensured = 0
-  readonly publisher = new Publisher({
-    ...this.common,
-    binds: new Binds({
-      ...this.common,
-      libc: this.libc,
-      pinnedPaths: this.pinnedPaths,
-      limits: { busyAttempts: 20, busyPause: 5 },
-    }),
-    stager: {
-      ensure: () => {
-        this.ensured++
-        return Promise.resolve().then(() => this.ensuring())
-      },
-    },
-  })
+  readonly publisher: Publisher
+  readonly #sessions: SilentMount[] = []
 
-  constructor(ask = probe) {
+  constructor(ask = probe, restoreMode: RestoreMode = 'stack') {
     super(ask)
+    this.publisher = new Publisher({
+      ...this.common,
+      binds: new Binds({
+        ...this.common,
+        libc: this.libc,
+        pinnedPaths: this.pinnedPaths,
+        limits: { busyAttempts: 20, busyPause: 5 },
+      }),
+      restoreMode,
+      stager: {
+        ensure: () => {
+          this.ensured++
+          return Promise.resolve().then(() => this.ensuring())
+        },
+      },
+    })
     this.cache.save(this.stagedEntry())
   }
 
@@ -66,6 +69,27 @@ class PublisherInTest extends VolumeParts {
     await this.publisher.publish({ ...this.request, ...change }, this.call)
   }
 
+  /** The session that is bound now: {@link session}, or the last of {@link nextSession}. */
+  get current(): SilentMount {
+    return this.#sessions.at(-1) ?? this.session
+  }
+
+  /** Ends the session, and has the stager mount another one in its place. */
+  nextSession(): SilentMount {
+    this.current.die()
+    umountLazily(this.session.path)
+    const next = new SilentMount(this.session.path)
+    this.#sessions.push(next)
+    this.ensuring = () => deviceOf(next.connection)
+    return next
+  }
+
+  /** Restores {@link request}, or another, from a session. */
+  async restore(session: SilentMount, change: Partial<PublishRequest> = {}): Promise<void> {
+    assert.equal(this.current, session)
+    await this.publisher.restore(this.entry(change), this.call)
+  }
+
   /** Shows that nothing is published: no mount, entry or directory. */
   nothingLeft(): void {
     assert.deepEqual([layersAt(this.target), this.cache.published(), existsSync(this.path('pods'))], [[], [], false])
@@ -74,6 +98,30 @@ class PublisherInTest extends VolumeParts {
   override async [Symbol.asyncDispose](): Promise<void> {
     this.session.die()
     await super[Symbol.asyncDispose]()
+  }
+}
+
+/** A publisher whose targets lie on a shared mount, as the kubelet's do. */
+class PublisherInShared extends PublisherInTest {
+  constructor(restoreMode: RestoreMode = 'stack') {
+    super(probe, restoreMode)
+    mount('-t', 'tmpfs', 'pods', this.sandbox.directory('pods'))
+    mount('--make-shared', this.path('pods'))
+    // What is bound of a shared mount is in its peer group.
+    mount('--make-shared', this.session.path)
+  }
+
+  /** Publishes at a target that is a peer of the staging path. */
+  sharedTarget(name: string): PublishedEntry {
+    const targetPath = this.sandbox.directory('pods', name)
+    this.bind(this.session.path, targetPath)
+    const entry = this.entry({ targetPath, capability: { ...CAPABILITY, accessMode: 'MULTI_NODE_READER_ONLY' } })
+    this.cache.save(entry)
+    return entry
+  }
+
+  override nothingLeft(): void {
+    assert.deepEqual([layersAt(this.target), this.cache.published(), existsSync(this.target)], [[], [], false])
   }
 }
 
@@ -328,5 +376,91 @@ describe('Publisher.restore', () => {
     assert.equal(mountAt(used.target).device, used.device)
     assert.equal(await used.publisher.restore(old, used.call), false)
     assert.deepEqual(used.cache.published(), [old])
+  })
+
+  for (const restoreMode of ['stack', 'replace'] as const) {
+    it(`leaves one mount at a target whose dead mount is not shared, by ${restoreMode}`, async () => {
+      await using used = new PublisherInTest(probe, restoreMode)
+      await used.publish()
+      using next = used.nextSession()
+      await used.restore(next)
+      assert.deepEqual([layersAt(used.target).length, mountAt(used.target).device], [1, deviceOf(next.connection)])
+      assert.deepEqual(used.linesOfMounts(), [`umount ${used.target} (dead)`])
+    })
+  }
+})
+
+/** The devices of the mounts at a path, the lowest first. */
+function devicesAt(path: string): readonly string[] {
+  return layersAt(path).map(({ device }) => device)
+}
+
+describe('Publisher.restore by stack, where mounts propagate', () => {
+  it('attaches each session on top of the dead one, and takes off those between it and the first', async () => {
+    await using used = new PublisherInShared()
+    await used.publish()
+    for (const _ of ['once', 'twice', 'three times']) {
+      using next = used.nextSession()
+      await used.restore(next)
+      assert.deepEqual(devicesAt(used.target), [used.device, deviceOf(next.connection)])
+    }
+    assert.deepEqual(
+      used.linesOfMounts(),
+      Array.from({ length: 3 }, () => `mount --bind ${used.current.path} ${used.target} (on top of the dead mount)`),
+    )
+    await used.publisher.unpublish('v', used.target, used.call)
+    used.nothingLeft()
+  })
+
+  it('gives each target a peer group of its own, and stacks on each alone', async () => {
+    await using used = new PublisherInShared()
+    const capability = { ...CAPABILITY, accessMode: 'MULTI_NODE_READER_ONLY' }
+    const targets = ['v', 'w', 'x'].map((name) => used.path('pods', name))
+    for (const targetPath of targets) await used.publish({ targetPath, capability, readonly: targetPath.endsWith('w') })
+    for (const _ of ['once', 'twice']) {
+      using next = used.nextSession()
+      for (const targetPath of targets) await used.restore(next, { targetPath, capability, readonly: targetPath.endsWith('w') })
+      for (const target of targets) assert.deepEqual(devicesAt(target), [used.device, deviceOf(next.connection)])
+    }
+    assert.deepEqual(
+      targets.map((target) => optionsAt(target)[0]),
+      ['rw', 'ro', 'rw'],
+    )
+    const groups = [used.session.path, ...targets].flatMap((path) => used.states.layersAt(path).map(({ peerGroup }) => peerGroup))
+    assert.equal(new Set(groups).size, groups.length)
+  })
+
+  it('stacks once on targets that are one peer group, as older versions have bound them', async () => {
+    await using used = new PublisherInShared()
+    const [one, two] = [used.sharedTarget('one'), used.sharedTarget('two')]
+    for (const _ of ['once', 'twice', 'three times']) {
+      using next = used.nextSession()
+      for (const entry of [one, two]) await used.restore(next, entry)
+      for (const { targetPath } of [one, two]) assert.deepEqual(devicesAt(targetPath), [used.device, deviceOf(next.connection)])
+    }
+  })
+
+  it('goes on after a restore that ended before it took off the dead mounts', async () => {
+    await using used = new PublisherInShared()
+    await used.publish()
+    for (const _ of ['once', 'twice']) {
+      using next = used.nextSession()
+      used.bind(next.path, used.target)
+    }
+    assert.equal(layersAt(used.target).length, 3)
+    using next = used.nextSession()
+    await used.restore(next)
+    assert.deepEqual(devicesAt(used.target), [used.device, deviceOf(next.connection)])
+  })
+
+  it('replaces a mount that no entry is of, and by replace every dead one', async () => {
+    for (const restoreMode of ['stack', 'replace'] as const) {
+      await using used = new PublisherInShared(restoreMode)
+      await used.publish()
+      if (restoreMode === 'stack') for (const entry of used.cache.published()) used.cache.remove(entry)
+      using next = used.nextSession()
+      await used.publish()
+      assert.deepEqual(devicesAt(used.target), [deviceOf(next.connection)])
+    }
   })
 })

@@ -1,6 +1,6 @@
 import { closeSync } from 'node:fs'
 import { codeOf } from '../../errors.ts'
-import type { Libc } from '../libc.ts'
+import { type Libc, MS } from '../libc.ts'
 import { ALL_ATTRIBUTES } from './mount-flags.ts'
 import { superBlockOf } from './super-block.ts'
 
@@ -42,9 +42,12 @@ export class DetachedBind implements Disposable {
     }
   }
 
-  /** Sets its MOUNT_ATTR_* to exactly these. Returns whether the kernel can (Linux 5.12). Throws SystemError. */
+  /**
+   * Sets its MOUNT_ATTR_* to exactly these, and takes it out of the peer group of its source: attached below a shared mount, it has a peer group of its
+   * own, and what is mounted on it reaches no other bind of the source. Returns whether the kernel can (Linux 5.12). Throws SystemError.
+   */
   setAttributes(attributes: number): boolean {
-    return setAttributes(this.#libc, this.#fd, attributes)
+    return setAttributes(this.#libc, this.#fd, attributes, MS.PRIVATE)
   }
 
   /** Puts it on top of the directory that an O_PATH descriptor shows. Throws SystemError. */
@@ -84,13 +87,30 @@ export class DetachedBind implements Disposable {
 
 /**
  * mount_setattr(2): gives the mount that a descriptor shows the root of exactly these MOUNT_ATTR_*, in one step, also while it is in use. False before Linux
- * 5.12. Throws SystemError: EBUSY for a mount that is to be read-only while files on it are open for writing.
+ * 5.12. `propagation`: MS_* that changes its propagation too; 0 keeps it. Throws SystemError: EBUSY for a mount that is to be read-only while files on it are open
+ * for writing.
  */
-export function setAttributes(libc: Libc, fd: number, attributes: number): boolean {
+export function setAttributes(libc: Libc, fd: number, attributes: number, propagation = 0): boolean {
+  return mountSetattr(libc, fd, { set: attributes, clear: ALL_ATTRIBUTES, propagation })
+}
+
+/** Takes the mount that a descriptor shows the root of out of its peer group (mount_setattr(2), MS_PRIVATE). False before Linux 5.12. Throws SystemError. */
+export function makePrivate(libc: Libc, fd: number): boolean {
+  return mountSetattr(libc, fd, { set: 0, clear: 0, propagation: MS.PRIVATE })
+}
+
+interface MountAttr {
+  readonly set: number
+  readonly clear: number
+  readonly propagation: number
+}
+
+function mountSetattr(libc: Libc, fd: number, { set, clear, propagation }: MountAttr): boolean {
   // struct mount_attr: attr_set, attr_clr, propagation, userns_fd.
   const wanted = Buffer.alloc(32)
-  wanted.writeBigUInt64LE(BigInt(attributes), 0)
-  wanted.writeBigUInt64LE(BigInt(ALL_ATTRIBUTES), 8)
+  wanted.writeBigUInt64LE(BigInt(set), 0)
+  wanted.writeBigUInt64LE(BigInt(clear), 8)
+  wanted.writeBigUInt64LE(BigInt(propagation), 16)
   try {
     const definition = 'long syscall(long, int, str, uint, void *, ulong)'
     libc.checked('mount_setattr', undefined, definition, SYS.mountSetattr, fd, '', AT_EMPTY_PATH, wanted, wanted.length)

@@ -20,6 +20,12 @@ export interface Mount {
   readonly attributes: number
 }
 
+/** One of the mounts that lie on top of each other at a path. */
+export interface Layer extends Mount {
+  /** The id of its peer group (mount_namespaces(7)): what is mounted on it propagates to its peers and slaves. Undefined for a mount that is not shared. */
+  readonly peerGroup: string | undefined
+}
+
 /** Whether a mount's type is a FUSE file system's, of whatever subtype. */
 export function isFuse(fsType: string): boolean {
   return /^fuse(blk)?(\.|$)/.test(fsType)
@@ -40,6 +46,8 @@ export type PathState =
 export interface MountTable {
   /** The state of an absolute path. Throws SystemError for what is neither there nor absent (EACCES, ELOOP, ENAMETOOLONG). */
   at(path: string): PathState
+  /** The mounts at an absolute path, the topmost first; none where nothing is mounted. Throws as {@link at} does. */
+  layers(path: string): readonly Layer[]
 }
 
 /** The mount table by statx(2) and statmount(2), whose cost does not grow with the table; before Linux 6.8 by mountinfo. */
@@ -59,11 +67,20 @@ export class PinnedMountTable implements MountTable {
   }
 
   at(path: string): PathState {
+    return this.#within(path, (name) => this.#table.at(name)) ?? { kind: 'absent' }
+  }
+
+  layers(path: string): readonly Layer[] {
+    return this.#within(path, (name) => this.#table.layers(name)) ?? []
+  }
+
+  /** Undefined for a path whose parent is absent. */
+  #within<T>(path: string, ask: (name: string) => T): T | undefined {
     try {
       // mountinfo is looked through by a path's own name.
-      return this.#pinnedPaths.within(path, (name) => this.#table.at(this.#table instanceof MountinfoTable ? path : name))
+      return this.#pinnedPaths.within(path, (name) => ask(this.#table instanceof MountinfoTable ? path : name))
     } catch (error) {
-      if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR') return { kind: 'absent' }
+      if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR') return undefined
       throw error
     }
   }
@@ -85,11 +102,22 @@ const STATX_ATTR_MOUNT_ROOT = 0x2000
 const SYS_STATMOUNT = 457
 const STATMOUNT_SB_BASIC = 0x1
 const STATMOUNT_MNT_BASIC = 0x2
+const STATMOUNT_MNT_POINT = 0x10
 const STATMOUNT_FS_TYPE = 0x20
 const STATMOUNT_FS_SUBTYPE = 0x100
 const STATMOUNT_SB_SOURCE = 0x200
 /** Where the strings of a struct statmount begin (include/uapi/linux/mount.h). */
 const STRINGS = 512
+/** MS_SHARED in mnt_propagation. */
+const SHARED = 1 << 20
+
+/** What statmount(2) tells of a mount. */
+interface Found {
+  readonly layer: Layer
+  readonly parent: bigint
+  /** The path of its root, as this process sees it; empty if it was not asked for. */
+  readonly point: string
+}
 
 /** By system calls: include/uapi/linux/stat.h (struct statx) and include/uapi/linux/mount.h (struct statmount). */
 export class StatmountTable implements MountTable {
@@ -107,8 +135,6 @@ export class StatmountTable implements MountTable {
     this.#statx = libc.foreign('int statx(int, str, int, uint, void *)')
     this.#statmountCall = libc.foreign('long syscall(long, void *, void *, ulong, ulong)')
     this.#request.writeUInt32LE(this.#request.length, 0)
-    const wanted = STATMOUNT_SB_BASIC | STATMOUNT_MNT_BASIC | STATMOUNT_FS_TYPE | STATMOUNT_FS_SUBTYPE | STATMOUNT_SB_SOURCE
-    this.#request.writeUInt32LE(wanted, 16)
   }
 
   /** Whether this kernel answers in full: statmount(2) came in 6.8, its subtype and source in 6.13. */
@@ -123,6 +149,28 @@ export class StatmountTable implements MountTable {
   }
 
   at(path: string): PathState {
+    const top = this.#rootAt(path)
+    if (typeof top !== 'bigint') return top
+    const found = this.#statmount(top)
+    return found === undefined ? this.at(path) : { kind: 'mount', mount: found.layer }
+  }
+
+  layers(path: string): readonly Layer[] {
+    const top = this.#rootAt(path)
+    if (typeof top !== 'bigint') return []
+    const layers: Layer[] = []
+    const first = this.#statmount(top, STATMOUNT_MNT_POINT)
+    if (first === undefined) return this.layers(path)
+    for (let found: Found | undefined = first; found?.point === first.point;) {
+      layers.push(found.layer)
+      // The parent of the root of a namespace is itself, or is not told.
+      found = String(found.parent) === found.layer.id ? undefined : this.#statmount(found.parent, STATMOUNT_MNT_POINT)
+    }
+    return layers
+  }
+
+  /** The id of the mount whose root a path is, or what else it is. */
+  #rootAt(path: string): bigint | Exclude<PathState, { kind: 'mount' }> {
     const seen = this.#seen
     const flags = AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT | AT_SYMLINK_NOFOLLOW
     if (Number(this.#statx(AT_FDCWD, path, flags, STATX_TYPE | STATX_MNT_ID_UNIQUE, seen)) < 0) {
@@ -131,13 +179,15 @@ export class StatmountTable implements MountTable {
       throw this.#libc.lastError('statx', path)
     }
     if ((seen.readUInt32LE(8) & STATX_ATTR_MOUNT_ROOT) === 0) return { kind: 'plain', type: typeOf(seen.readUInt16LE(28)) }
-    const mount = this.#statmount(seen.readBigUInt64LE(144))
-    return mount === undefined ? this.at(path) : { kind: 'mount', mount }
+    return seen.readBigUInt64LE(144)
   }
 
-  #statmount(id: bigint): Mount | undefined {
+  /** Undefined for a mount that is gone, or is not in this namespace. `more`: STATMOUNT_* that are asked for too. */
+  #statmount(id: bigint, more = 0): Found | undefined {
     const [request, reply] = [this.#request, this.#reply]
+    const wanted = STATMOUNT_SB_BASIC | STATMOUNT_MNT_BASIC | STATMOUNT_FS_TYPE | STATMOUNT_FS_SUBTYPE | STATMOUNT_SB_SOURCE
     request.writeBigUInt64LE(id, 8)
+    request.writeUInt32LE(wanted | more, 16)
     if (Number(this.#statmountCall(SYS_STATMOUNT, request, reply, reply.length, 0)) < 0) {
       // It was unmounted between the two calls.
       if (this.#libc.errno() === constants.errno.ENOENT) return undefined
@@ -147,13 +197,16 @@ export class StatmountTable implements MountTable {
     const string = (bit: number, at: number): string => ((had & bit) === 0 ? '' : cString(reply, STRINGS + reply.readUInt32LE(at)))
     const type = string(STATMOUNT_FS_TYPE, 36)
     const subtype = string(STATMOUNT_FS_SUBTYPE, 120)
-    return {
+    const isShared = (reply.readUInt32LE(72) & SHARED) !== 0
+    const layer = {
       id: String(id),
       device: `${reply.readUInt32LE(16)}:${reply.readUInt32LE(20)}`,
       fsType: subtype === '' ? type : `${type}.${subtype}`,
       source: string(STATMOUNT_SB_SOURCE, 124),
       attributes: reply.readUInt32LE(64) & ALL_ATTRIBUTES,
+      peerGroup: isShared ? String(reply.readBigUInt64LE(80)) : undefined,
     }
+    return { layer, parent: reply.readBigUInt64LE(48), point: string(STATMOUNT_MNT_POINT, 108) }
   }
 }
 
@@ -180,10 +233,26 @@ export class MountinfoTable implements MountTable {
     const real = resolveParent(path)
     if (real === undefined) return { kind: 'absent' }
     const line = topmostAt(this.#lines(), real)
-    if (line === undefined) return plainState(real)
-    const { device, fsType, source, options } = line
-    return { kind: 'mount', mount: { id: String(line.id), device, fsType, source, attributes: attributesOfOptions(options) } }
+    return line === undefined ? plainState(real) : { kind: 'mount', mount: layerOf(line) }
   }
+
+  layers(path: string): readonly Layer[] {
+    const real = resolveParent(path)
+    if (real === undefined) return []
+    const lines = this.#lines()
+    const layers: Layer[] = []
+    for (let line = topmostAt(lines, real); line?.mountPoint === real;) {
+      layers.push(layerOf(line))
+      const { id, parentId }: MountinfoLine = line
+      line = id === parentId ? undefined : lines.find((one) => one.id === parentId)
+    }
+    return layers
+  }
+}
+
+function layerOf({ id, device, fsType, source, options, propagation }: MountinfoLine): Layer {
+  const peerGroup = propagation.find((tag) => tag.startsWith('shared:'))?.slice('shared:'.length)
+  return { id: String(id), device, fsType, source, attributes: attributesOfOptions(options), peerGroup }
 }
 
 function readMountinfo(): readonly MountinfoLine[] {

@@ -1,4 +1,4 @@
-import type { MountTable, PathState } from './mount-table.ts'
+import type { Layer, MountTable, PathState } from './mount-table.ts'
 
 /** A mount table as it was when each path was first asked for: for one look at many paths, whose ancestors are mostly the same. */
 export class RememberedTable implements MountTable {
@@ -13,5 +13,9 @@ export class RememberedTable implements MountTable {
     const seen = this.#seen.get(path) ?? this.#table.at(path)
     this.#seen.set(path, seen)
     return seen
+  }
+
+  layers(path: string): readonly Layer[] {
+    return this.#table.layers(path)
   }
 }

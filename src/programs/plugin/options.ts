@@ -12,6 +12,7 @@ import { commandLine, logFormatOption, parse, seconds } from '../command-line.ts
 import { parseFaults } from '../dummy-fuse/faults.ts'
 import { FUSED_SOCKET } from '../fused/early-options.ts'
 import { CALL_DEADLINE } from './limits.ts'
+import type { RestoreMode } from '../../volumes/publisher.ts'
 import { backendOption, type FuseBackend } from '../session-options.ts'
 
 const ROLES = ['identity', 'node', 'controller'] as const
@@ -30,7 +31,10 @@ export interface PluginOptions {
   readonly ephemeralDir: string | undefined
   /** Volumes are mounted below one of these alone; anywhere if there is none. */
   readonly allowedRoots: readonly string[]
+  /** Whether the volumes of the mount cache are mounted again at start. */
   readonly restoreMounts: boolean
+  /** How a target whose mount is dead is mounted again, at start and by a call. */
+  readonly restoreMode: RestoreMode
   readonly fuseHost: 'child' | 'detached' | 'service'
   /** For `child` and `detached`: a dummy-fuse for each volume, or one dummy-fused for all. */
   readonly daemons: 'per-volume' | 'shared'
@@ -64,7 +68,7 @@ interface Parsed {
   stateDir: string
   ephemeralDir?: string
   allowedRoot: string[]
-  restoreMounts: boolean
+  restoreMounts: RestoreMode | false
   fuseHost: PluginOptions['fuseHost']
   daemons: PluginOptions['daemons']
   fusedSocket: string
@@ -78,6 +82,12 @@ interface Parsed {
   kubeletRegistrationPath?: string
   metricsAddress?: MetricsAddress
 }
+
+/**
+ * What `--restore-mounts` and `--no-restore-mounts` do with the dead mount of a target. Only pods can have what stack is for, and it leaves a dead mount at each
+ * target: the chart has stack (docs/restoring.md).
+ */
+const DEFAULT_RESTORE_MODE: RestoreMode = 'replace'
 
 const EXIT_STATUSES =
   '\nExit status: 0 stopped by SIGTERM or SIGINT; 1 failed, for example because the socket is in use; 2 usage error.'
@@ -108,8 +118,16 @@ export function parsePluginOptions(args: readonly string[], env: NodeJS.ProcessE
       '--ephemeral-dir <folder>',
       'where inline ephemeral volumes are staged (default: the folder ephemeral in the state folder); dummy-fused of --fuse-host service mounts there too',
     )
-    .option('--restore-mounts', 'mount the volumes of the mount cache again at start', true)
-    .option('--no-restore-mounts', 'do not mount them again')
+    .addOption(
+      new Option(
+        '--restore-mounts [mode]',
+        'mount the volumes of the mount cache again at start. mode: replace, unmount the dead mount of a target; stack, bind the new session on top of it, so that it reaches the consumers that have mountPropagation HostToContainer',
+      )
+        .choices(['replace', 'stack'])
+        .preset(DEFAULT_RESTORE_MODE)
+        .default(DEFAULT_RESTORE_MODE),
+    )
+    .option('--no-restore-mounts', `do not mount them again at start; calls do it by ${DEFAULT_RESTORE_MODE}`)
     .addOption(
       new Option(
         '--fuse-host <host>',
@@ -185,7 +203,8 @@ export function parsePluginOptions(args: readonly string[], env: NodeJS.ProcessE
     stateDir: absolute(parsed.stateDir),
     ephemeralDir: parsed.ephemeralDir === undefined ? undefined : absolute(parsed.ephemeralDir),
     allowedRoots: parsed.allowedRoot.map(absolute),
-    restoreMounts: parsed.restoreMounts,
+    restoreMounts: parsed.restoreMounts !== false,
+    restoreMode: parsed.restoreMounts === false ? DEFAULT_RESTORE_MODE : parsed.restoreMounts,
     fuseHost: parsed.fuseHost,
     daemons: parsed.daemons,
     fusedSocket: socketPath(parsed.fusedSocket),

@@ -94,7 +94,7 @@ export function openVolumes(
   const binds = new Binds({ libc, pinnedPaths, states, points, limits })
   const mounting = { states, points, reachability, cache, bootId: boot, log }
   const stager = new Stager({ ...mounting, host, grace: limits.grace })
-  const publisher = new Publisher({ ...mounting, binds, stager })
+  const publisher = new Publisher({ ...mounting, binds, stager, restoreMode: options.restoreMode })
   const restoration = new Restoration()
   const inspector = new Inspector({ states, reachability, cache, host, maxAge: limits.answerAge })
   const checked = new CheckedVolumes({
