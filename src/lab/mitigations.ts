@@ -38,9 +38,20 @@ export const MITIGATIONS: readonly Mitigation[] = [
   {
     id: 'restore',
     title: 'Restore mounts',
-    words: 'When the plugin starts, it mounts the volumes of its mount cache again, at their staging paths and targets.',
+    words:
+      'When the plugin starts, it mounts the volumes of its mount cache again, at their staging paths and targets, in place of the dead mounts.',
     hosting: 'child',
-    pluginFlags: ['--restore-mounts'],
+    pluginFlags: ['--restore-mounts=replace'],
+    trustsDaemons: true,
+  },
+  // The same, with mount propagation (mount_namespaces(7)).
+  {
+    id: 'stack',
+    title: 'Restore by stacking',
+    words:
+      'Mounts are restored. The new session is mounted on top of the dead mount of each target, which stays. So it propagates to the pods that have the volume itself with mountPropagation HostToContainer.',
+    hosting: 'child',
+    pluginFlags: ['--restore-mounts=stack'],
     trustsDaemons: true,
   },
   // The third demonstration of the original project.
@@ -49,7 +60,7 @@ export const MITIGATIONS: readonly Mitigation[] = [
     title: 'Restore, consumers exit',
     words: 'Mounts are restored, and every consumer ends at its first error and is started again.',
     hosting: 'child',
-    pluginFlags: ['--restore-mounts'],
+    pluginFlags: ['--restore-mounts=replace'],
     consumer: (kind) => ({ ...kind, exitsOnError: true }),
     trustsDaemons: true,
   },
@@ -60,7 +71,7 @@ export const MITIGATIONS: readonly Mitigation[] = [
     words:
       'Mounts are restored, and consumers run in pods that have the folder above the volume with mountPropagation HostToContainer, so that new mounts reach them.',
     hosting: 'child',
-    pluginFlags: ['--restore-mounts'],
+    pluginFlags: ['--restore-mounts=replace'],
     consumer: (kind) => (kind.place === 'slave' ? kind : { ...kind, place: 'slave-folder' }),
     trustsDaemons: true,
   },
@@ -81,7 +92,7 @@ export const MITIGATIONS: readonly Mitigation[] = [
     title: 'Separate FUSE process',
     words: "FUSE daemons run outside the plugin's container and survive it. Mounts are restored.",
     hosting: 'detached',
-    pluginFlags: ['--restore-mounts'],
+    pluginFlags: ['--restore-mounts=replace'],
     trustsDaemons: true,
   },
   // One daemon for all volumes, with the plugin's lifetime.
@@ -91,7 +102,7 @@ export const MITIGATIONS: readonly Mitigation[] = [
     words:
       "One daemon in the plugin's container serves all volumes, which needs less memory. Mounts are restored. A crash of the daemon reaches every volume.",
     hosting: 'child-shared',
-    pluginFlags: ['--restore-mounts'],
+    pluginFlags: ['--restore-mounts=replace'],
     trustsDaemons: false,
   },
   // One daemon for all volumes, which outlives the plugin.
@@ -101,7 +112,7 @@ export const MITIGATIONS: readonly Mitigation[] = [
     words:
       "One daemon outside the plugin's container serves all volumes and survives the plugin. Mounts are restored. A crash of the daemon reaches every volume.",
     hosting: 'detached-shared',
-    pluginFlags: ['--restore-mounts'],
+    pluginFlags: ['--restore-mounts=replace'],
     trustsDaemons: false,
   },
   // The fix of blobfuse2 #1079 and #1081.
@@ -130,7 +141,7 @@ export const MITIGATIONS: readonly Mitigation[] = [
     words:
       'One daemon serves all volumes, and systemd holds its FUSE descriptors. When the daemon crashes or is upgraded, its successor serves the same sessions.',
     hosting: 'systemd',
-    pluginFlags: ['--restore-mounts'],
+    pluginFlags: ['--restore-mounts=replace'],
     trustsDaemons: false,
   },
   // The session that outlives its daemon, kept by our own keeper.
@@ -139,7 +150,7 @@ export const MITIGATIONS: readonly Mitigation[] = [
     title: 'Session kept by keep',
     words: 'The same without systemd: dummy-fuse-csi keep holds the descriptors and starts the daemon again.',
     hosting: 'keep',
-    pluginFlags: ['--restore-mounts'],
+    pluginFlags: ['--restore-mounts=replace'],
     trustsDaemons: false,
   },
 ]

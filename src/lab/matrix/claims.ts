@@ -29,6 +29,11 @@ export const CLAIMS = {
       'A slave receives the mounts that are made below its master. Its master was the dead mount itself, and the new mount is on the folder beneath, which it does not see.',
     source: 'mount_namespaces(7), propagation types',
   },
+  stacked: {
+    reason:
+      'The plugin mounts the new session on top of the dead mount, which stays. A slave receives what is mounted on its master, so the pod has the new mount on top of its own copy of the dead one. The next open finds it, and the bare folder is visible at no moment.',
+    source: 'mount_namespaces(7), propagation types; docs/restoring.md',
+  },
   slaveOfFolder: {
     reason:
       'The folder above is a slave of the node’s, so the new mount propagates to it, and each open finds it by its path. Between the unmount and the mount, the bare folder is visible.',

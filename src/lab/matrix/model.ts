@@ -23,15 +23,15 @@ export const GROUPS: Readonly<Record<string, string>> = {
   NOT_MOUNTING:
     'plugin-killed,plugin-restarted,plugin-upgraded,daemon-killed,daemon-upgraded,daemon-hung,daemon-replaced,staging-unmounted,target-unmounted,machine-crash,out-of-descriptors,connection-aborted',
   /** FUSE daemons in the plugin's container. */
-  CHILD: 'none,restore,restore-exit,host-to-container,health,shared',
+  CHILD: 'none,restore,stack,restore-exit,host-to-container,health,shared',
   /** FUSE daemons outside of it. */
   SEPARATE: 'separate,separate-shared',
   /** A FUSE daemon for each volume. */
-  PER_VOLUME: 'none,restore,restore-exit,host-to-container,health,separate',
+  PER_VOLUME: 'none,restore,stack,restore-exit,host-to-container,health,separate',
   /** One FUSE daemon for all volumes, whose descriptors nobody else holds. */
   SHARED: 'shared,separate-shared',
   /** What is mounted again when the plugin starts. */
-  RESTORED: 'restore,restore-exit,host-to-container,shared',
+  RESTORED: 'restore,stack,restore-exit,host-to-container,shared',
   /** Sessions that outlive their daemon. */
   KEPT: 'service,keep',
   /** They hold something of the session. */
@@ -55,10 +55,12 @@ export const MODEL: readonly Line[] = [
   ['PLUGIN_ENDS', 'none', 'exits-on-error', 'errors', 'refused'],
   ['PLUGIN_ENDS', 'none', 'RUNNING', 'errors', 'dead'],
   ['PLUGIN_ENDS', 'restore-exit', 'RUNNING', 'restarted|writes-to-host-recovers', 'restarted'],
+  ['PLUGIN_ENDS', 'stack', 'exits-on-error', 'restarted', 'restarted'],
+  ['PLUGIN_ENDS', 'stack', 'opens-anew,slave-volume,slave-folder', 'recovers', 'stacked'],
   ['PLUGIN_ENDS', 'RESTORED', 'exits-on-error', 'restarted|writes-to-host-recovers', 'restarted'],
   ['PLUGIN_ENDS', 'RESTORED', 'HOLDERS', 'errors', 'held'],
   ['PLUGIN_ENDS', 'restore,shared', 'opens-anew', 'recovers|writes-to-host-recovers', 'gap'],
-  ['PLUGIN_ENDS', 'restore,shared', 'private', 'errors', 'privateCopy'],
+  ['PLUGIN_ENDS', 'restore,stack,shared', 'private', 'errors', 'privateCopy'],
   ['PLUGIN_ENDS', 'RESTORED', 'slave-volume', 'errors', 'slaveOfDead'],
   ['PLUGIN_ENDS', 'RESTORED', 'opens-anew,slave-folder', 'recovers|writes-to-host-recovers', 'slaveOfFolder'],
   ['PLUGIN_ENDS', 'health', 'RUNNING', 'restarted', 'noticed'],
@@ -140,7 +142,7 @@ export const MODEL: readonly Line[] = [
 export const ABSENT: readonly (readonly [failures: string, mitigations: string, consumers: string, reason: string])[] = [
   [
     'mount-fails,mount-late',
-    'restore,restore-exit,host-to-container,health,SEPARATE,shared,KEPT',
+    'restore,stack,restore-exit,host-to-container,health,SEPARATE,shared,KEPT',
     '*',
     'This is about how a mount comes to be, and the flawed start is met with the cures for it alone; what is done about mounts that die comes later.',
   ],

@@ -47,7 +47,7 @@ export const restoreMounts = demonstrate({
         )
         await seeDead(scene, podNamed(cell, 'private-pod'), 'after the restore', restored)
         transcript.say(
-          'HostToContainer on the volume itself does not help. The pod received the mounts of one mount, and that mount was the dead one, which the plugin has unmounted. The new mount is on the directory beneath, which the pod does not see.',
+          'HostToContainer on the volume itself does not help. The pod received the mounts of one mount, and that mount was the dead one, which the plugin has unmounted. The new mount is on the directory beneath, which the pod does not see. With --restore-mounts=stack the plugin mounts on top of the dead mount instead, and reaches this pod too: lab run --mitigation stack shows it.',
         )
         await seeDead(scene, podNamed(cell, 'slave-volume-pod'), 'after the restore', restored)
         transcript.say(
