@@ -37,6 +37,16 @@ set +e
 exit $?
 `
 
+/**
+ * Unmounts the copies of the machine's volumes that a new mount namespace has: a copy keeps the session of a volume that is unmounted on the machine. One that is
+ * also unmounted on the machine just then is no failure.
+ */
+export const WITHOUT_VOLUMES = `
+sed -n 's/^[^ ]* [^ ]* [^ ]* [^ ]* \\([^ ]*\\) .* - fuse\\.dummy-fuse .*/\\1/p' /proc/self/mountinfo | tac | while read -r at; do
+  umount -n -c -l "$(printf %b "$at")" 2>/dev/null
+done
+`
+
 /** A systemd that supervises the machine cannot supervise what runs in another process namespace: programs are to find none. */
 const HIDE_SYSTEMD = `
 set -e
@@ -56,7 +66,7 @@ export function onPrivateNode(inner: Command): Command {
     argv0: 'setpriv',
     args: [
       ...['--pdeathsig', 'KILL', '--', 'unshare', '--mount', '--propagation', 'slave'],
-      ...['--pid', '--fork', '--kill-child', '--mount-proc', '--', ...SHELL, HIDE_SYSTEMD + SET_UP, MARK],
+      ...['--pid', '--fork', '--kill-child', '--mount-proc', '--', ...SHELL, WITHOUT_VOLUMES + HIDE_SYSTEMD + SET_UP, MARK],
       // A shell cannot choose argv[0] otherwise.
       ...[...SHELL, 'exec -a "$0" "$@"', inner.argv0, inner.executable, ...inner.args],
     ],

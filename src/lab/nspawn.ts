@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { childrenOf } from '../os/processes/child-processes.ts'
 import { makeDirectories } from '../os/mounts/directories.ts'
 import { processStat } from '../os/processes/processes.ts'
+import { WITHOUT_VOLUMES } from './namespaces.ts'
 
 /** Units of a whole machine that nobody needs here, and that cost time at each boot. */
 const MASKED = [
@@ -15,7 +16,8 @@ const MASKED = [
  * root is an overlay itself, and a cgroup tree of version 2 alone, as on an ordinary Debian. The shell stays, as the first process of
  * a process namespace: when it ends, all ends.
  */
-const HOLD = `set -e
+const HOLD = `${WITHOUT_VOLUMES}
+set -e
 mount -t tmpfs -o mode=755 "$2" "$1"
 mkdir "$1/upper" "$1/work" "$1/root"
 mount -t overlay -o "lowerdir=/,upperdir=$1/upper,workdir=$1/work" overlay "$1/root"

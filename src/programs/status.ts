@@ -6,6 +6,7 @@ import { type RecordedRegistration, readRegistration } from '../kubelet/registra
 import { descriptorSink, Logger } from '../log.ts'
 import { AddonLoader } from '../os/addons.ts'
 import { Libc } from '../os/libc.ts'
+import { MountNamespaces } from '../os/mounts/mount-namespaces.ts'
 import { openMountTable, PinnedMountTable } from '../os/mounts/mount-table.ts'
 import { PinnedPaths } from '../os/mounts/pinned-paths.ts'
 import { processesNamed } from '../os/processes/processes.ts'
@@ -15,8 +16,9 @@ import { DelayedFsync } from '../os/descriptors/delayed-fsync.ts'
 import { socketPath } from '../os/sockets/unix-socket.ts'
 import { Inspector, type VolumeReport } from '../volumes/health.ts'
 import { MountCache } from '../volumes/mount-cache.ts'
-import { MountStates } from '../volumes/mount-states.ts'
+import { FS_TYPE, MountStates } from '../volumes/mount-states.ts'
 import { Reachability } from '../volumes/reachability.ts'
+import { StaleConsumers } from '../volumes/stale-consumers.ts'
 import { absolute } from './absolute.ts'
 import { oneLine } from '../printable.ts'
 import { commandLine, parse } from './command-line.ts'
@@ -69,8 +71,10 @@ async function look(stateDir: string, fusedSocket: string): Promise<readonly Vol
   const pinned = new RememberedTable(new PinnedMountTable(table, new PinnedPaths(libc)))
   const states = new MountStates({ table: pinned, host, prober })
   const reachability = new Reachability(new RememberedTable(table), prober)
+  const namespaces = new MountNamespaces(FS_TYPE, limits.call)
+  const staleConsumers = new StaleConsumers({ namespaces, cache, states, time: limits.call })
   using call = new RunningCall(limits.call, { margin: limits.callMargin })
-  return await new Inspector({ states, reachability, cache, host, maxAge: limits.answerAge }).all(call)
+  return await new Inspector({ states, reachability, cache, host, staleConsumers, maxAge: limits.answerAge }).all(call)
 }
 
 /** The plugin's own dummy-fused (--daemons shared), and the node's, as far as one runs: a service manager would start one for the question. */

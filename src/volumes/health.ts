@@ -7,6 +7,7 @@ import { VolumeError } from './errors.ts'
 import type { MountCache } from './mount-cache.ts'
 import type { MountState, MountStates } from './mount-states.ts'
 import type { Reachability } from './reachability.ts'
+import type { StaleConsumers } from './stale-consumers.ts'
 
 /** Why a volume, or a part of it, cannot be reached: a CamelCase word for machines (CSI spec, VolumeHealthEntry.reason). */
 type Reason =
@@ -15,6 +16,7 @@ type Reason =
   | 'StagingNotMounted'
   | 'StagingWrongFileSystem'
   | 'StaleBind'
+  | 'ConsumerStale'
   | 'TargetNotMounted'
   | 'TargetWrongFileSystem'
   | 'PathUnreachable'
@@ -40,7 +42,12 @@ export interface PathReport {
   readonly why?: string
   /** The consumer of a target, if the kubelet has named it. */
   readonly pod?: ConsumerPod
+  /** The consumers that have a session which was replaced at the path; `unseen` if one may have. Absent if none has. */
+  readonly staleConsumers?: readonly string[] | 'unseen'
 }
+
+/** Consumers that one finding names. */
+const MOST_NAMED = 5
 
 /** Volumes whose inspection begins in one turn of the event loop. */
 const PORTION = 25
@@ -69,6 +76,7 @@ export interface InspectorParts {
   readonly reachability: Pick<Reachability, 'check'>
   readonly cache: Pick<MountCache, 'staged' | 'published' | 'of'>
   readonly host: Pick<FuseHost, 'daemonAt'>
+  readonly staleConsumers: Pick<StaleConsumers, 'of'>
   /** Milliseconds for which an answer of a daemon counts, while its process runs. */
   readonly maxAge: number
 }
@@ -79,13 +87,15 @@ export class Inspector {
   readonly #reachability: InspectorParts['reachability']
   readonly #cache: InspectorParts['cache']
   readonly #host: InspectorParts['host']
+  readonly #staleConsumers: InspectorParts['staleConsumers']
   readonly #maxAge: number
 
-  constructor({ states, reachability, cache, host, maxAge }: InspectorParts) {
+  constructor({ states, reachability, cache, host, staleConsumers, maxAge }: InspectorParts) {
     this.#states = states
     this.#reachability = reachability
     this.#cache = cache
     this.#host = host
+    this.#staleConsumers = staleConsumers
     this.#maxAge = maxAge
   }
 
@@ -139,7 +149,10 @@ export class Inspector {
       }),
     )
     const pid = 'pid' in staging ? staging.pid : await this.#pidAt(stagingPath, deviceIn(staging), call)
-    const findings = [...stagingFindings(stagingPath, staging), ...targets.flatMap(targetFindings)]
+    const findings = [
+      ...stagingFindings(stagingPath, staging),
+      ...targets.flatMap((target) => [...targetFindings(target), ...consumerFindings(target)]),
+    ]
     return {
       volumeId,
       stagingPath,
@@ -175,17 +188,20 @@ export class Inspector {
     }
   }
 
-  async #target({ targetPath: path }: PublishedEntry, staging: MountState | NoState, call: CallContext): Promise<PathReport> {
+  async #target(entry: PublishedEntry, staging: MountState | NoState, call: CallContext): Promise<PathReport> {
+    const { targetPath: path } = entry
     const device = deviceIn(staging)
     try {
       await this.#reachability.check(path, call)
       const [mount, ...below] = this.#states.layersAt(path)
       const covers = below.length === 0 ? {} : { covers: below.length }
+      const staleConsumers = await this.#staleConsumers.of(entry, mount?.device, call)
+      const more = staleConsumers.length === 0 ? covers : { ...covers, staleConsumers }
       // A bind has the state of its session.
       if (mount !== undefined && mount.device === device)
-        return { path, state: staging.kind, ...covers, ...('message' in staging ? { why: staging.message } : {}) }
+        return { path, state: staging.kind, ...more, ...('message' in staging ? { why: staging.message } : {}) }
       const state = await this.#states.target(path, device, call)
-      return { path, state: state.kind === 'NOT_MOUNTED' || state.kind === 'FOREIGN' ? state.kind : 'STALE', ...covers }
+      return { path, state: state.kind === 'NOT_MOUNTED' || state.kind === 'FOREIGN' ? state.kind : 'STALE', ...more }
     } catch (error) {
       const { kind, message } = noState(error)
       return { path, state: kind, why: message }
@@ -259,6 +275,19 @@ function targetFindings({ path, state, why }: PathReport): readonly Finding[] {
     case 'HUNG':
       return []
   }
+}
+
+function consumerFindings({ path, staleConsumers: stale = [] }: PathReport): readonly Finding[] {
+  const again = 'restart the consumer, so that the volume is unpublished and published again'
+  if (stale === 'unseen') {
+    const message = `${path} was bound to a new session since it was published, which its running consumer does not have; ${again}`
+    return [{ reason: 'ConsumerStale', message }]
+  }
+  if (stale.length === 0) return []
+  const more = stale.length - MOST_NAMED
+  const named = `${stale.slice(0, MOST_NAMED).join(', ')}${more > 0 ? ` and ${more} more` : ''}`
+  const message = `${path} was bound to a new session, and a consumer has the earlier one (${named}); ${again}`
+  return [{ reason: 'ConsumerStale', message }]
 }
 
 /** One finding per reason, as the CSI spec has it; their messages are joined. */

@@ -44,6 +44,13 @@ export interface PublishedEntry {
   readonly capability: MountCapability
   readonly ephemeral?: true
   readonly pod?: ConsumerPod
+  /** `major:minor` of the session that was last bound to the target. An entry of an earlier version has none. */
+  readonly device?: string
+  /**
+   * `major:minor` of the sessions that were bound to the target earlier in this boot and since it was published: a consumer that has run since then may still
+   * have one of them. Absent if there is none.
+   */
+  readonly replaced?: readonly string[]
 }
 
 export type MountCacheEntry = StagedEntry | PublishedEntry
@@ -58,6 +65,9 @@ const TEXT = v.pipe(v.string(), v.nonEmpty('is empty'))
 
 /** An absolute path in its shortest form, other than the root: no empty name, no `.`, no `..`. */
 const PATH = v.pipe(v.string(), v.regex(/^(?:\/(?!\.{1,2}(?:\/|$))[^/\0]+)+$/, 'is not an absolute path in its shortest form'))
+
+/** A super block. */
+const DEVICE = v.pipe(v.string(), v.regex(/^\d{1,10}:\d{1,10}$/, 'is not the number of a device, such as 0:41'))
 
 const CAPABILITY = v.object({ accessMode: TEXT, fsType: v.string(), mountFlags: v.array(v.string()) })
 
@@ -80,6 +90,8 @@ const ENTRIES = {
     targetPath: PATH,
     readonly: v.boolean(),
     pod: v.exactOptional(POD),
+    device: v.exactOptional(DEVICE),
+    replaced: v.exactOptional(v.array(DEVICE)),
   }),
 } as const
 
@@ -88,14 +100,27 @@ export function parseEntry(text: string, kind: MountCacheEntry['kind']): MountCa
   return parseJson(ENTRIES[kind], text)
 }
 
+/** Sessions that an entry remembers; the oldest is forgotten first. */
+const MOST_REPLACED = 32
+
+/**
+ * An entry's account of its sessions once `device` is bound to its target: in `replaced` are those that were there before in the same boot, of which `found` (what
+ * was bound there a moment ago) is one. A number that `device` has again belongs to no earlier session any more.
+ */
+export function bound(
+  { bootId, device: last, replaced = [] }: Pick<PublishedEntry, 'bootId' | 'device' | 'replaced'>,
+  now: { readonly bootId: string; readonly device: string; readonly found: string | undefined },
+): Pick<PublishedEntry, 'bootId' | 'device' | 'replaced'> {
+  // No consumer outlives a reboot.
+  const before = bootId === now.bootId ? [...replaced, last, now.found] : []
+  const others = new Set(before.filter((device) => device !== undefined && device !== now.device))
+  const kept = [...others].filter((device) => device !== undefined).slice(-MOST_REPLACED)
+  return { bootId: now.bootId, device: now.device, ...(kept.length === 0 ? {} : { replaced: kept }) }
+}
+
 /** Whether two capabilities ask for the same mount. */
 export function sameCapability(a: MountCapability, b: MountCapability): boolean {
   return a.accessMode === b.accessMode && a.fsType === b.fsType && flagsOf(a) === flagsOf(b)
-}
-
-/** Whether two targets have the same consumer, as far as it is known. */
-export function samePod(a: ConsumerPod | undefined, b: ConsumerPod | undefined): boolean {
-  return a?.namespace === b?.namespace && a?.name === b?.name && a?.uid === b?.uid
 }
 
 function flagsOf({ mountFlags }: MountCapability): string {

@@ -1,8 +1,10 @@
+import { isDeepStrictEqual } from 'node:util'
 import type { CallContext } from '../call-context.ts'
+import { messageOf } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import { ATIME, attributesOfFlags, attributesText, MOUNT_ATTR, SESSION_FLAGS, withFlagOptions } from '../os/mounts/mount-flags.ts'
 import type { BindOrder, Binds } from './binds.ts'
-import { type ConsumerPod, type MountCapability, type PublishedEntry, sameCapability, samePod } from './mount-cache-entry.ts'
+import { bound, type ConsumerPod, type MountCapability, type PublishedEntry, sameCapability } from './mount-cache-entry.ts'
 import { VolumeError } from './errors.ts'
 import { LeftDirectories } from './left-directories.ts'
 import type { MountCache } from './mount-cache.ts'
@@ -49,6 +51,8 @@ interface Bound {
   readonly done: boolean
   /** The first directory that was made for the target. */
   readonly made?: string
+  /** The device of the session that was bound there before, in whatever state. */
+  readonly found?: string
 }
 
 /** Binds staged volumes to targets and unmounts them. The caller holds the volume's lock. */
@@ -84,11 +88,10 @@ export class Publisher {
     const known = this.#compatible(request)
     await this.#reachability.check(request.targetPath, call)
     const device = await this.#stager.ensure(request, call)
-    const { made } = await this.#bindIn(device, request, known !== undefined, call)
-    if (known?.bootId === this.#bootId && known.stagingPath === request.stagingPath && samePod(known.pod, request.pod)) return
-    const entry: PublishedEntry = { version: 1, kind: 'published', bootId: this.#bootId, ...strip(request) }
+    const { made, found } = await this.#bindIn(device, request, known !== undefined, call)
     try {
-      this.#log.info(`Saved publish mount entry to ${this.#cache.save(entry)}`)
+      const file = this.#save(strip(request), known, device, found)
+      if (file !== undefined) this.#log.info(`Saved publish mount entry to ${file}`)
     } catch (error) {
       if (known === undefined) {
         await this.#points.unmountAll(request.targetPath, 'dummy-fuse')
@@ -121,7 +124,27 @@ export class Publisher {
   async restore(entry: PublishedEntry, call: CallContext): Promise<boolean> {
     await this.#reachability.check(entry.targetPath, call)
     const device = await this.#stager.ensure(entry, call)
-    return (await this.#bindIn(device, entry, true, call)).done
+    const { done, found } = await this.#bindIn(device, entry, true, call)
+    try {
+      this.#save(strip(entry), this.#cache.publishedAt(entry.targetPath) ?? entry, device, found)
+    } catch (error) {
+      // Health compares the entry with what is bound, and so does the next restore.
+      this.#log.warning(`cannot write the mount cache entry of ${entry.targetPath}, which is mounted: ${messageOf(error)}`)
+    }
+    return done
+  }
+
+  /**
+   * Writes the entry of a target that `device` is bound to, unless `known` says the same. A second NodePublishVolume forgets no session that was replaced: a
+   * kubelet that has restarted publishes the targets of its running pods again. Only NodeUnpublishVolume says that the consumer has ended. Returns the file that
+   * was written.
+   */
+  #save(request: PublishRequest, known: PublishedEntry | undefined, device: string, found: string | undefined): string | undefined {
+    const bootId = this.#bootId
+    if (known === undefined) return this.#cache.save({ version: 1, kind: 'published', bootId, ...request, device })
+    const { version, kind, capability } = known
+    const entry: PublishedEntry = { version, kind, ...request, capability, ...bound(known, { bootId, device, found }) }
+    return isDeepStrictEqual(entry, known) ? undefined : this.#cache.save(entry)
   }
 
   /** `ours`: whether the mount cache has the target, so that what is mounted there is a bind of this plugin. */
@@ -138,7 +161,7 @@ export class Publisher {
           throw new VolumeError('precondition', `${targetPath} is a mount point of another dummy-fuse already; unmount that first`)
         this.#log.info(`mount --bind ${stagingPath} ${targetPath} (in place of another session)`)
         await this.#binds.rebind(order)
-        return { done: true }
+        return { done: true, found: state.device }
       case 'FOREIGN':
         throw new VolumeError('precondition', `${targetPath} is a mount point of ${state.fsType} already; unmount that first`)
       case 'DEAD':
@@ -148,7 +171,7 @@ export class Publisher {
           this.#log.info(`umount ${targetPath} (${state.kind.toLowerCase()})`)
           await this.#binds.rebind(order)
         }
-        return { done: true }
+        return { done: true, found: state.device }
       case 'NOT_MOUNTED': {
         const made = state.directory ? undefined : this.#points.makeDirectory(targetPath)
         try {

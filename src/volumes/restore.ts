@@ -76,7 +76,7 @@ export class Restorer {
         return 'over'
       }
       log.info(done ? `successfully remounted ${what}` : `still mounted ${what}`)
-      if (entry.bootId !== bootId) cache.save({ ...entry, bootId })
+      if (entry.kind === 'staged' && entry.bootId !== bootId) cache.save({ ...entry, bootId })
     } catch (error) {
       // Other starts may come first for longer than one call lasts; its place in their queue is kept.
       if (error instanceof VolumeError && error.cause instanceof QueuedError) return 'again'

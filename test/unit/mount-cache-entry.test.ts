@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
-import { type MountCacheEntry, parseEntry, pathOf, sameCapability } from '../../src/volumes/mount-cache-entry.ts'
+import { bound, type MountCacheEntry, parseEntry, pathOf, sameCapability } from '../../src/volumes/mount-cache-entry.ts'
 
 const path = fc.array(fc.stringMatching(/^[^/\0.]{1,20}$/), { minLength: 1, maxLength: 4 }).map((names) => `/${names.join('/')}`)
 const text = fc.string({ unit: 'binary', minLength: 1 })
@@ -66,6 +66,61 @@ describe('parseEntry', () => {
     for (const stagingPath of ['/', '//', '/a/', '/a//b', '/a/../b', './a', 'a', '', '/a\0b', 7, null]) {
       assert.throws(() => parseEntry(JSON.stringify({ ...value, stagingPath }), 'staged'), /stagingPath/)
     }
+  })
+})
+
+describe('the sessions of an entry', () => {
+  const [value] = fc.sample(published, 1)
+  const device = fc.nat({ max: 2 ** 20 }).map((minor) => `0:${minor}`)
+
+  it('are read as they were written, and need not be there', () => {
+    fc.assert(
+      fc.property(published, device, fc.array(device), (entry, last, replaced) => {
+        for (const sessions of [{ device: last }, { replaced }, { device: last, replaced }]) {
+          const text = JSON.stringify({ ...entry, ...sessions })
+          assert.deepEqual(parseEntry(text, 'published'), { ...entry, ...sessions })
+        }
+      }),
+    )
+  })
+
+  for (const wrong of ['', '41', '0:', ':41', '0:41 ', '0:-1', '0:99999999999', 41, null, {}]) {
+    it(`are none if one is ${JSON.stringify(wrong)}`, () => {
+      assert.throws(() => parseEntry(JSON.stringify({ ...value, device: wrong }), 'published'), /^Error: device /)
+      assert.throws(() => parseEntry(JSON.stringify({ ...value, replaced: ['0:41', wrong] }), 'published'), /^Error: replaced\.1 /)
+    })
+  }
+})
+
+describe('bound', () => {
+  const now = { bootId: 'now', device: '0:9', found: undefined }
+
+  for (const [what, before, found, replaced] of [
+    ['a target that is new', {}, undefined, undefined],
+    ['the same session', { device: '0:9' }, undefined, undefined],
+    ['another session than the last', { device: '0:1' }, undefined, ['0:1']],
+    ['what was found there', {}, '0:1', ['0:1']],
+    ['what was found there, which is the last', { device: '0:1' }, '0:1', ['0:1']],
+    ['two sessions in a row', { device: '0:2', replaced: ['0:1'] }, '0:2', ['0:1', '0:2']],
+    ['a number that is used again', { device: '0:2', replaced: ['0:9', '0:1'] }, undefined, ['0:1', '0:2']],
+    ['the same session again', { device: '0:9', replaced: ['0:1'] }, undefined, ['0:1']],
+  ] as const) {
+    it(`remembers ${what}: ${replaced?.join() ?? 'none'}`, () => {
+      const account = bound({ bootId: 'now', ...before }, { ...now, found })
+      assert.deepEqual(account, { bootId: 'now', device: '0:9', ...(replaced === undefined ? {} : { replaced }) })
+    })
+  }
+
+  it('remembers none of another boot', () => {
+    const account = bound({ bootId: 'before', device: '0:1', replaced: ['0:2'] }, { ...now, found: '0:3' })
+    assert.deepEqual(account, { bootId: 'now', device: '0:9' })
+  })
+
+  it('remembers the latest of many', () => {
+    let account: ReturnType<typeof bound> = { bootId: 'now' }
+    for (let minor = 1; minor <= 100; minor++) account = bound(account, { ...now, device: `0:${minor}` })
+    assert.equal(account.replaced?.length, 32)
+    assert.equal(account.replaced.at(-1), '0:99')
   })
 })
 

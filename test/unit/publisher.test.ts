@@ -61,7 +61,7 @@ class PublisherInTest extends VolumeParts {
   }
 
   entry(change: Partial<PublishedEntry> = {}): PublishedEntry {
-    return { version: 1, kind: 'published', bootId: BOOT, ...this.request, ...change }
+    return { version: 1, kind: 'published', bootId: BOOT, ...this.request, device: this.device, ...change }
   }
 
   /** Publishes, with something else than {@link request}. */
@@ -374,8 +374,85 @@ describe('Publisher.restore', () => {
     used.cache.save(old)
     assert.equal(await used.publisher.restore(old, used.call), true)
     assert.equal(mountAt(used.target).device, used.device)
-    assert.equal(await used.publisher.restore(old, used.call), false)
-    assert.deepEqual(used.cache.published(), [old])
+    assert.deepEqual(used.cache.published(), [used.entry()])
+    assert.equal(await used.publisher.restore(used.entry(), used.call), false)
+    assert.deepEqual(used.cache.published(), [used.entry()])
+  })
+
+  it('binds although the entry cannot be written, and says so', async () => {
+    await using used = new PublisherInTest()
+    const old = used.entry({ device: '0:123456' })
+    used.cache.save(old)
+    rmSync(used.cache.folder('published'), { recursive: true })
+    writeFileSync(used.cache.folder('published'), 'a file where the folder was')
+    assert.equal(await used.publisher.restore(old, used.call), true)
+    assert.deepEqual([mountAt(used.target).device, used.cache.published()], [used.device, [old]])
+    assert.match(used.lines.at(-1) ?? '', /^cannot write the mount cache entry of .*\/pods\/v, which is mounted: .*ENOTDIR/)
+  })
+})
+
+describe('the sessions that an entry remembers', () => {
+  /** Mounts another session, which the stager has from then on. */
+  function another(used: PublisherInTest, name: string): SilentMount {
+    const session = new SilentMount(used.sandbox.directory(name))
+    used.ensuring = () => deviceOf(session.connection)
+    return session
+  }
+
+  const WAYS: Readonly<Record<string, (used: PublisherInTest, stagingPath: string) => Promise<unknown>>> = {
+    'a second Publish': (used, stagingPath) => used.publish({ stagingPath }),
+    'a restore': (used, stagingPath) => used.publisher.restore(used.entry({ stagingPath }), used.call),
+  }
+  const STATES: Readonly<Record<string, (used: PublisherInTest) => void>> = {
+    'whose session is dead': (used) => {
+      used.session.die()
+    },
+    'at which nothing is mounted any more': (used) => {
+      used.libc.umount(used.target, 2)
+    },
+    'to which a plugin bound a new session before it was killed': (used) => {
+      used.libc.umount(used.target, 2)
+      used.bind(used.path('other'), used.target)
+    },
+  }
+  for (const [way, bindAnew] of Object.entries(WAYS))
+    for (const [state, make] of Object.entries(STATES)) {
+      it(`are those before ${way} of a target ${state}`, async () => {
+        await using used = new PublisherInTest()
+        await used.publish()
+        using session = another(used, 'other')
+        make(used)
+        await bindAnew(used, session.path)
+        const device = deviceOf(session.connection)
+        assert.equal(mountAt(used.target).device, device)
+        const entry = used.entry({ stagingPath: session.path, device, replaced: [used.device] })
+        assert.deepEqual(used.cache.published(), [entry])
+        await used.publish({ stagingPath: session.path })
+        assert.deepEqual(used.cache.published(), [entry], 'a second Publish forgets nothing')
+      })
+    }
+
+  it('are that of a dead target whose entry names none, as those of earlier versions', async () => {
+    await using used = new PublisherInTest()
+    await used.publish()
+    const { device: _device, ...old } = used.entry()
+    used.cache.save(old)
+    using session = another(used, 'other')
+    used.session.die()
+    await used.publish({ stagingPath: session.path })
+    const device = deviceOf(session.connection)
+    assert.deepEqual(used.cache.published(), [used.entry({ stagingPath: session.path, device, replaced: [used.device] })])
+  })
+
+  it('are none after an Unpublish, and none of another boot', async () => {
+    await using used = new PublisherInTest()
+    used.cache.save(used.entry({ bootId: 'the boot before', device: '0:123456', replaced: ['0:123457'] }))
+    await used.publish()
+    assert.deepEqual(used.cache.published(), [used.entry()])
+    used.cache.save(used.entry({ replaced: ['0:123457'] }))
+    await used.publisher.unpublish('v', used.target, used.call)
+    await used.publish()
+    assert.deepEqual(used.cache.published(), [used.entry()])
   })
 
   for (const restoreMode of ['stack', 'replace'] as const) {

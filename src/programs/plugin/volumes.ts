@@ -23,6 +23,7 @@ import { bootId } from '../../os/processes/boot-id.ts'
 import { SPARE_ARGS } from '../../os/processes/daemon-channel.ts'
 import type { Libc } from '../../os/libc.ts'
 import { makeDirectories } from '../../os/mounts/directories.ts'
+import { MountNamespaces } from '../../os/mounts/mount-namespaces.ts'
 import { openMountTable, PinnedMountTable } from '../../os/mounts/mount-table.ts'
 import { PinnedPaths } from '../../os/mounts/pinned-paths.ts'
 import { Prober } from '../../os/mounts/prober.ts'
@@ -36,11 +37,12 @@ import { Inspector } from '../../volumes/health.ts'
 import { VolumeLocks } from '../../volumes/locks.ts'
 import { MountCache } from '../../volumes/mount-cache.ts'
 import { MountPoints } from '../../volumes/mount-points.ts'
-import { MountStates } from '../../volumes/mount-states.ts'
+import { FS_TYPE, MountStates } from '../../volumes/mount-states.ts'
 import { CheckedVolumes, type NodeVolumes } from '../../volumes/checked-volumes.ts'
 import { PathResolver } from '../../volumes/path-resolver.ts'
 import { Publisher } from '../../volumes/publisher.ts'
 import { Reachability } from '../../volumes/reachability.ts'
+import { StaleConsumers } from '../../volumes/stale-consumers.ts'
 import { VolumeRegistry } from '../../volumes/registry.ts'
 import { Restoration } from '../../volumes/restoration.ts'
 import { Restorer } from '../../volumes/restore.ts'
@@ -96,7 +98,9 @@ export function openVolumes(
   const stager = new Stager({ ...mounting, host, grace: limits.grace })
   const publisher = new Publisher({ ...mounting, binds, stager, restoreMode: options.restoreMode })
   const restoration = new Restoration()
-  const inspector = new Inspector({ states, reachability, cache, host, maxAge: limits.answerAge })
+  const namespaces = new MountNamespaces(FS_TYPE, limits.answerAge)
+  const staleConsumers = new StaleConsumers({ namespaces, cache, states, time: limits.search })
+  const inspector = new Inspector({ states, reachability, cache, host, staleConsumers, maxAge: limits.answerAge })
   const checked = new CheckedVolumes({
     locks: new VolumeLocks(),
     cache,

@@ -1,0 +1,91 @@
+import type { CallContext } from '../call-context.ts'
+import { settledWithin } from '../os/processes/settled-within.ts'
+import { type FoundNamespaces, type MountNamespace, type MountNamespaces, podOfPath } from '../os/mounts/mount-namespaces.ts'
+import { bound, type PublishedEntry } from './mount-cache-entry.ts'
+import type { MountCache } from './mount-cache.ts'
+import type { MountStates } from './mount-states.ts'
+
+/** The dependencies of {@link StaleConsumers}. */
+export interface StaleConsumersParts {
+  readonly namespaces: Pick<MountNamespaces, 'search'>
+  readonly cache: Pick<MountCache, 'staged' | 'stagedAt' | 'publishedAt'>
+  readonly states: Pick<MountStates, 'mountAt'>
+  /** Milliseconds within which /proc must have been searched; after that the consumers count as unknown. */
+  readonly time: number
+}
+
+/**
+ * The consumers of a target that have a session which was replaced there. A consumer in a mount namespace of its own got its mount when it was started, and keeps
+ * it: what is bound to the target later does not reach it, unless the mount propagates.
+ */
+export class StaleConsumers {
+  readonly #parts: StaleConsumersParts
+
+  constructor(parts: StaleConsumersParts) {
+    this.#parts = parts
+  }
+
+  /**
+   * The consumers of a target that have an earlier session than `device`, which is bound there: a text for each, which names its process; none if no consumer has
+   * one. `unseen` where consumers cannot be seen and one may have an earlier session. /proc is searched only for a target at which a session was replaced.
+   */
+  async of(entry: PublishedEntry, device: string | undefined, call: CallContext): Promise<readonly string[] | 'unseen'> {
+    const { bootId } = entry
+    const { replaced = [] } = device === undefined ? entry : bound(entry, { bootId, device, found: undefined })
+    if (replaced.length === 0) return []
+    const found = await this.#search(call)
+    if (found === undefined || device === undefined || !found.whole(device)) return 'unseen'
+    const mayBeOf = (namespace: MountNamespace, mountPoint: string): boolean => this.#mayBeOf(entry, found, namespace, mountPoint)
+    return found.namespaces.flatMap((namespace) => {
+      const held = namespace.mounts.filter(
+        ({ device: one, mountPoint }) => replaced.includes(one) && mayBeOf(namespace, mountPoint),
+      )
+      const stale = held.filter(({ device: one }) => !this.#isServing(one))
+      return stale.length === 0 ? [] : describe(namespace, stale)
+    })
+  }
+
+  async #search(call: CallContext): Promise<FoundNamespaces | undefined> {
+    const { namespaces, time } = this.#parts
+    const found = await settledWithin(
+      namespaces.search().catch(() => undefined),
+      Math.min(time, call.remaining()),
+    )
+    return found === 'late' ? undefined : found
+  }
+
+  /**
+   * Whether a mount in a namespace may be a consumer's, and come from the entry's target. All targets of a volume have the same device, so that the pod decides
+   * where pods can be told; else a copy of the node's mounts has each target's at its own place.
+   */
+  #mayBeOf(
+    { targetPath, pod: named }: PublishedEntry,
+    { seesPods }: FoundNamespaces,
+    { own, pod }: MountNamespace,
+    mountPoint: string,
+  ): boolean {
+    const podOfTarget = podOfPath(targetPath) ?? named?.uid
+    if (seesPods && podOfTarget !== undefined) return !own && pod === podOfTarget
+    if (mountPoint === targetPath) return !own
+    const { cache } = this.#parts
+    return cache.stagedAt(mountPoint) === undefined && cache.publishedAt(mountPoint) === undefined
+  }
+
+  /** Whether a volume is staged with this device: then it has the number of a session that is gone from every namespace. */
+  #isServing(device: string): boolean {
+    const { cache, states } = this.#parts
+    return cache.staged().some(({ stagingPath }) => {
+      try {
+        return states.mountAt(stagingPath)?.device === device
+      } catch {
+        return false
+      }
+    })
+  }
+}
+
+/** The process of a namespace, or the mounts of the plugin's own, which have no process of their own. */
+function describe({ own, pid, name, pod }: MountNamespace, mounts: MountNamespace['mounts']): readonly string[] {
+  if (own) return mounts.map(({ mountPoint }) => `the mount at ${mountPoint}`)
+  return [`process ${pid} (${name})${pod === undefined ? '' : ` of pod ${pod}`}`]
+}

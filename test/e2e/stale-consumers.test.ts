@@ -1,0 +1,186 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { VolumeHealthErrorType, Node } from '../../src/rpc/csi_pb.ts'
+import { FusedProcess } from '../support/fused.ts'
+import { mount } from '../support/mounts.ts'
+import { EXECUTABLE } from '../support/paths.ts'
+import { Plugin, type PluginOptions } from '../support/plugin.ts'
+import { type Running, Sandbox } from '../support/sandbox.ts'
+import { Volume } from '../support/volume.ts'
+import { eventually } from '../support/wait.ts'
+
+/** A volume that is published, and a plugin. */
+class Published implements AsyncDisposable {
+  readonly sandbox: Sandbox
+  readonly plugin: Plugin
+  readonly volume: Volume
+
+  private constructor(sandbox: Sandbox, plugin: Plugin) {
+    this.sandbox = sandbox
+    this.plugin = plugin
+    this.volume = new Volume(sandbox, plugin, 'volume')
+  }
+
+  /** `prepare` is called before anything is mounted. */
+  static async start(options: PluginOptions = {}, prepare: (sandbox: Sandbox) => void = () => undefined): Promise<Published> {
+    const sandbox = new Sandbox()
+    prepare(sandbox)
+    const published = new Published(sandbox, await Plugin.start(sandbox, options))
+    await published.volume.publish()
+    return published
+  }
+
+  /** A consumer in a mount namespace of its own: `script` makes it, and it then runs on. */
+  async consumer(script: string, propagation = 'private'): Promise<Running> {
+    const words = ['--mount', '--propagation', propagation, 'sh', '-c', `${script} && echo ready && exec sleep 600`]
+    const running = this.sandbox.start('unshare', words)
+    await eventually('the consumer is ready', () => running.output().includes('ready'))
+    return running
+  }
+
+  /** The reasons and messages for one target, as the kubelet asks for a pod. */
+  async health(target = this.volume.target): Promise<Record<string, string>> {
+    const request = { volumeId: this.volume.id, volumePublishPath: target, stagingTargetPath: this.volume.staging }
+    const { volumeHealth } = await this.plugin.call(Node.method.nodeGetVolumeHealth, request)
+    const found = volumeHealth?.healthStatuses ?? []
+    for (const { status } of found) assert.equal(status, VolumeHealthErrorType.INACCESSIBLE)
+    return Object.fromEntries(found.map(({ reason, message }) => [reason, message]))
+  }
+
+  /** What `dummy-fuse-csi status` says. */
+  async status(): Promise<string> {
+    return (await this.sandbox.run(EXECUTABLE, ['status', '--state-dir', this.plugin.stateDir])).stdout
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.plugin[Symbol.dispose]()
+    await this.sandbox[Symbol.asyncDispose]()
+  }
+}
+
+/** Whether a text names a consumer. On this machine other tests' processes may have copies of its mounts for a moment. */
+function names(text: string, { pid }: Running): boolean {
+  return new RegExp(`\\bprocess ${pid} \\(sleep\\)`).test(text)
+}
+
+async function end(consumer: Running): Promise<void> {
+  consumer.child.kill('SIGKILL')
+  await consumer.ended
+}
+
+/** Ways in which a target comes to a new session. */
+const WAYS: Readonly<Record<string, (published: Published) => Promise<unknown>>> = {
+  'published again after its daemon was killed': async ({ volume }) => {
+    await volume.killDaemon()
+    await volume.publish()
+  },
+  'restored after the plugin was killed': async ({ plugin }) => {
+    await plugin.kill()
+    await plugin.restart()
+  },
+  'published again after its session was replaced at the staging path': async ({ volume }) => {
+    await volume.killDaemon()
+    await volume.stage()
+    await volume.publish()
+  },
+  'published again after it was unmounted, and its session with it': async ({ volume, sandbox }) => {
+    await sandbox.run('umount', [volume.target])
+    await sandbox.run('umount', [volume.staging])
+    await volume.publish()
+  },
+}
+
+describe('a target that was bound anew', () => {
+  for (const [way, bindAnew] of Object.entries(WAYS)) {
+    it(`names the consumer that has the earlier session, until that ends: ${way}`, async () => {
+      await using published = await Published.start()
+      const { sandbox, plugin, volume } = published
+      const mnt = sandbox.directory('mnt')
+      const consumer = await published.consumer(`mount --bind ${volume.target} ${mnt} && umount ${volume.target} ${volume.staging}`)
+      assert.deepEqual(await published.health(), {})
+      await bindAnew(published)
+      const { ConsumerStale: message = '', ...others } = await published.health()
+      assert.deepEqual(others, {})
+      assert.ok(message.startsWith(`${volume.target} was bound to a new session, and a consumer has the earlier one`), message)
+      assert.ok(names(message, consumer), message)
+      await volume.publish()
+      await plugin.kill()
+      await plugin.restart()
+      assert.deepEqual(Object.keys(await published.health()), ['ConsumerStale'], 'a second Publish and a restart change nothing')
+      const status = await published.status()
+      assert.match(status, /^volume "volume": ConsumerStale\n/)
+      assert.ok(names(status, consumer), status)
+      const next = await published.consumer(`mount --bind ${volume.target} ${mnt}`)
+      await end(consumer)
+      await eventually('nothing has the earlier session', async () => Object.keys(await published.health()).length === 0)
+      assert.match(await published.status(), /^volume "volume": healthy\n/)
+      await end(next)
+    })
+  }
+
+  it('says nothing of a consumer that gets the new session by propagation, and nothing once it is unpublished', async () => {
+    await using published = await Published.start({}, ({ path }) => {
+      mount('--bind', path, path)
+      mount('--make-shared', path)
+    })
+    const { volume } = published
+    const second = volume.another('second')
+    await volume.publish(second)
+    const slave = await published.consumer('true', 'slave')
+    const stale = await published.consumer(`umount ${volume.target} ${volume.staging}`)
+    await volume.killDaemon()
+    for (const target of [volume.target, second]) await volume.publish(target)
+    const of = async (target: string): Promise<string> => (await published.health(target)).ConsumerStale ?? ''
+    assert.deepEqual([names(await of(volume.target), slave), names(await of(volume.target), stale)], [false, false])
+    assert.deepEqual([names(await of(second), slave), names(await of(second), stale)], [false, true])
+    await volume.unpublish(second)
+    await volume.publish(second)
+    assert.deepEqual(await published.health(second), {})
+    await Promise.all([end(slave), end(stale)])
+  })
+
+  it('stays INACCESSIBLE until it is unpublished where the plugin does not see its consumers', async () => {
+    const container = ['--mount', '--propagation', 'private', '--pid', '--fork', '--kill-child=KILL']
+    const init = ['sh', '-c', 'mount -t proc proc /proc && exec "$@"', 'container']
+    await using published = await Published.start({ by: ['unshare', ...container, '--', ...init] })
+    const { plugin, volume } = published
+    const second = volume.another('second')
+    await volume.publish(second)
+    assert.deepEqual(await published.health(), {})
+    for (let round = 0; round < 2; round++) {
+      await plugin.kill()
+      await plugin.restart()
+      const { ConsumerStale: message = '', ...others } = await published.health()
+      assert.deepEqual(others, {})
+      assert.match(
+        message,
+        /pod\/mount was bound to a new session since it was published, which its running consumer does not have; /,
+      )
+    }
+    await volume.publish()
+    assert.deepEqual(Object.keys(await published.health()), ['ConsumerStale'])
+    const next = volume.another('third')
+    await volume.publish(next)
+    assert.deepEqual(await published.health(next), {}, 'a new pod is well')
+    await volume.unpublish()
+    await volume.publish()
+    assert.deepEqual(await published.health(), {})
+    assert.deepEqual(Object.keys(await published.health(second)), ['ConsumerStale'])
+  })
+
+  it('is not found where the session outlives the plugin and dummy-fused', async () => {
+    await using sandbox = new Sandbox()
+    const fused = await FusedProcess.start(sandbox, { keep: [] })
+    using plugin = await Plugin.start(sandbox, { args: ['--fuse-host', 'service', '--fused-socket', fused.socket] })
+    const volume = new Volume(sandbox, plugin, 'volume')
+    await volume.publish()
+    const consumer = sandbox.start('unshare', ['--mount', 'sh', '-c', 'echo ready; exec sleep 600'])
+    await eventually('the consumer is ready', () => consumer.output().includes('ready'))
+    process.kill(fused.pid, 'SIGKILL')
+    await plugin.kill()
+    await plugin.restart()
+    await volume.publish()
+    assert.deepEqual(await volume.reasons(), [])
+    await end(consumer)
+  })
+})
