@@ -143,7 +143,7 @@ export class Publisher {
     const bootId = this.#bootId
     if (known === undefined) return this.#cache.save({ version: 1, kind: 'published', bootId, ...request, device })
     const { version, kind, capability } = known
-    const entry: PublishedEntry = { version, kind, ...request, capability, ...bound(known, { bootId, device, found }) }
+    const entry: PublishedEntry = { version, kind, bootId, ...request, capability, ...bound(known, { bootId, device, found }) }
     return isDeepStrictEqual(entry, known) ? undefined : this.#cache.save(entry)
   }
 

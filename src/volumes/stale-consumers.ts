@@ -1,6 +1,7 @@
 import type { CallContext } from '../call-context.ts'
 import { settledWithin } from '../os/processes/settled-within.ts'
 import { type FoundNamespaces, type MountNamespace, type MountNamespaces, podOfPath } from '../os/mounts/mount-namespaces.ts'
+import type { Prober } from '../os/mounts/prober.ts'
 import { bound, type PublishedEntry } from './mount-cache-entry.ts'
 import type { MountCache } from './mount-cache.ts'
 import type { MountStates } from './mount-states.ts'
@@ -10,7 +11,8 @@ export interface StaleConsumersParts {
   readonly namespaces: Pick<MountNamespaces, 'search'>
   readonly cache: Pick<MountCache, 'staged' | 'stagedAt' | 'publishedAt'>
   readonly states: Pick<MountStates, 'mountAt'>
-  /** Milliseconds within which /proc must have been searched; after that the consumers count as unknown. */
+  readonly prober: Pick<Prober, 'ask'>
+  /** Milliseconds for a search of /proc, after which the consumers count as unseen; and for a mount that is found, after which it counts as dead. */
   readonly time: number
 }
 
@@ -35,14 +37,34 @@ export class StaleConsumers {
     if (replaced.length === 0) return []
     const found = await this.#search(call)
     if (found === undefined || device === undefined || !found.whole(device)) return 'unseen'
-    const mayBeOf = (namespace: MountNamespace, mountPoint: string): boolean => this.#mayBeOf(entry, found, namespace, mountPoint)
-    return found.namespaces.flatMap((namespace) => {
-      const held = namespace.mounts.filter(
-        ({ device: one, mountPoint }) => replaced.includes(one) && mayBeOf(namespace, mountPoint),
-      )
-      const stale = held.filter(({ device: one }) => !this.#isServing(one))
-      return stale.length === 0 ? [] : describe(namespace, stale)
-    })
+    const held = found.namespaces
+      .filter(({ own }) => !own)
+      .map((namespace) => ({ namespace, mounts: namespace.mounts.filter((mount) => replaced.includes(mount.device)) }))
+      .map(({ namespace, mounts }) => ({
+        namespace,
+        mount: mounts.find((mount) => this.#mayBeOf(entry, found, namespace, mount.mountPoint)),
+      }))
+    const stale = await Promise.all(
+      held.map(async ({ namespace, mount }) =>
+        mount !== undefined && (await this.#isEnded(namespace, mount, call)) ? [describe(namespace)] : [],
+      ),
+    )
+    return stale.flat()
+  }
+
+  /**
+   * Whether a mount in a consumer's namespace is of a session that has ended. The number of a session that is gone everywhere is used again: a mount that answers is
+   * another's.
+   */
+  async #isEnded(
+    { pid }: MountNamespace,
+    { device, mountPoint }: MountNamespace['mounts'][number],
+    call: CallContext,
+  ): Promise<boolean> {
+    if (this.#isServing(device)) return false
+    const { prober, time } = this.#parts
+    const answer = await settledWithin(prober.ask(`/proc/${pid}/root${mountPoint}`, device, call), Math.min(time, call.remaining()))
+    return answer === 'late' || (answer.kind !== 'alive' && answer.kind !== 'absent')
   }
 
   async #search(call: CallContext): Promise<FoundNamespaces | undefined> {
@@ -65,8 +87,8 @@ export class StaleConsumers {
     mountPoint: string,
   ): boolean {
     const podOfTarget = podOfPath(targetPath) ?? named?.uid
-    if (seesPods && podOfTarget !== undefined) return !own && pod === podOfTarget
-    if (mountPoint === targetPath) return !own
+    if (seesPods && podOfTarget !== undefined) return pod === podOfTarget
+    if (mountPoint === targetPath) return true
     const { cache } = this.#parts
     return cache.stagedAt(mountPoint) === undefined && cache.publishedAt(mountPoint) === undefined
   }
@@ -84,8 +106,6 @@ export class StaleConsumers {
   }
 }
 
-/** The process of a namespace, or the mounts of the plugin's own, which have no process of their own. */
-function describe({ own, pid, name, pod }: MountNamespace, mounts: MountNamespace['mounts']): readonly string[] {
-  if (own) return mounts.map(({ mountPoint }) => `the mount at ${mountPoint}`)
-  return [`process ${pid} (${name})${pod === undefined ? '' : ` of pod ${pod}`}`]
+function describe({ pid, name, pod }: MountNamespace): string {
+  return `process ${pid} (${name})${pod === undefined ? '' : ` of pod ${pod}`}`
 }
