@@ -14,6 +14,7 @@ import { type MainEnd, MainProcess, type MainProcessContext } from './main-proce
 import { RestartDelay } from './restart-delay.ts'
 import type { Notice } from '../sd/notify-message.ts'
 import { NotifySocket, type NotifySenderId } from '../sd/notify-socket.ts'
+import { processStat } from '../os/processes/processes.ts'
 import { RateLimitedLog } from '../os/rate-limited-log.ts'
 
 /** Times in milliseconds. */
@@ -27,6 +28,8 @@ export interface KeeperOptions {
   readonly takeoverDeadline: number
   /** Between SIGABRT for a program that missed its watchdog and SIGKILL. */
   readonly abortGrace: number
+  /** How long a watched program may be stopped by a signal (SIGSTOP). */
+  readonly stopped: number
   /** For what is left after SIGKILL. */
   readonly lastWait: number
 }
@@ -56,6 +59,9 @@ export class Keeper {
   readonly #patience = new Deadline(() => this.#kill('did not end in time'))
   readonly #watchdog = new Deadline(() => this.#abort())
   readonly #abortGrace = new Deadline(() => this.#kill('did not end at SIGABRT'))
+  readonly #stopped = new Deadline(() => {
+    if (this.#isStopped()) this.#kill(`was stopped for ${this.#options.stopped / 1000} s`)
+  })
   #watchdogInterval = 0
   #life: Life | undefined
   #intent: 'run' | 'upgrade' | 'stop' = 'run'
@@ -134,6 +140,15 @@ export class Keeper {
     this.#life.main.signal('SIGHUP')
   }
 
+  /**
+   * To be called at SIGCHLD, by which the kernel tells that a child was stopped or goes on. A stopped program cannot answer SIGABRT, and sends nothing: it is not
+   * left to the watchdog, whose time is for a busy machine. One that is not watched may be stopped for as long as its user wants.
+   */
+  childChanged(): void {
+    if (!this.#isStopped()) this.#stopped.clear()
+    else if (this.#watchdog.armed && !this.#stopped.armed) this.#stopped.set(this.#options.stopped)
+  }
+
   forward(signal: NodeJS.Signals): void {
     this.#life?.main.signal(signal)
   }
@@ -183,6 +198,10 @@ export class Keeper {
     this.#log.info(`started ${this.#title()} with ${passed.length} descriptors`)
   }
 
+  #isStopped(): boolean {
+    return this.#life !== undefined && processStat(this.#life.main.pid)?.state === 'T'
+  }
+
   #ready(life: Life): void {
     if (life.readyAt !== undefined) return
     life.readyAt = performance.now()
@@ -215,7 +234,7 @@ export class Keeper {
     this.#notify.drain()
     const title = this.#title()
     this.#life = undefined
-    for (const deadline of [this.#patience, this.#watchdog, this.#abortGrace]) deadline.clear()
+    for (const deadline of [this.#patience, this.#watchdog, this.#abortGrace, this.#stopped]) deadline.clear()
     this.#lastEnd = end
     this.#log.info(`${title} ended: ${describe(end)}`)
     const left = this.#context.tree.killAll()

@@ -18,8 +18,8 @@ interface Both extends Disposable {
 }
 
 /** A dummy-fused under keep, and a plugin that has its volumes served there. */
-async function start(sandbox: Sandbox, args: readonly string[] = []): Promise<Both> {
-  const fused = await FusedProcess.start(sandbox, { keep: [] })
+async function start(sandbox: Sandbox, args: readonly string[] = [], keep: readonly string[] = []): Promise<Both> {
+  const fused = await FusedProcess.start(sandbox, { keep })
   const plugin = await Plugin.start(sandbox, { args: ['--fuse-host', 'service', '--fused-socket', fused.socket, ...args] })
   return { fused, plugin, [Symbol.dispose]: () => plugin[Symbol.dispose]() }
 }
@@ -255,7 +255,7 @@ describe('the health of many volumes of dummy-fused', () => {
 
   it('takes no session off a daemon that is stopped: calls are UNAVAILABLE, and it goes on', async () => {
     await using sandbox = new Sandbox()
-    using both = await start(sandbox)
+    using both = await start(sandbox, [], ['--watchdog', '0'])
     const volume = new Volume(sandbox, both.plugin, 'volume')
     await volume.publish()
     const { device } = mountAt(volume.staging)

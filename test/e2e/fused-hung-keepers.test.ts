@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import { Reader } from '../support/c-reader.ts'
 import { outcome } from '../support/csi-client.ts'
 import { FullNotifySocket } from '../support/full-notify-socket.ts'
 import { FusedProcess, type FusedOptions } from '../support/fused.ts'
@@ -98,4 +99,27 @@ describe('a Stage in dummy-fused that is answered DEADLINE_EXCEEDED leaves no mo
       await nothingOf(fused, volume)
     })
   }
+})
+
+describe('a dummy-fused that is stopped under keep', () => {
+  it('is replaced, and its readers wait for seconds and get no error', async () => {
+    await using sandbox = new Sandbox()
+    const fused = await FusedProcess.start(sandbox, { keep: [] })
+    const path = sandbox.directory('mnt')
+    await fused.mount(path, { options: ['direct_io'] })
+    const reader = await Reader.start(sandbox, { mode: 'held', file: `${path}/dummy-file.txt`, intervalUs: 2000 })
+    await reader.reading()
+    for (let round = 0; round < 2; round++) {
+      const { pid } = fused
+      await stop(pid)
+      await fused.logged(`dummy-fused[${pid}] was stopped for 3 s: SIGKILL`)
+      const { rounds } = await reader.progress()
+      await reader.until('it reads on', (now) => now.rounds > rounds + 20)
+      await fused.answers()
+    }
+    const { failed, wrong, longestStall } = await reader.summary()
+    assert.deepEqual({ failed, wrong }, { failed: {}, wrong: 0 })
+    // The watchdog would take 30 s.
+    assert.ok(longestStall.ns < 20e9, JSON.stringify(longestStall))
+  })
 })

@@ -30,6 +30,7 @@ const OPTIONS: KeeperOptions = {
   stopTimeout: 90_000,
   takeoverDeadline: 60_000,
   abortGrace: 5000,
+  stopped: 500,
   lastWait: 10_000,
 }
 /** More than any time above. */
@@ -128,6 +129,31 @@ describe('Keeper', () => {
     mock.timers.tick(1)
     await kept.started()
     assert.deepEqual(kept.lines.slice(2, 4), [`sh[${pid}] missed its watchdog: SIGABRT`, `sh[${pid}] ended: SIGABRT`])
+  })
+
+  it('kills a watched program that was stopped for too long, and none that goes on before', async () => {
+    await using kept = new KeptScript(WAITS)
+    const pid = await kept.started()
+    const becomes = async (signal: NodeJS.Signals, state: string): Promise<void> => {
+      process.kill(pid, signal)
+      await eventually(`it is in state ${state}`, () => processStat(pid)?.state === state)
+      kept.keeper.childChanged()
+    }
+    await becomes('SIGSTOP', 'T')
+    mock.timers.tick(VERY_LONG)
+    kept.notify(['READY=1'])
+    await becomes('SIGCONT', 'S')
+    await becomes('SIGSTOP', 'T')
+    mock.timers.tick(OPTIONS.stopped - 1)
+    kept.notify(['WATCHDOG=1'])
+    await becomes('SIGCONT', 'S')
+    mock.timers.tick(OPTIONS.stopped)
+    kept.notify(['WATCHDOG=1'])
+    assert.deepEqual(kept.lines.slice(1), [`sh[${pid}] is ready`])
+    await becomes('SIGSTOP', 'T')
+    mock.timers.tick(OPTIONS.stopped)
+    await kept.started()
+    assert.deepEqual(kept.lines.slice(2, 4), [`sh[${pid}] was stopped for 0.5 s: SIGKILL`, `sh[${pid}] ended: SIGKILL`])
   })
 
   it('watches a program that was not asked from its first WATCHDOG=1 on', async () => {

@@ -5,7 +5,11 @@ export const KEEP_LIMITS = checkedLimits(
   {
     watchdog: {
       value: 30_000,
-      why: 'WatchdogSec= of the units in systemd/: a busy machine delays a sign of life by seconds, and the readers of a hung daemon wait for it.',
+      why: 'WatchdogSec= of the units in systemd/: a busy machine delays a sign of life by seconds, and an idle daemon is woken for each.',
+    },
+    stopped: {
+      value: 3000,
+      why: 'Its readers wait, for less than five seconds with the start of the successor. The kernel tells that it is stopped, whether the machine is busy or not; who stops it for a snapshot lets it go on before.',
     },
     abortGrace: {
       value: 1000,
@@ -21,5 +25,8 @@ export const KEEP_LIMITS = checkedLimits(
     },
     predecessorPause: { value: 50, why: 'Between two looks at a socket that is still listened on.' },
   },
-  ({ watchdog, abortGrace }) => [['a program has less time to end by SIGABRT than it may be silent', abortGrace < watchdog]],
+  ({ watchdog, abortGrace, stopped }) => [
+    ['a program has less time to end by SIGABRT than it may be silent', abortGrace < watchdog],
+    ['a program that is stopped has less time than one that is silent', stopped < watchdog],
+  ],
 )

@@ -73,12 +73,16 @@ export const keep: Program = async ({ args, env }) => {
     stopTimeout: options.stopTimeout * 1000,
     takeoverDeadline: options.takeoverDeadline * 1000,
     abortGrace: KEEP_LIMITS.abortGrace,
+    stopped: KEEP_LIMITS.stopped,
     lastWait: KEEP_LIMITS.lastWait,
   }
   const keeper = new Keeper(command, launcher, sockets, context, { storeMax, ...times }, log)
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => keeper.stop())
   process.on('SIGHUP', () => keeper.upgrade())
-  process.on('SIGCHLD', () => context.tree.reapOrphans())
+  process.on('SIGCHLD', () => {
+    context.tree.reapOrphans()
+    keeper.childChanged()
+  })
   for (const signal of FORWARDED) process.on(signal, () => keeper.forward(signal))
   unblockSignal(libc, 'SIGUSR1')
   try {
