@@ -48,6 +48,12 @@ function devicesOf(pid: number): readonly string[] | undefined {
   return connectionsOf(pid)?.map(deviceOf)
 }
 
+/** The dummy-fused that has the device of a connection, if it can be seen in /proc. */
+export function findServing(device: string): ProcessStat | undefined {
+  const daemons = processesNamed('dummy-fused').filter(({ stat: { pid } }) => runsOurExecutable(pid))
+  return daemons.find(({ stat: { pid } }) => devicesOf(pid)?.includes(device) === true)?.stat
+}
+
 /** Undefined for a process that is ending: its session is about to die with its descriptors. */
 export function toDaemon(stat: ProcessStat | undefined): Daemon | undefined {
   return stat === undefined || stat.exiting ? undefined : { pid: stat.pid, stopped: isStopped(stat) }

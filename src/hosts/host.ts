@@ -2,8 +2,9 @@ import type { CallContext } from '../call-context.ts'
 
 /** The process that serves a mount point. */
 export interface Daemon {
-  readonly pid: number
-  /** Stopped by a signal (SIGSTOP): requests to its mount wait. */
+  /** Undefined for a process of another PID namespace, which this one does not see. */
+  readonly pid?: number
+  /** Stopped by a signal (SIGSTOP): requests to its mount wait. False where that cannot be seen. */
   readonly stopped: boolean
   /**
    * The super block (`major:minor`) of the session that the daemon itself says it serves there. Undefined for a daemon that does not tell: then its
@@ -50,7 +51,8 @@ export interface FuseHost {
   /**
    * The daemon of the FUSE connection with super block `device` (`major:minor`) that is mounted at a path; without `device`, the daemon that was
    * started for the path. `maxAge`: milliseconds in which a dummy-fused was asked for its sessions; left out by a call that mounts or binds, which needs
-   * an answer of any kind that is young. Rejects with HostError `unavailable` or `timeout` while the daemon cannot be determined.
+   * an answer of any kind that is young. Rejects with HostError `unavailable` or `timeout` while the daemon cannot be determined: with `maxAge` within half a
+   * second, unless the daemon is seen to be busy.
    */
   daemonAt(path: string, device: string | undefined, call: CallContext, maxAge?: number): Promise<Daemon | undefined>
   /**

@@ -1,5 +1,5 @@
 import { deviceOf } from '../os/mounts/mount-table.ts'
-import { processStat, type ProcessStat } from '../os/processes/processes.ts'
+import { isProcess, pidNamespace, processStat, type ProcessStat } from '../os/processes/processes.ts'
 import { type Daemon as Answerer, type ListResponse, type MountResponse, type Session, Session_State } from '../rpc/fused_pb.ts'
 import { toDaemon } from './found-daemon.ts'
 import type { Daemon } from './host.ts'
@@ -11,16 +11,25 @@ interface ListedSession {
   readonly generation: number
 }
 
+/** The process that has answered, as it tells itself. */
+interface AnsweringProcess {
+  /** Distinguishes it from every other process of the machine. */
+  readonly id: string
+  /** As /proc shows it; undefined for a process of another PID namespace. */
+  readonly stat: ProcessStat | undefined
+}
+
 /**
  * The sessions of a dummy-fused by its own answers: where each is mounted, which process serves them, and how old the answers are. The plugin keeps
- * this state nowhere else. What was answered counts while the same process of dummy-fused runs and no session of it has ended.
+ * this state nowhere else. What was answered counts while the same process of dummy-fused runs and no session of it has ended. Of a process in another PID
+ * namespace that cannot be seen: its sessions are known, and {@link Daemon.pid} is not.
  */
 export class ServedSessions {
   readonly #sessions = new Map<string, ListedSession>()
   /** Counts up when a session has ended, which may be any of those that were listed before. */
   #generation = 0
   #complete = false
-  #process: ProcessStat | undefined
+  #process: AnsweringProcess | undefined
   #ended: number | undefined
   /** When the last question that was answered was asked (performance.now()): {@link listed}, and either. */
   #listedAt = -Infinity
@@ -77,13 +86,13 @@ export class ServedSessions {
   /** The process that serves a path, by the last answers; undefined if none does, or the process has ended. */
   at(path: string): Daemon | undefined {
     const session = this.#sessions.get(path)
-    const daemon = session === undefined ? undefined : toDaemon(this.#running())
+    const daemon = session === undefined ? undefined : this.#running()
     return session === undefined || daemon === undefined ? undefined : this.#serving(daemon, session)
   }
 
   /** The process that serves each path, by the last answers. */
   all(): ReadonlyMap<string, Daemon> {
-    const daemon = toDaemon(this.#running())
+    const daemon = this.#running()
     if (daemon === undefined) return new Map()
     const served = [...this.#sessions].flatMap(([path, session]) => {
       const serving = this.#serving(daemon, session)
@@ -103,8 +112,8 @@ export class ServedSessions {
   }
 
   #answeredBy(daemon: Answerer | undefined, askedAt: number): void {
-    const now = daemon === undefined ? undefined : processStat(daemon.pid)
-    if (now?.start !== this.#process?.start) this.clear()
+    const now = daemon === undefined ? undefined : processOf(daemon)
+    if (now?.id !== this.#process?.id) this.clear()
     // An older dummy-fused does not tell how many have ended.
     if (daemon?.ended === undefined || daemon.ended !== this.#ended) {
       this.#generation++
@@ -116,8 +125,20 @@ export class ServedSessions {
   }
 
   /** The process that answered last, as it is now. */
-  #running(): ProcessStat | undefined {
-    const now = this.#process === undefined ? undefined : processStat(this.#process.pid)
-    return now?.start === this.#process?.start ? now : undefined
+  #running(): Daemon | undefined {
+    if (this.#process === undefined) return undefined
+    const { stat } = this.#process
+    if (stat === undefined) return { stopped: false }
+    const now = processStat(stat.pid)
+    return toDaemon(now?.start === stat.start ? now : undefined)
   }
+}
+
+/** The process that an answer names; undefined if it has ended. */
+function processOf({ pid, start, pidNamespace: namespace }: Answerer): AnsweringProcess | undefined {
+  if (namespace !== '' && namespace !== pidNamespace()) return { id: `${namespace} ${pid} ${start}`, stat: undefined }
+  const stat = processStat(pid)
+  // An earlier version tells its id alone, which may be a thread's of this PID namespace.
+  const isIt = stat !== undefined && (start === '' ? isProcess(pid) : stat.start === start)
+  return isIt ? { id: stat.start, stat } : undefined
 }

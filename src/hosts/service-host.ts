@@ -1,11 +1,13 @@
-import { lstatSync } from 'node:fs'
 import { setImmediate, setTimeout as sleep } from 'node:timers/promises'
 import type { DescMessage, DescMethodUnary, MessageInitShape, MessageShape } from '@bufbuild/protobuf'
 import { CallError, GrpcClient } from '../grpc/client.ts'
 import { type CallContext, isCallEnded, RunningCall, unlessAborted } from '../call-context.ts'
 import type { Logger } from '../log.ts'
+import { isRunnable } from '../os/processes/processes.ts'
+import { settledWithin } from '../os/processes/settled-within.ts'
 import { hasListener } from '../os/sockets/unix-socket.ts'
 import { Fused } from '../rpc/fused_pb.ts'
+import { findServing, toDaemon } from './found-daemon.ts'
 import { type Daemon, type FuseHost, HostError, type HostErrorKind } from './host.ts'
 import { ServedSessions } from './served-sessions.ts'
 
@@ -17,6 +19,8 @@ export interface ServiceLimits {
   readonly answerAge: number
   /** Between two attempts to call a dummy-fused that is being replaced. */
   readonly retryPause: number
+  /** In which a dummy-fused answers a question about health, unless it is seen to be busy; after that the mount itself is asked. */
+  readonly healthAnswer: number
 }
 
 /** A question about the sessions at these paths, or about all sessions. */
@@ -62,21 +66,27 @@ export class ServiceHost implements FuseHost {
     return this.#sessions.at(path)
   }
 
-  async daemonAt(path: string, _device: string | undefined, call: CallContext, maxAge?: number): Promise<Daemon | undefined> {
+  async daemonAt(path: string, device: string | undefined, call: CallContext, maxAge?: number): Promise<Daemon | undefined> {
     const sessions = this.#sessions
     // A stopped process, which /proc tells, answers nothing.
     const counts = (daemon: Daemon): boolean =>
-      daemon.stopped || (maxAge === undefined ? sessions.answeredWithin(this.#limits.answerAge) : sessions.listedWithin(maxAge))
+      // Whether a process that is not seen still runs is asked anew.
+      daemon.pid !== undefined &&
+      (daemon.stopped || (maxAge === undefined ? sessions.answeredWithin(this.#limits.answerAge) : sessions.listedWithin(maxAge)))
     const known = sessions.at(path)
     if (known !== undefined && counts(known)) return known
-    if (maxAge !== undefined && this.#underWay !== undefined) {
-      await unlessAborted(this.#underWay, call.signal)
+    // The answer to a question that is not asked yet is young enough for what is asked anew.
+    const isNext = known !== undefined && known.pid === undefined && this.#next !== undefined
+    if (maxAge !== undefined && this.#underWay !== undefined && !isNext) {
+      const stopped = await this.#unlessSilent(unlessAborted(this.#underWay, call.signal), device)
+      if (stopped !== undefined) return stopped
       const answered = sessions.at(path)
       if (answered !== undefined && counts(answered)) return answered
     }
     // The health of one volume is asked together with that of others.
-    await this.#ask(path, call, maxAge !== undefined && !sessions.complete)
-    return sessions.at(path)
+    const asked = this.#ask(path, call, maxAge !== undefined && !sessions.complete)
+    const stopped = maxAge === undefined ? await asked.then(nothing) : await this.#unlessSilent(asked, device)
+    return stopped ?? sessions.at(path)
   }
 
   /**
@@ -102,9 +112,27 @@ export class ServiceHost implements FuseHost {
     }
   }
 
-  unavailableReason(): string | undefined {
-    const there = lstatSync(this.#socket, { throwIfNoEntry: false })
-    return there?.isSocket() === true ? undefined : this.#notRunning()
+  /**
+   * None: a standby serves the sessions while dummy-fused is away, and what is to be mounted is UNAVAILABLE meanwhile. Its pod has /dev/fuse, and perhaps not
+   * the plugin's.
+   */
+  unavailableReason(): undefined {
+    return undefined
+  }
+
+  /**
+   * Waits for the answer to a question about health. Resolves to the daemon of a device where it is seen to be stopped. Rejects with HostError `timeout` where it
+   * is silent and not seen to be busy; the question goes on.
+   */
+  async #unlessSilent(answer: Promise<void>, device: string | undefined): Promise<Daemon | undefined> {
+    if ((await settledWithin(answer, this.#limits.healthAnswer)) !== 'late') return undefined
+    const serving = device === undefined ? undefined : findServing(device)
+    const daemon = toDaemon(serving)
+    if (daemon?.stopped === true && device !== undefined) return { ...daemon, device, serves: 'many' }
+    if (serving === undefined || !isRunnable(serving.pid))
+      throw new HostError('timeout', `dummy-fused has not answered within ${this.#limits.healthAnswer / 1000} s`)
+    await answer
+    return undefined
   }
 
   async #ask(path: string, call: CallContext, all: boolean): Promise<void> {
@@ -178,7 +206,7 @@ export class ServiceHost implements FuseHost {
   }
 
   #notRunning(): string {
-    return `dummy-fused does not run: no process listens on ${this.#socket}; start it (systemctl start dummy-fused.socket), or name its socket with --fused-socket`
+    return `dummy-fused does not run: no process listens on ${this.#socket}; start it (systemctl start dummy-fused.socket), in Kubernetes see the pods of its DaemonSet, or name its socket with --fused-socket`
   }
 
   /** Whether a process listens: dummy-fused, or systemd or keep in its place. */
@@ -187,7 +215,7 @@ export class ServiceHost implements FuseHost {
   }
 }
 
-function nothing(): void {
+function nothing(): undefined {
   // The callers that asked handle the failure.
 }
 

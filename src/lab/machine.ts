@@ -1,9 +1,9 @@
-import { existsSync, mkdtempSync, readdirSync, readlinkSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { messageOf } from '../errors.ts'
 import { childrenOf } from '../os/processes/child-processes.ts'
 import { ChildProgram } from '../os/processes/child-program.ts'
-import { sendSignal } from '../os/processes/processes.ts'
+import { pidNamespace, sendSignal } from '../os/processes/processes.ts'
 import { run } from '../os/processes/run.ts'
 import { bootCommand, holdCommand, type MachinePlace, removeEmpty, strip, systemdBelow } from './nspawn.ts'
 import { until } from './wait.ts'
@@ -82,11 +82,6 @@ function sweep(parent: string): void {
       removeEmpty(join(folder, name))
     }
   }
-}
-
-/** The number of our process namespace (namespaces(7)): ids of another say nothing here. */
-export function pidNamespace(): string {
-  return readlinkSync('/proc/self/ns/pid').replace(/\D/g, '')
 }
 
 function cgroupRoots(): readonly string[] {

@@ -1,7 +1,8 @@
 import { existsSync, readdirSync, readlinkSync } from 'node:fs'
 import { messageOf } from '../errors.ts'
+import { pidNamespace } from '../os/processes/processes.ts'
 import { run } from '../os/processes/run.ts'
-import { Machine, pidNamespace } from './machine.ts'
+import { Machine } from './machine.ts'
 
 /** Whose systemd cells have that need one. */
 export type SystemdKind = 'host' | 'nspawn' | 'none'

@@ -69,7 +69,7 @@ async function look(stateDir: string, fusedSocket: string): Promise<readonly Vol
   const table = openMountTable(libc)
   const prober = new Prober(limits)
   const pinned = new RememberedTable(new PinnedMountTable(table, new PinnedPaths(libc)))
-  const states = new MountStates({ table: pinned, host, prober })
+  const states = new MountStates({ table: pinned, host, prober, silentMount: limits.silentMount })
   const reachability = new Reachability(new RememberedTable(table), prober)
   const namespaces = new MountNamespaces(FS_TYPE, limits.call)
   const staleConsumers = new StaleConsumers({ namespaces, cache, states, prober, time: limits.call })

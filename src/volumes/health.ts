@@ -148,7 +148,7 @@ export class Inspector {
         return one.pod === undefined ? report : { ...report, pod: one.pod }
       }),
     )
-    const pid = 'pid' in staging ? staging.pid : await this.#pidAt(stagingPath, deviceIn(staging), call)
+    const pid = await this.#pidOf(staging, stagingPath, call)
     const findings = [
       ...stagingFindings(stagingPath, staging),
       ...targets.flatMap((target) => [...targetFindings(target), ...consumerFindings(target)]),
@@ -164,8 +164,10 @@ export class Inspector {
     }
   }
 
-  async #pidAt(path: string, device: string | undefined, call: CallContext): Promise<number | undefined> {
-    const daemon = await this.#host.daemonAt(path, device, call, this.#maxAge).catch(() => undefined)
+  async #pidOf(staging: MountState | NoState, path: string, call: CallContext): Promise<number | undefined> {
+    // The daemon of these was asked, and is named if it is known.
+    if (staging.kind === 'MOUNTED' || staging.kind === 'HUNG') return staging.pid
+    const daemon = await this.#host.daemonAt(path, deviceIn(staging), call, this.#maxAge).catch(() => undefined)
     return daemon?.pid
   }
 
@@ -195,7 +197,7 @@ export class Inspector {
       await this.#reachability.check(path, call)
       const [mount, ...below] = this.#states.layersAt(path)
       const covers = below.length === 0 ? {} : { covers: below.length }
-      const staleConsumers = await this.#staleConsumers.of(entry, mount?.device, call)
+      const staleConsumers = staging.kind === 'HUNG' ? [] : await this.#staleConsumers.of(entry, mount?.device, call)
       const more = staleConsumers.length === 0 ? covers : { ...covers, staleConsumers }
       // A bind has the state of its session.
       if (mount !== undefined && mount.device === device)

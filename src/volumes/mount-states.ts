@@ -4,6 +4,7 @@ import { type Daemon, type FuseHost, HostError } from '../hosts/host.ts'
 import type { Layer, Mount, MountTable, PathState } from '../os/mounts/mount-table.ts'
 import type { Probe } from '../os/mounts/probe.ts'
 import type { Prober } from '../os/mounts/prober.ts'
+import { settledWithin } from '../os/processes/settled-within.ts'
 import { VolumeError } from './errors.ts'
 
 /** The type that every mount of dummy-fuse has in the mount table. */
@@ -34,6 +35,8 @@ export interface MountStatesParts {
   readonly table: MountTable
   readonly host: Pick<FuseHost, 'daemonAt'>
   readonly prober: Pick<Prober, 'ask'>
+  /** Milliseconds in which a mount answers whose dummy-fused is silent. */
+  readonly silentMount: number
 }
 
 /**
@@ -44,10 +47,12 @@ export class MountStates {
   readonly #table: MountTable
   readonly #host: Pick<FuseHost, 'daemonAt'>
   readonly #prober: Pick<Prober, 'ask'>
+  readonly #silentMount: number
   /** The last probe of each staging path whose daemon does not tell of its sessions itself. */
   readonly #probed = new Map<string, AnsweredProbe>()
 
-  constructor({ table, host, prober }: MountStatesParts) {
+  constructor({ table, host, prober, silentMount }: MountStatesParts) {
+    this.#silentMount = silentMount
     this.#table = table
     this.#host = host
     this.#prober = prober
@@ -63,7 +68,12 @@ export class MountStates {
     if ('kind' in state) return state
     const { device, attributes } = state.mount
     const daemon = await this.#daemonAt(path, device, call, maxAge)
-    const pid = daemon === undefined ? {} : { pid: daemon.pid }
+    if (daemon === 'silent') {
+      // A standby may serve in its place.
+      const answer = await settledWithin(this.#probe(path, device, attributes, call), this.#silentMount)
+      return answer === 'late' ? { kind: 'HUNG', device } : answer
+    }
+    const pid = daemon?.pid === undefined ? {} : { pid: daemon.pid }
     if (daemon?.stopped === true)
       return { kind: 'HUNG', device, ...pid, ...(daemon.serves === undefined ? {} : { serves: daemon.serves }) }
     const mustBeProbed = daemon !== undefined && daemon.device === undefined
@@ -128,11 +138,18 @@ export class MountStates {
     return probed?.device === device && performance.now() - probed.at <= maxAge
   }
 
-  async #daemonAt(path: string, device: string, call: CallContext, maxAge: number | undefined): Promise<Daemon | undefined> {
+  /** `silent`: a question about health was not answered. */
+  async #daemonAt(
+    path: string,
+    device: string,
+    call: CallContext,
+    maxAge: number | undefined,
+  ): Promise<Daemon | 'silent' | undefined> {
     try {
       return await this.#host.daemonAt(path, device, call, maxAge)
     } catch (error) {
       if (!(error instanceof HostError)) throw error
+      if (maxAge !== undefined && error.kind === 'timeout') return 'silent'
       throw new VolumeError('unavailable', `${path}: ${error.message}`, { cause: error })
     }
   }

@@ -101,7 +101,12 @@ export class VolumeParts implements AsyncDisposable {
     this.cache.load()
     const following = openMountTable(this.libc)
     const prober = new Prober({ probe: 30_000, probesAtOnce: 2, promptProbe: 100 }, ask)
-    this.states = new MountStates({ table: new PinnedMountTable(following, this.pinnedPaths), host: this.host, prober })
+    this.states = new MountStates({
+      table: new PinnedMountTable(following, this.pinnedPaths),
+      host: this.host,
+      prober,
+      silentMount: 30_000,
+    })
     this.points = new MountPoints(this.libc, this.pinnedPaths, this.states)
     this.reachability = new Reachability(following, prober)
   }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { RunningCall } from '../../src/call-context.ts'
-import type { Daemon } from '../../src/hosts/host.ts'
+import { type Daemon, HostError } from '../../src/hosts/host.ts'
 import type { MountTable } from '../../src/os/mounts/mount-table.ts'
 import type { Probe } from '../../src/os/mounts/probe.ts'
 import { MountStates } from '../../src/volumes/mount-states.ts'
@@ -22,7 +22,7 @@ class CountingProber {
 
 /** One mount of dummy-fuse, whose daemon and device the test sets. */
 function setUp() {
-  const seen: { device: string; daemon: Daemon | undefined; ages: (number | undefined)[] } = {
+  const seen: { device: string; daemon: Daemon | Error | undefined; ages: (number | undefined)[] } = {
     device: '0:7',
     daemon: { pid: 42, stopped: false },
     ages: [],
@@ -37,11 +37,11 @@ function setUp() {
   const host = {
     daemonAt: (_path: string, _device: string | undefined, _call: unknown, maxAge?: number) => {
       seen.ages.push(maxAge)
-      return Promise.resolve(seen.daemon)
+      return seen.daemon instanceof Error ? Promise.reject(seen.daemon) : Promise.resolve(seen.daemon)
     },
   }
   const prober = new CountingProber()
-  return { seen, prober, states: new MountStates({ table, host, prober }) }
+  return { seen, prober, states: new MountStates({ table, host, prober, silentMount: 50 }) }
 }
 
 describe('the state of a staging path', () => {
@@ -81,6 +81,19 @@ describe('the state of a staging path', () => {
     assert.equal(prober.asked, 1)
   })
 
+  it('is that of the mount itself where dummy-fused is silent: a standby may serve, and no answer is HUNG', async () => {
+    const { seen, prober, states } = setUp()
+    seen.daemon = new HostError('timeout', 'no answer')
+    assert.deepEqual(await states.staging(PATH, call, 0), { kind: 'MOUNTED', device: '0:7', attributes: 0 })
+    prober.answer = { kind: 'dead', message: 'transport endpoint is not connected' }
+    assert.deepEqual(await states.staging(PATH, call, 0), { kind: 'DEAD', device: '0:7' })
+    prober.ask = () => new Promise(() => undefined)
+    assert.deepEqual(await states.staging(PATH, call, 0), { kind: 'HUNG', device: '0:7' })
+    await assert.rejects(states.staging(PATH, call), { kind: 'unavailable', message: `${PATH}: no answer` })
+    seen.daemon = new HostError('unavailable', 'not now')
+    await assert.rejects(states.staging(PATH, call, 0), { kind: 'unavailable', message: `${PATH}: not now` })
+  })
+
   it('is asked for when the host says that it serves another session there', async () => {
     const { seen, prober, states } = setUp()
     seen.daemon = { pid: 42, stopped: false, device: '0:7' }
@@ -92,8 +105,8 @@ describe('the state of a staging path', () => {
   })
 
   it('needs no probe right after the host has mounted it, and one after it was unmounted', async () => {
-    const { seen, prober, states } = setUp()
-    assert.equal(states.mounted(PATH, seen.daemon), '0:7')
+    const { prober, states } = setUp()
+    assert.equal(states.mounted(PATH, { pid: 42, stopped: false }), '0:7')
     await states.staging(PATH, call)
     assert.equal(prober.asked, 0)
     states.forget(PATH)

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
+import { readdirSync } from 'node:fs'
 import { describe, it } from 'node:test'
 import { create, type MessageInitShape } from '@bufbuild/protobuf'
+import { pidNamespace, processStat } from '../../src/os/processes/processes.ts'
 import { ServedSessions } from '../../src/hosts/served-sessions.ts'
 import { ListResponseSchema, MountResponseSchema, Session_State, type SessionSchema } from '../../src/rpc/fused_pb.ts'
 
@@ -83,6 +85,37 @@ describe('the sessions of a dummy-fused', () => {
     sessions.listed(older, [], performance.now())
     assert.deepEqual([...sessions.all().keys()], ['/one', '/two'])
     sessions.listed(create(ListResponseSchema, { daemon: { pid }, sessions: [ONE] }), ['/one'], performance.now())
+    assert.deepEqual([...sessions.all().keys()], ['/one'])
+  })
+
+  it('are of the process that has the id and the start that it tells, and of no other', () => {
+    const { start = '' } = processStat(pid) ?? {}
+    const answered = (daemon: MessageInitShape<typeof ListResponseSchema>['daemon']): ServedSessions => {
+      const sessions = new ServedSessions()
+      sessions.listed(create(ListResponseSchema, { daemon, sessions: [ONE] }), [], performance.now())
+      return sessions
+    }
+    assert.deepEqual(answered({ pid, ended: 0, start, pidNamespace: pidNamespace() }).at('/one'), { ...DAEMON, device: '0:41' })
+    assert.equal(answered({ pid, ended: 0, start: '1', pidNamespace: pidNamespace() }).at('/one'), undefined)
+    const thread =
+      readdirSync('/proc/self/task')
+        .map(Number)
+        .find((tid) => tid !== pid) ?? 0
+    assert.notEqual(processStat(thread), undefined)
+    assert.equal(answered({ pid: thread, ended: 0 }).at('/one'), undefined, 'a thread of ours')
+  })
+
+  it('of a process in another PID namespace name none, until another one answers', () => {
+    const sessions = new ServedSessions()
+    const there = (one: number, start: string): void => {
+      const daemon = { pid: one, ended: 0, start, pidNamespace: '1' }
+      sessions.mounted(create(MountResponseSchema, { daemon, session: one === 7 ? ONE : TWO }), performance.now())
+    }
+    there(7, '100')
+    assert.deepEqual(sessions.at('/one'), { stopped: false, device: '0:41', serves: 'many' })
+    there(8, '100')
+    assert.deepEqual([...sessions.all().keys()], ['/two'])
+    there(7, '101')
     assert.deepEqual([...sessions.all().keys()], ['/one'])
   })
 

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { setImmediate } from 'node:timers/promises'
 import { codeOf } from '../../errors.ts'
-import { runsOurExecutable } from '../processes/processes.ts'
+import { pidNamespace, runsOurExecutable } from '../processes/processes.ts'
 import { type MountinfoLine, parseMountinfo } from './mountinfo.ts'
 
 /** A mount namespace (mount_namespaces(7)), and the mounts of one file system type in it. */
@@ -33,8 +33,8 @@ export interface FoundNamespaces {
 /** Processes that are looked at in one turn of the event loop. */
 const PORTION = 50
 
-/** The link of the first PID namespace of a machine (PROC_PID_INIT_INO in include/linux/proc_ns.h). */
-const FIRST_PID_NAMESPACE = 'pid:[4026531836]'
+/** The first PID namespace of a machine (PROC_PID_INIT_INO in include/linux/proc_ns.h). */
+const FIRST_PID_NAMESPACE = '4026531836'
 
 /** Searches /proc for the mounts of one file system type in all mount namespaces. Searches at the same time, or soon after each other, are one. */
 export class MountNamespaces {
@@ -97,7 +97,7 @@ export class MountNamespaces {
  * is a container itself: it runs another program than ours, and has the mount of this device, which the pause container of a pod has not.
  */
 function isNodes(namespaces: ReadonlyMap<string, MountNamespace>, device: string): boolean {
-  if (readlinkSync('/proc/self/ns/pid') === FIRST_PID_NAMESPACE) return true
+  if (pidNamespace() === FIRST_PID_NAMESPACE) return true
   if (runsOurExecutable(1)) return false
   const ofFirst = [...namespaces.values()].find(({ pid }) => pid === 1)
   return ofFirst?.mounts.some((mount) => mount.device === device) ?? false

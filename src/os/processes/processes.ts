@@ -38,6 +38,26 @@ export function processesNamed(comm: string): { stat: ProcessStat; args: readonl
   })
 }
 
+/** The number of this process's PID namespace (namespaces(7)): process ids of another one say nothing here. */
+export function pidNamespace(): string {
+  return readlinkSync('/proc/self/ns/pid').replace(/\D/g, '')
+}
+
+/** Whether an id is a process's. /proc/TID is there for each thread too, although it is not listed (proc(5)). */
+export function isProcess(pid: number): boolean {
+  return new RegExp(`^Tgid:\\s*${pid}$`, 'm').test(readOrUndefined(`/proc/${pid}/status`) ?? '')
+}
+
+/** Whether a thread of a process is running, or waits for a processor (proc_pid_stat(5), state R). */
+export function isRunnable(pid: number): boolean {
+  try {
+    return readdirSync(`/proc/${pid}/task`).some((tid) => processStat(Number(tid))?.state === 'R')
+  } catch {
+    // It has ended.
+    return false
+  }
+}
+
 /** Whether a process is in this process's mount namespace (namespaces(7)); false if it has ended. */
 export function sharesMounts(pid: number): boolean {
   try {

@@ -6,6 +6,7 @@ import { checkMountOptions, DEFAULT_OPTIONS, settleMountOptions } from '../../fu
 import { requestLog } from '../../grpc/request-log.ts'
 import { GrpcServer } from '../../grpc/server.ts'
 import type { Logger } from '../../log.ts'
+import { pidNamespace, processStat } from '../../os/processes/processes.ts'
 import { Fused } from '../../rpc/fused_pb.ts'
 import { versionText } from '../../version.ts'
 import { parseFaults } from '../dummy-fuse/faults.ts'
@@ -22,7 +23,8 @@ export interface CallHooks {
 
 /** The gRPC server of dummy-fused. */
 export function openFusedServer(daemon: FusedDaemon, keptBy: string, { onDrain, tidy }: CallHooks, log: Logger): GrpcServer {
-  const self = { pid: process.pid, version: versionText(), keptBy }
+  const { pid } = process
+  const self = { pid, version: versionText(), keptBy, start: processStat(pid)?.start ?? '', pidNamespace: pidNamespace() }
   const intercept = tidyAfterCalls(requestLog(log, toStatus), tidy, {
     quiet: FUSED_LIMITS.tidyQuiet,
     latest: FUSED_LIMITS.tidyLatest,

@@ -30,7 +30,11 @@ export function pluginLimits(given: Given): PluginLimits {
       startsAtOnce,
       tidyQuiet,
       tidyLatest,
+      healthAnswer,
+      silentMount,
+      search,
     }) => [
+      ['health is told within a second', healthAnswer + silentMount < 1000 && healthAnswer + search < 1000],
       ['the margin leaves most of a call to its work', callMargin * 5 <= call],
       ['a call outlives a pause between two attempts', retryPause < callMargin],
       ['a mount that is well answers before it counts as hung', promptProbe < probe],
@@ -87,6 +91,14 @@ function table({ callDeadline, startsAtOnce }: Given) {
     question: {
       value: Math.min(4000, callDeadline / 2),
       why: 'A dummy-fused that is being replaced is back before; health tells of one that hangs within its call.',
+    },
+    healthAnswer: {
+      value: 450,
+      why: 'A kubelet asks for the health of one volume after the other, and an answer takes less than a second in all. A dummy-fused that is well answers within milliseconds.',
+    },
+    silentMount: {
+      value: 400,
+      why: 'The rest of that second. A standby that serves answers within milliseconds.',
     },
     answerAge: {
       value: 500,

@@ -78,7 +78,12 @@ export function openVolumes(
   const pinnedPaths = new PinnedPaths(libc)
   const following = openMountTable(libc)
   const prober = new Prober(limits)
-  const states = new MountStates({ table: new PinnedMountTable(following, pinnedPaths), host, prober })
+  const states = new MountStates({
+    table: new PinnedMountTable(following, pinnedPaths),
+    host,
+    prober,
+    silentMount: limits.silentMount,
+  })
   const points = new MountPoints(libc, pinnedPaths, states)
   const reachability = new Reachability(following, prober)
   const roots = options.allowedRoots.map(openRoot)
