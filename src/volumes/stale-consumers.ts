@@ -6,6 +6,8 @@ import { bound, type PublishedEntry } from './mount-cache-entry.ts'
 import type { MountCache } from './mount-cache.ts'
 import type { MountStates } from './mount-states.ts'
 
+type HeldMount = MountNamespace['mounts'][number]
+
 /** The dependencies of {@link StaleConsumers}. */
 export interface StaleConsumersParts {
   readonly namespaces: Pick<MountNamespaces, 'search'>
@@ -37,17 +39,14 @@ export class StaleConsumers {
     if (replaced.length === 0) return []
     const found = await this.#search(call)
     if (found === undefined || device === undefined || !found.whole(device)) return 'unseen'
-    const held = found.namespaces
-      .filter(({ own }) => !own)
-      .map((namespace) => ({ namespace, mounts: namespace.mounts.filter((mount) => replaced.includes(mount.device)) }))
-      .map(({ namespace, mounts }) => ({
-        namespace,
-        mount: mounts.find((mount) => this.#mayBeOf(entry, found, namespace, mount.mountPoint)),
-      }))
     const stale = await Promise.all(
-      held.map(async ({ namespace, mount }) =>
-        mount !== undefined && (await this.#isEnded(namespace, mount, call)) ? [describe(namespace)] : [],
-      ),
+      found.namespaces.map(async (namespace) => {
+        const held = namespace.mounts.filter(
+          (mount) => replaced.includes(mount.device) && this.#mayBeOf(entry, found, namespace, mount),
+        )
+        const ended = await Promise.all(held.map((mount) => this.#isEnded(namespace, mount, call)))
+        return ended.includes(true) ? [describe(namespace)] : []
+      }),
     )
     return stale.flat()
   }
@@ -56,11 +55,7 @@ export class StaleConsumers {
    * Whether a mount in a consumer's namespace is of a session that has ended. The number of a session that is gone everywhere is used again: a mount that answers is
    * another's.
    */
-  async #isEnded(
-    { pid }: MountNamespace,
-    { device, mountPoint }: MountNamespace['mounts'][number],
-    call: CallContext,
-  ): Promise<boolean> {
+  async #isEnded({ pid }: MountNamespace, { device, mountPoint }: HeldMount, call: CallContext): Promise<boolean> {
     if (this.#isServing(device)) return false
     const { prober, time } = this.#parts
     const answer = await settledWithin(prober.ask(`/proc/${pid}/root${mountPoint}`, device, call), Math.min(time, call.remaining()))
@@ -84,8 +79,9 @@ export class StaleConsumers {
     { targetPath, pod: named }: PublishedEntry,
     { seesPods }: FoundNamespaces,
     { own, pod }: MountNamespace,
-    mountPoint: string,
+    { mountPoint }: HeldMount,
   ): boolean {
+    if (own) return false
     const podOfTarget = podOfPath(targetPath) ?? named?.uid
     if (seesPods && podOfTarget !== undefined) return pod === podOfTarget
     if (mountPoint === targetPath) return true
