@@ -85,8 +85,11 @@ export class ServiceHost implements FuseHost {
     }
     // The health of one volume is asked together with that of others.
     const asked = this.#ask(path, call, maxAge !== undefined && !sessions.complete)
-    const stopped = maxAge === undefined ? await asked.then(nothing) : await this.#unlessSilent(asked, device)
-    return stopped ?? sessions.at(path)
+    if (maxAge === undefined) {
+      await asked
+      return sessions.at(path)
+    }
+    return (await this.#unlessSilent(asked, device)) ?? sessions.at(path)
   }
 
   /**
@@ -116,7 +119,7 @@ export class ServiceHost implements FuseHost {
    * None: a standby serves the sessions while dummy-fused is away, and what is to be mounted is UNAVAILABLE meanwhile. Its pod has /dev/fuse, and perhaps not
    * the plugin's.
    */
-  unavailableReason(): undefined {
+  unavailableReason(): string | undefined {
     return undefined
   }
 
@@ -215,7 +218,7 @@ export class ServiceHost implements FuseHost {
   }
 }
 
-function nothing(): undefined {
+function nothing(): void {
   // The callers that asked handle the failure.
 }
 

@@ -152,7 +152,9 @@ export class CheckedVolumes implements NodeVolumes {
     if (restoration.has(volumeId)) {
       // Its daemon may have outlived the previous plugin.
       const early = await inspector.volume(volumeId, call, asked)
-      if (early.length > 0 && early.every(({ findings }) => findings.length === 0)) return []
+      const found = early.flatMap(({ findings }) => findings)
+      // No restore mends a daemon that hangs, and it would wait for longer than a kubelet should.
+      if (early.length > 0 && found.every(({ reason }) => reason === 'DaemonHung')) return merge(found)
     }
     await this.#parts.restoration.of(volumeId, call)
     const reports = await inspector.volume(volumeId, call, asked)

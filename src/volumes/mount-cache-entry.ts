@@ -110,12 +110,12 @@ const MOST_REPLACED = 32
 export function bound(
   { bootId, device: last, replaced = [] }: Pick<PublishedEntry, 'bootId' | 'device' | 'replaced'>,
   now: { readonly bootId: string; readonly device: string; readonly found: string | undefined },
-): Pick<PublishedEntry, 'bootId' | 'device' | 'replaced'> {
+): Pick<PublishedEntry, 'device' | 'replaced'> {
   // No consumer outlives a reboot.
   const before = bootId === now.bootId ? [...replaced, last, now.found] : []
   const others = new Set(before.filter((device) => device !== undefined && device !== now.device))
   const kept = [...others].filter((device) => device !== undefined).slice(-MOST_REPLACED)
-  return { bootId: now.bootId, device: now.device, ...(kept.length === 0 ? {} : { replaced: kept }) }
+  return { device: now.device, ...(kept.length === 0 ? {} : { replaced: kept }) }
 }
 
 /** Whether two capabilities ask for the same mount. */

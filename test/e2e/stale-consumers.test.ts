@@ -63,6 +63,13 @@ function names(text: string, { pid }: Running): boolean {
   return new RegExp(`\\bprocess ${pid} \\(sleep\\)`).test(text)
 }
 
+/** Makes the sandbox's mounts propagate, as those of a node do. */
+function shared({ path }: Sandbox): void {
+  mount('--bind', path, path)
+  mount('--make-private', path)
+  mount('--make-shared', path)
+}
+
 async function end(consumer: Running): Promise<void> {
   consumer.child.kill('SIGKILL')
   await consumer.ended
@@ -121,10 +128,7 @@ describe('a target that was bound anew', () => {
   }
 
   it('says nothing of a consumer that gets the new session by propagation, and nothing once it is unpublished', async () => {
-    await using published = await Published.start({}, ({ path }) => {
-      mount('--bind', path, path)
-      mount('--make-shared', path)
-    })
+    await using published = await Published.start({}, shared)
     const { volume } = published
     const second = volume.another('second')
     await volume.publish(second)
@@ -142,9 +146,9 @@ describe('a target that was bound anew', () => {
   })
 
   it('stays INACCESSIBLE until it is unpublished where the plugin does not see its consumers', async () => {
-    const container = ['--mount', '--propagation', 'private', '--pid', '--fork', '--kill-child=KILL']
+    const container = ['--mount', '--propagation', 'unchanged', '--pid', '--fork', '--kill-child=KILL']
     const init = ['sh', '-c', 'mount -t proc proc /proc && exec "$@"', 'container']
-    await using published = await Published.start({ by: ['unshare', ...container, '--', ...init] })
+    await using published = await Published.start({ by: ['unshare', ...container, '--', ...init] }, shared)
     const { plugin, volume } = published
     const second = volume.another('second')
     await volume.publish(second)
