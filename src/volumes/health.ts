@@ -5,7 +5,7 @@ import type { FuseHost } from '../hosts/host.ts'
 import type { ConsumerPod, PublishedEntry, StagedEntry } from './mount-cache-entry.ts'
 import { VolumeError } from './errors.ts'
 import type { MountCache } from './mount-cache.ts'
-import type { MountState, MountStates } from './mount-states.ts'
+import { FS_TYPE, type MountState, type MountStates } from './mount-states.ts'
 import type { Reachability } from './reachability.ts'
 import type { StaleConsumers } from './stale-consumers.ts'
 
@@ -197,7 +197,8 @@ export class Inspector {
       await this.#reachability.check(path, call)
       const [mount, ...below] = this.#states.layersAt(path)
       const covers = below.length === 0 ? {} : { covers: below.length }
-      const staleConsumers = staging.kind === 'HUNG' ? [] : await this.#staleConsumers.of(entry, mount?.device, call)
+      const bound = mount?.fsType === FS_TYPE ? mount.device : undefined
+      const staleConsumers = staging.kind === 'HUNG' ? [] : await this.#staleConsumers.of(entry, bound, call)
       const more = staleConsumers.length === 0 ? covers : { ...covers, staleConsumers }
       // A bind has the state of its session.
       if (mount !== undefined && mount.device === device)
