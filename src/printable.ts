@@ -20,6 +20,15 @@ export function printable(text: string): string {
   return withoutUnprintables(text, (one) => (one === '\n' || one === '\t' ? one : escaped(one)))
 }
 
+/** Like {@link oneLine}, within so many bytes of UTF-8. What is cut ends with an ellipsis. */
+export function shortened(text: string, most: number): string {
+  const bytes = Buffer.from(oneLine(text))
+  if (bytes.length <= most) return bytes.toString()
+  const kept = bytes.subarray(0, most - 3)
+  // A character that was cut is decoded as U+FFFD.
+  return `${kept.toString().replace(/\ufffd$/, '')}…`
+}
+
 /** Text with each unprintable character replaced. */
 export function withoutUnprintables(text: string, replace: (one: string) => string): string {
   return text.replace(UNPRINTABLE, replace)

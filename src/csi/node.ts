@@ -8,7 +8,7 @@ import {
   VolumeUsage_Unit as Unit,
 } from '../rpc/csi_pb.ts'
 import type { NodeVolumes } from '../volumes/checked-volumes.ts'
-import { oneLine } from '../printable.ts'
+import { shortened } from '../printable.ts'
 import type { UnaryHandlers } from '../grpc/service.ts'
 import { type MountOptionChecks, requireCapability, requireId, requirePath, withPodOptions } from './validation.ts'
 import { readPublishContext } from './volume-context.ts'
@@ -100,7 +100,7 @@ export function node(nodeId: string, volumes: NodeVolumes, checks: MountOptionCh
       const healthStatuses = findings.slice(0, MOST_FINDINGS).map(({ reason, message }) => ({
         status: VolumeHealthErrorType.INACCESSIBLE,
         reason,
-        message: shortened(message),
+        message: shortened(message, LONGEST_MESSAGE),
       }))
       return { volumeHealth: { volumeId, healthStatuses } }
     },
@@ -109,20 +109,15 @@ export function node(nodeId: string, volumes: NodeVolumes, checks: MountOptionCh
   }
 }
 
-/** A message on one line, within {@link LONGEST_MESSAGE}; one that was cut ends with an ellipsis. */
-function shortened(message: string): string {
-  const bytes = Buffer.from(oneLine(message))
-  if (bytes.length <= LONGEST_MESSAGE) return bytes.toString()
-  const kept = bytes.subarray(0, LONGEST_MESSAGE - 3)
-  // A character that was cut is decoded as U+FFFD.
-  return `${kept.toString().replace(/\ufffd$/, '')}…`
-}
-
 function storageHealth(trouble: string | undefined): MessageInitShape<typeof NodeGetStorageHealthResponseSchema> {
   if (trouble === undefined) return {}
   return {
     backendHealth: [
-      { status: StorageHealthErrorType.STORAGE_UNREACHABLE, reason: 'FuseDeviceUnusable', message: shortened(trouble) },
+      {
+        status: StorageHealthErrorType.STORAGE_UNREACHABLE,
+        reason: 'FuseDeviceUnusable',
+        message: shortened(trouble, LONGEST_MESSAGE),
+      },
     ],
   }
 }

@@ -1,6 +1,7 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import { messageOf, ProgramError, UsageError } from '../errors.ts'
 import type { LogFormat } from '../log.ts'
+import type { MetricsAddress } from '../metrics/metrics-endpoint.ts'
 import { printable } from '../printable.ts'
 import { versionText } from '../version.ts'
 import { parseSeconds } from './numbers.ts'
@@ -44,6 +45,37 @@ export function seconds(minimum = 0, maximum?: number): (value: string) => numbe
       throw new InvalidArgumentError(messageOf(error))
     }
   }
+}
+
+/** An option's value as a whole number from 1 to `most`. */
+export function count(most: number): (value: string) => number {
+  return (value) => {
+    const number = /^\d{1,9}$/.test(value) ? Number(value) : 0
+    if (number < 1 || number > most) throw new InvalidArgumentError(`It is a number from 1 to ${most}.`)
+    return number
+  }
+}
+
+/** An option that may be given several times. */
+export function repeated(value: string, all: readonly string[]): readonly string[] {
+  return [...all, value]
+}
+
+/** `--metrics-address HOST:PORT`; the value is a {@link MetricsAddress}. */
+export function metricsAddressOption(): Option {
+  return new Option(
+    '--metrics-address <host:port>',
+    'serve metrics for Prometheus by HTTP at /metrics there; without a host, on all addresses of this machine',
+  ).argParser(parseAddress)
+}
+
+function parseAddress(text: string): MetricsAddress {
+  const match = /^(?:\[([0-9a-f:.]+)\]|([^:[\]\s]*)):(\d{1,5})$/i.exec(text)
+  const port = Number(match?.[3])
+  if (match === null || port > 65_535)
+    throw new InvalidArgumentError('It is HOST:PORT, such as 127.0.0.1:9809, [::1]:9809 or :9809, with a port from 0 to 65535.')
+  const host = match[1] ?? match[2]
+  return { host: host === '' ? undefined : host, port }
 }
 
 /** `--log-format text|json`. */

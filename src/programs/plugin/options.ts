@@ -1,6 +1,6 @@
 import { availableParallelism, hostname } from 'node:os'
 import { join } from 'node:path'
-import { InvalidArgumentError, Option } from 'commander'
+import { Option } from 'commander'
 import { UsageError } from '../../errors.ts'
 import type { LogFormat } from '../../log.ts'
 import { sharedDaemonPaths } from '../../hosts/shared-daemon-paths.ts'
@@ -8,7 +8,8 @@ import { MOST_SOCKETS, socketName } from '../../kubelet/socket-name.ts'
 import type { MetricsAddress } from '../../metrics/metrics-endpoint.ts'
 import { LONGEST_SOCKET_PATH, socketPath } from '../../os/sockets/unix-socket.ts'
 import { absolute } from '../absolute.ts'
-import { commandLine, logFormatOption, parse, seconds } from '../command-line.ts'
+import { commandLine, count, logFormatOption, metricsAddressOption, parse, repeated, seconds } from '../command-line.ts'
+import { requireDriverName } from '../driver-name.ts'
 import { parseFaults } from '../dummy-fuse/faults.ts'
 import { FUSED_SOCKET } from '../fused/early-options.ts'
 import { CALL_DEADLINE } from './limits.ts'
@@ -53,12 +54,6 @@ export interface PluginOptions {
   /** How the plugin registers itself with the kubelet; undefined if it does not. */
   readonly registration: { readonly folder: string; readonly endpoint: string } | undefined
 }
-
-/**
- * GetPluginInfoResponse.name: at most 63 letters, digits, dashes and dots, with a letter or digit at both ends, in the notation of a domain name (RFC 1035,
- * 2.3.1), of which no label is empty or begins or ends with a dash.
- */
-const PLUGIN_NAME = /^(?=.{1,63}$)[A-Za-z0-9]+(-+[A-Za-z0-9]+)*(\.[A-Za-z0-9]+(-+[A-Za-z0-9]+)*)*$/
 
 interface Parsed {
   endpoint: string
@@ -111,7 +106,7 @@ export function parsePluginOptions(args: readonly string[], env: NodeJS.ProcessE
     )
     .addOption(
       new Option('--allowed-root <folder>', 'mount volumes below this folder only; may be given several times')
-        .argParser((value: string, all: string[]) => [...all, value])
+        .argParser(repeated)
         .default([], 'anywhere'),
     )
     .option(
@@ -152,12 +147,7 @@ export function parsePluginOptions(args: readonly string[], env: NodeJS.ProcessE
       '--kubelet-registration-path <path>',
       "the plugin's socket as the kubelet sees it, if its path differs from that of --endpoint",
     )
-    .addOption(
-      new Option(
-        '--metrics-address <host:port>',
-        'serve metrics for Prometheus by HTTP at /metrics there; without a host, on all addresses of this machine',
-      ).argParser(parseAddress),
-    )
+    .addOption(metricsAddressOption())
     .option('--fused-socket <path>', 'socket of dummy-fused, for --fuse-host service', FUSED_SOCKET)
     .addOption(backendOption('--fuse-backend <backend>'))
     .addOption(logFormatOption())
@@ -169,7 +159,7 @@ export function parsePluginOptions(args: readonly string[], env: NodeJS.ProcessE
     )
     .addOption(
       new Option('--starts-at-once <number>', 'how many daemons start at the same time; the others wait in a queue')
-        .argParser(parseCount)
+        .argParser(count(9999))
         .default(availableParallelism(), 'one for each processor'),
     )
     .addOption(
@@ -179,7 +169,7 @@ export function parsePluginOptions(args: readonly string[], env: NodeJS.ProcessE
     )
     .addOption(
       new Option('--inject <fault>', 'make every daemon fail: mount-delay=S, mount-fail, read-delay=S, init-hang')
-        .argParser((value: string, all: string[]) => [...all, value])
+        .argParser(repeated)
         .default([], ''),
     )
     .addHelpText('after', EXIT_STATUSES)
@@ -190,11 +180,7 @@ export function parsePluginOptions(args: readonly string[], env: NodeJS.ProcessE
   if (parsed.daemons === 'shared') refuseUnshared(parsed)
   if (parsed.nodeid === '') throw new UsageError('--nodeid is empty; name this node')
   if (Buffer.byteLength(parsed.nodeid) > 256) throw new UsageError('--nodeid is longer than the 256 bytes that CSI allows')
-  if (!PLUGIN_NAME.test(parsed.drivername)) {
-    throw new UsageError(
-      `--drivername '${parsed.drivername}' is no plugin name: up to 63 letters, digits, dots and dashes, with a letter or digit at both ends and at each side of a dot`,
-    )
-  }
+  requireDriverName(parsed.drivername)
   return {
     socket: socketPath(parsed.endpoint),
     driverName: parsed.drivername,
@@ -248,20 +234,6 @@ function refuseUnserved({ fuseBackend, daemonize }: Parsed): void {
   if (fuseBackend !== 'session') throw new UsageError('--fuse-host service serves by sessions of its own; leave out --fuse-backend')
   if (daemonize !== 'wait')
     throw new UsageError('--daemonize early is a flaw of processes in the background; --fuse-host service has none')
-}
-
-function parseCount(text: string): number {
-  if (!/^\d{1,4}$/.test(text) || Number(text) === 0) throw new InvalidArgumentError('It is a number from 1 to 9999.')
-  return Number(text)
-}
-
-function parseAddress(text: string): MetricsAddress {
-  const match = /^(?:\[([0-9a-f:.]+)\]|([^:[\]\s]*)):(\d{1,5})$/i.exec(text)
-  const port = Number(match?.[3])
-  if (match === null || port > 65_535)
-    throw new InvalidArgumentError('It is HOST:PORT, such as 127.0.0.1:9809, [::1]:9809 or :9809, with a port from 0 to 65535.')
-  const host = match[1] ?? match[2]
-  return { host: host === '' ? undefined : host, port }
 }
 
 /** What goes with one daemon for each volume alone. */
