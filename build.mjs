@@ -13,10 +13,10 @@ const build = join(root, 'build')
 const dist = join(root, 'dist')
 
 /** What is run out of the executable, with V8's code cache of each. */
-const BUNDLES = ['main', 'without-grpc', 'fused', 'serving-thread', 'with-grpc', 'status', 'fused-client']
+const BUNDLES = ['main', 'without-grpc', 'fused', 'serving-thread', 'with-grpc', 'status', 'fused-client', 'restarter']
 
-/** Those that bring gRPC along, of which little more is run than what loads it. */
-const WITH_GRPC = ['with-grpc', 'fused-client']
+/** Those that are libraries for the most part (gRPC, the client of Kubernetes), of which little more is run than what loads them. */
+const MOSTLY_LIBRARIES = ['with-grpc', 'fused-client', 'restarter']
 
 /** The symbolic links beside the executable: each is one of its programs. */
 const NAMES = ['dummy-fuse', 'dummy-fused', 'dummy-fuse-workload']
@@ -67,6 +67,7 @@ await bundle('serving-thread', 'src/programs/serving-thread.ts')
 await bundle('with-grpc', 'src/programs/with-grpc.ts')
 await bundle('status', 'src/programs/status.ts')
 await bundle('fused-client', 'src/programs/fused-client.ts')
+await bundle('restarter', 'src/programs/restarter.ts', [kubernetesClient()])
 for (const name of BUNDLES) await cacheCode(name)
 const components = await componentsOf(root, inputs, Object.values(NATIVE_FILES))
 await writeFile(join(build, 'licenses.txt'), noticesOf(components))
@@ -116,7 +117,7 @@ async function bundle(name, entry, plugins = []) {
     minifySyntax: true,
     minifyWhitespace: true,
     // Names stay in what runs for long: they are what a stack trace tells.
-    minifyIdentifiers: WITH_GRPC.includes(name),
+    minifyIdentifiers: MOSTLY_LIBRARIES.includes(name),
     legalComments: 'none',
     logLevel: 'warning',
     define: { BUILD_VERSION: JSON.stringify(version), BUILD_COMMIT: JSON.stringify(commit()), 'import.meta.dirname': '""' },
@@ -142,13 +143,25 @@ function fuseNative() {
   }
 }
 
-/** src/programs/{without-grpc,fused,with-grpc,status,fused-client}.ts are no part of the bundles that import them. */
+/** The client does not say that its modules do nothing but define things. Those for exec, cp and the like are left out, with their packages. */
+function kubernetesClient() {
+  return {
+    name: 'kubernetes-client',
+    setup({ onResolve }) {
+      onResolve({ filter: /^\.\.?\// }, ({ path, resolveDir, importer }) =>
+        importer.includes('/@kubernetes/client-node/dist/') ? { path: join(resolveDir, path), sideEffects: false } : undefined,
+      )
+    },
+  }
+}
+
+/** src/programs/{without-grpc,fused,with-grpc,status,fused-client,restarter}.ts are no part of the bundles that import them. */
 function otherBundles(own) {
   const namespace = 'bundle'
   return {
     name: namespace,
     setup({ onResolve, onLoad }) {
-      onResolve({ filter: /\/(without-grpc|fused|with-grpc|status|fused-client)\.ts$/ }, ({ path, resolveDir, kind }) => {
+      onResolve({ filter: /\/(without-grpc|fused|with-grpc|status|fused-client|restarter)\.ts$/ }, ({ path, resolveDir, kind }) => {
         const name = basename(path, '.ts')
         const ours = dirname(join(resolveDir, path)) === join(root, 'src/programs')
         return kind === 'entry-point' || !ours || name === own ? undefined : { path: name, namespace }
@@ -170,7 +183,7 @@ async function cacheCode(name) {
   if (other !== undefined)
     throw new Error(`${name}.cjs has a character outside of ASCII in a tagged template; write an entity instead: ${other}`)
   await writeFile(file, `(function(module,require,__dirname){var exports=module.exports;${code}\n})`, 'latin1')
-  const what = WITH_GRPC.includes(name) ? 'loads' : 'all'
+  const what = MOSTLY_LIBRARIES.includes(name) ? 'loads' : 'all'
   const words = ['--predictable', join(root, 'packaging/code-cache.mjs'), `${name}.cjs`, `${name}.cache`, what]
   execFileSync(node, words, { cwd: build, stdio: ['ignore', 'inherit', 'inherit'], env: {} })
 }

@@ -55,6 +55,11 @@ const PROGRAMS: Readonly<Record<string, ProgramEntry>> = {
     description: 'serves the sessions of a dummy-fused from its end until its successor serves',
     load: async () => await (await import('./programs/without-grpc.ts')).loadStandby(),
   },
+  restarter: {
+    name: 'dummy-restarter',
+    description: 'evicts pods of a Kubernetes cluster whose volumes stay inaccessible',
+    load: async () => await (await import('./programs/restarter.ts')).loadRestarter(),
+  },
   workload: {
     name: 'dummy-fuse-workload',
     description: 'reads a file again and again; the same as the name dummy-fuse-workload',

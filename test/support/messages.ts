@@ -25,7 +25,7 @@ const ERRORS = new Set([
 ])
 
 /** Errors whose messages come only as a part of others, or are the help. */
-const NEVER_ALONE = new Set(['CallError', 'FileSystemError', 'ProtocolError', 'SystemError', 'UsageError'])
+const NEVER_ALONE = new Set(['ApiError', 'CallError', 'FileSystemError', 'LeaseLost', 'ProtocolError', 'SystemError', 'UsageError'])
 
 /** Functions that make one of these errors of a failed system call and a message. */
 const MAKERS = new Set(['fromErrno'])

@@ -1,0 +1,32 @@
+import { collectDefaultMetrics, Registry } from 'prom-client'
+import type { Logger } from '../../log.ts'
+import { type MetricsAddress, MetricsEndpoint } from '../../metrics/metrics-endpoint.ts'
+import { addRestarterMetrics, type RestarterCounts } from '../../metrics/restarter-metrics.ts'
+import type { EvictionOutcome } from '../../restarter/restarter.ts'
+import { RESTARTER_LIMITS } from './limits.ts'
+
+/** The metrics of a restarter, which are served until they are closed. */
+interface RestarterMetrics {
+  readonly count: (outcome: EvictionOutcome) => void
+  readonly close: () => Promise<void>
+}
+
+/** Serves them, if there is an address. Rejects with ProgramError if the address cannot be used. */
+export async function openMetrics(
+  address: MetricsAddress | undefined,
+  counts: RestarterCounts,
+  log: Logger,
+): Promise<RestarterMetrics | undefined> {
+  if (address === undefined) return undefined
+  const { metricsRequest: request, metricsConnections: connections, metricsLoopLook } = RESTARTER_LIMITS
+  const registry = new Registry()
+  collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: metricsLoopLook })
+  const count = addRestarterMetrics(registry, counts)
+  const endpoint = await MetricsEndpoint.open(registry, address, { request, connections }, log)
+  return {
+    count,
+    close: async () => {
+      await endpoint.close()
+    },
+  }
+}

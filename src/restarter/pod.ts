@@ -1,0 +1,161 @@
+import { array, boolean, nullish, number, object, optional, record, string } from 'valibot'
+import { checked } from '../schema.ts'
+
+/** A label or annotation of a pod that the restarter leaves alone, and its value. */
+export const OPT_OUT = { key: 'dummy-fuse-csi/evict', value: 'false' }
+
+/** The value of volumeHealth[].healthConditions[].status that matters here (k8s.io/api, core/v1/types.go, VolumeHealthStatusType). */
+const INACCESSIBLE = 'Inaccessible'
+
+/** The kubelet marks the pods that it has from elsewhere than the API server (pkg/kubelet/types/pod_update.go). */
+const MIRROR = 'kubernetes.io/config.mirror'
+const SOURCE = 'kubernetes.io/config.source'
+
+/** The label that the chart gives to the pods of the driver, and its value. */
+const DRIVER_LABEL = { key: 'app.kubernetes.io/name', value: 'dummy-fuse-csi' }
+
+const POD = object({
+  metadata: object({
+    namespace: string(),
+    name: string(),
+    uid: string(),
+    resourceVersion: string(),
+    creationTimestamp: nullish(string()),
+    deletionTimestamp: nullish(string()),
+    deletionGracePeriodSeconds: nullish(number(), 0),
+    labels: optional(record(string(), string()), {}),
+    annotations: optional(record(string(), string()), {}),
+    ownerReferences: optional(
+      array(object({ kind: string(), name: string(), uid: string(), controller: optional(boolean(), false) })),
+      [],
+    ),
+  }),
+  spec: object({
+    volumes: optional(
+      array(
+        object({
+          name: string(),
+          persistentVolumeClaim: optional(object({ claimName: string() })),
+          ephemeral: optional(object({})),
+          csi: optional(object({ driver: string() })),
+          hostPath: optional(object({ path: string() })),
+        }),
+      ),
+      [],
+    ),
+  }),
+  status: optional(
+    object({
+      phase: optional(string(), ''),
+      conditions: optional(array(object({ type: string(), status: string() })), []),
+      volumeHealth: optional(
+        array(
+          object({
+            name: string(),
+            lastTransitionTime: nullish(string()),
+            healthConditions: optional(array(object({ status: string(), reason: optional(string(), '') })), []),
+          }),
+        ),
+        [],
+      ),
+    }),
+    {},
+  ),
+})
+
+/** What a volume of a pod comes from: a claim in the pod's namespace, or a driver that the pod itself names (inline). */
+type VolumeSource = { readonly claim: string } | { readonly driver: string }
+
+/** A volume that the kubelet says cannot be accessed. */
+export interface InaccessibleVolume {
+  /** Its name in pod.spec.volumes. */
+  readonly name: string
+  /** The reasons of the conditions, such as `DaemonDead`. */
+  readonly reasons: readonly string[]
+  /** When the kubelet saw this set of conditions first, by its clock: milliseconds since 1970; undefined if it does not say. */
+  readonly lastTransition: number | undefined
+}
+
+/** What the restarter needs to know of a pod. Times are milliseconds since 1970 by the clock of the API server, unless a field says otherwise. */
+export interface Pod {
+  readonly namespace: string
+  readonly name: string
+  readonly uid: string
+  readonly resourceVersion: string
+  readonly created: number | undefined
+  /** When it was told to end; undefined if it was not. */
+  readonly deleted: number | undefined
+  /** Milliseconds that it has for ending, once it was told to. */
+  readonly gracePeriod: number
+  /** It has succeeded or failed. */
+  readonly over: boolean
+  readonly ready: boolean
+  /** The owner that makes a replacement. */
+  readonly controller: { readonly kind: string; readonly name: string; readonly uid: string } | undefined
+  /** The kubelet made it of a file or URL: the API server has a copy of it only. */
+  readonly isStatic: boolean
+  /** It is of a DaemonSet of the driver itself. */
+  readonly isDriver: boolean
+  readonly optedOut: boolean
+  /** By the volume's name: volumes of CSI drivers, as far as the pod tells. */
+  readonly volumes: ReadonlyMap<string, VolumeSource>
+  readonly inaccessible: readonly InaccessibleVolume[]
+}
+
+/**
+ * Reads a pod (k8s.io/api, core/v1/types.go, Pod). `driver`: the name of the CSI driver whose own pods are told by the folder of their socket.
+ * Throws Error that names what is missing or wrong.
+ */
+export function parsePod(value: unknown, driver: string): Pod {
+  const { metadata, spec, status } = checked(POD, value)
+  const { annotations, labels, ownerReferences } = metadata
+  const { phase, conditions, volumeHealth } = status
+  const controller = ownerReferences.find((owner) => owner.controller)
+  const deletion = timeOf(metadata.deletionTimestamp)
+  const gracePeriod = metadata.deletionGracePeriodSeconds * 1000
+  const socketFolder = `/plugins/${driver}`
+  const hostPaths = spec.volumes.flatMap(({ hostPath }) => hostPath?.path.replace(/\/+$/, '') ?? [])
+  return {
+    namespace: metadata.namespace,
+    name: metadata.name,
+    uid: metadata.uid,
+    resourceVersion: metadata.resourceVersion,
+    created: timeOf(metadata.creationTimestamp),
+    // deletionTimestamp is the time at which the pod must have ended.
+    deleted: deletion === undefined ? undefined : deletion - gracePeriod,
+    gracePeriod,
+    over: phase === 'Succeeded' || phase === 'Failed',
+    ready: conditions.some(({ type, status }) => type === 'Ready' && status === 'True'),
+    controller: controller && { kind: controller.kind, name: controller.name, uid: controller.uid },
+    isStatic:
+      annotations[MIRROR] !== undefined ||
+      (annotations[SOURCE] ?? 'api') !== 'api' ||
+      ownerReferences.some(({ kind }) => kind === 'Node'),
+    isDriver:
+      controller?.kind === 'DaemonSet' &&
+      (labels[DRIVER_LABEL.key] === DRIVER_LABEL.value || hostPaths.some((path) => path.endsWith(socketFolder))),
+    optedOut: [labels, annotations].some((texts) => texts[OPT_OUT.key] === OPT_OUT.value),
+    volumes: new Map(
+      spec.volumes.flatMap(({ name, persistentVolumeClaim, ephemeral, csi }): (readonly [string, VolumeSource])[] => {
+        if (persistentVolumeClaim !== undefined) return [[name, { claim: persistentVolumeClaim.claimName }]]
+        // A generic ephemeral volume's claim has the names of the pod and of the volume.
+        if (ephemeral !== undefined) return [[name, { claim: `${metadata.name}-${name}` }]]
+        return csi === undefined ? [] : [[name, { driver: csi.driver }]]
+      }),
+    ),
+    inaccessible: volumeHealth.flatMap(({ name, lastTransitionTime, healthConditions }) => {
+      const reasons = healthConditions.filter(({ status }) => status === INACCESSIBLE).map(({ reason }) => reason)
+      return reasons.length === 0 ? [] : [{ name, reasons, lastTransition: timeOf(lastTransitionTime) }]
+    }),
+  }
+}
+
+/** `namespace/name` */
+export function podName({ namespace, name }: Pick<Pod, 'namespace' | 'name'>): string {
+  return `${namespace}/${name}`
+}
+
+function timeOf(text: string | null | undefined): number | undefined {
+  const time = Date.parse(text ?? '')
+  return Number.isNaN(time) ? undefined : time
+}

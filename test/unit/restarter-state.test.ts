@@ -1,0 +1,210 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import type { Clock } from '../../src/os/clock.ts'
+import { Evictions } from '../../src/restarter/evictions.ts'
+import { InaccessibleSince } from '../../src/restarter/inaccessible-since.ts'
+import { parsePod, type Pod } from '../../src/restarter/pod.ts'
+import { podObject, type PodChoice } from '../support/restarter-pods.ts'
+
+/** A clock that a test sets; its wall clock may be set apart. */
+class SetClock implements Clock {
+  #elapsed = 0
+  #wall = Date.parse('2026-01-01T12:00:00Z')
+
+  readonly monotonic = (): number => this.#elapsed
+
+  readonly wall = (): number => this.#wall + this.#elapsed
+
+  advance(milliseconds: number): void {
+    this.#elapsed += milliseconds
+  }
+
+  setWall(milliseconds: number): void {
+    this.#wall += milliseconds
+  }
+}
+
+function pod(clock: Clock, choice: Partial<PodChoice> = {}): Pod {
+  return parsePod(podObject({ name: 'web', now: clock.wall(), ...choice }), 'dummy-fuse-csi')
+}
+
+describe('the time since which a volume is inaccessible', () => {
+  it("is the kubelet's for a pod that is seen for the first time, and now for a time that lies ahead", () => {
+    const clock = new SetClock()
+    clock.advance(1_000_000)
+    const since = new InaccessibleSince(clock)
+    since.observe(pod(clock, { inaccessibleFor: 60 }), 0)
+    assert.equal(since.of('uid-web', 'data'), 940_000)
+    since.observe(pod(clock, { uid: 'other', inaccessibleFor: -3600 }), 0)
+    assert.equal(since.of('other', 'data'), 1_000_000)
+  })
+
+  it('is not before the last moment at which the volume was known to be accessible, whatever the clock of the node says', () => {
+    const clock = new SetClock()
+    clock.advance(1_000_000)
+    const since = new InaccessibleSince(clock)
+    since.observe(pod(clock), 0)
+    clock.advance(50_000)
+    since.observe(pod(clock, { inaccessibleFor: 3600 }), 1_049_000)
+    assert.equal(since.of('uid-web', 'data'), 1_049_000)
+  })
+
+  it('stays when the reason changes, and begins anew after the volume was accessible', () => {
+    const clock = new SetClock()
+    clock.advance(1_000_000)
+    const since = new InaccessibleSince(clock)
+    since.observe(pod(clock, { inaccessibleFor: 100 }), 0)
+    clock.advance(30_000)
+    since.observe(pod(clock, { inaccessibleFor: 0 }), 1_030_000)
+    assert.equal(since.of('uid-web', 'data'), 900_000)
+    since.observe(pod(clock, { inaccessibleFor: null }), 1_030_000)
+    assert.equal(since.of('uid-web', 'data'), undefined)
+    clock.advance(10_000)
+    since.observe(pod(clock, { inaccessibleFor: 2 }), 1_030_000)
+    assert.equal(since.of('uid-web', 'data'), 1_038_000)
+  })
+
+  it('does not change when the wall clock is set', () => {
+    const clock = new SetClock()
+    clock.advance(1_000_000)
+    const since = new InaccessibleSince(clock)
+    since.observe(pod(clock, { inaccessibleFor: 10 }), 0)
+    clock.setWall(7_200_000)
+    since.observe(pod(clock, { inaccessibleFor: 10 }), 0)
+    assert.equal(since.of('uid-web', 'data'), 990_000)
+  })
+
+  it('is forgotten with the pod', () => {
+    const clock = new SetClock()
+    const since = new InaccessibleSince(clock)
+    since.observe(pod(clock, { inaccessibleFor: 0 }), 0)
+    since.forget('uid-web')
+    assert.equal(since.of('uid-web', 'data'), undefined)
+  })
+})
+
+describe('an eviction', () => {
+  const LIMITS = { unseen: 30_000, overdue: 300_000 }
+  const HOUR = 3_600_000
+
+  /** What one eviction of the pod `web` uses of the limits, beside these pods. */
+  function atOnce(evictions: Evictions, pods: readonly Pod[]): number {
+    return evictions.used({ all: pods, get: (uid) => pods.find((one) => one.uid === uid) }, HOUR).atOnce
+  }
+
+  function evicted(): { clock: SetClock; evictions: Evictions } {
+    const clock = new SetClock()
+    clock.advance(1_000_000)
+    const evictions = new Evictions(clock, LIMITS)
+    evictions.add('uid-web')
+    return { clock, evictions }
+  }
+
+  it('counts while the pod ends', () => {
+    const { clock, evictions } = evicted()
+    assert.equal(atOnce(evictions, [pod(clock, { deletedFor: 3 })]), 1)
+  })
+
+  it('counts no more when the pod is gone', () => {
+    const { evictions } = evicted()
+    assert.equal(atOnce(evictions, []), 0)
+  })
+
+  const SIBLINGS: readonly (readonly [string, Partial<PodChoice>, number])[] = [
+    ['that is newer and ready', { createdFor: 2 }, 0],
+    ['that is newer and not ready', { createdFor: 2, ready: false }, 1],
+    ['that is newer and told to end', { createdFor: 2, deletedFor: 0 }, 1],
+    ['that was there before', { createdFor: 60 }, 1],
+    ['that has no controller', { createdFor: 2, controller: null }, 1],
+  ]
+  for (const [which, choice, expected] of SIBLINGS) {
+    it(`${expected === 0 ? 'counts no more' : 'counts'} beside a pod ${which}`, () => {
+      const { clock, evictions } = evicted()
+      const pods = [pod(clock, { deletedFor: 10 }), pod(clock, { name: 'other', ...choice })]
+      assert.equal(atOnce(evictions, pods), expected)
+    })
+  }
+
+  it('that shows in no pod counts for a while only', () => {
+    const { clock, evictions } = evicted()
+    clock.advance(29_999)
+    assert.equal(atOnce(evictions, [pod(clock)]), 1)
+    clock.advance(1)
+    assert.equal(atOnce(evictions, [pod(clock)]), 0)
+  })
+
+  it('of a pod that does not end counts until its grace period is long over', () => {
+    const { clock, evictions } = evicted()
+    clock.advance(329_999)
+    assert.equal(atOnce(evictions, [pod(clock, { deletedFor: 329 })]), 1)
+    clock.advance(1)
+    assert.equal(atOnce(evictions, [pod(clock, { deletedFor: 330 })]), 0)
+  })
+
+  it('counts within the interval though the pod is gone, and not beyond it', () => {
+    const { clock, evictions } = evicted()
+    const none = { all: [], get: () => undefined }
+    clock.advance(1000)
+    assert.deepEqual(evictions.used(none, 5000).withinInterval, [1_000_000])
+    clock.advance(4000)
+    assert.deepEqual(evictions.used(none, 5000).withinInterval, [])
+  })
+
+  it('that was refused does not count', () => {
+    const { clock, evictions } = evicted()
+    evictions.remove('uid-web')
+    assert.equal(atOnce(evictions, [pod(clock)]), 0)
+    assert.deepEqual(JSON.parse(evictions.text()), { evictions: [] })
+  })
+
+  it('counts for the next leader, whose clock has another zero', () => {
+    const { clock, evictions } = evicted()
+    clock.advance(2000)
+    const text = evictions.text()
+    const next = new SetClock()
+    next.setWall(clock.wall() - next.wall())
+    const taken = new Evictions(next, LIMITS, text)
+    assert.equal(atOnce(taken, [pod(next, { deletedFor: 2 })]), 1)
+    assert.deepEqual(taken.used({ all: [], get: () => undefined }, HOUR).withinInterval, [-2000])
+  })
+
+  it('is not read from a text that is something else', () => {
+    for (const text of ['', 'null', '[]', '{"evictions":[{"uid":7}]}'])
+      assert.throws(() => new Evictions(new SetClock(), LIMITS, text), Error, text)
+    assert.doesNotThrow(() => new Evictions(new SetClock(), LIMITS, '{}'))
+  })
+})
+
+describe('a pod', () => {
+  it('has the claims of its volumes, also of generic ephemeral ones, and the drivers that it names itself', () => {
+    const object = podObject({ name: 'web' }) as { spec: { volumes: object[] } }
+    object.spec.volumes.push(
+      { name: 'scratch', ephemeral: { volumeClaimTemplate: { spec: {} } } },
+      { name: 'inline', csi: { driver: 'inline.example' } },
+      { name: 'empty', emptyDir: {} },
+    )
+    const { volumes } = parsePod(object, 'dummy-fuse-csi')
+    assert.deepEqual(
+      [...volumes],
+      [
+        ['data', { claim: 'claim' }],
+        ['scratch', { claim: 'web-scratch' }],
+        ['inline', { driver: 'inline.example' }],
+      ],
+    )
+  })
+
+  it('has no inaccessible volume if its conditions are of other kinds', () => {
+    const object = podObject({ name: 'web', inaccessibleFor: 5 }) as { status: { volumeHealth: { healthConditions: object[] }[] } }
+    const [health] = object.status.volumeHealth
+    assert.ok(health !== undefined)
+    health.healthConditions = [{ status: 'Degraded', reason: 'Slow' }]
+    assert.deepEqual(parsePod(object, 'dummy-fuse-csi').inaccessible, [])
+    health.healthConditions.push({ status: 'Inaccessible', reason: 'A' }, { status: 'Inaccessible', reason: 'B' })
+    assert.deepEqual(parsePod(object, 'dummy-fuse-csi').inaccessible[0]?.reasons, ['A', 'B'])
+  })
+
+  it('that is none is refused, with the field that is wrong', () => {
+    assert.throws(() => parsePod({ metadata: { name: 'web' } }, 'dummy-fuse-csi'), /metadata\.namespace is missing/)
+  })
+})
