@@ -3,6 +3,7 @@ import { messageOf } from '../errors.ts'
 import { microTime } from '../kubernetes/lease.ts'
 import type { Logger } from '../log.ts'
 import type { Clock } from '../os/clock.ts'
+import { randomHex } from '../os/random.ts'
 import { RateLimitedLog } from '../os/rate-limited-log.ts'
 import { shortened } from '../printable.ts'
 import { type Pod, podName } from './pod.ts'
@@ -42,7 +43,7 @@ export class PodEvents {
     const body = {
       apiVersion: 'events.k8s.io/v1',
       kind: 'Event',
-      metadata: { namespace, generateName: `${name.slice(0, LONGEST.name)}.` },
+      metadata: { namespace, name: eventName(name) },
       eventTime: microTime(this.#clock.wall()),
       reportingController: 'dummy-fuse-csi/restarter',
       reportingInstance: shortened(this.#identity, LONGEST.instance),
@@ -65,4 +66,9 @@ export class PodEvents {
   keep(isThere: (uid: string) => boolean): void {
     for (const uid of this.#last.keys()) if (!isThere(uid)) this.#last.delete(uid)
   }
+}
+
+/** As client-go names events: the name of the object and a number. The API server takes no generateName that ends with a dot. */
+function eventName(pod: string): string {
+  return `${pod.slice(0, LONGEST.name).replace(/[-.]+$/, '')}.${randomHex(8)}`
 }

@@ -190,7 +190,9 @@ export class ApiServerStandIn implements AsyncDisposable {
   }
 
   #create(collection: string, object: ApiObject | undefined): ApiObject | Refusal {
-    const path = `${collection}/${object?.metadata.name ?? `generated-${this.#version}`}`
+    const { name = '' } = object?.metadata ?? {}
+    if (!DNS_SUBDOMAIN.test(name)) return { code: 422, message: `metadata.name: Invalid value: "${name}"` }
+    const path = `${collection}/${name}`
     if (this.#objects.has(path)) return { code: 409, message: 'already exists' }
     return this.put(path, object ?? { metadata: {} })
   }
@@ -217,6 +219,9 @@ export class ApiServerStandIn implements AsyncDisposable {
     return { metadata: {}, kind: 'Status', status: 'Success' }
   }
 }
+
+/** RFC 1123. */
+const DNS_SUBDOMAIN = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/
 
 const NOT_FOUND: Refusal = { code: 404, message: 'not found' }
 
