@@ -93,11 +93,11 @@ function table({ callDeadline, startsAtOnce }: Given) {
       why: 'A dummy-fused that is being replaced is back before; health tells of one that hangs within its call.',
     },
     healthAnswer: {
-      value: 450,
+      value: 350,
       why: 'A kubelet asks for the health of one volume after the other, and an answer takes less than a second in all. A dummy-fused that is well answers within milliseconds.',
     },
     silentMount: {
-      value: 400,
+      value: 350,
       why: 'The rest of that second. A standby that serves answers within milliseconds.',
     },
     answerAge: {
