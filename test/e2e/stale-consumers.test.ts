@@ -145,6 +145,25 @@ describe('a target that was bound anew', () => {
     await Promise.all([end(slave), end(stale)])
   })
 
+  it('says nothing of a consumer with the volume itself on which the new session was stacked, and names one without propagation', async () => {
+    await using published = await Published.start({ args: ['--restore-mounts=stack'] }, shared)
+    const { sandbox, plugin, volume } = published
+    const mnt = sandbox.directory('mnt')
+    const script = `mount --bind ${volume.target} ${mnt} && umount ${volume.target} ${volume.staging}`
+    const slave = await published.consumer(script, 'slave')
+    const separate = await published.consumer(script)
+    for (const _ of ['once', 'twice']) {
+      await plugin.kill()
+      await plugin.restart()
+      const { ConsumerStale: message = '', ...others } = await published.health()
+      assert.deepEqual(others, {})
+      assert.deepEqual([names(message, slave), names(message, separate)], [false, true], message)
+    }
+    await end(separate)
+    await eventually('no process has an earlier session', async () => Object.keys(await published.health()).length === 0)
+    await end(slave)
+  })
+
   it('stays INACCESSIBLE until it is unpublished where the plugin does not see its consumers', async () => {
     const container = ['--mount', '--propagation', 'unchanged', '--pid', '--fork', '--kill-child=KILL']
     const init = ['sh', '-c', 'mount -t proc proc /proc && exec "$@"', 'container']
