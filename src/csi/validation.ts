@@ -63,18 +63,26 @@ export function requireCapability(capability: VolumeCapability | undefined, chec
   if (accessType.case !== 'mount') throw new VolumeError('invalid', 'volume_capability names neither mount nor block; name mount')
   const mode = accessMode?.mode ?? Mode.UNKNOWN
   if (mode === Mode.UNKNOWN) throw new VolumeError('invalid', 'volume_capability.access_mode is missing')
-  return {
-    accessMode: modeName(mode),
-    fsType: accessType.value.fsType,
-    mountFlags: validFlags(accessType.value.mountFlags, checks),
-  }
+  const { fsType, mountFlags } = accessType.value
+  return onOneNode({ accessMode: modeName(mode), fsType, mountFlags: validFlags(mountFlags, checks) })
+}
+
+/** Throws VolumeError `precondition` for a volume that can be written to and whose nodes would each have contents of their own. */
+function onOneNode(capability: MountCapability): MountCapability {
+  const { accessMode, mountFlags } = capability
+  if (mountFlags.includes('writable') && /^MULTI_NODE_.*_WRITER$/.test(accessMode))
+    throw new VolumeError(
+      'precondition',
+      `mount flag writable keeps the contents in the memory of one node, and ${accessMode} is for several; use SINGLE_NODE_WRITER`,
+    )
+  return capability
 }
 
 /** A capability with the mount options of a pod in it; those of the capability, which are an administrator's, count more. Throws VolumeError `invalid`. */
 export function withPodOptions(capability: MountCapability, text: string, checks: MountOptionChecks): MountCapability {
   if (text === '') return capability
   try {
-    return { ...capability, mountFlags: checks.flags([...checks.ofPod(text), ...capability.mountFlags]) }
+    return onOneNode({ ...capability, mountFlags: checks.flags([...checks.ofPod(text), ...capability.mountFlags]) })
   } catch (error) {
     if (!(error instanceof UsageError)) throw error
     throw new VolumeError('invalid', `volume attribute mountOptions: ${error.message}`, { cause: error })

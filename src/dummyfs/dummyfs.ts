@@ -8,8 +8,8 @@ import {
   ROOT_ID,
   type Statistics,
 } from '../fuse/filesystem.ts'
+import { FILE_NAME, GREETING } from './greeting.ts'
 
-const FILE_NAME = 'dummy-file.txt'
 const FILE_ID = 2n as NodeId
 /** Bytes, as statfs(2) tells. */
 const NAME_LENGTH = 255
@@ -28,7 +28,7 @@ const ROOT: Attributes = {
 
 /** The tree of the original project's dummy-fuse: one directory with one file of 13 bytes, from 1970. */
 export class DummyFs implements FileSystem {
-  readonly #content = Buffer.from('Hello world!\n')
+  readonly #content = GREETING
   readonly #file: Attributes = {
     nodeid: FILE_ID,
     mode: constants.S_IFREG | 0o444,
@@ -52,13 +52,14 @@ export class DummyFs implements FileSystem {
     throw new FileSystemError('ESTALE')
   }
 
-  readdir(node: NodeId): readonly DirectoryEntry[] {
+  readdir(node: NodeId, after = 0): readonly DirectoryEntry[] {
     if (node !== ROOT_ID) throw new FileSystemError(node === FILE_ID ? 'ENOTDIR' : 'ESTALE')
-    return [
-      { name: '.', attributes: ROOT },
-      { name: '..', attributes: ROOT },
-      { name: FILE_NAME, attributes: this.#file },
+    const entries = [
+      { name: '.', offset: 1, attributes: ROOT },
+      { name: '..', offset: 2, attributes: ROOT },
+      { name: FILE_NAME, offset: 3, attributes: this.#file },
     ]
+    return entries.slice(after)
   }
 
   open(node: NodeId, flags: number): void {

@@ -18,6 +18,17 @@ interface Known {
 
 const U32 = 0xffffffff
 
+/** The size of a session that can be written to, unless the option size is given. */
+export const DEFAULT_SIZE = '64m'
+
+const SIZE = /^([1-9]\d{0,9})([kmg]?)$/i
+
+/** The bytes that a valid value of the option size means. */
+export function bytesOf(text: string): number {
+  const [, digits = '0', unit = ''] = SIZE.exec(text) ?? []
+  return Number(digits) * 1024 ** ['', 'k', 'm', 'g'].indexOf(unit.toLowerCase())
+}
+
 /** Bytes of a text that fsconfig(2) takes (fs/fsopen.c). */
 const LONGEST_TEXT = 255
 
@@ -36,6 +47,11 @@ const octal: Value = {
   example: '022',
   form: 'an octal number of at most four digits',
   fits: (value) => /^[0-7]{1,4}$/.test(value),
+}
+const size: Value = {
+  example: '64m',
+  form: 'a number of bytes from 4096 to 4g, with k, m or g behind it for a larger unit,',
+  fits: (value) => SIZE.test(value) && bytesOf(value) >= 4096 && bytesOf(value) <= U32 + 1,
 }
 const text: Value = {
   example: 'NAME',
@@ -75,6 +91,8 @@ const OPTIONS: Readonly<Record<string, Known>> = {
   uid: valued(id),
   gid: valued(id),
   debug: plain(),
+  writable: plain(),
+  size: valued(size),
 }
 
 /** Options of mount(8) and /etc/fstab that are not for the file system. They are accepted and left out, as mount.fuse3(8) does. */
@@ -156,7 +174,15 @@ export function checkMountFlags(flags: readonly string[]): readonly string[] {
     if (keyOf(flag) === 'subtype') throw new UsageError(`'${flag}' would disguise the mount; leave it out`)
     if (flag === 'debug') throw new UsageError("'debug' is an option of the command dummy-fuse alone; leave it out")
   }
-  return settleMountOptions(checkMountOptions(flags))
+  const checked = settleMountOptions(checkMountOptions(flags))
+  checkTogether(checked)
+  return checked
+}
+
+/** Throws UsageError for checked options, all of one mount, one of which needs another that is missing. */
+export function checkTogether(options: readonly string[]): void {
+  if (options.some((option) => keyOf(option) === 'size') && !options.includes('writable'))
+    throw new UsageError("mount option 'size' is the size of a file system that can be written to; add writable, or leave it out")
 }
 
 /**
@@ -186,6 +212,8 @@ const POD_OPTIONS: ReadonlySet<string> = new Set([
   'negative_timeout',
   'kernel_cache',
   'direct_io',
+  'writable',
+  'size',
 ])
 
 /** Checks the mount options that a pod gives, in the form of {@link parseMountOptions}. Throws UsageError, also for one that a pod may not set. */
@@ -194,6 +222,11 @@ export function podMountOptions(words: string): readonly string[] {
   const refused = options.find((option) => !POD_OPTIONS.has(keyOf(option)))
   if (refused !== undefined)
     throw new UsageError(`a pod may not set mount option '${keyOf(refused)}'; it may set ${[...POD_OPTIONS].join(', ')}`)
+  const large = options.find((option) => keyOf(option) === 'size' && bytesOf(option.slice('size='.length)) > bytesOf(DEFAULT_SIZE))
+  if (large !== undefined)
+    throw new UsageError(
+      `a pod may set mount option 'size' to ${DEFAULT_SIZE} at most, because it takes the daemon's memory; got '${large}'`,
+    )
   return settleMountOptions(options)
 }
 

@@ -125,7 +125,7 @@ export class FusedDaemon {
   adopt(record: SessionRecord, fd: number): void {
     const { id, options, faults } = record
     const { resend } = record.negotiated
-    const running = this.#parts.engine.attach({ id, fd, options, faults, resend, holdInit: false })
+    const running = this.#parts.engine.attach({ id, fd, options, faults, resend, holdInit: false, inherited: true })
     this.#serve({ kind: 'served', record, running })
   }
 

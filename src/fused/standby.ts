@@ -73,7 +73,7 @@ export class Standby {
     const served = steps.filter((step) => step.kind === 'serve').filter(({ record }) => record.negotiated.resend)
     for (const { fd, record } of served) {
       const { id, options, faults } = record
-      const running = engine.attach({ id, fd, options, faults, resend: !drained, holdInit: false })
+      const running = engine.attach({ id, fd, options, faults, resend: !drained, holdInit: false, inherited: true })
       this.#held.set(id, { fd, running })
       running.ended
         .then(() => {

@@ -101,10 +101,11 @@ function registrationLine({ state, message, since }: RecordedRegistration): stri
   return `kubelet registration: ${state} since ${oneLine(since)}${message === undefined ? '' : `: ${oneLine(message)}`}`
 }
 
-function block({ volumeId, stagingPath, ephemeral, state, daemon, targets, findings }: VolumeReport): string {
+function block({ volumeId, stagingPath, ephemeral, inMemory, state, daemon, targets, findings }: VolumeReport): string {
   const lines = [
     `volume ${oneLine(JSON.stringify(volumeId))}: ${findings.length === 0 ? 'healthy' : findings.map(({ reason }) => reason).join(', ')}`,
     `  ${ephemeral ? 'ephemeral' : 'staged   '} ${oneLine(stagingPath)}  ${state}${daemon === null ? '' : `  daemon ${daemon.pid}`}`,
+    ...(inMemory ? ['  contents  in the memory of the daemon; they are lost when it ends'] : []),
     ...targets.map((target) => `  published ${oneLine(target.path)}  ${target.state}${covered(target)}${consumer(target)}`),
     `  next      ${next(findings)}`,
   ]

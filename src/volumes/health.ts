@@ -64,6 +64,8 @@ export interface VolumeReport {
   readonly stagingPath: string
   /** An inline ephemeral volume, which NodePublishVolume staged. */
   readonly ephemeral?: true
+  /** Its contents are in the memory of its daemon, and lost when that ends (mount option writable). */
+  readonly inMemory?: true
   readonly state: MountState['kind'] | Unclear
   readonly daemon: { readonly pid: number } | null
   readonly targets: readonly PathReport[]
@@ -137,7 +139,7 @@ export class Inspector {
   }
 
   async #report(
-    { volumeId, stagingPath, ephemeral }: StagedEntry | PublishedEntry,
+    { volumeId, stagingPath, ephemeral, capability }: StagedEntry | PublishedEntry,
     published: readonly PublishedEntry[],
     call: CallContext,
   ): Promise<VolumeReport> {
@@ -157,6 +159,7 @@ export class Inspector {
       volumeId,
       stagingPath,
       ...(ephemeral === undefined ? {} : { ephemeral }),
+      ...(capability.mountFlags.includes('writable') ? { inMemory: true } : {}),
       state: staging.kind,
       daemon: pid === undefined ? null : { pid },
       targets,

@@ -41,7 +41,7 @@ export class SocketSessions implements Disposable {
   constructor(filesystem: (id: string) => FileSystem = () => new DummyFs()) {
     this.server = new SessionServer({
       libc,
-      filesystem: ([id = '']) => filesystem(id),
+      filesystem: ({ faults: [id = ''] }) => filesystem(id),
       pollTime: 0,
       inbox: { wakeFd: this.#wakeFd, commands: () => this.#queue.splice(0) },
       emit: (event) => this.events.push(event),

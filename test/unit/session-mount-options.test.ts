@@ -60,6 +60,7 @@ describe('sessionSettings', () => {
     maxReadahead: undefined,
     maxBackground: undefined,
     congestionThreshold: undefined,
+    writable: undefined,
     debug: false,
   }
   const CASES: readonly (readonly [options: readonly string[], change: Partial<SessionSettings>])[] = [

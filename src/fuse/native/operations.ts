@@ -56,7 +56,7 @@ export function operations(filesystem: FileSystem, init: Operations['init']): Op
     },
     readdir(path, done) {
       try {
-        const entries = filesystem.readdir(resolve(path).nodeid)
+        const entries = [...filesystem.readdir(resolve(path).nodeid)]
         done(
           0,
           entries.map(({ name }) => name),
@@ -113,6 +113,6 @@ function errnoOf(error: unknown): number {
 }
 
 function stat({ nodeid, mode, nlink, uid, gid, size, blocks, mtime }: Attributes): Stat {
-  const time = mtime * 1000
+  const time = Number(mtime) * 1000
   return { ino: Number(nodeid), mode, nlink, uid, gid, size, blocks, atime: time, mtime: time, ctime: time }
 }

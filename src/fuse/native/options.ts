@@ -33,6 +33,9 @@ export function divideOptions(options: readonly string[]): DividedOptions {
 
 /** Throws UsageError for an option that the session obeys and libfuse 2.9 cannot. */
 export function refuseUnknownToLibfuse(options: readonly string[]): void {
-  if (settleMountOptions(options).includes('lazytime'))
-    throw new UsageError("mount option 'lazytime' is unknown to the backend fuse-native; leave it out, or take the backend session")
+  const unknown = settleMountOptions(options).find((option) => option === 'lazytime' || option === 'writable')
+  if (unknown !== undefined)
+    throw new UsageError(
+      `mount option '${unknown}' is unknown to the backend fuse-native; leave it out, or take the backend session`,
+    )
 }

@@ -1,4 +1,4 @@
-import { type Attributes, nanoseconds } from './structs.ts'
+import { type Attributes, restOf, wholeSeconds } from './structs.ts'
 import type { Writer } from './writer.ts'
 
 /** struct fuse_statx, which is that of statx(2). */
@@ -34,8 +34,8 @@ export function writeStatx(writer: Writer, statx: Statx): void {
 }
 
 /** struct fuse_sx_time. */
-function writeTime(writer: Writer, time: number): void {
-  writer.u64(Math.floor(time))
-  writer.u32(nanoseconds(time))
+function writeTime(writer: Writer, time: number | bigint): void {
+  writer.u64(wholeSeconds(time))
+  writer.u32(restOf(time))
   writer.u32(0)
 }

@@ -1,6 +1,6 @@
 import type { Writer } from './writer.ts'
 
-/** struct fuse_attr. Times are seconds since 1970, fractions allowed. */
+/** struct fuse_attr. Times are seconds since 1970, fractions allowed; a bigint is nanoseconds, which a fraction cannot tell exactly. */
 export interface Attributes {
   /** Becomes st_ino. */
   readonly nodeid: bigint
@@ -8,9 +8,9 @@ export interface Attributes {
   readonly size: bigint | number
   /** 512-byte units. */
   readonly blocks: bigint | number
-  readonly atime: number
-  readonly mtime: number
-  readonly ctime: number
+  readonly atime: number | bigint
+  readonly mtime: number | bigint
+  readonly ctime: number | bigint
   /** Type and permission bits. */
   readonly mode: number
   readonly nlink: number
@@ -36,12 +36,12 @@ export function writeAttributes(writer: Writer, attributes: Attributes): void {
   writer.u64(attributes.nodeid)
   writer.u64(attributes.size)
   writer.u64(attributes.blocks)
-  writer.u64(Math.floor(atime))
-  writer.u64(Math.floor(mtime))
-  writer.u64(Math.floor(ctime))
-  writer.u32(nanoseconds(atime))
-  writer.u32(nanoseconds(mtime))
-  writer.u32(nanoseconds(ctime))
+  writer.u64(wholeSeconds(atime))
+  writer.u64(wholeSeconds(mtime))
+  writer.u64(wholeSeconds(ctime))
+  writer.u32(restOf(atime))
+  writer.u32(restOf(mtime))
+  writer.u32(restOf(ctime))
   writer.u32(attributes.mode)
   writer.u32(attributes.nlink)
   writer.u32(attributes.uid)
@@ -75,8 +75,26 @@ function duration(seconds: number): number {
   return Math.min(Math.max(seconds, 0), Number.MAX_SAFE_INTEGER)
 }
 
+const NANOSECONDS = 1_000_000_000n
+
+/** The seconds of a time, rounded down. */
+export function wholeSeconds(time: number | bigint): number {
+  return typeof time === 'number' ? Math.floor(time) : Number((time - remainder(time)) / NANOSECONDS)
+}
+
+/** The nanoseconds of a time beyond {@link wholeSeconds}. */
+export function restOf(time: number | bigint): number {
+  return typeof time === 'number' ? nanoseconds(time) : Number(remainder(time))
+}
+
+/** Not below zero, also before 1970. */
+function remainder(time: bigint): bigint {
+  const rest = time % NANOSECONDS
+  return rest < 0n ? rest + NANOSECONDS : rest
+}
+
 /** The fraction's nanoseconds, less than a second also where rounding would make it one. */
-export function nanoseconds(seconds: number): number {
+function nanoseconds(seconds: number): number {
   const fraction = seconds - Math.floor(seconds)
   return fraction === 0 ? 0 : Math.min(Math.round(fraction * 1e9), 999_999_999)
 }

@@ -4,6 +4,7 @@ import { wake } from '../../os/descriptors/eventfd.ts'
 import type { Libc } from '../../os/libc.ts'
 import { AttachedSession, type AttachedOutcome, type RunningSession, type SessionRunner } from './attached-session.ts'
 import type { Attachment, Command, Inspection, ServerEvent } from './messages.ts'
+import { sessionSettings } from './mount-options.ts'
 import { type MakeFileSystem, SessionServer } from './server.ts'
 import type { ThreadData } from './thread.ts'
 
@@ -34,7 +35,8 @@ interface EngineSession {
 
 /**
  * Serves sessions in a thread of its own, so that the caller's is free for signals and calls. A thread takes longer to start than a consumer should
- * wait for its successor, so that until it is up the sessions are served right here.
+ * wait for its successor, so that until it is up the sessions are served right here. A session with a file system in memory is served by the thread alone,
+ * because it cannot move.
  */
 export class SessionEngine implements SessionRunner {
   readonly #parts: EngineParts
@@ -44,6 +46,8 @@ export class SessionEngine implements SessionRunner {
   readonly #inspections = new Map<number, (inspection: Inspection | undefined) => void>()
   readonly #upPromise = Promise.withResolvers<undefined>()
   readonly #stopped = new Int32Array(new SharedArrayBuffer(4))
+  /** Commands for the serving thread that came before it was started. */
+  readonly #early: Command[] = []
   #thread: Worker | undefined
   #up = false
   #pumping = false
@@ -70,11 +74,12 @@ export class SessionEngine implements SessionRunner {
     const session = new AttachedSession(attachment, (command) => {
       this.#send(entry.at, command)
     })
+    const isInMemory = sessionSettings(attachment.options).writable !== undefined
     // To ask the thread for an INIT, and to tell it what to answer, is slower than to see to it here.
-    const entry: EngineSession = { session, at: this.#up && !attachment.holdInit ? 'thread' : 'here' }
+    const entry: EngineSession = { session, at: isInMemory || (this.#up && !attachment.holdInit) ? 'thread' : 'here' }
     this.#sessions.set(id, entry)
     this.#send(entry.at, { type: 'attach', session: attachment })
-    if (entry.at === 'here') this.#pump()
+    if (entry.at === 'here' || this.#thread === undefined) this.#pump()
     return session
   }
 
@@ -100,11 +105,12 @@ export class SessionEngine implements SessionRunner {
    * they are.
    */
   async drain(deadline: number): Promise<boolean> {
+    const inThread = this.#up || [...this.#sessions.values()].some(({ at }) => at === 'thread')
     const drained = new Promise<void>((resolve) => {
-      this.#drains = { missing: this.#up ? 2 : 1, done: resolve }
+      this.#drains = { missing: inThread ? 2 : 1, done: resolve }
       this.#send('here', { type: 'drain' })
       this.#pump()
-      if (this.#up) this.#send('thread', { type: 'drain' })
+      if (inThread) this.#send('thread', { type: 'drain' })
     })
     return (await Promise.race([drained, sleep(deadline, 'late' as const, { ref: false })])) !== 'late'
   }
@@ -126,7 +132,11 @@ export class SessionEngine implements SessionRunner {
       this.#here.obey(command)
       return
     }
-    this.#thread?.postMessage(command)
+    if (this.#thread === undefined) {
+      this.#early.push(command)
+      return
+    }
+    this.#thread.postMessage(command)
     wake(this.#wakeThread)
   }
 
@@ -202,6 +212,7 @@ export class SessionEngine implements SessionRunner {
     if (this.#pumping) return
     this.#pumping = true
     const turn = (): void => {
+      if (!this.#stopping && !this.#here.busy && this.#early.length > 0) this.#begin()
       if (this.#stopping || !this.#here.busy) {
         this.#pumping = false
         return
@@ -225,5 +236,6 @@ export class SessionEngine implements SessionRunner {
     thread.on('exit', () => {
       if (!this.#stopping) onLost(new Error('the thread that serves has ended'))
     })
+    for (const command of this.#early.splice(0)) this.#send('thread', command)
   }
 }

@@ -8,8 +8,10 @@ import type { Negotiated } from './negotiated.ts'
 /** Pages of the largest request; with 4 KiB pages as much as the reply's buffer takes. */
 const MAX_PAGES = 32
 const PAGE = 4096
-/** Bytes; the kernel's smallest, since nothing here is written (fs/fuse/inode.c, process_init_reply). */
+/** Bytes; the kernel's smallest, for what is only read (fs/fuse/inode.c, process_init_reply). */
 const MAX_WRITE = 4096
+/** Bytes, for what can be written to: as much as fits the request's buffer. */
+const LARGE_WRITE = 64 * 1024
 
 /** Bytes that a session's buffers must hold: a request with an extended attribute of the largest size, and a reply of the most pages. */
 export const REQUEST_SIZE = 80 * 1024
@@ -32,7 +34,8 @@ const WANTED =
 export function agree(request: InitRequest, settings: SessionSettings): Negotiated & { readonly initAgain: boolean } {
   const { minor, flags, initAgain } = negotiate(request, WANTED | settings.initFlags)
   const maxPages = (flags & INIT.MAX_PAGES) === 0n ? 32 : MAX_PAGES
-  return { minor, flags, maxWrite: MAX_WRITE, maxPages, timeGran: 1, resend: (flags & INIT.HAS_RESEND) !== 0n, initAgain }
+  const maxWrite = settings.writable === undefined ? MAX_WRITE : LARGE_WRITE
+  return { minor, flags, maxWrite, maxPages, timeGran: 1, resend: (flags & INIT.HAS_RESEND) !== 0n, initAgain }
 }
 
 /** The answer to INIT. */

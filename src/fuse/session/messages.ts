@@ -14,6 +14,8 @@ export interface Attachment {
   readonly resend: boolean
   /** Whether INIT is answered only at the command `answer-init`. */
   readonly holdInit: boolean
+  /** Whether another process has served the session before: what it had in memory is lost. */
+  readonly inherited?: true
   /** The session's requests that were read elsewhere in this process, by their opcode's name. */
   readonly counts?: Readonly<Record<string, number>>
 }

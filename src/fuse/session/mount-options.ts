@@ -1,7 +1,18 @@
 import type { MountArguments } from '../../os/mounts/detached-mount.ts'
 import { SESSION_FLAGS, withFlagOptions } from '../../os/mounts/mount-flags.ts'
-import { settleMountOptions, unescapeValue } from '../mount-option-rules.ts'
+import { bytesOf, DEFAULT_SIZE, settleMountOptions, unescapeValue } from '../mount-option-rules.ts'
 import { INIT, FOPEN } from '../protocol/constants.ts'
+
+/** A file system in memory that can be written to. */
+export interface WritableSettings {
+  /** Bytes of all contents. */
+  readonly size: number
+  /** Of the root directory and the first file. */
+  readonly uid: number
+  readonly gid: number
+  /** Permission bits that the root directory and the first file lack. */
+  readonly umask: number
+}
 
 /** How a session answers, of its mount options. Times are seconds. */
 export interface SessionSettings {
@@ -10,6 +21,8 @@ export interface SessionSettings {
   readonly negativeTimeout: number
   /** FOPEN_* that every open file gets. */
   readonly openFlags: number
+  /** Undefined: the file system is only read. */
+  readonly writable: WritableSettings | undefined
   /** Permission bits that are taken away from every node; undefined leaves each its own. */
   readonly umask: number | undefined
   readonly uid: number | undefined
@@ -33,7 +46,7 @@ export interface SessionSettings {
 export function mountArguments(options: readonly string[]): MountArguments {
   const values = read(options)
   const data = ['rootmode=40000', 'user_id=0', 'group_id=0']
-  if (values.has('default_permissions')) data.push('default_permissions')
+  if (checksPermissions(values)) data.push('default_permissions')
   if (values.has('allow_other') || values.has('allow_root')) data.push('allow_other')
   const maxRead = values.get('max_read')
   if (maxRead !== undefined) data.push(`max_read=${maxRead}`)
@@ -54,15 +67,18 @@ export function sessionSettings(options: readonly string[]): SessionSettings {
     return text === undefined ? undefined : Number(text)
   }
   const octal = values.get('umask')
+  const umask = octal === undefined ? undefined : parseInt(octal, 8)
+  const own = { umask, uid: number('uid'), gid: number('gid') }
+  const writable = values.has('writable') ? writableSettings(values, own) : undefined
   const cached = values.has('kernel_cache') || values.has('auto_cache')
   return {
     entryTimeout: number('entry_timeout') ?? 1,
     attrTimeout: number('attr_timeout') ?? 1,
     negativeTimeout: number('negative_timeout') ?? 0,
     openFlags: (cached ? FOPEN.KEEP_CACHE : 0) | (values.has('direct_io') ? FOPEN.DIRECT_IO : 0),
-    umask: octal === undefined ? undefined : parseInt(octal, 8),
-    uid: number('uid'),
-    gid: number('gid'),
+    writable,
+    // Nodes that can be changed have their own.
+    ...(writable === undefined ? own : { umask: undefined, uid: undefined, gid: undefined }),
     allowRoot: values.has('allow_root'),
     initFlags: (values.has('sync_read') ? 0n : INIT.ASYNC_READ) | (mayBeIdmapped(values) ? INIT.ALLOW_IDMAP : 0n),
     maxReadahead: number('max_readahead'),
@@ -72,12 +88,25 @@ export function sessionSettings(options: readonly string[]): SessionSettings {
   }
 }
 
+/** As tmpfs(5) has it, with the owner and the umask of the first nodes. */
+function writableSettings(
+  values: ReadonlyMap<string, string>,
+  { umask = 0o022, uid = 0, gid = 0 }: Partial<Record<'umask' | 'uid' | 'gid', number | undefined>>,
+): WritableSettings {
+  return { size: bytesOf(values.get('size') ?? DEFAULT_SIZE), uid, gid, umask }
+}
+
+/** Whether the kernel checks permissions: always for what can be written to, whose users are told apart. */
+function checksPermissions(values: ReadonlyMap<string, string>): boolean {
+  return values.has('default_permissions') || values.has('writable')
+}
+
 /**
  * Whether mounts of the session may be idmapped (MOUNT_ATTR_IDMAP, Linux 6.12). The kernel wants to check permissions itself then, and no longer says which
  * user a request comes from (fs/fuse/inode.c, process_init_reply; fs/fuse/dev.c, fuse_get_req), which `allow_root` asks.
  */
 function mayBeIdmapped(values: ReadonlyMap<string, string>): boolean {
-  return values.has('default_permissions') && !values.has('allow_root')
+  return checksPermissions(values) && !values.has('allow_root')
 }
 
 /** The options that count, by their names; empty for one without a value. */

@@ -8,15 +8,22 @@ import { KernelDevice } from './device.ts'
 import { REPLY_SIZE, REQUEST_SIZE } from './handshake.ts'
 import { type SessionDescriptor, ServingLoop, type Timeout } from './loop.ts'
 import type { Attachment, Command, Inspection, ServerEvent } from './messages.ts'
-import { sessionSettings } from './mount-options.ts'
+import { sessionSettings, type WritableSettings } from './mount-options.ts'
 import { AdaptivePolling } from './polling.ts'
 import { FuseSession, type SessionHooks, type Shared } from './session.ts'
 
 /** Warnings of one session that are passed on: a file system that fails each request would fill the disk with them. */
 const MOST_WARNINGS = 20
 
-/** Makes the file system of a session that is to have these faults. */
-export type MakeFileSystem = (faults: readonly string[]) => FileSystem
+/** What a session's file system is to be. */
+export interface WantedFileSystem extends Pick<Attachment, 'faults'> {
+  /** Whether another process has served the session before. */
+  readonly inherited: boolean
+  readonly writable: WritableSettings | undefined
+}
+
+/** Makes the file system of a session. */
+export type MakeFileSystem = (wanted: WantedFileSystem) => FileSystem
 
 /** The dependencies of {@link SessionServer}. */
 export interface ServerParts {
@@ -154,10 +161,13 @@ export class SessionServer {
     for (const command of inbox.commands()) this.obey(command)
   }
 
-  #attach({ id, fd, options, faults, resend, holdInit, counts }: Attachment): void {
+  #attach(attachment: Attachment): void {
+    const { id, fd, options, faults, resend, holdInit, inherited = false, counts } = attachment
     const device = new KernelDevice(this.#parts.libc, fd)
     const hooks = this.#hooks(id, holdInit)
-    const session = new FuseSession(device, this.#parts.filesystem(faults), sessionSettings(options), this.#shared, hooks, counts)
+    const settings = sessionSettings(options)
+    const filesystem = this.#parts.filesystem({ faults, writable: settings.writable, inherited })
+    const session = new FuseSession(device, filesystem, settings, this.#shared, hooks, counts)
     const entry: ServedSession = { fd, session, holdsInit: holdInit, warnings: 0, serve: (most) => session.serve(most) }
     this.#sessions.set(id, entry)
     try {

@@ -179,9 +179,9 @@ export class FuseSession {
       case 'INTERRUPT':
         this.#interrupt(request.target)
         return
-      // Node ids are fixed, so there is no table of lookups.
       case 'FORGET':
       case 'BATCH_FORGET':
+        this.#operations.forget(request)
         return
       // It answers NOTIFY_RETRIEVE, which this program never sends.
       case 'NOTIFY_REPLY':
@@ -221,8 +221,9 @@ export class FuseSession {
     const { unique } = request.header
     try {
       const later = this.#operations.answer(request, this.#shared.reply)
-      if (later === undefined) this.#write()
-      else this.#await(unique, later)
+      if (later === undefined) {
+        if (!this.#write()) this.#operations.unanswered()
+      } else this.#await(unique, later)
     } catch (error) {
       this.#fail(unique, error)
     }
@@ -283,15 +284,17 @@ export class FuseSession {
     this.#write()
   }
 
-  /** Writes the reply. If the kernel refuses it, the request is answered EIO, because it would wait for ever otherwise. */
-  #write(): void {
+  /** Writes the reply; whether the kernel has taken it. If it refuses it, the request is answered EIO, because it would wait for ever otherwise. */
+  #write(): boolean {
     const { buffer, length } = this.#shared.reply
     const errno = this.#send()
     // ENOENT: the request was interrupted. ENODEV: the next read reports it too.
-    if (errno === 0 || [ENOENT, ENODEV, ECONNABORTED].includes(errno)) return
+    if (errno === 0) return true
+    if ([ENOENT, ENODEV, ECONNABORTED].includes(errno)) return false
     this.#hooks.warning(`the kernel refuses an answer of ${length} bytes: errno ${errno}`)
     encodeError(this.#shared.reply, buffer.readBigUInt64LE(UNIQUE_AT), EIO)
     this.#send()
+    return false
   }
 
   /** Writes the reply, again where a signal interrupts; 0 or the errno. */

@@ -14,7 +14,11 @@ export async function openBackend(options: FuseOptions, libc: () => Libc): Promi
   if (options.backend === 'fuse-native') {
     const { NativeBackend } = await import('../../fuse/native/backend.ts')
     const beforeInit = initHang ? () => new Promise<never>(() => undefined) : () => Promise.resolve()
-    return new NativeBackend(dummyFileSystem(options.faultArgs), libc, beforeInit)
+    return new NativeBackend(
+      dummyFileSystem({ faults: options.faultArgs, writable: undefined, inherited: false }),
+      libc,
+      beforeInit,
+    )
   }
   if (options.debug)
     process.stderr.write(

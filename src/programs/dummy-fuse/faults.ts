@@ -37,20 +37,14 @@ function parseDelay(value: string, delay = ''): number {
   }
 }
 
-/** A file system whose reads take `delay` seconds longer; each on its own, none waits for another. */
+/** Makes a file system's reads take `delay` seconds longer; each on its own, none waits for another. Returns the file system. */
 export function slowReads(filesystem: FileSystem, delay: number): FileSystem {
   if (delay === 0) return filesystem
-  return {
-    lookup: (parent, name) => filesystem.lookup(parent, name),
-    getattr: (node) => filesystem.getattr(node),
-    readdir: (node) => filesystem.readdir(node),
-    open: (node, flags) => {
-      filesystem.open(node, flags)
-    },
-    statfs: () => filesystem.statfs(),
-    read: async (node, offset, size) => {
+  const read = filesystem.read.bind(filesystem)
+  return Object.assign(filesystem, {
+    read: async (...[node, offset, size]: Parameters<FileSystem['read']>) => {
       await sleep(delay * 1000)
-      return filesystem.read(node, offset, size)
+      return await read(node, offset, size)
     },
-  }
+  })
 }

@@ -1,7 +1,7 @@
 import { Option } from 'commander'
 import { UsageError } from '../../errors.ts'
 import { refuseUnknownToLibfuse } from '../../fuse/native/options.ts'
-import { escapeValue, parseMountOptions } from '../../fuse/mount-option-rules.ts'
+import { checkTogether, escapeValue, parseMountOptions } from '../../fuse/mount-option-rules.ts'
 import { absolute } from '../absolute.ts'
 import { commandLine, parse, seconds } from '../command-line.ts'
 import { backendOption, type FuseBackend, pollTimeOption } from '../session-options.ts'
@@ -60,7 +60,14 @@ export function parseFuseOptions(args: readonly string[]): FuseOptions {
     .option('-f, --foreground', 'stay in the foreground; exit with 0 on unmount, SIGTERM, SIGINT and SIGHUP')
     .option('-d, --debug', 'stay in the foreground and print each request and its reply')
     .option('-s', 'single-threaded: accepted for compatibility; the file system always is')
-    .addOption(new Option('-o, --option <opt,...>', 'mount options').argParser(collect).default([], ''))
+    .addOption(
+      new Option(
+        '-o, --option <opt,...>',
+        'mount options; writable: a file system in memory that can be written to, of size=N bytes (64m): all is lost when the daemon ends',
+      )
+        .argParser(collect)
+        .default([], ''),
+    )
     .addOption(backendOption('--backend <name>'))
     .addOption(pollTimeOption())
     .addOption(
@@ -84,6 +91,7 @@ export function parseFuseOptions(args: readonly string[]): FuseOptions {
   const given = [...source, ...parsed.option].flatMap(parseMountOptions)
   // As libfuse has it, -o debug is -d.
   const debug = (parsed.debug ?? false) || given.includes('debug')
+  checkTogether(given)
   if (parsed.backend === 'fuse-native') refuseUnknownToLibfuse(given)
   return {
     mountpoint: absolute(mountpoint),

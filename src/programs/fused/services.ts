@@ -2,7 +2,7 @@ import { UsageError } from '../../errors.ts'
 import type { FusedDaemon } from '../../fused/daemon.ts'
 import { fusedService } from '../../fused/service.ts'
 import { toStatus } from '../../fused/status.ts'
-import { checkMountOptions, DEFAULT_OPTIONS, settleMountOptions } from '../../fuse/mount-option-rules.ts'
+import { checkMountOptions, checkTogether, DEFAULT_OPTIONS, settleMountOptions } from '../../fuse/mount-option-rules.ts'
 import { requestLog } from '../../grpc/request-log.ts'
 import { GrpcServer } from '../../grpc/server.ts'
 import type { Logger } from '../../log.ts'
@@ -36,6 +36,7 @@ export function openFusedServer(daemon: FusedDaemon, keptBy: string, { onDrain, 
 
 function checked(options: readonly string[], faults: readonly string[]): ReturnType<Parameters<typeof fusedService>[0]['checked']> {
   const own = checkMountOptions(options)
+  checkTogether(own)
   if (own.includes('debug')) throw new UsageError("mount option 'debug' is dummy-fuse's; one daemon serves many volumes")
   return { options: settleMountOptions([...DEFAULT_OPTIONS, ...own]), faults, fault: parseFaults(faults) }
 }
