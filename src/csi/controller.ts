@@ -4,13 +4,14 @@ import {
   type Controller,
   ControllerServiceCapability_RPC_Type as Capability,
   type VolumeCapability,
+  VolumeCapability_AccessMode_Mode as Mode,
   type VolumeSchema,
 } from '../rpc/csi_pb.ts'
 import { VolumeError } from '../volumes/errors.ts'
 import type { CapacityRange, VolumeRecord, VolumeRegistry } from '../volumes/registry.ts'
 import type { UnaryHandlers } from '../grpc/service.ts'
 import { page } from './page.ts'
-import { requireId, unsupported } from './validation.ts'
+import { type MountOptionChecks, requireCapability, requireId, unsupported } from './validation.ts'
 
 /** The part of the registry that the service calls. */
 type Volumes = Pick<VolumeRegistry, 'create' | 'delete' | 'get' | 'list' | 'available'>
@@ -28,9 +29,14 @@ const CAPABILITIES = [
 /**
  * CSI's Controller service over the registry. Unless `advertised` it names no capabilities, but making, deleting and validating volumes
  * works: csi-sanity does that with every plugin. Its health speaks of records only, which are always there: that a volume is
- * INACCESSIBLE would mean on every node.
+ * INACCESSIBLE would mean on every node. `usedAt` returns where the Node service of this plugin has a volume staged or published.
  */
-export function controller(registry: Volumes, advertised: boolean): UnaryHandlers<typeof Controller> {
+export function controller(
+  registry: Volumes,
+  usedAt: (volumeId: string) => readonly string[],
+  checks: MountOptionChecks,
+  advertised: boolean,
+): UnaryHandlers<typeof Controller> {
   const always: UnaryHandlers<typeof Controller> = {
     controllerGetCapabilities: () => ({
       capabilities: advertised ? CAPABILITIES.map((type) => ({ type: { case: 'rpc', value: { type } } })) : [],
@@ -38,15 +44,23 @@ export function controller(registry: Volumes, advertised: boolean): UnaryHandler
 
     createVolume(request) {
       const name = requireId(request.name, 'name')
-      requireCapabilities(request.volumeCapabilities)
+      requireCapabilities(request.volumeCapabilities, checks)
       if (request.volumeContentSource !== undefined) {
         throw new VolumeError('invalid', 'volume_content_source is not supported: there is nothing to copy a volume from')
       }
-      return { volume: message(registry.create(name, range(request.capacityRange))) }
+      if (Object.keys(request.mutableParameters).length > 0) {
+        throw new VolumeError('invalid', 'mutable_parameters are not supported: nothing of a volume can be modified')
+      }
+      return { volume: message(registry.create(name, range(request.capacityRange), request.parameters)) }
     },
 
     deleteVolume(request) {
-      registry.delete(requireId(request.volumeId, 'volume_id'))
+      const volumeId = requireId(request.volumeId, 'volume_id')
+      const [used] = usedAt(volumeId)
+      if (used !== undefined) {
+        throw new VolumeError('precondition', `volume ${volumeId} is in use at ${used}; unpublish and unstage it first`)
+      }
+      registry.delete(volumeId)
       return {}
     },
 
@@ -54,7 +68,7 @@ export function controller(registry: Volumes, advertised: boolean): UnaryHandler
       known(registry, request.volumeId)
       const { volumeCapabilities, volumeContext, parameters } = request
       if (volumeCapabilities.length === 0) throw new VolumeError('invalid', 'volume_capabilities is missing')
-      const refusal = volumeCapabilities.map(refusalOf).find((line) => line !== undefined)
+      const refusal = volumeCapabilities.map((capability) => refusalOf(capability, checks)).find((line) => line !== undefined)
       return refusal === undefined ? { confirmed: { volumeCapabilities, volumeContext, parameters } } : { message: refusal }
     },
   }
@@ -99,18 +113,26 @@ function message({ id, name, capacity }: VolumeRecord): MessageInitShape<typeof 
   return { volumeId: id, capacityBytes: BigInt(capacity), volumeContext: { name } }
 }
 
-function requireCapabilities(capabilities: readonly VolumeCapability[]): void {
+function requireCapabilities(capabilities: readonly VolumeCapability[], checks: MountOptionChecks): void {
   if (capabilities.length === 0) throw new VolumeError('invalid', 'volume_capabilities is missing')
   for (const capability of capabilities) {
-    const refusal = refusalOf(capability)
+    const refusal = refusalOf(capability, checks)
     if (refusal !== undefined) throw new VolumeError('invalid', refusal)
   }
 }
 
-function refusalOf(capability: VolumeCapability): string | undefined {
-  return capability.accessType.case === undefined
-    ? 'volume_capabilities has one that names neither mount nor block; name mount'
-    : unsupported(capability)
+/** Why a volume cannot have a capability; undefined if it can. A capability without an access mode asks for less than the Node service needs. */
+function refusalOf(capability: VolumeCapability, checks: MountOptionChecks): string | undefined {
+  if (capability.accessType.case === undefined) return 'volume_capabilities has one that names neither mount nor block; name mount'
+  const refusal = unsupported(capability)
+  if (refusal !== undefined || (capability.accessMode?.mode ?? Mode.UNKNOWN) === Mode.UNKNOWN) return refusal
+  try {
+    requireCapability(capability, checks)
+    return undefined
+  } catch (error) {
+    if (error instanceof VolumeError) return error.message
+    throw error
+  }
 }
 
 function range(message: CapacityRangeMessage | undefined): CapacityRange {

@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto'
 import { join } from 'node:path'
 import * as v from 'valibot'
 import { messageOf } from '../errors.ts'
@@ -14,6 +15,8 @@ export interface VolumeRecord {
   readonly id: string
   readonly name: string
   readonly capacity: number
+  /** A hash of the parameters that it was made with, which may hold secrets. Missing in the records of earlier versions. */
+  readonly parameters?: string
 }
 
 const RECORD = v.object({
@@ -21,6 +24,7 @@ const RECORD = v.object({
   id: v.string(),
   name: v.string(),
   capacity: v.pipe(v.number(), v.safeInteger('is not a whole number'), v.minValue(0, 'is negative')),
+  parameters: v.exactOptional(v.string()),
 })
 
 /** Bytes asked for: at least `required`, at most `limit`; 0 is no bound. */
@@ -75,12 +79,15 @@ export class VolumeRegistry {
     return Math.max(0, TOTAL_CAPACITY - this.list().reduce((sum, { capacity }) => sum + capacity, 0))
   }
 
-  /** Makes a volume, or returns the one of that name. Throws VolumeError `conflict` (another size) or `range`. */
-  create(name: string, { required, limit }: CapacityRange): VolumeRecord {
+  /** Makes a volume, or returns the one of that name. Throws VolumeError `conflict` (another size, other parameters) or `range`. */
+  create(name: string, { required, limit }: CapacityRange, parameters: Readonly<Record<string, string>>): VolumeRecord {
+    const digest = digestOf(parameters)
     if (limit > 0 && required > limit) throw new VolumeError('range', `required_bytes ${required} exceeds limit_bytes ${limit}`)
     const id = fileNameFor(name).replace(/\.json$/, '')
     const known = this.#records.get(id)
     if (known !== undefined) {
+      if (known.parameters !== undefined && known.parameters !== digest)
+        throw new VolumeError('conflict', `volume ${name} exists with other parameters; name another, or delete it first`)
       if (known.capacity >= required && (limit === 0 || known.capacity <= limit)) return known
       throw new VolumeError(
         'conflict',
@@ -93,7 +100,7 @@ export class VolumeRegistry {
         'range',
         `${capacity} bytes are more than the ${this.available()} that are left; ask for less, or delete volumes`,
       )
-    const record: VolumeRecord = { version: 1, id, name, capacity }
+    const record: VolumeRecord = { version: 1, id, name, capacity, parameters: digest }
     writeDurably(this.#fileOf(id), `${JSON.stringify(record)}\n`)
     this.#records.set(id, record)
     return record
@@ -109,4 +116,10 @@ export class VolumeRegistry {
   #fileOf(id: string): string {
     return join(this.#folder, `${id}.json`)
   }
+}
+
+/** The same for the same parameters in any order. Those that the external-provisioner adds itself (--extra-create-metadata) tell of the claim. */
+function digestOf(parameters: Readonly<Record<string, string>>): string {
+  const own = Object.entries(parameters).filter(([key]) => !key.startsWith('csi.storage.k8s.io/'))
+  return hash('sha256', JSON.stringify(own.sort(([one], [other]) => (one < other ? -1 : 1))))
 }

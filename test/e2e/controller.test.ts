@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { readdirSync, writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import type { MessageInitShape, MessageShape } from '@bufbuild/protobuf'
@@ -66,6 +66,17 @@ void test('CreateVolume refuses what cannot be, by the codes of the CSI spec', a
     ['a capability without access type', { volumeCapabilities: [{ accessMode: { mode: 1 } }] }, 'INVALID_ARGUMENT'],
     ['block access', { volumeCapabilities: [mountCapability(), block] }, 'INVALID_ARGUMENT'],
     ['a source to copy from', { volumeContentSource: { type: { case: 'volume', value: { volumeId: 'v' } } } }, 'INVALID_ARGUMENT'],
+    [
+      'a mount flag that nobody knows',
+      { volumeCapabilities: [mountCapability('SINGLE_NODE_WRITER', ['sparkle'])] },
+      'INVALID_ARGUMENT',
+    ],
+    [
+      'contents in the memory of one node for writers on several',
+      { volumeCapabilities: [mountCapability('MULTI_NODE_MULTI_WRITER', ['writable'])] },
+      'INVALID_ARGUMENT',
+    ],
+    ['parameters to be modified later', { mutableParameters: { speed: 'high' } }, 'INVALID_ARGUMENT'],
     ['a negative size', { capacityRange: { requiredBytes: -1n } }, 'INVALID_ARGUMENT'],
     ['a negative limit', { capacityRange: { limitBytes: -1n } }, 'INVALID_ARGUMENT'],
     ['more than the limit', { capacityRange: { requiredBytes: 2n, limitBytes: 1n } }, 'OUT_OF_RANGE'],
@@ -89,6 +100,60 @@ void test('CreateVolume refuses what cannot be, by the codes of the CSI spec', a
   )
 })
 
+void test('a name stands for the parameters that its volume was made with, also after a restart, and no file has them', async () => {
+  await using sandbox = new Sandbox()
+  using plugin = await Plugin.start(sandbox, ROLE)
+  const claim = (uid: string) => ({ 'csi.storage.k8s.io/pvc/name': uid })
+  const first = await make(plugin, 'pvc-1', { parameters: { tier: 'MARK-c0ffee', zone: 'b', ...claim('one') } })
+  await plugin.kill()
+  await plugin.restart()
+  const again = await make(plugin, 'pvc-1', { parameters: { ...claim('two'), zone: 'b', tier: 'MARK-c0ffee' } })
+  assert.deepEqual(again, first)
+  for (const parameters of [
+    {},
+    { tier: 'silver', zone: 'b' },
+    { tier: 'MARK-c0ffee' },
+    { tier: 'MARK-c0ffee', zone: 'b', more: '' },
+  ]) {
+    const { code, details } = await outcome(make(plugin, 'pvc-1', { parameters }))
+    assert.equal(code, 'ALREADY_EXISTS')
+    assert.match(details, /exists with other parameters/)
+  }
+  const folder = join(plugin.stateDir, 'volumes')
+  for (const file of records(plugin)) assert.ok(!readFileSync(join(folder, file), 'utf8').includes('c0ffee'))
+  // A record of an earlier version does not tell.
+  const [file = ''] = records(plugin)
+  const { parameters: _, ...earlier } = JSON.parse(readFileSync(join(folder, file), 'utf8')) as Record<string, unknown>
+  await plugin.kill()
+  writeFileSync(join(folder, file), JSON.stringify(earlier))
+  await plugin.restart()
+  assert.deepEqual(await make(plugin, 'pvc-1', { parameters: { any: 'thing' } }), first)
+})
+
+void test('DeleteVolume leaves a volume that this node uses, and succeeds when it is unstaged', async () => {
+  await using sandbox = new Sandbox()
+  using plugin = await Plugin.start(sandbox, ROLE)
+  const { volumeId } = await make(plugin, 'pvc-1')
+  const [staging, target] = [sandbox.directory('staging'), join(sandbox.path, 'target')]
+  const refused = async (path: string): Promise<void> => {
+    const { code, details } = await outcome(plugin.call(deleteVolume, { volumeId }))
+    assert.equal(code, 'FAILED_PRECONDITION')
+    assert.ok(details.includes(`is in use at ${path}; unpublish and unstage it first`), details)
+    assert.deepEqual(await ids(plugin), [volumeId])
+  }
+  await plugin.stage(volumeId, staging)
+  await refused(staging)
+  await plugin.publish(volumeId, staging, target)
+  await refused(target)
+  await plugin.kill()
+  await plugin.restart()
+  await refused(target)
+  await plugin.unpublish(volumeId, target)
+  await plugin.unstage(volumeId, staging)
+  await plugin.call(deleteVolume, { volumeId })
+  assert.deepEqual(await ids(plugin), [])
+})
+
 void test('ValidateVolumeCapabilities confirms what a volume can, says why not, and knows its volumes', async () => {
   await using sandbox = new Sandbox()
   using plugin = await Plugin.start(sandbox, ROLE)
@@ -99,7 +164,11 @@ void test('ValidateVolumeCapabilities confirms what a volume can, says why not, 
   const { confirmed, message } = await validate([good, good])
   assert.equal(confirmed?.volumeCapabilities.length, 2)
   assert.equal(message, '')
-  for (const bad of [mountCapability('SINGLE_NODE_WRITER', [], 'xfs'), { accessMode: { mode: 1 as const } }]) {
+  for (const bad of [
+    mountCapability('SINGLE_NODE_WRITER', [], 'xfs'),
+    mountCapability('SINGLE_NODE_WRITER', ['sparkle']),
+    { accessMode: { mode: 1 as const } },
+  ]) {
     const refused = await validate([good, bad])
     assert.equal(refused.confirmed, undefined)
     assert.notEqual(refused.message, '')

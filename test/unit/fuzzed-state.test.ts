@@ -89,7 +89,7 @@ describe('state files that are damaged', () => {
     const folder = join(sandbox.path, 'volumes')
     const first = new VolumeRegistry(folder, log)
     first.load()
-    const { id } = first.create('volume', { required: 4096, limit: 0 })
+    const { id } = first.create('volume', { required: 4096, limit: 0 }, {})
     const text = JSON.stringify(first.get(id))
     fc.assert(
       fc.property(damaged(text), (bytes) => {

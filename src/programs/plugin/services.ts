@@ -13,6 +13,7 @@ import type { Logger } from '../../log.ts'
 import type { Libc } from '../../os/libc.ts'
 import { Controller, Identity, Node } from '../../rpc/csi_pb.ts'
 import { versionText } from '../../version.ts'
+import { pathOf } from '../../volumes/mount-cache-entry.ts'
 import { tidyAfterCalls } from '../tidy-after-calls.ts'
 import type { PluginLimits } from './limits.ts'
 import type { PluginOptions } from './options.ts'
@@ -38,7 +39,7 @@ export interface ServerHooks {
 /** The gRPC server with the services that `--role` names. */
 export function openServer(
   { options, limits: all, log }: ServerParts,
-  { volumes, registry }: VolumeSystem,
+  { volumes, registry, cache }: VolumeSystem,
   { tidy, unavailableReason, around }: ServerHooks,
 ): GrpcServer {
   const { driverName, nodeId, roles, fuseBackend } = options
@@ -50,11 +51,15 @@ export function openServer(
     return checked
   }
   const checks = { flags: checkFlags, ofPod: podMountOptions }
+  const usedAt = (volumeId: string): readonly string[] => {
+    const { staged, published } = cache.of(volumeId)
+    return [...published, ...staged].map(pathOf)
+  }
   return new GrpcServer(
     [
       { service: Identity, handlers: identity(driverName, versionText(), isController, unavailableReason) },
       ...(roles.has('node') ? [{ service: Node, handlers: node(nodeId, volumes, checks) }] : []),
-      { service: Controller, handlers: controller(registry, isController) },
+      { service: Controller, handlers: controller(registry, usedAt, checks, isController) },
     ],
     tidyAfterCalls(around(requestLog(log, toStatus)), tidy, { quiet: tidyQuiet, latest: tidyLatest }),
     serverLimits(all),
