@@ -189,10 +189,12 @@ export class KubeletRegistration {
     )
     this.#become({ kind: 'refused', error })
     clearTimeout(this.#rename)
-    this.#rename = setTimeout(() => this.#anotherName(), this.#backoff.next()).unref()
+    // Each refusal of a name waits equally long, so that a kubelet that still tries often by itself is waited for.
+    this.#rename = setTimeout(() => this.#anotherName(), this.#backoff.after(this.#backoff.failures + 1)).unref()
   }
 
   #anotherName(): void {
+    this.#backoff.next()
     const former = this.#served
     this.#serve()
       .then(async (served) => {

@@ -11,6 +11,7 @@ import { AddonLoader } from '../../src/os/addons.ts'
 import { Libc } from '../../src/os/libc.ts'
 import { Registration } from '../../src/rpc/pluginregistration_pb.ts'
 import { CsiClient } from '../support/csi-client.ts'
+import { mount } from '../support/mounts.ts'
 import { Sandbox } from '../support/sandbox.ts'
 import { eventually } from '../support/wait.ts'
 
@@ -131,6 +132,13 @@ describe('KubeletRegistration', () => {
     assert.ok(registering.sockets().includes('dummy-reg.sock'))
   })
 
+  it('takes another name as soon as a kubelet that tries more and more rarely has kept away for so long', async () => {
+    await using sandbox = new Sandbox()
+    await using registering = await Registering.begin(sandbox, { rename: { first: 3000, longest: 3_600_000 } })
+    for (let attempt = 0; attempt < 5; attempt++) await registering.find('dummy-reg.sock', 'not yet')
+    await eventually('it has another name', () => registering.sockets().join() === 'dummy-reg-2.sock')
+  })
+
   it('removes its socket when it ends, also one that was renamed', async () => {
     await using sandbox = new Sandbox()
     const registering = await Registering.begin(sandbox, { rename: { first: 1, longest: 3_600_000 } })
@@ -146,6 +154,20 @@ describe('KubeletRegistration', () => {
     const warning = /no kubelet has asked for the plugin at .*plugins_registry .*--kubelet-registration-dir/
     await eventually('it warns', () => warning.test(registering.log()))
   })
+
+  for (const how of ['moved', 'removed'] as const)
+    it(`says in a container that the folder was ${how} on the node`, async () => {
+      await using sandbox = new Sandbox()
+      const node = sandbox.directory('node')
+      mount('--bind', node, sandbox.directory('plugins_registry'))
+      await using registering = await Registering.begin(sandbox, { look: 20 })
+      await registering.find('dummy-reg.sock')
+      if (how === 'moved') renameSync(node, `${node}-old`)
+      else rmSync(node, { recursive: true })
+      const says =
+        /was removed or moved on the node, and this container has the former one; restart the kubelet, then this container/
+      await eventually('it says so', () => registering.registration.unavailableReason?.includes(says))
+    })
 
   const WAYS: Readonly<Record<string, { readonly act: (folder: string) => void; readonly says: RegExp }>> = {
     removed: {
