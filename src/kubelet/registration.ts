@@ -29,6 +29,8 @@ export interface RegistrationLimits {
   readonly look: number
   /** From a refusal to a socket of another name. */
   readonly rename: BackoffLimits
+  /** From a new socket by which the kubelet does not ask to one of another name: it may still wait because of a former plugin's socket of that name. */
+  readonly overlooked: BackoffLimits
 }
 
 /** The dependencies of {@link KubeletRegistration}. */
@@ -65,7 +67,9 @@ interface Served {
 export class KubeletRegistration {
   readonly #parts: RegistrationParts
   readonly #rateLimitedLog: RateLimitedLog
-  readonly #backoff: Backoff
+  /** Of names that were refused, and of those that the kubelet did not ask by. */
+  readonly #refused: Backoff
+  readonly #overlooked: Backoff
   readonly #timers = new Set<NodeJS.Timeout>()
   #folder: PluginsFolder | undefined
   #served: Served | undefined
@@ -77,7 +81,8 @@ export class KubeletRegistration {
   constructor(parts: RegistrationParts) {
     this.#parts = parts
     this.#rateLimitedLog = new RateLimitedLog(parts.log)
-    this.#backoff = new Backoff(parts.limits.rename)
+    this.#refused = new Backoff(parts.limits.rename)
+    this.#overlooked = new Backoff(parts.limits.overlooked)
   }
 
   /** Why the kubelet does not use the plugin, as far as it is known, in words; undefined if it does, or may soon. */
@@ -111,6 +116,7 @@ export class KubeletRegistration {
     }
     log.info(`Waiting for the kubelet to register ${this.#parts.driverName} by ${this.#served.path}`)
     this.#become({ kind: 'waiting' })
+    this.#renameAfter(this.#overlooked)
     const unasked = setTimeout(() => {
       if (this.#state.kind !== 'waiting') return
       log.warning(
@@ -169,37 +175,45 @@ export class KubeletRegistration {
       },
       notifyRegistrationStatus: ({ pluginRegistered, error }) => {
         if (pluginRegistered) this.#registered()
-        else this.#refused(error)
+        else this.#refusedWith(error)
         return {}
       },
     }
   }
 
   #registered(): void {
-    this.#backoff.reset()
+    for (const backoff of [this.#refused, this.#overlooked]) backoff.reset()
     this.#parts.log.info(`The kubelet has registered ${this.#parts.driverName} with the endpoint ${this.#parts.endpoint}`)
     this.#become({ kind: 'registered' })
   }
 
-  #refused(error: string): void {
+  #refusedWith(error: string): void {
     const { driverName, endpoint } = this.#parts
     this.#rateLimitedLog.warning(
       'refused',
       `the kubelet refused to register ${driverName} with the endpoint ${endpoint}: ${error}; the plugin serves on, and the kubelet is asked again`,
     )
     this.#become({ kind: 'refused', error })
+    this.#renameAfter(this.#refused)
+  }
+
+  /** The delay grows with each name, not with each attempt of the kubelet, which tries a name again by itself, more and more rarely. */
+  #renameAfter(why: Backoff): void {
     clearTimeout(this.#rename)
-    // Each refusal of a name waits equally long, so that a kubelet that still tries often by itself is waited for.
-    this.#rename = setTimeout(() => this.#anotherName(), this.#backoff.after(this.#backoff.failures + 1)).unref()
+    const rename = (): void => {
+      why.next()
+      this.#anotherName()
+    }
+    this.#rename = setTimeout(rename, why.after(why.failures + 1)).unref()
   }
 
   #anotherName(): void {
-    this.#backoff.next()
     const former = this.#served
     this.#serve()
       .then(async (served) => {
         this.#served = served
         if (this.#ended) await served.server.close()
+        else this.#renameAfter(this.#overlooked)
         this.#parts.log.info(`Asking the kubelet again by ${basename(served.path)}: it tries a new name at once`)
         await former?.server.close()
       })

@@ -46,8 +46,8 @@ async function remove({ cluster }: Driver, components: readonly Component[], ...
 }
 
 /**
- * Lowers the memory limit of a container to what it uses and a little more, and has a process of its cgroup use that up: the kernel kills the
- * largest process there, which is a program of ours.
+ * Lowers the memory limit of a container to what it uses and a little more, and has a process of its cgroup use that up. The programs of the container are
+ * made the first that the OOM killer chooses.
  */
 async function runOutOfMemory(driver: Driver, component: Component, container: string): Promise<void> {
   const { cluster } = driver
@@ -56,8 +56,9 @@ async function runOutOfMemory(driver: Driver, component: Component, container: s
     cgroup=/sys/fs/cgroup/memory$(sed -n 's/^[0-9]*:memory://p' /proc/${first}/cgroup)
     killed() { sed -n 's/^oom_kill //p' $cgroup/memory.oom_control; }
     before=$(killed)
+    for pid in $(cat $cgroup/cgroup.procs); do echo 1000 > /proc/$pid/oom_score_adj; done
     echo $(($(cat $cgroup/memory.usage_in_bytes) + 16777216)) > $cgroup/memory.limit_in_bytes || exit 1
-    (echo 0 > $cgroup/cgroup.procs; exec head -c 64m /dev/zero | exec tail) > /dev/null 2>&1
+    (echo 0 > $cgroup/cgroup.procs; exec head -c 512m /dev/zero | exec tail) > /dev/null 2>&1
     echo -1 > $cgroup/memory.limit_in_bytes
     echo $(($(killed) - before))`
   assert.notEqual((await cluster.enter('sh', '-c', script)).trim(), '0')

@@ -25,7 +25,12 @@ const SERVER = {
   calls: { standard: 10_000, longest: 10_000, margin: 1000 },
 }
 /** Nothing comes about by itself within a test, but for what it names. */
-const NEVER: RegistrationLimits = { unasked: 3_600_000, look: 3_600_000, rename: { first: 3_600_000, longest: 3_600_000 } }
+const NEVER: RegistrationLimits = {
+  unasked: 3_600_000,
+  look: 3_600_000,
+  rename: { first: 3_600_000, longest: 3_600_000 },
+  overlooked: { first: 3_600_000, longest: 3_600_000 },
+}
 
 /** A registration in a folder of its own, and the kubelet's half of it. */
 class Registering implements AsyncDisposable {
@@ -139,6 +144,12 @@ describe('KubeletRegistration', () => {
     await eventually('it has another name', () => registering.sockets().join() === 'dummy-reg-2.sock')
   })
 
+  it('takes another name, each time later, when the kubelet does not ask by the one it has', async () => {
+    await using sandbox = new Sandbox()
+    await using registering = await Registering.begin(sandbox, { overlooked: { first: 50, longest: 3_600_000 } })
+    await eventually('it has the third name', () => registering.sockets().join() === 'dummy-reg-3.sock')
+  })
+
   it('removes its socket when it ends, also one that was renamed', async () => {
     await using sandbox = new Sandbox()
     const registering = await Registering.begin(sandbox, { rename: { first: 1, longest: 3_600_000 } })
@@ -165,7 +176,7 @@ describe('KubeletRegistration', () => {
       if (how === 'moved') renameSync(node, `${node}-old`)
       else rmSync(node, { recursive: true })
       const says =
-        /was removed or moved on the node, and this container has the former one; restart the kubelet, then this container/
+        'was removed or moved on the node, and this container has the former one; restart the kubelet, then this container'
       await eventually('it says so', () => registering.registration.unavailableReason?.includes(says))
     })
 

@@ -143,6 +143,10 @@ function table({ callDeadline, startsAtOnce }: Given) {
       value: 10_000,
       why: 'The kubelet tries again after 0.5, 1, 2, 4 and 8 s by itself; a new name is for later, when it waits for up to two minutes.',
     },
+    registrationOverlooked: {
+      value: 10_000,
+      why: 'The kubelet asks by a new name within two seconds, unless a former plugin was refused by the same name.',
+    },
     registrationRenameMost: {
       value: 60_000,
       why: 'The kubelet remembers each name that it refused; a plugin that is refused for days makes it remember one a minute.',

@@ -74,12 +74,17 @@ export function newRegistration(
   onChange: () => void,
 ): KubeletRegistration | undefined {
   if (registration === undefined) return undefined
-  const { unasked, registrationLook: look, registrationRename: first, registrationRenameMost: longest } = limits
+  const { unasked, registrationLook: look, registrationRename, registrationOverlooked, registrationRenameMost: longest } = limits
   return new KubeletRegistration({
     libc,
     driverName,
     ...registration,
-    limits: { unasked, look, rename: { first, longest } },
+    limits: {
+      unasked,
+      look,
+      rename: { first: registrationRename, longest },
+      overlooked: { first: registrationOverlooked, longest },
+    },
     server: serverLimits(limits),
     intercept: requestLog(log, toStatus),
     record: new RegistrationRecord(stateDir, log),
