@@ -26,7 +26,7 @@ export class Driver {
   /** Installs the chart with values (`csi.plugin.fuseHost=service`), or upgrades to them, and resolves when the kubelet has the driver registered. */
   async install(...values: readonly string[]): Promise<void> {
     const set = values.flatMap((value) => ['--set', value])
-    await this.cluster.helm('upgrade', '--install', DRIVER, CHART, ...set)
+    await this.cluster.helm('upgrade', '--install', '--reset-values', DRIVER, CHART, ...set)
     await this.ready()
   }
 
