@@ -134,6 +134,7 @@ describe('dummy-fuse-csi restarter', () => {
     await it.evicted('healing', 'last')
     assert.equal(healed, 1)
     assert.equal(it.api.get(`${PODS}/healing`)?.metadata.deletionTimestamp, undefined)
+    await eventually('the event', () => it.api.events.length > 0)
     assert.deepEqual(reasons(it.api), ['EvictedInaccessibleVolume last'])
   })
 
