@@ -76,6 +76,7 @@ test('a plugin that was killed leaves a socket, and the next one takes its place
   assert.deepEqual(readdirSync(folder), ['dummy-fuse-csi-reg.sock'])
   await plugin.restart()
   await plugin.logged('on which nobody listens')
+  await plugin.logged('Waiting for the kubelet to register')
   await register(socket)
 })
 
