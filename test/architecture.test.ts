@@ -73,7 +73,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   '@bufbuild/protobuf': ['csi', 'fused', 'grpc', 'hosts', 'lab', 'rpc'],
   '@grpc/grpc-js': ['csi', 'fused', 'grpc', 'metrics'],
   '@kubernetes/client-node': ['kubernetes'],
-  'prom-client': ['metrics', 'programs/plugin/metrics.ts', 'programs/restarter/metrics.ts'],
+  'prom-client': ['metrics'],
   commander: ['programs'],
   valibot: ['schema.ts', 'volumes', 'fused', 'kubelet', 'kubernetes', 'lab', 'os/processes/daemon-channel.ts', 'restarter'],
   yaml: ['lab'],

@@ -2,6 +2,7 @@ import { closeSync, constants, fstatSync, openSync, readFileSync, statSync } fro
 import { codeOf, messageOf } from '../errors.ts'
 import { fdinfoField } from '../os/descriptors/fdinfo.ts'
 import { makeDirectories } from '../os/mounts/directories.ts'
+import { parseMountinfo } from '../os/mounts/mountinfo.ts'
 
 /**
  * The kubelet's folder plugins_registry. The kubelet watches the folder that was there when it started, by inode (inotify(7)). It sees nothing
@@ -70,7 +71,6 @@ function open(path: string): Watched {
  * kernel does not tell.
  */
 function mountRootOf(fd: number): string | undefined {
-  const id = fdinfoField('mnt_id', fd)
-  const lines = readFileSync('/proc/self/mountinfo', 'utf8').split('\n')
-  return lines.find((line) => line.startsWith(`${id ?? ''} `))?.split(' ')[3]
+  const mount = Number(fdinfoField('mnt_id', fd))
+  return parseMountinfo(readFileSync('/proc/self/mountinfo', 'utf8')).find(({ id }) => id === mount)?.root
 }

@@ -40,7 +40,7 @@ export class CallMetrics {
     return async (method, request, act) => {
       const method_name = `/${method.parent.typeName}/${method.name}`
       this.#running.inc({ method_name })
-      const started = process.hrtime.bigint()
+      const observe = this.#durations.startTimer({ driver_name: this.#driverName, method_name })
       let code: status = status.OK
       try {
         return await inner(method, request, act)
@@ -48,8 +48,7 @@ export class CallMetrics {
         code = codeOf(error)
         throw error
       } finally {
-        const seconds = Number(process.hrtime.bigint() - started) / 1e9
-        this.#durations.observe({ driver_name: this.#driverName, method_name, grpc_status_code: codeName(code) }, seconds)
+        observe({ grpc_status_code: codeName(code) })
         this.#running.dec({ method_name })
       }
     }

@@ -1,9 +1,10 @@
-import { createServer, type Server } from 'node:http'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { promisify } from 'node:util'
-import type { Registry } from 'prom-client'
+import { collectDefaultMetrics, Registry } from 'prom-client'
 import { messageOf, ProgramError } from '../errors.ts'
 import type { Logger } from '../log.ts'
+import { METRICS_LIMITS } from './limits.ts'
 
 /** Where metrics are served: an IP address or a name of this machine; no host for all its addresses. Port 0 is one that the kernel chooses. */
 export interface MetricsAddress {
@@ -11,47 +12,29 @@ export interface MetricsAddress {
   readonly port: number
 }
 
-/** Limits of {@link MetricsEndpoint}; milliseconds, and connections at the same time. */
-export interface MetricsLimits {
-  readonly request: number
-  readonly connections: number
-}
-
-/** Serves the metrics of a registry by HTTP at /metrics, in the text format of Prometheus. It keeps no program running. */
+/**
+ * Serves metrics by HTTP at /metrics, in the text format of Prometheus: those of the process, and those that are added to the registry before
+ * {@link listen}. It keeps no program running.
+ */
 export class MetricsEndpoint {
+  readonly registry = new Registry()
+  readonly #log: Logger
   readonly #server: Server
 
-  private constructor(server: Server) {
-    this.#server = server
+  constructor(log: Logger) {
+    this.#log = log
+    const { request: time, loopLook } = METRICS_LIMITS
+    collectDefaultMetrics({ register: this.registry, eventLoopMonitoringPrecision: loopLook })
+    this.#server = createServer({ requestTimeout: time, headersTimeout: time }, (request, response) => {
+      this.#answer(request, response)
+    })
   }
 
   /** Rejects with ProgramError if the address cannot be used. */
-  static async open(
-    registry: Registry,
-    { host, port }: MetricsAddress,
-    limits: MetricsLimits,
-    log: Logger,
-  ): Promise<MetricsEndpoint> {
-    const server = createServer({ requestTimeout: limits.request, headersTimeout: limits.request }, (request, response) => {
-      const { method = '', url = '' } = request
-      const answer = (code: number, type: string, text: string): void => {
-        response.writeHead(code, { 'content-type': type })
-        response.end(method === 'HEAD' ? undefined : text)
-      }
-      if (url.split('?')[0] !== '/metrics') answer(404, 'text/plain', 'there is /metrics\n')
-      else if (method !== 'GET' && method !== 'HEAD') answer(405, 'text/plain', 'there are GET and HEAD\n')
-      else
-        registry.metrics().then(
-          (text) => {
-            answer(200, registry.contentType, text)
-          },
-          (error: unknown) => {
-            log.error(`cannot collect the metrics: ${messageOf(error)}`)
-            answer(500, 'text/plain', `${messageOf(error)}\n`)
-          },
-        )
-    })
-    server.maxConnections = limits.connections
+  async listen({ host, port }: MetricsAddress): Promise<void> {
+    const server = this.#server
+    const log = this.#log
+    server.maxConnections = METRICS_LIMITS.connections
     server.on('clientError', (_error, socket) => {
       socket.destroy()
     })
@@ -76,7 +59,6 @@ export class MetricsEndpoint {
     server.unref()
     const address = server.address() as AddressInfo
     log.info(`Metrics are served on port ${address.port}, path /metrics`)
-    return new MetricsEndpoint(server)
   }
 
   /** Ends at once, answers that are under way included. */
@@ -84,5 +66,24 @@ export class MetricsEndpoint {
     const closed = promisify(this.#server.close.bind(this.#server))()
     this.#server.closeAllConnections()
     await closed
+  }
+
+  #answer({ method = '', url = '' }: IncomingMessage, response: ServerResponse): void {
+    const answer = (code: number, type: string, text: string): void => {
+      response.writeHead(code, { 'content-type': type })
+      response.end(method === 'HEAD' ? undefined : text)
+    }
+    if (url.split('?')[0] !== '/metrics') answer(404, 'text/plain', 'there is /metrics\n')
+    else if (method !== 'GET' && method !== 'HEAD') answer(405, 'text/plain', 'there are GET and HEAD\n')
+    else
+      this.registry.metrics().then(
+        (text) => {
+          answer(200, this.registry.contentType, text)
+        },
+        (error: unknown) => {
+          this.#log.error(`cannot collect the metrics: ${messageOf(error)}`)
+          answer(500, 'text/plain', `${messageOf(error)}\n`)
+        },
+      )
   }
 }

@@ -1,5 +1,6 @@
-import { Counter, Gauge, type Registry } from 'prom-client'
+import { Counter, type Registry } from 'prom-client'
 import type { EvictionOutcome } from '../restarter/restarter.ts'
+import { addGauge } from './gauge.ts'
 
 /** What {@link addRestarterMetrics} reads at each scrape. */
 export interface RestarterCounts {
@@ -16,24 +17,15 @@ export function addRestarterMetrics(
   registry: Registry,
   { leading, inaccessiblePods }: RestarterCounts,
 ): (outcome: EvictionOutcome) => void {
-  const registers = [registry]
-  const gauge = (name: string, help: string, value: () => number): void => {
-    new Gauge({
-      name,
-      help,
-      registers,
-      collect() {
-        this.set(value())
-      },
-    })
-  }
-  gauge('dummy_fuse_csi_restarter_leading', '1 if this process is the leader, which evicts, 0 if not.', () => (leading() ? 1 : 0))
-  gauge('dummy_fuse_csi_inaccessible_pods', 'Pods with a volume that cannot be accessed.', inaccessiblePods)
+  addGauge(registry, 'dummy_fuse_csi_restarter_leading', '1 if this process is the leader, which evicts, 0 if not.', () =>
+    leading() ? 1 : 0,
+  )
+  addGauge(registry, 'dummy_fuse_csi_inaccessible_pods', 'Pods with a volume that cannot be accessed.', inaccessiblePods)
   const evictions = new Counter({
     name: 'dummy_fuse_csi_evictions_total',
     help: 'Attempts to evict a pod, by their outcome.',
     labelNames: ['outcome'],
-    registers,
+    registers: [registry],
   })
   for (const outcome of OUTCOMES) evictions.inc({ outcome }, 0)
   return (outcome) => {

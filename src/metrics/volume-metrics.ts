@@ -1,4 +1,5 @@
-import { Gauge, type Registry } from 'prom-client'
+import type { Registry } from 'prom-client'
+import { addGauge } from './gauge.ts'
 
 /** What {@link addVolumeMetrics} reads at each scrape. Nothing of it accesses a mount. */
 export interface VolumeCounts {
@@ -14,20 +15,15 @@ export interface VolumeCounts {
 
 /** Registers the numbers of volumes and targets, and whether the kubelet may use the plugin. */
 export function addVolumeMetrics(registry: Registry, { staged, published, restoring, unavailableReason }: VolumeCounts): void {
-  const gauge = (name: string, help: string, value: () => number): void => {
-    new Gauge({
-      name,
-      help,
-      registers: [registry],
-      collect() {
-        this.set(value())
-      },
-    })
-  }
-  gauge('dummy_fuse_csi_staged_volumes', 'Volumes that are staged on this node.', staged)
-  gauge('dummy_fuse_csi_published_targets', 'Targets that are published on this node.', published)
-  gauge('dummy_fuse_csi_restoring_volumes', 'Volumes that are still being mounted again after the start of the plugin.', restoring)
-  gauge('dummy_fuse_csi_ready', '1 if Probe answers that the plugin is ready, 0 if not.', () =>
+  addGauge(registry, 'dummy_fuse_csi_staged_volumes', 'Volumes that are staged on this node.', staged)
+  addGauge(registry, 'dummy_fuse_csi_published_targets', 'Targets that are published on this node.', published)
+  addGauge(
+    registry,
+    'dummy_fuse_csi_restoring_volumes',
+    'Volumes that are still being mounted again after the start of the plugin.',
+    restoring,
+  )
+  addGauge(registry, 'dummy_fuse_csi_ready', '1 if Probe answers that the plugin is ready, 0 if not.', () =>
     unavailableReason() === undefined ? 1 : 0,
   )
 }

@@ -113,8 +113,9 @@ export function bound(
 ): Pick<PublishedEntry, 'device' | 'replaced'> {
   // No consumer outlives a reboot.
   const before = bootId === now.bootId ? [...replaced, last, now.found] : []
-  const others = new Set(before.filter((device) => device !== undefined && device !== now.device))
-  const kept = [...others].filter((device) => device !== undefined).slice(-MOST_REPLACED)
+  const others = new Set(before.filter((device) => device !== undefined))
+  others.delete(now.device)
+  const kept = [...others].slice(-MOST_REPLACED)
   return { device: now.device, ...(kept.length === 0 ? {} : { replaced: kept }) }
 }
 

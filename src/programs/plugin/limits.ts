@@ -151,12 +151,6 @@ function table({ callDeadline, startsAtOnce }: Given) {
       value: 60_000,
       why: 'The kubelet remembers each name that it refused; a plugin that is refused for days makes it remember one a minute.',
     },
-    metricsRequest: { value: 10_000, why: 'A scraper sends its request at once; one that does not keeps a descriptor.' },
-    metricsConnections: { value: 100, why: 'A node has one scraper or two, and each connection takes a descriptor.' },
-    metricsLoopLook: {
-      value: 1000,
-      why: 'The delay of the event loop is looked at so often; each look wakes the plugin, which sleeps otherwise.',
-    },
     socketWait: { value: 1000, why: 'The socket is opened after that time though volumes are still being restored.' },
   } satisfies LimitTable
 }

@@ -1,10 +1,8 @@
-import { collectDefaultMetrics, Registry } from 'prom-client'
 import type { UnaryInterceptor } from '../../grpc/service.ts'
 import { CallMetrics } from '../../metrics/call-metrics.ts'
 import { type MetricsAddress, MetricsEndpoint } from '../../metrics/metrics-endpoint.ts'
 import { addVolumeMetrics, type VolumeCounts } from '../../metrics/volume-metrics.ts'
 import type { Logger } from '../../log.ts'
-import type { PluginLimits } from './limits.ts'
 
 /** The metrics of a plugin, which are served until they are closed. */
 export interface PluginMetrics {
@@ -18,14 +16,12 @@ export async function openMetrics(
   address: MetricsAddress,
   driverName: string,
   counts: VolumeCounts,
-  { metricsRequest: request, metricsConnections: connections, metricsLoopLook }: PluginLimits,
   log: Logger,
 ): Promise<PluginMetrics> {
-  const registry = new Registry()
-  collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: metricsLoopLook })
-  const calls = new CallMetrics(registry, driverName)
-  addVolumeMetrics(registry, counts)
-  const endpoint = await MetricsEndpoint.open(registry, address, { request, connections }, log)
+  const endpoint = new MetricsEndpoint(log)
+  const calls = new CallMetrics(endpoint.registry, driverName)
+  addVolumeMetrics(endpoint.registry, counts)
+  await endpoint.listen(address)
   return {
     around: (inner) => calls.around(inner),
     close: async () => {

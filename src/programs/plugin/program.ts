@@ -12,7 +12,7 @@ import { claimSocket } from '../../os/sockets/unix-socket.ts'
 import { oneLine } from '../../printable.ts'
 import { versionText } from '../../version.ts'
 import type { Program } from '../program.ts'
-import { type PluginLimits, pluginLimits } from './limits.ts'
+import { pluginLimits } from './limits.ts'
 import type { PluginMetrics } from './metrics.ts'
 import { parsePluginOptions, type PluginOptions } from './options.ts'
 import { lockState } from '../state-lock.ts'
@@ -54,7 +54,7 @@ export const plugin: Program = async (context) => {
   })
   const registration = newRegistration(parts, libc, status.changed)
   const unavailableReason = (): string | undefined => registration?.unavailableReason
-  const metrics = await serveMetrics(options, system, unavailableReason, limits, log)
+  const metrics = await serveMetrics(options, system, unavailableReason, log)
   const server = openServer(parts, system, {
     tidy: () => tidyMemory(libc),
     unavailableReason,
@@ -91,7 +91,6 @@ async function serveMetrics(
   { metricsAddress, driverName }: PluginOptions,
   { cache, restoration }: VolumeSystem,
   unavailableReason: () => string | undefined,
-  limits: PluginLimits,
   log: Logger,
 ): Promise<PluginMetrics | undefined> {
   if (metricsAddress === undefined) return undefined
@@ -102,7 +101,7 @@ async function serveMetrics(
     restoring: () => restoration.left,
     unavailableReason,
   }
-  return await openMetrics(metricsAddress, driverName, counts, limits, log)
+  return await openMetrics(metricsAddress, driverName, counts, log)
 }
 
 function openState<T>(libc: Libc, stateDir: string, open: () => T): T {

@@ -26,12 +26,6 @@ export const RESTARTER_LIMITS = checkedLimits(
     },
     refusedFirst: { value: 10_000, why: 'The API server asks for ten seconds when a disruption budget refuses.' },
     refusedLongest: { value: 300_000, why: 'A budget that is lifted is seen within five minutes.' },
-    metricsRequest: { value: 10_000, why: 'A scraper sends its request at once; one that does not keeps a descriptor.' },
-    metricsConnections: { value: 100, why: 'A cluster has one scraper or two, and each connection takes a descriptor.' },
-    metricsLoopLook: {
-      value: 1000,
-      why: 'The delay of the event loop is looked at so often; each look wakes the process, which sleeps otherwise.',
-    },
     eventRepeat: { value: 3_600_000, why: 'The API server removes events after an hour, unless it is told otherwise.' },
   },
   ({ request, leaseDuration, renewDeadline, retryPeriod, release, refusedFirst, refusedLongest, unseen, watchRetryLongest }) => [

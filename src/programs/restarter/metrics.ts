@@ -1,9 +1,7 @@
-import { collectDefaultMetrics, Registry } from 'prom-client'
 import type { Logger } from '../../log.ts'
 import { type MetricsAddress, MetricsEndpoint } from '../../metrics/metrics-endpoint.ts'
 import { addRestarterMetrics, type RestarterCounts } from '../../metrics/restarter-metrics.ts'
 import type { EvictionOutcome } from '../../restarter/restarter.ts'
-import { RESTARTER_LIMITS } from './limits.ts'
 
 /** The metrics of a restarter, which are served until they are closed. */
 interface RestarterMetrics {
@@ -18,11 +16,9 @@ export async function openMetrics(
   log: Logger,
 ): Promise<RestarterMetrics | undefined> {
   if (address === undefined) return undefined
-  const { metricsRequest: request, metricsConnections: connections, metricsLoopLook } = RESTARTER_LIMITS
-  const registry = new Registry()
-  collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: metricsLoopLook })
-  const count = addRestarterMetrics(registry, counts)
-  const endpoint = await MetricsEndpoint.open(registry, address, { request, connections }, log)
+  const endpoint = new MetricsEndpoint(log)
+  const count = addRestarterMetrics(endpoint.registry, counts)
+  await endpoint.listen(address)
   return {
     count,
     close: async () => {
