@@ -87,6 +87,7 @@ export async function attackPaths({ mode, attacker, seed, calls, workers }: Path
   let swaps: number
   try {
     await Promise.all(Array.from({ length: workers }, worker))
+    await swapper.stop()
     releaseSwapped(inside)
     swaps = await swapper.end()
   } finally {
@@ -158,7 +159,10 @@ async function retry(act: () => Promise<void>, findings: string[]): Promise<void
   }
 }
 
-/** Unmounts directories that were mounted on while a link was in their place: a mount point cannot be renamed (EBUSY), and so not be put back. */
+/**
+ * Unmounts directories that were mounted on while a link was in their place: a mount point cannot be renamed (EBUSY), and so not be put back.
+ * Nothing may be swapped meanwhile: umount(8) follows links, and would unmount outside.
+ */
 function releaseSwapped(inside: string): void {
   for (const { mountPoint } of parseMountinfo(readFileSync('/proc/self/mountinfo', 'utf8')))
     if (mountPoint.startsWith(`${inside}/`) && mountPoint.includes('.link')) spawnSync('umount', ['-l', mountPoint])

@@ -24,6 +24,7 @@ export class Swapper {
       '    global over',
       '    over = True',
       'signal.signal(signal.SIGTERM, end)',
+      'signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])',
       'if user != 0: os.setgroups([]); os.setresgid(user, user, user); os.setresuid(user, user, user)',
       'def swap(path):',
       '    global swaps',
@@ -38,6 +39,8 @@ export class Swapper {
       '    time.sleep(random.random() * 0.01)',
       '    if path in away: swap(path)',
       '    time.sleep(random.random() ** 3 * 0.006)',
+      'print("stopped", flush=True)',
+      'signal.sigwait([signal.SIGUSR1])',
       // Below a link another one cannot be reached.
       'for _ in paths:',
       '    for path in sorted(away, key=len): swap(path)',
@@ -48,9 +51,15 @@ export class Swapper {
     return new Swapper(running)
   }
 
-  /** Ends it with every directory in its place; resolves to how often it has put a link there or taken one away. */
-  async end(): Promise<number> {
+  /** From now on every path stays what it is. Links may still be in place of directories. */
+  async stop(): Promise<void> {
     this.#running.child.kill('SIGTERM')
+    await eventually('the swapper stops', () => this.#running.output().includes('stopped'))
+  }
+
+  /** After `stop`: ends it with every directory in its place; resolves to how often it has put a link there or taken one away. */
+  async end(): Promise<number> {
+    this.#running.child.kill('SIGUSR1')
     const { stdout, stderr } = await this.#running.ended
     const [, swaps, left] = /swaps (\d+) left (\d+)/.exec(stdout) ?? []
     if (swaps === undefined || left !== '0') throw new Error(`the swapper did not end well: ${stdout}${stderr}`)
