@@ -43,10 +43,11 @@ export class Plugin implements Disposable {
     this.#client = new CsiClient(this.socket)
   }
 
-  /** Starts a plugin and resolves once its socket takes connections. */
+  /** Starts a plugin and resolves once its socket takes connections, and the volumes of its state folder are restored. */
   static async start(sandbox: Sandbox, options: PluginOptions = {}): Promise<Plugin> {
     const plugin = new Plugin(sandbox, options)
     await plugin.#listening()
+    await plugin.#restored()
     return plugin
   }
 
