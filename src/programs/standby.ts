@@ -24,10 +24,11 @@ import { commandLine, logFormatOption, parse, seconds } from './command-line.ts'
 import { defaultStateDir } from './fused/early-options.ts'
 import { kernelResends, openEngine } from './fused/engine.ts'
 import { RECORD_LIMITS, STANDBY_LIMITS } from './fused/limits.ts'
-import { keepAlive, nextStopSignal } from './fused/lifetime.ts'
+import { keepAlive } from './fused/keep-alive.ts'
 import type { Program } from './program.ts'
 import { pollTimeOption } from './session-options.ts'
 import { lockState } from './state-lock.ts'
+import { DAEMON_STOPPING, nextStopSignal } from './stop-signal.ts'
 
 interface Parsed {
   stateDir: string
@@ -102,7 +103,7 @@ export const standby: Program = async ({ args, env }) => {
   manager.announce('READY=1')
   keepAlive(manager, () => engine.inspect(), lost.reject)
   const over = Promise.race([inbox.ended, lost.promise])
-  const signal = await Promise.race([nextStopSignal(), over])
+  const signal = await Promise.race([nextStopSignal(DAEMON_STOPPING), over])
   manager.announce('STOPPING=1')
   if (signal !== undefined && options.onStop === 'serve' && holder.serving) {
     log.info('stopped while it serves: it goes on until a successor serves')

@@ -36,8 +36,9 @@ import { type EarlyOptions, pickEarlyOptions } from './early-options.ts'
 import { kernelResends, openEngine } from './engine.ts'
 import { FUSED_LIMITS, RECORD_LIMITS } from './limits.ts'
 import { FailedStarts } from './failed-starts.ts'
-import { keepAlive, nextStopSignal } from './lifetime.ts'
+import { keepAlive } from './keep-alive.ts'
 import { lockState } from '../state-lock.ts'
+import { DAEMON_STOPPING, nextStopSignal } from '../stop-signal.ts'
 import { StatusLine } from '../status-line.ts'
 import type { FusedOptions } from './options.ts'
 import { openStarter, type Starter } from './starter.ts'
@@ -64,7 +65,8 @@ export const fused: Program = async ({ args, env }) => {
   // A plugin waits for this start, and starts the next one only when a call needs it.
   const failed = starter === undefined ? new FailedStarts(early.stateDir) : undefined
   failed?.count()
-  const stopSignal = nextStopSignal(early.dieWithParent)
+  // A terminal sends SIGINT and SIGHUP to the parent as well, which a daemon that dies with it leaves them to.
+  const stopSignal = early.dieWithParent ? nextStopSignal(['SIGTERM'], ['SIGINT', 'SIGHUP']) : nextStopSignal(DAEMON_STOPPING)
   try {
     const { listening, stored } = split(inherited)
     const lost = Promise.withResolvers<never>()

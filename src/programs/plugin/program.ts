@@ -17,6 +17,7 @@ import type { PluginMetrics } from './metrics.ts'
 import { parsePluginOptions, type PluginOptions } from './options.ts'
 import { lockState } from '../state-lock.ts'
 import { StatusLine } from '../status-line.ts'
+import { nextStopSignal } from '../stop-signal.ts'
 import { openVolumes, type VolumeSystem } from './volumes.ts'
 
 /** dummy-fuse-csi serve: the CSI plugin, until SIGTERM or SIGINT. */
@@ -126,11 +127,4 @@ async function listen(libc: Libc, path: string, log: Logger): Promise<ListeningS
   } catch (error) {
     throw new ProgramError(`cannot listen on ${path}: ${messageOf(error)}; name another endpoint`, 1, { cause: error })
   }
-}
-
-async function nextStopSignal(): Promise<NodeJS.Signals> {
-  return await new Promise((resolve) => {
-    process.on('SIGTERM', resolve)
-    process.on('SIGINT', resolve)
-  })
 }
