@@ -10,7 +10,7 @@ KUBERNETES_GO=$CHECKOUT/test/kubernetes/go
 HELM=helm.sh/helm/v3/cmd/helm@v3.22.0
 HELM_4=helm.sh/helm/v4/cmd/helm@v4.3.1
 
-# setup_node PART...: what starting a node needs, and each PART: helm, helm4, e2e, provisioner, attacher.
+# setup_node PART...: what starting a node needs, and each PART: helm, helm4, sidecars, e2e.
 setup_node() {
   need_packages /bin/busybox:busybox-static openssl:openssl unshare:util-linux jq:jq gcc:gcc pkg-config:pkg-config
   need_packages /usr/include/x86_64-linux-gnu/sys/types.h:libc6-dev /usr/include/seccomp.h:libseccomp-dev
@@ -23,6 +23,8 @@ setup_node() {
     case $part in
       helm) build_once helm 'Helm 3' go_install_as helm "$HELM" ;;
       helm4) build_once helm4 'Helm 4' go_install_as helm4 "$HELM_4" ;;
+      sidecars) build_once sidecars 'the external-provisioner and the external-attacher (6 minutes without a cache)' build_sidecars ;;
+      e2e) build_once e2e 'the e2e suite of Kubernetes (6 minutes without a cache)' build_e2e ;;
       *) fail "no part of Kubernetes is named $part" ;;
     esac
   done
@@ -68,9 +70,9 @@ watched_step() {
   say "$what: done in $((SECONDS - started)) s"
 }
 
-# go_in FOLDER ARGUMENT...: runs Go in a folder of test/kubernetes/go, or anywhere.
+# go_in FOLDER ARGUMENT...: runs Go in a folder of test/kubernetes/go, or anywhere. GOFLAGS of the environment hold too, such as -p=1.
 go_in() {
-  (cd "$1" && GOWORK=off GOTOOLCHAIN=local GOFLAGS='-mod=readonly -buildvcs=false -trimpath -modcacherw' GOBIN=$KUBERNETES/bin "$GO" "${@:2}")
+  (cd "$1" && GOWORK=off GOTOOLCHAIN=local GOFLAGS="${GOFLAGS:-} -mod=readonly -buildvcs=false -trimpath -modcacherw" GOBIN=$KUBERNETES/bin "$GO" "${@:2}")
 }
 
 build_kube() {
@@ -96,6 +98,21 @@ build_runtime() {
   # Without seccomp runc starts no container but privileged ones.
   CGO_ENABLED=1 go_in "$KUBERNETES_GO/runtime" build -v -o "$KUBERNETES/bin/" -tags 'seccomp netgo osusergo urfave_cli_no_docs' \
     -ldflags "-s -w -X main.version=${version#v}" $runc
+}
+
+build_sidecars() {
+  local csi=github.com/kubernetes-csi
+  CGO_ENABLED=0 go_in "$KUBERNETES_GO/sidecars" build -v -o "$KUBERNETES/bin/" -ldflags '-s -w' \
+    $csi/external-provisioner/v6/cmd/csi-provisioner $csi/external-attacher/v4/cmd/csi-attacher
+}
+
+build_e2e() {
+  local version package=k8s.io/component-base/version
+  version=$(go_in "$KUBERNETES_GO/e2e" list -m -f '{{.Version}}' k8s.io/kubernetes) || return
+  # `go test -c` tells no progress.
+  CGO_ENABLED=0 go_in "$KUBERNETES_GO/e2e" build -v k8s.io/kubernetes/test/e2e k8s.io/kubernetes/test/e2e/storage/external || return
+  CGO_ENABLED=0 go_in "$KUBERNETES_GO/e2e" test -c -o "$KUBERNETES/bin/e2e.test" -ldflags "-s -w -X $package.gitVersion=$version" . || return
+  CGO_ENABLED=0 go_in "$KUBERNETES_GO/e2e" build -v -o "$KUBERNETES/bin/" -ldflags '-s -w' k8s.io/kubernetes/test/images/agnhost
 }
 
 # go_install_as NAME PACKAGE@VERSION

@@ -51,6 +51,7 @@ export function controller(
       if (Object.keys(request.mutableParameters).length > 0) {
         throw new VolumeError('invalid', 'mutable_parameters are not supported: nothing of a volume can be modified')
       }
+      refuseMisplaced(request.parameters, checks)
       return { volume: message(registry.create(name, range(request.capacityRange), request.parameters)) }
     },
 
@@ -119,6 +120,19 @@ function requireCapabilities(capabilities: readonly VolumeCapability[], checks: 
     const refusal = refusalOf(capability, checks)
     if (refusal !== undefined) throw new VolumeError('invalid', refusal)
   }
+}
+
+/**
+ * No parameter has an effect: a volume's name stands for them and nothing else. One with the name of a mount option is refused, because its author expects
+ * an effect. The message holds no value, which may be a secret.
+ */
+function refuseMisplaced(parameters: Readonly<Record<string, string>>, { isOption }: MountOptionChecks): void {
+  const key = Object.keys(parameters).find((name) => /^mount_?(options|flags)$/i.test(name) || isOption(name))
+  if (key === undefined) return
+  throw new VolumeError(
+    'invalid',
+    `parameter '${key}' has no effect; mount options belong into mountOptions of the StorageClass, as mount flags of the capability`,
+  )
 }
 
 /** Why a volume cannot have a capability; undefined if it can. A capability without an access mode asks for less than the Node service needs. */

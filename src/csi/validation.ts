@@ -49,6 +49,8 @@ export interface MountOptionChecks {
   readonly flags: (flags: readonly string[]) => readonly string[]
   /** Returns the options of a text that a pod may set: podMountOptions(). */
   readonly ofPod: (text: string) => readonly string[]
+  /** Whether a name is that of an option that has an effect: isMountOption(). */
+  readonly isOption: (name: string) => boolean
 }
 
 /**

@@ -50,7 +50,7 @@ const octal: Value = {
 }
 const size: Value = {
   example: '64m',
-  form: 'a number of bytes from 4096 to 4g, with k, m or g behind it for a larger unit,',
+  form: 'a number of bytes from 4096 to 4g, with k, m or g behind it for a larger unit',
   fits: (value) => SIZE.test(value) && bytesOf(value) >= 4096 && bytesOf(value) <= U32 + 1,
 }
 const text: Value = {
@@ -93,6 +93,11 @@ const OPTIONS: Readonly<Record<string, Known>> = {
   debug: plain(),
   writable: plain(),
   size: valued(size),
+}
+
+/** Whether a name is that of an option that has an effect. */
+export function isMountOption(name: string): boolean {
+  return Object.hasOwn(OPTIONS, name)
 }
 
 /** Options of mount(8) and /etc/fstab that are not for the file system. They are accepted and left out, as mount.fuse3(8) does. */

@@ -77,6 +77,8 @@ void test('CreateVolume refuses what cannot be, by the codes of the CSI spec', a
       'INVALID_ARGUMENT',
     ],
     ['parameters to be modified later', { mutableParameters: { speed: 'high' } }, 'INVALID_ARGUMENT'],
+    ['a mount option among the parameters', { parameters: { tier: 'gold', writable: 'MARK-c0ffee' } }, 'INVALID_ARGUMENT'],
+    ['mount options among the parameters', { parameters: { mountOptions: 'MARK-c0ffee' } }, 'INVALID_ARGUMENT'],
     ['a negative size', { capacityRange: { requiredBytes: -1n } }, 'INVALID_ARGUMENT'],
     ['a negative limit', { capacityRange: { limitBytes: -1n } }, 'INVALID_ARGUMENT'],
     ['more than the limit', { capacityRange: { requiredBytes: 2n, limitBytes: 1n } }, 'OUT_OF_RANGE'],
@@ -87,6 +89,10 @@ void test('CreateVolume refuses what cannot be, by the codes of the CSI spec', a
     await t.test(`${title}: ${expected}`, async () => {
       const { code, details } = await outcome(make(plugin, 'volume', request))
       assert.equal(code, expected, details)
+      for (const key of Object.keys(request.parameters ?? {})) {
+        if (key !== 'tier') assert.match(details, new RegExp(`parameter '${key}' has no effect`))
+      }
+      assert.doesNotMatch(details, /c0ffee/)
     })
   }
   assert.deepEqual(records(plugin), [])

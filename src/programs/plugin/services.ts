@@ -3,7 +3,7 @@ import { identity } from '../../csi/identity.ts'
 import { node } from '../../csi/node.ts'
 import { toStatus } from '../../csi/status.ts'
 import { refuseUnknownToLibfuse } from '../../fuse/native/options.ts'
-import { checkMountFlags, podMountOptions } from '../../fuse/mount-option-rules.ts'
+import { checkMountFlags, isMountOption, podMountOptions } from '../../fuse/mount-option-rules.ts'
 import { requestLog } from '../../grpc/request-log.ts'
 import { GrpcServer, type ServerLimits } from '../../grpc/server.ts'
 import type { UnaryInterceptor } from '../../grpc/service.ts'
@@ -50,7 +50,7 @@ export function openServer(
     if (fuseBackend === 'fuse-native') refuseUnknownToLibfuse(checked)
     return checked
   }
-  const checks = { flags: checkFlags, ofPod: podMountOptions }
+  const checks = { flags: checkFlags, ofPod: podMountOptions, isOption: isMountOption }
   const usedAt = (volumeId: string): readonly string[] => {
     const { staged, published } = cache.of(volumeId)
     return [...published, ...staged].map(pathOf)

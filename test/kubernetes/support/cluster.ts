@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { ROOT } from '../../support/paths.ts'
-import { type Result, Sandbox } from '../../support/sandbox.ts'
+import { type Result, type Running, Sandbox } from '../../support/sandbox.ts'
 import { eventually } from '../../support/wait.ts'
 
 /** The folder into which scripts/test-kubernetes builds a node’s programs. */
@@ -135,9 +136,50 @@ export class Cluster implements AsyncDisposable {
     return await this.#run(join(this.#work, 'enter'), command)
   }
 
+  /** Starts a command in the node's namespaces that is to go on. */
+  start(...command: readonly string[]): Running {
+    return this.sandbox.start(join(this.#work, 'enter'), command, { env: this.#env })
+  }
+
   /** Gives the node an image of an OCI archive. */
   async loadImage(file: string): Promise<void> {
     await this.enter('load-image', file)
+  }
+
+  /**
+   * Gives the node an image with one program in its root folder, which is its entry point, and with the applets of busybox in /bin if it is to have
+   * them. The program is one of the node's own (`csi-provisioner`).
+   */
+  async loadProgram(image: string, program: string, { busybox = false }: { readonly busybox?: boolean } = {}): Promise<void> {
+    const file = join(PROGRAMS, program)
+    assert.ok(existsSync(file), `${file} is missing: scripts/test-kubernetes --setup-only builds it`)
+    const folder = mkdtempSync(join(this.sandbox.path, 'image-'))
+    const root = join(folder, 'root')
+    mkdirSync(join(root, 'tmp'), { recursive: true })
+    copyFileSync(file, join(root, program))
+    if (busybox) {
+      mkdirSync(join(root, 'bin'))
+      copyFileSync('/bin/busybox', join(root, 'bin/busybox'))
+      const applets = right('busybox', ['--list'], await this.sandbox.run('/bin/busybox', ['--list']))
+      for (const applet of applets.split('\n').filter((name) => name !== '' && name !== 'busybox'))
+        symlinkSync('busybox', join(root, 'bin', applet))
+    }
+    await this.#script('pack-image', [image, root, join(folder, 'image.tar'), `/${program}`])
+    await this.loadImage(join(folder, 'image.tar'))
+    rmSync(folder, { recursive: true })
+  }
+
+  /** Ends the node as a power cut does, and starts it again on what is on its disk. Resolves when a pod can be started. */
+  async cutPower(): Promise<void> {
+    await this.#script('cut-power', [this.#work])
+    await this.#script('start', [this.#work])
+  }
+
+  /** The lines that a server of the node has logged so far and that have a text in them. */
+  logLines(server: string, text: string): readonly string[] {
+    return readFileSync(join(this.#work, `log/${server}.log`), 'utf8')
+      .split('\n')
+      .filter((line) => line.includes(text))
   }
 
   /** The process of the node's PID namespace that runs a container of a pod. */
