@@ -27,6 +27,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'kubelet',
     'kubernetes',
     'metrics',
+    'program-file',
     'restarter',
     'sd',
     'os',
@@ -35,7 +36,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   ],
   csi: ['volumes', 'rpc', 'grpc'],
   volumes: ['hosts/host.ts', 'os'],
-  hosts: ['rpc', 'grpc', 'os'],
+  hosts: ['program-file', 'rpc', 'grpc', 'os'],
+  'program-file': ['os/mounts/mount-flags.ts'],
   'fuse/protocol': [],
   'fuse/filesystem.ts': ['fuse/protocol'],
   'fuse/backend.ts': ['fuse/filesystem.ts'],
@@ -63,9 +65,20 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'schema.ts': [],
   'secrets.ts': [],
   'version.ts': [],
+  'yaml.ts': [],
 }
 
-const EVERYWHERE = ['call-context.ts', 'errors.ts', 'limits.ts', 'log.ts', 'printable.ts', 'schema.ts', 'secrets.ts', 'version.ts']
+const EVERYWHERE = [
+  'call-context.ts',
+  'errors.ts',
+  'limits.ts',
+  'log.ts',
+  'printable.ts',
+  'schema.ts',
+  'secrets.ts',
+  'version.ts',
+  'yaml.ts',
+]
 const NOT_IN = ['fuse/protocol', 'rpc']
 
 /** Packages, and the parts of src that may import them. */
@@ -75,8 +88,19 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   '@kubernetes/client-node': ['kubernetes'],
   'prom-client': ['metrics'],
   commander: ['programs'],
-  valibot: ['schema.ts', 'volumes', 'fused', 'kubelet', 'kubernetes', 'lab', 'os/processes/daemon-channel.ts', 'restarter'],
-  yaml: ['lab'],
+  valibot: [
+    'schema.ts',
+    'volumes',
+    'hosts/program',
+    'program-file',
+    'fused',
+    'kubelet',
+    'kubernetes',
+    'lab',
+    'os/processes/daemon-channel.ts',
+    'restarter',
+  ],
+  yaml: ['yaml.ts'],
   'fuse-native': ['fuse/native'],
 }
 

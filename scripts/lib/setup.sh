@@ -44,6 +44,9 @@ setup_to_measure() {
 setup_to_test() {
   setup_to_measure
   need_packages python3:python3 fio:fio rsync:rsync getfattr:attr strace:strace mount.fuse3:fuse3 /bin/busybox:busybox-static
+  # Programs that serve volumes (docs/programs.md), and their storage.
+  need_packages bindfs:bindfs sshfs:sshfs ssh:openssh-client sshd:openssh-server s3fs:s3fs rclone:rclone gocryptfs:gocryptfs
+  need_packages squashfuse:squashfuse mksquashfs:squashfs-tools fuse-overlayfs:fuse-overlayfs
   # The lab's report is looked at in a browser, and as print.
   need_packages chromium:chromium pdftotext:poppler-utils
   need_go_tool github.com/kubernetes-csi/csi-test/v5/cmd/csi-sanity "$CSI_SANITY_VERSION"

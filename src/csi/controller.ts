@@ -11,7 +11,7 @@ import { VolumeError } from '../volumes/errors.ts'
 import type { CapacityRange, VolumeRecord, VolumeRegistry } from '../volumes/registry.ts'
 import type { UnaryHandlers } from '../grpc/service.ts'
 import { page } from './page.ts'
-import { type MountOptionChecks, requireCapability, requireId, unsupported } from './validation.ts'
+import { requireCapability, requireId, requireParameters, unsupported, type VolumeChecks } from './validation.ts'
 
 /** The part of the registry that the service calls. */
 type Volumes = Pick<VolumeRegistry, 'create' | 'delete' | 'get' | 'list' | 'available'>
@@ -34,7 +34,7 @@ const CAPABILITIES = [
 export function controller(
   registry: Volumes,
   usedAt: (volumeId: string) => readonly string[],
-  checks: MountOptionChecks,
+  checks: VolumeChecks,
   advertised: boolean,
 ): UnaryHandlers<typeof Controller> {
   const always: UnaryHandlers<typeof Controller> = {
@@ -51,8 +51,9 @@ export function controller(
       if (Object.keys(request.mutableParameters).length > 0) {
         throw new VolumeError('invalid', 'mutable_parameters are not supported: nothing of a volume can be modified')
       }
-      refuseMisplaced(request.parameters, checks)
-      return { volume: message(registry.create(name, range(request.capacityRange), request.parameters)) }
+      if (checks.program === undefined) refuseMisplaced(request.parameters, checks)
+      const context = requireParameters(request.parameters, checks)
+      return { volume: message(registry.create(name, range(request.capacityRange), request.parameters, context)) }
     },
 
     deleteVolume(request) {
@@ -84,7 +85,7 @@ export function controller(
     },
 
     getCapacity(request) {
-      const impossible = request.volumeCapabilities.some((capability) => unsupported(capability) !== undefined)
+      const impossible = request.volumeCapabilities.some((capability) => unsupported(capability, checks) !== undefined)
       const availableCapacity = impossible ? 0n : BigInt(registry.available())
       return { availableCapacity, maximumVolumeSize: availableCapacity, minimumVolumeSize: 1n }
     },
@@ -110,11 +111,11 @@ function known(registry: Volumes, volumeId: string): VolumeRecord {
   return record
 }
 
-function message({ id, name, capacity }: VolumeRecord): MessageInitShape<typeof VolumeSchema> {
-  return { volumeId: id, capacityBytes: BigInt(capacity), volumeContext: { name } }
+function message({ id, name, capacity, context = { name } }: VolumeRecord): MessageInitShape<typeof VolumeSchema> {
+  return { volumeId: id, capacityBytes: BigInt(capacity), volumeContext: { ...context } }
 }
 
-function requireCapabilities(capabilities: readonly VolumeCapability[], checks: MountOptionChecks): void {
+function requireCapabilities(capabilities: readonly VolumeCapability[], checks: VolumeChecks): void {
   if (capabilities.length === 0) throw new VolumeError('invalid', 'volume_capabilities is missing')
   for (const capability of capabilities) {
     const refusal = refusalOf(capability, checks)
@@ -123,10 +124,10 @@ function requireCapabilities(capabilities: readonly VolumeCapability[], checks: 
 }
 
 /**
- * No parameter has an effect: a volume's name stands for them and nothing else. One with the name of a mount option is refused, because its author expects
+ * No parameter has an effect, but for those of a program: a volume's name stands for them and nothing else. One with the name of a mount option is refused, because its author expects
  * an effect. The message holds no value, which may be a secret.
  */
-function refuseMisplaced(parameters: Readonly<Record<string, string>>, { isOption }: MountOptionChecks): void {
+function refuseMisplaced(parameters: Readonly<Record<string, string>>, { isOption }: VolumeChecks): void {
   const key = Object.keys(parameters).find((name) => /^mount_?(options|flags)$/i.test(name) || isOption(name))
   if (key === undefined) return
   throw new VolumeError(
@@ -136,9 +137,9 @@ function refuseMisplaced(parameters: Readonly<Record<string, string>>, { isOptio
 }
 
 /** Why a volume cannot have a capability; undefined if it can. A capability without an access mode asks for less than the Node service needs. */
-function refusalOf(capability: VolumeCapability, checks: MountOptionChecks): string | undefined {
+function refusalOf(capability: VolumeCapability, checks: VolumeChecks): string | undefined {
   if (capability.accessType.case === undefined) return 'volume_capabilities has one that names neither mount nor block; name mount'
-  const refusal = unsupported(capability)
+  const refusal = unsupported(capability, checks)
   if (refusal !== undefined || (capability.accessMode?.mode ?? Mode.UNKNOWN) === Mode.UNKNOWN) return refusal
   try {
     requireCapability(capability, checks)

@@ -10,7 +10,7 @@ import {
 import type { NodeVolumes } from '../volumes/checked-volumes.ts'
 import { shortened } from '../printable.ts'
 import type { UnaryHandlers } from '../grpc/service.ts'
-import { type MountOptionChecks, requireCapability, requireId, requirePath, withPodOptions } from './validation.ts'
+import { mountedFrom, requireCapability, requireId, requirePath, type VolumeChecks, withPodOptions } from './validation.ts'
 import { readPublishContext } from './volume-context.ts'
 
 const CAPABILITIES = [
@@ -29,7 +29,7 @@ const MOST_FINDINGS = 16
 const LONGEST_MESSAGE = 1024
 
 /** CSI's Node service: checks each request, and has the volumes do it. */
-export function node(nodeId: string, volumes: NodeVolumes, checks: MountOptionChecks): UnaryHandlers<typeof Node> {
+export function node(nodeId: string, volumes: NodeVolumes, checks: VolumeChecks): UnaryHandlers<typeof Node> {
   return {
     nodeGetInfo: () => ({ nodeId }),
     nodeGetCapabilities: () => ({ capabilities: CAPABILITIES.map((type) => ({ type: { case: 'rpc', value: { type } } })) }),
@@ -39,6 +39,7 @@ export function node(nodeId: string, volumes: NodeVolumes, checks: MountOptionCh
         volumeId: requireId(request.volumeId, 'volume_id'),
         stagingPath: requirePath(request.stagingTargetPath, 'staging_target_path'),
         capability: requireCapability(request.volumeCapability, checks),
+        ...mountedFrom(request.volumeContext, request.secrets, checks, 'stage'),
       }
       await volumes.stage(staged, call)
       return {}
@@ -53,11 +54,14 @@ export function node(nodeId: string, volumes: NodeVolumes, checks: MountOptionCh
     async nodePublishVolume(request, call) {
       const volumeId = requireId(request.volumeId, 'volume_id')
       const targetPath = requirePath(request.targetPath, 'target_path')
-      const { ephemeral, pod, mountOptions } = readPublishContext(request.volumeContext)
+      const { ephemeral, pod, attributes, mountOptions } = readPublishContext(request.volumeContext, checks.program !== undefined)
       const capability = withPodOptions(requireCapability(request.volumeCapability, checks), mountOptions, checks)
       const staging = request.stagingTargetPath
       const stagingPath = staging === '' ? undefined : requirePath(staging, 'staging_target_path')
-      const publish = { volumeId, stagingPath, targetPath, readonly: request.readonly, capability }
+      const from = ephemeral
+        ? mountedFrom(attributes, request.secrets, checks, 'ephemeral')
+        : mountedFrom(request.volumeContext, request.secrets, checks, 'publish')
+      const publish = { volumeId, stagingPath, targetPath, readonly: request.readonly, capability, ...from }
       await volumes.publish({ ...publish, ...(ephemeral ? { ephemeral } : {}), ...(pod === undefined ? {} : { pod }) }, call)
       return {}
     },

@@ -17,9 +17,6 @@ const PATH_MAX = 4096
 /** Bytes of one name in a path (include/uapi/linux/limits.h). */
 const NAME_MAX = 255
 
-/** The values of fs_type that are accepted; empty means the default. */
-const FS_TYPES = new Set(['', 'fuse', 'fuse.dummy-fuse', 'dummy-fuse'])
-
 /** A volume's id or name. Throws VolumeError `invalid`. */
 export function requireId(value: string, field: string): string {
   if (value === '') throw new VolumeError('invalid', `${field} is missing`)
@@ -43,36 +40,50 @@ export function requirePath(value: string, field: string): string {
   return path
 }
 
-/** The rules of fuse/mount-option-rules.ts. Each throws UsageError that names an option which is not supported. */
-export interface MountOptionChecks {
-  /** Returns the mount flags of a capability that have an effect: checkMountFlags(). */
+/** What a plugin's volumes may be asked for. The functions throw UsageError that names what is not supported. */
+export interface VolumeChecks {
+  /** The name of the file system, which fs_type may have with and without `fuse.`. */
+  readonly fsName: string
+  /** Returns the mount flags of a capability that have an effect. */
   readonly flags: (flags: readonly string[]) => readonly string[]
-  /** Returns the options of a text that a pod may set: podMountOptions(). */
+  /** Returns the options of a text that a pod may set. */
   readonly ofPod: (text: string) => readonly string[]
-  /** Whether a name is that of an option that has an effect: isMountOption(). */
+  /** Whether a name is that of an option that has an effect. */
   readonly isOption: (name: string) => boolean
+  /** Of volumes that a program serves; undefined for the daemons of ours, whose volumes have no parameters. */
+  readonly program?: ProgramChecks
+}
+
+/** What the file of a program allows. The functions throw UsageError. */
+interface ProgramChecks {
+  /** Returns the parameters of a StorageClass, or the attributes of a volume, with their defaults. */
+  readonly parameters: (given: Readonly<Record<string, string>>) => Readonly<Record<string, string>>
+  /** The same for the attributes that a pod gives for its inline ephemeral volume. */
+  readonly inlineParameters: (given: Readonly<Record<string, string>>) => Readonly<Record<string, string>>
+  /** The keys of the secrets that a volume needs. */
+  readonly secrets: readonly string[]
 }
 
 /**
  * The access mode and mount flags of a capability. Throws VolumeError: `invalid` if it is missing or malformed, `precondition` if these volumes do
  * not support it.
  */
-export function requireCapability(capability: VolumeCapability | undefined, checks: MountOptionChecks): MountCapability {
+export function requireCapability(capability: VolumeCapability | undefined, checks: VolumeChecks): MountCapability {
   if (capability === undefined) throw new VolumeError('invalid', 'volume_capability is missing')
-  const refusal = unsupported(capability)
+  const refusal = unsupported(capability, checks)
   if (refusal !== undefined) throw new VolumeError('precondition', refusal)
   const { accessType, accessMode } = capability
   if (accessType.case !== 'mount') throw new VolumeError('invalid', 'volume_capability names neither mount nor block; name mount')
   const mode = accessMode?.mode ?? Mode.UNKNOWN
   if (mode === Mode.UNKNOWN) throw new VolumeError('invalid', 'volume_capability.access_mode is missing')
   const { fsType, mountFlags } = accessType.value
-  return onOneNode({ accessMode: modeName(mode), fsType, mountFlags: validFlags(mountFlags, checks) })
+  return onOneNode({ accessMode: modeName(mode), fsType, mountFlags: validFlags(mountFlags, checks) }, checks)
 }
 
 /** Throws VolumeError `precondition` for a volume that can be written to and whose nodes would each have contents of their own. */
-function onOneNode(capability: MountCapability): MountCapability {
+function onOneNode(capability: MountCapability, { program }: VolumeChecks): MountCapability {
   const { accessMode, mountFlags } = capability
-  if (mountFlags.includes('writable') && /^MULTI_NODE_.*_WRITER$/.test(accessMode))
+  if (program === undefined && mountFlags.includes('writable') && /^MULTI_NODE_.*_WRITER$/.test(accessMode))
     throw new VolumeError(
       'precondition',
       `mount flag writable keeps the contents in the memory of one node, and ${accessMode} is for several; use SINGLE_NODE_WRITER`,
@@ -81,10 +92,10 @@ function onOneNode(capability: MountCapability): MountCapability {
 }
 
 /** A capability with the mount options of a pod in it; those of the capability, which are an administrator's, count more. Throws VolumeError `invalid`. */
-export function withPodOptions(capability: MountCapability, text: string, checks: MountOptionChecks): MountCapability {
+export function withPodOptions(capability: MountCapability, text: string, checks: VolumeChecks): MountCapability {
   if (text === '') return capability
   try {
-    return onOneNode({ ...capability, mountFlags: checks.flags([...checks.ofPod(text), ...capability.mountFlags]) })
+    return onOneNode({ ...capability, mountFlags: checks.flags([...checks.ofPod(text), ...capability.mountFlags]) }, checks)
   } catch (error) {
     if (!(error instanceof UsageError)) throw error
     throw new VolumeError('invalid', `volume attribute mountOptions: ${error.message}`, { cause: error })
@@ -92,11 +103,11 @@ export function withPodOptions(capability: MountCapability, text: string, checks
 }
 
 /** Why these volumes do not support a capability, as a message; undefined if they do. */
-export function unsupported({ accessType, accessMode }: VolumeCapability): string | undefined {
+export function unsupported({ accessType, accessMode }: VolumeCapability, { fsName }: VolumeChecks): string | undefined {
   if (accessType.case === 'block')
     return 'block volumes are not supported: a FUSE file system can only be mounted; use access type mount'
-  if (accessType.case === 'mount' && !FS_TYPES.has(accessType.value.fsType)) {
-    return `file system type '${accessType.value.fsType}' is not supported; leave fs_type empty or name fuse.dummy-fuse`
+  if (accessType.case === 'mount' && !['', 'fuse', fsName, `fuse.${fsName}`].includes(accessType.value.fsType)) {
+    return `file system type '${accessType.value.fsType}' is not supported; leave fs_type empty or name fuse.${fsName}`
   }
   const mode = accessMode?.mode ?? Mode.UNKNOWN
   return mode !== Mode.UNKNOWN && modeName(mode) === ''
@@ -104,7 +115,59 @@ export function unsupported({ accessType, accessMode }: VolumeCapability): strin
     : undefined
 }
 
-function validFlags(flags: readonly string[], checks: MountOptionChecks): readonly string[] {
+/** The parameters of a volume, from the parameters of CreateVolume. Throws VolumeError `invalid`. */
+export function requireParameters(
+  given: Readonly<Record<string, string>>,
+  { program }: VolumeChecks,
+): Readonly<Record<string, string>> | undefined {
+  try {
+    return program?.parameters(given)
+  } catch (error) {
+    if (error instanceof UsageError) throw new VolumeError('invalid', `parameters: ${error.message}`, { cause: error })
+    throw error
+  }
+}
+
+/** What a call of the Node service says a volume is mounted from. */
+export interface MountedFrom {
+  readonly parameters?: Readonly<Record<string, string>>
+  readonly secrets?: Readonly<Record<string, string>>
+}
+
+/**
+ * The parameters and secrets of NodeStageVolume, or those of NodePublishVolume for an inline ephemeral volume: all secrets that the volume needs. NodePublishVolume of
+ * another volume need not bring them. Nothing for a plugin without a program. Throws VolumeError `invalid`.
+ */
+export function mountedFrom(
+  context: Readonly<Record<string, string>>,
+  secrets: Readonly<Record<string, string>>,
+  { program }: VolumeChecks,
+  call: 'stage' | 'publish' | 'ephemeral',
+): MountedFrom {
+  if (program === undefined) return {}
+  const parameters = validContext(context, call === 'ephemeral' ? program.inlineParameters : program.parameters)
+  const missing = program.secrets.filter((name) => secrets[name] === undefined)
+  if (missing.length > 0 && call !== 'publish')
+    throw new VolumeError(
+      'invalid',
+      `secrets has no ${missing.join(', ')}; name a Secret with ${missing.length === 1 ? 'that key' : 'these keys'}`,
+    )
+  return missing.length > 0 ? { parameters } : { parameters, secrets }
+}
+
+function validContext(
+  context: Readonly<Record<string, string>>,
+  read: ProgramChecks['parameters'],
+): Readonly<Record<string, string>> {
+  try {
+    return read(context)
+  } catch (error) {
+    if (error instanceof UsageError) throw new VolumeError('invalid', `volume_context: ${error.message}`, { cause: error })
+    throw error
+  }
+}
+
+function validFlags(flags: readonly string[], checks: VolumeChecks): readonly string[] {
   try {
     return checks.flags(flags)
   } catch (error) {

@@ -21,6 +21,8 @@ export interface PublishContext {
   readonly ephemeral: boolean
   /** The pod that the volume is published for, with the CSIDriver's podInfoOnMount. */
   readonly pod: ConsumerPod | undefined
+  /** The attributes of an inline ephemeral volume that are a program's parameters. They come from the pod, which is not trusted. */
+  readonly attributes: Readonly<Record<string, string>>
   /** The text of the attribute mountOptions of an inline ephemeral volume. It comes from the pod, which is not trusted. */
   readonly mountOptions: string
 }
@@ -28,18 +30,20 @@ export interface PublishContext {
 /**
  * Reads volume_context. The attributes of a persistent volume have no effect, and those that begin with csi.storage.k8s.io/ are the kubelet's. Throws
  * VolumeError `invalid` for an attribute of an inline ephemeral volume that this plugin does not have, and for malformed values of the kubelet.
+ * `hasParameters`: whether volumes have parameters beside that.
  */
-export function readPublishContext(context: Readonly<Record<string, string>>): PublishContext {
+export function readPublishContext(context: Readonly<Record<string, string>>, hasParameters = false): PublishContext {
   const ephemeral = isEphemeral(context[EPHEMERAL])
   const pod = podIn(context)
-  if (!ephemeral) return { ephemeral, pod, mountOptions: '' }
-  const unknown = Object.keys(context).find((key) => !key.startsWith(KUBELET_PREFIX) && key !== MOUNT_OPTIONS)
+  if (!ephemeral) return { ephemeral, pod, attributes: {}, mountOptions: '' }
+  const own = Object.entries(context).filter(([key]) => !key.startsWith(KUBELET_PREFIX) && key !== MOUNT_OPTIONS)
+  const unknown = hasParameters ? undefined : own[0]?.[0]
   if (unknown !== undefined)
     throw new VolumeError(
       'invalid',
       `volume attribute '${unknown}' is unknown; an inline ephemeral volume has the attribute ${MOUNT_OPTIONS} alone`,
     )
-  return { ephemeral, pod, mountOptions: context[MOUNT_OPTIONS] ?? '' }
+  return { ephemeral, pod, attributes: Object.fromEntries(own), mountOptions: context[MOUNT_OPTIONS] ?? '' }
 }
 
 function isEphemeral(value: string | undefined): boolean {

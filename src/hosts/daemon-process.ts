@@ -222,7 +222,8 @@ export class DaemonProcess implements Killable {
   }
 }
 
-function cannotStart(error: unknown, { name }: StartedProgram): HostError {
+/** A program that could not be started, for want of a resource or for another reason. */
+export function cannotStart(error: unknown, { name }: Pick<StartedProgram, 'name'>): HostError {
   const code = codeOf(error)
   const exhausted = errnoMeaning(code) === 'exhausted'
   const message = withRemedy(`cannot start ${name}: ${messageOf(error)}`, error)

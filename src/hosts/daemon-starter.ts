@@ -16,6 +16,40 @@ export interface ScopeLimits {
 /** What becomes of daemons without a scope. */
 export const PLAIN = 'daemons are started in sessions of their own, and systemd ends them when it stops the unit of this plugin'
 
+/** Chooses whether daemons are started in scopes of systemd: not for some time after systemd has given none, which is logged once. */
+export class ScopeChoice {
+  readonly #limits: Pick<ScopeLimits, 'scopeRetry'>
+  readonly #log: Logger
+  /** When systemd last gave no scope (performance.now()). */
+  #refusedAt: number | undefined
+  #said = false
+
+  constructor(limits: Pick<ScopeLimits, 'scopeRetry'>, log: Logger) {
+    this.#limits = limits
+    this.#log = log
+  }
+
+  /** How a daemon is to be executed now: without a scope while systemd gives none. */
+  choose<E extends { readonly plain?: E }>(execution: E): E {
+    const refused = this.#refusedAt !== undefined && performance.now() - this.#refusedAt < this.#limits.scopeRetry
+    return refused ? (execution.plain ?? execution) : execution
+  }
+
+  /** Systemd has given a scope. */
+  given(): void {
+    this.#refusedAt = undefined
+    this.#said = false
+  }
+
+  /** Systemd has given no scope, for a reason in words. */
+  refused(reason: string): void {
+    this.#refusedAt = performance.now()
+    if (this.#said) return
+    this.#said = true
+    this.#log.warning(`systemd gives no scope to a daemon (${reason}): ${PLAIN}`)
+  }
+}
+
 /**
  * Starts daemons, each in a transient scope of systemd if its execution has one. If systemd gives no scope (its bus is missing or hangs, or it
  * refuses), the daemon is started in a plain session of its own, and that is logged once.
@@ -23,19 +57,17 @@ export const PLAIN = 'daemons are started in sessions of their own, and systemd 
 export class DaemonStarter {
   readonly #limits: ScopeLimits
   readonly #log: Logger
-  /** When systemd last gave no scope (performance.now()). */
-  #refusedAt: number | undefined
-  #said = false
+  readonly #scopes: ScopeChoice
 
   constructor(limits: ScopeLimits, log: Logger) {
     this.#limits = limits
     this.#log = log
+    this.#scopes = new ScopeChoice(limits, log)
   }
 
-  /** How a daemon is to be executed now: without a scope while systemd gives none. */
+  /** As {@link ScopeChoice.choose} does. */
   choose(execution: Execution): Execution {
-    const refused = this.#refusedAt !== undefined && performance.now() - this.#refusedAt < this.#limits.scopeRetry
-    return refused ? (execution.plain ?? execution) : execution
+    return this.#scopes.choose(execution)
   }
 
   /**
@@ -49,11 +81,10 @@ export class DaemonStarter {
     const daemon = new DaemonProcess(chosen, 'serving', this.#log, program)
     const reason = await this.#scoped(daemon, call, onMounting)
     if (reason === undefined) {
-      this.#refusedAt = undefined
-      this.#said = false
+      this.#scopes.given()
       return daemon
     }
-    this.#refused(reason)
+    this.#scopes.refused(reason)
     return await this.#plainly(chosen.plain, call, onMounting, program)
   }
 
@@ -93,13 +124,6 @@ export class DaemonStarter {
     } finally {
       clearTimeout(timer)
     }
-  }
-
-  #refused(reason: string): void {
-    this.#refusedAt = performance.now()
-    if (this.#said) return
-    this.#said = true
-    this.#log.warning(`systemd gives no scope to a daemon (${reason}): ${PLAIN}`)
   }
 
   #announce(execution: Execution, { name }: StartedProgram): void {

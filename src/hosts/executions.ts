@@ -6,6 +6,7 @@ import { oneLine } from '../printable.ts'
 import type { Execution } from './daemon-process.ts'
 import { PLAIN } from './daemon-starter.ts'
 import type { DummyFuseRuns, MakeExecution } from './process-host.ts'
+import type { ProgramExecution } from './program/program-host.ts'
 import type { SharedDaemonPaths } from './shared-daemon-paths.ts'
 
 /** How this executable is called as one of its other programs. */
@@ -74,8 +75,23 @@ export function sharedDetachedExecution(
   return inScope(systemdRun, `dummy-fused of ${place.stateDir}`, [executable, 'fused', ...own], plain)
 }
 
+/** A program with `--fuse-host child`: setpriv(1) has the kernel kill it the moment we end. A daemon that it leaves in the background is not killed. */
+export function programChildExecution(words: readonly string[]): ProgramExecution {
+  return { file: 'setpriv', args: ['--pdeathsig', 'KILL', '--', ...words] }
+}
+
+/** A program with `--fuse-host detached`: in a session and, where systemd manages the machine, a scope of its own. */
+export function programDetachedExecution(
+  words: readonly string[],
+  description: string,
+  systemdRun: string | undefined,
+): ProgramExecution {
+  const [file = '', ...args] = words
+  return systemdRun === undefined ? { file, args } : inScope(systemdRun, description, words, { file, args })
+}
+
 /** The program that systemd-run executes has its path as argv[0], so the first word chooses the program. */
-function inScope(systemdRun: string, description: string, args: readonly string[], plain: Execution): Execution {
+function inScope<E extends ProgramExecution>(systemdRun: string, description: string, args: readonly string[], plain: E): E {
   const scope = ['--scope', '--quiet', '--collect', `--description=${oneLine(description)}`, '--', ...args]
   return { ...plain, file: systemdRun, args: scope, argv0: 'systemd-run', plain }
 }

@@ -40,14 +40,23 @@ export class QueuedError extends HostError {
   }
 }
 
+/** What a program mounts a volume from (`serve --program`). */
+export interface VolumeSource {
+  readonly volumeId: string
+  /** Checked by the program's file; empty for daemons of ours. */
+  readonly parameters: Readonly<Record<string, string>>
+  /** Those of the call; undefined for a call that brings none, and for a restore. */
+  readonly secrets?: Readonly<Record<string, string>>
+}
+
 /** Starts and stops the daemons that serve FUSE sessions: child processes, detached processes, or a service. One class for each host mode. */
 export interface FuseHost {
   /**
-   * Has a session mounted at an absolute path, with mount options as `-o` takes them. Resolves once INIT has been handled, to the daemon that serves
+   * Has a session of a volume mounted at an absolute path, with mount options as `-o` takes them. Resolves once INIT has been handled, to the daemon that serves
    * it (undefined if that has ended since). Rejects with HostError, or with the reason of the call's signal, before the call's time for undoing ends;
    * then nothing serves the path, and no mount of it appears later.
    */
-  start(path: string, options: readonly string[], call: CallContext): Promise<Daemon | undefined>
+  start(path: string, options: readonly string[], call: CallContext, source: VolumeSource): Promise<Daemon | undefined>
   /**
    * The daemon of the FUSE connection with super block `device` (`major:minor`) that is mounted at a path; without `device`, the daemon that was
    * started for the path. `maxAge`: milliseconds in which a dummy-fused was asked for its sessions; left out by a call that mounts or binds, which needs
@@ -60,6 +69,10 @@ export interface FuseHost {
    * when it has ended. Rejects with HostError `unavailable` if it has not when the call ends.
    */
   stop(path: string, device: string | undefined, grace: number, call: CallContext): Promise<void>
+  /** Has a daemon end that wants more for that than the unmount, which comes next. Never rejects. Left out by a host whose daemons end by the unmount. */
+  beforeUnmount?(path: string, call: CallContext): Promise<void>
+  /** Removes what is kept for a path at which no volume is staged any more. Never throws. Left out by a host that keeps nothing. */
+  forget?(path: string): void
   /** Why this host cannot serve any session, as a message for people; undefined if it can. */
   unavailableReason(): string | undefined
 }

@@ -1,6 +1,7 @@
 import { processesNamed } from '../os/processes/processes.ts'
 import { chooseDaemon, findDaemons, type FoundDaemon, toDaemon } from './found-daemon.ts'
 import { type Daemon, type FuseHost, HostError } from './host.ts'
+import type { ProgramRecords } from './program/records.ts'
 
 /** A service that tells all sessions it serves. */
 export interface ObservedService {
@@ -24,12 +25,14 @@ export function combined(services: readonly ObservedService[]): ObservedService 
  */
 export class ReadOnlyHost implements FuseHost {
   readonly #connect: () => Promise<ObservedService>
+  readonly #recorded: Pick<ProgramRecords, 'daemonAt'>
   #served: Promise<ReadonlyMap<string, Daemon>> | undefined
   #found: readonly FoundDaemon[] | undefined
 
-  /** `connect` is called only if a dummy-fused runs, because gRPC takes longer to load than everything else. */
-  constructor(connect: () => Promise<ObservedService>) {
+  /** `connect` is called only if a dummy-fused runs, because gRPC takes longer to load than everything else. `recorded`: the daemons of programs. */
+  constructor(connect: () => Promise<ObservedService>, recorded: Pick<ProgramRecords, 'daemonAt'>) {
     this.#connect = connect
+    this.#recorded = recorded
   }
 
   /** Asks the service now. Resolves when it has answered, so that the caller can do other work meanwhile. */
@@ -43,7 +46,7 @@ export class ReadOnlyHost implements FuseHost {
 
   async daemonAt(path: string, device: string | undefined): Promise<Daemon | undefined> {
     const served = await this.#sessions()
-    return served.get(path) ?? toDaemon(chooseDaemon(this.#daemons(), path, device))
+    return served.get(path) ?? this.#recorded.daemonAt(path, device) ?? toDaemon(chooseDaemon(this.#daemons(), path, device))
   }
 
   stop(): Promise<void> {

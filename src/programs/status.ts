@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import { RunningCall } from '../call-context.ts'
+import { ProgramRecords } from '../hosts/program/records.ts'
 import { ReadOnlyHost, combined } from '../hosts/read-only-host.ts'
 import { sharedDaemonPaths } from '../hosts/shared-daemon-paths.ts'
 import { type RecordedRegistration, readRegistration } from '../kubelet/registration-record.ts'
@@ -9,6 +10,7 @@ import { Libc } from '../os/libc.ts'
 import { MountNamespaces } from '../os/mounts/mount-namespaces.ts'
 import { openMountTable, PinnedMountTable } from '../os/mounts/mount-table.ts'
 import { PinnedPaths } from '../os/mounts/pinned-paths.ts'
+import { bootId } from '../os/processes/boot-id.ts'
 import { processesNamed } from '../os/processes/processes.ts'
 import { Prober } from '../os/mounts/prober.ts'
 import { RememberedTable } from '../os/mounts/remembered-table.ts'
@@ -16,7 +18,8 @@ import { DelayedFsync } from '../os/descriptors/delayed-fsync.ts'
 import { socketPath } from '../os/sockets/unix-socket.ts'
 import { Inspector, type VolumeReport } from '../volumes/health.ts'
 import { MountCache } from '../volumes/mount-cache.ts'
-import { FS_TYPE, MountStates } from '../volumes/mount-states.ts'
+import { MountStates } from '../volumes/mount-states.ts'
+import { DUMMY_FUSE_MOUNTS, either, RecordedMounts } from '../volumes/own-mounts.ts'
 import { Reachability } from '../volumes/reachability.ts'
 import { StaleConsumers } from '../volumes/stale-consumers.ts'
 import { absolute } from './absolute.ts'
@@ -25,6 +28,7 @@ import { commandLine, parse } from './command-line.ts'
 import { FUSED_SOCKET } from './fused/early-options.ts'
 import { CALL_DEADLINE, pluginLimits } from './plugin/limits.ts'
 import { print } from './print.ts'
+import { programFolders } from './program-places.ts'
 import type { Program } from './program.ts'
 
 interface Parsed {
@@ -57,10 +61,13 @@ export const status: Program = async ({ args, env }) => {
 async function look(stateDir: string, fusedSocket: string): Promise<readonly VolumeReport[]> {
   const log = new Logger(descriptorSink(2))
   const limits = pluginLimits({ callDeadline: CALL_DEADLINE.standard * 1000, startsAtOnce: 1 })
+  const boot = bootId()
+  const records = new ProgramRecords(programFolders(stateDir).records, boot, log)
+  records.peek()
   const host = new ReadOnlyHost(async () => {
     const { ServiceHost } = await (await import('./fused-client.ts')).loadServiceHost()
     return combined(socketsToAsk(stateDir, fusedSocket).map((socket) => new ServiceHost(socket, [], limits, log)))
-  })
+  }, records)
   const answered = host.begin()
   const libc = new Libc(new AddonLoader())
   const cache = new MountCache(join(stateDir, 'mountcache'), new DelayedFsync(log), log)
@@ -69,9 +76,10 @@ async function look(stateDir: string, fusedSocket: string): Promise<readonly Vol
   const table = openMountTable(libc)
   const prober = new Prober(limits)
   const pinned = new RememberedTable(new PinnedMountTable(table, new PinnedPaths(libc)))
-  const states = new MountStates({ table: pinned, host, prober, silentMount: limits.silentMount })
+  const own = either(DUMMY_FUSE_MOUNTS, new RecordedMounts('a program', records, cache, boot))
+  const states = new MountStates({ table: pinned, host, prober, silentMount: limits.silentMount, own })
   const reachability = new Reachability(new RememberedTable(table), prober)
-  const namespaces = new MountNamespaces(FS_TYPE, limits.call)
+  const namespaces = new MountNamespaces(own.mayBeOfType, limits.call)
   const staleConsumers = new StaleConsumers({ namespaces, cache, states, prober, time: limits.call })
   using call = new RunningCall(limits.call, { margin: limits.callMargin })
   return await new Inspector({ states, reachability, cache, host, staleConsumers, maxAge: limits.answerAge }).all(call)
@@ -101,10 +109,11 @@ function registrationLine({ state, message, since }: RecordedRegistration): stri
   return `kubelet registration: ${state} since ${oneLine(since)}${message === undefined ? '' : `: ${oneLine(message)}`}`
 }
 
-function block({ volumeId, stagingPath, ephemeral, inMemory, state, daemon, targets, findings }: VolumeReport): string {
+function block({ volumeId, stagingPath, ephemeral, program, inMemory, state, daemon, targets, findings }: VolumeReport): string {
   const lines = [
     `volume ${oneLine(JSON.stringify(volumeId))}: ${findings.length === 0 ? 'healthy' : findings.map(({ reason }) => reason).join(', ')}`,
     `  ${ephemeral ? 'ephemeral' : 'staged   '} ${oneLine(stagingPath)}  ${state}${daemon === null ? '' : `  daemon ${daemon.pid}`}`,
+    ...(program === undefined ? [] : [`  program   ${oneLine(program)}`]),
     ...(inMemory ? ['  contents  in the memory of the daemon; they are lost when it ends'] : []),
     ...targets.map((target) => `  published ${oneLine(target.path)}  ${target.state}${covered(target)}${consumer(target)}`),
     `  next      ${next(findings)}`,

@@ -10,8 +10,8 @@ export interface PathRules {
   readonly stateDir: string
   /** The folder of the staging paths of inline ephemeral volumes: no call names a place in it, on it or above it. */
   readonly ephemeralDir: string
-  /** Folders of sockets: nothing is mounted on them or above them. */
-  readonly socketFolders: readonly string[]
+  /** Folders of sockets and secrets: nothing is mounted on them or above them. */
+  readonly ownFolders: readonly string[]
   /** If there are any, volumes are mounted below one of them. */
   readonly roots: readonly string[]
   readonly cache: MountCache
@@ -27,13 +27,13 @@ export class AllowedPaths {
 
   /** Why nothing is to be mounted at a path, as words for people; undefined if it may be. */
   refusal(path: string): string | undefined {
-    const { stateDir, ephemeralDir, socketFolders, roots } = this.#rules
+    const { stateDir, ephemeralDir, ownFolders, roots } = this.#rules
     const tree = KERNEL_TREES.find((one) => holds(one, path))
     if (tree !== undefined)
       return `${path} lies in ${tree}, a file system of the kernel, where no directory can be made (ENOENT); name another`
     if (holds(stateDir, path)) return `${path} lies in the plugin's state folder ${stateDir}; name another`
     if (holds(ephemeralDir, path)) return `${path} lies in the plugin's folder of ephemeral volumes ${ephemeralDir}; name another`
-    const hidden = [stateDir, ephemeralDir, ...socketFolders, ...KERNEL_TREES].find((one) => holds(path, one))
+    const hidden = [stateDir, ephemeralDir, ...ownFolders, ...KERNEL_TREES].find((one) => holds(path, one))
     if (hidden !== undefined) return `a volume at ${path} would hide ${hidden}; name another`
     if (roots.length > 0 && !roots.some((root) => root !== path && holds(root, path)))
       return `${path} does not lie below an allowed root (${roots.join(', ')}); name another, or start the plugin with a further --allowed-root`

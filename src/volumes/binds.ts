@@ -70,7 +70,7 @@ export class Binds {
       if (this.#withDirectory(order.target, (target) => detached.attachBeneath(target)))
         await this.#points.unmountAbove(order.target, order.device)
       else {
-        await this.#points.unmountAll(order.target, 'dummy-fuse')
+        await this.#points.unmountAll(order.target, 'own')
         this.#withDirectory(order.target, (below) => detached.attach(below))
       }
     })
@@ -160,13 +160,13 @@ export class Binds {
 
   /** Before Linux 5.2, which has no open_tree(2), a bind is visible before it can be checked. */
   async #attachByPath({ source, device, target, attributes }: BindOrder): Promise<void> {
-    await this.#points.unmountAll(target, 'dummy-fuse')
+    await this.#points.unmountAll(target, 'own')
     this.#libc.mount(source, target, null, MS.BIND, null)
     try {
       if (this.#states.mountAt(target)?.device !== device) throw changed(source, target)
       this.#remount(target, attributes)
     } catch (error) {
-      await this.#points.unmountAll(target, 'dummy-fuse')
+      await this.#points.unmountAll(target, 'own')
       throw error
     }
   }

@@ -47,7 +47,7 @@ export class EarlyReturnVolumes implements NodeVolumes {
 
   async stage({ volumeId, stagingPath, capability }: StageRequest, call: CallContext): Promise<void> {
     const madeDirectory = this.#points.makeDirectory(stagingPath) !== undefined
-    await this.#host.start(stagingPath, capability.mountFlags, call)
+    await this.#host.start(stagingPath, capability.mountFlags, call, { volumeId, parameters: {} })
     const entry = { version: 1, kind: 'staged', bootId: this.#bootId, volumeId, stagingPath, capability, madeDirectory } as const
     this.#log.info(`Saved stage mount entry to ${this.#cache.save(entry)}`)
   }

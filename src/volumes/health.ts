@@ -5,7 +5,7 @@ import type { FuseHost } from '../hosts/host.ts'
 import type { ConsumerPod, PublishedEntry, StagedEntry } from './mount-cache-entry.ts'
 import { VolumeError } from './errors.ts'
 import type { MountCache } from './mount-cache.ts'
-import { FS_TYPE, type MountState, type MountStates } from './mount-states.ts'
+import type { MountState, MountStates } from './mount-states.ts'
 import type { Reachability } from './reachability.ts'
 import type { StaleConsumers } from './stale-consumers.ts'
 
@@ -64,6 +64,8 @@ export interface VolumeReport {
   readonly stagingPath: string
   /** An inline ephemeral volume, which NodePublishVolume staged. */
   readonly ephemeral?: true
+  /** The name of the program that serves it; absent for a daemon of ours. */
+  readonly program?: string
   /** Its contents are in the memory of its daemon, and lost when that ends (mount option writable). */
   readonly inMemory?: true
   readonly state: MountState['kind'] | Unclear
@@ -74,7 +76,7 @@ export interface VolumeReport {
 
 /** The dependencies of {@link Inspector}. */
 export interface InspectorParts {
-  readonly states: Pick<MountStates, 'staging' | 'target' | 'mountAt' | 'layersAt'>
+  readonly states: Pick<MountStates, 'staging' | 'target' | 'mountAt' | 'layersAt' | 'isOwn'>
   readonly reachability: Pick<Reachability, 'check'>
   readonly cache: Pick<MountCache, 'staged' | 'published' | 'of'>
   readonly host: Pick<FuseHost, 'daemonAt'>
@@ -139,10 +141,12 @@ export class Inspector {
   }
 
   async #report(
-    { volumeId, stagingPath, ephemeral, capability }: StagedEntry | PublishedEntry,
+    entry: StagedEntry | PublishedEntry,
     published: readonly PublishedEntry[],
     call: CallContext,
   ): Promise<VolumeReport> {
+    const { volumeId, stagingPath, ephemeral, capability } = entry
+    const program = entry.kind === 'staged' ? entry.program : undefined
     const staging = await this.#staging(stagingPath, call)
     const targets = await Promise.all(
       published.map(async (one) => {
@@ -159,7 +163,8 @@ export class Inspector {
       volumeId,
       stagingPath,
       ...(ephemeral === undefined ? {} : { ephemeral }),
-      ...(capability.mountFlags.includes('writable') ? { inMemory: true } : {}),
+      ...(program === undefined ? {} : { program }),
+      ...(program === undefined && capability.mountFlags.includes('writable') ? { inMemory: true } : {}),
       state: staging.kind,
       daemon: pid === undefined ? null : { pid },
       targets,
@@ -200,7 +205,7 @@ export class Inspector {
       await this.#reachability.check(path, call)
       const [mount, ...below] = this.#states.layersAt(path)
       const covers = below.length === 0 ? {} : { covers: below.length }
-      const bound = mount?.fsType === FS_TYPE ? mount.device : undefined
+      const bound = mount !== undefined && this.#states.isOwn(path, mount) ? mount.device : undefined
       const staleConsumers = staging.kind === 'HUNG' ? [] : await this.#staleConsumers.of(entry, bound, call)
       const more = staleConsumers.length === 0 ? covers : { ...covers, staleConsumers }
       // A bind has the state of its session.

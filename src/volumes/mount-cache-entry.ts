@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import * as v from 'valibot'
 import { parseJson } from '../schema.ts'
 
@@ -30,6 +31,10 @@ export interface StagedEntry {
   readonly madeDirectory: boolean
   /** An inline ephemeral volume: it was staged by NodePublishVolume, and ends when it is unpublished. */
   readonly ephemeral?: true
+  /** The name of the program that serves it (serve --program); absent for a daemon of ours. */
+  readonly program?: string
+  /** What the program mounts it from; present with a program. */
+  readonly parameters?: Readonly<Record<string, string>>
 }
 
 /** A bind of a staged volume at a target. */
@@ -83,7 +88,13 @@ const COMMON = {
 }
 
 const ENTRIES = {
-  staged: v.object({ ...COMMON, kind: v.literal('staged'), madeDirectory: v.boolean() }),
+  staged: v.object({
+    ...COMMON,
+    kind: v.literal('staged'),
+    madeDirectory: v.boolean(),
+    program: v.exactOptional(TEXT),
+    parameters: v.exactOptional(v.record(v.string(), v.string())),
+  }),
   published: v.object({
     ...COMMON,
     kind: v.literal('published'),
@@ -122,6 +133,14 @@ export function bound(
 /** Whether two capabilities ask for the same mount. */
 export function sameCapability(a: MountCapability, b: MountCapability): boolean {
   return a.accessMode === b.accessMode && a.fsType === b.fsType && flagsOf(a) === flagsOf(b)
+}
+
+/** Whether a volume has the same parameters; undefined are none. */
+export function sameParameters(
+  a: Readonly<Record<string, string>> | undefined,
+  b: Readonly<Record<string, string>> | undefined,
+): boolean {
+  return isDeepStrictEqual(a ?? {}, b ?? {})
 }
 
 function flagsOf({ mountFlags }: MountCapability): string {

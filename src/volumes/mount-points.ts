@@ -5,7 +5,7 @@ import { makeDirectories, removeDirectories, type Within } from '../os/mounts/di
 import { isFuse, type Mount } from '../os/mounts/mount-table.ts'
 import type { PinnedPaths } from '../os/mounts/pinned-paths.ts'
 import { fromErrno, VolumeError } from './errors.ts'
-import { FS_TYPE, type MountStates } from './mount-states.ts'
+import type { MountStates } from './mount-states.ts'
 
 /** The most mounts on top of each other that are unmounted at one path. */
 const MOST_LAYERS = 64
@@ -15,9 +15,9 @@ export class MountPoints {
   readonly #libc: Libc
   readonly #pinnedPaths: PinnedPaths
   readonly #within: Within
-  readonly #states: Pick<MountStates, 'mountAt'>
+  readonly #states: Pick<MountStates, 'mountAt' | 'isOwn'>
 
-  constructor(libc: Libc, pinnedPaths: PinnedPaths, states: Pick<MountStates, 'mountAt'>) {
+  constructor(libc: Libc, pinnedPaths: PinnedPaths, states: Pick<MountStates, 'mountAt' | 'isOwn'>) {
     this.#libc = libc
     this.#pinnedPaths = pinnedPaths
     this.#within = (path, act) => pinnedPaths.within(path, act)
@@ -65,14 +65,14 @@ export class MountPoints {
   }
 
   /**
-   * Unmounts every layer at a path, in any state; a busy or dead one is detached. `which`: mounts of dummy-fuse only, or mounts of any type. Rejects
+   * Unmounts every layer at a path, in any state; a busy or dead one is detached. `which`: sessions of this plugin only, or mounts of any kind. Rejects
    * with VolumeError for a layer that it must not or cannot unmount.
    */
-  async unmountAll(path: string, which: 'dummy-fuse' | 'any'): Promise<void> {
+  async unmountAll(path: string, which: 'own' | 'any'): Promise<void> {
     for (let layer = 0; layer < MOST_LAYERS; layer++) {
       const mount = this.#states.mountAt(path)
       if (mount === undefined) return
-      if (mount.fsType !== FS_TYPE && which !== 'any') {
+      if (which !== 'any' && !this.#states.isOwn(path, mount)) {
         throw new VolumeError(
           'precondition',
           `${path} is a mount point of ${mount.fsType} (${mount.source}), which this plugin has not mounted; unmount it by hand (umount ${path})`,

@@ -6,12 +6,10 @@ import type { Probe } from '../os/mounts/probe.ts'
 import type { Prober } from '../os/mounts/prober.ts'
 import { settledWithin } from '../os/processes/settled-within.ts'
 import { VolumeError } from './errors.ts'
-
-/** The type that every mount of dummy-fuse has in the mount table. */
-export const FS_TYPE = 'fuse.dummy-fuse'
+import { DUMMY_FUSE_MOUNTS, type OwnMounts } from './own-mounts.ts'
 
 /**
- * What is mounted at a path. FOREIGN: a file system of another type. DEAD: the file system answers ENOTCONN, because its server is gone. HUNG: it
+ * What is mounted at a path. FOREIGN: a file system that is no session of this plugin. DEAD: the file system answers ENOTCONN, because its server is gone. HUNG: it
  * does not answer. `device` (`major:minor`) identifies the FUSE session and is the same for all its binds. `attributes` are the mount's own
  * MOUNT_ATTR_*. `pid` is the daemon's, where it is known. `serves: 'many'`: the daemon serves other volumes too.
  */
@@ -37,6 +35,8 @@ export interface MountStatesParts {
   readonly prober: Pick<Prober, 'ask'>
   /** Milliseconds in which a mount answers whose dummy-fused is silent. */
   readonly silentMount: number
+  /** Those of dummy-fuse if not given. */
+  readonly own?: OwnMounts
 }
 
 /**
@@ -48,10 +48,12 @@ export class MountStates {
   readonly #host: Pick<FuseHost, 'daemonAt'>
   readonly #prober: Pick<Prober, 'ask'>
   readonly #silentMount: number
+  readonly #own: OwnMounts
   /** The last probe of each staging path whose daemon does not tell of its sessions itself. */
   readonly #probed = new Map<string, AnsweredProbe>()
 
-  constructor({ table, host, prober, silentMount }: MountStatesParts) {
+  constructor({ table, host, prober, silentMount, own = DUMMY_FUSE_MOUNTS }: MountStatesParts) {
+    this.#own = own
     this.#silentMount = silentMount
     this.#table = table
     this.#host = host
@@ -100,6 +102,11 @@ export class MountStates {
     return state.kind === 'mount' ? state.mount : undefined
   }
 
+  /** Whether a mount at a path is a session of this plugin, or a bind of one. */
+  isOwn(path: string, mount: Pick<Mount, 'fsType' | 'device'>): boolean {
+    return this.#own.includes(path, mount)
+  }
+
   /** The mounts at a path, the topmost first, by the mount table alone. Throws VolumeError where the path cannot be followed. */
   layersAt(path: string): readonly Layer[] {
     return inTable(path, () => this.#table.layers(path))
@@ -111,10 +118,10 @@ export class MountStates {
    */
   mounted(path: string, daemon: Daemon | undefined): string {
     const mount = this.mountAt(path)
-    if (mount?.fsType !== FS_TYPE)
+    if (mount === undefined || !this.isOwn(path, mount))
       throw new VolumeError(
         'unavailable',
-        `${path} shows ${mount?.fsType ?? 'no mount'} after dummy-fuse has mounted there; call again`,
+        `${path} shows ${mount?.fsType ?? 'no mount'} after ${this.#own.name} has mounted there; call again`,
       )
     if (daemon !== undefined && daemon.device === undefined) this.#probed.set(path, { device: mount.device, at: performance.now() })
     return mount.device
@@ -125,11 +132,12 @@ export class MountStates {
     this.#probed.delete(path)
   }
 
-  /** Probes the mount of dummy-fuse at a path for its statistics. Throws VolumeError `missing` if there is none. */
+  /** Probes the session at a path for its statistics. Throws VolumeError `missing` if there is none. */
   async usage(path: string, call: CallContext): Promise<Exclude<Probe, { kind: 'unknown' }>> {
     const mount = this.mountAt(path)
     // statfs(2) of a path without a mount succeeds too, with the figures of the node's own disk.
-    if (mount?.fsType !== FS_TYPE) throw new VolumeError('missing', `nothing of dummy-fuse is mounted at ${path} any more`)
+    if (mount === undefined || !this.isOwn(path, mount))
+      throw new VolumeError('missing', `nothing of ${this.#own.name} is mounted at ${path} any more`)
     return known(await this.#prober.ask(path, mount.device, call))
   }
 
@@ -184,7 +192,7 @@ export class MountStates {
           `${path} is ${state.type === 'symlink' ? 'a symbolic link' : 'a file'}, not a directory; remove it, or name a directory`,
         )
       case 'mount':
-        return state.mount.fsType === FS_TYPE ? { mount: state.mount } : { kind: 'FOREIGN', fsType: state.mount.fsType }
+        return this.isOwn(path, state.mount) ? { mount: state.mount } : { kind: 'FOREIGN', fsType: state.mount.fsType }
     }
   }
 }

@@ -24,6 +24,9 @@ export interface PublishRequest {
   readonly ephemeral?: true
   /** The consumer, if the kubelet names it. */
   readonly pod?: ConsumerPod
+  /** What a program mounts the volume from, if it is not staged. */
+  readonly parameters?: Readonly<Record<string, string>>
+  readonly secrets?: Readonly<Record<string, string>>
 }
 
 /** The dependencies of {@link Publisher}. */
@@ -94,7 +97,7 @@ export class Publisher {
       if (file !== undefined) this.#log.info(`Saved publish mount entry to ${file}`)
     } catch (error) {
       if (known === undefined) {
-        await this.#points.unmountAll(request.targetPath, 'dummy-fuse')
+        await this.#points.unmountAll(request.targetPath, 'own')
         if (made !== undefined) this.#points.removeMade(request.targetPath, made)
       }
       throw error
@@ -112,7 +115,7 @@ export class Publisher {
       throw new VolumeError('precondition', `${targetPath} is a staging path; unstage it`)
     }
     const ours = entry !== undefined || this.#left.has(targetPath) || this.#states.mountAt(targetPath) !== undefined
-    await this.#points.unmountAll(targetPath, entry === undefined ? 'dummy-fuse' : 'any')
+    await this.#points.unmountAll(targetPath, entry === undefined ? 'own' : 'any')
     // The volume is not published any more, even if its directory stays. With the entry, the next plugin would bind it again.
     if (entry !== undefined) this.#cache.remove(entry)
     if (ours) this.#left.add(targetPath)
@@ -158,7 +161,7 @@ export class Publisher {
       case 'MOUNTED':
         if (state.device === device) return { done: await this.#setAttributes(targetPath, state.attributes, attributes, call) }
         if (!ours)
-          throw new VolumeError('precondition', `${targetPath} is a mount point of another dummy-fuse already; unmount that first`)
+          throw new VolumeError('precondition', `${targetPath} is a mount point of another session already; unmount that first`)
         this.#log.info(`mount --bind ${stagingPath} ${targetPath} (in place of another session)`)
         await this.#binds.rebind(order)
         return { done: true, found: state.device }

@@ -17,6 +17,8 @@ export interface VolumeRecord {
   readonly capacity: number
   /** A hash of the parameters that it was made with, which may hold secrets. Missing in the records of earlier versions. */
   readonly parameters?: string
+  /** What its program mounts it from (serve --program): its volume_context. No secret is among it. */
+  readonly context?: Readonly<Record<string, string>>
 }
 
 const RECORD = v.object({
@@ -25,6 +27,7 @@ const RECORD = v.object({
   name: v.string(),
   capacity: v.pipe(v.number(), v.safeInteger('is not a whole number'), v.minValue(0, 'is negative')),
   parameters: v.exactOptional(v.string()),
+  context: v.exactOptional(v.record(v.string(), v.string())),
 })
 
 /** Bytes asked for: at least `required`, at most `limit`; 0 is no bound. */
@@ -80,7 +83,12 @@ export class VolumeRegistry {
   }
 
   /** Makes a volume, or returns the one of that name. Throws VolumeError `conflict` (another size, other parameters) or `range`. */
-  create(name: string, { required, limit }: CapacityRange, parameters: Readonly<Record<string, string>>): VolumeRecord {
+  create(
+    name: string,
+    { required, limit }: CapacityRange,
+    parameters: Readonly<Record<string, string>>,
+    context?: Readonly<Record<string, string>>,
+  ): VolumeRecord {
     const digest = digestOf(parameters)
     if (limit > 0 && required > limit) throw new VolumeError('range', `required_bytes ${required} exceeds limit_bytes ${limit}`)
     const id = fileNameFor(name).replace(/\.json$/, '')
@@ -100,7 +108,14 @@ export class VolumeRegistry {
         'range',
         `${capacity} bytes are more than the ${this.available()} that are left; ask for less, or delete volumes`,
       )
-    const record: VolumeRecord = { version: 1, id, name, capacity, parameters: digest }
+    const record: VolumeRecord = {
+      version: 1,
+      id,
+      name,
+      capacity,
+      parameters: digest,
+      ...(context === undefined ? {} : { context }),
+    }
     writeDurably(this.#fileOf(id), `${JSON.stringify(record)}\n`)
     this.#records.set(id, record)
     return record

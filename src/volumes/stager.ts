@@ -2,7 +2,7 @@ import type { CallContext } from '../call-context.ts'
 import { messageOf } from '../errors.ts'
 import { type FuseHost, HostError, QueuedError } from '../hosts/host.ts'
 import type { Logger } from '../log.ts'
-import { type MountCapability, sameCapability, type StagedEntry } from './mount-cache-entry.ts'
+import { type MountCapability, sameCapability, sameParameters, type StagedEntry } from './mount-cache-entry.ts'
 import { VolumeError } from './errors.ts'
 import { LeftDirectories } from './left-directories.ts'
 import type { MountCache } from './mount-cache.ts'
@@ -17,6 +17,9 @@ export interface StageRequest {
   readonly capability: MountCapability
   /** An inline ephemeral volume, which NodePublishVolume stages. */
   readonly ephemeral?: true
+  /** What a program mounts it from (serve --program). */
+  readonly parameters?: Readonly<Record<string, string>>
+  readonly secrets?: Readonly<Record<string, string>>
 }
 
 /** The dependencies of {@link Stager}. */
@@ -25,7 +28,9 @@ export interface StagerParts {
   readonly points: Pick<MountPoints, 'makeDirectory' | 'removeMade' | 'removeDirectory' | 'unmountAll'>
   readonly reachability: Pick<Reachability, 'check'>
   readonly cache: MountCache
-  readonly host: Pick<FuseHost, 'start' | 'daemonAt' | 'stop'>
+  readonly host: Pick<FuseHost, 'start' | 'daemonAt' | 'stop' | 'beforeUnmount' | 'forget'>
+  /** The name of the program that serves volumes; undefined for daemons of ours. */
+  readonly program?: string
   readonly bootId: string
   /** Milliseconds in which a daemon whose mount was unmounted may end by itself. */
   readonly grace: number
@@ -39,17 +44,19 @@ export class Stager {
   readonly #reachability: StagerParts['reachability']
   readonly #cache: MountCache
   readonly #host: StagerParts['host']
+  readonly #program: string | undefined
   readonly #bootId: string
   readonly #grace: number
   readonly #log: Logger
   readonly #left = new LeftDirectories()
 
-  constructor({ states, points, reachability, cache, host, bootId, grace, log }: StagerParts) {
+  constructor({ states, points, reachability, cache, host, program, bootId, grace, log }: StagerParts) {
     this.#states = states
     this.#points = points
     this.#reachability = reachability
     this.#cache = cache
     this.#host = host
+    this.#program = program
     this.#bootId = bootId
     this.#grace = grace
     this.#log = log
@@ -75,6 +82,9 @@ export class Stager {
     if (entry !== undefined && state.kind === 'MOUNTED' && !sameCapability(entry.capability, capability)) {
       throw new VolumeError('conflict', `volume ${volumeId} is staged at ${stagingPath} with another capability; unstage it first`)
     }
+    if (entry !== undefined && state.kind === 'MOUNTED' && !sameParameters(entry.parameters, request.parameters)) {
+      throw new VolumeError('conflict', `volume ${volumeId} is staged at ${stagingPath} with other parameters; unstage it first`)
+    }
     await this.#mountIn(state, request, call)
   }
 
@@ -88,7 +98,9 @@ export class Stager {
     const entry = this.#owned(request)
     const state = await this.#states.staging(stagingPath, call)
     if (state.kind === 'MOUNTED' && entry !== undefined) return state.device
-    return await this.#mountIn(state, entry === undefined ? request : { ...request, capability: entry.capability }, call)
+    if (entry === undefined) return await this.#mountIn(state, request, call)
+    const { capability, parameters } = entry
+    return await this.#mountIn(state, { ...request, capability, ...(parameters === undefined ? {} : { parameters }) }, call)
   }
 
   /** NodeUnstageVolume: unmounts every layer and ends the daemon, in any state. Throws VolumeError. */
@@ -104,11 +116,13 @@ export class Stager {
     await this.#refuseWhilePublished(volumeId, stagingPath, call)
     const { device } = this.#states.mountAt(stagingPath) ?? {}
     call.signal.throwIfAborted()
-    await this.#unmount(stagingPath, entry === undefined ? 'dummy-fuse' : 'any')
+    await this.#host.beforeUnmount?.(stagingPath, call)
+    await this.#unmount(stagingPath, entry === undefined ? 'own' : 'any')
     // The volume is not staged any more, even if its daemon or its directory stays. With the entry, the next plugin would mount it again.
     if (entry !== undefined) this.#cache.remove(entry)
     if (entry?.madeDirectory === true) this.#left.add(stagingPath)
     await this.#stop(stagingPath, device, this.#grace, call)
+    this.#host.forget?.(stagingPath)
     await this.#cache.removalsSynced()
     if (this.#left.has(stagingPath)) this.#left.remove(stagingPath, () => this.#points.removeDirectory(stagingPath))
   }
@@ -160,10 +174,10 @@ export class Stager {
     if (daemon !== undefined) return
     const others = this.#cache.staged().filter((entry) => entry.stagingPath !== stagingPath)
     if (others.some((entry) => this.#states.mountAt(entry.stagingPath)?.device === device))
-      throw new VolumeError('precondition', `${stagingPath} is a bind of another dummy-fuse already; unmount that first`)
+      throw new VolumeError('precondition', `${stagingPath} is a bind of another session already; unmount that first`)
     throw new VolumeError(
       'unavailable',
-      `${stagingPath} shows a dummy-fuse that no daemon of this plugin is known to serve; call again, or unmount it`,
+      `${stagingPath} shows a session that no daemon of this plugin is known to serve; call again, or unmount it`,
     )
   }
 
@@ -171,16 +185,17 @@ export class Stager {
   async #replace(state: MountState & { kind: 'DEAD' | 'HUNG' }, request: StageRequest, call: CallContext): Promise<string> {
     const { stagingPath } = request
     this.#log.info(`umount ${stagingPath} (${state.kind.toLowerCase()})`)
-    await this.#unmount(stagingPath, 'dummy-fuse')
+    await this.#unmount(stagingPath, 'own')
     await this.#stop(stagingPath, state.device, 0, call)
     return await this.#mount(request, undefined, call)
   }
 
   /** `made`: the first directory that was made for the staging path. */
   async #mount(request: StageRequest, made: string | undefined, call: CallContext): Promise<string> {
-    const { stagingPath, capability } = request
+    const { stagingPath, capability, volumeId, parameters = {}, secrets } = request
     try {
-      const daemon = await this.#host.start(stagingPath, capability.mountFlags, call)
+      const source = { volumeId, parameters, ...(secrets === undefined ? {} : { secrets }) }
+      const daemon = await this.#host.start(stagingPath, capability.mountFlags, call, source)
       const device = this.#states.mounted(stagingPath, daemon)
       call.signal.throwIfAborted()
       this.#save(request, made !== undefined)
@@ -197,11 +212,13 @@ export class Stager {
     try {
       if (started) {
         await this.#host.stop(stagingPath, this.#deviceAt(stagingPath), 0, call)
-        await this.#unmount(stagingPath, 'dummy-fuse')
+        await this.#unmount(stagingPath, 'own')
       }
       if (made !== undefined) this.#points.removeMade(stagingPath, made)
     } catch (error) {
       this.#log.error(`cannot undo the failed mount at ${stagingPath}: ${messageOf(error)}`)
+    } finally {
+      if (this.#cache.stagedAt(stagingPath) === undefined) this.#host.forget?.(stagingPath)
     }
   }
 
@@ -214,7 +231,7 @@ export class Stager {
     }
   }
 
-  async #unmount(stagingPath: string, which: 'dummy-fuse' | 'any'): Promise<void> {
+  async #unmount(stagingPath: string, which: 'own' | 'any'): Promise<void> {
     this.#states.forget(stagingPath)
     await this.#points.unmountAll(stagingPath, which)
   }
@@ -227,9 +244,11 @@ export class Stager {
     }
   }
 
-  #save({ volumeId, stagingPath, capability, ephemeral }: StageRequest, madeDirectory: boolean): void {
+  #save({ volumeId, stagingPath, capability, ephemeral, parameters = {} }: StageRequest, madeDirectory: boolean): void {
     const known = this.#cache.stagedAt(stagingPath)
-    if (known?.bootId === this.#bootId && sameCapability(known.capability, capability)) return
+    const isSame =
+      known !== undefined && sameCapability(known.capability, capability) && sameParameters(known.parameters, parameters)
+    if (isSame && known.bootId === this.#bootId) return
     const made = madeDirectory || this.#left.has(stagingPath) || (known?.madeDirectory ?? false)
     const entry = {
       version: 1,
@@ -240,6 +259,7 @@ export class Stager {
       capability,
       madeDirectory: made,
       ...(ephemeral === undefined ? {} : { ephemeral }),
+      ...(this.#program === undefined ? {} : { program: this.#program, parameters }),
     } as const
     this.#log.info(`Saved stage mount entry to ${this.#cache.save(entry)}`)
     this.#left.forget(stagingPath)

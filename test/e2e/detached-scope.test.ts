@@ -3,6 +3,7 @@ import { chmodSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { Plugin } from '../support/plugin.ts'
+import { EXAMPLES, ProgramVolume } from '../support/program.ts'
 import { Sandbox } from '../support/sandbox.ts'
 import { Volume } from '../support/volume.ts'
 
@@ -87,5 +88,23 @@ describe('--fuse-host detached starts daemons in sessions of their own, and says
         for (const volume of volumes) await volume.unstage()
       })
     }
+
+    it(`where ${title}: a program`, async () => {
+      await using sandbox = new Sandbox()
+      using plugin = await Plugin.start(sandbox, {
+        args: ['--fuse-host', 'detached', '--program', join(EXAMPLES, 'bindfs.yaml')],
+        by: machine(first),
+        env: { PATH: pathFor(sandbox, systemdRun) },
+      })
+      const asked = { parameters: { source: sandbox.directory('source') } }
+      const volumes = ['one', 'two'].map((id) => new ProgramVolume(sandbox, plugin, asked, id))
+      for (const volume of volumes) assert.deepEqual(await volume.stage(), { code: 'OK', details: '' })
+      for (const volume of volumes) assert.deepEqual(await volume.reasons(), [])
+      const served = sandbox.processes('bindfs')
+      assert.equal(served.length, 2)
+      for (const pid of served) assert.equal(sessionOf(pid), pid)
+      assert.equal(plugin.log().match(says)?.length, 1, plugin.log())
+      for (const volume of volumes) assert.deepEqual(await volume.unstage(), { code: 'OK', details: '' })
+    })
   }
 })

@@ -152,9 +152,10 @@ const PROGRAMS: Readonly<Record<string, readonly [args: readonly string[], name:
     '--exit-on-error',
     'Exit status: ',
   ],
-  'dummy-fuse-csi serve': [['serve'], 'dummy-fuse-csi serve', '--endpoint', '--fuse-host', 'xit status'],
+  'dummy-fuse-csi serve': [['serve'], 'dummy-fuse-csi serve', '--endpoint', '--fuse-host', '--program', 'xit status'],
   'dummy-fuse-csi status': [['status'], 'dummy-fuse-csi status', '--json', 'xit status'],
   'dummy-fuse-csi lab run': [['lab', 'run'], 'dummy-fuse-csi lab run', 'xit status'],
+  'dummy-fuse-csi lab mount': [['lab', 'mount'], 'dummy-fuse-csi lab mount', '--unreachable', 'xit status'],
 }
 
 describe('--help and --version', () => {

@@ -8,7 +8,7 @@ import { type Running, Sandbox } from '../support/sandbox.ts'
 import { SilentMount } from '../support/silent-mount.ts'
 import { eventually } from '../support/wait.ts'
 
-const TYPE = 'fuse.dummy-fuse'
+const isWanted = (fsType: string): boolean => fsType === 'fuse.dummy-fuse'
 
 /** A process in a mount namespace of its own, in which `script` has run. */
 async function inNamespace(sandbox: Sandbox, script: string): Promise<Running> {
@@ -19,7 +19,7 @@ async function inNamespace(sandbox: Sandbox, script: string): Promise<Running> {
 }
 
 async function search(): ReturnType<MountNamespaces['search']> {
-  return await new MountNamespaces(TYPE, 0).search()
+  return await new MountNamespaces(isWanted, 0).search()
 }
 
 /** The mounts of a device that each process was found with, by its id; `own` for this process's namespace. */
@@ -55,7 +55,7 @@ describe('MountNamespaces', () => {
     await using sandbox = new Sandbox()
     using session = new SilentMount(sandbox.directory('mnt'))
     const device = deviceOf(session.connection)
-    const namespaces = new MountNamespaces(TYPE, 60_000)
+    const namespaces = new MountNamespaces(isWanted, 60_000)
     const first = await namespaces.search()
     mount('--bind', session.path, sandbox.directory('bind'))
     assert.equal(await namespaces.search(), first)

@@ -230,7 +230,7 @@ describe('Publisher.publish', () => {
     const capability = { ...CAPABILITY, accessMode: 'MULTI_NODE_READER_ONLY' }
     await assert.rejects(used.publish({ stagingPath: other.path, targetPath: stranger, capability }), {
       kind: 'precondition',
-      message: `${stranger} is a mount point of another dummy-fuse already; unmount that first`,
+      message: `${stranger} is a mount point of another session already; unmount that first`,
     })
     assert.equal(mountAt(stranger).device, used.device)
   })

@@ -238,12 +238,12 @@ describe('Stager.stage', () => {
     const request = { ...used.request, volumeId: 'w', stagingPath: bind }
     await assert.rejects(used.stager.stage(request, used.call), {
       kind: 'precondition',
-      message: `${bind} is a bind of another dummy-fuse already; unmount that first`,
+      message: `${bind} is a bind of another session already; unmount that first`,
     })
     used.cache.remove(used.entry())
     await assert.rejects(used.stager.stage(request, used.call), {
       kind: 'unavailable',
-      message: `${bind} shows a dummy-fuse that no daemon of this plugin is known to serve; call again, or unmount it`,
+      message: `${bind} shows a session that no daemon of this plugin is known to serve; call again, or unmount it`,
     })
     assert.deepEqual(used.cache.staged(), [])
   })

@@ -1,7 +1,7 @@
 import * as v from 'valibot'
-import { parseDocument, type YAMLError } from 'yaml'
 import { messageOf, UsageError } from '../../errors.ts'
 import { checked } from '../../schema.ts'
+import { parseYaml } from '../../yaml.ts'
 import type { DriverSpec } from './spec.ts'
 
 /** Words may be written as numbers. */
@@ -57,7 +57,12 @@ export function parseDriver(text: string, name: string): DriverSpec {
   const fail = (what: string): never => {
     throw new UsageError(`${name}: ${what} (docs/lab.md, "Your own driver")`)
   }
-  const value = read(text, fail)
+  let value: unknown
+  try {
+    value = parseYaml(text)
+  } catch (error) {
+    return fail(messageOf(error))
+  }
   if (!isObject(value)) return fail('the file is not a list of names with values')
   let driver: v.InferOutput<typeof DRIVER>
   try {
@@ -71,26 +76,6 @@ export function parseDriver(text: string, name: string): DriverSpec {
     ...{ ...driver, upgrade, daemon, prepare },
     volume: { ...volume, pv: 'driver-pv', volumeContext: attributes, ...(fsType === undefined ? {} : { fsType }) },
   }
-}
-
-function read(text: string, fail: (what: string) => never): unknown {
-  const document = parseDocument(text)
-  // A warning is a text that begins with ! and has no quotes: its value would be empty.
-  const problem = document.errors[0] ?? document.warnings[0]
-  if (problem !== undefined) return fail(`it is no YAML: ${withoutValue(problem)}`)
-  try {
-    return document.toJS()
-  } catch {
-    return fail('it is no YAML: a text that begins with * needs quotes')
-  }
-}
-
-/** What is wrong and where, without what stands there: that may be a secret. */
-function withoutValue({ code, message, linePos }: YAMLError): string {
-  const [first = ''] = message.split('\n')
-  if (code !== 'TAG_RESOLVE_FAILED') return first.replace(/: .* at line /, ' at line ').replace(/:$/, '')
-  const [{ line, col }] = linePos ?? [{ line: 1, col: 1 }]
-  return `a text that begins with ! needs quotes at line ${line}, column ${col}`
 }
 
 /** An object of these fields and no others; the message for another names them. */

@@ -4,7 +4,7 @@ import { codeOf } from '../../errors.ts'
 import { pidNamespace, runsOurExecutable } from '../processes/processes.ts'
 import { type MountinfoLine, parseMountinfo } from './mountinfo.ts'
 
-/** A mount namespace (mount_namespaces(7)), and the mounts of one file system type in it. */
+/** A mount namespace (mount_namespaces(7)), and the mounts of some file system types in it. */
 export interface MountNamespace {
   /** Whether it is this process's own. */
   readonly own: boolean
@@ -19,7 +19,7 @@ export interface MountNamespace {
 
 /** What a search of /proc has found. */
 export interface FoundNamespaces {
-  /** One for each mount namespace in which a mount of the type is. */
+  /** One for each mount namespace in which a mount of these types is. */
   readonly namespaces: readonly MountNamespace[]
   /** Whether a process of a pod was seen: then a process whose cgroup names none belongs to none. */
   readonly seesPods: boolean
@@ -36,15 +36,15 @@ const PORTION = 50
 /** The first PID namespace of a machine (PROC_PID_INIT_INO in include/linux/proc_ns.h). */
 const FIRST_PID_NAMESPACE = '4026531836'
 
-/** Searches /proc for the mounts of one file system type in all mount namespaces. Searches at the same time, or soon after each other, are one. */
+/** Searches /proc for the mounts of some file system types in all mount namespaces. Searches at the same time, or soon after each other, are one. */
 export class MountNamespaces {
-  readonly #fsType: string
+  readonly #isWanted: (fsType: string) => boolean
   readonly #maxAge: number
   #last: { readonly at: number; readonly found: Promise<FoundNamespaces> } | undefined
 
-  /** `fsType`: with its subtype, as mountinfo has it. `maxAge`: milliseconds for which a search counts. */
-  constructor(fsType: string, maxAge: number) {
-    this.#fsType = fsType
+  /** `isWanted`: whether a type, with its subtype as mountinfo has it, is looked for. `maxAge`: milliseconds for which a search counts. */
+  constructor(isWanted: (fsType: string) => boolean, maxAge: number) {
+    this.#isWanted = isWanted
     this.#maxAge = maxAge
   }
 
@@ -85,7 +85,7 @@ export class MountNamespaces {
 
   #namespaceOf(pid: number, own: boolean): MountNamespace {
     const lines = parseMountinfo(readFileSync(`/proc/${pid}/mountinfo`, 'utf8'))
-    const mounts = lines.filter((line) => line.fsType === this.#fsType)
+    const mounts = lines.filter((line) => this.#isWanted(line.fsType))
     const shown = mounts.length === 0 ? [] : mounts.filter((line) => !isHidden(line, lines))
     const name = readFileSync(`/proc/${pid}/comm`, 'utf8').trimEnd()
     return { own, pid, name, pod: podOf(readFileSync(`/proc/${pid}/cgroup`, 'utf8')), mounts: shown }

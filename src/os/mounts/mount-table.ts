@@ -31,9 +31,12 @@ export function isFuse(fsType: string): boolean {
   return /^fuse(blk)?(\.|$)/.test(fsType)
 }
 
-/** The device of a FUSE connection's mounts: their super blocks are anonymous, of major number 0. */
+/**
+ * The device of a FUSE connection's mounts, whose number is the kernel's dev_t (include/linux/kdev_t.h). Super blocks of FUSE are anonymous, of major number 0; one of
+ * fuseblk has its block device's.
+ */
 export function deviceOf(connection: number): string {
-  return `0:${connection}`
+  return `${connection >>> 20}:${connection & 0xfffff}`
 }
 
 /** What is at a path, determined without asking the file system that may be mounted there. */

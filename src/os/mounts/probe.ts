@@ -31,6 +31,12 @@ const DEAD: ReadonlySet<string> = new Set(['Transport endpoint is not connected'
 /** strerror(3) of ENOENT and ENOTDIR. */
 const ABSENT: ReadonlySet<string> = new Set(['No such file or directory', 'Not a directory'])
 
+/** strerror(3) of ENOSYS. */
+const UNKNOWN_REQUEST = 'Function not implemented'
+
+/** Of a file system that does not tell. */
+const NO_USAGE: Usage = { blockSize: 0, blocks: 0, blocksFree: 0, blocksAvailable: 0, files: 0, filesFree: 0 }
+
 /**
  * Asks the file system at a path for its statistics, in a separate process, because nothing can interrupt a thread that waits for a hung file system.
  * coreutils' stat(1) is part of every Debian and starts in a millisecond. Never rejects.
@@ -49,6 +55,8 @@ export async function probe(path: string, deadline = SHARED_LIMITS.probe): Promi
   const message = result.stderr.trim().split(': ').at(-1) ?? ''
   if (DEAD.has(message)) return { kind: 'dead', message: message.toLowerCase() }
   if (ABSENT.has(message)) return { kind: 'absent' }
+  // A file system without statfs has answered.
+  if (message === UNKNOWN_REQUEST) return { kind: 'alive', usage: NO_USAGE }
   return { kind: 'unknown', message: `cannot ask ${path} for its state: stat(1) says ${message.toLowerCase() || 'nothing'}` }
 }
 

@@ -124,6 +124,14 @@ function table({ callDeadline, startsAtOnce }: Given) {
       value: 60_000,
       why: 'A bus that was restarted is back by then; until it is, a start does not wait for it in vain.',
     },
+    programLook: {
+      value: 10,
+      why: 'A look at the mount table takes microseconds, and a program takes 5 to 500 ms to mount.',
+    },
+    programSearch: {
+      value: 100,
+      why: 'A search of /proc takes some milliseconds on a full node; a command that has returned without a mount is told soon after.',
+    },
     retryPause: { value: Math.min(20, callDeadline / 50), why: 'A successor of dummy-fused takes 40 ms to listen.' },
     restoresAtOnce: { value: startsAtOnce + 14, why: 'Most volumes that are restored are alive, and only looked at.' },
     spareDelay: {

@@ -20,6 +20,9 @@ const ROLES = ['identity', 'node', 'controller'] as const
 
 type Role = (typeof ROLES)[number]
 
+/** What the FUSE sessions of a plugin end with. */
+export type FuseHostName = 'child' | 'detached' | 'service'
+
 /** What a call of serve asks for. */
 export interface PluginOptions {
   /** The socket's path. */
@@ -36,13 +39,19 @@ export interface PluginOptions {
   readonly restoreMounts: boolean
   /** How a target whose mount is dead is mounted again, at start and by a call. */
   readonly restoreMode: RestoreMode
-  readonly fuseHost: 'child' | 'detached' | 'service'
+  readonly fuseHost: FuseHostName
   /** For `child` and `detached`: a dummy-fuse for each volume, or one dummy-fused for all. */
   readonly daemons: 'per-volume' | 'shared'
   readonly fusedSocket: string
   readonly fuseBackend: FuseBackend
   readonly logFormat: LogFormat
   readonly daemonize: 'wait' | 'early'
+  /** The file of the program that serves volumes in place of dummy-fuse; undefined for dummy-fuse. */
+  readonly program: string | undefined
+  /** Whether the program's file and the machine are only checked. */
+  readonly check: boolean
+  /** A folder in memory for the secrets of a program's volumes; undefined: the folder `secrets` of the state folder. */
+  readonly secretsDir: string | undefined
   /** Milliseconds that each call has. */
   readonly callDeadline: number
   /** Daemons that start at the same time, at the most. */
@@ -70,6 +79,9 @@ interface Parsed {
   fuseBackend: FuseBackend
   logFormat: LogFormat
   daemonize: PluginOptions['daemonize']
+  program?: string
+  check?: true
+  secretsDir?: string
   callDeadline: number
   startsAtOnce: number
   inject: string[]
@@ -139,6 +151,12 @@ export function parsePluginOptions(args: readonly string[], env: NodeJS.ProcessE
         .choices(['per-volume', 'shared'])
         .default('per-volume'),
     )
+    .option('--program <file>', 'serve volumes by the FUSE program that this file describes, in place of dummy-fuse')
+    .option('--check', 'check the file of --program and this machine, say what is missing, and end')
+    .option(
+      '--secrets-dir <folder>',
+      'where the secrets of volumes of --program are kept in memory (default: the folder secrets in the state folder); a tmpfs is mounted there unless it is on one',
+    )
     .option(
       '--kubelet-registration-dir <folder>',
       "register with the kubelet without a registrar: the kubelet's folder plugins_registry, in which the plugin makes a socket",
@@ -178,6 +196,7 @@ export function parsePluginOptions(args: readonly string[], env: NodeJS.ProcessE
   parseFaults(parsed.inject)
   if (parsed.fuseHost === 'service') refuseUnserved(parsed)
   if (parsed.daemons === 'shared') refuseUnshared(parsed)
+  refuseUnhosted(parsed)
   if (parsed.nodeid === '') throw new UsageError('--nodeid is empty; name this node')
   if (Buffer.byteLength(parsed.nodeid) > 256) throw new UsageError('--nodeid is longer than the 256 bytes that CSI allows')
   requireDriverName(parsed.drivername)
@@ -197,6 +216,9 @@ export function parsePluginOptions(args: readonly string[], env: NodeJS.ProcessE
     fuseBackend: parsed.fuseBackend,
     logFormat: parsed.logFormat,
     daemonize: parsed.daemonize,
+    program: parsed.program === undefined ? undefined : absolute(parsed.program),
+    check: parsed.check ?? false,
+    secretsDir: parsed.secretsDir === undefined ? undefined : absolute(parsed.secretsDir),
     callDeadline: parsed.callDeadline * 1000,
     startsAtOnce: parsed.startsAtOnce,
     faults: parsed.inject,
@@ -234,6 +256,25 @@ function refuseUnserved({ fuseBackend, daemonize }: Parsed): void {
   if (fuseBackend !== 'session') throw new UsageError('--fuse-host service serves by sessions of its own; leave out --fuse-backend')
   if (daemonize !== 'wait')
     throw new UsageError('--daemonize early is a flaw of processes in the background; --fuse-host service has none')
+}
+
+/** What does not go with a program, and what goes with one alone. */
+function refuseUnhosted({ program, check, secretsDir, fuseHost, daemons, fuseBackend, daemonize, inject }: Parsed): void {
+  if (program === undefined) {
+    if (check === true) throw new UsageError('--check checks the file of --program; name one')
+    if (secretsDir !== undefined) throw new UsageError('--secrets-dir is for the volumes of --program; leave it out')
+    return
+  }
+  if (fuseHost === 'service')
+    throw new UsageError(
+      '--fuse-host service cannot serve by --program: dummy-fused keeps sessions that it serves itself; use --fuse-host child or detached',
+    )
+  if (daemons === 'shared')
+    throw new UsageError('--daemons shared cannot serve by --program: a program serves one volume; leave out --daemons')
+  if (fuseBackend !== 'session')
+    throw new UsageError('--fuse-backend is of dummy-fuse, and --program is served by another; leave it out')
+  if (daemonize !== 'wait') throw new UsageError('--daemonize early is a flaw for dummy-fuse; leave it out with --program')
+  if (inject.length > 0) throw new UsageError('--inject has daemons of dummy-fuse fail; leave it out with --program')
 }
 
 /** What goes with one daemon for each volume alone. */

@@ -10,7 +10,9 @@ import { ServiceManager } from '../../sd/service-manager.ts'
 import { startThreadPool } from '../../os/processes/thread-pool.ts'
 import { claimSocket } from '../../os/sockets/unix-socket.ts'
 import { oneLine } from '../../printable.ts'
+import type { ProgramSpec } from '../../program-file/spec.ts'
 import { versionText } from '../../version.ts'
+import { print } from '../print.ts'
 import type { Program } from '../program.ts'
 import { pluginLimits } from './limits.ts'
 import type { PluginMetrics } from './metrics.ts'
@@ -23,6 +25,12 @@ import { openVolumes, type VolumeSystem } from './volumes.ts'
 /** dummy-fuse-csi serve: the CSI plugin, until SIGTERM or SIGINT. */
 export const plugin: Program = async (context) => {
   const options = parsePluginOptions(context.args, context.env)
+  if (options.program !== undefined && options.check) {
+    const { checkProgram } = await import('./hosted-program.ts')
+    const { text, complete } = checkProgram(options.program, options.fuseHost, context.env)
+    await print(text)
+    return complete ? 0 : 1
+  }
   const log = new Logger(descriptorSink(2), options.logFormat)
   const libc = new Libc(new AddonLoader())
   shareHeap(libc)
@@ -31,12 +39,13 @@ export const plugin: Program = async (context) => {
   const manager = new ServiceManager(context.env, libc, log)
   const stopSignal = nextStopSignal()
 
+  const spec = await programOf(options, context.env)
   log.info(`Driver: ${options.driverName}`)
   log.info(`Driver version: ${versionText()}`)
   await startThreadPool()
   await claimSocket(options.socket)
   const limits = pluginLimits(options)
-  const system = openState(libc, options.stateDir, () => openVolumes(options, limits, context, libc, log))
+  const system = openState(libc, options.stateDir, () => openVolumes(options, limits, context, libc, log, spec))
   const restored = options.restoreMounts ? system.restorer.restore() : Promise.resolve()
   const early = await Promise.race([
     restored.then(() => 'restored' as const),
@@ -85,6 +94,15 @@ export const plugin: Program = async (context) => {
   await server.close()
   await metrics?.close()
   return 0
+}
+
+/** The program that serves volumes; undefined for dummy-fuse. What reads its file is not loaded then. Rejects with ProgramError. */
+async function programOf({ program, fuseHost }: PluginOptions, env: NodeJS.ProcessEnv): Promise<ProgramSpec | undefined> {
+  if (program === undefined) return undefined
+  const { readProgram, requireNeeds } = await import('./hosted-program.ts')
+  const spec = readProgram(program)
+  requireNeeds(spec, fuseHost, env)
+  return spec
 }
 
 /** Resolves to undefined where the command line asks for no metrics; their library is not loaded then. */

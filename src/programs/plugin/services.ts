@@ -2,6 +2,7 @@ import { controller } from '../../csi/controller.ts'
 import { identity } from '../../csi/identity.ts'
 import { node } from '../../csi/node.ts'
 import { toStatus } from '../../csi/status.ts'
+import type { VolumeChecks } from '../../csi/validation.ts'
 import { refuseUnknownToLibfuse } from '../../fuse/native/options.ts'
 import { checkMountFlags, isMountOption, podMountOptions } from '../../fuse/mount-option-rules.ts'
 import { requestLog } from '../../grpc/request-log.ts'
@@ -17,6 +18,7 @@ import { pathOf } from '../../volumes/mount-cache-entry.ts'
 import { tidyAfterCalls } from '../tidy-after-calls.ts'
 import type { PluginLimits } from './limits.ts'
 import type { PluginOptions } from './options.ts'
+import { programChecks } from './program-checks.ts'
 import type { VolumeSystem } from './volumes.ts'
 
 /** The dependencies of {@link openServer}. */
@@ -39,7 +41,7 @@ export interface ServerHooks {
 /** The gRPC server with the services that `--role` names. */
 export function openServer(
   { options, limits: all, log }: ServerParts,
-  { volumes, registry, cache }: VolumeSystem,
+  { volumes, registry, cache, spec }: VolumeSystem,
   { tidy, unavailableReason, around }: ServerHooks,
 ): GrpcServer {
   const { driverName, nodeId, roles, fuseBackend } = options
@@ -50,7 +52,8 @@ export function openServer(
     if (fuseBackend === 'fuse-native') refuseUnknownToLibfuse(checked)
     return checked
   }
-  const checks = { flags: checkFlags, ofPod: podMountOptions, isOption: isMountOption }
+  const ofDummyFuse: VolumeChecks = { fsName: 'dummy-fuse', flags: checkFlags, ofPod: podMountOptions, isOption: isMountOption }
+  const checks = spec === undefined ? ofDummyFuse : programChecks(spec)
   const usedAt = (volumeId: string): readonly string[] => {
     const { staged, published } = cache.of(volumeId)
     return [...published, ...staged].map(pathOf)

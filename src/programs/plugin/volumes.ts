@@ -2,29 +2,35 @@ import { lstatSync, realpathSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { messageOf, ProgramError } from '../../errors.ts'
 import { EarlyReturnHost } from '../../hosts/early-return-host.ts'
-import { DaemonStarter } from '../../hosts/daemon-starter.ts'
+import { DaemonStarter, ScopeChoice } from '../../hosts/daemon-starter.ts'
 import {
   earlyReturnExecution,
   childRuns,
   detachedRuns,
   findSystemdRun,
+  programChildExecution,
+  programDetachedExecution,
   sharedChildExecution,
   sharedDetachedExecution,
 } from '../../hosts/executions.ts'
 import type { FuseHost } from '../../hosts/host.ts'
 import { ProcessHost } from '../../hosts/process-host.ts'
+import { PrivateFolder } from '../../hosts/program/private-folder.ts'
+import { ProgramHost } from '../../hosts/program/program-host.ts'
+import { ProgramRecords } from '../../hosts/program/records.ts'
 import { ServiceHost } from '../../hosts/service-host.ts'
 import { SharedHost } from '../../hosts/shared-host.ts'
 import { sharedDaemonPaths } from '../../hosts/shared-daemon-paths.ts'
 import { Spares } from '../../hosts/spares.ts'
 import { StartQueue } from '../../hosts/start-queue.ts'
 import type { Logger } from '../../log.ts'
+import type { ProgramSpec } from '../../program-file/spec.ts'
 import { bootId } from '../../os/processes/boot-id.ts'
 import { SPARE_ARGS } from '../../os/processes/daemon-channel.ts'
 import type { Libc } from '../../os/libc.ts'
 import { makeDirectories } from '../../os/mounts/directories.ts'
 import { MountNamespaces } from '../../os/mounts/mount-namespaces.ts'
-import { openMountTable, PinnedMountTable } from '../../os/mounts/mount-table.ts'
+import { type MountTable, openMountTable, PinnedMountTable } from '../../os/mounts/mount-table.ts'
 import { PinnedPaths } from '../../os/mounts/pinned-paths.ts'
 import { Prober } from '../../os/mounts/prober.ts'
 import { DelayedFsync } from '../../os/descriptors/delayed-fsync.ts'
@@ -37,7 +43,8 @@ import { Inspector } from '../../volumes/health.ts'
 import { VolumeLocks } from '../../volumes/locks.ts'
 import { MountCache } from '../../volumes/mount-cache.ts'
 import { MountPoints } from '../../volumes/mount-points.ts'
-import { FS_TYPE, MountStates } from '../../volumes/mount-states.ts'
+import { MountStates } from '../../volumes/mount-states.ts'
+import { DUMMY_FUSE_MOUNTS, RecordedMounts } from '../../volumes/own-mounts.ts'
 import { CheckedVolumes, type NodeVolumes } from '../../volumes/checked-volumes.ts'
 import { PathResolver } from '../../volumes/path-resolver.ts'
 import { Publisher } from '../../volumes/publisher.ts'
@@ -48,6 +55,7 @@ import { Restoration } from '../../volumes/restoration.ts'
 import { Restorer } from '../../volumes/restore.ts'
 import { Stager } from '../../volumes/stager.ts'
 import type { ProgramContext } from '../program.ts'
+import { programFolders, programPath } from '../program-places.ts'
 import { DEFAULT_BACKEND } from '../session-options.ts'
 import type { PluginLimits } from './limits.ts'
 import type { PluginOptions } from './options.ts'
@@ -59,6 +67,8 @@ export interface VolumeSystem {
   readonly restorer: Restorer
   readonly restoration: Restoration
   readonly cache: MountCache
+  /** The program that serves the volumes; undefined for dummy-fuse. */
+  readonly spec: ProgramSpec | undefined
 }
 
 /** Reads the state folder and puts everything below the CSI services together. Throws if the folder cannot be made or read. */
@@ -68,22 +78,23 @@ export function openVolumes(
   context: ProgramContext,
   libc: Libc,
   log: Logger,
+  spec: ProgramSpec | undefined,
 ): VolumeSystem {
   const boot = bootId()
-  const host = openHost(options, limits, context, log)
   const cache = new MountCache(join(options.stateDir, 'mountcache'), new DelayedFsync(log), log)
   cache.load()
+  refuseOtherPrograms(cache, spec, options.stateDir)
   const registry = new VolumeRegistry(join(options.stateDir, 'volumes'), log)
   registry.load()
   const pinnedPaths = new PinnedPaths(libc)
   const following = openMountTable(libc)
   const prober = new Prober(limits)
-  const states = new MountStates({
-    table: new PinnedMountTable(following, pinnedPaths),
-    host,
-    prober,
-    silentMount: limits.silentMount,
-  })
+  const table = new PinnedMountTable(following, pinnedPaths)
+  const kernel = { table, prober, libc, bootId: boot }
+  const programs = spec === undefined ? undefined : openPrograms(spec, options, limits, context, kernel, log)
+  const host = programs?.host ?? openHost(options, limits, context, log)
+  const own = programs === undefined ? DUMMY_FUSE_MOUNTS : new RecordedMounts(programs.name, programs.records, cache, boot)
+  const states = new MountStates({ table, host, prober, silentMount: limits.silentMount, own })
   const points = new MountPoints(libc, pinnedPaths, states)
   const reachability = new Reachability(following, prober)
   const roots = options.allowedRoots.map(openRoot)
@@ -94,16 +105,19 @@ export function openVolumes(
   const allowed = new AllowedPaths({
     stateDir,
     ephemeralDir: places.folder,
-    socketFolders: [options.socket, ...(options.fuseHost === 'service' ? [options.fusedSocket] : [])].map(folderOf),
+    ownFolders: [
+      ...[options.socket, ...(options.fuseHost === 'service' ? [options.fusedSocket] : [])].map(folderOf),
+      ...(options.secretsDir === undefined ? [] : [options.secretsDir]),
+    ],
     roots,
     cache,
   })
   const binds = new Binds({ libc, pinnedPaths, states, points, limits })
   const mounting = { states, points, reachability, cache, bootId: boot, log }
-  const stager = new Stager({ ...mounting, host, grace: limits.grace })
+  const stager = new Stager({ ...mounting, host, grace: limits.grace, ...(spec === undefined ? {} : { program: spec.name }) })
   const publisher = new Publisher({ ...mounting, binds, stager, restoreMode: options.restoreMode })
   const restoration = new Restoration()
-  const namespaces = new MountNamespaces(FS_TYPE, limits.answerAge)
+  const namespaces = new MountNamespaces(own.mayBeOfType, limits.answerAge)
   const staleConsumers = new StaleConsumers({ namespaces, cache, states, prober, time: limits.search })
   const inspector = new Inspector({ states, reachability, cache, host, staleConsumers, maxAge: limits.answerAge })
   const checked = new CheckedVolumes({
@@ -125,7 +139,63 @@ export function openVolumes(
   const volumes =
     options.daemonize === 'early' ? new EarlyReturnVolumes({ checked, host, points, binds, cache, bootId: boot, log }) : checked
   const restorer = new Restorer({ reachability, allowed, cache, stager, publisher, restoration, bootId: boot, limits, log })
-  return { volumes, registry, restorer, restoration, cache }
+  return { volumes, registry, restorer, restoration, cache, spec }
+}
+
+/** Throws ProgramError where volumes are staged that another program serves: this plugin could neither judge nor mount them. */
+function refuseOtherPrograms(cache: MountCache, spec: ProgramSpec | undefined, stateDir: string): void {
+  const other = cache.staged().find(({ program }) => program !== spec?.name)
+  if (other === undefined) return
+  throw new ProgramError(
+    `volume ${other.volumeId} in the state folder ${stateDir} is served by ${other.program ?? 'dummy-fuse'}, and this plugin serves by ${spec?.name ?? 'dummy-fuse'}; unstage it with the former plugin, or name another --state-dir`,
+    1,
+  )
+}
+
+/** The parts that ask and change the mount table. */
+interface KernelParts {
+  readonly table: MountTable
+  readonly prober: Prober
+  readonly libc: Libc
+  readonly bootId: string
+}
+
+/** The host of a program, and its records. */
+function openPrograms(
+  spec: ProgramSpec,
+  { fuseHost, stateDir, secretsDir }: PluginOptions,
+  limits: PluginLimits,
+  { env }: ProgramContext,
+  kernel: KernelParts,
+  log: Logger,
+): { readonly name: string; readonly host: ProgramHost; readonly records: ProgramRecords } {
+  const folders = programFolders(realpathSync(stateDir))
+  const records = new ProgramRecords(folders.records, kernel.bootId, log)
+  records.load()
+  const systemdRun = fuseHost === 'detached' ? findSystemdRun(env, log) : undefined
+  if (fuseHost === 'child' && spec.start === 'background')
+    log.warning(
+      `${spec.name} runs in the background: its daemons outlive this plugin if it is killed, although --fuse-host is child`,
+    )
+  const { HOME, LANG, TMPDIR } = env
+  const inherited = Object.entries({ HOME, LANG, TMPDIR }).filter((one): one is [string, string] => one[1] !== undefined)
+  const host = new ProgramHost({
+    ...kernel,
+    spec,
+    execution:
+      fuseHost === 'child'
+        ? programChildExecution
+        : (words, description) => programDetachedExecution(words, description, systemdRun),
+    environment: { PATH: programPath(env), ...Object.fromEntries(inherited) },
+    scopes: new ScopeChoice(limits, log),
+    queue: new StartQueue(limits),
+    records,
+    folder: new PrivateFolder(secretsDir ?? folders.secrets, kernel.table, kernel.libc, log),
+    limits,
+    log,
+  })
+  host.begin()
+  return { name: spec.name, host, records }
 }
 
 /** An allowed root without symbolic links. Throws ProgramError. */
