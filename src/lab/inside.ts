@@ -4,6 +4,7 @@ import { parseMountinfo, topmostAt } from '../os/mounts/mountinfo.ts'
 import type { Programs } from './command.ts'
 import { carryOutCell } from './cell/carry-out.ts'
 import type { CellJob } from './matrix/job.ts'
+import { carryOutTrial, type MountJob } from './mount-command/trial.ts'
 import { MARK } from './namespaces.ts'
 import { KUBELET } from './node-paths.ts'
 import type { Message } from './message.ts'
@@ -18,7 +19,7 @@ interface ScenarioJob {
 }
 
 /** What the lab hands to a process on a private node, as the first line of its standard input. */
-export type Job = ScenarioJob | CellJob
+export type Job = ScenarioJob | CellJob | MountJob
 
 /** Whether this process is on a node of the lab's own, where it may do as it likes. */
 export function isPrivateNode(): boolean {
@@ -30,6 +31,7 @@ export async function carryOut(job: Job, tell: (message: Message) => void): Prom
   try {
     tell({ kind: 'namespace', mnt: readlinkSync('/proc/self/ns/mnt') })
     if (job.kind === 'cell') tell({ kind: 'cell', cell: await carryOutCell(job) })
+    else if (job.kind === 'mount') tell({ kind: 'mount', seen: await carryOutTrial(job.trial) })
     else await carryOutScenario(job, tell)
     tell({ kind: 'end' })
   } catch (error) {

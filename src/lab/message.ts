@@ -1,4 +1,5 @@
 import type { Cell } from './matrix/lab-record.ts'
+import type { MountSeen } from './mount-command/seen.ts'
 import type { Check, LogLine, Step } from './scenario-record.ts'
 
 /** What the process in the private node tells the lab outside, one JSON object a line. */
@@ -9,5 +10,6 @@ export type Message =
   /** The node's mount namespace, as the link in /proc/PID/ns has it. */
   | { readonly kind: 'namespace'; readonly mnt: string }
   | { readonly kind: 'cell'; readonly cell: Cell }
+  | { readonly kind: 'mount'; readonly seen: MountSeen }
   | { readonly kind: 'end' }
   | { readonly kind: 'broken off'; readonly reason: string }

@@ -3,6 +3,7 @@ import { commandLine, parse } from '../command-line.ts'
 import type { Program } from '../program.ts'
 import { inside } from './inside.ts'
 import { list } from './list.ts'
+import { mountCommand } from './mount.ts'
 import { run } from './run.ts'
 
 const NAME = 'dummy-fuse-csi lab'
@@ -15,19 +16,23 @@ export const lab: Program = async (context) => {
       return list(args)
     case 'run':
       return await run(context, args)
+    case 'mount':
+      return await mountCommand(context, args)
     case 'inside':
       return await inside()
     default:
       if (word.startsWith('-')) parse(overview(), context.args)
-      throw new UsageError(`${word === '' ? 'no command given' : `no command '${word}'`}; there are list, run (see ${NAME} --help)`)
+      throw new UsageError(
+        `${word === '' ? 'no command given' : `no command '${word}'`}; there are list, run, mount (see ${NAME} --help)`,
+      )
   }
 }
 
 function overview(): ReturnType<typeof commandLine> {
   return commandLine(NAME, 'Makes the failures of FUSE mounts under CSI happen, each on a private node.')
-    .usage('list | run [SCENARIO...]')
+    .usage('list | run [SCENARIO...] | mount -- COMMAND...')
     .addHelpText(
       'after',
-      `\nCommands:\n  list  lists scenarios, failures, mitigations and consumers\n  run   runs all of them, or those that are named (see ${NAME} run --help)`,
+      `\nCommands:\n  list   lists scenarios, failures, mitigations and consumers\n  run    runs all of them, or those that are named (see ${NAME} run --help)\n  mount  tests a mount command (see ${NAME} mount --help)`,
     )
 }

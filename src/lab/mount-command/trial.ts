@@ -1,0 +1,142 @@
+import { closeSync, mkdtempSync, openSync, readdirSync, readFileSync, readlinkSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { messageOf } from '../../errors.ts'
+import { isFuse } from '../../os/mounts/mount-table.ts'
+import { parseMountinfo, topmostAt } from '../../os/mounts/mountinfo.ts'
+import { probe } from '../../os/mounts/probe.ts'
+import { ChildProgram } from '../../os/processes/child-program.ts'
+import { runShell } from '../shell.ts'
+import type { MountSeen, MountTrial } from './seen.ts'
+
+/** What is handed to the private node. */
+export interface MountJob {
+  readonly kind: 'mount'
+  readonly trial: MountTrial
+}
+
+/** Milliseconds between two looks, and for which a mount that stands is watched. */
+const LOOK = 20
+const SETTLE = 300
+
+/** Milliseconds in which a mount answers. */
+const ANSWER = 1000
+
+/** A /dev with all that this one has but fuse. */
+const HIDE_DEVICE = `
+set -e
+new=$(mktemp -d)
+mount -n -t tmpfs -o mode=755 tmpfs "$new"
+for entry in /dev/*; do
+  name=\${entry#/dev/}
+  if [ "$name" = fuse ]; then :
+  elif [ -L "$entry" ]; then cp -P "$entry" "$new/$name"
+  elif [ -d "$entry" ]; then mkdir "$new/$name"; mount -n --rbind "$entry" "$new/$name"
+  else : >"$new/$name"; mount -n --bind "$entry" "$new/$name"
+  fi
+done
+mount -n --move "$new" /dev
+`
+
+/** Carries a trial out, on a private node that ends after it with all that it leaves. Rejects if the command cannot be started. */
+export async function carryOutTrial({ words, cwd, env, injection, hidesDevice, patience }: MountTrial): Promise<MountSeen> {
+  if (hidesDevice) {
+    const { status, output } = await runShell([], HIDE_DEVICE)
+    if (status !== 0) throw new Error(`cannot take /dev/fuse away: ${output}`)
+  }
+  const folder = mkdtempSync(join(tmpdir(), 'mount-'))
+  const target = mkdtempSync(join(folder, 'target-'))
+  const files = { output: join(folder, 'output'), extra: join(folder, 'descriptor-of-the-caller') }
+  const [out, extra] = [openSync(files.output, 'a'), openSync(files.extra, 'a')]
+  // The tracer is no parent of the command, so that its own end can be seen.
+  const tracer =
+    injection === undefined
+      ? []
+      : ['strace', '-DDD', '-f', '-qq', '-o', '/dev/null', '-e', `trace=${callsOf(injection)}`, '-e', `inject=${injection}`, '--']
+  const [file = '', ...args] = [...tracer, ...words.map((word) => word.replaceAll('{target}', target))]
+  const began = performance.now()
+  const now = (): number => Math.round(performance.now() - began)
+  const child = new ChildProgram({ file, args, cwd, env: { ...env }, stdio: ['ignore', out, out, extra] })
+  const returned: { after?: number; stood?: boolean } = {}
+  let stoodAfter: number | undefined
+  try {
+    if (child.pid === 0) await child.ended
+    child.ended.then(
+      () => (returned.after = now()),
+      () => undefined,
+    )
+    while (now() < patience) {
+      // The command is looked at before the mount: what comes between counts as standing.
+      const { after } = returned
+      const stands = await standsAt(target)
+      if (stands) stoodAfter ??= now()
+      if (after !== undefined) returned.stood ??= stands
+      const failed = after !== undefined && child.end?.status !== 0
+      if (stands && after !== undefined) break
+      if (stands && stoodAfter !== undefined && now() - stoodAfter > SETTLE) break
+      // What nothing serves any more will not mount.
+      if (after !== undefined && !stands && (failed || now() - after > SETTLE) && others().length === 0) break
+      await sleep(LOOK)
+    }
+    const { end } = child
+    return {
+      ...(end === undefined ? {} : { returned: { after: returned.after ?? now(), status: end.status, signal: end.signal } }),
+      stoodAtReturn: returned.stood ?? false,
+      ...(stoodAfter === undefined ? {} : { stoodAfter }),
+      output: readFileSync(files.output, 'utf8'),
+      holds: end === undefined ? [] : heldBy(others(), files),
+    }
+  } catch (error) {
+    throw new Error(`cannot start ${words[0] ?? ''}: ${messageOf(error)}`, { cause: error })
+  } finally {
+    closeSync(out)
+    closeSync(extra)
+  }
+}
+
+/** The system calls that an injection names. */
+function callsOf(injection: string): string {
+  return injection.split(':', 1)[0] ?? ''
+}
+
+/** Whether a FUSE mount is at a path and answers. */
+async function standsAt(path: string): Promise<boolean> {
+  const top = topmostAt(parseMountinfo(readFileSync('/proc/self/mountinfo', 'utf8')), path)
+  return top !== undefined && isFuse(top.fsType) && (await probe(path, ANSWER)).kind === 'alive'
+}
+
+/** The processes of the node that are neither this one nor its parents. */
+function others(): readonly number[] {
+  const own = new Set([1, process.pid, process.ppid])
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
+    .filter((pid) => !own.has(pid) && isRunning(pid))
+}
+
+/** A zombie, a thread of the kernel and the tracer are none. */
+function isRunning(pid: number): boolean {
+  try {
+    return readlinkSync(`/proc/${pid}/exe`) !== '' && readFileSync(`/proc/${pid}/comm`, 'utf8') !== 'strace\n'
+  } catch {
+    return false
+  }
+}
+
+function heldBy(
+  pids: readonly number[],
+  { output, extra }: { readonly output: string; readonly extra: string },
+): readonly string[] {
+  const links = pids.flatMap((pid) => {
+    try {
+      return readdirSync(`/proc/${pid}/fd`).map((fd) => readlinkSync(`/proc/${pid}/fd/${fd}`))
+    } catch {
+      return []
+    }
+  })
+  return [
+    ...(links.includes(output) ? ['standard output or standard error'] : []),
+    ...(links.includes(extra) ? ['descriptor 3, which it has inherited'] : []),
+  ]
+}
