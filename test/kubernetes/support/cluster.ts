@@ -147,26 +147,28 @@ export class Cluster implements AsyncDisposable {
   }
 
   /**
-   * Gives the node an image with one program in its root folder, which is its entry point, and with the applets of busybox in /bin if it is to have
-   * them. The program is one of the node's own (`csi-provisioner`).
+   * Gives the node an image with one program in its root folder, which is its entry point, and if it is to have a `shell`, with the applets of busybox.
+   * The program is one of the node's own (`csi-provisioner`).
    */
-  async loadProgram(image: string, program: string, { busybox = false }: { readonly busybox?: boolean } = {}): Promise<void> {
+  async loadProgram(image: string, program: string, { shell = false }: { readonly shell?: boolean } = {}): Promise<void> {
     const file = join(PROGRAMS, program)
     assert.ok(existsSync(file), `${file} is missing: scripts/test-kubernetes --setup-only builds it`)
     const folder = mkdtempSync(join(this.sandbox.path, 'image-'))
     const root = join(folder, 'root')
     mkdirSync(join(root, 'tmp'), { recursive: true })
     copyFileSync(file, join(root, program))
-    if (busybox) {
-      mkdirSync(join(root, 'bin'))
-      copyFileSync('/bin/busybox', join(root, 'bin/busybox'))
-      const applets = right('busybox', ['--list'], await this.sandbox.run('/bin/busybox', ['--list']))
-      for (const applet of applets.split('\n').filter((name) => name !== '' && name !== 'busybox'))
-        symlinkSync('busybox', join(root, 'bin', applet))
-    }
+    if (shell) await this.#addShell(root)
     await this.#script('pack-image', [image, root, join(folder, 'image.tar'), `/${program}`])
     await this.loadImage(join(folder, 'image.tar'))
     rmSync(folder, { recursive: true })
+  }
+
+  async #addShell(root: string): Promise<void> {
+    mkdirSync(join(root, 'bin'))
+    copyFileSync('/bin/busybox', join(root, 'bin/busybox'))
+    const applets = right('busybox', ['--list'], await this.sandbox.run('/bin/busybox', ['--list']))
+    for (const applet of applets.split('\n').filter((name) => name !== '' && name !== 'busybox'))
+      symlinkSync('busybox', join(root, 'bin', applet))
   }
 
   /** Ends the node as a power cut does, and starts it again on what is on its disk. Resolves when a pod can be started. */
