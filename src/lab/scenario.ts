@@ -1,5 +1,5 @@
 import type { ContainerPlugin } from './cell/container-plugin.ts'
-import type { Harness } from './cell/harness.ts'
+import type { PrivateHarness } from './cell/private-harness.ts'
 import { workload } from './cell/reader-programs.ts'
 import { setUpContainerCell, type Subject } from './cell/set-up.ts'
 import { Timeline } from './cell/timeline.ts'
@@ -20,7 +20,7 @@ export interface Narrator {
 }
 
 /** A cell of a scenario, whose plugin runs in a container. */
-export type ScenarioCell = Harness<ContainerPlugin>
+export type ScenarioCell = PrivateHarness<ContainerPlugin>
 
 /** The private node of a scenario, and its narrator. */
 export interface ScenarioNode extends Narrator {

@@ -3,14 +3,19 @@ import { setTimeout as sleep } from 'node:timers/promises'
 /** Milliseconds that the slowest step may take on a loaded machine before the lab gives up on it. */
 export const STEP_DEADLINE = 15_000
 
-/** Looks every 20 ms until `condition` gives something truthy, which it returns; after `deadline` ms throws an Error naming `what`. */
-export async function until<T>(what: string, condition: () => T | Promise<T>, deadline = STEP_DEADLINE): Promise<NonNullable<T>> {
+/** Looks every `interval` ms until `condition` gives something truthy, which it returns; after `deadline` ms throws an Error naming `what`. */
+export async function until<T>(
+  what: string,
+  condition: () => T | Promise<T>,
+  deadline = STEP_DEADLINE,
+  interval = 20,
+): Promise<NonNullable<T>> {
   const end = performance.now() + deadline
   for (;;) {
     const value = await condition()
     if (value) return value
     if (performance.now() > end) throw new Error(`waited ${deadline / 1000} s in vain: ${what}`)
-    await sleep(20)
+    await sleep(interval)
   }
 }
 

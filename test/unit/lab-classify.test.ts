@@ -21,6 +21,12 @@ function reads(words: string): Read[] {
 const CASES: { name: string; reads: string; rest?: Partial<Seen>; outcome: OutcomeId }[] = [
   { name: 'nothing but right reads', reads: 'right*9', outcome: 'works' },
   { name: 'right reads, one of which waited', reads: 'right slow right*5', outcome: 'waits' },
+  {
+    name: 'right reads, one of which took long for another node',
+    reads: 'right slow right*5',
+    rest: { longRead: 2500 },
+    outcome: 'works',
+  },
   { name: 'errors and then right reads', reads: 'ENOTCONN*3 right*5', outcome: 'recovers' },
   { name: 'errors, and too few right reads to tell', reads: 'ENOTCONN*3 right*4', outcome: 'errors' },
   { name: 'errors to the end', reads: 'right*9 ENOTCONN', outcome: 'errors' },
@@ -46,14 +52,14 @@ describe('what came of a consumer', () => {
   for (const { name, reads: words, rest, outcome } of CASES) {
     it(`is '${outcome}' with ${name}`, () => {
       assert.equal(
-        classify({ reads: reads(words), running: true, started: true, failedToStart: false, restarts: 0, ...rest }),
+        classify({ reads: reads(words), running: true, started: true, failedToStart: false, restarts: 0, longRead: 1000, ...rest }),
         outcome,
       )
     })
   }
 
   it("is 'errors' without a single read", () => {
-    assert.equal(classify({ reads: [], running: true, started: true, failedToStart: false, restarts: 0 }), 'errors')
+    assert.equal(classify({ reads: [], running: true, started: true, failedToStart: false, restarts: 0, longRead: 1000 }), 'errors')
   })
 })
 

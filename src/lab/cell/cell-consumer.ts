@@ -10,6 +10,8 @@ import { ProcessLog } from '../process-log.ts'
 import { StartedProcess } from '../started-process.ts'
 import type { Clock } from '../clock.ts'
 import type { ConsumerSpec } from '../matrix/consumers.ts'
+import { nodeMounts, podMounts } from './evidence.ts'
+import type { Consumer } from './harness.ts'
 import { ReadLog } from './read-log.ts'
 import type { ReaderProgram } from './reader-programs.ts'
 import type { VolumeOperations } from './volume-operations.ts'
@@ -34,7 +36,7 @@ export interface CellContext {
 }
 
 /** A consumer in a cell, and what the kubelet does for it: publishes its volume, starts its container, and starts it again. */
-export class CellConsumer {
+export class CellConsumer implements Consumer {
   readonly kind: ConsumerSpec
   readonly reads = new ReadLog()
   /** Its pod. A consumer on the node itself uses only the log and the uid of it. */
@@ -105,6 +107,13 @@ export class CellConsumer {
     const unwanted = Promise.withResolvers<'unwanted'>()
     this.#unwanted = unwanted
     this.#minding = this.#minding.then(() => this.#mind(unwanted.promise))
+  }
+
+  async mountTable(): Promise<readonly string[]> {
+    const { pid, target } = this
+    if (pid === undefined) return []
+    const lines = this.kind.place === 'node' ? nodeMounts().filter((line) => line.includes(` ${target} `)) : podMounts(pid)
+    return await Promise.resolve(lines)
   }
 
   /** Kills its process, as the end of the machine does, and does not start it again. */

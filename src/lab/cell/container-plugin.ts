@@ -34,8 +34,8 @@ export class ContainerPlugin implements PluginControl {
     this.#timeline = timeline
   }
 
-  get pids(): readonly number[] {
-    return this.#process?.running === true ? [this.#process.pid] : []
+  async pids(): Promise<readonly number[]> {
+    return await Promise.resolve(this.#process?.running === true ? [this.#process.pid] : [])
   }
 
   /** Of the process that was started last: `plugin-1`, `plugin-2`. Throws an Error before the first start. */

@@ -2,11 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Failure } from '../failures/failure.ts'
 import { ENOUGH } from '../matrix/classify.ts'
 import { until } from '../wait.ts'
-import type { CellConsumer } from './cell-consumer.ts'
-import type { Harness } from './harness.ts'
-
-/** Milliseconds from the failure to the repair, unless every consumer has met the failure earlier. */
-const OUTAGE = 1000
+import type { Consumer, Harness, Patience } from './harness.ts'
 
 /** When the failure struck and when the repair was done, on the cell's clock. */
 export interface Course {
@@ -31,18 +27,19 @@ export interface Stages {
  * of the cell then.
  */
 export async function takeCourse(harness: Harness, failure: Failure, stages: Stages): Promise<Course> {
-  const { clock, timeline, daemons, plugin, kubelet, consumers } = harness
-  const those = (starts: string): readonly CellConsumer[] => consumers.filter(({ kind }) => kind.starts === starts)
-  const strikesMounting = failure.flaw !== undefined
+  const { clock, timeline, daemons, plugin, consumers, patience } = harness
+  const those = (starts: string): readonly Consumer[] => consumers.filter(({ kind }) => kind.starts === starts)
+  const flaw = failure.flaw?.(patience.mountDelay)
+  const strikesMounting = flaw !== undefined
   await daemons.start()
-  await plugin.start(failure.flaw)
-  await kubelet.register()
+  await plugin.start(flaw)
+  await harness.register()
   let failureAtMs = clock()
-  if (strikesMounting) timeline.note('plugin', 'failure', `the plugin is flawed: ${failure.flaw.join(' ')}`)
+  if (strikesMounting) timeline.note('plugin', 'failure', `the plugin is flawed: ${flaw.join(' ')}`)
   for (const consumer of those('before')) consumer.want()
   if (!strikesMounting) {
     await stages.mounted?.()
-    await allRead(those('before'))
+    await allRead(those('before'), patience.start)
   }
   await stages.before?.()
 
@@ -52,8 +49,9 @@ export async function takeCourse(harness: Harness, failure: Failure, stages: Sta
   const struckAtMs = clock()
   if (!strikesMounting) for (const consumer of those('during')) consumer.want()
   await stages.struck?.()
-  await outage(those('before'), clock, struckAtMs)
-  if (failure.lastsMs !== undefined) await sleep(Math.max(0, failure.lastsMs - (clock() - failureAtMs)))
+  await outage(those('before'), clock, struckAtMs, patience.outage)
+  const lasts = durationOf(failure, patience)
+  if (lasts > 0) await sleep(Math.max(0, lasts - (clock() - failureAtMs)))
 
   await failure.mend(harness)
   const mendedAtMs = timeline.note('node', 'mended', 'what a real node repairs by itself has been repaired')
@@ -63,22 +61,27 @@ export async function takeCourse(harness: Harness, failure: Failure, stages: Sta
   return course
 }
 
+/** How long a failure lasts at least, in milliseconds. */
+function durationOf({ lastsMs = 0, hangs, untilPodComes }: Failure, { hang, arrival }: Patience): number {
+  return Math.max(lastsMs, hangs === true ? hang : 0) + (untilPodComes === true ? arrival : 0)
+}
+
 /** Waits until each of them reads right. Throws an Error that names those that do not. */
-async function allRead(consumers: readonly CellConsumer[]): Promise<void> {
-  const well = ({ reads }: CellConsumer): boolean => reads.ended(-Infinity).filter(({ saw }) => saw === 'right').length >= ENOUGH
+async function allRead(consumers: readonly Consumer[], deadline: number): Promise<void> {
+  const well = ({ reads }: Consumer): boolean => reads.ended(-Infinity).filter(({ saw }) => saw === 'right').length >= ENOUGH
   const late = (): string =>
     consumers
       .filter((consumer) => !well(consumer))
       .map(({ kind }) => kind.id)
       .join(', ')
-  await until('every consumer reads before the failure', () => late() === '').catch((error: unknown) => {
+  await until('every consumer reads before the failure', () => late() === '', deadline).catch((error: unknown) => {
     throw new Error(`these did not read right before the failure: ${late()}`, { cause: error })
   })
 }
 
-/** Waits until each of them that runs has met the failure, at most OUTAGE. */
-async function outage(consumers: readonly CellConsumer[], clock: () => number, since: number): Promise<void> {
-  const met = ({ pid, reads }: CellConsumer): boolean =>
+/** Waits until each of them that runs has met the failure, at most `most` milliseconds. */
+async function outage(consumers: readonly Consumer[], clock: () => number, since: number, most: number): Promise<void> {
+  const met = ({ pid, reads }: Consumer): boolean =>
     pid === undefined || reads.ended(since).length >= 3 || (reads.underWay !== undefined && clock() - reads.underWay > 200)
-  await until('every consumer has met the failure', () => consumers.every(met) || clock() - since > OUTAGE)
+  await until('every consumer has met the failure', () => consumers.every(met) || clock() - since > most)
 }

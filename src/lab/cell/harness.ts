@@ -1,8 +1,6 @@
 import type { Clock } from '../clock.ts'
-import type { ContainerRuntime } from '../container-runtime.ts'
-import type { Kubelet, Volume } from '../kubelet.ts'
-import type { CellConsumer } from './cell-consumer.ts'
-import type { VolumeOperations } from './volume-operations.ts'
+import type { ConsumerSpec } from '../matrix/consumers.ts'
+import type { ReadLog } from './read-log.ts'
 import type { Timeline } from './timeline.ts'
 
 /** What a failure can do to the CSI plugin. */
@@ -17,51 +15,118 @@ export interface PluginControl {
   restart(): Promise<void>
   /** Puts another file in the place of its executable: the next start is of that one. */
   replaceExecutable(): void
-  readonly pids: readonly number[]
+  /** Its process, as the node numbers it; none between two. */
+  pids(): Promise<readonly number[]>
 }
 
 /** What a failure can do to the daemons that serve the session of its volume. */
 export interface DaemonControl {
   /** Processes that answer the kernel. */
-  readonly pids: readonly number[]
+  pids(): Promise<readonly number[]>
   /** Starts what has to run before the plugin, as a boot does. */
   start(): Promise<void>
   /** SIGKILL; resolves when these processes have ended, even if others have replaced them. */
   kill(): Promise<void>
-  /** Ends every daemon of the node. None is started again until `start`. */
-  crash(): Promise<void>
   /** Replaces them by another executable, in the best way that this hosting has. */
   upgrade(): Promise<void>
   /** SIGSTOP; resolves when they have stopped. */
   hang(): Promise<void>
   /** SIGCONT. */
-  resume(): void
+  resume(): Promise<void>
 }
 
 /** What a failure can do to the node. */
 export interface NodeControl {
-  /** Runs a command in a shell of the node, noted on the lane `node`. */
-  shell(command: string): Promise<string>
+  /** umount -l of paths of the node, by hand. */
+  unmount(paths: readonly string[]): Promise<void>
+  /** Aborts the FUSE connection of the volume that is struck, through the kernel's control file system. Returns its number. */
+  abortConnection(): Promise<number>
+  /** Lets the plugin and the daemons open no further file: RLIMIT_NOFILE as low as what they have open. */
+  limitDescriptors(): Promise<void>
+  /** Takes that back. */
+  liftDescriptorLimit(): Promise<void>
   /** A power cut: every process and mount goes, files stay, and the boot id changes. */
-  crash(): Promise<void>
+  powerCut(): Promise<void>
+  /** The machine boots: the daemons, the plugin and the pods that ran before are started. */
+  powerOn(): Promise<void>
 }
 
-/** A private node with a plugin, its volumes and their consumers, for a failure to strike. */
-export interface Harness<Plugin extends PluginControl = PluginControl> {
+/** A consumer as a failure and the course of a cell see it. */
+export interface Consumer {
+  /** As it lives under the mitigation. */
+  readonly kind: ConsumerSpec
+  readonly reads: ReadLog
+  /** Where its volume is published on the node. */
+  readonly target: string
+  /** The id of its process, if one runs and the node numbers it; 0 if it runs and its number is not known. */
+  readonly pid: number | undefined
+  /** When its process was started, if one runs. */
+  readonly runningSince: number | undefined
+  readonly started: boolean
+  /** Whether an attempt to bring it up for the first time failed. */
+  readonly failedToStart: boolean
+  readonly restarts: number
+  /** Asks for it: it is started, and started again whenever it ends. */
+  want(): void
+  /** The lines of its own mountinfo that concern the volume; none if it does not run. */
+  mountTable(): Promise<readonly string[]>
+}
+
+/** A pod that is given the volume and goes away again. Nobody reads in it. */
+export interface PassingPod {
+  /** Resolves when its volume is published. */
+  arrive(): Promise<void>
+  /** Resolves when its volume is unpublished. */
+  depart(): Promise<void>
+  /** A sentence on what is mounted for it all the same; undefined if nothing is. */
+  left(): Promise<string | undefined>
+}
+
+/** What a node can show of itself. */
+export interface NodeEvidence {
+  /** The lines of its mountinfo that concern its volumes. */
+  mounts(): Promise<readonly string[]>
+  /** Which process holds which FUSE descriptor: `dummy-fuse[231] fd 5: connection 74`. */
+  holders(): Promise<readonly string[]>
+  /** The files on its own disk below the mount points. */
+  disk(): Promise<readonly string[]>
+}
+
+/** How long the steps of a cell may take on a node, in milliseconds. */
+export interface Patience {
+  /** For a consumer to read right for the first time. */
+  readonly start: number
+  /** From the failure to the repair, unless every consumer has met the failure earlier. */
+  readonly outage: number
+  /** After the repair, for which a consumer that reads wrong is watched, if the model says that it does. */
+  readonly watch: number
+  /** After the repair, that a consumer has to come out as the model says. */
+  readonly settle: number
+  /** How long a pod that is asked for while a daemon hangs takes to come to the plugin. */
+  readonly arrival: number
+  /** Seconds from the return of a daemon to its mount, where that is late: enough for every pod to have the empty folder by then. */
+  readonly mountDelay: number
+  /** Milliseconds from which on a read counts as one that has waited: above what a busy node adds. */
+  readonly longRead: number
+  /** Milliseconds for which a daemon hangs: longer than that. */
+  readonly hang: number
+}
+
+/** A node with a plugin, its volumes and their consumers, for a failure to strike. */
+export interface Harness {
   readonly clock: Clock
   readonly timeline: Timeline
-  readonly kubelet: Kubelet
-  /** The volume that the failure strikes. */
-  readonly volume: Volume
-  readonly operations: VolumeOperations
-  /** Another volume of the same plugin. */
-  readonly neighbour: VolumeOperations
-  readonly plugin: Plugin
+  readonly plugin: PluginControl
   readonly daemons: DaemonControl
   readonly node: NodeControl
-  readonly consumers: readonly CellConsumer[]
-  /** Starts the containers of the consumers' pods. */
-  readonly runtime: ContainerRuntime
-  /** Starts the consumers that a crash of the machine has ended. */
-  readonly startConsumers: () => Promise<void>
+  readonly consumers: readonly Consumer[]
+  readonly evidence: NodeEvidence
+  readonly patience: Patience
+  /** Where the volume that the failure strikes is staged on the node. */
+  readonly stagingPath: string
+  /** Resolves when the node agent knows the plugin. */
+  register(): Promise<void>
+  passingPod(): PassingPod
+  /** Starts the node agent that asks for the volumes' health, and makes the pods anew whose volume is INACCESSIBLE. */
+  watchHealth(): AsyncDisposable
 }

@@ -3,7 +3,7 @@ import { type Command, withArgs } from '../command.ts'
 import { FUSED, FUSED_FLAGS, FUSED_SOCKET } from '../node-paths.ts'
 import { StartedProcess } from '../started-process.ts'
 import { until } from '../wait.ts'
-import type { DaemonControl } from './harness.ts'
+import type { PrivateDaemons } from './private-harness.ts'
 import { killAll, processesOf, signalAll, stopAll } from './node-processes.ts'
 import { Replaceable } from './replaceable.ts'
 import type { Timeline } from './timeline.ts'
@@ -11,7 +11,7 @@ import type { Timeline } from './timeline.ts'
 const LANE = 'keep'
 
 /** dummy-fused under the keeper, which holds its descriptors. */
-export class KeeperDaemons implements DaemonControl {
+export class KeeperDaemons implements PrivateDaemons {
   readonly #keep: Command
   readonly #program: Replaceable
   readonly #timeline: Timeline
@@ -23,8 +23,8 @@ export class KeeperDaemons implements DaemonControl {
     this.#timeline = timeline
   }
 
-  get pids(): readonly number[] {
-    return processesOf(FUSED)
+  async pids(): Promise<readonly number[]> {
+    return await Promise.resolve(this.#pids)
   }
 
   /** The keeper takes a program without a name of its own, so a link's name chooses it. */
@@ -42,30 +42,35 @@ export class KeeperDaemons implements DaemonControl {
   }
 
   async kill(): Promise<void> {
-    await killAll(this.pids)
+    await killAll(this.#pids)
   }
 
   /** SIGHUP: the daemon drains, and the file that is at its path now is started. */
   async upgrade(): Promise<void> {
     this.#program.replace()
-    const before = this.pids
+    const before = this.#pids
     this.#keeper?.kill('SIGHUP')
-    await until('another daemon serves', () => this.pids.length > 0 && this.pids.every((pid) => !before.includes(pid)))
+    await until('another daemon serves', () => this.#pids.length > 0 && this.#pids.every((pid) => !before.includes(pid)))
   }
 
   async hang(): Promise<void> {
-    await stopAll(this.pids)
+    await stopAll(this.#pids)
   }
 
-  resume(): void {
-    signalAll(this.pids, 'SIGCONT')
+  async resume(): Promise<void> {
+    signalAll(this.#pids, 'SIGCONT')
+    await Promise.resolve()
   }
 
   async crash(): Promise<void> {
     this.#keeper?.kill()
     await this.#keeper?.ended()
-    signalAll(this.pids, 'SIGKILL')
-    await until('the daemon is gone', () => this.pids.length === 0)
+    signalAll(this.#pids, 'SIGKILL')
+    await until('the daemon is gone', () => this.#pids.length === 0)
     this.#timeline.note(LANE, 'end', 'gone with the machine')
+  }
+
+  get #pids(): readonly number[] {
+    return processesOf(FUSED)
   }
 }

@@ -1,10 +1,11 @@
 import { processesNamed, sharesMounts } from '../../os/processes/processes.ts'
 import { until } from '../wait.ts'
-import type { DaemonControl, PluginControl } from './harness.ts'
+import type { PluginControl } from './harness.ts'
 import { killAll, processesOf, signalAll, stopAll } from './node-processes.ts'
+import type { PrivateDaemons } from './private-harness.ts'
 
 /** Processes that the plugin has started: the one of them that serves the volume which the failure strikes. */
-export class PluginDaemons implements DaemonControl {
+export class PluginDaemons implements PrivateDaemons {
   readonly #plugin: PluginControl
   readonly #comms: readonly string[]
   readonly #path: string | undefined
@@ -16,7 +17,11 @@ export class PluginDaemons implements DaemonControl {
     this.#path = path
   }
 
-  get pids(): readonly number[] {
+  async pids(): Promise<readonly number[]> {
+    return await Promise.resolve(this.#pids)
+  }
+
+  get #pids(): readonly number[] {
     if (this.#path === undefined) return this.#comms.flatMap(processesOf)
     return this.#comms
       .flatMap(processesNamed)
@@ -30,7 +35,7 @@ export class PluginDaemons implements DaemonControl {
   }
 
   async kill(): Promise<void> {
-    await killAll(this.pids)
+    await killAll(this.#pids)
   }
 
   async crash(): Promise<void> {
@@ -40,16 +45,17 @@ export class PluginDaemons implements DaemonControl {
   /** Nobody can hand a session over: the daemon unmounts and ends, and the plugin has to start the next one. */
   async upgrade(): Promise<void> {
     this.#plugin.replaceExecutable()
-    signalAll(this.pids, 'SIGTERM')
-    await until('the daemons end', () => this.pids.length === 0)
+    signalAll(this.#pids, 'SIGTERM')
+    await until('the daemons end', () => this.#pids.length === 0)
     await this.#plugin.restart()
   }
 
   async hang(): Promise<void> {
-    await stopAll(this.pids)
+    await stopAll(this.#pids)
   }
 
-  resume(): void {
-    signalAll(this.pids, 'SIGCONT')
+  async resume(): Promise<void> {
+    signalAll(this.#pids, 'SIGCONT')
+    await Promise.resolve()
   }
 }

@@ -1,30 +1,43 @@
 import { randomUUID } from 'node:crypto'
-import { readFileSync, writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { parseMountinfo } from '../../os/mounts/mountinfo.ts'
+import { parseMountinfo, topmostAt } from '../../os/mounts/mountinfo.ts'
 import { run } from '../../os/processes/run.ts'
 import { KUBELET } from '../node-paths.ts'
 import { runShell } from '../shell.ts'
-import type { DaemonControl, NodeControl, PluginControl } from './harness.ts'
+import type { CellConsumer } from './cell-consumer.ts'
+import type { NodeControl, PluginControl } from './harness.ts'
+import type { PrivateDaemons } from './private-harness.ts'
 import type { Timeline } from './timeline.ts'
+import type { VolumeOperations } from './volume-operations.ts'
 
 /** Milliseconds for one umount(8). */
 const DEADLINE = 10_000
 
+/** What is on a private node. */
+interface OnNode {
+  readonly plugin: PluginControl
+  readonly daemons: PrivateDaemons
+  /** Those of each volume. */
+  readonly operations: readonly VolumeOperations[]
+  readonly consumers: readonly CellConsumer[]
+  /** Where the volume that is struck is staged. */
+  readonly stagingPath: string
+}
+
 /** The private node that this process is on. */
 export class PrivateNode implements NodeControl {
   readonly #timeline: Timeline
-  readonly #plugin: PluginControl
-  readonly #daemons: DaemonControl
+  readonly #on: OnNode
 
-  constructor(timeline: Timeline, plugin: PluginControl, daemons: DaemonControl) {
+  constructor(timeline: Timeline, on: OnNode) {
     this.#timeline = timeline
-    this.#plugin = plugin
-    this.#daemons = daemons
+    this.#on = on
     timeline.lane('node', 'process', 'Node')
     timeline.lane('kubelet', 'process', 'Kubelet')
   }
 
+  /** Runs a command in a shell of the node, noted on the lane `node`. Rejects with its output if it fails. */
   async shell(command: string): Promise<string> {
     const { status, output } = await runShell([], command)
     for (const line of output.split('\n'))
@@ -33,9 +46,40 @@ export class PrivateNode implements NodeControl {
     return output
   }
 
-  async crash(): Promise<void> {
-    await this.#plugin.kill()
-    await this.#daemons.crash()
+  async unmount(paths: readonly string[]): Promise<void> {
+    await this.shell(paths.map((path) => `umount -n -l ${path}`).join('\n'))
+  }
+
+  async abortConnection(): Promise<number> {
+    const { stagingPath } = this.#on
+    const mount = topmostAt(parseMountinfo(readFileSync('/proc/self/mountinfo', 'utf8')), stagingPath)
+    if (mount === undefined) throw new Error(`nothing is mounted at ${stagingPath}`)
+    const minor = Number(mount.device.split(':')[1])
+    // A container's /sys may lack the folder for it.
+    const control = join(KUBELET, 'tmp/fusectl')
+    await this.shell(`mkdir -p ${control}; mount -n -t fusectl none ${control}; echo 1 > ${control}/${minor}/abort`)
+    return minor
+  }
+
+  async limitDescriptors(): Promise<void> {
+    await this.#prlimit(lowest)
+  }
+
+  async liftDescriptorLimit(): Promise<void> {
+    await this.#prlimit(most)
+  }
+
+  async #prlimit(limit: (pid: number) => string): Promise<void> {
+    const { plugin, daemons } = this.#on
+    const pids = [...(await plugin.pids()), ...(await daemons.pids())]
+    await this.shell(pids.map((pid) => `prlimit --pid ${pid} --nofile=${limit(pid)}:`).join('\n'))
+  }
+
+  async powerCut(): Promise<void> {
+    const { plugin, daemons, operations, consumers } = this.#on
+    for (const consumer of consumers) await consumer.halt()
+    await plugin.kill()
+    await daemons.crash()
     const below = parseMountinfo(readFileSync('/proc/self/mountinfo', 'utf8'))
       .map(({ mountPoint }) => mountPoint)
       .filter((path) => path.startsWith(`${KUBELET}/`))
@@ -46,5 +90,24 @@ export class PrivateNode implements NodeControl {
     const path = '/proc/sys/kernel/random/boot_id'
     // systemd-nspawn has put a file there whose name is gone, on which nothing can be mounted.
     await this.shell(`umount -n -l ${path} 2>/dev/null || true; mount -n --bind ${bootId} ${path}`)
+    for (const one of [...consumers, ...operations]) one.forget()
   }
+
+  async powerOn(): Promise<void> {
+    const { plugin, daemons, consumers } = this.#on
+    await daemons.start()
+    await plugin.start()
+    for (const consumer of consumers) if (consumer.kind.starts === 'before') consumer.want()
+  }
+}
+
+/** One more than the highest descriptor: no further one can be had. */
+function lowest(pid: number): string {
+  return String(Math.max(...readdirSync(`/proc/${pid}/fd`).map(Number)) + 1)
+}
+
+/** The hard limit (proc_pid_limits(5)). */
+function most(pid: number): string {
+  const [, hard = 'unlimited'] = /^Max open files\s+\S+\s+(\S+)/m.exec(readFileSync(`/proc/${pid}/limits`, 'utf8')) ?? []
+  return hard
 }

@@ -20,6 +20,12 @@ export class ReadLog {
   readonly #reads: Read[] = []
   #open: number | undefined
   #wrote: { atMs: number; path: string } | undefined
+  readonly #hangs: number
+
+  /** `hangs`: milliseconds for which a read must have been under way to be counted as one that does not come back. */
+  constructor(hangs = HANGS) {
+    this.#hangs = hangs
+  }
 
   /** A read begins. */
   begin(atMs: number): void {
@@ -44,7 +50,7 @@ export class ReadLog {
 
   /** In order; the last one may be under way, if it has been for a second (HUNG in lab-record.ts). */
   reads(nowMs: number): readonly Read[] {
-    const hanging = this.#open !== undefined && nowMs - this.#open > HANGS
+    const hanging = this.#open !== undefined && nowMs - this.#open > this.#hangs
     return hanging ? [...this.#reads, { beganMs: this.#open ?? 0, endedMs: undefined, saw: '' }] : this.#reads
   }
 

@@ -10,9 +10,13 @@ import type { Hosting, Mitigation } from '../mitigations.ts'
 import { FUSED, FUSED_SOCKET, PLUGIN_FLAGS, stagingPath } from '../node-paths.ts'
 import { CellConsumer } from './cell-consumer.ts'
 import { ContainerPlugin } from './container-plugin.ts'
-import type { DaemonControl, Harness, PluginControl } from './harness.ts'
+import { filesOnDisk, fuseHolders, nodeMounts } from './evidence.ts'
+import type { NodeEvidence, Patience, PluginControl } from './harness.ts'
+import { HealthWatch, type WatchedVolume } from './health-watch.ts'
 import { KeeperDaemons } from './keeper-daemons.ts'
+import { PrivatePassingPod } from './passing-pod.ts'
 import { PluginDaemons } from './plugin-daemons.ts'
+import type { PrivateDaemons, PrivateHarness } from './private-harness.ts'
 import { PrivateNode } from './private-node.ts'
 import type { ReaderProgram } from './reader-programs.ts'
 import { Replaceable } from './replaceable.ts'
@@ -20,6 +24,7 @@ import type { Timeline } from './timeline.ts'
 import { UnitDaemons } from './unit-daemons.ts'
 import { UnitPlugin } from './unit-plugin.ts'
 import { VolumeOperations } from './volume-operations.ts'
+import { STEP_DEADLINE } from '../wait.ts'
 
 /** What a cell is about. */
 export interface Subject {
@@ -54,6 +59,23 @@ const HOST_FLAGS: Readonly<Record<Hosting, readonly string[]>> = {
   keep: ['--fuse-host', 'service', '--fused-socket', FUSED_SOCKET],
 }
 
+/** What this process sees of the private node. */
+const EVIDENCE: NodeEvidence = {
+  mounts: async () => await Promise.resolve(nodeMounts()),
+  holders: async () => await Promise.resolve(fuseHolders()),
+  disk: filesOnDisk,
+}
+
+const PATIENCE: Patience = {
+  start: STEP_DEADLINE,
+  outage: 1000,
+  watch: 2000,
+  settle: 8000,
+  arrival: 0,
+  mountDelay: 2,
+  longRead: 1000, hang: 1300,
+}
+
 /** Processes that end with the plugin's container. */
 const TAKES: Readonly<Partial<Record<Hosting, readonly string[]>>> = { child: ['dummy-fuse'], 'child-shared': [FUSED] }
 
@@ -63,16 +85,16 @@ export function needsSystemd(failure: Failure, mitigation: Mitigation): boolean 
 }
 
 /** Puts a cell together on the private node that this process is on; nothing runs yet. */
-export function setUpCell(subject: Subject, parts: CellParts): Harness {
+export function setUpCell(subject: Subject, parts: CellParts): PrivateHarness {
   return harnessOf(subject, parts, pluginOf(subject, parts))
 }
 
 /** The same for a failure that needs no systemd, with our own plugin in a container. */
-export function setUpContainerCell(subject: Subject, parts: CellParts): Harness<ContainerPlugin> {
+export function setUpContainerCell(subject: Subject, parts: CellParts): PrivateHarness<ContainerPlugin> {
   return harnessOf(subject, parts, containerPlugin(subject, parts))
 }
 
-function harnessOf<P extends PluginControl>(subject: Subject, parts: CellParts, plugin: P): Harness<P> {
+function harnessOf<P extends PluginControl>(subject: Subject, parts: CellParts, plugin: P): PrivateHarness<P> {
   const { clock, timeline, kubelet, driver, reader } = parts
   const { volume } = subject
   const operations = new VolumeOperations(kubelet, volume)
@@ -81,18 +103,32 @@ function harnessOf<P extends PluginControl>(subject: Subject, parts: CellParts, 
     driver === undefined
       ? daemonsOf(subject, parts, plugin)
       : new PluginDaemons(plugin, driver.daemon === undefined ? [] : [driver.daemon])
-  const node = new PrivateNode(timeline, plugin, daemons)
   const runtime = new ContainerRuntime(reader.command)
   const around = { clock, timeline, runtime, reader, file: driver?.file ?? 'dummy-file.txt' }
   const consumers = subject.consumers.map((one) => {
     const own = { ...around, operations: one.volume === 'neighbour' ? neighbour : operations }
     return new CellConsumer(subject.mitigation.consumer?.(one) ?? one, own)
   })
-  const startConsumers = async (): Promise<void> => {
-    for (const consumer of consumers) if (consumer.kind.starts === 'before') consumer.want()
-    await Promise.resolve()
+  const staging = stagingPath(volume.pv)
+  const on = { plugin, daemons, operations: [operations, neighbour], consumers, stagingPath: staging }
+  const node = new PrivateNode(timeline, on)
+  const watched = [
+    { operations, consumers: consumers.filter(({ kind }) => kind.volume === 'struck') },
+    { operations: neighbour, consumers: consumers.filter(({ kind }) => kind.volume === 'neighbour') },
+  ] satisfies readonly WatchedVolume[]
+  return {
+    ...{ clock, timeline, kubelet, volume, operations, plugin, daemons, node, consumers, runtime },
+    ...{ evidence: EVIDENCE, patience: PATIENCE, stagingPath: staging },
+    register: () => kubelet.register(),
+    passingPod: () => new PrivatePassingPod(operations),
+    watchHealth: () =>
+      new HealthWatch(
+        kubelet,
+        watched.filter((one) => one.consumers.length > 0),
+        timeline,
+      ),
+    shell: (command) => node.shell(command),
   }
-  return { clock, timeline, kubelet, volume, operations, neighbour, plugin, daemons, node, consumers, runtime, startConsumers }
 }
 
 function pluginOf(subject: Subject, parts: CellParts): PluginControl {
@@ -119,7 +155,7 @@ function daemonsOf(
   { mitigation, volume }: Subject,
   { programs, slice, timeline }: CellParts,
   plugin: PluginControl,
-): DaemonControl {
+): PrivateDaemons {
   switch (mitigation.hosting) {
     case 'child':
     case 'detached':

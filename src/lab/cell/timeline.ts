@@ -67,6 +67,13 @@ export class Timeline {
     return [...all.filter(({ kind }) => kind === 'process'), ...all.filter(({ kind }) => kind === 'consumer')]
   }
 
+  /** The last lines of the logs, for the error of a cell that has no record; empty without any. */
+  lastWords(): string {
+    const lines = this.logs().filter(({ text }) => !text.includes('GRPC'))
+    const last = lines.slice(-6).map(({ lane, text }) => `${lane}: ${text}`)
+    return last.length === 0 ? '' : `; last words: ${last.join(' | ')}`
+  }
+
   /** The first and the last `most` lines of each lane. */
   logs(most = 30): readonly { lane: string; atMs: number; text: string }[] {
     const byLane = Map.groupBy(this.#logs, ({ lane }) => lane)

@@ -1,14 +1,14 @@
 import { type Command, withArgs } from '../command.ts'
 import { FUSED, FUSED_FLAGS } from '../node-paths.ts'
 import { until } from '../wait.ts'
-import type { DaemonControl } from './harness.ts'
+import type { PrivateDaemons } from './private-harness.ts'
 import { killAll, processesOf, signalAll, stopAll } from './node-processes.ts'
 import { Replaceable } from './replaceable.ts'
 import type { Timeline } from './timeline.ts'
 import { Unit } from './unit.ts'
 
 /** dummy-fused as a service whose descriptors systemd holds, as systemd/dummy-fused.service has it. */
-export class UnitDaemons implements DaemonControl, Disposable {
+export class UnitDaemons implements PrivateDaemons, Disposable {
   readonly #program: Replaceable
   readonly #unit: Unit
 
@@ -17,8 +17,8 @@ export class UnitDaemons implements DaemonControl, Disposable {
     this.#unit = new Unit(slice, FUSED, timeline)
   }
 
-  get pids(): readonly number[] {
-    return processesOf(FUSED)
+  async pids(): Promise<readonly number[]> {
+    return await Promise.resolve(this.#pids)
   }
 
   async start(): Promise<void> {
@@ -28,7 +28,7 @@ export class UnitDaemons implements DaemonControl, Disposable {
 
   /** systemd starts the next one at once, so the old one's end is what is waited for. */
   async kill(): Promise<void> {
-    await killAll(this.pids)
+    await killAll(this.#pids)
   }
 
   async upgrade(): Promise<void> {
@@ -39,23 +39,28 @@ export class UnitDaemons implements DaemonControl, Disposable {
   }
 
   async hang(): Promise<void> {
-    await stopAll(this.pids)
+    await stopAll(this.#pids)
   }
 
-  resume(): void {
-    signalAll(this.pids, 'SIGCONT')
+  async resume(): Promise<void> {
+    signalAll(this.#pids, 'SIGCONT')
+    await Promise.resolve()
   }
 
   /** SIGSTOP keeps the daemon from ending in order, and `systemctl stop` keeps systemd from starting it again. */
   async crash(): Promise<void> {
     await this.hang()
     await this.#unit.control('stop', '--no-block')
-    signalAll(this.pids, 'SIGKILL')
-    await until('the daemon is gone', () => this.pids.length === 0)
+    signalAll(this.#pids, 'SIGKILL')
+    await until('the daemon is gone', () => this.#pids.length === 0)
     await until('systemd has forgotten it', async () => (await this.#unit.mainPid()) === undefined)
   }
 
   [Symbol.dispose](): void {
     this.#unit[Symbol.dispose]()
+  }
+
+  get #pids(): readonly number[] {
+    return processesOf(FUSED)
   }
 }

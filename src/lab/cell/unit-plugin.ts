@@ -24,8 +24,8 @@ export class UnitPlugin implements PluginControl, Disposable {
     this.#unit = new Unit(slice, LANE, timeline)
   }
 
-  get pids(): readonly number[] {
-    return this.#pid === undefined ? [] : [this.#pid]
+  async pids(): Promise<readonly number[]> {
+    return await Promise.resolve(this.#pid === undefined ? [] : [this.#pid])
   }
 
   async start(flaw: readonly string[] = []): Promise<void> {
@@ -39,7 +39,7 @@ export class UnitPlugin implements PluginControl, Disposable {
 
   async kill(): Promise<void> {
     this.#restarting = true
-    signalAll(this.pids, 'SIGKILL')
+    signalAll(await this.pids(), 'SIGKILL')
     await this.#ended()
   }
 

@@ -1,8 +1,3 @@
-import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
-import { KUBELET, stagingPath } from '../node-paths.ts'
-import { parseMountinfo, topmostAt } from '../../os/mounts/mountinfo.ts'
-
 import { until } from '../wait.ts'
 import { type Failure, nothing } from './failure.ts'
 
@@ -14,16 +9,11 @@ export const connectionAborted: Failure = {
   id: 'connection-aborted',
   title: 'Connection aborted',
   words: "The volume's FUSE connection is aborted through /sys/fs/fuse/connections.",
-  strike: async ({ node, volume, daemons, timeline }) => {
-    const mount = topmostAt(parseMountinfo(readFileSync('/proc/self/mountinfo', 'utf8')), stagingPath(volume.pv))
-    if (mount === undefined) throw new Error(`nothing is mounted at ${stagingPath(volume.pv)}`)
-    const [, minor = ''] = mount.device.split(':')
-    timeline.note('node', 'failure', `connection ${minor} is aborted`)
-    // A container's /sys may lack the folder for it.
-    const control = join(KUBELET, 'tmp/fusectl')
-    await node.shell(`mkdir -p ${control}; mount -n -t fusectl none ${control}; echo 1 > ${control}/${minor}/abort`)
+  strike: async ({ node, daemons, timeline }) => {
+    const connection = await node.abortConnection()
+    timeline.note('node', 'failure', `connection ${connection} is aborted`)
     // A daemon of this one connection ends when it has noticed. One that serves others goes on.
-    await until('the daemon has noticed', () => daemons.pids.length === 0, NOTICE).catch(() => undefined)
+    await until('the daemon has noticed', async () => (await daemons.pids()).length === 0, NOTICE).catch(() => undefined)
   },
   mend: nothing,
 }

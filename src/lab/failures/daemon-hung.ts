@@ -5,14 +5,13 @@ export const daemonHung: Failure = {
   id: 'daemon-hung',
   title: 'FUSE daemon hung',
   words: 'The process that answers the kernel is stopped (SIGSTOP) for 1.3 seconds, and then resumed.',
-  // Longer than what counts as waiting (matrix/classify.ts), shorter than the 1.5 s for which the plugin's probe waits before it takes it for hung.
-  lastsMs: 1300,
+  // On a private node 1.3 s: longer than what counts as waiting, shorter than the 1.5 s after which the plugin's probe takes the daemon for hung.
+  hangs: true,
   strike: async ({ daemons, timeline }) => {
-    timeline.note('node', 'failure', `SIGSTOP to the FUSE daemon, process ${daemons.pids.join(', ')}`)
+    timeline.note('node', 'failure', `SIGSTOP to the FUSE daemon, process ${(await daemons.pids()).join(', ')}`)
     await daemons.hang()
   },
-  mend: ({ daemons }) => {
-    daemons.resume()
-    return Promise.resolve()
+  mend: async ({ daemons }) => {
+    await daemons.resume()
   },
 }

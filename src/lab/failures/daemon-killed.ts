@@ -6,7 +6,7 @@ export const daemonKilled: Failure = {
   title: 'FUSE daemon killed',
   words: 'The process that answers the kernel for the volume is killed (SIGKILL). The plugin keeps running.',
   strike: async ({ daemons, timeline }) => {
-    timeline.note('node', 'failure', `kill -9 of the FUSE daemon, process ${daemons.pids.join(', ')}`)
+    timeline.note('node', 'failure', `kill -9 of the FUSE daemon, process ${(await daemons.pids()).join(', ')}`)
     await daemons.kill()
   },
   mend: nothing,

@@ -6,13 +6,13 @@ export const daemonReplaced: Failure = {
   title: 'Daemon hung, a pod comes',
   words:
     'The process that answers the kernel is stopped (SIGSTOP) for 1.3 seconds. During that time the kubelet publishes the volume for one more pod, which the plugin cannot do without a daemon that answers.',
-  lastsMs: 1300,
+  hangs: true,
+  untilPodComes: true,
   strike: async ({ daemons, timeline }) => {
-    timeline.note('node', 'failure', `SIGSTOP to the FUSE daemon, process ${daemons.pids.join(', ')}`)
+    timeline.note('node', 'failure', `SIGSTOP to the FUSE daemon, process ${(await daemons.pids()).join(', ')}`)
     await daemons.hang()
   },
-  mend: ({ daemons }) => {
-    daemons.resume()
-    return Promise.resolve()
+  mend: async ({ daemons }) => {
+    await daemons.resume()
   },
 }

@@ -4,12 +4,19 @@ import type { Title } from '../matrix/lab-record.ts'
 /** A failure on a node, and the repair that a real node gets by itself, under every mitigation. */
 export interface Failure extends Title {
   readonly id: string
-  /** Flags that make the plugin flawed from its start: the failure strikes as the volume is mounted, and nobody reads before. */
-  readonly flaw?: readonly string[]
+  /**
+   * Flags that make the plugin flawed from its start: the failure strikes as the volume is mounted, and nobody reads before. `mountDelay`: see
+   * {@link Patience}.
+   */
+  readonly flaw?: (mountDelay: number) => readonly string[]
   /** Mount flags of the volume that it needs. */
   readonly mountFlags?: readonly string[]
   /** At least so long, in milliseconds. */
   readonly lastsMs?: number
+  /** Whether reads hang while it lasts: it lasts longer than a read may take that has not waited ({@link Patience}). */
+  readonly hangs?: true
+  /** Whether it lasts until a pod that is asked for meanwhile has come to the plugin. */
+  readonly untilPodComes?: true
   /** Whether the plugin has to be a unit of systemd's. */
   readonly needsSystemd?: true
   /** Makes it happen; resolves when it has. */

@@ -6,17 +6,11 @@ export const machineCrash: Failure = {
   title: 'Machine crashes',
   words:
     'The machine loses its power and boots again. No process and no mount is left, only the files of the plugin. The kubelet stages and publishes every volume again before it starts the pods.',
-  strike: async ({ node, operations, neighbour, consumers, timeline }) => {
+  strike: async ({ node, timeline }) => {
     timeline.note('node', 'failure', 'the power is lost')
-    for (const consumer of consumers) await consumer.halt()
-    await node.crash()
-    for (const consumer of consumers) consumer.forget()
-    operations.forget()
-    neighbour.forget()
+    await node.powerCut()
   },
-  mend: async ({ plugin, daemons, startConsumers }) => {
-    await daemons.start()
-    await plugin.start()
-    await startConsumers()
+  mend: async ({ node }) => {
+    await node.powerOn()
   },
 }

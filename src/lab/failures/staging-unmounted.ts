@@ -1,4 +1,3 @@
-import { stagingPath } from '../node-paths.ts'
 import { type Failure, nothing } from './failure.ts'
 
 /** The hand of an administrator. */
@@ -6,9 +5,9 @@ export const stagingUnmounted: Failure = {
   id: 'staging-unmounted',
   title: 'Staging path unmounted',
   words: 'The staging path is unmounted by hand (umount -l). The pods have binds of the same session.',
-  strike: async ({ node, volume, timeline }) => {
+  strike: async ({ node, stagingPath, timeline }) => {
     timeline.note('node', 'failure', 'umount -l of the staging path')
-    await node.shell(`umount -n -l ${stagingPath(volume.pv)}`)
+    await node.unmount([stagingPath])
   },
   mend: nothing,
 }

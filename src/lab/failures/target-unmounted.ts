@@ -8,7 +8,7 @@ export const targetUnmounted: Failure = {
   strike: async ({ node, consumers, timeline }) => {
     const targets = consumers.filter(({ kind, started }) => kind.volume === 'struck' && started).map(({ target }) => target)
     timeline.note('node', 'failure', 'umount -l of every target of the volume')
-    await node.shell(targets.map((target) => `umount -n -l ${target}`).join('\n'))
+    await node.unmount(targets)
   },
   mend: nothing,
 }

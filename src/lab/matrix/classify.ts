@@ -1,9 +1,6 @@
 import type { Read } from '../cell/read-log.ts'
 import type { OutcomeId } from './lab-record.ts'
 
-/** A read that takes this long has waited, in milliseconds: far above what a busy machine adds, far below any failure's length. */
-const LONG = 1000
-
 /** Reads at the end that must be right for a consumer to count as well. */
 export const ENOUGH = 5
 
@@ -19,10 +16,12 @@ export interface Seen {
   readonly failedToStart: boolean
   /** How often a process of its own took the place of another. */
   readonly restarts: number
+  /** A read that takes this long has waited, in milliseconds: far above what a busy node adds, far below any failure's length. */
+  readonly longRead: number
 }
 
 /** What came of a consumer (lab-record.ts, OutcomeId). */
-export function classify({ reads, running, started, failedToStart, restarts }: Seen): OutcomeId {
+export function classify({ reads, running, started, failedToStart, restarts, longRead }: Seen): OutcomeId {
   if (!started) return 'never-starts'
   const last = reads.at(-1)
   if (last === undefined) return 'errors'
@@ -34,5 +33,5 @@ export function classify({ reads, running, started, failedToStart, restarts }: S
   if (restarts > 0) return 'restarted'
   if (reads.some(({ saw }) => saw !== 'right')) return 'recovers'
   if (failedToStart) return 'starts-late'
-  return reads.some(({ beganMs, endedMs }) => (endedMs ?? Infinity) - beganMs >= LONG) ? 'waits' : 'works'
+  return reads.some(({ beganMs, endedMs }) => (endedMs ?? Infinity) - beganMs >= longRead) ? 'waits' : 'works'
 }

@@ -15,7 +15,7 @@ export async function startHalf(
 ): Promise<ScenarioCell> {
   const consumers = pods.map((name) => podOf(name))
   const cell = node.setUp({ failure, mitigation: mitigationOf(mitigation), consumers, volume })
-  await cell.plugin.start(failure.flaw)
+  await cell.plugin.start(failure.flaw?.(cell.patience.mountDelay))
   await cell.kubelet.register()
   return cell
 }

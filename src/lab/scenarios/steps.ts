@@ -100,7 +100,7 @@ export function describeReads(reads: readonly Read[]): string {
 
 /** Kills the plugin as nothing else would, and waits until the processes that served its mounts have gone too. */
 export async function killPlugin({ shell, checks }: Narrator, plugin: ContainerPlugin): Promise<void> {
-  await shell.onNode(`kill -9 ${plugin.pids.join(' ')}`)
+  await shell.onNode(`kill -9 ${(await plugin.pids()).join(' ')}`)
   const { signal } = await plugin.ended()
   checks.see('the plugin was killed', signal ?? 'ended by itself', 'SIGKILL')
   const daemons = (): string => `${processesNamed('dummy-fuse').length} dummy-fuse processes`

@@ -1,0 +1,151 @@
+import type { Failure } from '../failures/failure.ts'
+import { classify, ENOUGH } from '../matrix/classify.ts'
+import type { Expectation } from '../matrix/job.ts'
+import type { Cell, ConsumerResult } from '../matrix/lab-record.ts'
+import { verdictOf } from '../matrix/outcomes.ts'
+import type { Mitigation } from '../mitigations.ts'
+import { until } from '../wait.ts'
+import { type Course, takeCourse } from './course.ts'
+import type { Consumer, Harness, Patience } from './harness.ts'
+import { countReads, eventsOf, stalled } from './read-log.ts'
+
+/** A cell as it is observed. */
+interface Observed {
+  readonly failure: Failure
+  readonly mitigation: Mitigation
+  /** What the model says, by the ids of the consumers; null without a model. */
+  readonly expectations: Readonly<Record<string, Expectation | null>>
+  /** ISO 8601, UTC. */
+  readonly startedAt: string
+}
+
+/**
+ * Takes a cell through its course until its consumers have settled, and compares what they saw with the model. Rejects with an Error if the cell says
+ * nothing.
+ */
+export async function observeCell(harness: Harness, observed: Observed): Promise<Cell> {
+  const { clock, timeline, evidence } = harness
+  const { failure, mitigation, expectations, startedAt } = observed
+  const { failureAtMs, mendedAtMs, before, left } = await run(harness, observed)
+  const after = { mounts: await evidence.mounts(), holders: await evidence.holders(), disk: await evidence.disk() }
+  const results: ConsumerResult[] = []
+  for (const consumer of harness.consumers)
+    results.push(await resultOf(consumer, expectations[consumer.kind.id] ?? null, failureAtMs, clock(), harness.patience))
+  const reads = harness.consumers.flatMap(({ kind, reads }) => eventsOf(kind.id, reads.reads(clock()), clock()))
+  const measured = Object.values(expectations).includes(null)
+  return {
+    failure: failure.id,
+    mitigation: mitigation.id,
+    ...(measured ? { verdict: 'measured' } : verdictOf(results, left)),
+    startedAt,
+    tookMs: clock(),
+    failureAtMs,
+    mendedAtMs,
+    consumers: results,
+    events: timeline.events(reads),
+    lanes: timeline.lanes(),
+    evidence: {
+      logs: timeline.logs(),
+      mountsBefore: before.mounts,
+      mountsAfter: after.mounts,
+      holdersBefore: before.holders,
+      holdersAfter: after.holders,
+      disk: after.disk,
+    },
+  }
+}
+
+/** The course of a cell, what the node looked like just before the failure, and what is left that must not be there. */
+interface Run extends Course {
+  readonly before: { readonly mounts: readonly string[]; readonly holders: readonly string[] }
+  readonly left: string | undefined
+}
+
+/** Takes the cell through its course until its consumers have settled, with the checks that every cell of the matrix has. */
+async function run(harness: Harness, { failure, mitigation, expectations }: Observed): Promise<Run> {
+  const { consumers, evidence, patience } = harness
+  const departed = harness.passingPod()
+  let before: Run['before'] = { mounts: [], holders: [] }
+  await using watches = new AsyncDisposableStack()
+  const course = await takeCourse(harness, failure, {
+    mounted: async () => {
+      await departed.arrive()
+      await departed.depart()
+    },
+    before: async () => {
+      if (mitigation.watchesHealth === true) watches.use(harness.watchHealth())
+      before = { mounts: await evidence.mounts(), holders: await evidence.holders() }
+    },
+  })
+  const settled = (): boolean => consumers.every((consumer) => hasSettled(consumer, expectations, course, harness))
+  await until('the consumers have settled', settled, patience.settle + 1000)
+  // A failure that strikes the mounting has no such pod.
+  return { ...course, before, left: failure.flaw === undefined ? await departed.left() : undefined }
+}
+
+function hasSettled(
+  consumer: Consumer,
+  expectations: Observed['expectations'],
+  { failureAtMs, mendedAtMs }: Course,
+  { clock, patience }: Harness,
+): boolean {
+  const now = clock()
+  const last = consumer.reads.ended(Math.max(mendedAtMs, consumer.runningSince ?? Infinity)).slice(-ENOUGH)
+  if (last.length === ENOUGH && last.every(({ saw }) => saw === 'right')) return true
+  const model = expectations[consumer.kind.id] ?? null
+  const seen = outcomeOf(consumer, failureAtMs, now, patience)
+  const asModelled = model === null || model.outcome === seen || model.or?.includes(seen) === true
+  return now - mendedAtMs > (asModelled ? patience.watch : patience.settle)
+}
+
+function outcomeOf(
+  { reads, pid, started, failedToStart, restarts }: Consumer,
+  failureAt: number,
+  now: number,
+  { longRead }: Patience,
+): ConsumerResult['seen'] {
+  const since = reads.reads(now).filter(({ beganMs, endedMs }) => beganMs >= failureAt || (endedMs ?? Infinity) >= failureAt)
+  return classify({ reads: since, running: pid !== undefined, started, failedToStart, restarts, longRead })
+}
+
+async function resultOf(
+  consumer: Consumer,
+  model: Expectation | null,
+  failureAt: number,
+  now: number,
+  patience: Patience,
+): Promise<ConsumerResult> {
+  const { kind, reads, restarts } = consumer
+  const all = reads.reads(now)
+  const seen = outcomeOf(consumer, failureAt, now, patience)
+  const took = all.map(({ beganMs, endedMs }) => ({ beganMs, took: (endedMs ?? now) - beganMs }))
+  const longest = took.reduce<{ beganMs: number; took: number } | undefined>(
+    (a, b) => (a === undefined || b.took > a.took ? b : a),
+    undefined,
+  )
+  const hurt = all.find((read) => (read.endedMs ?? Infinity) >= failureAt && (read.saw !== 'right' || stalled(read, now)))
+  const firstRight = all.find(({ beganMs, saw }) => beganMs >= (hurt?.beganMs ?? failureAt) && saw === 'right')
+  const holds = kind.way !== 'opens-anew' && kind.starts === 'before'
+  const { wrote } = reads
+  return {
+    consumer: kind.id,
+    expected: model?.outcome ?? seen,
+    ...(model?.or === undefined ? {} : { alsoExpected: model.or }),
+    seen,
+    reason: model?.reason ?? '',
+    source: model?.source ?? '',
+    reads: countReads(all),
+    failedBefore: all.filter(({ endedMs, saw }) => (endedMs ?? Infinity) < failureAt && saw !== 'right').length,
+    longestStallMs: round(longest?.took ?? 0),
+    longestStallAtMs: longest === undefined ? null : round(longest.beganMs),
+    firstRightAfterFailureMs: firstRight?.endedMs === undefined ? null : round(firstRight.endedMs - failureAt),
+    descriptorLived: holds ? restarts === 0 && all.slice(-ENOUGH).every(({ saw }) => saw === 'right') : null,
+    restarts,
+    wroteToNode: wrote !== undefined,
+    mountTable: await consumer.mountTable(),
+  }
+}
+
+function round(ms: number): number {
+  return Math.round(ms * 10) / 10
+}

@@ -1,0 +1,25 @@
+import type { ContainerRuntime } from '../container-runtime.ts'
+import type { Kubelet, Volume } from '../kubelet.ts'
+import type { CellConsumer } from './cell-consumer.ts'
+import type { DaemonControl, Harness, PluginControl } from './harness.ts'
+import type { VolumeOperations } from './volume-operations.ts'
+
+/** The daemons of a private node. */
+export interface PrivateDaemons extends DaemonControl {
+  /** Ends every daemon of the node. None is started again until `start`. */
+  crash(): Promise<void>
+}
+
+/** A private node with a plugin, its volumes and their consumers: the lab itself calls the plugin, as the kubelet does. */
+export interface PrivateHarness<Plugin extends PluginControl = PluginControl> extends Harness {
+  readonly plugin: Plugin
+  readonly consumers: readonly CellConsumer[]
+  readonly kubelet: Kubelet
+  /** The volume that the failure strikes. */
+  readonly volume: Volume
+  readonly operations: VolumeOperations
+  /** Starts the containers of the consumers' pods. */
+  readonly runtime: ContainerRuntime
+  /** Runs a command in a shell of the node, noted on the lane `node`. */
+  readonly shell: (command: string) => Promise<string>
+}

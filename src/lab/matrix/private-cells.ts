@@ -1,0 +1,83 @@
+import { needsSystemd } from '../cell/set-up.ts'
+import type { Command, Programs } from '../command.ts'
+import { Redaction } from '../driver/redaction.ts'
+import type { DriverSpec } from '../driver/spec.ts'
+import type { Message } from '../message.ts'
+import { onSystemdNode } from '../namespaces.ts'
+import { carryOutOnPrivateNode } from '../private-node-process.ts'
+import type { Systemd } from '../systemd.ts'
+import type { CellJob } from './job.ts'
+import type { Cell } from './lab-record.ts'
+import type { PlannedCell } from './plan.ts'
+import { notRun } from './run-cells.ts'
+
+/** By what means a cell is carried out on a private node. */
+interface PrivateCellOptions {
+  /** The process that is to carry a job out on a private node (inside.ts). */
+  readonly inside: Command
+  readonly programs: Programs
+  readonly env: NodeJS.ProcessEnv
+  /** A plugin in the place of ours. */
+  readonly driver?: DriverSpec | undefined
+  /** For cells that need it; an Error says why it cannot be had. */
+  readonly systemd: () => Promise<Systemd | Error>
+}
+
+/** Carries a cell out on a private node of its own. */
+export async function carryOutPrivately(planned: PlannedCell, options: PrivateCellOptions, signal: AbortSignal): Promise<Cell> {
+  const cell = await seen(planned, options, signal)
+  return options.driver === undefined ? cell : new Redaction(options.driver.volume).cell(cell)
+}
+
+/** What is seen of a cell, the secrets of a driver's file included. */
+async function seen(planned: PlannedCell, options: PrivateCellOptions, signal: AbortSignal): Promise<Cell> {
+  const { failure, mitigation, consumers } = planned
+  const startedAt = new Date().toISOString()
+  const start = performance.now()
+  const job = {
+    kind: 'cell',
+    failure: failure.id,
+    mitigation: mitigation.id,
+    consumers,
+    programs: options.programs,
+    ...(options.driver === undefined ? {} : { driver: options.driver }),
+  } as const
+  const { cell, reason } = needsSystemd(failure, mitigation)
+    ? await underSystemd(job, options, signal)
+    : await onNode(job, options, signal)
+  if (cell !== undefined && reason === undefined) return cell
+  const tookMs = Math.round(performance.now() - start)
+  return notRun(planned, reason ?? 'its process said nothing', startedAt, tookMs)
+}
+
+/** What came of a job: its cell, or why there is none. */
+interface Carried {
+  readonly cell?: Cell | undefined
+  readonly reason: string | undefined
+  readonly namespace?: string | undefined
+}
+
+async function underSystemd(job: CellJob, options: PrivateCellOptions, signal: AbortSignal): Promise<Carried> {
+  const systemd = await options.systemd()
+  if (systemd instanceof Error) return { reason: systemd.message }
+  const slice = systemd.slice()
+  const carried = await onNode({ ...job, slice }, options, signal, (inner) => onSystemdNode(inner, systemd.enter, slice))
+  await systemd.end(slice, carried.namespace)
+  return carried
+}
+
+async function onNode(
+  job: CellJob,
+  { inside, env }: PrivateCellOptions,
+  signal: AbortSignal,
+  makeNode?: (inner: Command) => Command,
+): Promise<Carried> {
+  let cell: Cell | undefined
+  let namespace: string | undefined
+  const tell = (message: Message): void => {
+    if (message.kind === 'cell') cell = message.cell
+    if (message.kind === 'namespace') namespace = message.mnt
+  }
+  const reason = await carryOutOnPrivateNode(job, inside, env, tell, signal, makeNode)
+  return { cell, reason, namespace }
+}
