@@ -13,10 +13,20 @@ const build = join(root, 'build')
 const dist = join(root, 'dist')
 
 /** What is run out of the executable, with V8's code cache of each. */
-const BUNDLES = ['main', 'without-grpc', 'fused', 'serving-thread', 'with-grpc', 'status', 'fused-client', 'restarter']
+const BUNDLES = [
+  'main',
+  'without-grpc',
+  'fused',
+  'serving-thread',
+  'with-grpc',
+  'status',
+  'fused-client',
+  'restarter',
+  'lab-cluster',
+]
 
 /** Those that are libraries for the most part (gRPC, the client of Kubernetes), of which little more is run than what loads them. */
-const MOSTLY_LIBRARIES = ['with-grpc', 'fused-client', 'restarter']
+const MOSTLY_LIBRARIES = ['with-grpc', 'fused-client', 'restarter', 'lab-cluster']
 
 /** The symbolic links beside the executable: each is one of its programs. */
 const NAMES = ['dummy-fuse', 'dummy-fused', 'dummy-fuse-workload']
@@ -68,6 +78,7 @@ await bundle('with-grpc', 'src/programs/with-grpc.ts')
 await bundle('status', 'src/programs/status.ts')
 await bundle('fused-client', 'src/programs/fused-client.ts')
 await bundle('restarter', 'src/programs/restarter.ts', [kubernetesClient()])
+await bundle('lab-cluster', 'src/programs/lab-cluster.ts', [kubernetesClient()])
 for (const name of BUNDLES) await cacheCode(name)
 const components = await componentsOf(root, inputs, Object.values(NATIVE_FILES))
 await writeFile(join(build, 'licenses.txt'), noticesOf(components))
@@ -143,11 +154,17 @@ function fuseNative() {
   }
 }
 
-/** The client does not say that its modules do nothing but define things. Those for exec, cp and the like are left out, with their packages. */
+/**
+ * The client does not say that its modules do nothing but define things. Those for exec, cp and the like are left out, with their packages. ws looks for two
+ * addons that it can do without; what requires them in the executable gets no error, but nothing.
+ */
 function kubernetesClient() {
+  const namespace = 'no-addon'
   return {
     name: 'kubernetes-client',
-    setup({ onResolve }) {
+    setup({ onResolve, onLoad }) {
+      onResolve({ filter: /^(bufferutil|utf-8-validate)$/ }, ({ path }) => ({ path, namespace }))
+      onLoad({ filter: /./, namespace }, () => ({ contents: `throw new Error('it is not packed')` }))
       onResolve({ filter: /^\.\.?\// }, ({ path, resolveDir, importer }) =>
         importer.includes('/@kubernetes/client-node/dist/') ? { path: join(resolveDir, path), sideEffects: false } : undefined,
       )
@@ -155,17 +172,20 @@ function kubernetesClient() {
   }
 }
 
-/** src/programs/{without-grpc,fused,with-grpc,status,fused-client,restarter}.ts are no part of the bundles that import them. */
+/** src/programs/{without-grpc,fused,with-grpc,status,fused-client,restarter,lab-cluster}.ts are no part of the bundles that import them. */
 function otherBundles(own) {
   const namespace = 'bundle'
   return {
     name: namespace,
     setup({ onResolve, onLoad }) {
-      onResolve({ filter: /\/(without-grpc|fused|with-grpc|status|fused-client|restarter)\.ts$/ }, ({ path, resolveDir, kind }) => {
-        const name = basename(path, '.ts')
-        const ours = dirname(join(resolveDir, path)) === join(root, 'src/programs')
-        return kind === 'entry-point' || !ours || name === own ? undefined : { path: name, namespace }
-      })
+      onResolve(
+        { filter: /\/(without-grpc|fused|with-grpc|status|fused-client|restarter|lab-cluster)\.ts$/ },
+        ({ path, resolveDir, kind }) => {
+          const name = basename(path, '.ts')
+          const ours = dirname(join(resolveDir, path)) === join(root, 'src/programs')
+          return kind === 'entry-point' || !ours || name === own ? undefined : { path: name, namespace }
+        },
+      )
       onLoad({ filter: /./, namespace }, ({ path }) => ({
         resolveDir: root,
         contents: `module.exports = require('./src/os/bundled.ts').runBundle('${path}')`,

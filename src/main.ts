@@ -76,6 +76,12 @@ const PROGRAMS: Readonly<Record<string, ProgramEntry>> = {
     hidden: true,
     load: async () => await (await import('./programs/without-grpc.ts')).loadLabConsumer(),
   },
+  'lab-agent': {
+    name: 'lab-agent',
+    description: 'what acts on a node of a cluster for the lab',
+    hidden: true,
+    load: async () => await (await import('./programs/without-grpc.ts')).loadLabAgent(),
+  },
   licenses: {
     name: NAME,
     description: 'prints the licence of each component of this executable',

@@ -55,6 +55,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   restarter: ['kubernetes', 'os'],
   sd: ['os'],
   lab: ['rpc', 'os', 'grpc/client.ts'],
+  'lab/cluster': ['lab', 'kubernetes', 'os'],
   os: [],
   rpc: [],
   'call-context.ts': [],

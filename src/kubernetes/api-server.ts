@@ -102,7 +102,7 @@ export class ApiServer {
     const context = new RequestContext(this.cluster.server + path, method)
     for (const [name, value] of Object.entries(query)) if (value !== undefined) context.setQueryParam(name, value)
     context.setHeaderParam('Accept', 'application/json')
-    context.setHeaderParam('User-Agent', 'dummy-fuse-csi-restarter')
+    context.setHeaderParam('User-Agent', 'dummy-fuse-csi')
     if (body !== undefined) {
       context.setHeaderParam('Content-Type', 'application/json')
       context.setBody(JSON.stringify(body))
@@ -133,7 +133,8 @@ export class ApiServer {
   }
 }
 
-function failure(status: number, text: string, retryAfter: string | undefined): ApiError {
+/** The error of a refusal: `text` is the body of the answer. */
+export function failure(status: number, text: string, retryAfter: string | undefined): ApiError {
   const { message = '', details } = jsonOrUndefined(STATUS, text) ?? {}
   const seconds = Number(retryAfter)
   return new ApiError(`HTTP status ${status}${message === '' ? '' : `: ${message}`}`, status, {

@@ -25,6 +25,9 @@ export const MS = {
 export const MNT_DETACH = 2
 const UMOUNT_NOFOLLOW = 8
 
+/** include/uapi/asm-generic/resource.h */
+const RLIMIT_NOFILE = 7
+
 const PR_SET_PDEATHSIG = 1
 const PR_SET_DUMPABLE = 4
 const EFD_CLOEXEC = 0o2000000
@@ -103,6 +106,18 @@ export class Libc {
   /** Unmounts the mount whose root a descriptor shows, at any path and also while it is in use (umount2(2), MNT_DETACH). Throws SystemError. */
   umountDescriptor(fd: number): void {
     this.checked('umount', undefined, 'int umount2(str, int)', `/proc/self/fd/${fd}`, MNT_DETACH)
+  }
+
+  /**
+   * prlimit(2): the soft limit of the number of descriptors of a process; undefined raises it to the hard limit, which stays. Throws SystemError (ESRCH:
+   * there is no such process).
+   */
+  limitDescriptors(pid: number, soft: number | undefined): void {
+    const limit = Buffer.alloc(16)
+    const prlimit = 'int prlimit(int, int, void *, void *)'
+    this.checked('prlimit', undefined, prlimit, pid, RLIMIT_NOFILE, null, limit)
+    limit.writeBigUInt64LE(soft === undefined ? limit.readBigUInt64LE(8) : BigInt(soft), 0)
+    this.checked('prlimit', undefined, prlimit, pid, RLIMIT_NOFILE, limit, null)
   }
 
   /** prctl(PR_SET_PDEATHSIG): the kernel sends `signal` to this process when the thread that spawned it ends; undefined: none. */

@@ -14,6 +14,8 @@ export const loadStandby = async (): Promise<Program> => (await import('./standb
 
 export const loadLicenses = async (): Promise<Program> => (await import('./licenses.ts')).licenses
 
+export const loadLabAgent = async (): Promise<Program> => (await import('./lab-agent.ts')).labAgent
+
 export const loadLabConsumer = async (): Promise<Program> => (await import('./lab-consumer.ts')).labConsumer
 
 /** What the executable answers under its own name when no program is named: --help and --version. Throws ProgramError. */

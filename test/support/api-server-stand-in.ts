@@ -43,6 +43,10 @@ export class ApiServerStandIn implements AsyncDisposable {
   readonly answered: Answered[] = []
   /** Called before each eviction; a refusal that it returns is the answer. */
   onEviction: (name: string) => Refusal | undefined = () => undefined
+  /** Called before an object is created in a collection; a refusal that it returns is the answer. */
+  onCreate: (collection: string, object: ApiObject) => Refusal | undefined = () => undefined
+  /** Whether a SelfSubjectAccessReview says that something is allowed. */
+  allows: (attributes: Readonly<Record<string, string>>) => boolean = () => true
   /** Requests stay without an answer while it is set. */
   hangs = false
   #version = 1
@@ -159,7 +163,10 @@ export class ApiServerStandIn implements AsyncDisposable {
     const object = body === '' ? undefined : (JSON.parse(body) as ApiObject)
     if (method === 'GET' && searchParams.has('watch')) this.#watch(Number(searchParams.get('resourceVersion')), response)
     else if (method === 'GET' && pathname.endsWith('/pods')) this.#list(pathname, searchParams, response)
+    else if (method === 'GET' && COLLECTION.test(pathname)) this.#listAll(pathname, searchParams, response)
     else if (method === 'GET') reply(response, this.#objects.get(pathname) ?? NOT_FOUND)
+    else if (method === 'DELETE') reply(response, this.#remove(pathname))
+    else if (pathname.endsWith('/selfsubjectaccessreviews')) reply(response, this.#review(object))
     else if (pathname.endsWith('/eviction')) reply(response, this.#evict(pathname.slice(0, -'/eviction'.length), object))
     else if (method === 'POST') reply(response, this.#create(pathname, object))
     else reply(response, this.#replace(pathname, object))
@@ -189,12 +196,37 @@ export class ApiServerStandIn implements AsyncDisposable {
     reply(response, { metadata: { resourceVersion: String(this.#version) }, items })
   }
 
+  /** Objects of any other kind than pods, by equal labels. */
+  #listAll(path: string, query: URLSearchParams, response: ServerResponse): void {
+    const wanted = (query.get('labelSelector') ?? '').split(',').filter((one) => one !== '')
+    const labelsOf = ({ metadata }: ApiObject): Readonly<Record<string, string>> =>
+      (metadata.labels ?? {}) as Record<string, string>
+    const items = [...this.#objects]
+      .filter(([key]) => key.startsWith(`${path}/`) && !key.slice(path.length + 1).includes('/'))
+      .map(([, object]) => object)
+      .filter((object) => wanted.every((one) => labelsOf(object)[one.split('=')[0] ?? ''] === one.split('=')[1]))
+    reply(response, { metadata: { resourceVersion: String(this.#version) }, items })
+  }
+
+  #remove(path: string): ApiObject | Refusal {
+    const object = this.#objects.get(path)
+    this.delete(path)
+    return object ?? NOT_FOUND
+  }
+
+  #review(review: ApiObject | undefined): ApiObject {
+    const { resourceAttributes } = review?.spec as { resourceAttributes: Readonly<Record<string, string>> }
+    return { metadata: {}, status: { allowed: this.allows(resourceAttributes) } }
+  }
+
   #create(collection: string, object: ApiObject | undefined): ApiObject | Refusal {
     const { name = '' } = object?.metadata ?? {}
+    const refusal = object === undefined ? undefined : this.onCreate(collection, object)
+    if (refusal !== undefined) return refusal
     if (!DNS_SUBDOMAIN.test(name)) return { code: 422, message: `metadata.name: Invalid value: "${name}"` }
     const path = `${collection}/${name}`
     if (this.#objects.has(path)) return { code: 409, message: 'already exists' }
-    return this.put(path, object ?? { metadata: {} })
+    return this.put(path, { ...object, metadata: { uid: `uid-${name}`, ...object?.metadata } })
   }
 
   #replace(path: string, object: ApiObject | undefined): ApiObject | Refusal {
@@ -222,6 +254,9 @@ export class ApiServerStandIn implements AsyncDisposable {
 
 /** RFC 1123. */
 const DNS_SUBDOMAIN = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/
+
+/** A list of objects that are not pods. */
+const COLLECTION = /\/(nodes|namespaces|persistentvolumes|csidrivers|events)$/
 
 const NOT_FOUND: Refusal = { code: 404, message: 'not found' }
 

@@ -104,8 +104,11 @@ function outcomeOf(
   now: number,
   { longRead }: Patience,
 ): ConsumerResult['seen'] {
-  const since = reads.reads(now).filter(({ beganMs, endedMs }) => beganMs >= failureAt || (endedMs ?? Infinity) >= failureAt)
-  return classify({ reads: since, running: pid !== undefined, started, failedToStart, restarts, longRead })
+  const all = reads.reads(now)
+  const since = all.filter(({ beganMs, endedMs }) => beganMs >= failureAt || (endedMs ?? Infinity) >= failureAt)
+  // An attempt that failed before a consumer read, and before the failure, is none of the failure's.
+  const late = failedToStart && since.length === all.length
+  return classify({ reads: since, running: pid !== undefined, started, failedToStart: late, restarts, longRead })
 }
 
 async function resultOf(

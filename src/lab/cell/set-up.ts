@@ -73,7 +73,8 @@ const PATIENCE: Patience = {
   settle: 8000,
   arrival: 0,
   mountDelay: 2,
-  longRead: 1000, hang: 1300,
+  longRead: 1000,
+  hang: 1300,
 }
 
 /** Processes that end with the plugin's container. */

@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { codeOf } from '../../errors.ts'
 import { monotonicMs } from '../clock.ts'
 import type { ConsumerLine } from './line.ts'
+import { PROBE } from './probe.ts'
 import type { ReadMethod } from './read-methods.ts'
 
 /** How a consumer is to read. */
@@ -16,9 +17,6 @@ export interface ConsumerOptions {
   /** Whether a read that is not right ends it. */
   readonly exitOnError: boolean
 }
-
-/** The file that a consumer makes where its file is missing, to find out whose disk that is. */
-const PROBE = 'written-by-a-consumer'
 
 /** Reads one file for ever in one way, and tells of each read as it begins and ends. */
 export class Consumer {

@@ -72,7 +72,13 @@ export interface LabRecord {
     readonly cpus: number
     /** `7.45`, as the kernel negotiates it. */
     readonly fuseProtocol?: string
+    /** Of a run on a cluster (`--cluster`); all else of `node` is that node's. */
+    readonly cluster?: ClusterInfo
   }
+  /** Of a run on a cluster with `--beside`: the run on a bare node whose outcomes stand beside. */
+  readonly bareNode?: BareNode
+  /** Of a run on a cluster: where it came to something that the bare node does not come to, row by row. */
+  readonly disagreements?: readonly Disagreement[]
   /** ISO 8601, UTC. */
   readonly startedAt: string
   readonly tookMs: number
@@ -90,6 +96,38 @@ export interface LabRecord {
   readonly absent: readonly Absent[]
   /** The named scenarios that were chosen, in the order in which they ran. */
   readonly scenarios: readonly ScenarioRecord[]
+}
+
+interface ClusterInfo {
+  /** Of Kubernetes: `v1.37.2`. */
+  readonly version: string
+  /** The name of the node. */
+  readonly node: string
+  /** The version of its kubelet, and its container runtime with the version: `containerd://2.4.2`. */
+  readonly kubelet: string
+  readonly runtime: string
+  /** The image of the plugin and of the consumers. */
+  readonly image: string
+}
+
+export interface BareNode {
+  readonly version: string
+  readonly commit: string
+  readonly kernel: string
+  /** ISO 8601, UTC. */
+  readonly startedAt: string
+}
+
+export interface Disagreement {
+  readonly failure: FailureId
+  readonly mitigation: MitigationId
+  readonly consumer: ConsumerId
+  /** What was seen on the cluster. */
+  readonly cluster: OutcomeId
+  /** What was seen on the bare node, or what the model says of it. */
+  readonly bareNode: OutcomeId
+  /** Why they differ, where the model for clusters says so. */
+  readonly why?: string
 }
 
 export interface Catalogue {
@@ -137,6 +175,8 @@ export interface ConsumerResult {
   /** What the model allows as well: a race that nobody decides. */
   readonly alsoExpected?: readonly OutcomeId[]
   readonly seen: OutcomeId
+  /** Of a run on a cluster: what the model says of the bare node, and with `--beside` what was seen there. */
+  readonly bareNode?: { readonly modelled: readonly OutcomeId[]; readonly seen?: OutcomeId }
   /** Why the model says so; empty where there is none. */
   readonly reason: string
   /** The source of that: `original project`, a kernel file, an issue, `mount_namespaces(7)`. */

@@ -2,7 +2,7 @@ import { FAILURES } from '../failures/all.ts'
 import type { Failure } from '../failures/failure.ts'
 import { MITIGATIONS } from '../mitigations.ts'
 import type { Mitigation } from '../mitigations.ts'
-import { CLAIMS } from './claims.ts'
+import { type Claim, CLAIMS } from './claims.ts'
 import { CONSUMERS } from './consumers.ts'
 import type { Expectation } from './job.ts'
 import { ABSENT, GROUPS, MODEL } from './model.ts'
@@ -63,8 +63,13 @@ export function expectation(failure: string, mitigation: string, consumer: strin
     ([failures, mitigations, consumers]) => fits(failures, failure) && fits(mitigations, mitigation) && fits(consumers, consumer),
   )
   if (line === undefined) throw new Error(`the model says nothing of ${failure} under ${mitigation} for ${consumer}`)
-  const [first, ...or] = line[3].split('|') as [OutcomeId, ...OutcomeId[]]
-  return { outcome: first, ...(or.length === 0 ? {} : { or }), ...CLAIMS[line[4]] }
+  return expectationOf(line[3], CLAIMS[line[4]])
+}
+
+/** An expectation from a line of a model: `outcome`, or several with `|` between them. */
+export function expectationOf(outcomes: string, claim: Claim): Expectation {
+  const [first, ...or] = outcomes.split('|') as [OutcomeId, ...OutcomeId[]]
+  return { outcome: first, ...(or.length === 0 ? {} : { or }), ...claim }
 }
 
 function absence(failure: string, mitigation: string, consumer: string): string | undefined {
@@ -80,7 +85,8 @@ export function idsOf(words: string): readonly string[] | undefined {
   return words.split(',').flatMap((word) => GROUPS[word]?.split(',') ?? [word])
 }
 
-function fits(words: string, id: string): boolean {
+/** Whether words of a model stand for an id, among others. */
+export function fits(words: string, id: string): boolean {
   return idsOf(words)?.includes(id) ?? true
 }
 

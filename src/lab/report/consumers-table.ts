@@ -9,9 +9,11 @@ import { duration, thousands } from './text.ts'
 export function consumersTable(cell: Cell, { catalogue }: LabRecord): Html {
   const outcome = (id: ConsumerResult['seen']): string => catalogue.outcomes[id].title
   const name = (id: string): string => catalogue.consumers[id]?.title ?? id
+  const beside = cell.consumers.some(({ bareNode }) => bareNode !== undefined)
   const heads = [
     'Consumer',
     'Seen',
+    ...(beside ? ['On the bare node'] : []),
     'Reads',
     'Longest read',
     'Right again after',
@@ -33,6 +35,7 @@ export function consumersTable(cell: Cell, { catalogue }: LabRecord): Html {
           return html`<tr role="row">
             <th role="rowheader" scope="row">${name(one.consumer)}</th>
             <td role="cell"><span class="chip ${effect}">${icon(effect)}${outcome(one.seen)}</span></td>
+            ${beside && html`<td role="cell">${onBareNode(one, outcome)}</td>`}
             <td role="cell">${reads(one)}</td>
             <td role="cell">${one.longestStallAtMs === null ? 'no read' : duration(one.longestStallMs)}</td>
             <td role="cell">${one.firstRightAfterFailureMs === null ? 'never' : duration(one.firstRightAfterFailureMs)}</td>
@@ -61,6 +64,14 @@ function reads({ reads: { right, wrong, failed }, failedBefore, restarts, wroteT
     ...(failedBefore > 0 ? [`${thousands(failedBefore)} not right before the failure: ignore this row`] : []),
   ]
   return html`${parts.join(', ')}${wroteToNode && html`, <b>could write to the node's disk</b>`}`
+}
+
+/** The outcome that was seen there, or else those that the model says. */
+function onBareNode({ bareNode, seen }: ConsumerResult, outcome: (id: ConsumerResult['seen']) => string): Html {
+  const ids = bareNode?.seen === undefined ? (bareNode?.modelled ?? []) : [bareNode.seen]
+  const agrees = ids.includes(seen) || bareNode?.modelled.includes(seen) === true
+  const words = ids.map(outcome).join(' or ')
+  return agrees ? html`${words}` : html`<b>${words}</b>`
 }
 
 function descriptor({ descriptorLived }: ConsumerResult): string {

@@ -19,7 +19,8 @@ export function matrixSection(record: LabRecord, advice: Advice): Html {
   return html`<section class="across" aria-labelledby="matrix">
     <h2 id="matrix" tabindex="-1">Every failure against every mitigation</h2>
     <p class="measure">
-      A row is a failure, a column is a mitigation. Each cell was run on this machine with
+      A row is a failure, a column is a mitigation. Each cell was run
+      ${record.node.cluster === undefined ? 'on this machine' : 'on a node of a cluster'} with
       ${Object.keys(catalogue.consumers).length} kinds of consumer at once, and shows the worst result of any of them. Open one to
       see what happened, moment by moment. A framed word marks a result that differs from the lab's model.
     </p>

@@ -159,7 +159,12 @@ function facts({ tool, node, startedAt, tookMs, seed, jobs }: LabRecord): Html {
       'On',
       `Linux ${node.kernel}, ${count(node.cpus, 'CPU')}${node.fuseProtocol === undefined ? '' : `, FUSE ${node.fuseProtocol}`}`,
     ],
-    ['systemd', node.systemd],
+    node.cluster === undefined
+      ? ['systemd', node.systemd]
+      : [
+          'Cluster',
+          `Kubernetes ${node.cluster.version}, node ${node.cluster.node} (kubelet ${node.cluster.kubelet}, ${node.cluster.runtime})`,
+        ],
     ['When', `${startedAt.replace('T', ' ').replace(/(\.\d+)?Z$/, '')} UTC`],
     ['Took', `${duration(tookMs)}, ${count(jobs, 'cell')} at once, seed ${seed}`],
   ]

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { LabRecord } from '../matrix/lab-record.ts'
 import { adviceFrom } from './advice.ts'
+import { bareNodeSection } from './bare-node-section.ts'
 import { cellsSection } from './cells-section.ts'
 import { closing } from './closing.ts'
 import { Html, html } from './html.ts'
@@ -39,7 +40,7 @@ export function renderReport(record: LabRecord): string {
         <div class="frame">
           <main>
             ${opening(record, advice)} ${matrixSection(record, advice)} ${reachSection(record)} ${agreement(record)}
-            ${cellsSection(record)} ${scenariosSection(record)} ${closing(record)}
+            ${bareNodeSection(record)} ${cellsSection(record)} ${scenariosSection(record)} ${closing(record)}
           </main>
         </div>
         ${inline('script', SCRIPT)}

@@ -9,6 +9,7 @@ import { CATALOGUE } from '../../lab/matrix/plan.ts'
 import type { Catalogue } from '../../lab/matrix/lab-record.ts'
 import type { Scenario } from '../../lab/scenario.ts'
 import { BACKGROUND_MOUNTS, DEMONSTRATIONS, SCENARIOS } from '../../lab/scenarios/all.ts'
+import { absolute } from '../absolute.ts'
 import { commandLine, parse } from '../command-line.ts'
 
 const NAME = 'dummy-fuse-csi lab run'
@@ -28,6 +29,20 @@ export interface RunOptions {
   readonly systemd: 'host' | 'nspawn' | 'none'
   /** A plugin in the place of ours. */
   readonly driver: DriverSpec | undefined
+  /** Where the cells run: undefined on private nodes of this machine. */
+  readonly cluster: ClusterChoice | undefined
+}
+
+/** What `--cluster` and the options that need it say. */
+export interface ClusterChoice {
+  readonly kubeconfig: string
+  readonly node: string | undefined
+  /** Undefined: that of this version, as `build.mjs --image` names it. */
+  readonly image: string | undefined
+  readonly pullPolicy: 'Always' | 'IfNotPresent' | 'Never'
+  readonly kubelet: string
+  /** The record of a bare node. */
+  readonly beside: { readonly file: string; readonly text: string } | undefined
 }
 
 interface Parsed {
@@ -36,12 +51,24 @@ interface Parsed {
   consumer: string[]
   json?: string
   report?: string
-  jobs: number
+  jobs?: number
   seed: number
   keep?: true
   systemd: RunOptions['systemd']
   driver?: DriverSpec
+  cluster?: string
+  node?: string
+  image?: string
+  imagePullPolicy: ClusterChoice['pullPolicy']
+  kubeletDir: string
+  beside?: ClusterChoice['beside']
 }
+
+type ClusterOptionsParsed = Pick<Parsed, 'node' | 'image' | 'imagePullPolicy' | 'kubeletDir' | 'beside'>
+
+/** Options that mean something with --cluster only, and one that means nothing with it, by the names that commander gives them. */
+const FOR_CLUSTERS = ['node', 'image', 'imagePullPolicy', 'kubeletDir', 'beside'] as const
+const NOT_FOR_CLUSTERS = ['systemd', 'driver'] as const
 
 /** Names of several scenarios together, or of the whole matrix. */
 const SETS: Readonly<Record<string, readonly Scenario[]>> = {
@@ -56,8 +83,11 @@ prints, or demonstrations (plugin-restart and the two of restore-mounts), or blo
 matrix (every cell). --failure, --mitigation and --consumer choose cells. Each takes names with commas between them, and may be
 given several times.
 
+With --cluster the cells run as pods on one node of a Kubernetes cluster, in a namespace and with drivers of their own, which are removed at the
+end; scenarios do not run there. docs/lab.md, "On a cluster", names the rights that the user of the kubeconfig needs.
+
 Exit status: 0 all came out as the model says; 1 something did not, or was broken off; 2 usage error; 3 the lab cannot run on
-this machine; 4 what ran came out as the model says, and some cells could not run; 128 + N ended by signal N.`
+this machine or cluster; 4 what ran came out as the model says, and some cells could not run; 128 + N ended by signal N.`
 
 /** Reads the arguments of `lab run`. Throws UsageError. */
 export function parseRunOptions(args: readonly string[]): RunOptions {
@@ -68,7 +98,7 @@ export function parseRunOptions(args: readonly string[]): RunOptions {
     .addOption(several('--consumer <names>', 'only these consumers'))
     .option('--json <file>', 'write all that was seen to this file (docs/lab-record.md describes it)')
     .option('--report <file>', 'write a report to this HTML file')
-    .option('--jobs <n>', 'number of cells that run at once', count, cpus().length)
+    .option('--jobs <n>', 'number of cells that run at once (default: one for each processor; with --cluster 1)', count)
     .option('--seed <n>', 'seed of the order in which the cells run', count, 1)
     .addOption(
       new Option(
@@ -80,26 +110,69 @@ export function parseRunOptions(args: readonly string[]): RunOptions {
     )
     .addOption(new Option('--driver <file>', "test another CSI node plugin (docs/lab.md, 'Your own driver')").argParser(readDriver))
     .option('--keep', 'leave a folder with the transcripts and the logs')
+    .option('--cluster <kubeconfig>', 'run the cells on a node of this Kubernetes cluster')
+    .option('--node <name>', 'with --cluster: the node (default: the only one, or the first that is ready)')
+    .option(
+      '--image <image>',
+      'with --cluster: the image of this version of dummy-fuse-csi (default: localhost/dummy-fuse-csi:VERSION)',
+    )
+    .addOption(
+      new Option('--image-pull-policy <policy>', 'with --cluster: when the kubelet pulls the image')
+        .choices(['Always', 'IfNotPresent', 'Never'])
+        .default('IfNotPresent'),
+    )
+    .option('--kubelet-dir <folder>', "with --cluster: the kubelet's root folder on the node", '/var/lib/kubelet')
+    .addOption(
+      new Option('--beside <file>', 'with --cluster: the --json file of a run on a bare node, to compare with').argParser(
+        readBeside,
+      ),
+    )
     .addHelpText('after', HELP)
   parse(command, args)
   const { failure, mitigation, consumer, ...rest } = command.opts<Parsed>()
   const { mitigations, consumers } = rest.driver === undefined ? CATALOGUE : driverCatalogue(CATALOGUE)
   refuseUnknown('--mitigation', mitigation, mitigations)
   refuseUnknown('--consumer', consumer, consumers)
+  const { cluster } = rest
+  const given = (name: string): boolean => command.getOptionValueSource(name) === 'cli'
+  const flagOf = (name: string): string => command.options.find((one) => one.attributeName() === name)?.long ?? name
+  const stray = (cluster === undefined ? FOR_CLUSTERS : NOT_FOR_CLUSTERS).find(given)
+  if (stray !== undefined)
+    throw new UsageError(
+      cluster === undefined
+        ? `${flagOf(stray)} is for runs on a cluster; name one with --cluster`
+        : `${flagOf(stray)} does not go with --cluster`,
+    )
+  const scenario = cluster === undefined ? undefined : command.args.find((name) => name !== 'matrix')
+  if (scenario !== undefined)
+    throw new UsageError(
+      `'${scenario}' does not go with --cluster: scenarios run on a bare node; choose cells, or give no scenario`,
+    )
   const chosen = rest.driver !== undefined || failure.length + mitigation.length + consumer.length > 0
   const everything = command.args.length === 0 && !chosen
   const wantsCells = everything || chosen || command.args.includes('matrix')
   return {
-    scenarios: everything ? SCENARIOS : scenariosOf(command.args),
+    scenarios: everything && cluster === undefined ? SCENARIOS : scenariosOf(command.args),
     cells: wantsCells ? { failures: failure, mitigations: mitigation, consumers: consumer } : undefined,
     json: rest.json,
     report: rest.report,
-    jobs: rest.jobs,
+    jobs: rest.jobs ?? (cluster === undefined ? cpus().length : 1),
     seed: rest.seed,
     keep: rest.keep === true,
     systemd: rest.systemd,
     driver: rest.driver,
+    cluster: cluster === undefined ? undefined : clusterChoice(cluster, rest),
   }
+}
+
+function clusterChoice(
+  kubeconfig: string,
+  { node, image, imagePullPolicy, kubeletDir, beside }: ClusterOptionsParsed,
+): ClusterChoice {
+  if (!/^\/[^\s:]*[^\s:/]$/.test(kubeletDir))
+    throw new UsageError(`--kubelet-dir ${kubeletDir} is not an absolute path; it has no blank and no colon`)
+  if (image === '') throw new UsageError('--image is empty; name an image, or leave it out')
+  return { kubeconfig: absolute(kubeconfig), node, image, pullPolicy: imagePullPolicy, kubelet: kubeletDir, beside }
 }
 
 function scenariosOf(names: readonly string[]): readonly Scenario[] {
@@ -136,6 +209,15 @@ function count(value: string): number {
     throw new InvalidArgumentError('It is a whole number from 1 on.')
   }
   return number
+}
+
+/** Throws UsageError if it cannot be read. */
+function readBeside(file: string): ClusterChoice['beside'] {
+  try {
+    return { file, text: readFileSync(file, 'utf8') }
+  } catch (error) {
+    throw new UsageError(`cannot read ${file}: ${messageOf(error)}`)
+  }
 }
 
 /** Throws UsageError also if it cannot be read. */

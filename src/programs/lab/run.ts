@@ -6,12 +6,13 @@ import { absolute } from '../absolute.ts'
 import type { Programs } from '../../lab/command.ts'
 import { KeptFolder } from '../../lab/kept-folder.ts'
 import { Lab, type Observer } from '../../lab/lab.ts'
-import { composeRecord } from '../../lab/matrix/compose.ts'
+import { composeRecord, type Run } from '../../lab/matrix/compose.ts'
 import { driverCatalogue, planDriver } from '../../lab/driver/matrix.ts'
-import { CATALOGUE, plan } from '../../lab/matrix/plan.ts'
+import { CATALOGUE, plan, type PlannedCell } from '../../lab/matrix/plan.ts'
 import { Progress } from '../../lab/matrix/progress.ts'
 import type { Cell, LabRecord } from '../../lab/matrix/lab-record.ts'
-import { runCells } from '../../lab/matrix/run-cells.ts'
+import { carryOutPrivately } from '../../lab/matrix/private-cells.ts'
+import { type CellOptions, runCells } from '../../lab/matrix/run-cells.ts'
 import { table } from '../../lab/matrix/table.ts'
 import { renderReport } from '../../lab/report/report.ts'
 import { LateSystemd } from '../../lab/systemd.ts'
@@ -21,7 +22,8 @@ import type { ScenarioRecord } from '../../lab/scenario-record.ts'
 import { oneLine, printable } from '../../printable.ts'
 import { version } from '../../version.ts'
 import type { ProgramContext } from '../program.ts'
-import { parseRunOptions, type RunOptions } from './options.ts'
+import { runOnCluster } from './cluster.ts'
+import { type ClusterChoice, parseRunOptions, type RunOptions } from './options.ts'
 
 const ENDING = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 
@@ -31,28 +33,24 @@ const NOT_ALL_RAN = 4
 /** lab run. Resolves to the exit status. */
 export async function run(context: ProgramContext, args: readonly string[]): Promise<number> {
   const options = parseRunOptions(args)
-  preflight()
+  if (options.cluster === undefined) preflight()
   const files = { json: writable(options.json), report: writable(options.report) }
   const folder = options.keep ? new KeptFolder(tmpdir()) : undefined
   const startedAt = new Date().toISOString()
   const start = performance.now()
   const { signal, exitStatus } = stopOnSignal()
-
-  const scenarios = await runScenarios(context, options, folder, signal)
-  const { cells, absent } = planned(options)
-  await using systemd = new LateSystemd(options.systemd, tmpdir(), executables(context))
-  const seen = await runMatrix(context, options, cells, systemd, folder, signal)
+  const how = { context, options, folder, signal }
+  const ran = options.cluster === undefined ? await onPrivateNodes(how) : await onCluster(how, options.cluster)
+  if (ran === undefined) return exitStatus() ?? 1
   const record = composeRecord({
     tool: { name: 'dummy-fuse-csi', ...version() },
     driver: options.driver?.name ?? 'dummy-fuse-csi',
-    catalogue: options.driver === undefined ? CATALOGUE : driverCatalogue(CATALOGUE),
-    node: { kernel: release(), systemd: systemd.name, cpus: cpus().length },
     startedAt,
     tookMs: Math.round(performance.now() - start),
     jobs: options.jobs,
     seed: options.seed,
-    complete: seen.length === cells.length && scenarios.length === options.scenarios.length,
-    ...{ cells: seen, absent, scenarios },
+    complete: ran.part.cells.length === ran.planned && ran.part.scenarios.length === options.scenarios.length,
+    ...ran.part,
   })
   if (record.cells.length > 0) process.stdout.write(printable(`\n${table(record.cells, record.absent)}`))
   if (files.json !== undefined) writeFileSync(files.json, `${JSON.stringify(record)}\n`)
@@ -61,7 +59,46 @@ export async function run(context: ProgramContext, args: readonly string[]): Pro
     process.stdout.write(`\nreport: ${oneLine(files.report)}\n`)
   }
   if (folder !== undefined) process.stdout.write(`\nkept in ${oneLine(folder.path)}\n`)
+  if (ran.problem !== undefined) throw ran.problem
   return exitStatus() ?? statusOf(record)
+}
+
+/** What a run is about, and where its files go. */
+interface How {
+  readonly context: ProgramContext
+  readonly options: RunOptions
+  readonly folder: KeptFolder | undefined
+  readonly signal: AbortSignal
+}
+
+/** What a run brings to its record. */
+interface Ran {
+  readonly part: Omit<Run, 'tool' | 'driver' | 'startedAt' | 'tookMs' | 'jobs' | 'seed' | 'complete'>
+  /** How many cells were chosen. */
+  readonly planned: number
+  /** Why the run has failed though it has a record. */
+  readonly problem?: ProgramError | undefined
+}
+
+async function onPrivateNodes({ context, options, folder, signal }: How): Promise<Ran> {
+  const { driver } = options
+  const scenarios = await runScenarios(context, options, folder, signal)
+  const { cells, absent } = planned(options)
+  await using systemd = new LateSystemd(options.systemd, tmpdir(), executables(context))
+  const means = {
+    ...{ inside: context.self(['lab', 'inside']), programs: programs(context), env: context.env, driver },
+    systemd: () => systemd.get(),
+  }
+  const carryOut = async (cell: PlannedCell): Promise<Cell> => await carryOutPrivately(cell, means, signal)
+  const seen = await runMatrix({ context, options, folder, signal }, cells, carryOut)
+  const catalogue = driver === undefined ? CATALOGUE : driverCatalogue(CATALOGUE)
+  const node = { kernel: release(), systemd: systemd.name, cpus: cpus().length }
+  return { part: { node, catalogue, cells: seen, absent, scenarios }, planned: cells.length }
+}
+
+async function onCluster(how: How, cluster: ClusterChoice): Promise<Ran | undefined> {
+  const ran = await runOnCluster(how.options, cluster, (cells, carryOut) => runMatrix(how, cells, carryOut), how.signal)
+  return ran === undefined ? undefined : { ...ran, part: { ...ran.part, scenarios: [] } }
 }
 
 function planned({ cells, driver }: RunOptions): ReturnType<typeof plan> {
@@ -96,12 +133,9 @@ async function runScenarios(
 }
 
 async function runMatrix(
-  context: ProgramContext,
-  { jobs, seed, driver }: RunOptions,
-  cells: ReturnType<typeof plan>['cells'],
-  systemd: LateSystemd,
-  folder: KeptFolder | undefined,
-  signal: AbortSignal,
+  { context, options: { jobs, seed }, folder, signal }: How,
+  cells: readonly PlannedCell[],
+  carryOut: CellOptions['carryOut'],
 ): Promise<readonly Cell[]> {
   const write = (text: string): void => {
     process.stdout.write(text)
@@ -114,11 +148,7 @@ async function runMatrix(
       folder?.addCell(cell)
     },
   }
-  const cellOptions = {
-    ...{ inside: context.self(['lab', 'inside']), programs: programs(context), env: context.env, jobs, seed, driver },
-    systemd: () => systemd.get(),
-  }
-  return await runCells(cells, cellOptions, observer, signal)
+  return await runCells(cells, { carryOut, jobs, seed }, observer, signal)
 }
 
 function programs(context: ProgramContext): Programs {
