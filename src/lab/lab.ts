@@ -60,6 +60,7 @@ export class Lab {
           break
         case 'namespace':
         case 'cell':
+        case 'mount':
         case 'end':
         case 'broken off':
       }
