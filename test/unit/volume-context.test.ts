@@ -18,14 +18,21 @@ describe('readPublishContext', () => {
   it('knows the pod of a persistent volume, whose attributes have no effect', () => {
     const context = { ...POD, [`${PREFIX}ephemeral`]: 'false', name: 'pvc-1', mountOptions: 'suid' }
     const pod = { namespace: 'shop', name: 'web-0', uid: '3f1c' }
-    assert.deepEqual(readPublishContext(context), { ephemeral: false, pod, mountOptions: '' })
-    assert.deepEqual(readPublishContext({}), { ephemeral: false, pod: undefined, mountOptions: '' })
+    assert.deepEqual(readPublishContext(context), { ephemeral: false, pod, attributes: {}, mountOptions: '' })
+    assert.deepEqual(readPublishContext({}), { ephemeral: false, pod: undefined, attributes: {}, mountOptions: '' })
   })
 
   it('knows an inline ephemeral volume, its mount options, and whatever the kubelet adds', () => {
     const context = { ...POD, [`${PREFIX}ephemeral`]: 'true', [`${PREFIX}of.a.later.kubelet`]: 'x', mountOptions: 'ro' }
     const { ephemeral, mountOptions } = readPublishContext(context)
     assert.deepEqual({ ephemeral, mountOptions }, { ephemeral: true, mountOptions: 'ro' })
+  })
+
+  it('has the attributes of an inline ephemeral volume where volumes have parameters, without those of the kubelet', () => {
+    const context = { ...POD, [`${PREFIX}ephemeral`]: 'true', bucket: 'b', mountOptions: 'ro' }
+    const { attributes, mountOptions } = readPublishContext(context, true)
+    assert.deepEqual({ attributes, mountOptions }, { attributes: { bucket: 'b' }, mountOptions: 'ro' })
+    assert.deepEqual(readPublishContext({ ...POD, bucket: 'b' }, true).attributes, {})
   })
 
   it('has a pod only if it is named whole', () => {
