@@ -76,8 +76,12 @@ export function requireCapability(capability: VolumeCapability | undefined, chec
   if (accessType.case !== 'mount') throw new VolumeError('invalid', 'volume_capability names neither mount nor block; name mount')
   const mode = accessMode?.mode ?? Mode.UNKNOWN
   if (mode === Mode.UNKNOWN) throw new VolumeError('invalid', 'volume_capability.access_mode is missing')
-  const { fsType, mountFlags } = accessType.value
-  return onOneNode({ accessMode: modeName(mode), fsType, mountFlags: validFlags(mountFlags, checks) }, checks)
+  const { fsType, mountFlags: given } = accessType.value
+  const mountFlags = valid(
+    () => checks.flags(given),
+    (cause) => new VolumeError('invalid', `mount_flags: ${cause.message}`, { cause }),
+  )
+  return onOneNode({ accessMode: modeName(mode), fsType, mountFlags }, checks)
 }
 
 /** Throws VolumeError `precondition` for a volume that can be written to and whose nodes would each have contents of their own. */
@@ -94,12 +98,11 @@ function onOneNode(capability: MountCapability, { program }: VolumeChecks): Moun
 /** A capability with the mount options of a pod in it; those of the capability, which are an administrator's, count more. Throws VolumeError `invalid`. */
 export function withPodOptions(capability: MountCapability, text: string, checks: VolumeChecks): MountCapability {
   if (text === '') return capability
-  try {
-    return onOneNode({ ...capability, mountFlags: checks.flags([...checks.ofPod(text), ...capability.mountFlags]) }, checks)
-  } catch (error) {
-    if (!(error instanceof UsageError)) throw error
-    throw new VolumeError('invalid', `volume attribute mountOptions: ${error.message}`, { cause: error })
-  }
+  const mountFlags = valid(
+    () => checks.flags([...checks.ofPod(text), ...capability.mountFlags]),
+    (cause) => new VolumeError('invalid', `volume attribute mountOptions: ${cause.message}`, { cause }),
+  )
+  return onOneNode({ ...capability, mountFlags }, checks)
 }
 
 /** Why these volumes do not support a capability, as a message; undefined if they do. */
@@ -120,12 +123,10 @@ export function requireParameters(
   given: Readonly<Record<string, string>>,
   { program }: VolumeChecks,
 ): Readonly<Record<string, string>> | undefined {
-  try {
-    return program?.parameters(given)
-  } catch (error) {
-    if (error instanceof UsageError) throw new VolumeError('invalid', `parameters: ${error.message}`, { cause: error })
-    throw error
-  }
+  return valid(
+    () => program?.parameters(given),
+    (cause) => new VolumeError('invalid', `parameters: ${cause.message}`, { cause }),
+  )
 }
 
 /** What a call of the Node service says a volume is mounted from. */
@@ -145,7 +146,11 @@ export function mountedFrom(
   call: 'stage' | 'publish' | 'ephemeral',
 ): MountedFrom {
   if (program === undefined) return {}
-  const parameters = validContext(context, call === 'ephemeral' ? program.inlineParameters : program.parameters)
+  const read = call === 'ephemeral' ? program.inlineParameters : program.parameters
+  const parameters = valid(
+    () => read(context),
+    (cause) => new VolumeError('invalid', `volume_context: ${cause.message}`, { cause }),
+  )
   const missing = program.secrets.filter((name) => secrets[name] === undefined)
   if (missing.length > 0 && call !== 'publish')
     throw new VolumeError(
@@ -155,24 +160,12 @@ export function mountedFrom(
   return missing.length > 0 ? { parameters } : { parameters, secrets }
 }
 
-function validContext(
-  context: Readonly<Record<string, string>>,
-  read: ProgramChecks['parameters'],
-): Readonly<Record<string, string>> {
+/** What `read` returns. Throws what `refusal` makes of the UsageError that it throws. */
+function valid<T>(read: () => T, refusal: (cause: UsageError) => VolumeError): T {
   try {
-    return read(context)
+    return read()
   } catch (error) {
-    if (error instanceof UsageError) throw new VolumeError('invalid', `volume_context: ${error.message}`, { cause: error })
-    throw error
-  }
-}
-
-function validFlags(flags: readonly string[], checks: VolumeChecks): readonly string[] {
-  try {
-    return checks.flags(flags)
-  } catch (error) {
-    if (error instanceof UsageError) throw new VolumeError('invalid', `mount_flags: ${error.message}`, { cause: error })
-    throw error
+    throw error instanceof UsageError ? refusal(error) : error
   }
 }
 

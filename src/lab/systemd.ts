@@ -1,6 +1,6 @@
-import { existsSync, readdirSync, readlinkSync } from 'node:fs'
+import { existsSync, readlinkSync } from 'node:fs'
 import { messageOf } from '../errors.ts'
-import { pidNamespace } from '../os/processes/processes.ts'
+import { pidNamespace, processIds } from '../os/processes/processes.ts'
 import { run } from '../os/processes/run.ts'
 import { Machine } from './machine.ts'
 
@@ -124,9 +124,9 @@ export class LateSystemd implements AsyncDisposable {
 /** Kills every process in a mount namespace, if that is not our own. */
 function killIn(namespace: string): void {
   if (namespace === readlinkSync('/proc/self/ns/mnt')) return
-  for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
+  for (const pid of processIds()) {
     try {
-      if (readlinkSync(`/proc/${pid}/ns/mnt`) === namespace) process.kill(Number(pid), 'SIGKILL')
+      if (readlinkSync(`/proc/${pid}/ns/mnt`) === namespace) process.kill(pid, 'SIGKILL')
     } catch {
       // It has ended.
     }

@@ -79,6 +79,14 @@ function disagreementsOf({ disagreements = [] }: LabRecord): NonNullable<LabReco
   return disagreements.filter(({ consumer }) => consumer !== 'starts-after')
 }
 
+/** Resolves when a consumer of a run is there. */
+async function consumersRun(cluster: Cluster): Promise<void> {
+  const selector = `${SELECTOR},app.kubernetes.io/component=consumer`
+  const run = async (): Promise<boolean> =>
+    (await cluster.kubectl('get', 'pods', '--all-namespaces', '--selector', selector)).includes('Running')
+  await eventually('its consumers run', run, 180_000)
+}
+
 describe('the lab on a cluster', () => {
   let cluster: Cluster
   let driver: Driver
@@ -154,20 +162,7 @@ describe('the lab on a cluster', () => {
 
   it('removes all that it made when it is ended by a signal in a cell', async () => {
     const running = lab.start('--failure', 'daemon-hung', '--mitigation', 'none')
-    await eventually(
-      'its consumers run',
-      async () => {
-        const pods = await cluster.kubectl(
-          'get',
-          'pods',
-          '--all-namespaces',
-          '--selector',
-          `${SELECTOR},app.kubernetes.io/component=consumer`,
-        )
-        return pods.includes('Running')
-      },
-      180_000,
-    )
+    await consumersRun(cluster)
     running.child.kill('SIGINT')
     const { status, stdout, stderr } = await running.ended
     assert.equal(status, 130, stdout + stderr)
@@ -176,20 +171,7 @@ describe('the lab on a cluster', () => {
 
   it('names what a run that was killed has left, and is not disturbed by it', async () => {
     const running = lab.start('--failure', 'plugin-killed', '--mitigation', 'none')
-    await eventually(
-      'its consumers run',
-      async () => {
-        const pods = await cluster.kubectl(
-          'get',
-          'pods',
-          '--all-namespaces',
-          '--selector',
-          `${SELECTOR},app.kubernetes.io/component=consumer`,
-        )
-        return pods.includes('Running')
-      },
-      180_000,
-    )
+    await consumersRun(cluster)
     running.child.kill('SIGKILL')
     await running.ended
     const [namespace = ''] = (await lab.left()).flatMap((line) => /^namespace\/(.*)$/.exec(line)?.[1] ?? [])

@@ -45,6 +45,8 @@ export class ProgramOutput {
     } catch {
       // Without a watch (ENOSPC of inotify, or the file is gone) lines come when they are read.
     }
+    // What was written before the watch.
+    this.read()
   }
 
   /** Its last lines, in one text; undefined if it said nothing. */

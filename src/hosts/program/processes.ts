@@ -1,8 +1,8 @@
-import { readdirSync, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { connectionsOf } from '../../os/mounts/fuse-connections.ts'
 import { deviceOf } from '../../os/mounts/mount-table.ts'
-import { processStat, type ProcessStat, sendSignal } from '../../os/processes/processes.ts'
+import { processIds, processStat, type ProcessStat, sendSignal } from '../../os/processes/processes.ts'
 import { type ProgramRecord, runningOf } from './records.ts'
 
 /**
@@ -15,9 +15,9 @@ export const START_VARIABLE = 'DUMMY_FUSE_CSI_START'
 export function processesOf(record: ProgramRecord): readonly ProcessStat[] {
   const wanted = `${START_VARIABLE}=${record.id}`
   const found = new Map(runningOf(record).map((stat) => [stat.pid, stat]))
-  for (const name of readdirSync('/proc')) {
-    if (!/^\d+$/.test(name) || found.has(Number(name)) || !environmentOf(name).includes(wanted)) continue
-    const stat = processStat(Number(name))
+  for (const pid of processIds()) {
+    if (found.has(pid) || !environmentOf(pid).includes(wanted)) continue
+    const stat = processStat(pid)
     if (stat !== undefined && stat.pid !== process.pid) found.set(stat.pid, stat)
   }
   return [...found.values()]
@@ -45,7 +45,7 @@ export async function killAll(record: ProgramRecord, time: number): Promise<read
 }
 
 /** The variables of a process's environment, as it was executed with them; none for one that has ended. */
-function environmentOf(pid: string): readonly string[] {
+function environmentOf(pid: number): readonly string[] {
   try {
     return readFileSync(`/proc/${pid}/environ`, 'utf8').split('\0')
   } catch {

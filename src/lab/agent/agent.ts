@@ -1,14 +1,14 @@
-import { readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { codeOf, messageOf } from '../../errors.ts'
 import { MNT_DETACH, MS, type Libc } from '../../os/libc.ts'
 import { makeDirectories } from '../../os/mounts/directories.ts'
-import { connectionOf, isFuseDevice } from '../../os/mounts/fuse-connections.ts'
 import { parseMountinfo, topmostAt } from '../../os/mounts/mountinfo.ts'
-import { processesNamed, processStat, sendSignal } from '../../os/processes/processes.ts'
+import { processesNamed, processIds, processStat, sendSignal } from '../../os/processes/processes.ts'
 import { hasListener } from '../../os/sockets/unix-socket.ts'
 import { version } from '../../version.ts'
 import { monotonicMs } from '../clock.ts'
+import { fuseDescriptorsOf } from '../fuse-holders.ts'
 import { until } from '../wait.ts'
 import type { Acts, AgentAnswer, AgentRequest } from './protocol.ts'
 
@@ -87,7 +87,7 @@ export class NodeAgent {
       const pid = processesNamed(comm).find(({ stat }) => isOfPod(stat.pid, pod))?.stat.pid
       return pid === undefined ? [] : mountinfoOf(String(pid)).filter((line) => line.split(' ')[4]?.startsWith(below) === true)
     },
-    holders: ({ pods }) => allPids().flatMap((pid) => (pods.some((pod) => isOfPod(pid, pod)) ? holdersOf(pid) : [])),
+    holders: ({ pods }) => processIds().flatMap((pid) => (pods.some((pod) => isOfPod(pid, pod)) ? fuseDescriptorsOf(pid) : [])),
     disk: ({ folders, remove }) => this.#disk(folders, remove),
     unmount: ({ paths }) => {
       for (const path of paths) this.#libc.umount(path, MNT_DETACH)
@@ -159,12 +159,6 @@ async function ended(pids: readonly number[], deadline: number): Promise<void> {
   await until(`processes ${pids.join(', ')} have ended`, () => pids.every((pid) => processStat(pid) === undefined), deadline)
 }
 
-function allPids(): readonly number[] {
-  return readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name))
-    .map(Number)
-}
-
 /** Whether a process is in a cgroup of a pod: the path has the pod's uid, with underscores for dashes where systemd makes the cgroups. */
 function isOfPod(pid: number, pod: string): boolean {
   try {
@@ -188,20 +182,6 @@ function mountinfoOf(pid: string): readonly string[] {
   } catch (error) {
     if (codeOf(error) === 'EACCES') throw error
     // It has ended.
-    return []
-  }
-}
-
-function holdersOf(pid: number): readonly string[] {
-  try {
-    const folder = `/proc/${pid}/fd`
-    return readdirSync(folder).flatMap((fd) => {
-      if (!isFuseDevice(readlinkSync(join(folder, fd)))) return []
-      const connection = connectionOf(Number(fd), pid) ?? '?'
-      return [`${readFileSync(`/proc/${pid}/comm`, 'utf8').trim()}[${pid}] fd ${fd}: connection ${connection}`]
-    })
-  } catch {
-    // It ended, or closed a descriptor, while it was looked at.
     return []
   }
 }

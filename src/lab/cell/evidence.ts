@@ -1,11 +1,11 @@
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { codeOf } from '../../errors.ts'
 import { makeDirectories } from '../../os/mounts/directories.ts'
 import { parseMountinfo } from '../../os/mounts/mountinfo.ts'
-import { connectionOf, isFuseDevice } from '../../os/mounts/fuse-connections.ts'
-import { sharesMounts } from '../../os/processes/processes.ts'
+import { processIds, sharesMounts } from '../../os/processes/processes.ts'
 import { run } from '../../os/processes/run.ts'
+import { fuseDescriptorsOf } from '../fuse-holders.ts'
 import { KUBELET } from '../node-paths.ts'
 
 const POD_MOUNT = '/mnt'
@@ -38,30 +38,9 @@ function mountsBelow(pid: number | 'self', folder: string): readonly string[] {
 
 /** Which process of this node holds which FUSE descriptor: `dummy-fuse[231] fd 5: connection 74`. */
 export function fuseHolders(): readonly string[] {
-  const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name))
-  return pids.filter((pid) => sharesMounts(Number(pid)) || pid === '1').flatMap(descriptorsOf)
-}
-
-function descriptorsOf(pid: string): readonly string[] {
-  try {
-    const folder = `/proc/${pid}/fd`
-    return readdirSync(folder).flatMap((fd) => {
-      if (!isFuseDevice(linkOf(join(folder, fd)))) return []
-      const connection = connectionOf(Number(fd), Number(pid)) ?? '?'
-      return [`${readFileSync(`/proc/${pid}/comm`, 'utf8').trim()}[${pid}] fd ${fd}: connection ${connection}`]
-    })
-  } catch {
-    // It ended while it was looked at.
-    return []
-  }
-}
-
-function linkOf(path: string): string {
-  try {
-    return readlinkSync(path)
-  } catch {
-    return ''
-  }
+  return processIds()
+    .filter((pid) => sharesMounts(pid) || pid === 1)
+    .flatMap(fuseDescriptorsOf)
 }
 
 /**

@@ -7,6 +7,7 @@ import { isFuse } from '../../os/mounts/mount-table.ts'
 import { parseMountinfo, topmostAt } from '../../os/mounts/mountinfo.ts'
 import { probe } from '../../os/mounts/probe.ts'
 import { ChildProgram } from '../../os/processes/child-program.ts'
+import { processIds } from '../../os/processes/processes.ts'
 import { runShell } from '../shell.ts'
 import type { MountSeen, MountTrial } from './seen.ts'
 
@@ -109,10 +110,7 @@ async function standsAt(path: string): Promise<boolean> {
 /** The processes of the node that are neither this one nor its parents. */
 function others(): readonly number[] {
   const own = new Set([1, process.pid, process.ppid])
-  return readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name))
-    .map(Number)
-    .filter((pid) => !own.has(pid) && isRunning(pid))
+  return processIds().filter((pid) => !own.has(pid) && isRunning(pid))
 }
 
 /** A zombie, a thread of the kernel and the tracer are none. */

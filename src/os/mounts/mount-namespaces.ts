@@ -1,7 +1,7 @@
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
+import { readFileSync, readlinkSync } from 'node:fs'
 import { setImmediate } from 'node:timers/promises'
 import { codeOf } from '../../errors.ts'
-import { pidNamespace, runsOurExecutable } from '../processes/processes.ts'
+import { pidNamespace, processIds, runsOurExecutable } from '../processes/processes.ts'
 import { type MountinfoLine, parseMountinfo } from './mountinfo.ts'
 
 /** A mount namespace (mount_namespaces(7)), and the mounts of some file system types in it. */
@@ -57,13 +57,10 @@ export class MountNamespaces {
 
   async #search(): Promise<FoundNamespaces> {
     const own = readlinkSync('/proc/self/ns/mnt')
-    const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name))
+    const pids = processIds().toSorted((a, b) => a - b)
     const namespaces = new Map<string, MountNamespace>()
     let isComplete = true
-    for (const [index, pid] of pids
-      .map(Number)
-      .sort((a, b) => a - b)
-      .entries()) {
+    for (const [index, pid] of pids.entries()) {
       if (index % PORTION === PORTION - 1) await setImmediate()
       try {
         const link = readlinkSync(`/proc/${pid}/ns/mnt`)

@@ -3,6 +3,7 @@ import { constants } from 'node:os'
 import { codeOf } from '../../errors.ts'
 import type { Libc } from '../libc.ts'
 import type { ProcessEnd } from './child-program.ts'
+import { processIds } from './processes.ts'
 
 const PR_SET_CHILD_SUBREAPER = 36
 const P_ALL = 0
@@ -91,10 +92,7 @@ export function childrenOf(pid: number): number[] {
 }
 
 function childrenByScan(pid: number): number[] {
-  return readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name))
-    .map(Number)
-    .filter((one) => parentOf(one) === pid)
+  return processIds().filter((one) => parentOf(one) === pid)
 }
 
 function signalName(number: number): NodeJS.Signals | null {

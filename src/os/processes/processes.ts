@@ -28,12 +28,19 @@ export function processStat(pid: number): ProcessStat | undefined {
   return { pid, comm: text.slice(open + 1, close), state, start: fields[19] ?? '', exiting: (Number(fields[6]) & PF_EXITING) !== 0 }
 }
 
+/** The ids of all processes that /proc shows. Throws Node's error if it cannot be read. */
+export function processIds(): readonly number[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
+}
+
 /** The processes of one name (its first 15 bytes) with their arguments. */
 export function processesNamed(comm: string): { stat: ProcessStat; args: readonly string[] }[] {
-  return readdirSync('/proc').flatMap((name) => {
-    if (!/^\d+$/.test(name) || readOrUndefined(`/proc/${name}/comm`) !== `${comm.slice(0, 15)}\n`) return []
-    const stat = processStat(Number(name))
-    const args = readOrUndefined(`/proc/${name}/cmdline`)
+  return processIds().flatMap((pid) => {
+    if (readOrUndefined(`/proc/${pid}/comm`) !== `${comm.slice(0, 15)}\n`) return []
+    const stat = processStat(pid)
+    const args = readOrUndefined(`/proc/${pid}/cmdline`)
     return stat === undefined || args === undefined ? [] : [{ stat, args: args.split('\0').slice(0, -1) }]
   })
 }

@@ -1,10 +1,9 @@
-import { accessSync, constants } from 'node:fs'
-import { delimiter, join } from 'node:path'
 import { UsageError } from '../../errors.ts'
 import { casesOf, judgeDescriptors, judgeMessages, type MountCase, type Verdict } from '../../lab/mount-command/cases.ts'
 import type { MountSeen } from '../../lab/mount-command/seen.ts'
 import { preflight } from '../../lab/preflight.ts'
 import { carryOutOnPrivateNode } from '../../lab/private-node-process.ts'
+import { isExecutable } from '../../os/processes/executable-on-path.ts'
 import { oneLine } from '../../printable.ts'
 import { commandLine, parse, repeated, seconds } from '../command-line.ts'
 import { print } from '../print.ts'
@@ -108,7 +107,7 @@ async function verdictOn(context: ProgramContext, { name, words, how, judge }: M
     const flag = name === 'unreachable-storage' ? '--unreachable' : '--forbidden'
     return { name, result: 'not asked', what: `give a command with ${flag}` }
   }
-  if (how.injection !== undefined && !isOnPath('strace', context.env))
+  if (how.injection !== undefined && !isExecutable('strace', context.env.PATH ?? '/usr/bin:/bin'))
     return { name, result: 'not run', what: 'strace is not on PATH; install it (Debian package strace)' }
   const env = Object.fromEntries(Object.entries(context.env).filter((one): one is [string, string] => one[1] !== undefined))
   const job = { kind: 'mount', trial: { words, cwd: process.cwd(), env, ...how } } as const
@@ -137,15 +136,4 @@ function lineFor({ name, issue, result, what }: Verdict): string {
 function statusOf(verdicts: readonly Verdict[]): number {
   if (verdicts.some(({ result }) => result === 'finding')) return 1
   return verdicts.some(({ result }) => result === 'not run') ? NOT_ALL_RAN : 0
-}
-
-function isOnPath(program: string, { PATH = '/usr/bin:/bin' }: NodeJS.ProcessEnv): boolean {
-  return PATH.split(delimiter).some((folder) => {
-    try {
-      accessSync(join(folder, program), constants.X_OK)
-      return true
-    } catch {
-      return false
-    }
-  })
 }

@@ -1,7 +1,7 @@
-import { accessSync, constants, readFileSync } from 'node:fs'
-import { delimiter, join } from 'node:path'
+import { readFileSync } from 'node:fs'
 import { messageOf, ProgramError } from '../../errors.ts'
 import { fuseDeviceProblem } from '../../hosts/fuse-device.ts'
+import { isExecutable } from '../../os/processes/executable-on-path.ts'
 import { parseProgramFile } from '../../program-file/parse.ts'
 import type { ProgramSpec } from '../../program-file/spec.ts'
 import { programPath } from '../program-places.ts'
@@ -89,16 +89,4 @@ function hasUserAllowOther(): boolean {
   } catch {
     return false
   }
-}
-
-function isExecutable(program: string, path: string): boolean {
-  const places = program.includes('/') ? [program] : path.split(delimiter).map((folder) => join(folder, program))
-  return places.some((place) => {
-    try {
-      accessSync(place, constants.X_OK)
-      return true
-    } catch {
-      return false
-    }
-  })
 }
