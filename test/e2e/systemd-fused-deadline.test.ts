@@ -1,15 +1,15 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { FUSED_UNIT, FusedMachine, NOTHING_LEFT, STANDBY_UNIT } from '../support/fused-machine.ts'
+import { FAILS_AT_ONCE, FusedMachine, FUSED_UNIT, NOTHING_LEFT, STANDBY_UNIT } from '../support/fused-machine.ts'
 import { eventually } from '../support/wait.ts'
 
 /** Seconds. */
 const DEADLINE = 4
 
 /** Files in the executable's place that cannot take over. */
-const BROKEN: Readonly<Record<string, { content: string; mode?: number }>> = {
-  'fails at once': { content: '#!/bin/sh\nexit 1\n' },
+const BROKEN: Readonly<Record<string, { content: string | Buffer; mode?: number }>> = {
+  'fails at once': { content: FAILS_AT_ONCE },
   'is killed at once': { content: '#!/bin/sh\nkill -SEGV $$\n' },
   'may not be executed': { content: '#!/bin/sh\nexec sleep 100\n', mode: 0o644 },
   'is never ready': { content: '#!/bin/sh\nexec sleep 1000\n' },
@@ -57,7 +57,7 @@ describe('dummy-fused.service, when no successor takes over', () => {
     await fused.standbyOf(1)
     const reader = await fused.reader('reader', { mode: 'held', file: `${target}/dummy-file.txt` })
     await reader.reading()
-    fused.replaceExecutable('#!/bin/sh\nexit 1\n')
+    fused.replaceExecutable(FAILS_AT_ONCE)
     await fused.kill()
     const { rounds } = await reader.progress()
     await eventually('it reads on', async () => (await reader.progress()).rounds > rounds + 500)
@@ -80,7 +80,7 @@ describe('dummy-fused.service, when no successor takes over', () => {
     const [target = ''] = await fused.plugin.publish('volume', 'pod')
     const reader = await fused.reader('reader', { mode: 'held', file: `${target}/dummy-file.txt` })
     await reader.reading()
-    fused.replaceExecutable('#!/bin/sh\nexit 1\n')
+    fused.replaceExecutable(FAILS_AT_ONCE)
     const killed = await fused.kill()
     await sleep(2500)
     fused.restoreExecutable()

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { MachineReader, ReaderSummary } from '../support/c-reader.ts'
 import { startReaders } from '../support/chaos.ts'
-import { FUSED_UNIT, FusedMachine, NOTHING_LEFT } from '../support/fused-machine.ts'
+import { FAILS_AT_ONCE, FusedMachine, FUSED_UNIT, NOTHING_LEFT } from '../support/fused-machine.ts'
 import { InstalledPlugin } from '../support/installed-plugin.ts'
 import { eventually } from '../support/wait.ts'
 
@@ -16,7 +16,7 @@ const STOPPED: Readonly<Record<string, { killed: boolean; act: (fused: FusedMach
   'systemctl stop right after a crash': {
     killed: true,
     act: async (fused) => {
-      fused.replaceExecutable('#!/bin/sh\nexit 1\n')
+      fused.replaceExecutable(FAILS_AT_ONCE)
       await fused.kill()
       await fused.machine.systemctl('stop', FUSED_UNIT)
     },

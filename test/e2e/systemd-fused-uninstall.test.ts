@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { FUSED_UNIT, FusedMachine } from '../support/fused-machine.ts'
+import { FAILS_AT_ONCE, FusedMachine, FUSED_UNIT } from '../support/fused-machine.ts'
 import { InstalledPlugin } from '../support/installed-plugin.ts'
 import { CHECKOUT_INSIDE } from '../support/nspawn.ts'
 import { eventually } from '../support/wait.ts'
@@ -79,7 +79,7 @@ describe('scripts/uninstall where dummy-fused serves the volumes', () => {
     await fused.plugin.publish('volume', 'pod')
     const staging = InstalledPlugin.stagingPath('volume')
     assert.ok((await fused.plugin.mounts()).includes(staging))
-    fused.replaceExecutable('#!/bin/sh\nexit 1\n')
+    fused.replaceExecutable(FAILS_AT_ONCE)
     await fused.kill()
     const { status, stderr } = await fused.machine.run(UNINSTALL, ['--force'])
     assert.equal(status, 0, stderr)

@@ -15,6 +15,12 @@ export const STANDBY_UNIT = 'dummy-fused-standby.service'
 const EXECUTABLE_INSIDE = 'usr/local/bin/dummy-fuse-csi'
 const DEFAULTS_INSIDE = 'etc/default/dummy-fuse-csi'
 
+/**
+ * A program that ends with status 1 at once. It is no script: /bin/sh opens the path of a script a second time, and by then a whole executable
+ * may be in its place, which no shell can read. The shell would end with status 2, after which systemd starts the unit no more.
+ */
+export const FAILS_AT_ONCE = readFileSync('/bin/false')
+
 /** What a machine is to be set to before it is booted. */
 export interface FusedMachineOptions {
   /** Words of DUMMY_FUSED_OPTS. */
@@ -135,13 +141,13 @@ export class FusedMachine implements AsyncDisposable {
   }
 
   /** Puts another build of the executable, or a file of that content, in place as scripts/install does, by rename(2): what runs goes on. */
-  replaceExecutable(content?: string, mode = 0o755): void {
+  replaceExecutable(content?: string | Buffer, mode = 0o755): void {
     const path = join(this.machine.root, EXECUTABLE_INSIDE)
     const copy = `${path}.new`
     if (content === undefined) {
       copyFileSync(EXECUTABLE, copy)
       appendFileSync(copy, String(++this.#builds))
-    } else writeFileSync(copy, content, 'latin1')
+    } else writeFileSync(copy, content)
     chmodSync(copy, mode)
     renameSync(copy, path)
   }
