@@ -5,7 +5,7 @@ import type { RunningSession, SessionRunner } from '../fuse/session/attached-ses
 import { mountSession } from '../fuse/session/mounting.ts'
 import type { Negotiated } from '../fuse/session/negotiated.ts'
 import type { Libc } from '../os/libc.ts'
-import type { MountTable } from '../os/mounts/mount-table.ts'
+import { connectionOfDevice, type MountTable } from '../os/mounts/mount-table.ts'
 import { FusedError, fromErrno } from './errors.ts'
 import { RECORD_VERSION, type SessionRecord } from './session-record.ts'
 import type { Records } from './session-records.ts'
@@ -115,7 +115,7 @@ export class Mounter {
   #save(id: string, { path, options, faults }: MountOrder, negotiated: Negotiated, device: string): SessionRecord {
     const { records, bootId, withoutResend } = this.#parts
     const resend = negotiated.resend && !withoutResend
-    const connection = Number(device.split(':')[1])
+    const connection = connectionOfDevice(device)
     const record = {
       version: RECORD_VERSION,
       id,

@@ -3,7 +3,8 @@ import { type CallContext, isCallEnded } from '../call-context.ts'
 import { codeOf, errnoMeaning, messageOf, withRemedy } from '../errors.ts'
 import { type Logger, withoutTimestamp } from '../log.ts'
 import { ChildProgram, type ProcessEnd } from '../os/processes/child-program.ts'
-import { type DaemonWord, LineCutter, type Order, orderLine, parseWord, READY_FD } from '../os/processes/daemon-channel.ts'
+import { LineCutter } from '../line-cutter.ts'
+import { type DaemonWord, type Order, orderLine, parseWord, READY_FD } from '../os/processes/daemon-channel.ts'
 import { STATUS } from '../os/processes/exit-status.ts'
 import type { Killable } from '../os/processes/kill-after.ts'
 import { settledWithin } from '../os/processes/settled-within.ts'
@@ -87,7 +88,7 @@ export class DaemonProcess implements Killable {
     this.#relay()
     const lines = new LineCutter()
     this.#child.channel?.on('data', (chunk: Buffer) => {
-      for (const line of lines.push(chunk.toString())) this.#hear(parseWord(line))
+      for (const line of lines.push(chunk)) this.#hear(parseWord(line))
     })
     // The daemon's exit status says more than the error of its channel.
     this.#child.channel?.on('error', () => undefined).unref()

@@ -1,6 +1,7 @@
 import { PassThrough } from 'node:stream'
 import { Attach } from '@kubernetes/client-node'
 import { unlessAborted } from '../call-context.ts'
+import { LineCutter } from '../line-cutter.ts'
 import { ApiError, reasonOf } from './api-server.ts'
 import type { Cluster } from './cluster.ts'
 import type { LoggedContainer } from './pod-log.ts'
@@ -39,11 +40,9 @@ export class Attachment implements Disposable {
   ): Promise<Attachment> {
     const stdin = new PassThrough()
     const stdout = new PassThrough()
-    let rest = ''
-    stdout.setEncoding('utf8').on('data', (text: string) => {
-      const lines = (rest + text).split('\n')
-      rest = lines.pop() ?? ''
-      for (const line of lines) onLine(line)
+    const lines = new LineCutter()
+    stdout.on('data', (piece: Buffer) => {
+      for (const line of lines.push(piece)) onLine(line)
     })
     const deadline = AbortSignal.any([signal, AbortSignal.timeout(time)])
     const attaching = new Attach(cluster.config).attach(

@@ -2,6 +2,7 @@ import { request as httpRequest, type IncomingMessage } from 'node:http'
 import { request as httpsRequest, type RequestOptions } from 'node:https'
 import { text } from 'node:stream/consumers'
 import { messageOf } from '../errors.ts'
+import { LineCutter } from '../line-cutter.ts'
 import { ApiError, failure } from './api-server.ts'
 import type { Cluster } from './cluster.ts'
 
@@ -42,14 +43,9 @@ export async function followLog(
     clearTimeout(late)
     const { statusCode = 0 } = response
     if (statusCode !== 200) throw failure(statusCode, await text(response), undefined)
-    let rest = ''
-    response.setEncoding('utf8')
-    for await (const chunk of response) {
-      const lines = (rest + String(chunk)).split('\n')
-      rest = lines.pop() ?? ''
-      for (const line of lines) onLine(line)
-    }
-    if (rest !== '') onLine(rest)
+    const lines = new LineCutter()
+    for await (const piece of response as AsyncIterable<Buffer>) for (const line of lines.push(piece)) onLine(line)
+    for (const line of lines.end()) onLine(line)
   } catch (error) {
     signal.throwIfAborted()
     if (error instanceof ApiError) throw error

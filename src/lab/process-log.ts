@@ -1,4 +1,5 @@
 import type { Readable } from 'node:stream'
+import { LineCutter } from '../line-cutter.ts'
 import type { Clock } from './clock.ts'
 import type { LogLine } from './scenario-record.ts'
 
@@ -25,15 +26,12 @@ export class ProcessLog {
 
   /** Takes in a stream until its end. */
   follow(stream: Readable): void {
-    let rest = ''
-    stream.setEncoding('utf8')
-    stream.on('data', (text: string) => {
-      const lines = (rest + text).split('\n')
-      rest = lines.pop() ?? ''
-      for (const line of lines) this.#add(line)
+    const cutter = new LineCutter()
+    stream.on('data', (piece: string | Buffer) => {
+      for (const line of cutter.push(piece)) this.#add(line)
     })
     stream.on('end', () => {
-      if (rest !== '') this.#add(rest)
+      for (const line of cutter.end()) this.#add(line)
     })
   }
 

@@ -1,13 +1,6 @@
 import type { Socket } from 'node:net'
-import {
-  type DaemonWord,
-  LineCutter,
-  type Order,
-  orderLine,
-  parseWord,
-  READY_FD,
-  SPARE_ARGS,
-} from '../../src/os/processes/daemon-channel.ts'
+import { LineCutter } from '../../src/line-cutter.ts'
+import { type DaemonWord, type Order, orderLine, parseWord, READY_FD, SPARE_ARGS } from '../../src/os/processes/daemon-channel.ts'
 import { DUMMY_FUSE } from './paths.ts'
 import type { Running, Sandbox } from './sandbox.ts'
 import { eventually } from './wait.ts'

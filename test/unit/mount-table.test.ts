@@ -4,7 +4,14 @@ import { describe, it } from 'node:test'
 import { AddonLoader } from '../../src/os/addons.ts'
 import { Libc } from '../../src/os/libc.ts'
 import { attributesText } from '../../src/os/mounts/mount-flags.ts'
-import { MountinfoTable, type MountTable, openMountTable, StatmountTable } from '../../src/os/mounts/mount-table.ts'
+import {
+  connectionOfDevice,
+  deviceOf,
+  MountinfoTable,
+  type MountTable,
+  openMountTable,
+  StatmountTable,
+} from '../../src/os/mounts/mount-table.ts'
 import { deadMount, hungMount, mountDummyFuse } from '../support/mounting.ts'
 import { mount } from '../support/mounts.ts'
 import { Sandbox } from '../support/sandbox.ts'
@@ -167,4 +174,18 @@ describe('openMountTable', () => {
   it('takes statmount(2) just where the kernel answers it in full', () => {
     assert.equal(openMountTable(libc) instanceof StatmountTable, statmount.supported())
   })
+})
+
+describe('the device of a connection', () => {
+  for (const [connection, device] of [
+    [1, '0:1'],
+    [0xfffff, '0:1048575'],
+    // fuseblk has the number of its block device: 8:1.
+    [0x800001, '8:1'],
+    [0xfffffffe, '4095:1048574'],
+  ] as const)
+    it(`is ${device} of ${connection}, and the other way round`, () => {
+      assert.equal(deviceOf(connection), device)
+      assert.equal(connectionOfDevice(device), connection)
+    })
 })

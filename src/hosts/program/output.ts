@@ -1,4 +1,5 @@
 import { closeSync, type FSWatcher, fstatSync, ftruncateSync, openSync, readSync, watch } from 'node:fs'
+import { LineCutter } from '../../line-cutter.ts'
 import type { Logger } from '../../log.ts'
 import { withoutUnprintables } from '../../printable.ts'
 import type { SecretTexts } from '../../secrets.ts'
@@ -25,7 +26,7 @@ export class ProgramOutput {
   readonly #log: Logger
   readonly #secrets: SecretTexts
   #at: number
-  #rest = ''
+  readonly #lines = new LineCutter()
   #last: string[] = []
   #watcher: FSWatcher | undefined
 
@@ -52,7 +53,8 @@ export class ProgramOutput {
   /** Its last lines, in one text; undefined if it said nothing. */
   said(): string | undefined {
     this.read()
-    const lines = this.#rest.trim() === '' ? this.#last : [...this.#last, this.#shown(this.#rest)]
+    const { rest } = this.#lines
+    const lines = rest.trim() === '' ? this.#last : [...this.#last, this.#shown(rest)]
     return lines.length === 0 ? undefined : lines.slice(-QUOTED).join('; ')
   }
 
@@ -82,7 +84,7 @@ export class ProgramOutput {
       const count = readSync(fd, buffer, 0, buffer.length, this.#at)
       if (count === 0) break
       this.#at += count
-      this.#take(buffer.toString('utf8', 0, count))
+      this.#take(buffer.subarray(0, count))
     }
     // The program appends, so that it goes on at the new end.
     if (this.#at < MOST) return
@@ -90,10 +92,8 @@ export class ProgramOutput {
     this.#at = 0
   }
 
-  #take(text: string): void {
-    const lines = (this.#rest + text).split('\n')
-    this.#rest = lines.pop() ?? ''
-    for (const line of lines) {
+  #take(piece: Buffer): void {
+    for (const line of this.#lines.push(piece)) {
       if (line.trim() === '') continue
       const shown = this.#shown(line)
       this.#last = [...this.#last, shown].slice(-QUOTED)

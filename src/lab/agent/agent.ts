@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { codeOf, messageOf } from '../../errors.ts'
 import { MNT_DETACH, MS, type Libc } from '../../os/libc.ts'
 import { makeDirectories } from '../../os/mounts/directories.ts'
+import { connectionOfDevice } from '../../os/mounts/mount-table.ts'
 import { parseMountinfo, topmostAt } from '../../os/mounts/mountinfo.ts'
 import { processesNamed, processIds, processStat, sendSignal } from '../../os/processes/processes.ts'
 import { hasListener } from '../../os/sockets/unix-socket.ts'
@@ -112,7 +113,7 @@ export class NodeAgent {
   #abort(path: string): number {
     const mount = topmostAt(parseMountinfo(readFileSync('/proc/1/mountinfo', 'utf8')), path)
     if (mount === undefined) throw new Error(`nothing is mounted at ${path} of the node`)
-    const connection = Number(mount.device.split(':')[1])
+    const connection = connectionOfDevice(mount.device)
     this.#withMount('fusectl', 'none', 'fusectl', 0, (control) => {
       writeFileSync(join(control, String(connection), 'abort'), '1')
     })

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { connectionOfDevice } from '../../os/mounts/mount-table.ts'
 import { parseMountinfo, topmostAt } from '../../os/mounts/mountinfo.ts'
 import { run } from '../../os/processes/run.ts'
 import { KUBELET } from '../node-paths.ts'
@@ -54,11 +55,11 @@ export class PrivateNode implements NodeControl {
     const { stagingPath } = this.#on
     const mount = topmostAt(parseMountinfo(readFileSync('/proc/self/mountinfo', 'utf8')), stagingPath)
     if (mount === undefined) throw new Error(`nothing is mounted at ${stagingPath}`)
-    const minor = Number(mount.device.split(':')[1])
+    const connection = connectionOfDevice(mount.device)
     // A container's /sys may lack the folder for it.
     const control = join(KUBELET, 'tmp/fusectl')
-    await this.shell(`mkdir -p ${control}; mount -n -t fusectl none ${control}; echo 1 > ${control}/${minor}/abort`)
-    return minor
+    await this.shell(`mkdir -p ${control}; mount -n -t fusectl none ${control}; echo 1 > ${control}/${connection}/abort`)
+    return connection
   }
 
   async limitDescriptors(): Promise<void> {

@@ -1,5 +1,6 @@
 import { closeSync, openSync, readSync, statSync } from 'node:fs'
 import { join } from 'node:path'
+import { LineCutter } from '../../line-cutter.ts'
 import { makeDirectories } from '../../os/mounts/directories.ts'
 import { run } from '../../os/processes/run.ts'
 import type { Command } from '../command.ts'
@@ -28,7 +29,7 @@ export class Unit implements Disposable {
   readonly #log: string
   #tail: NodeJS.Timeout | undefined
   #read = 0
-  #rest = ''
+  readonly #lines = new LineCutter()
 
   /** `slice`: the name, without `.slice`, of the one that the cell has to itself. `lane`: of its log. */
   constructor(slice: string, lane: string, timeline: Timeline) {
@@ -94,10 +95,8 @@ export class Unit implements Disposable {
     const buffer = Buffer.alloc(size - this.#read)
     this.#read += readSync(fd, buffer, 0, buffer.length, this.#read)
     closeSync(fd)
-    const lines = (this.#rest + buffer.toString()).split('\n')
-    this.#rest = lines.pop() ?? ''
     // note() would put each line on the timeline; the log has them all.
-    for (const line of lines) this.#timeline.logNow(this.#lane, line)
+    for (const line of this.#lines.push(buffer)) this.#timeline.logNow(this.#lane, line)
   }
 
   #tailOfLog(): string {

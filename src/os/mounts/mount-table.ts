@@ -39,6 +39,12 @@ export function deviceOf(connection: number): string {
   return `${connection >>> 20}:${connection & 0xfffff}`
 }
 
+/** The connection of a mount with the device `device` ("MAJOR:MINOR"): {@link deviceOf} backwards. The mount is one of FUSE. */
+export function connectionOfDevice(device: string): number {
+  const [major = 0, minor = 0] = device.split(':').map(Number)
+  return major * 2 ** 20 + minor
+}
+
 /** What is at a path, determined without asking the file system that may be mounted there. */
 export type PathState =
   | { readonly kind: 'absent' }

@@ -52,15 +52,3 @@ export function parseWord(line: string): DaemonWord | undefined {
 export function parseOrder(line: string): Order | undefined {
   return jsonOrUndefined(ORDER, line)
 }
-
-/** Cuts what comes on the channel into lines. */
-export class LineCutter {
-  #rest = ''
-
-  /** The whole lines that there are with `text`, without their line feeds. */
-  push(text: string): readonly string[] {
-    const lines = (this.#rest + text).split('\n')
-    this.#rest = lines.pop() ?? ''
-    return lines
-  }
-}

@@ -2,7 +2,8 @@ import { constants } from 'node:os'
 import { createInterface } from 'node:readline'
 import { codeOf, errnoMeaning, messageOf, ProgramError, withRemedy } from '../../errors.ts'
 import { ChildProgram, type ProcessEnd } from '../../os/processes/child-program.ts'
-import { LineCutter, parseWord, READY_FD } from '../../os/processes/daemon-channel.ts'
+import { LineCutter } from '../../line-cutter.ts'
+import { parseWord, READY_FD } from '../../os/processes/daemon-channel.ts'
 import { STATUS } from '../../os/processes/exit-status.ts'
 import { settledWithin } from '../../os/processes/settled-within.ts'
 import { oneLine } from '../../printable.ts'
@@ -58,8 +59,8 @@ async function start({ executable, args, argv0 }: DaemonCommand, timeout: number
     createInterface({ input: child.stderr }).on('line', (line) => process.stderr.write(`${oneLine(line)}\n`))
   const ready = Promise.withResolvers<'ready'>()
   const lines = new LineCutter()
-  child.channel?.setEncoding('utf8').on('data', (text: string) => {
-    if (lines.push(text).some((line) => parseWord(line) === 'ready')) ready.resolve('ready')
+  child.channel?.on('data', (piece: Buffer) => {
+    if (lines.push(piece).some((line) => parseWord(line) === 'ready')) ready.resolve('ready')
   })
   try {
     const outcome = await settledWithin(Promise.race([ready.promise, child.closed]), timeout * 1000)

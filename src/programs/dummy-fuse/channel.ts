@@ -1,5 +1,6 @@
 import { Socket } from 'node:net'
-import { type DaemonWord, LineCutter, type Order, parseOrder, READY_FD, wordLine } from '../../os/processes/daemon-channel.ts'
+import { type DaemonWord, type Order, parseOrder, READY_FD, wordLine } from '../../os/processes/daemon-channel.ts'
+import { LineCutter } from '../../line-cutter.ts'
 import { isSocket } from '../../os/descriptors/descriptors.ts'
 
 /** The daemon's end of the socket pair on which its starter waits. */
@@ -20,9 +21,9 @@ export class StarterChannel {
     }
     this.#socket = new Socket({ fd, readable: true, writable: true })
     this.#socket.on('error', lose).on('close', lose)
-    this.#socket.setEncoding('utf8').on('data', (text: string) => {
+    this.#socket.on('data', (piece) => {
       // A plugin of another version may send something else.
-      this.#orders.push(...lines.push(text).map((line) => parseOrder(line) ?? ({ do: 'end' } as const)))
+      this.#orders.push(...lines.push(piece).map((line) => parseOrder(line) ?? ({ do: 'end' } as const)))
       this.#came?.()
     })
   }
