@@ -4,6 +4,8 @@ import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import type { Page } from 'puppeteer-core'
+import { compareRecords } from '../../src/lab/report/comparison.ts'
+import { comparisonPage } from '../../src/lab/report/comparison-page.ts'
 import { renderReport } from '../../src/lab/report/report.ts'
 import type { LabRecord } from '../../src/lab/matrix/lab-record.ts'
 import { sampleRecord } from '../fixtures/lab-record.ts'
@@ -242,3 +244,50 @@ describe("the lab's report in a browser", () => {
 async function visible(page: Page, selector: string): Promise<boolean> {
   return await ask(page, `document.querySelector('${selector}').checkVisibility()`)
 }
+
+describe('two runs side by side in a browser', () => {
+  let sandbox: Sandbox
+  let browser: HeadlessBrowser
+  let file: string
+
+  before(async () => {
+    sandbox = new Sandbox()
+    const a = sampleRecord({ lines: 4, text: HOSTILE })
+    const other = (mitigation: string): LabRecord['cells'] => a.cells.filter((cell) => cell.mitigation === mitigation)
+    const cells = a.cells.flatMap((cell) => {
+      const { failure, mitigation } = cell
+      if (mitigation === 'health') return []
+      const instead = mitigation === 'none' ? 'systemd' : mitigation === 'keeper' ? 'restore' : mitigation
+      const found = other(instead).find((one) => one.failure === failure)
+      return found === undefined ? [] : [{ ...found, mitigation }]
+    })
+    const sides = [a, { ...a, cells, scenarios: [] }].map((record, index) => ({ file: `${index}${HOSTILE}`, record }))
+    const [before, after] = sides
+    assert.ok(before !== undefined && after !== undefined)
+    file = join(sandbox.path, 'changes.html')
+    writeFileSync(file, comparisonPage(compareRecords(before, after)))
+    browser = await HeadlessBrowser.start(sandbox)
+  })
+
+  after(async () => {
+    await browser[Symbol.asyncDispose]()
+    await sandbox[Symbol.asyncDispose]()
+  })
+
+  for (const width of [360, 768, 1280]) {
+    for (const scheme of ['light', 'dark'] as const) {
+      it(`can be read by everybody at ${width} px, ${scheme}, whatever the records hold`, async () => {
+        const { page, doings } = await browser.open(file, { width, scheme })
+        assert.equal(await page.evaluate(SIDEWAYS_SCROLL), 0)
+        const { seen, poor } = await ask<Contrasts>(page, POOR_CONTRASTS)
+        assert.ok(seen > 200, `${seen} texts`)
+        assert.deepEqual(poor, [])
+        assert.equal(await page.evaluate('window.hacked'), undefined)
+        assert.deepEqual(doings, { requests: [], complaints: [] })
+        await page.evaluate(AXE)
+        assert.deepEqual(await page.evaluate(AXE_VIOLATIONS), [])
+        await page.close()
+      })
+    }
+  }
+})

@@ -149,7 +149,10 @@ export class NameCheck {
   #allPrograms(): readonly (readonly string[])[] {
     const overview = this.#help(['dummy-fuse-csi']) ?? ''
     const names = [...overview.slice(overview.indexOf('Programs:')).matchAll(/^ {2}([a-z-]+) /gm)].map(([, name = '']) => name)
-    const programs = [...names, 'lab run', 'lab mount', 'lab-consumer'].map((name) => ['dummy-fuse-csi', ...name.split(' ')])
+    const programs = [...names, 'lab run', 'lab report', 'lab mount', 'lab-consumer'].map((name) => [
+      'dummy-fuse-csi',
+      ...name.split(' '),
+    ])
     return [...programs, ...globSync('scripts/*', { cwd: ROOT }).flatMap((file) => (file === 'scripts/lib' ? [] : [[file]]))]
   }
 

@@ -4,6 +4,7 @@ import type { Program } from '../program.ts'
 import { inside } from './inside.ts'
 import { list } from './list.ts'
 import { mountCommand } from './mount.ts'
+import { report } from './report.ts'
 import { run } from './run.ts'
 
 const NAME = 'dummy-fuse-csi lab'
@@ -18,21 +19,23 @@ export const lab: Program = async (context) => {
       return await run(context, args)
     case 'mount':
       return await mountCommand(context, args)
+    case 'report':
+      return await report(args)
     case 'inside':
       return await inside()
     default:
       if (word.startsWith('-')) parse(overview(), context.args)
       throw new UsageError(
-        `${word === '' ? 'no command given' : `no command '${word}'`}; there are list, run, mount (see ${NAME} --help)`,
+        `${word === '' ? 'no command given' : `no command '${word}'`}; there are list, run, report, mount (see ${NAME} --help)`,
       )
   }
 }
 
 function overview(): ReturnType<typeof commandLine> {
   return commandLine(NAME, 'Makes the failures of FUSE mounts under CSI happen, each on a private node.')
-    .usage('list | run [SCENARIO...] | mount -- COMMAND...')
+    .usage('list | run [SCENARIO...] | report --compare A.json B.json | mount -- COMMAND...')
     .addHelpText(
       'after',
-      `\nCommands:\n  list   lists scenarios, failures, mitigations and consumers\n  run    runs all of them, or those that are named (see ${NAME} run --help)\n  mount  tests a mount command (see ${NAME} mount --help)`,
+      `\nCommands:\n  list    lists scenarios, failures, mitigations and consumers\n  run     runs all of them, or those that are named (see ${NAME} run --help)\n  report  compares two runs (see ${NAME} report --help)\n  mount   tests a mount command (see ${NAME} mount --help)`,
     )
 }

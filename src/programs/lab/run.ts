@@ -1,8 +1,5 @@
-import { accessSync, constants, writeFileSync } from 'node:fs'
 import { constants as osConstants, cpus, release, tmpdir } from 'node:os'
-import { dirname } from 'node:path'
-import { messageOf, ProgramError } from '../../errors.ts'
-import { absolute } from '../absolute.ts'
+import type { ProgramError } from '../../errors.ts'
 import type { Programs } from '../../lab/command.ts'
 import { KeptFolder } from '../../lab/kept-folder.ts'
 import { Lab, type Observer } from '../../lab/lab.ts'
@@ -24,6 +21,7 @@ import { version } from '../../version.ts'
 import type { ProgramContext } from '../program.ts'
 import { runOnCluster } from './cluster.ts'
 import { type ClusterChoice, parseRunOptions, type RunOptions } from './options.ts'
+import { save, writable } from './output-file.ts'
 
 const ENDING = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 
@@ -53,9 +51,9 @@ export async function run(context: ProgramContext, args: readonly string[]): Pro
     ...ran.part,
   })
   if (record.cells.length > 0) process.stdout.write(printable(`\n${table(record.cells, record.absent)}`))
-  if (files.json !== undefined) writeFileSync(files.json, `${JSON.stringify(record)}\n`)
+  if (files.json !== undefined) save(files.json, `${JSON.stringify(record)}\n`)
   if (files.report !== undefined) {
-    writeFileSync(files.report, renderReport(record))
+    save(files.report, renderReport(record))
     process.stdout.write(`\nreport: ${oneLine(files.report)}\n`)
   }
   if (folder !== undefined) process.stdout.write(`\nkept in ${oneLine(folder.path)}\n`)
@@ -175,18 +173,6 @@ function statusOf({ passed, cells, scenarios }: LabRecord): number {
     ran.every(({ verdict }) => verdict === 'as-modelled' || verdict === 'measured') &&
     scenarios.every(({ outcome }) => outcome === 'as expected')
   return well && ran.length > 0 && ran.length < cells.length ? NOT_ALL_RAN : 1
-}
-
-/** Better now than after the run. */
-function writable(name: string | undefined): string | undefined {
-  if (name === undefined) return undefined
-  const file = absolute(name)
-  try {
-    accessSync(dirname(file), constants.W_OK)
-  } catch (error) {
-    throw new ProgramError(`cannot write ${file}: ${messageOf(error)}`, 1)
-  }
-  return file
 }
 
 /** https://no-color.org: any value but an empty one turns them off. */
