@@ -127,8 +127,8 @@ describe('KubeletRegistration', () => {
 
   it('keeps its name while the kubelet tries again by itself', async () => {
     await using sandbox = new Sandbox()
-    await using registering = await Registering.begin(sandbox, { rename: { first: 100, longest: 3_600_000 } })
-    await using other = await Registering.begin(sandbox, { rename: { first: 100, longest: 3_600_000 } }, 'other')
+    await using registering = await Registering.begin(sandbox, { rename: { first: 3000, longest: 3_600_000 } })
+    await using other = await Registering.begin(sandbox, { rename: { first: 3000, longest: 3_600_000 } }, 'other')
     await registering.find('dummy-reg.sock', 'not yet')
     await registering.find('dummy-reg.sock')
     await other.find('other-reg.sock', 'not yet')

@@ -63,11 +63,12 @@ describe('the sessions of a dummy-fused', () => {
   it('are as old as the question; a Mount asks the process, but not its serving thread', () => {
     const sessions = new ServedSessions()
     assert.deepEqual([sessions.listedWithin(1e9), sessions.answeredWithin(1e9)], [false, false])
-    sessions.listed(answer([ONE]), ['/one'], performance.now() - 1000)
-    assert.deepEqual([sessions.listedWithin(999), sessions.listedWithin(60_000)], [false, true])
-    assert.deepEqual([sessions.answeredWithin(999), sessions.answeredWithin(60_000)], [false, true])
-    sessions.mounted(mount(TWO), performance.now() - 500)
-    assert.deepEqual([sessions.listedWithin(999), sessions.answeredWithin(999), sessions.answeredWithin(499)], [false, true, false])
+    sessions.listed(answer([ONE]), ['/one'], performance.now() - 100_000)
+    assert.deepEqual([sessions.listedWithin(99_999), sessions.listedWithin(200_000)], [false, true])
+    assert.deepEqual([sessions.answeredWithin(99_999), sessions.answeredWithin(200_000)], [false, true])
+    sessions.mounted(mount(TWO), performance.now() - 50_000)
+    const answered = [sessions.answeredWithin(99_999), sessions.answeredWithin(49_999)]
+    assert.deepEqual([sessions.listedWithin(99_999), ...answered], [false, true, false])
   })
 
   it('are forgotten once another one has ended, for it may be any of them', () => {

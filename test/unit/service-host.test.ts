@@ -296,7 +296,7 @@ describe('ServiceHost.daemonAt', () => {
   })
 
   it('rejects when dummy-fused does not answer within the time for questions, whatever the call has', async () => {
-    await using used = new HostInTest({ question: 200 })
+    await using used = new HostInTest({ question: 3000 })
     await used.listen()
     used.answering = () => new Promise(() => undefined)
     await assert.rejects(used.host.daemonAt('/a', undefined, callOf()), { name: 'HostError', kind: 'timeout' })

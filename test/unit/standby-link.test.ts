@@ -222,10 +222,10 @@ describe('StandbyLink', () => {
   }
 
   it('waits once for a standby that hangs, which is waited for again when it goes on', async () => {
-    await using daemon = new LinkInTest(1000)
+    await using daemon = new LinkInTest(3000)
     using standby = new StandbyInTest(daemon.socket)
     await daemon.link.begin()
-    const warning = 'the standby has not answered within 1 s; the daemon does not wait for it any longer'
+    const warning = 'the standby has not answered within 3 s; the daemon does not wait for it any longer'
     assert.deepEqual(daemon.lines, [warning])
     daemon.link.unstore('s')
     assert.equal(await isSettled(daemon.link.barrier(never)), true)
