@@ -168,6 +168,8 @@ describe('the engine of dummy-fused', () => {
     assert.equal((await eventually('it is answered', () => replyOf(kernel))).errno, constants.errno.ENOSYS)
     writeSync(kernel, init(2n, NO_FLAGS))
     await eventually('INIT is answered', () => replyOf(kernel))
+    // Where the thread has come up meanwhile, it has answered, and its lines come as messages after the answer.
+    await eventually('INIT is traced', () => used.lines.some((line) => /^warning session a: .*INIT/.test(line)))
     const [warning = '', ...traces] = used.lines
     assert.match(warning, /^warning session a: warning: a request that cannot be read: /)
     assert.ok(traces.some((line) => /^warning session a: .*INIT/.test(line)))

@@ -7,18 +7,24 @@ import { AddonLoader } from '../../src/os/addons.ts'
 import { Epoll } from '../../src/os/descriptors/epoll.ts'
 import { EventLoop } from '../../src/os/processes/event-loop.ts'
 import { Libc } from '../../src/os/libc.ts'
+import { eventually } from '../support/wait.ts'
 
 const libc = new Libc(new AddonLoader())
+
+/** Waits until the loop has nothing more to run: V8 hands it work of its own now and then, after a collection of garbage above all. */
+async function idle(epoll: Epoll): Promise<void> {
+  await eventually('the loop has nothing to run', () => epoll.wait(0) === 0)
+}
 
 describe("the event loop's backend", () => {
   it('says how long until the next timer, and 0 while something is to be done at once', async () => {
     const loop = new EventLoop(libc)
-    const timer = setTimeout(() => undefined, 500)
+    const timer = setTimeout(() => undefined, 60_000)
     try {
       await setImmediate()
       loop.beginTurn()
       const timeout = loop.timeout()
-      assert.ok(timeout > 0 && timeout <= 500, `${timeout}`)
+      assert.ok(timeout > 0 && timeout <= 60_000, `${timeout}`)
       const due = setImmediate()
       assert.equal(loop.timeout(), 0)
       await due
@@ -36,12 +42,12 @@ describe("the event loop's backend", () => {
       const came = new Promise<string>((resolve) => stream.once('data', (data: Buffer) => resolve(data.toString())))
       await setImmediate()
       epoll.add(loop.fd)
-      assert.equal(epoll.wait(0), 0)
+      await idle(epoll)
       writeSync(writer, 'x')
       assert.equal(epoll.wait(10_000), 1)
       assert.equal(epoll.descriptor(0), loop.fd)
       assert.equal(await came, 'x')
-      assert.equal(epoll.wait(0), 0)
+      await idle(epoll)
     } finally {
       stream.destroy()
       closeSync(writer)

@@ -4,7 +4,7 @@ import { describe, it } from 'node:test'
 import { deviceOf } from '../../src/os/mounts/mount-table.ts'
 import { MountNamespaces, podOfPath } from '../../src/os/mounts/mount-namespaces.ts'
 import { mount } from '../support/mounts.ts'
-import { type Running, Sandbox } from '../support/sandbox.ts'
+import { commOf, type Running, Sandbox } from '../support/sandbox.ts'
 import { SilentMount } from '../support/silent-mount.ts'
 import { eventually } from '../support/wait.ts'
 
@@ -14,7 +14,7 @@ const isWanted = (fsType: string): boolean => fsType === 'fuse.dummy-fuse'
 async function inNamespace(sandbox: Sandbox, script: string): Promise<Running> {
   const words = ['--mount', '--propagation', 'private', 'sh', '-c', `${script}; echo ready; exec sleep 600`]
   const running = sandbox.start('unshare', words)
-  await eventually('its namespace is ready', () => running.output().includes('ready'))
+  await eventually('its namespace is ready', () => running.output().includes('ready') && commOf(running.pid) === 'sleep')
   return running
 }
 

@@ -140,7 +140,7 @@ for (const [title, table] of Object.entries(TABLES)) {
       if ((await sandbox.run('mount', ['--bind', path, bind])).status === 0) assert.deepEqual(mountAt(table, bind), FUSE)
     })
 
-    it('does not wait for a hung FUSE mount', { timeout: 20_000 }, async () => {
+    it('does not wait for a hung FUSE mount', { timeout: 120_000 }, async () => {
       await using sandbox = new Sandbox()
       const path = await hungMount(sandbox)
       assert.deepEqual(mountAt(table, path), FUSE)
