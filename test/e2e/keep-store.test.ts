@@ -3,7 +3,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { PYTHON, startKeep, stranger } from '../support/kept.ts'
-import { daemonIn, mountDummyFuse } from '../support/mounting.ts'
+import { daemonIn, mountDummyFuse, waitsForFuse } from '../support/mounting.ts'
 import { descriptorsOf, Sandbox } from '../support/sandbox.ts'
 import { stop } from '../support/stopped.ts'
 import { eventually } from '../support/wait.ts'
@@ -267,7 +267,7 @@ say('seed %d' % seed)
 random.seed(seed)
 r, w = os.pipe()
 m = [os.memfd_create('m') for _ in range(4)] + [r, w]
-words = [b'READY=1', b'FDSTORE=1', b'FDNAME=a', b'FDNAME=', b'FDSTOREREMOVE=1', b'FDPOLL=0', b'STATUS=', b'BARRIER=1', b'WATCHDOG_USEC=0',
+words = [b'READY=1', b'FDSTORE=1', b'FDNAME=a', b'FDNAME=', b'FDSTOREREMOVE=1', b'FDPOLL=0', b'STATUS=', b'BARRIER=1', b'WATCHDOG_USEC=0\\n',
     b'MAINPID=-', b'EXTEND_TIMEOUT_USEC=9', b'STOPPING=2', b'\\n', b'\\n', b'\\n', b'=', b'\\0', b'\\xff']
 for _ in range(1500):
     text = b''.join(random.choices(words, k=random.randrange(8))) + random.randbytes(random.choice((0, 0, 0, 3, 5000)))
@@ -293,6 +293,9 @@ wait()`
 say(len(listen()))
 if not listen():
     notify('FDSTORE=1', [os.memfd_create('m')] * 200)
+    barrier()
+    # keep closes what it does not store in threads. Until they have run there is no room for what comes next.
+    while len(os.listdir('/proc/%d/fd' % os.getppid())) > 100: time.sleep(0.01)
     for i in range(40): notify('FDSTORE=1', [os.memfd_create('m')])
     barrier()
 notify('READY=1')
@@ -319,10 +322,10 @@ if not os.path.exists(folder + '/done'):
 if listen(): sys.exit(1)
 notify('READY=1')
 wait()`
-    const kept = startKeep(sandbox, code, ['--takeover-deadline', '2'])
+    const kept = startKeep(sandbox, code, ['--takeover-deadline', '5'])
     await kept.logs(/is ready/)
     process.kill(await kept.program(), 'SIGKILL')
-    await kept.logs(/no successor was ready within 2 s: closed 2 descriptors: pipe, memory; /)
+    await kept.logs(/no successor was ready within 5 s: closed 2 descriptors: pipe, memory; /)
     await kept.logs(/closed[^]*with 0 descriptors\n.*is ready/)
     const all = kept.said()
     assert.deepEqual([all[0], all[1], all.at(-1)], [[], ['pipe', 'memory'], []])
@@ -339,7 +342,7 @@ if not os.path.exists(folder + '/done'):
     barrier()
 notify('READY=1')
 wait()`
-    const kept = startKeep(sandbox, code, ['--takeover-deadline', '2'])
+    const kept = startKeep(sandbox, code, ['--takeover-deadline', '5'])
     await kept.logs(/is ready/)
     process.kill(await kept.program(), 'SIGKILL')
     await kept.logs(/closed 1 descriptor: memory[^]*was not ready in time: SIGKILL/)
@@ -372,7 +375,6 @@ notify('READY=1')
 wait()`
       const kept = startKeep(sandbox, code, ['--takeover-deadline', '2'])
       await kept.logs(/is ready/)
-      process.kill(await kept.program(), 'SIGKILL')
       // The first waits, and is told of its end; the second comes after it.
       const ask = `
 import os, sys
@@ -380,6 +382,8 @@ for _ in range(2):
     try: os.statvfs(sys.argv[1])
     except OSError as error: print(error.strerror)`
       const reader = sandbox.start(PYTHON, ['-c', ask, join(sandbox.path, 'mnt')])
+      await eventually('the reader waits', () => waitsForFuse(reader.pid))
+      process.kill(await kept.program(), 'SIGKILL')
       await kept.logs(/closed 1 descriptor: session; /)
       assert.equal((await reader.ended).stdout, 'Software caused connection abort\nTransport endpoint is not connected\n')
       await kept.logs(/closed[^]*with 0 descriptors\n.*is ready/)

@@ -35,8 +35,9 @@ def listen():
     assert len(names) == int(os.environ['LISTEN_FDS'])
     return [(name, 3 + at) for at, name in enumerate(names)]
 def names(): return [name for name, fd in listen()]
+# A signal between the interpreter's last look and pause(2) would be handled at the next signal only.
 def wait():
-    while True: signal.pause()
+    while True: time.sleep(0.5)
 `
 
 /** keep with a program of Python. */
@@ -76,7 +77,7 @@ export function observe(sandbox: Sandbox, running: Running): Kept {
   }
   const within = async <T>(what: string, condition: () => T): Promise<NonNullable<T>> => {
     try {
-      return await eventually(what, condition, 20_000)
+      return await eventually(what, condition, 60_000)
     } catch (error) {
       throw new Error(`${what}; said ${JSON.stringify(said())}; log:\n${running.output()}`, { cause: error })
     }
