@@ -24,10 +24,14 @@ content: "Hello from Go!\\n"
 describe("somebody's own driver in the lab", () => {
   it('is measured through the failures that can be made to happen to it', async () => {
     await using sandbox = new Sandbox()
-    const [file, json] = [join(sandbox.path, 'driver.yaml'), join(sandbox.path, 'seen.json')]
+    const [file, json, xml] = ['driver.yaml', 'seen.json', 'seen.xml'].map((name) => join(sandbox.path, name)) as [
+      string,
+      string,
+      string,
+    ]
     writeFileSync(file, DRIVER)
     const failures = 'plugin-killed,staging-unmounted,connection-aborted,daemon-killed,mount-late'
-    const args = ['--driver', file, '--failure', failures, '--mitigation', 'as-is,consumers-exit', '--json', json]
+    const args = ['--driver', file, '--failure', failures, '--mitigation', 'as-is,consumers-exit', '--json', json, '--junit', xml]
     const { status, stdout, stderr } = await sandbox.run(EXECUTABLE, ['lab', 'run', ...args], { timeout: 120_000 })
     assert.equal(status, 0, stdout + stderr)
 
@@ -46,6 +50,13 @@ describe("somebody's own driver in the lab", () => {
       assert.deepEqual([...outcomes], [failure === 'staging-unmounted' ? 'works' : 'errors'], failure)
       assert.ok(consumers.every(({ failedBefore }) => failedBefore === 0))
     }
+    const results = record.cells.flatMap(({ consumers }) => consumers)
+    const ends = ['errors', 'never-starts', 'hangs', 'writes-to-host']
+    const broken = results.filter(({ seen, wroteToNode }) => wroteToNode || ends.includes(seen))
+    const numbers = `tests="${results.length}" failures="${broken.length}" errors="0"`
+    assert.ok(
+      broken.length > 10 && readFileSync(xml, 'utf8').includes(`<testsuites name="dummy-fuse-csi lab: go-driver" ${numbers} `),
+    )
   })
 
   const WRONG: { name: string; text: string; says: RegExp }[] = [

@@ -21,6 +21,9 @@ const PATH_OF_COMMAND = /^(scripts|dist|src|test|docs|bench|systemd|packaging|pr
 /** Units that are other projects'. */
 const FOREIGN_UNITS = new Set(['kubelet.service', 'modprobe@fuse.service'])
 
+/** Variables that CI sets for its steps. */
+const FOREIGN_VARIABLES = new Set(['GITHUB_STEP_SUMMARY'])
+
 /** Flags of other programs that pages name without the program: by the file that passes or defines them. */
 const OTHER_FLAGS: Readonly<Record<string, string>> = {
   '--disable-sigusr1': 'build.mjs',
@@ -173,7 +176,10 @@ export class NameCheck {
   #variables(text: string): readonly string[] {
     const names = [...text.matchAll(/\$\{?([A-Z][A-Z0-9_]+)|\b(DUMMY_[A-Z0-9_]+)/g)].map(([, one, other]) => one ?? other ?? '')
     return names
-      .filter((name) => !new RegExp(`\\benv\\.${name}\\b|'${name}'|\\$\\{?${name}\\b`).test(this.#sources))
+      .filter(
+        (name) =>
+          !FOREIGN_VARIABLES.has(name) && !new RegExp(`\\benv\\.${name}\\b|'${name}'|\\$\\{?${name}\\b`).test(this.#sources),
+      )
       .map((name) => `nothing reads the variable ${name}`)
   }
 

@@ -11,6 +11,7 @@ import type { Cell, LabRecord } from '../../lab/matrix/lab-record.ts'
 import { carryOutPrivately } from '../../lab/matrix/private-cells.ts'
 import { type CellOptions, runCells } from '../../lab/matrix/run-cells.ts'
 import { table } from '../../lab/matrix/table.ts'
+import { junit } from '../../lab/report/junit.ts'
 import { renderReport } from '../../lab/report/report.ts'
 import { LateSystemd } from '../../lab/systemd.ts'
 import { preflight } from '../../lab/preflight.ts'
@@ -32,7 +33,7 @@ const NOT_ALL_RAN = 4
 export async function run(context: ProgramContext, args: readonly string[]): Promise<number> {
   const options = parseRunOptions(args)
   if (options.cluster === undefined) preflight()
-  const files = { json: writable(options.json), report: writable(options.report) }
+  const files = { json: writable(options.json), report: writable(options.report), junit: writable(options.junit) }
   const folder = options.keep ? new KeptFolder(tmpdir()) : undefined
   const startedAt = new Date().toISOString()
   const start = performance.now()
@@ -52,6 +53,7 @@ export async function run(context: ProgramContext, args: readonly string[]): Pro
   })
   if (record.cells.length > 0) process.stdout.write(printable(`\n${table(record.cells, record.absent)}`))
   if (files.json !== undefined) save(files.json, `${JSON.stringify(record)}\n`)
+  if (files.junit !== undefined) save(files.junit, junit(record))
   if (files.report !== undefined) {
     save(files.report, renderReport(record))
     process.stdout.write(`\nreport: ${oneLine(files.report)}\n`)
