@@ -353,9 +353,10 @@ static void *read_on(void *unused)
 		default: round_cwd(&outcome);
 		}
 		ended = now();
+		/* Before it counts: the process ends as soon as the last round has been counted. */
+		write_event(&outcome, number, began, ended);
 		if (count(&outcome, began, ended))
 			fprintf(stderr, "reading\n");
-		write_event(&outcome, number, began, ended);
 		if (settings.interval_ns > 0) {
 			struct timespec pause = { (time_t)(settings.interval_ns / 1000000000u), (long)(settings.interval_ns % 1000000000u) };
 
