@@ -17,11 +17,14 @@ export interface ServiceLimits {
   readonly question: number
   /** For which an answer of dummy-fused counts. */
   readonly answerAge: number
-  /** Between two attempts to call a dummy-fused that is being replaced. */
+  /** Between two attempts to call a dummy-fused that is being replaced, and between two looks at one that is silent. */
   readonly retryPause: number
   /** In which a dummy-fused answers a question about health, unless it is seen to be busy; after that the mount itself is asked. */
   readonly healthAnswer: number
 }
+
+/** How often a silent dummy-fused is looked at before it counts as idle: one that starts on a busy machine also waits for its disk and its threads. */
+const LOOKS = 5
 
 /** A question about the sessions at these paths, or about all sessions. */
 interface Question {
@@ -132,8 +135,11 @@ export class ServiceHost implements FuseHost {
     const serving = device === undefined ? undefined : findServing(device)
     const daemon = toDaemon(serving)
     if (daemon?.stopped === true && device !== undefined) return { ...daemon, device, serves: 'many' }
-    if (serving === undefined || !isRunnable(serving.pid))
-      throw new HostError('timeout', `dummy-fused has not answered within ${this.#limits.healthAnswer / 1000} s`)
+    for (let look = 1; serving === undefined || !isRunnable(serving.pid); look++) {
+      if (serving === undefined || look === LOOKS)
+        throw new HostError('timeout', `dummy-fused has not answered within ${this.#limits.healthAnswer / 1000} s`)
+      if ((await settledWithin(answer, this.#limits.retryPause)) !== 'late') return undefined
+    }
     await answer
     return undefined
   }
