@@ -196,15 +196,17 @@ describe('the health of many volumes of dummy-fused', () => {
     using both = await start(sandbox)
     const volumes = Array.from({ length: 30 }, (_, i) => new Volume(sandbox, both.plugin, `volume-${i}`))
     for (const volume of volumes) await volume.publish()
-    const before = listCalls(both.fused)
+    const [before, begun] = [listCalls(both.fused), performance.now()]
     const reasons = await Promise.all(volumes.map((volume) => volume.reasons()))
     assert.deepEqual(reasons.flat(), [])
-    assert.equal(listCalls(both.fused) - before, 1)
+    const asked = listCalls(both.fused) - before
+    // An answer counts for half a second, and on a busy machine the calls may take longer to come.
+    assert.ok(asked >= 1 && asked <= 1 + (performance.now() - begun) / 500, `${asked} questions`)
   })
 
   it('tells at once of a session that ends, and of a daemon that is stopped, however young the last answer is', async () => {
     await using sandbox = new Sandbox()
-    using both = await start(sandbox)
+    using both = await start(sandbox, [], ['--watchdog', '0'])
     const [one, other] = [new Volume(sandbox, both.plugin, 'one'), new Volume(sandbox, both.plugin, 'other')]
     for (const volume of [one, other]) {
       await volume.publish()
