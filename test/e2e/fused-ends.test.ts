@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
@@ -16,6 +16,11 @@ const HOSTS = [
   { title: 'by itself', options: {} },
   { title: 'under keep', options: { keep: [] } },
 ] as const
+
+/** Whether a process waits for a lock of flock(2) that another has (proc_locks(5)). */
+function waitsForFlock(pid: number): boolean {
+  return new RegExp(`-> FLOCK +\\S+ +\\S+ +${pid} `).test(readFileSync('/proc/locks', 'utf8'))
+}
 
 describe('dummy-fused, stopped for good', () => {
   for (const { title, options } of HOSTS) {
@@ -255,9 +260,10 @@ describe('a start of dummy-fused', () => {
     await fused.mount(path)
     // Takes the state folder for as long as it lives: the successors fail.
     const holder = sandbox.start('flock', [fused.stateDir, 'sh', '-c', 'echo held && exec sleep 60'])
+    await eventually('it waits for the folder', () => waitsForFlock(holder.pid))
     await fused.kill()
     await fused.logged('another dummy-fused uses the state folder')
-    assert.match(holder.output(), /held/)
+    await eventually('it has the folder', () => holder.output().includes('held'))
     // The child has the lock too, and cannot be found once its parent has gone.
     for (const pid of childrenOf(holder.pid)) process.kill(pid, 'SIGKILL')
     holder.child.kill('SIGKILL')
