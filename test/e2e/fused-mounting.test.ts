@@ -17,7 +17,7 @@ describe('dummy-fused beside mounts whose INIT is not answered', () => {
     const stuck = Array.from({ length: STUCK }, (_, at) => sandbox.directory(`stuck${at}`))
     let ended = 0
     const calls = stuck.map(async (path) => {
-      const result = await outcome(fused.mount(path, { faults: ['init-hang'], deadlineMs: 6000 }))
+      const result = await outcome(fused.mount(path, { faults: ['init-hang'], deadlineMs: 10_000 }))
       ended++
       return result
     })
@@ -40,15 +40,15 @@ describe('dummy-fused beside mounts whose INIT is not answered', () => {
       stuck.flatMap((path) => layersAt(path)),
       [],
     )
-    assert.deepEqual(fused.records(), [])
-    await eventually('their devices are closed', () => devicesOf(fused.pid) === 0)
+    // A client that gives up by itself has its answer before the daemon has undone all.
+    await eventually('their records and devices are gone', () => fused.records().length + devicesOf(fused.pid) === 0)
   })
 
   it('shows a mount at its path only once INIT is answered', async () => {
     await using sandbox = new Sandbox()
     const fused = await FusedProcess.start(sandbox)
     const path = sandbox.directory('mnt')
-    const call = outcome(fused.mount(path, { faults: ['init-hang'], deadlineMs: 1500 }))
+    const call = outcome(fused.mount(path, { faults: ['init-hang'], deadlineMs: 6000 }))
     await eventually('the device is open', () => devicesOf(fused.pid) === 1)
     assert.deepEqual(layersAt(path), [])
     assert.equal((await call).code, 'DEADLINE_EXCEEDED')
@@ -62,9 +62,10 @@ describe('dummy-fused where fsopen(2) is missing or forbidden', { concurrency: 2
       await using sandbox = new Sandbox()
       const fused = await FusedProcess.start(sandbox, { by })
       const path = sandbox.directory('mnt')
-      const failed = await outcome(fused.mount(path, { faults: ['init-hang'], deadlineMs: 1000 }))
+      const failed = await outcome(fused.mount(path, { faults: ['init-hang'], deadlineMs: 3000 }))
       assert.equal(failed.code, 'DEADLINE_EXCEEDED', failed.details)
-      assert.deepEqual([...layersAt(path), ...fused.records()], [])
+      // strace makes undoing slow: the client may give up by itself before.
+      await eventually('nothing of it is left', () => layersAt(path).length + fused.records().length === 0)
       await fused.mount(path, { options: ['ro', 'noatime', 'allow_other'] })
       assert.ok(await serves(sandbox, path))
       assert.deepEqual(optionsAt(path).slice(0, 4), ['ro', 'nosuid', 'nodev', 'noatime'])
