@@ -56,7 +56,10 @@ describe('dummy-fused whose state folder cannot be written to', () => {
     const { fused, readOnly } = await start(sandbox)
     const path = sandbox.directory('mnt')
     await fused.mount(path)
+    const { pid } = fused
     await fused.call(Fused.method.drain)
+    // The daemon that drains still answers for a moment.
+    await eventually('there is a successor', () => sandbox.processes('dummy-fused').some((one) => one !== pid))
     await fused.answers()
     readOnly(true)
     await fused.replace()
