@@ -17,10 +17,10 @@ interface Both extends Disposable {
   readonly plugin: Plugin
 }
 
-/** A dummy-fused, and a plugin that has its volumes served there, whose calls have three seconds. */
+/** A dummy-fused, and a plugin that has its volumes served there, whose calls have six seconds: five for their work, and one for undoing it. */
 async function start(sandbox: Sandbox, options: FusedOptions, args: readonly string[] = []): Promise<Both> {
   const fused = await FusedProcess.start(sandbox, options)
-  const all = ['--fuse-host', 'service', '--fused-socket', fused.socket, '--call-deadline', '3', ...args]
+  const all = ['--fuse-host', 'service', '--fused-socket', fused.socket, '--call-deadline', '6', ...args]
   const plugin = await Plugin.start(sandbox, { args: all })
   return { fused, plugin, [Symbol.dispose]: () => plugin[Symbol.dispose]() }
 }
@@ -84,7 +84,7 @@ describe('a Stage in dummy-fused that is answered DEADLINE_EXCEEDED leaves no mo
   for (const title of ['before the mount', 'at INIT'] as const) {
     it(`when dummy-fused is stopped ${title} and goes on after the answer`, async () => {
       await using sandbox = new Sandbox()
-      const fault = title === 'at INIT' ? 'init-hang' : 'mount-delay=1'
+      const fault = title === 'at INIT' ? 'init-hang' : 'mount-delay=3'
       using both = await start(sandbox, { keep: ['--watchdog', '0'] }, ['--inject', fault])
       const { fused, plugin } = both
       const volume = new Volume(sandbox, plugin, 'volume')
