@@ -47,7 +47,7 @@ describe('a successor of dummy-fused', () => {
     await using sandbox = new Sandbox()
     const fused = await FusedProcess.start(sandbox, { keep: [] })
     const path = sandbox.directory('mnt')
-    await fused.mount(path, { faults: ['read-delay=3'], options: ['direct_io', 'max_background=1000'] })
+    await fused.mount(path, { faults: ['read-delay=6'], options: ['direct_io', 'max_background=1000'] })
     const code = [
       'import os, sys, threading',
       'fd = os.open(sys.argv[1], os.O_RDONLY)',
@@ -72,7 +72,7 @@ describe('a successor of dummy-fused', () => {
     const fused = await FusedProcess.start(sandbox, { keep: [] })
     const [path, slow] = [sandbox.directory('mnt'), sandbox.directory('slow')]
     await fused.mount(path)
-    await fused.mount(slow, { faults: ['read-delay=0.7'] })
+    await fused.mount(slow, { faults: ['read-delay=2'] })
     const reader = steadyReader(sandbox, path)
     await reading(reader)
     for (let round = 0; round < 3; round++) {
