@@ -93,12 +93,24 @@ export class Sandbox implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     for (const { child } of this.#running) child.kill('SIGKILL')
-    const leftovers = this.processes().filter((pid) => pid !== process.pid)
-    for (const pid of leftovers) kill(pid)
-    for (const path of this.mounts()) spawnSync('umount', ['-l', path])
-    await eventually(`the sandbox's processes are gone: ${this.processes().join(' ')}`, () => this.processes().length === 0)
+    this.#killAll()
+    this.#unmountAll()
+    // One that was killed may have started another just before, or be in the middle of a mount(2), which then comes to its end.
+    await eventually(`the sandbox's processes are gone: ${this.processes().join(' ')}`, () => this.#killAll() === 0)
+    this.#unmountAll()
     if (this.mounts().length > 0) throw new Error(`still mounted: ${this.mounts().join(' ')}`)
     rmSync(this.path, { recursive: true, force: true })
+  }
+
+  /** Tells how many there were. */
+  #killAll(): number {
+    const left = this.processes()
+    for (const pid of left) kill(pid)
+    return left.length
+  }
+
+  #unmountAll(): void {
+    for (const path of this.mounts()) spawnSync('umount', ['-l', path])
   }
 }
 
