@@ -5,7 +5,7 @@ import { processStat } from '../../src/os/processes/processes.ts'
 import { Fused, type Session } from '../../src/rpc/fused_pb.ts'
 import { CallError, CsiClient, RPC_LIMIT } from './csi-client.ts'
 import { DIST, EXECUTABLE } from './paths.ts'
-import type { Result, Running, Sandbox } from './sandbox.ts'
+import { argumentsOf, type Result, type Running, type Sandbox } from './sandbox.ts'
 import { eventually } from './wait.ts'
 
 export const DUMMY_FUSED = join(DIST, 'dummy-fused')
@@ -70,7 +70,7 @@ export class FusedProcess {
     const { child } = this.running
     const answered = async (): Promise<boolean> => {
       if (child.exitCode !== null || child.signalCode !== null) throw new Error(`dummy-fused ended: ${this.log()}`)
-      return existsSync(this.socket) && (await this.call(Fused.method.list).catch(unlessUnavailable)) !== undefined
+      return existsSync(this.socket) && (await this.call(Fused.method.list).catch(unlessAbsent)) !== undefined
     }
     await eventually(`dummy-fused answers; it said: ${this.log()}`, answered, START_LIMIT)
   }
@@ -188,16 +188,28 @@ function unlessUnavailable(error: unknown): undefined {
   throw error
 }
 
+/** Like {@link unlessUnavailable}, and for one that is still being started: its keeper listens, and the call waits until its deadline. */
+function unlessAbsent(error: unknown): undefined {
+  if (!(error instanceof CallError && error.code === 'DEADLINE_EXCEEDED')) unlessUnavailable(error)
+  return undefined
+}
+
+/** False for a process that has ended. */
 function argumentOf(pid: number, word: string): boolean {
-  const args = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0')
+  const args = argumentsOf(pid)
   return args.includes(word) && !args.includes('keep')
 }
 
 /** How often all threads of a process have gone to sleep of their own accord so far. */
 export function sleepsOf(pid: number): number {
   const each = readdirSync(`/proc/${pid}/task`).map((task) => {
-    const status = readFileSync(`/proc/${pid}/task/${task}/status`, 'utf8')
-    return Number(/^voluntary_ctxt_switches:\s*(\d+)$/m.exec(status)?.[1])
+    try {
+      const status = readFileSync(`/proc/${pid}/task/${task}/status`, 'utf8')
+      return Number(/^voluntary_ctxt_switches:\s*(\d+)$/m.exec(status)?.[1])
+    } catch {
+      // The thread has ended in between.
+      return 0
+    }
   })
   return each.reduce((sum, one) => sum + one, 0)
 }
