@@ -48,7 +48,7 @@ export class FusedMachine implements AsyncDisposable {
   static async start(options: FusedMachineOptions = {}): Promise<FusedMachine> {
     const plugin = await InstalledPlugin.start('--fuse-host service')
     try {
-      const [systemd, ...others] = descendants(process.pid).filter((pid) => commOf(pid) === 'systemd')
+      const [systemd, ...others] = systemdsBelow(process.pid)
       if (systemd === undefined || others.length > 0) throw new Error('one machine at a time: systemd is told by its name')
       const fused = new FusedMachine(plugin, systemd)
       fused.setOptions(options)
@@ -224,8 +224,9 @@ export function runsWhatIsInPlace(pid: number): boolean {
   }
 }
 
-function descendants(pid: number): number[] {
-  return childrenOf(pid).flatMap((child) => [child, ...descendants(child)])
+/** Each systemd below a process, without its own children: those have its name until they execute what they are to be. */
+function systemdsBelow(pid: number): number[] {
+  return childrenOf(pid).flatMap((child) => (commOf(child) === 'systemd' ? [child] : systemdsBelow(child)))
 }
 
 /** {@link FusedMachine.leftovers} */
