@@ -150,6 +150,8 @@ describe('dummy-fuse in the background', () => {
     const path = sandbox.directory('mnt')
     const slow = sandbox.start(DUMMY_FUSE, ['--inject', 'mount-delay=60', path])
     const daemon = await daemonOf(sandbox, slow)
+    // Before, it would see the other's mount, and refuse.
+    await isMounting(daemon)
     await mountDummyFuse(sandbox)
     process.kill(daemon, 'SIGKILL')
     const { status } = await endOf(slow)
