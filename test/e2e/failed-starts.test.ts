@@ -35,7 +35,8 @@ const CASES: readonly Case[] = (['child', 'detached'] as const).flatMap((host) =
     },
     {
       title: `Stage with a ${host} daemon that is stopped as it starts`,
-      args: inject('mount-delay=1'),
+      // Longer than a busy machine takes to find and stop it; shorter than the call.
+      args: inject('mount-delay=3'),
       rpc: 'stage',
       ...TIMEOUT,
       stop: true,
