@@ -15,8 +15,8 @@ import type { Circumstances, Tally } from './tally.ts'
 /** Milliseconds that the kubelet gives a call (csiTimeout, pkg/volume/csi/csi_plugin.go). */
 const KUBELET_TIMEOUT = 120_000
 
-/** Milliseconds that a call may take, whatever is broken. */
-const LONGEST_CALL = 10_000
+/** Milliseconds that a call may take, whatever is broken: the ten seconds of --call-deadline, and two in which a busy machine connects and takes the answer. */
+const LONGEST_CALL = 12_000
 
 /** The errors after which the kubelet calls again and counts the volume as perhaps mounted (isFinalError, pkg/volume/csi/csi_client.go). */
 const NOT_FINAL: ReadonlySet<string> = new Set(['CANCELLED', 'DEADLINE_EXCEEDED', 'UNAVAILABLE', 'RESOURCE_EXHAUSTED', 'ABORTED'])

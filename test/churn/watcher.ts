@@ -34,6 +34,9 @@ const PAUSES = { question: 100, status: 1500, list: 400, look: 300 } as const
 /** Milliseconds that a question has. It is longer than a process is stopped. */
 const ANSWER_DEADLINE = 8000
 
+/** Milliseconds that `status` has: its process starts within seconds on a busy machine, and it may ask what is stopped. */
+const STATUS_DEADLINE = 20_000
+
 /** Milliseconds for which a STATUS may be old: dummy-fused and the plugin tell of changes once a second. */
 const STATUS_AGE = 2500
 
@@ -139,11 +142,11 @@ export class Watcher implements AsyncDisposable {
     const { sandbox, site, volumes, tally } = this.#parts
     const before = this.#camera.take()
     const { status, stdout, stderr } = await sandbox.run(EXECUTABLE, ['status', '--json', ...site.statusWords], {
-      timeout: ANSWER_DEADLINE,
+      timeout: STATUS_DEADLINE,
     })
     const window = this.#window(before, this.#camera.take())
     if (status !== 0) {
-      const how = status === null ? `was killed after ${ANSWER_DEADLINE / 1000} s` : `ended with ${status}`
+      const how = status === null ? `was killed after ${STATUS_DEADLINE / 1000} s` : `ended with ${status}`
       tally.finding(`dummy-fuse-csi status ${how}: ${stderr}`)
       return
     }

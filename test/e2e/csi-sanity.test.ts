@@ -28,7 +28,7 @@ for (const { role, passed, skipped } of CASES) {
       using plugin = await Plugin.start(sandbox, { args: ['--role', role, '--fuse-host', ...args, ...where] })
       const folders = ['-csi.mountdir', join(sandbox.path, 'mount'), '-csi.stagingdir', join(sandbox.path, 'staging')]
       const flags = ['-csi.endpoint', `unix://${plugin.socket}`, '-ginkgo.no-color', ...folders]
-      const { status, stdout } = await sandbox.run(CSI_SANITY, flags, { timeout: 120_000 })
+      const { status, stdout } = await sandbox.run(CSI_SANITY, flags, { timeout: 240_000 })
       assert.match(stdout, new RegExp(` ${passed} Passed \\| 0 Failed \\| 1 Pending \\| ${skipped} Skipped`), stdout)
       assert.equal(status, 0)
       assert.deepEqual([...plugin.entries(), ...plugin.daemons(), ...sandbox.mounts()], [])

@@ -1,5 +1,5 @@
 import { sharedDaemonPaths } from '../../src/hosts/shared-daemon-paths.ts'
-import { CsiClient } from '../support/csi-client.ts'
+import { CsiClient, outcome } from '../support/csi-client.ts'
 import { KeptFused } from '../support/chaos-kept.ts'
 import { Plugin } from '../support/plugin.ts'
 import type { Sandbox } from '../support/sandbox.ts'
@@ -10,7 +10,7 @@ import { eventually } from '../support/wait.ts'
 
 /** What serves the sessions of a plugin. */
 export interface Host {
-  /** How many sessions are served. */
+  /** How many sessions are served; -1 while nobody can say. */
   sessions(): Promise<number>
   /** Kills the daemon of a staging path, at whatever it is just then; tells whether there is one. Resolves when it is gone. */
   killDaemon(path: string): Promise<boolean>
@@ -75,7 +75,10 @@ class SharedHost implements Host {
   async sessions(): Promise<number> {
     if (this.#sandbox.processes('dummy-fused').length === 0) return 0
     using client = new CsiClient(this.#socket)
-    return (await client.call(Fused.method.list)).sessions.length
+    // One that ends with its plugin is there for a moment, and does not answer.
+    const asked = client.call(Fused.method.list)
+    const { code } = await outcome(asked)
+    return code === 'UNAVAILABLE' ? -1 : (await asked).sessions.length
   }
 
   async killDaemon(): Promise<boolean> {
