@@ -140,9 +140,9 @@ describe('a dummy-fused whose socket vanishes', { concurrency: 4 }, () => {
     const [socket, state] = [join(sandbox.path, 'given.sock'), join(sandbox.path, 'state')]
     const args = ['--socket', join(sandbox.path, 'unused.sock'), '--state-dir', state]
     const running = sandbox.start('systemd-socket-activate', ['-l', socket, DUMMY_FUSED, ...args])
-    await eventually('it listens', () => existsSync(socket))
-    // The first connection has it started.
-    await sandbox.run('python3', ['-c', `import socket; socket.socket(socket.AF_UNIX).connect(${JSON.stringify(socket)})`])
+    // The first connection has it started. The socket is there a moment before it is listened on.
+    const connect = ['-c', `import socket; socket.socket(socket.AF_UNIX).connect(${JSON.stringify(socket)})`]
+    await eventually('a client connects', async () => (await sandbox.run('python3', connect)).status === 0)
     const said = async (text: string): Promise<void> => {
       await eventually(`it says ${text}: ${running.output()}`, () => running.output().includes(text))
     }
