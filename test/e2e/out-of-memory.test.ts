@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import { Identity } from '../../src/rpc/csi_pb.ts'
 import { Reader } from '../support/c-reader.ts'
 import { outcome } from '../support/csi-client.ts'
 import { FusedProcess } from '../support/fused.ts'
@@ -61,7 +62,7 @@ describe('the OOM killer', { skip, concurrency: true }, () => {
     it(`takes the daemon of a Stage, one that serves, and serve: no call lies, and the next has it all work again: ${mode}`, async () => {
       await using sandbox = new Sandbox()
       // There is time to find a daemon before it mounts.
-      using plugin = await startPlugin(sandbox, mode, '--inject', 'mount-delay=1')
+      using plugin = await startPlugin(sandbox, mode, '--inject', 'mount-delay=2')
       const [old, fresh] = [new Volume(sandbox, plugin, 'old'), new Volume(sandbox, plugin, 'new')]
       await old.publish()
       await using cgroup = new MemoryCgroup(sandbox)
@@ -175,13 +176,23 @@ describe('the OOM killer', { skip, concurrency: true }, () => {
     }
     assert.ok(cgroup.kills > 0, `${MOST} volumes fit`)
     cgroup.limit(undefined)
+    // The connection to a plugin that is killed ends before its process does.
+    const answersOrEnded = async (): Promise<boolean> =>
+      !plugin.running || (await outcome(plugin.call(Identity.method.probe))).code === 'OK'
+    await eventually('the plugin answers, or has ended', answersOrEnded)
     if (!plugin.running) await plugin.restart()
     for (const volume of published) {
       const reasons = await volume.reasons()
       assert.equal(reasons.length === 0, await serves(sandbox, volume.target), `${volume.id}: ${reasons.join()}`)
     }
     for (const volume of volumes) {
-      await volume.publish()
+      // A call that has exceeded its deadline keeps the volume until it has undone its work.
+      const published = async (): Promise<boolean> => {
+        const { code, details } = await outcome(volume.publish())
+        assert.ok(['OK', 'ABORTED', 'DEADLINE_EXCEEDED', ...REPEATED].includes(code), `${code}: ${details}`)
+        return code === 'OK'
+      }
+      await eventually(`${volume.id} is published`, published)
       assert.ok(await serves(sandbox, volume.target))
     }
     await endVolumes(plugin, sandbox, ...volumes)
