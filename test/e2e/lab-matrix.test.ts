@@ -70,7 +70,7 @@ describe('cells of the matrix', () => {
     const waited = consumerOf(cellOf(run, 'daemon-hung', 'none'), 'keeps-open')
     assert.ok(waited.longestStallMs > 1000)
     assert.equal(waited.descriptorLived, true)
-    assert.ok(consumerOf(cellOf(run, 'daemon-hung', 'none'), 'neighbour').longestStallMs < 1000)
+    assert.ok(consumerOf(cellOf(run, 'daemon-hung', 'none'), 'neighbour').longestStallMs < waited.longestStallMs)
     assert.equal(consumerOf(killed, 'neighbour').seen, 'errors', 'its daemon ended with the plugin, too')
     const stale = consumerOf(cellOf(run, 'plugin-killed', 'restore'), 'private')
     assert.equal(stale.seen, 'errors')
