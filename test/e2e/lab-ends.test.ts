@@ -75,7 +75,7 @@ describe('a lab that ends before its time', () => {
       await using sandbox = new Sandbox()
       const env = { ...process.env, TMPDIR: sandbox.directory('tmp') }
       const lab = sandbox.start(EXECUTABLE, ['lab', 'run', 'restore-mounts'], { env })
-      await eventually(`the lab says ${after}`, () => lab.output().includes(after), 30_000)
+      await eventually(`the lab says ${after}`, () => lab.output().includes(after), 90_000)
       const started = family(lab.pid)
       // The pods, the plugin, its daemon, and the lab's own.
       if (after === '[slave-volume-pod]') assert.ok(started.members.length >= 10 && started.namespaces.size === 5)
@@ -104,7 +104,7 @@ describe('a lab that ends in the middle of the matrix', () => {
       const env = { ...process.env, TMPDIR: sandbox.directory('tmp') }
       const failures = ['--failure', 'plugin-killed,plugin-upgraded,daemon-killed', '--jobs', '2']
       const lab = sandbox.start(EXECUTABLE, ['lab', 'run', ...failures, ...args], { env })
-      await eventually('a cell is through', () => /^\[1\/\d\]/m.test(lab.output()), 60_000)
+      await eventually('a cell is through', () => /^\[1\/\d\]/m.test(lab.output()), 120_000)
       // Between one cell and the next there is little to be seen.
       const started = await eventually('another cell is under way', () => {
         const there = family(lab.pid)
@@ -120,7 +120,7 @@ describe('a lab that ends in the middle of the matrix', () => {
       // What a killed one could not take away, the next one does.
       const next = await sandbox.run(EXECUTABLE, ['lab', 'run', '--failure', 'plugin-restarted', '--mitigation', 'none'], {
         env,
-        timeout: 60_000,
+        timeout: 120_000,
       })
       assert.equal(next.status, 0, next.stdout + next.stderr)
       assert.deepEqual(readdirSync(sandbox.directory('tmp')), [])
