@@ -8,6 +8,7 @@ const KINDS: Readonly<Record<string, string>> = {
   Array: 'is not a list',
   Object: 'is not an object',
   '(string | number)': 'is not a word',
+  '(string | number | boolean)': 'is not a text',
 }
 
 /**

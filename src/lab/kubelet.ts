@@ -14,6 +14,12 @@ import { stagingPath, targetPath } from './node-paths.ts'
 /** Milliseconds for one call: more than the plugin's own 10 s limit, so that it is the plugin that answers. */
 const CALL_DEADLINE = 12_000
 
+/** How a volume may be used, by the names of the CSI specification. */
+export type AccessMode = Exclude<keyof typeof Mode, 'UNKNOWN'>
+
+/** A call that has secrets of a volume. Kubernetes names a Secret for each of them in the StorageClass or the PersistentVolume. */
+export type SecretCall = 'controllerCreate' | 'controllerDelete' | 'nodeStage' | 'nodePublish'
+
 /** A volume as the manifests of the original project, or a driver's file, describe it. */
 export interface Volume {
   readonly id: string
@@ -21,7 +27,13 @@ export interface Volume {
   readonly pv: string
   readonly volumeContext?: Readonly<Record<string, string>>
   readonly publishContext?: Readonly<Record<string, string>>
+  /** Of every call that has none of its own in `callSecrets`. */
   readonly secrets?: Readonly<Record<string, string>>
+  readonly callSecrets?: Readonly<Partial<Record<SecretCall, Readonly<Record<string, string>>>>>
+  /** MULTI_NODE_MULTI_WRITER if not given. */
+  readonly accessMode?: AccessMode
+  /** Whether NodePublishVolume is told of the pod, as for a CSIDriver with podInfoOnMount. */
+  readonly podInfo?: boolean
   readonly fsType?: string
   readonly mountFlags?: readonly string[]
   /** Whether the driver stages volumes (STAGE_UNSTAGE_VOLUME); it does if not given. */
@@ -58,7 +70,7 @@ export class Kubelet {
     if (volume.staged === false) return path
     makeDirectories(path, 0o750)
     await client.call(Node.method.nodeGetCapabilities, {}, this.#deadline)
-    await client.call(Node.method.nodeStageVolume, { ...requestOf(volume), stagingTargetPath: path }, this.#deadline)
+    await client.call(Node.method.nodeStageVolume, { ...requestOf(volume, 'nodeStage'), stagingTargetPath: path }, this.#deadline)
     return path
   }
 
@@ -69,7 +81,9 @@ export class Kubelet {
     makeDirectories(dirname(path), 0o750)
     await client.call(Node.method.nodeGetCapabilities, {}, this.#deadline)
     const stagingTargetPath = volume.staged === false ? '' : stagingPath(volume.pv)
-    await client.call(Node.method.nodePublishVolume, { ...requestOf(volume), stagingTargetPath, targetPath: path }, this.#deadline)
+    const request = { ...requestOf(volume, 'nodePublish'), stagingTargetPath, targetPath: path }
+    if (volume.podInfo === true) Object.assign(request.volumeContext, podInfo(podUid))
+    await client.call(Node.method.nodePublishVolume, request, this.#deadline)
     return path
   }
 
@@ -106,15 +120,41 @@ interface VolumeRequest {
   readonly secrets: Record<string, string>
 }
 
-function requestOf({ id, volumeContext, publishContext, secrets, fsType = '', mountFlags = [] }: Volume): VolumeRequest {
+function requestOf(volume: Volume, call: SecretCall): VolumeRequest {
+  const { id, volumeContext, publishContext } = volume
   return {
     volumeId: id,
-    volumeCapability: {
-      accessType: { case: 'mount', value: { fsType, mountFlags: [...mountFlags] } },
-      accessMode: { mode: Mode.MULTI_NODE_MULTI_WRITER },
-    },
+    volumeCapability: capabilityOf(volume),
     volumeContext: { ...volumeContext },
     publishContext: { ...publishContext },
-    secrets: { ...secrets },
+    secrets: secretsOf(volume, call),
+  }
+}
+
+/** The capability that a pod asks of a volume. */
+export function capabilityOf({
+  fsType = '',
+  mountFlags = [],
+  accessMode = 'MULTI_NODE_MULTI_WRITER',
+}: Volume): VolumeRequest['volumeCapability'] {
+  return {
+    accessType: { case: 'mount', value: { fsType, mountFlags: [...mountFlags] } },
+    accessMode: { mode: Mode[accessMode] },
+  }
+}
+
+/** The secrets of one call. */
+export function secretsOf({ secrets = {}, callSecrets = {} }: Volume, call: SecretCall): Record<string, string> {
+  return { ...(callSecrets[call] ?? secrets) }
+}
+
+/** What the kubelet tells of a pod in volume_context, for a volume that is not ephemeral (kubernetes pkg/volume/csi, getPodInfoAttrs). */
+function podInfo(uid: string): Record<string, string> {
+  return {
+    'csi.storage.k8s.io/pod.name': `lab-${uid}`,
+    'csi.storage.k8s.io/pod.namespace': 'default',
+    'csi.storage.k8s.io/pod.uid': uid,
+    'csi.storage.k8s.io/serviceAccount.name': 'default',
+    'csi.storage.k8s.io/ephemeral': 'false',
   }
 }

@@ -5,27 +5,36 @@ import { KUBELET } from './node-paths.ts'
 export const MARK = 'dummy-fuse-lab'
 
 /**
+ * A shell function: `cover FOLDER NAME` covers a folder by a tmpfs in which all its entries but NAME are bound again, so that nothing is
+ * written to the machine's own disk and nothing on it vanishes. The working directory goes on reaching what is covered, unless mount(8)
+ * makes its paths absolute.
+ */
+export const COVER = `
+cover() {
+  cd "$1"
+  mount -n -t tmpfs -o "mode=$(stat -c %a .)" ${MARK} "$1"
+  for entry in * .[!.]*; do
+    if [ "$entry" = "$2" ]; then :
+    elif [ -L "$entry" ]; then cp -P "$entry" "$1/$entry"
+    elif [ -d "$entry" ]; then mkdir "$1/$entry"; mount -n -c --rbind "./$entry" "$1/$entry"
+    elif [ -e "$entry" ]; then : >"$1/$entry"; mount -n -c --bind "./$entry" "$1/$entry"
+    fi
+  done
+  cd /
+}
+`
+
+/**
  * Makes the private node in the new mount namespace, then runs the program as its first process's child. The kubelet's folder is a
  * tmpfs of our own, and shared, as systemd makes every node's (`/` may be private). A machine that is no node has no such folder:
- * then /var/lib is covered by a tmpfs in which all its entries are bound again, so that nothing is written to the machine's own disk
- * and nothing on it vanishes. The working directory goes on reaching what is covered, unless mount(8)
- * makes its paths absolute. The shell stays on as process 1: it reaps what
- * daemons leave, as an init does.
+ * then /var/lib is covered. The shell stays on as process 1: it reaps what daemons leave, as an init does.
  *
  * The rest of the namespace is a slave of the machine's, so that what is unmounted there is not held here.
  */
-const SET_UP = `
+const SET_UP = `${COVER}
 set -e
 if ! [ -d ${KUBELET} ] || [ -L ${KUBELET} ]; then
-  cd /var/lib
-  mount -n -t tmpfs -o mode=755 ${MARK} /var/lib
-  for entry in * .[!.]*; do
-    if [ "$entry" = kubelet ]; then :
-    elif [ -L "$entry" ]; then cp -P "$entry" "/var/lib/$entry"
-    elif [ -d "$entry" ]; then mkdir "/var/lib/$entry"; mount -n -c --rbind "./$entry" "/var/lib/$entry"
-    elif [ -e "$entry" ]; then : >"/var/lib/$entry"; mount -n -c --bind "./$entry" "/var/lib/$entry"
-    fi
-  done
+  cover /var/lib kubelet
   mkdir ${KUBELET}
 fi
 cd /

@@ -15,7 +15,7 @@ const END_DEADLINE = 3000
 /**
  * Has a job carried out on a private node by `inside`, and tells of each message. Resolves when the node is gone, with every process
  * and mount on it: to undefined, or to the reason for which the job was broken off. `signal` ends it early. `makeNode` makes
- * the command that runs another on a node (namespaces.ts).
+ * the command that runs another on a node (namespaces.ts). `more`: milliseconds that the job may take beside those that each may.
  */
 export async function carryOutOnPrivateNode(
   job: Job,
@@ -24,6 +24,7 @@ export async function carryOutOnPrivateNode(
   tell: (message: Message) => void,
   signal: AbortSignal,
   makeNode: (inner: Command) => Command = onPrivateNode,
+  more = 0,
 ): Promise<string | undefined> {
   const { executable, args, argv0 } = makeNode(inside)
   // A session of its own keeps the terminal's Ctrl-C from all but the lab, which then ends the node as a whole.
@@ -46,7 +47,7 @@ export async function carryOutOnPrivateNode(
     child.stdin?.end()
     killAfter(child, END_DEADLINE, END_DEADLINE).catch(() => undefined)
   }
-  const deadline = setTimeout(breakOff, JOB_DEADLINE, `it took more than ${JOB_DEADLINE / 1000} s`)
+  const deadline = setTimeout(breakOff, JOB_DEADLINE + more, `it took more than ${(JOB_DEADLINE + more) / 1000} s`)
   const aborted = (): void => {
     breakOff('it was interrupted')
   }

@@ -14,9 +14,16 @@ export class StartedProcess {
     for (const stream of [child.stdout, child.stderr]) if (stream !== undefined) log.follow(stream)
   }
 
-  /** Starts it, in a process group of its own. Rejects if there is no such program. */
-  static async start({ executable, args, argv0 }: Command, log: ProcessLog): Promise<StartedProcess> {
-    const child = new ChildProgram({ file: executable, args, argv0, stdio: ['ignore', 'pipe', 'pipe'], detached: true, cwd: '/' })
+  /** Starts it, in a process group of its own. `env`: variables beside those of this process. Rejects if there is no such program. */
+  static async start(
+    { executable, args, argv0 }: Command,
+    log: ProcessLog,
+    env: Readonly<Record<string, string>> = {},
+  ): Promise<StartedProcess> {
+    const child = new ChildProgram({
+      ...{ file: executable, args, argv0, stdio: ['ignore', 'pipe', 'pipe'], detached: true, cwd: '/' },
+      variables: env,
+    })
     // Only the end of a process that was never started is known here; it rejects.
     if (child.pid === 0) await child.ended
     return new StartedProcess(child, log)

@@ -10,10 +10,15 @@ const SECRET = 's3cret'
 
 describe('what the lab tells of a driver', () => {
   const redaction = new Redaction({
-    ...{ id: 'volume', pv: 'pv' },
-    secrets: { password: SECRET, longer: `${SECRET}-and-more`, key: 'BEGIN\n"quoted"\nEND', pin: '12' },
-    volumeContext: { token: 'ey.token', share: 'public' },
-    publishContext: { accessKey: 'AKIA-1' },
+    volume: {
+      ...{ id: 'volume', pv: 'pv' },
+      secrets: { password: SECRET, longer: `${SECRET}-and-more`, key: 'BEGIN\n"quoted"\nEND', pin: '12' },
+      volumeContext: { token: 'ey.token', share: 'public' },
+      publishContext: { accessKey: 'AKIA-1' },
+      callSecrets: { nodeStage: { user: 'of-a-call' } },
+    },
+    env: { AWS_SECRET_ACCESS_KEY: 'of-the-env', AWS_REGION: 'here' },
+    create: { parameters: { adminPassword: 'of-create' }, capacity: { required: 0, limit: 0 } },
   })
   const CASES: readonly (readonly [what: string, text: string, shown: string])[] = [
     ['a secret', `password=${SECRET}&x`, 'password=***stripped***&x'],
@@ -22,6 +27,11 @@ describe('what the lab tells of a driver', () => {
     ['a line of one', 'says "quoted" here', 'says ***stripped*** here'],
     ['one in Base64', Buffer.from(SECRET).toString('base64'), '***stripped***'],
     ['a value of a context whose key names one', 'ey.token AKIA-1 public', '***stripped*** ***stripped*** public'],
+    [
+      'one of a call, the environment and the parameters',
+      'of-a-call of-the-env of-create here',
+      '***stripped*** ***stripped*** ***stripped*** here',
+    ],
     ['one of fewer than four characters', 'volume 12', 'volume 12'],
   ]
   for (const [what, text, shown] of CASES)

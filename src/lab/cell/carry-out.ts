@@ -1,9 +1,9 @@
 import { messageOf } from '../../errors.ts'
 import { clockFrom, monotonicMs } from '../clock.ts'
 import { withArgs } from '../command.ts'
-import { PLACES } from '../driver/container.ts'
 import { DRIVER_MITIGATIONS } from '../driver/matrix.ts'
-import { filled } from '../driver/spec.ts'
+import { makeDriverFolders } from '../driver/node.ts'
+import type { DriverSpec } from '../driver/spec.ts'
 import { FAILURES } from '../failures/all.ts'
 import { Kubelet, VOLUME } from '../kubelet.ts'
 import { CONSUMERS } from '../matrix/consumers.ts'
@@ -11,7 +11,10 @@ import type { CellJob } from '../matrix/job.ts'
 import type { Cell } from '../matrix/lab-record.ts'
 import { MITIGATIONS } from '../mitigations.ts'
 import { FUSED, SOCKET } from '../node-paths.ts'
+import { Provisioner } from '../provisioner.ts'
+import { DriverVolume } from './driver-volume.ts'
 import { observeCell } from './observe.ts'
+import type { PrivateHarness } from './private-harness.ts'
 import { ProcessWatch } from './process-watch.ts'
 import { labConsumer } from './reader-programs.ts'
 import { setUpCell } from './set-up.ts'
@@ -38,17 +41,48 @@ export async function carryOutCell(job: CellJob): Promise<Cell> {
     { failure, mitigation, consumers: kinds, volume: job.driver?.volume ?? { ...VOLUME, mountFlags: failure.mountFlags ?? [] } },
     {
       ...{ programs: job.programs, driver: job.driver, slice: job.slice, clock, timeline },
-      kubelet: new Kubelet(SOCKET, CALL_DEADLINE),
+      kubelet: new Kubelet(job.driver?.socket ?? SOCKET, job.driver?.callTimeout ?? CALL_DEADLINE),
       reader: labConsumer(consumer, startMs),
     },
   )
   const comms =
     job.driver === undefined ? OURS : { ...(job.driver.daemon === undefined ? {} : { [job.driver.daemon]: 'FUSE daemon' }) }
   using _watch = new ProcessWatch(timeline, comms)
-  if (job.driver?.prepare !== undefined) await harness.shell(filled([`mkdir -p {state}; ${job.driver.prepare}`], PLACES).join(''))
-  return await observeCell(harness, { failure, mitigation, expectations: job.consumers, startedAt }).catch((error: unknown) => {
+  const observed = { failure, mitigation, expectations: job.consumers, startedAt }
+  try {
+    if (job.driver === undefined) return await observeCell(harness, observed)
+    return await withDriver(job.driver, harness, timeline, (around) => observeCell(around, observed))
+  } catch (error) {
     throw new Error(`${messageOf(error)}${timeline.lastWords()}`, { cause: error })
-  })
+  }
+}
+
+/** Carries a cell out with the volume of a driver's file, which is removed at last if it was created. */
+async function withDriver(
+  driver: DriverSpec,
+  harness: PrivateHarness,
+  timeline: Timeline,
+  act: (harness: PrivateHarness) => Promise<Cell>,
+): Promise<Cell> {
+  const { kubelet, operations, consumers, shell } = harness
+  await makeDriverFolders(driver)
+  if (driver.prepare !== undefined) await shell(driver.prepare)
+  const provisioner = new Provisioner(driver.socket, driver.callTimeout)
+  const volume = new DriverVolume({ driver, operations, provisioner, consumers, timeline, shell })
+  const register = async (): Promise<void> => {
+    await kubelet.register()
+    await volume.make()
+  }
+  try {
+    const cell = await act({ ...harness, register })
+    const observed = timeline.eventsOf('kubelet').length
+    await volume.remove()
+    const events = [...cell.events, ...timeline.eventsOf('kubelet').slice(observed)]
+    return { ...cell, events, evidence: { ...cell.evidence, logs: timeline.logs() } }
+  } catch (error) {
+    await volume.remove()
+    throw error
+  }
 }
 
 function named<T extends { readonly id: string }>(all: readonly T[], id: string): T {

@@ -1,7 +1,6 @@
 import type { ProcessEnd } from '../../os/processes/child-program.ts'
 import { hasListener } from '../../os/sockets/unix-socket.ts'
 import { withArgs } from '../command.ts'
-import { SOCKET } from '../node-paths.ts'
 import type { ProcessLog } from '../process-log.ts'
 import { StartedProcess } from '../started-process.ts'
 import { until } from '../wait.ts'
@@ -21,6 +20,10 @@ export interface Container {
   readonly takes: readonly string[]
   /** The signal that stops the plugin. */
   readonly stop: 'SIGTERM' | 'SIGINT'
+  /** Where the plugin listens. */
+  readonly socket: string
+  /** Variables of its environment, beside those of the node. */
+  readonly env: Readonly<Record<string, string>>
 }
 
 /** The plugin in a container, as a DaemonSet runs it. Its daemons end with the container, except those that are hosted outside. */
@@ -45,13 +48,13 @@ export class ContainerPlugin implements PluginControl {
 
   /** Throws an Error if the plugin ends before its socket can be connected to. */
   async start(flaw: readonly string[] = []): Promise<void> {
-    const { program, flags } = this.#container
+    const { program, flags, socket, env } = this.#container
     const kind = this.#process === undefined ? 'start' : 'restart'
     const log = this.#timeline.newLog(LANE)
-    const plugin = await StartedProcess.start(withArgs(program.command, [...flags, ...flaw]), log)
+    const plugin = await StartedProcess.start(withArgs(program.command, [...flags, ...flaw]), log, env)
     this.#process = plugin
     const listens = async (): Promise<'listens' | 'ended' | false> =>
-      plugin.running ? (await hasListener(SOCKET)) && 'listens' : 'ended'
+      plugin.running ? (await hasListener(socket)) && 'listens' : 'ended'
     if ((await until('the plugin listens', listens)) === 'ended') {
       throw new Error(`the plugin ended before it listened:\n${log.tail(5).join('\n')}`)
     }

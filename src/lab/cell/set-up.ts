@@ -7,7 +7,7 @@ import type { Failure } from '../failures/failure.ts'
 import { type Kubelet, NEIGHBOUR, type Volume } from '../kubelet.ts'
 import type { ConsumerSpec } from '../matrix/consumers.ts'
 import type { Hosting, Mitigation } from '../mitigations.ts'
-import { FUSED, FUSED_SOCKET, PLUGIN_FLAGS, stagingPath } from '../node-paths.ts'
+import { FUSED, FUSED_SOCKET, PLUGIN_FLAGS, SOCKET, stagingPath } from '../node-paths.ts'
 import { CellConsumer } from './cell-consumer.ts'
 import { ContainerPlugin } from './container-plugin.ts'
 import { filesOnDisk, fuseHolders, nodeMounts } from './evidence.ts'
@@ -119,7 +119,7 @@ function harnessOf<P extends PluginControl>(subject: Subject, parts: CellParts, 
   ] satisfies readonly WatchedVolume[]
   return {
     ...{ clock, timeline, kubelet, volume, operations, plugin, daemons, node, consumers, runtime },
-    ...{ evidence: EVIDENCE, patience: PATIENCE, stagingPath: staging },
+    ...{ evidence: EVIDENCE, patience: { ...PATIENCE, start: STEP_DEADLINE + (driver?.callTimeout ?? 0) }, stagingPath: staging },
     register: () => kubelet.register(),
     passingPod: () => new PrivatePassingPod(operations),
     watchHealth: () =>
@@ -144,7 +144,7 @@ function pluginOf(subject: Subject, parts: CellParts): PluginControl {
 function containerPlugin(subject: Subject, { programs, timeline }: CellParts): ContainerPlugin {
   const program = new Replaceable(programs.plugin, 'plugin')
   const takes = TAKES[subject.mitigation.hosting] ?? []
-  return new ContainerPlugin({ program, flags: pluginFlags(subject), takes, stop: 'SIGTERM' }, timeline)
+  return new ContainerPlugin({ program, flags: pluginFlags(subject), takes, stop: 'SIGTERM', socket: SOCKET, env: {} }, timeline)
 }
 
 function pluginFlags({ failure, mitigation }: Subject): readonly string[] {

@@ -7,34 +7,43 @@ import { until } from '../wait.ts'
  * pods use it, whatever becomes of the mount (kubernetes pkg/kubelet/volumemanager, the actual state of the world).
  */
 export class VolumeOperations {
-  readonly volume: Volume
   readonly #kubelet: Kubelet
+  #volume: Volume
   #staged = false
   #last: Promise<unknown> = Promise.resolve()
 
   constructor(kubelet: Kubelet, volume: Volume) {
     this.#kubelet = kubelet
-    this.volume = volume
+    this.#volume = volume
+  }
+
+  get volume(): Volume {
+    return this.#volume
+  }
+
+  /** The volume as the answer to CreateVolume has it. It keeps its name on the node. */
+  created(volume: Volume): void {
+    this.#volume = volume
   }
 
   /** Publishes it for a pod, and stages it before if it is not. Rejects with CallError. */
   async publish(podUid: string): Promise<void> {
     await this.#inTurn(async () => {
-      if (!this.#staged) await this.#kubelet.stage(this.volume)
+      if (!this.#staged) await this.#kubelet.stage(this.#volume)
       this.#staged = true
-      await this.#kubelet.publish(this.volume, podUid)
+      await this.#kubelet.publish(this.#volume, podUid)
     })
   }
 
   /** Unpublishes it for a pod. Rejects with CallError. */
   async unpublish(podUid: string): Promise<void> {
-    await this.#inTurn(() => this.#kubelet.unpublish(this.volume, podUid))
+    await this.#inTurn(() => this.#kubelet.unpublish(this.#volume, podUid))
   }
 
   /** Unstages it, after its last pod. Rejects with CallError, and the volume counts as staged then. */
   async unstage(): Promise<void> {
     await this.#inTurn(async () => {
-      await this.#kubelet.unstage(this.volume)
+      await this.#kubelet.unstage(this.#volume)
       this.#staged = false
     })
   }

@@ -1,88 +1,136 @@
-import * as v from 'valibot'
+import { isAbsolute } from 'node:path'
 import { messageOf, UsageError } from '../../errors.ts'
+import { LONGEST_SOCKET_PATH } from '../../os/sockets/unix-socket.ts'
 import { checked } from '../../schema.ts'
 import { parseYaml } from '../../yaml.ts'
+import type { Volume } from '../kubelet.ts'
+import { PLUGIN_FOLDER, SOCKET, stagingPath } from '../node-paths.ts'
+import type { Creation } from '../provisioner.ts'
+import { DRIVER_FILE, type DriverFile } from './schema.ts'
 import type { DriverSpec } from './spec.ts'
 
-/** Words may be written as numbers. */
-const WORDS = v.pipe(
-  v.array(v.union([v.string(), v.number()])),
-  v.transform((words) => words.map(String)),
-)
+/** The name that the volume has on the node, as a PersistentVolume has. */
+const PV = 'driver-pv'
 
-/** Names with values. YAML reads an unquoted `true` or `1` as no text, and means one here. */
-const TEXTS = v.nullish(
-  v.pipe(
-    v.custom<Readonly<Record<string, unknown>>>(isObject, 'is not a list of names with values'),
-    v.rawCheck(({ dataset, addIssue }) => {
-      const input = dataset.value as Readonly<Record<string, unknown>>
-      for (const [key, value] of Object.entries(dataset.typed ? input : {}))
-        if (typeof value === 'object')
-          addIssue({ message: 'is not a text', path: [{ type: 'object', origin: 'value', input, key, value }] })
-    }),
-    v.transform((texts) => Object.fromEntries(Object.entries(texts).map(([name, text]) => [name, String(text)]))),
-  ),
-  {},
-)
+/** What {state}, {node} and {staging} stand for. */
+const PLACES = { state: PLUGIN_FOLDER, node: 'lab-node', staging: stagingPath(PV) }
 
-const VOLUME = strict({
-  id: v.string(),
-  staged: v.nullish(v.boolean(), true),
-  attributes: TEXTS,
-  publishContext: TEXTS,
-  secrets: TEXTS,
-  fsType: v.optional(v.string()),
-  mountFlags: v.optional(WORDS, []),
-})
+/** Seconds for a call. */
+const STANDARD_CALL = 3
 
-const DRIVER = strict({
-  name: v.string(),
-  start: v.pipe(
-    WORDS,
-    v.check(([file = '']) => file.startsWith('/'), 'does not begin with an absolute path'),
-  ),
-  upgrade: v.optional(WORDS),
-  stop: v.optional(v.picklist(['SIGTERM', 'SIGINT'], 'is neither SIGTERM nor SIGINT'), 'SIGTERM'),
-  container: v.optional(WORDS, []),
-  fuse: v.nullish(v.boolean(), true),
-  daemon: v.optional(v.string()),
-  volume: VOLUME,
-  prepare: v.optional(v.string()),
-  file: v.string(),
-  content: v.string(),
-})
+/** The unit after a number of bytes, as Kubernetes reads it. */
+const UNITS: Readonly<Record<string, number>> = {
+  ...{ '': 1, k: 1e3, K: 1e3, M: 1e6, G: 1e9, T: 1e12, P: 1e15 },
+  ...{ Ki: 2 ** 10, Mi: 2 ** 20, Gi: 2 ** 30, Ti: 2 ** 40, Pi: 2 ** 50 },
+}
 
-/** Reads a driver's file (docs/lab.md). `name`: of the file, for errors. Throws UsageError that names the field. */
+/**
+ * Reads a driver's file (docs/lab.md), and fills in the placeholders of all its texts; {target} of `populate` stays. `name`: of the file, for
+ * errors. Throws UsageError that names the field.
+ */
 export function parseDriver(text: string, name: string): DriverSpec {
-  const fail = (what: string): never => {
-    throw new UsageError(`${name}: ${what} (docs/lab.md, "Your own driver")`)
-  }
-  let value: unknown
   try {
-    value = parseYaml(text)
+    const value = parseYaml(text)
+    if (typeof value !== 'object' || value === null || Array.isArray(value))
+      throw new Error('the file is not a list of names with values')
+    return specOf(checked(DRIVER_FILE, value))
   } catch (error) {
-    return fail(messageOf(error))
+    throw new UsageError(`${name}: ${messageOf(error)} (docs/lab.md, "Your own driver")`)
   }
-  if (!isObject(value)) return fail('the file is not a list of names with values')
-  let driver: v.InferOutput<typeof DRIVER>
-  try {
-    driver = checked(DRIVER, value)
-  } catch (error) {
-    return fail(messageOf(error))
-  }
-  const { upgrade = driver.start, daemon, prepare } = driver
-  const { attributes, fsType, ...volume } = driver.volume
+}
+
+function specOf(file: DriverFile): DriverSpec {
+  const socket = socketOf(file.socket)
+  const filled = fillIn(file, { ...PLACES, socket }, '')
+  const start = filled.start.map(String)
+  if (!isAbsolute(start[0] ?? '')) throw new Error('start does not begin with an absolute path')
+  const { upgrade, stop = 'SIGTERM', callTimeout = STANDARD_CALL, daemon, prepare, populate, create } = filled
+  if (upgrade?.length === 0) throw new Error('upgrade is empty')
+  if (populate?.includes('{target}') === false) throw new Error('populate has no {target}, where the volume is published')
   return {
-    ...{ ...driver, upgrade, daemon, prepare },
-    volume: { ...volume, pv: 'driver-pv', volumeContext: attributes, ...(fsType === undefined ? {} : { fsType }) },
+    name: filled.name,
+    start,
+    upgrade: upgrade?.map(String) ?? start,
+    stop,
+    env: texts(filled.env),
+    socket,
+    callTimeout: Math.round(callTimeout * 1000),
+    container: filled.container?.map(String) ?? [],
+    fuse: filled.fuse ?? true,
+    ...{ daemon, prepare, populate },
+    volume: volumeOf(filled),
+    create: create === undefined ? undefined : creationOf(create ?? {}),
+    file: filled.file,
+    content: filled.content,
   }
 }
 
-/** An object of these fields and no others; the message for another names them. */
-function strict<E extends v.ObjectEntries>(entries: E): v.StrictObjectSchema<E, string> {
-  return v.strictObject(entries, `there are ${Object.keys(entries).join(', ')}`)
+function socketOf(text: string | undefined): string {
+  if (text === undefined) return SOCKET
+  const socket = fillIn(text, PLACES, 'socket')
+  if (socket.includes('{socket}')) throw new Error('socket has {socket}, which is what it says itself')
+  if (!isAbsolute(socket)) throw new Error('socket is not an absolute path, without unix: before it')
+  if (socket.endsWith('/')) throw new Error('socket is a folder, and not the path of a socket')
+  if (Buffer.byteLength(socket) > LONGEST_SOCKET_PATH)
+    throw new Error(`socket has more than ${LONGEST_SOCKET_PATH} bytes, the most that the path of a unix socket may have`)
+  return socket
 }
 
-function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
+function volumeOf({ volume, create, podInfo }: DriverFile): Volume {
+  const { id, staged, accessMode, attributes, publishContext, secrets, callSecrets, fsType, mountFlags } = volume
+  if (create === undefined && id === undefined) throw new Error('volume.id is missing; a driver that creates volumes has create')
+  for (const [field, value] of Object.entries({ id, attributes }))
+    if (create !== undefined && value !== undefined && value !== null)
+      throw new Error(`volume.${field} is what the answer to CreateVolume says, and the file has create; leave one of them out`)
+  if (create === undefined)
+    for (const call of ['controllerCreate', 'controllerDelete'] as const)
+      if (callSecrets?.[call] !== undefined) throw new Error(`volume.callSecrets.${call} needs create`)
+  const ofCalls = Object.entries(callSecrets ?? {}).map(([call, entries]) => [call, texts(entries)] as const)
+  return {
+    id: id ?? '',
+    pv: PV,
+    staged: staged ?? true,
+    volumeContext: texts(attributes),
+    publishContext: texts(publishContext),
+    secrets: texts(secrets),
+    callSecrets: Object.fromEntries(ofCalls),
+    podInfo: podInfo ?? false,
+    mountFlags: mountFlags?.map(String) ?? [],
+    ...(accessMode === undefined ? {} : { accessMode }),
+    ...(fsType === undefined ? {} : { fsType }),
+  }
+}
+
+function creationOf({ parameters, capacity }: NonNullable<DriverFile['create']>): Creation {
+  const { required, limit } = typeof capacity === 'object' ? capacity : { required: capacity }
+  const range = { required: bytes('create.capacity.required', required), limit: bytes('create.capacity.limit', limit) }
+  if (range.limit > 0 && range.limit < range.required) throw new Error('create.capacity.limit is less than what is required')
+  return { parameters: texts(parameters), capacity: range }
+}
+
+function bytes(where: string, value: string | number | undefined): number {
+  const [, number = '', unit = ''] = /^([0-9]+)([A-Za-z]*)$/.exec(String(value ?? 0)) ?? []
+  const count = Number(number) * (UNITS[unit] ?? NaN)
+  if (!Number.isSafeInteger(count)) throw new Error(`${where} is more than ${Number.MAX_SAFE_INTEGER} bytes`)
+  return count
+}
+
+function texts(entries: Readonly<Record<string, string | number | boolean>> | null | undefined): Readonly<Record<string, string>> {
+  return Object.fromEntries(Object.entries(entries ?? {}).map(([name, text]) => [name, String(text)]))
+}
+
+/** The same value with each `{place}` of its texts filled in. `where`: the field. Throws Error for {target} where nothing is published. */
+function fillIn<T>(value: T, places: Readonly<Record<string, string>>, where: string): T {
+  const filled = (one: unknown, at: string): unknown => {
+    if (Array.isArray(one)) return one.map((each) => filled(each, at))
+    if (typeof one === 'object' && one !== null)
+      return Object.fromEntries(Object.entries(one).map(([key, each]) => [key, filled(each, at === '' ? key : `${at}.${key}`)]))
+    if (typeof one !== 'string') return one
+    if (at !== 'populate' && one.includes('{target}'))
+      throw new Error(`${at} has {target}, where the volume is published for a pod; only populate has that`)
+    return one.replaceAll(/\{([a-z]+)\}/g, (found, place: string) =>
+      Object.hasOwn(places, place) ? (places[place] ?? found) : found,
+    )
+  }
+  return filled(value, where) as T
 }

@@ -4,14 +4,20 @@ import type { DriverSpec } from './spec.ts'
 
 /**
  * Takes the secrets of a driver's file out of what is told of a cell: a driver may log its requests as they are, and name secrets in its errors
- * and mounts. Secrets are the values of `secrets`, and those of `attributes` and `publishContext` whose key names one (secrets.ts).
+ * and mounts. Secrets are the values of `secrets` and `callSecrets`, and those of `env`, `attributes`, `publishContext` and the parameters of
+ * `create` whose key names one (secrets.ts).
  */
 export class Redaction {
   readonly #secrets: SecretTexts
 
-  constructor({ secrets = {}, volumeContext = {}, publishContext = {} }: DriverSpec['volume']) {
-    const ofContext = [volumeContext, publishContext].flatMap((one) => Object.entries(one)).filter(([key]) => namesSecret(key))
-    this.#secrets = new SecretTexts([...Object.values(secrets), ...ofContext.map(([, value]) => value)])
+  constructor({ volume, env = {}, create }: Pick<DriverSpec, 'volume'> & Partial<Pick<DriverSpec, 'env' | 'create'>>) {
+    const { secrets = {}, callSecrets = {}, volumeContext = {}, publishContext = {} } = volume
+    const named = [env, volumeContext, publishContext, create?.parameters ?? {}]
+      .flatMap((one) => Object.entries(one))
+      .filter(([key]) => namesSecret(key))
+      .map(([, value]) => value)
+    const all = [secrets, ...Object.values(callSecrets)].flatMap((one) => Object.values(one))
+    this.#secrets = new SecretTexts([...all, ...named])
   }
 
   /** The cell with each secret replaced, in every text that is not the lab's own. */

@@ -1,8 +1,9 @@
 import type { Volume } from '../kubelet.ts'
+import type { Creation } from '../provisioner.ts'
 
 /**
- * A CSI node plugin that somebody brings, as the file for `--driver` describes it (docs/lab.md). Words may have `{socket}`, the path
- * of the unix socket to serve on; `{state}`, a folder that lasts; `{node}`, a node id. Commands are words, not lines for a shell.
+ * A CSI node plugin that somebody brings, as the file for `--driver` describes it (docs/lab.md), with its placeholders filled in. Commands are
+ * words, not lines for a shell.
  */
 export interface DriverSpec {
   readonly name: string
@@ -10,31 +11,30 @@ export interface DriverSpec {
   readonly start: readonly string[]
   /** Of the next version; `start` if not given. */
   readonly upgrade: readonly string[]
-  /** The signal that tells it to end. */
+  /** The signal that stops it. */
   readonly stop: 'SIGTERM' | 'SIGINT'
+  /** Variables of its environment, beside those of the node. */
+  readonly env: Readonly<Record<string, string>>
+  /** Where it listens. */
+  readonly socket: string
+  /** Milliseconds for one call. */
+  readonly callTimeout: number
   /** Processes, by the name that `ps -o comm` shows, that end with the plugin's container. */
   readonly container: readonly string[]
   /** Whether its volumes are FUSE mounts. */
   readonly fuse: boolean
   /** The processes, by that name, that serve FUSE; undefined if the plugin does so itself. */
   readonly daemon: string | undefined
+  /** Without an id if `create` is given: the answer has that. */
   readonly volume: Volume
+  /** By what the volume is created; undefined if it exists. */
+  readonly create: Creation | undefined
   /** A shell's line that is run on the node before the plugin starts, such as one that puts the file where the plugin finds it. */
   readonly prepare: string | undefined
+  /** A shell's line that is run when the volume is published for the first time; {target} in it is where. */
+  readonly populate: string | undefined
   /** The file that consumers read, below the volume. */
   readonly file: string
   /** What it holds, byte for byte. */
   readonly content: string
-}
-
-/** The places that a driver's words may name. */
-export interface Places {
-  readonly socket: string
-  readonly state: string
-  readonly node: string
-}
-
-/** Puts the places into words. */
-export function filled(args: readonly string[], places: Places): readonly string[] {
-  return args.map((word) => Object.entries(places).reduce((all, [name, place]) => all.replaceAll(`{${name}}`, String(place)), word))
 }

@@ -11,6 +11,9 @@ import type { Cell } from './lab-record.ts'
 import type { PlannedCell } from './plan.ts'
 import { notRun } from './run-cells.ts'
 
+/** How many calls of a driver may take all their time in one cell. */
+const SLOW_CALLS = 4
+
 /** By what means a cell is carried out on a private node. */
 interface PrivateCellOptions {
   /** The process that is to carry a job out on a private node (inside.ts). */
@@ -26,7 +29,7 @@ interface PrivateCellOptions {
 /** Carries a cell out on a private node of its own. */
 export async function carryOutPrivately(planned: PlannedCell, options: PrivateCellOptions, signal: AbortSignal): Promise<Cell> {
   const cell = await seen(planned, options, signal)
-  return options.driver === undefined ? cell : new Redaction(options.driver.volume).cell(cell)
+  return options.driver === undefined ? cell : new Redaction(options.driver).cell(cell)
 }
 
 /** What is seen of a cell, the secrets of a driver's file included. */
@@ -68,7 +71,7 @@ async function underSystemd(job: CellJob, options: PrivateCellOptions, signal: A
 
 async function onNode(
   job: CellJob,
-  { inside, env }: PrivateCellOptions,
+  { inside, env, driver }: PrivateCellOptions,
   signal: AbortSignal,
   makeNode?: (inner: Command) => Command,
 ): Promise<Carried> {
@@ -78,6 +81,6 @@ async function onNode(
     if (message.kind === 'cell') cell = message.cell
     if (message.kind === 'namespace') namespace = message.mnt
   }
-  const reason = await carryOutOnPrivateNode(job, inside, env, tell, signal, makeNode)
+  const reason = await carryOutOnPrivateNode(job, inside, env, tell, signal, makeNode, SLOW_CALLS * (driver?.callTimeout ?? 0))
   return { cell, reason, namespace }
 }

@@ -26,6 +26,8 @@ export interface ChildCommand {
   readonly argv0?: string
   /** Its whole environment; a copy of this process's if not given. */
   readonly env?: NodeJS.ProcessEnv
+  /** Variables that its environment has beside those. */
+  readonly variables?: Readonly<Record<string, string>>
   readonly cwd?: string
   /** In a session, and so a process group, of its own. */
   readonly detached?: boolean
@@ -45,7 +47,7 @@ export class ChildProgram implements Killable {
   readonly #child: ChildProcess | undefined
 
   /** Never throws. */
-  constructor({ file, args, stdio, ...options }: ChildCommand) {
+  constructor({ file, args, stdio, variables = {}, env = process.env, ...options }: ChildCommand) {
     const ended = Promise.withResolvers<ProcessEnd>()
     const closed = Promise.withResolvers<ProcessEnd>()
     const failed = (error: unknown): void => {
@@ -58,7 +60,11 @@ export class ChildProgram implements Killable {
     this.ended.catch(() => undefined)
     this.closed.catch(() => undefined)
     try {
-      this.#child = spawn(file, args, { ...options, stdio: typeof stdio === 'string' ? stdio : [...stdio] })
+      this.#child = spawn(file, args, {
+        ...options,
+        env: { ...env, ...variables },
+        stdio: typeof stdio === 'string' ? stdio : [...stdio],
+      })
     } catch (error) {
       failed(error)
       return

@@ -1,0 +1,111 @@
+import * as v from 'valibot'
+import { VolumeCapability_AccessMode_Mode as Mode } from '../../rpc/csi_pb.ts'
+import type { AccessMode } from '../kubelet.ts'
+
+/** The schema of a driver's file (docs/lab.md). The JSON schema for editors is made from it, so that it has no transformations. */
+
+const ACCESS_MODES = Object.keys(Mode).filter((name): name is AccessMode => name !== 'UNKNOWN')
+
+/** An object of these fields and no others; the message for another names them. */
+function strict<E extends v.ObjectEntries>(entries: E): v.StrictObjectSchema<E, string> {
+  return v.strictObject(entries, `there are ${Object.keys(entries).join(', ')}`)
+}
+
+function described<S extends v.GenericSchema>(
+  schema: S,
+  text: string,
+): v.SchemaWithPipe<readonly [S, v.DescriptionAction<v.InferOutput<S>, string>]> {
+  return v.pipe(schema, v.description<v.InferOutput<S>, string>(text))
+}
+
+/** Words may be written as numbers. */
+const WORDS = v.array(v.union([v.string(), v.number()]))
+
+/** YAML reads an unquoted `true` or `1` as no text, and means one here. */
+const TEXT = v.union([v.string(), v.number(), v.boolean()])
+
+/** Names with values. valibot takes a list for a record whose names are numbers. */
+const TEXTS = v.record(
+  v.pipe(v.string(), v.regex(/[^0-9]/, 'has no name; names with values are wanted, and no list')),
+  TEXT,
+  'is not a list of names with values',
+)
+
+const NO_BYTES = 'is not a number of bytes, with K, M, G, T, P, Ki, Mi, Gi, Ti or Pi after it if wanted'
+
+const BYTES = v.union(
+  [
+    v.pipe(v.number(), v.integer(NO_BYTES), v.minValue(1, NO_BYTES), v.maxValue(Number.MAX_SAFE_INTEGER, NO_BYTES)),
+    v.pipe(v.string(), v.regex(/^[0-9]+([KMGTP]i?|k)?$/, NO_BYTES)),
+  ],
+  NO_BYTES,
+)
+
+const VARIABLES = v.record(
+  v.pipe(v.string(), v.regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'is not the name of an environment variable')),
+  TEXT,
+  'is not a list of names with values',
+)
+
+const CALL_SECRETS = strict({
+  controllerCreate: v.optional(described(TEXTS, 'Of CreateVolume.')),
+  controllerDelete: v.optional(described(TEXTS, 'Of DeleteVolume.')),
+  nodeStage: v.optional(described(TEXTS, 'Of NodeStageVolume.')),
+  nodePublish: v.optional(described(TEXTS, 'Of NodePublishVolume.')),
+})
+
+const VOLUME = strict({
+  id: v.optional(described(v.string(), 'The id of a volume that exists. A volume of create has that of the answer.')),
+  staged: v.nullish(described(v.boolean(), 'Whether the driver stages volumes (STAGE_UNSTAGE_VOLUME). Default: true.')),
+  accessMode: v.optional(
+    described(v.picklist(ACCESS_MODES, `is not one of ${ACCESS_MODES.join(', ')}`), 'Default: MULTI_NODE_MULTI_WRITER.'),
+  ),
+  attributes: v.nullish(described(TEXTS, 'volume_context. A volume of create has that of the answer.')),
+  publishContext: v.nullish(described(TEXTS, 'publish_context.')),
+  secrets: v.nullish(described(TEXTS, 'The secrets of every call that has none of its own in callSecrets.')),
+  callSecrets: v.nullish(described(CALL_SECRETS, 'The secrets of single calls.')),
+  fsType: v.optional(v.string()),
+  mountFlags: v.nullish(WORDS),
+})
+
+const CREATE = strict({
+  parameters: v.nullish(described(TEXTS, 'The parameters of the StorageClass.')),
+  capacity: v.optional(
+    described(
+      v.union([BYTES, strict({ required: v.optional(BYTES), limit: v.optional(BYTES) })], NO_BYTES),
+      'capacity_range: the bytes that are required, or required and limit.',
+    ),
+  ),
+})
+
+/** A driver's file as it is written. */
+export const DRIVER_FILE = strict({
+  name: v.string(),
+  start: described(WORDS, 'Runs the plugin in the foreground. The first word is an absolute path; no shell reads them.'),
+  upgrade: v.optional(described(WORDS, 'The next version of the plugin. Default: start.')),
+  stop: v.optional(described(v.picklist(['SIGTERM', 'SIGINT'], 'is neither SIGTERM nor SIGINT'), 'Default: SIGTERM.')),
+  env: v.nullish(described(VARIABLES, 'Variables of the environment of start and upgrade.')),
+  socket: v.optional(
+    described(v.string(), 'Where the plugin listens, an absolute path. Its folder is made. Default: csi.sock in {state}.'),
+  ),
+  callTimeout: v.optional(
+    described(
+      v.pipe(v.number(), v.minValue(0.1, 'is less than 0.1 seconds'), v.maxValue(600, 'is more than 600 seconds')),
+      'Seconds that one call may take. Default: 3.',
+    ),
+  ),
+  podInfo: v.nullish(described(v.boolean(), 'Whether NodePublishVolume is told of the pod (podInfoOnMount). Default: false.')),
+  container: v.nullish(described(WORDS, "Processes, as ps -o comm shows them, that end with the plugin's container.")),
+  fuse: v.nullish(described(v.boolean(), 'Whether its volumes are FUSE mounts. Default: true.')),
+  daemon: v.optional(described(v.string(), 'The processes, by that name, that serve FUSE, if the plugin does not.')),
+  prepare: v.optional(described(v.string(), 'A shell line that is run on the node before the plugin starts.')),
+  volume: described(VOLUME, 'The volume.'),
+  create: v.optional(described(v.nullable(CREATE), 'Has the volume created by CreateVolume, and deleted at the end.')),
+  populate: v.optional(
+    described(v.string(), 'A shell line with {target} that is run when the volume is published for the first time.'),
+  ),
+  file: described(v.string(), 'The file that consumers read, below the volume.'),
+  content: described(v.string(), 'What it holds, byte for byte.'),
+})
+
+export type DriverFile = v.InferOutput<typeof DRIVER_FILE>

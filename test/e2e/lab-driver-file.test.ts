@@ -1,0 +1,55 @@
+import assert from 'node:assert/strict'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, it } from 'node:test'
+import type { LabRecord } from '../../src/lab/matrix/lab-record.ts'
+import { EXECUTABLE, ROOT } from '../support/paths.ts'
+import { Sandbox } from '../support/sandbox.ts'
+
+/** Of a driver that wants all of it (test/peers/store-driver.ts). */
+const STORE = {
+  name: 'store-driver',
+  start: [process.execPath, join(ROOT, 'test/peers/store-driver.ts'), '{state}'],
+  env: { STORE_PLACE: '{state}/here' },
+  socket: '/run/store-driver/csi.sock',
+  callTimeout: 20,
+  podInfo: true,
+  fuse: false,
+  volume: {
+    accessMode: 'MULTI_NODE_READER_ONLY',
+    secrets: { of: 'of-all' },
+    callSecrets: { nodeStage: { of: 'of-stage' }, controllerCreate: { of: 'of-create' } },
+  },
+  create: { parameters: { pool: '{state}' }, capacity: { required: '1Mi', limit: 2097152 } },
+  populate: "mkdir {target}/sub && printf '%s' '{node}' > {target}/sub/file",
+  file: 'sub/file',
+  content: '{node}',
+}
+
+describe('the file of a driver that wants much', () => {
+  it('has its volume created, populated, published with the pod and its secrets, and deleted at the end', async () => {
+    await using sandbox = new Sandbox()
+    const [file, json] = [join(sandbox.path, 'driver.yaml'), join(sandbox.path, 'seen.json')]
+    writeFileSync(file, JSON.stringify(STORE))
+    const cells = ['--failure', 'plugin-killed', '--mitigation', 'as-is', '--consumer', 'keeps-open,opens-anew']
+    const { status, stdout, stderr } = await sandbox.run(EXECUTABLE, ['lab', 'run', '--driver', file, ...cells, '--json', json], {
+      timeout: 120_000,
+    })
+    assert.equal(status, 0, stdout + stderr)
+    const { cells: seen } = JSON.parse(readFileSync(json, 'utf8')) as LabRecord
+    const [cell] = seen
+    assert.ok(cell?.verdict === 'measured', cell?.why)
+    assert.deepEqual(
+      cell.consumers.map(({ seen: outcome }) => outcome),
+      ['works', 'works'],
+    )
+    const told = cell.events
+      .filter(({ text }) => /^(CreateVolume|DeleteVolume|the volume leaves)/.test(text))
+      .map(({ text }) => text)
+    const [, id = ''] = /^CreateVolume: volume (pvc-[0-9a-f-]{36})$/.exec(told[0] ?? '') ?? []
+    assert.deepEqual(told.slice(1), ['the volume leaves the node before DeleteVolume', `DeleteVolume: volume ${id}`])
+    const calls = cell.evidence.logs.filter(({ lane }) => lane === 'plugin').map(({ text }) => text)
+    assert.deepEqual(calls.slice(-2), [`NodeUnstageVolume ${id}`, `DeleteVolume ${id}`])
+    assert.ok(!existsSync('/run/store-driver'), 'the folder of the socket is on the machine')
+  })
+})

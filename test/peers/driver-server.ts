@@ -1,0 +1,66 @@
+// Serves CSI services whose handlers are plain functions.
+import { create, type DescService, type Message } from '@bufbuild/protobuf'
+import {
+  Server,
+  ServerCredentials,
+  type ServerUnaryCall,
+  type sendUnaryData,
+  status,
+  type UntypedServiceImplementation,
+} from '@grpc/grpc-js'
+import { spawnSync } from 'node:child_process'
+import { serviceDefinition } from '../../src/grpc/service.ts'
+
+/** Answers a request by the fields of the answer, or throws. */
+export type Handler<Request> = (request: Request) => Record<string, unknown>
+
+/** An answer with a status. */
+export class Refusal extends Error {
+  readonly code: status
+
+  constructor(code: status, message: string) {
+    super(message)
+    this.code = code
+  }
+}
+
+/** Runs a program; throws what it says if it fails. */
+export function run(program: string, ...words: readonly string[]): void {
+  const { status: code, stderr } = spawnSync(program, words, { encoding: 'utf8' })
+  if (code !== 0) throw new Error(`${program} ${words.join(' ')}: ${stderr}`)
+}
+
+/** Listens on a socket. `log`: called with the name of each method and its request. */
+export function serve<Request>(
+  socket: string,
+  services: readonly (readonly [DescService, Readonly<Record<string, Handler<Request>>>])[],
+  log: (method: string, request: Request) => void,
+): void {
+  const server = new Server()
+  for (const [service, handlers] of services) server.addService(serviceDefinition(service), answering(service, handlers, log))
+  server.bindAsync(`unix:${socket}`, ServerCredentials.createInsecure(), (error) => {
+    if (error !== null) throw error
+  })
+}
+
+function answering<Request>(
+  service: DescService,
+  all: Readonly<Record<string, Handler<Request>>>,
+  log: (method: string, request: Request) => void,
+): UntypedServiceImplementation {
+  const entries = service.methods.flatMap((method) => {
+    const handler = all[method.localName]
+    if (handler === undefined) return []
+    const handle = ({ request }: ServerUnaryCall<Request, Message>, done: sendUnaryData<Message>): void => {
+      log(method.name, request)
+      try {
+        done(null, create(method.output, handler(request)))
+      } catch (error) {
+        const code = error instanceof Refusal ? error.code : status.INTERNAL
+        done({ code, details: error instanceof Refusal ? error.message : String(error) })
+      }
+    }
+    return [[method.localName, handle] as const]
+  })
+  return Object.fromEntries(entries)
+}

@@ -1,0 +1,104 @@
+// A CSI plugin that wants much of its file: CreateVolume before anything else, an access mode that it has alone, a variable of its environment,
+// secrets of each call, the pod in the context, and time. It stages volumes and mounts nothing there. A volume is a folder below its state.
+// Started as `node store-driver.ts STATE`; it listens on /run/store-driver/csi.sock, whose folder it does not make.
+import { status } from '@grpc/grpc-js'
+import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import {
+  Controller,
+  ControllerServiceCapability_RPC_Type as ControllerRpc,
+  Identity,
+  Node,
+  NodeServiceCapability_RPC_Type as Rpc,
+  VolumeCapability_AccessMode_Mode as Mode,
+} from '../../src/rpc/csi_pb.ts'
+import { type Handler, Refusal, run, serve } from './driver-server.ts'
+
+interface Request {
+  readonly name: string
+  readonly volumeId: string
+  readonly parameters: Readonly<Record<string, string>>
+  readonly capacityRange?: { readonly requiredBytes: bigint; readonly limitBytes: bigint }
+  readonly volumeCapability?: { readonly accessMode?: { readonly mode: Mode } }
+  readonly volumeContext: Readonly<Record<string, string>>
+  readonly targetPath: string
+  readonly secrets: Readonly<Record<string, string>>
+}
+
+const [state = ''] = process.argv.slice(2)
+/** The first attempt of each publication takes a second. */
+const SLOW = 1000
+
+function requireThat(holds: boolean, what: string): void {
+  if (!holds) throw new Refusal(status.INVALID_ARGUMENT, what)
+}
+
+function volume({ volumeId, volumeCapability }: Request): string {
+  requireThat(volumeCapability?.accessMode?.mode === Mode.MULTI_NODE_READER_ONLY, 'only MULTI_NODE_READER_ONLY is supported')
+  const path = join(state, volumeId)
+  if (!existsSync(path)) throw new Refusal(status.NOT_FOUND, `there is no volume ${volumeId}`)
+  return path
+}
+
+const node: Readonly<Record<string, Handler<Request>>> = {
+  nodeGetInfo: () => ({ nodeId: 'node' }),
+  nodeGetCapabilities: () => ({ capabilities: [{ type: { case: 'rpc', value: { type: Rpc.STAGE_UNSTAGE_VOLUME } } }] }),
+  nodeStageVolume: (request) => {
+    volume(request)
+    requireThat(request.secrets.of === 'of-stage', 'the secret of NodeStageVolume is missing')
+    requireThat(request.volumeContext.bytes === '1048576-2097152', 'the context of the answer is missing')
+    requireThat(request.volumeContext['csi.storage.k8s.io/pod.uid'] === undefined, 'a pod is no matter of NodeStageVolume')
+    return {}
+  },
+  nodePublishVolume: (request) => {
+    const path = volume(request)
+    requireThat(request.secrets.of === 'of-all', 'the secret of NodePublishVolume is missing')
+    const keys = ['pod.name', 'pod.namespace', 'pod.uid', 'serviceAccount.name', 'ephemeral']
+    const [name = '', , uid = '', , ephemeral] = keys.map((key) => request.volumeContext[`csi.storage.k8s.io/${key}`])
+    requireThat(name !== '' && request.targetPath.includes(uid) && uid !== '' && ephemeral === 'false', 'the pod is missing')
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, SLOW)
+    mkdirSync(request.targetPath, { recursive: true })
+    run('mount', '--bind', path, request.targetPath)
+    return {}
+  },
+  nodeUnpublishVolume: ({ targetPath }) => {
+    run('umount', targetPath)
+    rmSync(targetPath, { recursive: true })
+    return {}
+  },
+  nodeUnstageVolume: () => ({}),
+}
+
+const controller: Readonly<Record<string, Handler<Request>>> = {
+  controllerGetCapabilities: () => ({
+    capabilities: [{ type: { case: 'rpc', value: { type: ControllerRpc.CREATE_DELETE_VOLUME } } }],
+  }),
+  createVolume: ({ name, parameters, capacityRange, secrets }) => {
+    requireThat(secrets.of === 'of-create', 'the secret of CreateVolume is missing')
+    requireThat(parameters.pool === state, 'the parameter pool is missing')
+    mkdirSync(join(state, name), { recursive: true })
+    const bytes = `${capacityRange?.requiredBytes ?? ''}-${capacityRange?.limitBytes ?? ''}`
+    return { volume: { volumeId: name, volumeContext: { bytes } } }
+  },
+  deleteVolume: ({ volumeId, secrets }) => {
+    requireThat(secrets.of === 'of-all', 'the secret of DeleteVolume is missing')
+    requireThat(existsSync(join(state, volumeId)), 'there is no such volume')
+    rmSync(join(state, volumeId), { recursive: true })
+    return {}
+  },
+}
+
+if (process.env.STORE_PLACE !== `${state}/here`) throw new Error('STORE_PLACE is not in the environment')
+writeFileSync(join(state, 'started'), '')
+const socket = '/run/store-driver/csi.sock'
+rmSync(socket, { force: true })
+const identity = { getPluginInfo: () => ({ name: 'store-driver', vendorVersion: '1' }), probe: () => ({}) }
+serve<Request>(
+  socket,
+  [
+    [Identity, identity],
+    [Node, node],
+    [Controller, controller],
+  ],
+  (method, { volumeId }) => process.stderr.write(`${method} ${volumeId}\n`),
+)

@@ -1,0 +1,116 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { parseDriver } from '../../src/lab/driver/parse.ts'
+
+const FILE = { name: 'd', start: ['/bin/d', '{socket}', 1], volume: { id: 'v' }, file: 'f', content: 'c' }
+
+const STATE = '/var/lib/kubelet/plugins/dummy-fuse-csi'
+
+type Change = Readonly<Record<string, unknown>>
+
+const read = (change: Change = {}): ReturnType<typeof parseDriver> =>
+  parseDriver(JSON.stringify({ ...FILE, ...change }), 'driver.yaml')
+
+describe("a driver's file", () => {
+  it('has the values of a kubelet and a plugin where it says nothing', () => {
+    const { socket, callTimeout, env, create, populate, upgrade, volume } = read()
+    assert.deepEqual([socket, callTimeout, env, create, populate], [`${STATE}/csi.sock`, 3000, {}, undefined, undefined])
+    assert.deepEqual(upgrade, ['/bin/d', `${STATE}/csi.sock`, '1'])
+    assert.deepEqual([volume.id, volume.staged, volume.podInfo, volume.accessMode], ['v', true, false, undefined])
+  })
+
+  it('has placeholders filled in wherever there is a text, and leaves other braces alone', () => {
+    const text = '{socket} {state} {node} {staging} {other} ${node} {'
+    const filled = `/s/csi.sock ${STATE} lab-node /var/lib/kubelet/plugins/kubernetes.io/csi/pv/driver-pv/globalmount {other} $lab-node {`
+    const spec = read({
+      socket: '/s/csi.sock',
+      ...{ start: ['/bin/d', text], upgrade: ['/bin/d', text], env: { A: text }, prepare: text, file: text, content: text },
+      populate: `${text} {target}`,
+      volume: {
+        ...{ attributes: { a: text }, publishContext: { a: text }, secrets: { a: text }, callSecrets: { nodeStage: { a: text } } },
+        ...{ id: text, fsType: text, mountFlags: [text] },
+      },
+    })
+    const { volume } = spec
+    const { start, upgrade, env, prepare, file, content, populate } = spec
+    for (const one of [start[1], upgrade[1], env.A, prepare, file, content, volume.id, volume.fsType, volume.mountFlags?.[0]])
+      assert.equal(one, filled)
+    for (const one of [volume.volumeContext, volume.publishContext, volume.secrets, volume.callSecrets?.nodeStage])
+      assert.deepEqual(one, { a: filled })
+    assert.equal(populate, `${filled} {target}`)
+    assert.deepEqual(read({ volume: {}, create: { parameters: { a: '{node}', b: true } } }).create?.parameters, {
+      a: 'lab-node',
+      b: 'true',
+    })
+    assert.equal(read({ socket: '{state}/own/s.sock' }).socket, `${STATE}/own/s.sock`)
+  })
+
+  const CAPACITIES: readonly (readonly [unknown, number, number])[] = [
+    [undefined, 0, 0],
+    [4096, 4096, 0],
+    ['4096', 4096, 0],
+    ['1Gi', 2 ** 30, 0],
+    ['5k', 5000, 0],
+    [{ limit: '2M' }, 0, 2_000_000],
+    [{ required: 1, limit: '1Ki' }, 1, 1024],
+  ]
+  for (const [capacity, required, limit] of CAPACITIES)
+    it(`reads the capacity ${JSON.stringify(capacity)}`, () => {
+      assert.deepEqual(read({ volume: {}, create: { capacity } }).create?.capacity, { required, limit })
+    })
+
+  const WRONG: readonly (readonly [what: string, change: Change, says: RegExp])[] = [
+    [
+      'an access mode that there is not',
+      { volume: { id: 'v', accessMode: 'RWX' } },
+      /volume\.accessMode is not one of SINGLE_NODE_WRITER, /,
+    ],
+    ['a variable that can be none', { env: { 'A=B': 'x' } }, /env\.A=B is not the name of an environment variable/],
+    ['a variable that is no text', { env: { A: [1] } }, /env\.A is not a text/],
+    ['a socket that is no absolute path', { socket: 'unix:///csi/csi.sock' }, /socket is not an absolute path, without unix:/],
+    ['a socket that is a folder', { socket: '/csi/' }, /socket is a folder/],
+    ['a socket that names itself', { socket: '{socket}' }, /socket has \{socket\}/],
+    ['a socket that is too long', { socket: `/${'s'.repeat(107)}` }, /socket has more than 107 bytes/],
+    ['calls without time', { callTimeout: 0 }, /callTimeout is less than 0\.1 seconds/],
+    ['calls of an hour', { callTimeout: 3600 }, /callTimeout is more than 600 seconds/],
+    ['a time that is no number', { callTimeout: '3s' }, /callTimeout is not a number/],
+    ['pod information that is neither', { podInfo: 'yes' }, /podInfo is neither true nor false/],
+    [
+      'secrets of a call that there is not',
+      { volume: { id: 'v', callSecrets: { stage: {} } } },
+      /no '.*stage'; there are controllerCreate, /,
+    ],
+    [
+      'secrets of CreateVolume alone',
+      { volume: { id: 'v', callSecrets: { controllerCreate: {} } } },
+      /controllerCreate needs create/,
+    ],
+    ['an id and create', { create: {} }, /volume\.id is what the answer to CreateVolume says/],
+    ['attributes and create', { volume: { attributes: { a: 'b' } }, create: null }, /volume\.attributes is what the answer/],
+    ['neither an id nor create', { volume: {} }, /volume\.id is missing/],
+    ['a capacity that is none', { volume: {}, create: { capacity: '1 GB' } }, /create\.capacity is not a number of bytes/],
+    ['a limit below', { volume: {}, create: { capacity: { required: 2, limit: 1 } } }, /create\.capacity\.limit is less than/],
+    [
+      'too many bytes',
+      { volume: {}, create: { capacity: '99999P' } },
+      /create\.capacity\.required is more than 9007199254740991 bytes/,
+    ],
+    ['populate without a place', { populate: 'touch file' }, /populate has no \{target\}/],
+    [
+      'a target where there is none',
+      { volume: { id: 'v', attributes: { a: '{target}' } } },
+      /volume\.attributes\.a has \{target\}.*only populate/,
+    ],
+    ['an empty command', { start: [] }, /start does not begin with an absolute path/],
+    ['an empty next version', { upgrade: [] }, /upgrade is empty/],
+    ['a list of attributes', { volume: { id: 'v', attributes: ['a'] } }, /volume\.attributes/],
+  ]
+  for (const [what, change, says] of WRONG)
+    it(`is refused with ${what}`, () => {
+      assert.throws(
+        () => read(change),
+        ({ name, message }: Error) =>
+          name === 'ProgramError' && message.startsWith('driver.yaml: ') && says.test(message) && message.endsWith(')'),
+      )
+    })
+})
