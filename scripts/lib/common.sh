@@ -32,7 +32,8 @@ step() {
   shift
   say "$what"
   log=$(mktemp)
-  "$@" >"$log" 2>&1 || status=$?
+  # A daemon that a package starts must not hold the lock of the set-up (lock_setup) on.
+  "$@" >"$log" 2>&1 9>&- || status=$?
   if [ $status -ne 0 ]; then
     cat "$log" >&2
     rm -f "$log"
@@ -40,4 +41,15 @@ step() {
   fi
   rm -f "$log"
   say "$what: done in $((SECONDS - started)) s"
+}
+
+# retried COMMAND...: runs a command that fetches something, up to three times: a connection breaks off now and then.
+retried() {
+  local pause
+  for pause in 5 20; do
+    "$@" && return
+    echo "failed; again in $pause s"
+    sleep "$pause"
+  done
+  "$@"
 }

@@ -11,7 +11,7 @@ need_go_tool() {
   local stamp=$CACHE/bin/.$name@$version
   [ -x "$CACHE/bin/$name" ] && [ -e "$stamp" ] && return 0
   need_go
-  step "installing $name $version (go install)" go_install "$path" "$version"
+  step "installing $name $version (go install)" retried go_install "$path" "$version"
   rm -f "$CACHE/bin/.$name@"*
   touch "$stamp"
 }
@@ -60,10 +60,12 @@ fetch_toolchain() {
   local version=v0.0.1-go$GO_TOOLCHAIN.linux-amd64 folder
   folder=$(mktemp -d)
   # `go mod download` wants to run outside of any module; a module's files come without their execution bits.
-  (cd "$folder" && GOTOOLCHAIN=local GOFLAGS=-modcacherw go mod download "golang.org/toolchain@$version") || return
+  (cd "$folder" && GOTOOLCHAIN=local GOFLAGS=-modcacherw retried go mod download "golang.org/toolchain@$version") || return
   rmdir "$folder"
-  rm -rf "$CACHE/go"
-  cp -r "$(go env GOMODCACHE)/golang.org/toolchain@$version" "$CACHE/go"
-  chmod -R u+w "$CACHE/go"
-  chmod +x "$CACHE"/go/bin/* "$CACHE"/go/pkg/tool/linux_amd64/*
+  # In one step: half a toolchain would tell its version as a whole one does.
+  rm -rf "$CACHE/go" "$CACHE/go.new"
+  cp -r "$(go env GOMODCACHE)/golang.org/toolchain@$version" "$CACHE/go.new" || return
+  chmod -R u+w "$CACHE/go.new"
+  chmod +x "$CACHE"/go.new/bin/* "$CACHE"/go.new/pkg/tool/linux_amd64/*
+  mv "$CACHE/go.new" "$CACHE/go"
 }

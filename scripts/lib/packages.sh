@@ -23,6 +23,23 @@ have() {
 }
 
 install_packages() {
-  apt-get -qq update &&
-    DEBIAN_FRONTEND=noninteractive apt-get -qq install --yes --no-install-recommends "$@" </dev/null
+  apt_get update && apt_get install --yes --no-install-recommends "$@"
+}
+
+# Seconds for which another program may hold apt's locks: apt-daily.service does for minutes after a machine has booted.
+APT_PATIENCE=900
+
+# apt_get WORD...: apt-get, which waits for dpkg's lock, and is run again while another program holds one of apt's own.
+apt_get() {
+  local end=$((SECONDS + APT_PATIENCE)) said status locked=yes
+  # A file, not a pipe: a daemon that a package starts would keep a pipe open.
+  said=$(mktemp)
+  while [ $locked = yes ]; do
+    status=0
+    LC_ALL=C DEBIAN_FRONTEND=noninteractive apt-get -qq -o "DPkg::Lock::Timeout=$APT_PATIENCE" "$@" </dev/null >"$said" 2>&1 || status=$?
+    cat "$said"
+    if [ $status -ne 0 ] && [ $SECONDS -lt $end ] && grep -q 'Could not get lock' "$said"; then sleep 2; else locked=no; fi
+  done
+  rm -f "$said"
+  return $status
 }

@@ -19,7 +19,10 @@ GRPCURL_VERSION=v1.9.3
 lock_setup() {
   mkdir -p "$CACHE"
   exec 9>"$CACHE/setup.lock"
-  flock 9
+  flock --nonblock 9 || {
+    say 'waiting for another set-up of this checkout'
+    flock 9
+  }
 }
 
 unlock_setup() {
