@@ -185,7 +185,7 @@ export class FusedMachine implements AsyncDisposable {
     if (standby !== undefined) await eventually('the standby lets go of all', () => devicesOf(standby) === 0)
     const list = async (folder: string): Promise<string[]> =>
       (await this.machine.output('sh', ['-c', `ls -A ${folder} 2>/dev/null || true`])).split('\n').filter(Boolean)
-    const ps = await this.machine.output('ps', ['-e', '-o', 'comm='])
+    const ps = await this.machine.output('ps', ['-e', '-o', 'stat=,comm='])
     return {
       stored: await this.stored(),
       mounts: await this.plugin.mounts(),
@@ -195,7 +195,9 @@ export class FusedMachine implements AsyncDisposable {
       ),
       processes: ps
         .split('\n')
-        .filter((name) => name.startsWith('dummy-fuse'))
+        .map((line) => line.trim().split(/\s+/))
+        // One that has ended is there until its parent has been told.
+        .flatMap(([state = '', name = '']) => (name.startsWith('dummy-fuse') && !state.startsWith('Z') ? [name] : []))
         .sort(),
       devices: devicesOf(await this.another()),
     }

@@ -5,6 +5,7 @@ import { processStat } from '../../src/os/processes/processes.ts'
 import { Fused, type Session } from '../../src/rpc/fused_pb.ts'
 import { CallError, CsiClient, RPC_LIMIT } from './csi-client.ts'
 import { DIST, EXECUTABLE } from './paths.ts'
+import { childrenOf } from './kept.ts'
 import { argumentsOf, type Result, type Running, type Sandbox } from './sandbox.ts'
 import { eventually } from './wait.ts'
 
@@ -32,7 +33,7 @@ export interface MountWords {
 }
 
 /** Milliseconds that a busy machine may take to start a process. */
-const START_LIMIT = 20_000
+const START_LIMIT = 60_000
 
 /** A dummy-fused in a sandbox, with a socket and a state folder of its own. */
 export class FusedProcess {
@@ -146,7 +147,10 @@ export class FusedProcess {
 
   /** The process that serves: its keeper's child, if it has one. */
   get pid(): number {
-    const [pid, ...others] = this.#sandbox.processes('dummy-fused').filter((one) => argumentOf(one, this.stateDir))
+    const all = this.#sandbox.processes('dummy-fused').filter((one) => argumentOf(one, this.stateDir))
+    // Between fork and exec a child of it has its name and its arguments.
+    const children = new Set(all.flatMap(childrenOf))
+    const [pid, ...others] = all.filter((one) => !children.has(one))
     if (pid === undefined || others.length > 0) throw new Error(`there is not one dummy-fused but ${others.length}`)
     return pid
   }

@@ -107,7 +107,7 @@ export class InstalledPlugin implements AsyncDisposable {
 
   /** Reads the file below a mounted directory: what a consumer gets. */
   async read(directory: string): Promise<Result> {
-    return await this.machine.run('cat', [`${directory}/dummy-file.txt`], { timeout: 10_000 })
+    return await this.machine.run('cat', [`${directory}/dummy-file.txt`], { timeout: 30_000 })
   }
 
   /** Waits until a mounted directory's file can be read: a plugin whose restore takes longer than a second is ready before. */

@@ -35,7 +35,7 @@ function run(program: string, args: readonly string[]): void {
 
 /** Reads the file below a mounted directory in a process that a hung file system cannot make ours hang with. */
 export async function read(sandbox: Sandbox, directory: string): Promise<Result> {
-  return await sandbox.run('cat', [`${directory}/dummy-file.txt`], { timeout: 8000 })
+  return await sandbox.run('cat', [`${directory}/dummy-file.txt`], { timeout: 20_000 })
 }
 
 /** Whether a consumer finds the volume's file below a directory. */

@@ -22,6 +22,9 @@ export interface CommandOptions {
 /** Where the checkout is to be seen inside a machine, read-only. */
 export const CHECKOUT_INSIDE = '/srv/checkout'
 
+/** Milliseconds that a busy machine may take to start or to stop everything in it. */
+const POWER_LIMIT = 120_000
+
 const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 
 /**
@@ -104,7 +107,7 @@ export class Machine implements AsyncDisposable {
         state = (await this.run('systemctl', ['is-system-running', '--wait'])).stdout.trim()
         return state === 'running' || state === 'degraded'
       },
-      60_000,
+      POWER_LIMIT,
     )
   }
 
@@ -194,7 +197,7 @@ export class Machine implements AsyncDisposable {
     const nspawn = this.#on()
     let ended = false
     void nspawn.ended.then(() => (ended = true))
-    await eventually(`the machine is off: ${nspawn.output()}`, () => ended, 60_000)
+    await eventually(`the machine is off: ${nspawn.output()}`, () => ended, POWER_LIMIT)
     this.#nspawn = undefined
     this.#systemd = undefined
   }

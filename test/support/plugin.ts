@@ -11,6 +11,9 @@ import { eventually } from './wait.ts'
 
 type Capability = MessageInitShape<typeof VolumeCapabilitySchema>
 
+/** Milliseconds that a busy machine may take to start a plugin, and the plugin to restore its volumes. */
+const START_LIMIT = 60_000
+
 /** How a plugin is to be started. */
 export interface PluginOptions {
   /** Words for `serve` beyond `--endpoint` and `--state-dir`. */
@@ -54,7 +57,7 @@ export class Plugin implements Disposable {
   /** Runs a plugin that is not expected to serve to its end. */
   static async fails(sandbox: Sandbox, options: PluginOptions = {}): Promise<Result> {
     const plugin = new Plugin(sandbox, options)
-    const timer = setTimeout(() => plugin.#running.child.kill('SIGKILL'), 20_000)
+    const timer = setTimeout(() => plugin.#running.child.kill('SIGKILL'), START_LIMIT)
     try {
       return await plugin.#running.ended
     } finally {
@@ -227,7 +230,7 @@ export class Plugin implements Disposable {
         if (child.exitCode !== null || child.signalCode !== null) throw new Error(`the plugin ended: ${this.log()}`)
         return await condition()
       },
-      20_000,
+      START_LIMIT,
     )
   }
 

@@ -78,7 +78,13 @@ export async function detach(strace: Running): Promise<void> {
 /** Who traces the threads of a process, or its first one: process ids, 0 for nobody (proc_pid_status(5)). */
 function tracersOf(pid: number, all: boolean): readonly number[] {
   const threads = all ? readdirSync(`/proc/${pid}/task`) : [String(pid)]
-  return threads.map((thread) =>
-    Number(/^TracerPid:\s*(\d+)$/m.exec(readFileSync(`/proc/${pid}/task/${thread}/status`, 'utf8'))?.[1]),
-  )
+  return threads.flatMap((thread) => {
+    try {
+      return Number(/^TracerPid:\s*(\d+)$/m.exec(readFileSync(`/proc/${pid}/task/${thread}/status`, 'utf8'))?.[1])
+    } catch (error) {
+      // A thread other than the first may have ended in between.
+      if (thread === String(pid)) throw error
+      return []
+    }
+  })
 }
