@@ -1,5 +1,6 @@
 import { existsSync, readdirSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
+import { codeOf } from '../../src/errors.ts'
 import { recordsFolder } from '../../src/fused/session-records.ts'
 import { sharedDaemonPaths } from '../../src/hosts/shared-daemon-paths.ts'
 import { processStat, type ProcessStat } from '../../src/os/processes/processes.ts'
@@ -139,7 +140,7 @@ class ProcessSite implements Site {
 
   async leftovers(): Promise<readonly string[]> {
     // A daemon ends a moment after its mount.
-    await settled(() => this.#sandbox.processes('dummy-fuse').length === 0)
+    await settled(() => processesOf(this.#sandbox, [this.#plugin.pid]).length === 0)
     return [...mountsOf(this.#sandbox), ...this.#plugin.entries(), ...processesOf(this.#sandbox, [this.#plugin.pid])]
   }
 
@@ -216,7 +217,8 @@ class SharedSite implements Site {
   async leftovers(): Promise<readonly string[]> {
     const devices = (): number => this.#daemons().reduce((sum, pid) => sum + devicesOf(pid), 0)
     const records = (): readonly string[] => recordsIn(sharedDaemonPaths(this.#plugin.stateDir).stateDir)
-    await settled(() => devices() + records().length === 0)
+    const others = (): readonly string[] => processesOf(this.#sandbox, [this.#plugin.pid, ...this.#daemons()])
+    await settled(() => devices() + records().length + others().length === 0)
     return [
       ...mountsOf(this.#sandbox),
       ...this.#plugin.entries(),
@@ -225,14 +227,14 @@ class SharedSite implements Site {
       ...this.#daemons()
         .slice(1)
         .map((pid) => `a second dummy-fused: ${pid}`),
-      ...processesOf(this.#sandbox, [this.#plugin.pid, ...this.#daemons()]),
+      ...others(),
     ]
   }
 
   async stop(): Promise<readonly string[]> {
     const plugin = await this.#plugin.stop()
     // One that is detached stays for the next plugin.
-    for (const pid of this.#daemons()) process.kill(pid, 'SIGTERM')
+    for (const pid of this.#daemons()) end(pid)
     await settled(() => this.#daemons().length === 0)
     return [...plugin, ...mountsOf(this.#sandbox), ...processesOf(this.#sandbox, [])]
   }
@@ -345,14 +347,16 @@ class ServiceSite implements Site {
         return count === 0 ? [] : [`${count} descriptors of /dev/fuse in ${name}`]
       })
     // keep and the standby close what they let go of a moment later.
-    await settled(() => devices().length === 0 && recordsIn(this.#stateDir).length === 0)
-    const known = [this.#plugin.pid, this.#keep.pid, this.#standbyKeep.pid, ...holders().map(([, pid]) => pid)]
+    const keepers = [this.#keep.pid, this.#standbyKeep.pid]
+    const others = (): readonly string[] =>
+      processesOf(this.#sandbox, [this.#plugin.pid, ...keepers, ...holders().map(([, pid]) => pid)])
+    await settled(() => devices().length + recordsIn(this.#stateDir).length + others().length === 0)
     return [
       ...mountsOf(this.#sandbox),
       ...this.#plugin.entries(),
       ...recordsIn(this.#stateDir).map((name) => `record ${name}`),
       ...devices(),
-      ...processesOf(this.#sandbox, known),
+      ...others(),
     ]
   }
 
@@ -376,6 +380,15 @@ function hearingOf(program: HeardLine['program'], { heard }: SiteParts): (pid: n
 
 function statsOf(pids: readonly number[]): readonly ProcessStat[] {
   return pids.flatMap((pid) => processStat(pid) ?? [])
+}
+
+/** SIGTERM to a process that may just have ended by itself. */
+function end(pid: number): void {
+  try {
+    process.kill(pid, 'SIGTERM')
+  } catch (error) {
+    if (codeOf(error) !== 'ESRCH') throw error
+  }
 }
 
 function linesWith(text: string, log: string): string {

@@ -37,8 +37,11 @@ const ANSWER_DEADLINE = 8000
 /** Milliseconds that `status` has: its process starts within seconds on a busy machine, and it may ask what is stopped. */
 const STATUS_DEADLINE = 20_000
 
-/** Milliseconds for which a STATUS may be old: dummy-fused and the plugin tell of changes once a second. */
-const STATUS_AGE = 2500
+/**
+ * Milliseconds for which a STATUS may be old: dummy-fused and the plugin tell of changes once a second, and each process on the way may be stopped for
+ * 1.5 s, one after the other.
+ */
+const STATUS_AGE = 5000
 
 /** keep's log has so many lines of STATUS in a period at most, in milliseconds; then they come late. */
 const KEEP_LINES = { most: 8, period: 11_000 } as const

@@ -1,3 +1,4 @@
+import { codeOf } from '../../src/errors.ts'
 import { sharedDaemonPaths } from '../../src/hosts/shared-daemon-paths.ts'
 import { CsiClient, outcome } from '../support/csi-client.ts'
 import { KeptFused } from '../support/chaos-kept.ts'
@@ -113,6 +114,11 @@ class FusedHost implements Host {
 async function kill(pid: number): Promise<void> {
   const stat = processStat(pid)
   if (stat === undefined) return
-  process.kill(pid, 'SIGKILL')
+  try {
+    process.kill(pid, 'SIGKILL')
+  } catch (error) {
+    // It has just ended by itself.
+    if (codeOf(error) !== 'ESRCH') throw error
+  }
   await eventually(`process ${pid} is gone`, () => processStat(pid)?.start !== stat.start)
 }

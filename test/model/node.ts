@@ -97,7 +97,7 @@ export class RealNode {
   async #checkReads(names: readonly string[]): Promise<void> {
     if (names.length === 0) return
     const files = names.map((name) => join(this.path(name), 'dummy-file.txt'))
-    const { stdout, stderr } = await this.#sandbox.run('cat', files, { timeout: 8000 })
+    const { stdout, stderr } = await this.#sandbox.run('cat', files, { timeout: 20_000 })
     assert.equal(stdout, GREETING.repeat(names.length), `reading ${names.join()}: ${stderr}`)
   }
 
