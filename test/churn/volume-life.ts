@@ -15,11 +15,11 @@ import type { Circumstances, Tally } from './tally.ts'
 /** Milliseconds that the kubelet gives a call (csiTimeout, pkg/volume/csi/csi_plugin.go). */
 const KUBELET_TIMEOUT = 120_000
 
-/** Milliseconds that a call may take, whatever is broken: the ten seconds of --call-deadline, and two in which a busy machine connects and takes the answer. */
-const LONGEST_CALL = 12_000
-
-/** Milliseconds by which an answer may come late: the plugin is stopped for a while, and on a busy machine it and this process wait for a processor. */
-const LATE = 10_000
+/**
+ * Milliseconds that a call may take, whatever is broken: the ten seconds of --call-deadline, three for which the plugin may be stopped when the answer is due, and
+ * two in which a busy machine connects and takes the answer.
+ */
+const LONGEST_CALL = 15_000
 
 /** The errors after which the kubelet calls again and counts the volume as perhaps mounted (isFinalError, pkg/volume/csi/csi_client.go). */
 const NOT_FINAL: ReadonlySet<string> = new Set(['CANCELLED', 'DEADLINE_EXCEEDED', 'UNAVAILABLE', 'RESOURCE_EXHAUSTED', 'ABORTED'])
@@ -179,7 +179,7 @@ export class VolumeLife {
     tally.call(method.name, code, ms, details, this.#circumstances(code, details, began))
     const what = `${method.name} of ${this.id}: ${code}: ${details}`
     if (code !== 'OK' && !NOT_FINAL.has(code) && !isLost(method.name, code)) tally.finding(`final: ${what}\n${site.log(this.id)}`)
-    if (ms > LONGEST_CALL + LATE) tally.finding(`it took ${Math.round(ms)} ms: ${what}\n${site.log(this.id)}`)
+    if (ms > LONGEST_CALL) tally.finding(`it took ${Math.round(ms)} ms: ${what}\n${site.log(this.id)}`)
     return code === 'OK'
   }
 
