@@ -9,7 +9,8 @@ import { eventually } from '../support/wait.ts'
 describe('dummy-fused under a systemd that hangs', () => {
   it('leaves no mount of a Stage that is answered DEADLINE_EXCEEDED, serves on, and succeeds once systemd goes on', async () => {
     await using fused = await FusedMachine.start({ standby: false })
-    const { plugin, systemd } = fused
+    const { plugin } = fused
+    const { systemd } = fused.machine
     const [target = ''] = await plugin.publish('before', 'pod')
     const staging = InstalledPlugin.stagingPath('volume')
     process.kill(systemd, 'SIGSTOP')

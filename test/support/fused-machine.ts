@@ -35,22 +35,17 @@ export interface FusedMachineOptions {
 export class FusedMachine implements AsyncDisposable {
   readonly plugin: InstalledPlugin
   readonly machine: Machine
-  /** Its systemd, by its id outside. */
-  readonly systemd: number
   #builds = 0
 
-  private constructor(plugin: InstalledPlugin, systemd: number) {
+  private constructor(plugin: InstalledPlugin) {
     this.plugin = plugin
     this.machine = plugin.machine
-    this.systemd = systemd
   }
 
   static async start(options: FusedMachineOptions = {}): Promise<FusedMachine> {
     const plugin = await InstalledPlugin.start('--fuse-host service')
     try {
-      const [systemd, ...others] = systemdsBelow(process.pid)
-      if (systemd === undefined || others.length > 0) throw new Error('one machine at a time: systemd is told by its name')
-      const fused = new FusedMachine(plugin, systemd)
+      const fused = new FusedMachine(plugin)
       fused.setOptions(options)
       await plugin.machine.systemctl('enable', '--quiet', FUSED_UNIT)
       if (options.standby === false) await plugin.machine.systemctl('disable', '--quiet', STANDBY_UNIT)
@@ -72,17 +67,23 @@ export class FusedMachine implements AsyncDisposable {
 
   /** A path inside, by which this process reaches it too, also below /run. */
   reach(path: string): string {
-    return join(`/proc/${this.systemd}/root`, path)
+    return join(`/proc/${this.machine.systemd}/root`, path)
   }
 
   /** The process of dummy-fused at this moment, by its id outside, ready or not; none while systemd has not executed it. */
   pid(): number | undefined {
-    return childrenOf(this.systemd).find((pid) => argumentsOf(pid)[0] === '/usr/local/bin/dummy-fused')
+    return childrenOf(this.machine.systemd).find((pid) => argumentsOf(pid)[0] === '/usr/local/bin/dummy-fused')
   }
 
   /** The process of its standby at this moment, by its id outside. */
   standby(): number | undefined {
-    return childrenOf(this.systemd).find((pid) => argumentsOf(pid)[1] === 'standby')
+    return childrenOf(this.machine.systemd).find((pid) => argumentsOf(pid)[1] === 'standby')
+  }
+
+  /** {@link standby}, unless it was executed a moment ago: until its own code runs, ps shows it as another plugin. */
+  #namedStandby(): number | undefined {
+    const pid = this.standby()
+    return pid !== undefined && commOf(pid) === 'dummy-standby' ? pid : undefined
   }
 
   /** {@link standby}, once there is one that is not `last` and has the devices of so many sessions. */
@@ -180,7 +181,7 @@ export class FusedMachine implements AsyncDisposable {
   /** Everything that a volume, a session or a dead process could have left. */
   async leftovers(): Promise<Leftovers> {
     const enabled = (await this.machine.run('systemctl', ['--quiet', 'is-enabled', STANDBY_UNIT])).status === 0
-    const standby = enabled ? await eventually('there is a standby', () => this.standby()) : undefined
+    const standby = enabled ? await eventually('a standby has its name', () => this.#namedStandby()) : undefined
     // It is told of an end that nobody asked for, and not waited for.
     if (standby !== undefined) await eventually('the standby lets go of all', () => devicesOf(standby) === 0)
     const list = async (folder: string): Promise<string[]> =>
@@ -204,12 +205,7 @@ export class FusedMachine implements AsyncDisposable {
   }
 
   async journal(): Promise<string> {
-    return await this.machine.output('journalctl', [
-      '--no-pager',
-      '--output=short-precise',
-      '--boot',
-      ...[FUSED_UNIT, 'dummy-fused-deadline.service', UNIT].flatMap((unit) => ['--unit', unit]),
-    ])
+    return await this.machine.journal([FUSED_UNIT, 'dummy-fused-deadline.service', UNIT], 'short-precise')
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -224,11 +220,6 @@ export function runsWhatIsInPlace(pid: number): boolean {
   } catch {
     return false
   }
-}
-
-/** Each systemd below a process, without its own children: those have its name until they execute what they are to be. */
-function systemdsBelow(pid: number): number[] {
-  return childrenOf(pid).flatMap((child) => (commOf(child) === 'systemd' ? [child] : systemdsBelow(child)))
 }
 
 /** {@link FusedMachine.leftovers} */

@@ -120,7 +120,7 @@ export class Machine implements AsyncDisposable {
 
   /** Stops it as a power cut does: everything in it is gone at once. */
   async cutPower(): Promise<void> {
-    process.kill(this.#pid(), 'SIGKILL')
+    process.kill(this.systemd, 'SIGKILL')
     await this.#off()
   }
 
@@ -133,7 +133,7 @@ export class Machine implements AsyncDisposable {
   /** Runs a program inside, as root, to its end. */
   async run(file: string, args: readonly string[] = [], options: CommandOptions = {}): Promise<Result> {
     const env = { PATH, HOME: '/root', LANG: 'C.UTF-8', TERM: 'dumb' }
-    return await this.#sandbox.run('nsenter', ['--target', String(this.#pid()), '--all', '--', file, ...args], {
+    return await this.#sandbox.run('nsenter', ['--target', String(this.systemd), '--all', '--', file, ...args], {
       timeout: 60_000,
       env,
       ...options,
@@ -162,9 +162,12 @@ export class Machine implements AsyncDisposable {
     return await this.systemctl('show', '--property', name, '--value', unit)
   }
 
-  /** A unit's messages since the last boot, those about it included. */
-  async journal(unit: string): Promise<string> {
-    return await this.output('journalctl', ['--no-pager', '--output', 'cat', '--boot', '--unit', unit])
+  /** The messages of units since the last boot, those about them included, in a format of `journalctl --output`. */
+  async journal(units: string | readonly string[], format = 'cat'): Promise<string> {
+    // journald reads what units print some time after they print it. This waits until it has read all of it.
+    await this.output('journalctl', ['--sync'])
+    const of = [units].flat().flatMap((unit) => ['--unit', unit])
+    return await this.output('journalctl', ['--no-pager', '--output', format, '--boot', ...of])
   }
 
   /** Process ids, as they are inside, of those that `ps -o comm` shows under a name, without those that have a word among their arguments. */
@@ -202,14 +205,15 @@ export class Machine implements AsyncDisposable {
     this.#systemd = undefined
   }
 
+  /** Its systemd, by its id outside. */
+  get systemd(): number {
+    if (this.#systemd === undefined) throw new Error('the machine is off')
+    return this.#systemd
+  }
+
   #on(): Running {
     if (this.#nspawn === undefined) throw new Error('the machine is off')
     return this.#nspawn
-  }
-
-  #pid(): number {
-    if (this.#systemd === undefined) throw new Error('the machine is off')
-    return this.#systemd
   }
 
   #cgroupFolder(): string {
