@@ -11,9 +11,8 @@ async function crash(plugin: InstalledPlugin, signal = 'KILL'): Promise<void> {
   await eventually(
     'another plugin is ready',
     async () => {
-      const state = await machine.property(UNIT, 'ActiveState')
       const pid = await plugin.mainPid()
-      return state === 'active' && pid !== 0 && pid !== before
+      return pid !== 0 && pid !== before && (await machine.property(UNIT, 'ActiveState')) === 'active'
     },
     30_000,
   )

@@ -21,7 +21,7 @@ describe('csi-sanity against the plugin under systemd', () => {
       assert.match(stdout, new RegExp(` ${passed} Passed \\| 0 Failed \\| 1 Pending \\| ${skipped} Skipped`), stdout)
       assert.equal(status, 0)
       assert.deepEqual((await plugin.status()).volumes, [])
-      assert.deepEqual(await machine.processes('dummy-fuse'), [])
+      assert.deepEqual(await plugin.daemons(), [])
       assert.equal((await machine.run('findmnt', ['--types', 'fuse.dummy-fuse'])).stdout, '')
     })
   }

@@ -23,7 +23,7 @@ async function restartPlugin({ plugin, machine }: FusedMachine, how: 'stop' | 'k
 }
 
 describe('dummy-fused under systemd, whatever is killed, restarted and replaced', () => {
-  it('never fails a read, and leaves nothing behind', { timeout: 300_000 }, async (t) => {
+  it('never fails a read, and leaves nothing behind', { timeout: 600_000 }, async (t) => {
     await using fused = await FusedMachine.start()
     const { plugin } = fused
     const scale = chaosScale(process.env)

@@ -10,7 +10,7 @@ describe('dummy-fuse-csi.service', () => {
     const { machine } = plugin
     const [target = ''] = await plugin.publish('volume', 'pod')
     await machine.systemctl('stop', UNIT)
-    plugin.setOptions('--inject mount-delay=5')
+    plugin.setOptions('--inject mount-delay=15 --call-deadline 60')
     const script = `systemctl start --no-block ${UNIT}
       changes() {
         while [ "$now" != "$2" ]; do

@@ -9,7 +9,7 @@ import { Sandbox } from '../support/sandbox.ts'
 import { Volume } from '../support/volume.ts'
 
 describe('dummy-fused under keep, whatever is killed, restarted and replaced', () => {
-  it('never fails a read, and leaves nothing behind', { timeout: 300_000 }, async (t) => {
+  it('never fails a read, and leaves nothing behind', { timeout: 600_000 }, async (t) => {
     await using sandbox = new Sandbox()
     const fused = await KeptFused.start(sandbox, { replaceable: true })
     using plugin = await Plugin.start(sandbox, { args: ['--fuse-host', 'service', '--fused-socket', fused.socket] })

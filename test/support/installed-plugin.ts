@@ -110,9 +110,13 @@ export class InstalledPlugin implements AsyncDisposable {
     return await this.machine.run('cat', [`${directory}/dummy-file.txt`], { timeout: 30_000 })
   }
 
-  /** Waits until a mounted directory's file can be read: a plugin whose restore takes longer than a second is ready before. */
+  /**
+   * Waits until a mounted directory's file can be read and no other volume or target is still being restored: a plugin whose restore takes longer than
+   * a second is ready before.
+   */
   async restored(directory: string): Promise<void> {
     await eventually(`${directory} is served`, async () => (await this.read(directory)).stdout === 'Hello world!\n')
+    await eventually('all else is restored', async () => !(await this.machine.property(UNIT, 'StatusText')).includes('still being'))
   }
 
   async status(): Promise<Status> {
