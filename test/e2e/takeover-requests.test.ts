@@ -17,11 +17,16 @@ interface Slow {
   readonly count: number
 }
 
-/** A volume whose reads take a second, and readers that wait for one each; with direct_io, since a cached page is asked for once. */
+/**
+ * A volume whose reads take some seconds, and readers that wait for one each; with direct_io, since a cached page is asked for once. All of them are to wait at the
+ * same time, also on a machine that takes seconds to start 200 processes. Where dummy-fused is `replaceable`, another build of it is in place.
+ */
 async function inFlight(sandbox: Sandbox, count: number, options: KeptFusedOptions = {}): Promise<Slow> {
   const fused = await KeptFused.start(sandbox, options)
   const path = sandbox.directory('mnt')
-  await fused.mount(path, ['read-delay=1'], ['direct_io'])
+  await fused.mount(path, [`read-delay=${count > 1 ? 6 : 2}`], ['direct_io'])
+  // Before a reader waits: a copy of the executable takes as long as a read.
+  if (options.replaceable === true) fused.replaceExecutable()
   const script = `for i in $(seq ${count}); do cat ${join(path, 'dummy-file.txt')} & done; wait`
   const readers = sandbox.start('sh', ['-c', script])
   await eventually(`${count} requests are pending`, async () => (await fused.inspect(path)).pending === BigInt(count))
@@ -57,7 +62,6 @@ describe('a takeover with requests that were read and not answered', () => {
     it(`answers those of ${count} readers before it ends for an upgrade`, async () => {
       await using sandbox = new Sandbox()
       const slow = await inFlight(sandbox, count, { replaceable: true, args: ['--drain-deadline', '9'] })
-      slow.fused.replaceExecutable()
       await slow.fused.upgrade()
       await assertAllRight(sandbox, slow)
       assert.doesNotMatch(slow.fused.log(), /still unanswered/)
@@ -66,7 +70,6 @@ describe('a takeover with requests that were read and not answered', () => {
     it(`leaves those of ${count} readers to the successor when its drain deadline has come`, async () => {
       await using sandbox = new Sandbox()
       const slow = await inFlight(sandbox, count, { replaceable: true, args: ['--drain-deadline', '0.1'] })
-      slow.fused.replaceExecutable()
       await slow.fused.upgrade()
       await assertAllRight(sandbox, slow)
       assert.match(slow.fused.log(), /still unanswered/)
