@@ -54,10 +54,10 @@ export class Plugin implements Disposable {
     return plugin
   }
 
-  /** Runs a plugin that is not expected to serve to its end. */
-  static async fails(sandbox: Sandbox, options: PluginOptions = {}): Promise<Result> {
+  /** Runs a plugin that is not expected to serve to its end; SIGKILL after `limit` milliseconds. */
+  static async fails(sandbox: Sandbox, options: PluginOptions = {}, limit = START_LIMIT): Promise<Result> {
     const plugin = new Plugin(sandbox, options)
-    const timer = setTimeout(() => plugin.#running.child.kill('SIGKILL'), START_LIMIT)
+    const timer = setTimeout(() => plugin.#running.child.kill('SIGKILL'), limit)
     try {
       return await plugin.#running.ended
     } finally {
