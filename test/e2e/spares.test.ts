@@ -140,7 +140,8 @@ describe('the spare of a plugin', () => {
       await using sandbox = new Sandbox()
       const { plugin, spare } = await staged(sandbox)
       using _ = plugin
-      process.kill(spare, signal)
+      if (signal === 'SIGSTOP') await stop(spare)
+      else process.kill(spare, signal)
       const volume = new Volume(sandbox, plugin, 'second')
       await volume.stage()
       assert.notEqual(volume.daemon(), spare)
@@ -175,7 +176,7 @@ describe('the spare of a plugin', () => {
     const log = new Logger(() => undefined)
     const limits = { startsAtOnce: 1, leastStart: 1, promptMount: 500, placeKept: 1 }
     const execution = { file: DUMMY_FUSE, args: SPARE_ARGS, argv0: 'dummy-fuse', detached: false, env: process.env }
-    const spares = new Spares(() => execution, new StartQueue(limits), { spareDelay: 1, spareKept: 1500 }, log)
+    const spares = new Spares(() => execution, new StartQueue(limits), { spareDelay: 1, spareKept: 8000 }, log)
     spares.replenish()
     const pid = await eventually('there is a spare', () => sparesOf(process).at(0))
     await eventually('it has ended', () => processStat(pid) === undefined)
