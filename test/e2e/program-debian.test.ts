@@ -173,12 +173,12 @@ describe('the programs of examples/programs', () => {
   for (const [name, prepare] of Object.entries(PROGRAMS)) {
     it(
       `${name} serves a volume, is mounted again when it dies and when the plugin starts anew, and leaves nothing`,
-      { timeout: 120_000 },
+      { timeout: 280_000 },
       async () => {
         await using sandbox = new Sandbox()
         const { fsType, writable, ...asked } = await prepare(sandbox)
-        using plugin = await serveProgram(sandbox, join(EXAMPLES, `${name}.yaml`))
-        const volume = new ProgramVolume(sandbox, plugin, asked)
+        using plugin = await serveProgram(sandbox, join(EXAMPLES, `${name}.yaml`), { args: ['--call-deadline', '60'] })
+        const volume = new ProgramVolume(sandbox, plugin, { ...asked, deadline: 60_000 })
         assert.deepEqual(await volume.stage(), OK, plugin.log())
         assert.deepEqual(await volume.publish(), OK)
         assert.equal(mountAt(volume.staging).fsType, fsType)
@@ -210,7 +210,7 @@ describe('the programs of examples/programs', () => {
         assert.deepEqual([mounts, existsSync(volume.target)], [[], false])
         if (writable) {
           // What was written is in the storage.
-          const again = new ProgramVolume(sandbox, plugin, asked, 'v2')
+          const again = new ProgramVolume(sandbox, plugin, { ...asked, deadline: 60_000 }, 'v2')
           assert.deepEqual([await again.stage(), await again.publish()], [OK, OK])
           assert.ok(existsSync(join(again.target, 'f')))
           assert.deepEqual([await again.unpublish(), await again.unstage()], [OK, OK])

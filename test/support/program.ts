@@ -14,7 +14,7 @@ export interface Asked {
   readonly parameters?: Readonly<Record<string, string>>
   readonly secrets?: Readonly<Record<string, string>>
   readonly mountFlags?: readonly string[]
-  /** Milliseconds of each call. */
+  /** Milliseconds of NodeStageVolume and NodePublishVolume. */
   readonly deadline?: number
 }
 
@@ -60,7 +60,7 @@ export class ProgramVolume {
   }
 
   async publish(asked: Asked = this.#asked): Promise<{ readonly code: string; readonly details: string }> {
-    const { parameters = {}, mountFlags = [] } = asked
+    const { parameters = {}, mountFlags = [], deadline = RPC_LIMIT } = asked
     const request = {
       volumeId: this.id,
       stagingTargetPath: this.staging,
@@ -68,7 +68,7 @@ export class ProgramVolume {
       volumeCapability: mountCapability('SINGLE_NODE_WRITER', mountFlags),
       volumeContext: parameters,
     }
-    return await outcome(this.#plugin.client.call(Node.method.nodePublishVolume, request))
+    return await outcome(this.#plugin.client.call(Node.method.nodePublishVolume, request, deadline))
   }
 
   async unpublish(): Promise<{ readonly code: string; readonly details: string }> {
