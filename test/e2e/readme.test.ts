@@ -37,7 +37,7 @@ describe('the README', () => {
     await using sandbox = new Sandbox()
     const { status, stdout, stderr } = await sandbox.run('bash', ['-ec', blocks.get('demo') ?? 'false'], {
       cwd: ROOT,
-      timeout: 120_000,
+      timeout: 280_000,
       // It leaves its report there, for people.
       env: { ...process.env, TMPDIR: sandbox.path },
     })
@@ -56,7 +56,7 @@ describe('the README', () => {
       ['set -ex', 'shopt -s expand_aliases', ...hide, `cd ${ROOT}`, blocks.get('hand') ?? 'false', 'wait'].join('\n'),
     )
     const { status, stdout, stderr } = await sandbox.run('unshare', ['--mount', '--propagation', 'private', 'bash', script], {
-      timeout: 120_000,
+      timeout: 280_000,
     })
     assert.equal(status, 0, `${stdout}\n${stderr}`)
     assert.equal(stdout.match(/^Hello world!$/gm)?.length, 2, stdout)
@@ -72,7 +72,7 @@ describe('the README', () => {
     await using machine = await Machine.create()
     await machine.boot()
     const script = `set -ex\ncd ${CHECKOUT_INSIDE}\n${blocks.get('systemd') ?? 'false'}`
-    const { status, stdout, stderr } = await machine.run('bash', ['-c', script])
+    const { status, stdout, stderr } = await machine.run('bash', ['-c', script], { timeout: 200_000 })
     assert.equal(status, 0, `${stdout}\n${stderr}`)
     assert.match(stdout, /Active: active \(running\)/)
     assert.match(stdout, /no volumes in \/var\/lib\/dummy-fuse-csi/)

@@ -63,7 +63,7 @@ describe('a directory that cannot be made', () => {
     }
     for (const [title, [file, ...args]] of Object.entries(programs)) {
       await t.test(title, async () => {
-        const { status, signal, stderr } = await sandbox.run(file, args, { timeout: 10_000 })
+        const { status, signal, stderr } = await sandbox.run(file, args, { timeout: 30_000 })
         assert.equal(signal, null, 'it had to be killed')
         assert.notEqual(status, 0)
         const [line = ''] = stderr.split('\n').filter((one) => one.includes(join(below, '..')))

@@ -125,7 +125,7 @@ describe('sessions in containers', () => {
         await pods.read()
         daemon = pods.daemon()
         await pods.answers()
-        assert.match(daemon.log(), /the standby has handed over 1 descriptors/)
+        await daemon.logged(/the standby has handed over 1 descriptors/)
         await pods.held()
         await pods.read()
       }
@@ -200,6 +200,6 @@ describe('sessions in containers', () => {
     await pods.cut()
     const next = pods.daemon()
     await pods.answers()
-    assert.match(next.log(), /the session of .* is lost: its descriptor was not kept/)
+    await next.logged(/the session of .* is lost: its descriptor was not kept/)
   })
 })
