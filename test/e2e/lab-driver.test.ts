@@ -24,14 +24,28 @@ content: "Hello from Go!\\n"
 describe("somebody's own driver in the lab", () => {
   it('is measured through the failures that can be made to happen to it', async () => {
     await using sandbox = new Sandbox()
-    const [file, json, xml] = ['driver.yaml', 'seen.json', 'seen.xml'].map((name) => join(sandbox.path, name)) as [
+    const [file, json, xml, md] = ['driver.yaml', 'seen.json', 'seen.xml', 'seen.md'].map((name) => join(sandbox.path, name)) as [
+      string,
       string,
       string,
       string,
     ]
     writeFileSync(file, DRIVER)
     const failures = 'plugin-killed,staging-unmounted,connection-aborted,daemon-killed,mount-late'
-    const args = ['--driver', file, '--failure', failures, '--mitigation', 'as-is,consumers-exit', '--json', json, '--junit', xml]
+    const args = [
+      '--driver',
+      file,
+      '--failure',
+      failures,
+      '--mitigation',
+      'as-is,consumers-exit',
+      '--json',
+      json,
+      '--junit',
+      xml,
+      '--markdown',
+      md,
+    ]
     const { status, stdout, stderr } = await sandbox.run(EXECUTABLE, ['lab', 'run', ...args], { timeout: 120_000 })
     assert.equal(status, 0, stdout + stderr)
 
@@ -50,6 +64,9 @@ describe("somebody's own driver in the lab", () => {
       assert.deepEqual([...outcomes], [failure === 'staging-unmounted' ? 'works' : 'errors'], failure)
       assert.ok(consumers.every(({ failedBefore }) => failedBefore === 0))
     }
+    const text = readFileSync(md, 'utf8')
+    assert.match(text, /^3 of the 3 failures tried break consumers of go-driver: /m)
+    assert.match(text, /^1\. \*\*Data on the node's own disk\*\*: Staging path unmounted\./m)
     const results = record.cells.flatMap(({ consumers }) => consumers)
     const ends = ['errors', 'never-starts', 'hangs', 'writes-to-host']
     const broken = results.filter(({ seen, wroteToNode }) => wroteToNode || ends.includes(seen))

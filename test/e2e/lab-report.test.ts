@@ -245,10 +245,10 @@ async function visible(page: Page, selector: string): Promise<boolean> {
   return await ask(page, `document.querySelector('${selector}').checkVisibility()`)
 }
 
-describe('two runs side by side in a browser', () => {
+describe("a driver's report, and two runs side by side, in a browser", () => {
   let sandbox: Sandbox
   let browser: HeadlessBrowser
-  let file: string
+  let files: Readonly<Record<string, string>>
 
   before(async () => {
     sandbox = new Sandbox()
@@ -264,8 +264,11 @@ describe('two runs side by side in a browser', () => {
     const sides = [a, { ...a, cells, scenarios: [] }].map((record, index) => ({ file: `${index}${HOSTILE}`, record }))
     const [before, after] = sides
     assert.ok(before !== undefined && after !== undefined)
-    file = join(sandbox.path, 'changes.html')
-    writeFileSync(file, comparisonPage(compareRecords(before, after)))
+    const few = a.cells.filter(({ failure, mitigation }) => FEW.includes(`${failure} ${mitigation}`) && mitigation !== 'keeper')
+    const driver = { ...a, scenarios: [], cells: few.map((cell) => ({ ...cell, verdict: 'measured' as const })) }
+    const pages = { changes: comparisonPage(compareRecords(before, after)), driver: renderReport(driver) }
+    files = Object.fromEntries(Object.keys(pages).map((name) => [name, join(sandbox.path, `${name}.html`)]))
+    for (const [name, page] of Object.entries(pages)) writeFileSync(files[name] ?? '', page)
     browser = await HeadlessBrowser.start(sandbox)
   })
 
@@ -276,18 +279,20 @@ describe('two runs side by side in a browser', () => {
 
   for (const width of [360, 768, 1280]) {
     for (const scheme of ['light', 'dark'] as const) {
-      it(`can be read by everybody at ${width} px, ${scheme}, whatever the records hold`, async () => {
-        const { page, doings } = await browser.open(file, { width, scheme })
-        assert.equal(await page.evaluate(SIDEWAYS_SCROLL), 0)
-        const { seen, poor } = await ask<Contrasts>(page, POOR_CONTRASTS)
-        assert.ok(seen > 200, `${seen} texts`)
-        assert.deepEqual(poor, [])
-        assert.equal(await page.evaluate('window.hacked'), undefined)
-        assert.deepEqual(doings, { requests: [], complaints: [] })
-        await page.evaluate(AXE)
-        assert.deepEqual(await page.evaluate(AXE_VIOLATIONS), [])
-        await page.close()
-      })
+      for (const name of ['changes', 'driver'] as const) {
+        it(`${name}: can be read by everybody at ${width} px, ${scheme}, whatever the records hold`, async () => {
+          const { page, doings } = await browser.open(files[name] ?? '', { width, scheme })
+          assert.equal(await page.evaluate(SIDEWAYS_SCROLL), 0)
+          const { seen, poor } = await ask<Contrasts>(page, POOR_CONTRASTS)
+          assert.ok(seen > 200, `${seen} texts`)
+          assert.deepEqual(poor, [])
+          assert.equal(await page.evaluate('window.hacked'), undefined)
+          assert.deepEqual(doings, { requests: [], complaints: [] })
+          await page.evaluate(AXE)
+          assert.deepEqual(await page.evaluate(AXE_VIOLATIONS), [])
+          await page.close()
+        })
+      }
     }
   }
 })

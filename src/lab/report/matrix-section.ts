@@ -1,6 +1,7 @@
 import type { Absent, Cell, LabRecord } from '../matrix/lab-record.ts'
 import type { Advice, Score } from './advice.ts'
 import { effectOf, EFFECTS, ran, shortly, worstOf, WORST_FIRST } from './effects.ts'
+import { type DriverFindings, unchangedWords } from './findings.ts'
 import { absentId, cellId } from './ids.ts'
 import { type Html, html } from './html.ts'
 import { icon } from './icons.ts'
@@ -9,21 +10,31 @@ import { VERDICTS } from './verdicts.ts'
 /** As many columns as fit a wide screen without scrolling. */
 const FITTING = 12
 
-/** Failures down, mitigations across, and what came of it in each cell. Roles are given because narrow screens show it as cards. */
-export function matrixSection(record: LabRecord, advice: Advice): Html {
+/**
+ * Failures down, mitigations across, and what came of it in each cell. Roles are given because narrow screens show it as cards. `found`: of a driver
+ * without a model; the mitigations that changed nothing have no column then.
+ */
+export function matrixSection(record: LabRecord, advice: Advice, found?: DriverFindings): Html {
   const { catalogue, cells } = record
-  const mitigations = Object.entries(catalogue.mitigations).filter(([id]) => inRun(record, 'mitigation', id))
+  const mitigations = Object.entries(catalogue.mitigations).filter(
+    ([id]) => inRun(record, 'mitigation', id) && found?.unchanged.includes(id) !== true,
+  )
+  const unchanged = found === undefined ? undefined : unchangedWords(found, record)
   const failures = Object.entries(catalogue.failures).filter(([id]) => inRun(record, 'failure', id))
   if (cells.length === 0) return html``
-  const best = (id: string): boolean => advice.best.includes(id)
+  // Nothing is the best where the driver as it is does as well.
+  const { best: leading, scores } = advice
+  const best = found !== undefined && leading.includes(found.baseline) ? [] : leading
   return html`<section class="across" aria-labelledby="matrix">
     <h2 id="matrix" tabindex="-1">Every failure against every mitigation</h2>
     <p class="measure">
       A row is a failure, a column is a mitigation. Each cell was run
       ${record.node.cluster === undefined ? 'on this machine' : 'on a node of a cluster'} with
       ${Object.keys(catalogue.consumers).length} kinds of consumer at once, and shows the worst result of any of them. Open one to
-      see what happened, moment by moment. A framed word marks a result that differs from the lab's model.
+      see what happened, moment by moment.
+      ${found === undefined && "A framed word marks a result that differs from the lab's model."}
     </p>
+    ${unchanged !== undefined && html`<p class="measure">${unchanged} Their cells are below, and not in this table.</p>`}
     ${legend()}
     <div class="tools" id="tools" hidden>
       <label for="as">Show it for</label>
@@ -39,12 +50,13 @@ export function matrixSection(record: LabRecord, advice: Advice): Html {
           <tr role="row">
             <th role="columnheader" scope="col">Failure</th>
             ${mitigations.map(
-              ([id, { title }]) => html`<th role="columnheader" scope="col" class="${best(id) && 'best'}">${breakable(title)}</th>`,
+              ([id, { title }]) =>
+                html`<th role="columnheader" scope="col" class="${best.includes(id) && 'best'}">${breakable(title)}</th>`,
             )}
           </tr>
         </thead>
         <tbody role="rowgroup">
-          ${scoreRow(mitigations, advice)}
+          ${scoreRow(mitigations, scores, best)}
           ${failures.map(
             ([failure, { title }]) =>
               html`<tr role="row">
@@ -69,7 +81,11 @@ function legend(): Html {
   </ul>`
 }
 
-function scoreRow(mitigations: readonly [string, { readonly title: string }][], { scores, best }: Advice): Html {
+function scoreRow(
+  mitigations: readonly [string, { readonly title: string }][],
+  scores: readonly Score[],
+  best: readonly string[],
+): Html {
   return html`<tr role="row" class="score">
     <th role="rowheader" scope="row">Failures without any error</th>
     ${mitigations.map(([id, { title }]) => {

@@ -152,7 +152,8 @@ export function agreement({ cells, catalogue }: LabRecord): Html | false {
   </section>`
 }
 
-function facts({ tool, node, startedAt, tookMs, seed, jobs }: LabRecord): Html {
+/** What was tried, on what, and when. */
+export function facts({ tool, node, startedAt, tookMs, seed, jobs }: LabRecord): Html {
   const rows: readonly (readonly [string, string])[] = [
     ['Tried', `${tool.name} ${tool.version} (${tool.commit})`],
     [

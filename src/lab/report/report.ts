@@ -3,6 +3,8 @@ import { adviceFrom } from './advice.ts'
 import { bareNodeSection } from './bare-node-section.ts'
 import { cellsSection } from './cells-section.ts'
 import { closing } from './closing.ts'
+import { driverFindings } from './findings.ts'
+import { driverOpening } from './findings-section.ts'
 import { html } from './html.ts'
 import { matrixSection } from './matrix-section.ts'
 import { agreement, opening } from './opening.ts'
@@ -12,8 +14,11 @@ import { scenariosSection } from './scenarios-section.ts'
 
 /** The report of a run as one HTML file (page.ts). */
 export function renderReport(record: LabRecord): string {
+  const found = driverFindings(record)
   const advice = adviceFrom(record)
-  const main = html`${opening(record, advice)} ${matrixSection(record, advice)} ${reachSection(record)} ${agreement(record)}
+  const start = found === undefined ? opening(record, advice) : driverOpening(record, found)
+  const main = html`${start} ${matrixSection(record, advice, found)} ${reachSection(record)} ${agreement(record)}
   ${bareNodeSection(record)} ${cellsSection(record)} ${scenariosSection(record)} ${closing(record)}`
-  return page(`${record.driver}: what happens when a FUSE volume fails`, { to: 'matrix', text: 'Skip to the matrix' }, main)
+  const skip = found === undefined ? { to: 'matrix', text: 'Skip to the matrix' } : { to: 'findings', text: 'Skip to the findings' }
+  return page(`${record.driver}: what happens when a FUSE volume fails`, skip, main)
 }

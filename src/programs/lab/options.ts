@@ -23,6 +23,7 @@ export interface RunOptions {
     | undefined
   readonly json: string | undefined
   readonly report: string | undefined
+  readonly markdown: string | undefined
   readonly junit: string | undefined
   readonly jobs: number
   readonly seed: number
@@ -52,6 +53,7 @@ interface Parsed {
   consumer: string[]
   json?: string
   report?: string
+  markdown?: string
   junit?: string
   jobs?: number
   seed: number
@@ -100,6 +102,7 @@ export function parseRunOptions(args: readonly string[]): RunOptions {
     .addOption(several('--consumer <names>', 'only these consumers'))
     .option('--json <file>', 'write all that was seen to this file (docs/lab-record.md describes it)')
     .option('--report <file>', 'write a report to this HTML file')
+    .option('--markdown <file>', 'write the findings and the matrix to this file as Markdown')
     .option('--junit <file>', "write the results to this file as JUnit's XML, for CI")
     .option('--jobs <n>', 'number of cells that run at once (default: one for each processor; with --cluster 1)', count)
     .option('--seed <n>', 'seed of the order in which the cells run', count, 1)
@@ -159,6 +162,7 @@ export function parseRunOptions(args: readonly string[]): RunOptions {
     cells: wantsCells ? { failures: failure, mitigations: mitigation, consumers: consumer } : undefined,
     json: rest.json,
     report: rest.report,
+    markdown: rest.markdown,
     junit: rest.junit,
     jobs: rest.jobs ?? (cluster === undefined ? cpus().length : 1),
     seed: rest.seed,

@@ -13,6 +13,7 @@ import { type CellOptions, runCells } from '../../lab/matrix/run-cells.ts'
 import { table } from '../../lab/matrix/table.ts'
 import { junit } from '../../lab/report/junit.ts'
 import { renderReport } from '../../lab/report/report.ts'
+import { summaryMarkdown } from '../../lab/report/summary-markdown.ts'
 import { LateSystemd } from '../../lab/systemd.ts'
 import { preflight } from '../../lab/preflight.ts'
 import { Printer } from '../../lab/printer.ts'
@@ -33,7 +34,8 @@ const NOT_ALL_RAN = 4
 export async function run(context: ProgramContext, args: readonly string[]): Promise<number> {
   const options = parseRunOptions(args)
   if (options.cluster === undefined) preflight()
-  const files = { json: writable(options.json), report: writable(options.report), junit: writable(options.junit) }
+  const { json, report, markdown, junit: xml } = options
+  const files = { json: writable(json), report: writable(report), markdown: writable(markdown), junit: writable(xml) }
   const folder = options.keep ? new KeptFolder(tmpdir()) : undefined
   const startedAt = new Date().toISOString()
   const start = performance.now()
@@ -53,6 +55,7 @@ export async function run(context: ProgramContext, args: readonly string[]): Pro
   })
   if (record.cells.length > 0) process.stdout.write(printable(`\n${table(record.cells, record.absent)}`))
   if (files.json !== undefined) save(files.json, `${JSON.stringify(record)}\n`)
+  if (files.markdown !== undefined) save(files.markdown, summaryMarkdown(record))
   if (files.junit !== undefined) save(files.junit, junit(record))
   if (files.report !== undefined) {
     save(files.report, renderReport(record))

@@ -10,6 +10,9 @@ details > summary { cursor: pointer; border-radius: 8px; }
 .item .name { font-weight: 600; flex: 1 1 12rem; }
 .body { padding: .4rem .9rem 1.1rem; border-top: 1px solid var(--line); }
 .body h3, .body h4 { margin-top: .7rem; }
+.findings { padding: 0; margin: 1rem 0; list-style: none; display: grid; gap: 1rem; }
+.findings h3 { margin-top: 0; }
+.findings p, .findings ul { max-width: 90ch; }
 .sub { margin: .5rem 0; }
 .sub > summary { padding: .35rem 0; color: var(--link); width: fit-content; max-width: 100%; }
 .timeline { margin: 1rem 0; }

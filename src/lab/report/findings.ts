@@ -1,0 +1,301 @@
+import type { Cell, ConsumerResult, LabRecord, OutcomeId } from '../matrix/lab-record.ts'
+import { type Effect, effectOf, EFFECTS, ran } from './effects.ts'
+import { count, duration, listed, thousands } from './text.ts'
+
+/** What a failure does to the consumers of a driver, the worst first. */
+export type Harm = 'astray' | 'for-ever' | 'until-restart' | 'for-a-time' | 'stalls' | 'none'
+
+export const HARMS: Readonly<Record<Harm, { readonly title: string; readonly effect: Effect }>> = {
+  astray: { title: "Data on the node's own disk", effect: 'wrong' },
+  'for-ever': { title: 'Errors for ever', effect: 'broken' },
+  'until-restart': { title: 'Errors until the consumer is restarted', effect: 'broken' },
+  'for-a-time': { title: 'Errors for a time', effect: 'recovered' },
+  stalls: { title: 'Stalls', effect: 'waited' },
+  none: { title: 'No error', effect: 'kept' },
+}
+
+const ORDER = Object.keys(HARMS) as readonly Harm[]
+
+/** Outcomes of a consumer that does not read right at the end. */
+const TO_THE_END: readonly OutcomeId[] = ['errors', 'never-starts', 'hangs', 'writes-to-host']
+
+/** Most files of the node's disk that are named. */
+const MOST_FILES = 2
+
+/** Failures that did the same to the same consumers, and of which the same is to be said. All texts are sentences. */
+export interface Finding {
+  readonly harm: Harm
+  readonly failures: readonly string[]
+  /** Whom it struck, and for how long. */
+  readonly what: string
+  /** For each failure, what shows it. */
+  readonly evidence: readonly { readonly cell: Cell; readonly text: string }[]
+  /** The mitigation that was tried and makes the least of it, or that none does. */
+  readonly cure: string
+}
+
+/** What is to be said of a driver of which there is no model. */
+export interface DriverFindings {
+  /** The mitigation whose cells are told: the first that ran, which is the driver as it is. */
+  readonly baseline: string
+  /** What breaks whom, for how long, and whether data goes astray. */
+  readonly sentences: readonly [string, string, string]
+  /** The worst first. Failures that no consumer noticed are in `unnoticed`. */
+  readonly findings: readonly Finding[]
+  readonly unnoticed: readonly string[]
+  /** Mitigations under which each consumer came to the same as under the baseline. */
+  readonly unchanged: readonly string[]
+}
+
+/** Undefined for a run that has a model, or of which no cell ran. */
+export function driverFindings(record: LabRecord): DriverFindings | undefined {
+  const done = record.cells.filter(ran)
+  if (done.length === 0 || done.some(({ verdict }) => verdict !== 'measured')) return undefined
+  const baseline = Object.keys(record.catalogue.mitigations).find((id) => done.some(({ mitigation }) => mitigation === id))
+  if (baseline === undefined) return undefined
+  const cells = done.filter(({ mitigation }) => mitigation === baseline)
+  const harmful = cells.filter((cell) => harmOf(cell) !== 'none')
+  const findings = Map.groupBy(harmful, (cell) => keyOf(cell, record))
+  return {
+    baseline,
+    sentences: [whatBreaks(cells, record), howLong(cells, record), whetherAstray(cells, record)],
+    findings: [...findings.values()]
+      .map((alike) => findingOf(alike, record))
+      .sort((a, b) => ORDER.indexOf(a.harm) - ORDER.indexOf(b.harm)),
+    unnoticed: cells.filter((cell) => harmOf(cell) === 'none').map(({ failure }) => failure),
+    unchanged: Object.keys(record.catalogue.mitigations).filter((id) => id !== baseline && changesNothing(id, cells, done)),
+  }
+}
+
+/** The worst that a failure did to any consumer. Errors are for ever if a consumer that starts after the failure, or again, has them too. */
+export function harmOf(cell: Cell): Harm {
+  const struck = (effect: Effect): readonly ConsumerResult[] => cell.consumers.filter((one) => effectOf(one) === effect)
+  if (struck('wrong').length > 0 || cell.evidence.disk.length > 0) return 'astray'
+  const broken = struck('broken')
+  if (broken.length > 0) return restartHelps(cell, broken) ? 'until-restart' : 'for-ever'
+  if (struck('recovered').length > 0) return 'for-a-time'
+  return struck('waited').length > 0 ? 'stalls' : 'none'
+}
+
+/** The consumers that began with the volume as it was after the failure, or tried to. */
+function freshIn({ consumers }: Cell): readonly ConsumerResult[] {
+  const struck = (one: ConsumerResult): boolean => one.restarts > 0 || ['broken', 'wrong'].includes(effectOf(one))
+  return consumers.filter((one) => one.consumer === 'starts-after' || (one.consumer === 'exits-on-error' && struck(one)))
+}
+
+function restartHelps(cell: Cell, broken: readonly ConsumerResult[]): boolean {
+  const fresh = freshIn(cell)
+  return fresh.length > 0 && fresh.every((one) => !broken.includes(one) && effectOf(one) !== 'wrong')
+}
+
+/** The consumers that have the worst of it. */
+function struckIn(cell: Cell): readonly ConsumerResult[] {
+  return cell.consumers.filter((one) => effectOf(one) === HARMS[harmOf(cell)].effect)
+}
+
+/** Whether two cells make one finding. */
+function keyOf(cell: Cell, record: LabRecord): string {
+  return [harmOf(cell), whom(cell, record), rest(cell), cureOf(cell, record)].join('\n')
+}
+
+function findingOf(cells: readonly Cell[], record: LabRecord): Finding {
+  const [first] = cells
+  if (first === undefined) throw new Error('a finding without a cell')
+  const harm = harmOf(first)
+  const struck = struckIn(first).length
+  const { effect } = HARMS[harm]
+  const one = effect === 'recovered' ? 'gets errors, then works' : EFFECTS[effect].few
+  const does = struck === 1 ? one : EFFECTS[effect].many
+  const words = struck === 0 ? "Files are on the node's own disk." : `${whom(first, record)} ${does}${rest(first)}.`
+  return {
+    harm,
+    failures: cells.map(({ failure }) => failure),
+    what: `${words} ${lasting(cells, harm)}`,
+    evidence: cells.map((cell) => ({ cell, text: evidenceOf(cell) })),
+    cure: cureOf(first, record),
+  }
+}
+
+/** `All 10 consumers`, `Memory map`, `2 of 10 consumers (Memory map; Works inside)`. */
+function whom(cell: Cell, { catalogue }: LabRecord): string {
+  const struck = struckIn(cell)
+  const names = struck.map(({ consumer }) => catalogue.consumers[consumer]?.title ?? consumer)
+  const all = cell.consumers.length
+  if (struck.length === all && all > 1) return `All ${all} consumers`
+  return all === 1 ? listed(names) : `${struck.length} of ${all} consumers (${names.join('; ')})`
+}
+
+/** Of those that saw no wrong disk, how many stay broken. */
+function rest(cell: Cell): string {
+  const broken = cell.consumers.filter((one) => effectOf(one) === 'broken').length
+  if (harmOf(cell) !== 'astray' || broken === 0) return ''
+  return `, and ${broken} ${broken === 1 ? 'stays' : 'stay'} broken`
+}
+
+function lasting(cells: readonly Cell[], harm: Harm): string {
+  const watched = `The lab watched for ${duration(Math.min(...cells.map(watchedMs)))} after the failure.`
+  const [first] = cells
+  const fresh = first === undefined ? '' : freshOnes(first)
+  switch (harm) {
+    case 'astray':
+      return cells.every(endsWell) ? `It was over after at most ${recovery(cells)}.` : `It lasted to the end. ${watched} ${fresh}`
+    case 'for-ever':
+    case 'until-restart':
+      return `${watched} ${fresh}`
+    case 'for-a-time':
+      return `Reads were right again after at most ${recovery(cells)}.`
+    case 'stalls':
+    case 'none':
+      return `The longest that a read took was ${stall(cells)}.`
+  }
+}
+
+/** How consumers fare that begin with the volume as it is after the failure. */
+function freshOnes(cell: Cell): string {
+  const fresh = freshIn(cell)
+  if (fresh.length === 0) return 'No consumer that starts after it was tried.'
+  const broken = fresh.filter((one) => ['broken', 'wrong'].includes(effectOf(one))).length
+  if (broken === 0) return 'Consumers that start after it, or again, read right.'
+  return broken === fresh.length
+    ? 'Consumers that start after it, or again, do no better.'
+    : 'Some that start after it, or again, do no better.'
+}
+
+function endsWell({ consumers }: Cell): boolean {
+  return consumers.every(({ seen }) => !TO_THE_END.includes(seen))
+}
+
+/** How long after the failure something was still seen, in milliseconds. */
+function watchedMs({ events, failureAtMs }: Cell): number {
+  return Math.max(0, ...events.map(({ atMs, until = atMs }) => until - failureAtMs))
+}
+
+function recovery(cells: readonly Cell[]): string {
+  return duration(Math.max(0, ...cells.flatMap(struckIn).map(({ firstRightAfterFailureMs }) => firstRightAfterFailureMs ?? 0)))
+}
+
+function stall(cells: readonly Cell[]): string {
+  return duration(Math.max(0, ...cells.flatMap(({ consumers }) => consumers).map(({ longestStallMs }) => longestStallMs)))
+}
+
+function evidenceOf(cell: Cell): string {
+  const struck = struckIn(cell)
+  const errors = new Map<string, number>()
+  for (const { reads } of struck)
+    for (const [name, number] of [...Object.entries(reads.failed), ['wrong bytes', reads.wrong] as const])
+      if (number > 0) errors.set(name, (errors.get(name) ?? 0) + number)
+  const again = struck.filter(({ restarts }) => restarts > 0).length
+  const neverStarted = struck.filter(({ seen }) => seen === 'never-starts').length
+  const { disk } = cell.evidence
+  const more = disk.length > MOST_FILES ? ` and ${count(disk.length - MOST_FILES, 'more file')}` : ''
+  const parts = [
+    ...(disk.length > 0 ? [`on the node's disk: ${disk.slice(0, MOST_FILES).join(', ')}${more}`] : []),
+    ...(errors.size > 0
+      ? [`reads that failed: ${[...errors].map(([name, number]) => `${thousands(number)} ${name}`).join(', ')}`]
+      : []),
+    ...(again > 0 ? [`${count(again, 'consumer')} ${again === 1 ? 'was' : 'were'} started again`] : []),
+    ...(neverStarted > 0 ? [`${count(neverStarted, 'consumer')} could not be started`] : []),
+  ]
+  return parts.length > 0 ? parts.join('; ') : `the longest read took ${stall([cell])}`
+}
+
+/** Which mitigation makes the least of it: the least harm, and where that is the same the fewest consumers. */
+function cureOf(cell: Cell, record: LabRecord): string {
+  const others = record.cells.filter((one) => ran(one) && one.failure === cell.failure && one.mitigation !== cell.mitigation)
+  if (others.length === 0) return 'No mitigation was tried.'
+  const score = (one: Cell): number =>
+    (ORDER.length - ORDER.indexOf(harmOf(one))) * 1000 + struckIn(one).length * (harmOf(one) === 'none' ? 0 : 1)
+  const best = others.toSorted((a, b) => score(a) - score(b))[0]
+  const title = (one: Cell): string => record.catalogue.mitigations[one.mitigation]?.title ?? one.mitigation
+  if (best === undefined || score(best) >= score(cell))
+    return `None of the mitigations tried makes it less: ${others.map(title).join(', ')}.`
+  const harm = harmOf(best)
+  if (harm === 'none') return `With ${title(best)} no consumer has an error.`
+  const struck = struckIn(best).length
+  return `With ${title(best)} it is less: ${HARMS[harm].title.toLowerCase()}, ${struck} of ${count(best.consumers.length, 'consumer')}.`
+}
+
+function whatBreaks(cells: readonly Cell[], { driver, catalogue }: LabRecord): string {
+  const bad = cells.filter((cell) => ['astray', 'for-ever', 'until-restart'].includes(harmOf(cell)))
+  const tried = count(cells.length, 'failure')
+  if (bad.length === 0) return `No consumer of ${driver} broke for good in the ${tried} tried.`
+  const byNumber = Map.groupBy(bad, (cell) => {
+    const hurt = cell.consumers.filter((one) => ['broken', 'wrong'].includes(effectOf(one))).length
+    return hurt === cell.consumers.length ? `all ${hurt} consumers` : `${hurt} of ${cell.consumers.length} consumers`
+  })
+  const parts = [...byNumber].map(
+    ([whom, those]) => `${listed(those.map(({ failure }) => catalogue.failures[failure]?.title ?? failure))} (${whom})`,
+  )
+  return `${bad.length} of the ${tried} tried ${bad.length === 1 ? 'breaks' : 'break'} consumers of ${driver}: ${parts.join('; ')}.`
+}
+
+function howLong(cells: readonly Cell[], { catalogue }: LabRecord): string {
+  const names = (those: readonly Cell[]): string =>
+    listed(those.map(({ failure }) => catalogue.failures[failure]?.title ?? failure))
+  const open = cells.filter((cell) => !endsWell(cell))
+  const untilRestart = open.filter((cell) =>
+    restartHelps(
+      cell,
+      cell.consumers.filter(({ seen }) => TO_THE_END.includes(seen)),
+    ),
+  )
+  const toTheEnd = open.filter((cell) => !untilRestart.includes(cell))
+  const passing = cells.filter((cell) => endsWell(cell) && !['stalls', 'none'].includes(harmOf(cell)))
+  const stalls = cells.filter((cell) => harmOf(cell) === 'stalls')
+  const parts = [
+    ...(toTheEnd.length > 0
+      ? [
+          `for ever, as far as the lab watched (${duration(Math.min(...toTheEnd.map(watchedMs)))} or longer), with ${names(toTheEnd)}`,
+        ]
+      : []),
+    ...(untilRestart.length > 0 ? [`until the consumer is restarted, with ${names(untilRestart)}`] : []),
+    ...(passing.length > 0 ? [`at most ${recovery(passing)}, with ${names(passing)}`] : []),
+  ]
+  const waits = stalls.length > 0 ? `reads wait for up to ${stall(stalls)} with ${names(stalls)}` : undefined
+  if (parts.length > 0) return `That lasts ${[...parts, ...(waits === undefined ? [] : [waits])].join('; ')}.`
+  return waits === undefined ? 'No read failed, and none took a second or longer.' : `No read failed; ${waits}.`
+}
+
+function whetherAstray(cells: readonly Cell[], { catalogue }: LabRecord): string {
+  const astray = cells.filter((cell) => harmOf(cell) === 'astray')
+  if (astray.length === 0) return "No data went astray: no consumer could write to the node's own disk."
+  const names = listed(astray.map(({ failure }) => catalogue.failures[failure]?.title ?? failure))
+  const wrote = astray.flatMap(({ consumers }) => consumers).filter(({ wroteToNode }) => wroteToNode).length
+  const files = astray.reduce((sum, { evidence }) => sum + evidence.disk.length, 0)
+  const left =
+    files === 0
+      ? 'nothing of it was left there at the end'
+      : `${count(files, 'file')} ${files === 1 ? 'was' : 'were'} there at the end`
+  return `Data goes astray with ${names}: ${count(wrote, 'consumer')} could write to the node's own disk instead of the volume, and ${left}.`
+}
+
+/** Whether each consumer came to the same effect as under the baseline, in each cell of this mitigation that ran. */
+function changesNothing(mitigation: string, baseline: readonly Cell[], done: readonly Cell[]): boolean {
+  const cells = done.filter((cell) => cell.mitigation === mitigation)
+  return (
+    cells.length > 0 &&
+    cells.every((cell) => {
+      const other = baseline.find(({ failure }) => failure === cell.failure)
+      return (
+        other !== undefined &&
+        cell.consumers.every((one) => {
+          const before = other.consumers.find(({ consumer }) => consumer === one.consumer)
+          return before !== undefined && effectOf(before) === effectOf(one)
+        })
+      )
+    })
+  )
+}
+
+/** Which columns are left out of the matrix, in a sentence: undefined if there are none. */
+export function unchangedWords({ unchanged, baseline }: DriverFindings, { catalogue }: LabRecord): string | undefined {
+  if (unchanged.length === 0) return undefined
+  const title = (id: string): string => catalogue.mitigations[id]?.title ?? id
+  return `${listed(unchanged.map(title))} changed nothing: each consumer came to the same as with ${title(baseline)}.`
+}
+
+/** The failures that no consumer noticed, in a sentence: undefined if there are none. */
+export function unnoticedWords({ unnoticed }: DriverFindings, { catalogue }: LabRecord): string | undefined {
+  if (unnoticed.length === 0) return undefined
+  return `No consumer noticed ${listed(unnoticed.map((id) => catalogue.failures[id]?.title ?? id))}.`
+}

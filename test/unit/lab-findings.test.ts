@@ -1,0 +1,246 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import type { Cell, ConsumerResult, LabRecord, OutcomeId } from '../../src/lab/matrix/lab-record.ts'
+import { driverFindings, type DriverFindings, harmOf, unchangedWords, unnoticedWords } from '../../src/lab/report/findings.ts'
+import { renderReport } from '../../src/lab/report/report.ts'
+import { summaryMarkdown } from '../../src/lab/report/summary-markdown.ts'
+import { sampleRecord } from '../fixtures/lab-record.ts'
+
+const SAMPLE = sampleRecord({ lines: 4 })
+const [CELL] = SAMPLE.cells
+const [RESULT] = CELL?.consumers ?? []
+
+/** What a consumer saw: its outcome, or with more than that. */
+type Seen = OutcomeId | (Partial<ConsumerResult> & { readonly seen: OutcomeId })
+
+/** A cell of a driver in which everybody keeps working, but for some. */
+function cell(failure: string, mitigation: string, seen: Readonly<Record<string, Seen>>, disk: readonly string[] = []): Cell {
+  assert.ok(CELL !== undefined && RESULT !== undefined)
+  const nothing = { right: 50, wrong: 0, failed: {} }
+  const consumers = ['keeps-open', 'opens-anew', 'starts-after', 'exits-on-error'].map((consumer): ConsumerResult => {
+    const one = seen[consumer] ?? seen.all ?? 'works'
+    const more = typeof one === 'string' ? { seen: one } : one
+    const base = { ...RESULT, consumer, expected: more.seen, reads: nothing, wroteToNode: false, restarts: 0 }
+    return { ...base, longestStallMs: 3, firstRightAfterFailureMs: 4, ...more }
+  })
+  const events = [{ atMs: 1000, until: 3500, lane: 'cwd', kind: 'right' as const, text: '' }]
+  const evidence = { ...CELL.evidence, disk }
+  return { ...CELL, failure, mitigation, verdict: 'measured', failureAtMs: 1000, consumers, events, evidence }
+}
+
+function record(cells: readonly Cell[]): LabRecord {
+  const { failures, consumers, outcomes } = SAMPLE.catalogue
+  const words = { words: '' }
+  const mitigations = {
+    'as-is': { title: 'As it is', ...words },
+    'consumers-exit': { title: 'Consumers exit', ...words },
+    health: { title: 'Health watched', ...words },
+  }
+  return {
+    ...SAMPLE,
+    driver: 'go-driver',
+    catalogue: { failures, mitigations, consumers, outcomes },
+    cells,
+    absent: [],
+    scenarios: [],
+  }
+}
+
+function found(cells: readonly Cell[]): DriverFindings {
+  const all = driverFindings(record(cells))
+  assert.ok(all !== undefined)
+  return all
+}
+
+const DEAD = { seen: 'errors', firstRightAfterFailureMs: null, reads: { right: 9, wrong: 0, failed: { ENOTCONN: 1200 } } } as const
+const ASTRAY = { seen: 'writes-to-host', wroteToNode: true, reads: { right: 9, wrong: 0, failed: { ENOENT: 7 } } } as const
+const BACK = { seen: 'recovers', firstRightAfterFailureMs: 700, reads: { right: 9, wrong: 0, failed: { ENOTCONN: 30 } } } as const
+
+/** A driver with one failure of each harm. */
+const CELLS = [
+  cell('no-descriptors', 'as-is', {}),
+  cell('daemon-hung', 'as-is', { 'keeps-open': { seen: 'waits', longestStallMs: 1800 } }),
+  cell('plugin-upgraded', 'as-is', { 'opens-anew': BACK }),
+  cell('daemon-killed', 'as-is', { all: DEAD, 'starts-after': 'works', 'exits-on-error': { seen: 'restarted', restarts: 1 } }),
+  cell('plugin-killed', 'as-is', { all: DEAD, 'starts-after': 'never-starts' }),
+  cell('connection-aborted', 'as-is', { all: DEAD, 'starts-after': 'never-starts' }),
+  cell('staging-unmounted', 'as-is', { 'starts-after': ASTRAY, 'keeps-open': DEAD }, ['/var/lib/a', '/var/lib/b', '/var/lib/c']),
+]
+
+describe('what a failure does', () => {
+  const HARMS = ['none', 'stalls', 'for-a-time', 'until-restart', 'for-ever', 'for-ever', 'astray']
+  CELLS.forEach((one, index) => {
+    it(`is told by the worst of it: ${one.failure} is ${HARMS[index] ?? ''}`, () => {
+      assert.equal(harmOf(one), HARMS[index])
+    })
+  })
+
+  it('is for ever where a consumer that starts afterwards fares no better, or where none was tried', () => {
+    const some = cell('plugin-killed', 'as-is', { all: DEAD, 'starts-after': 'works' })
+    assert.equal(harmOf(some), 'for-ever')
+    assert.match(found([some]).findings[0]?.what ?? '', /Some that start after it, or again, do no better\.$/)
+    const none = cell('plugin-killed', 'as-is', { all: DEAD })
+    const without = { ...none, consumers: none.consumers.slice(0, 2) }
+    assert.equal(harmOf(without), 'for-ever')
+    assert.match(found([without]).findings[0]?.what ?? '', /No consumer that starts after it was tried\.$/)
+  })
+
+  it("is data on the node's disk also where only a file of it was found, and not where nothing could be written", () => {
+    assert.equal(harmOf(cell('mount-late', 'as-is', {}, ['/var/lib/a'])), 'astray')
+    assert.equal(harmOf(cell('mount-late', 'as-is', { 'keeps-open': 'writes-to-host-recovers' })), 'for-a-time')
+  })
+})
+
+describe('the findings about a driver', () => {
+  const all = found(CELLS)
+
+  it('are three sentences: what breaks whom, for how long, and whether data goes astray', () => {
+    assert.deepEqual(all.sentences, [
+      '4 of the 7 failures tried break consumers of go-driver: FUSE daemon killed and Staging unmounted by hand (2 of 4 consumers); Plugin killed and Connection aborted (all 4 consumers).',
+      'That lasts for ever, as far as the lab watched (2.5 s or longer), with Plugin killed, Connection aborted and Staging unmounted by hand; until the consumer is restarted, with FUSE daemon killed; at most 700 ms, with Plugin upgraded; reads wait for up to 1.8 s with FUSE daemon hung.',
+      "Data goes astray with Staging unmounted by hand: 1 consumer could write to the node's own disk instead of the volume, and 3 files were there at the end.",
+    ])
+  })
+
+  it('are ordered by harm, and failures that did the same are one', () => {
+    assert.deepEqual(
+      all.findings.map(({ harm, failures }) => [harm, failures]),
+      [
+        ['astray', ['staging-unmounted']],
+        ['for-ever', ['plugin-killed', 'connection-aborted']],
+        ['until-restart', ['daemon-killed']],
+        ['for-a-time', ['plugin-upgraded']],
+        ['stalls', ['daemon-hung']],
+      ],
+    )
+    assert.equal(unnoticedWords(all, record(CELLS)), 'No consumer noticed Out of descriptors.')
+  })
+
+  it('say whom, for how long, and by what it is seen', () => {
+    assert.deepEqual(
+      all.findings.map(({ what, evidence }) => [what, ...evidence.map(({ text }) => text)]),
+      [
+        [
+          '1 of 4 consumers (Starts after the failure) sees the wrong disk, and 1 stays broken. It lasted to the end. The lab watched for 2.5 s after the failure. Consumers that start after it, or again, do no better.',
+          "on the node's disk: /var/lib/a, /var/lib/b and 1 more file; reads that failed: 7 ENOENT",
+        ],
+        [
+          'All 4 consumers stay broken. The lab watched for 2.5 s after the failure. Consumers that start after it, or again, do no better.',
+          'reads that failed: 3,600 ENOTCONN; 1 consumer could not be started',
+          'reads that failed: 3,600 ENOTCONN; 1 consumer could not be started',
+        ],
+        [
+          '2 of 4 consumers (Keeps its file open; Opens anew each time) stay broken. The lab watched for 2.5 s after the failure. Consumers that start after it, or again, read right.',
+          'reads that failed: 2,400 ENOTCONN',
+        ],
+        [
+          '1 of 4 consumers (Opens anew each time) gets errors, then works. Reads were right again after at most 700 ms.',
+          'reads that failed: 30 ENOTCONN',
+        ],
+        [
+          '1 of 4 consumers (Keeps its file open) waits, then works. The longest that a read took was 1.8 s.',
+          'the longest read took 1.8 s',
+        ],
+      ],
+    )
+  })
+
+  it('name the mitigation that makes the least of it, or say that none does', () => {
+    const cure = (...others: readonly Cell[]): string | undefined =>
+      found([cell('plugin-killed', 'as-is', { all: DEAD }), ...others]).findings[0]?.cure
+    const half = cell('plugin-killed', 'consumers-exit', { all: DEAD, 'starts-after': 'works', 'exits-on-error': 'restarted' })
+    const whole = cell('plugin-killed', 'health', { all: 'restarted' })
+    assert.equal(cure(), 'No mitigation was tried.')
+    assert.equal(
+      cure(cell('plugin-killed', 'health', { all: DEAD })),
+      'None of the mitigations tried makes it less: Health watched.',
+    )
+    assert.equal(cure(half), 'With Consumers exit it is less: errors until the consumer is restarted, 2 of 4 consumers.')
+    assert.equal(cure(half, whole), 'With Health watched it is less: errors for a time, 4 of 4 consumers.')
+    assert.equal(cure(cell('plugin-killed', 'health', {}), half), 'With Health watched no consumer has an error.')
+    const fewer = cell('plugin-killed', 'consumers-exit', { all: DEAD, 'keeps-open': 'works' })
+    assert.equal(cure(fewer), 'With Consumers exit it is less: errors for ever, 3 of 4 consumers.')
+  })
+
+  it('say so where nothing breaks, nothing lasts, and nothing goes astray', () => {
+    assert.deepEqual(found([cell('plugin-killed', 'as-is', {})]).sentences, [
+      'No consumer of go-driver broke for good in the 1 failure tried.',
+      'No read failed, and none took a second or longer.',
+      "No data went astray: no consumer could write to the node's own disk.",
+    ])
+    assert.equal(
+      found([cell('daemon-hung', 'as-is', { all: { seen: 'waits', longestStallMs: 1200 } })]).sentences[1],
+      'No read failed; reads wait for up to 1.2 s with FUSE daemon hung.',
+    )
+  })
+
+  it('are of the first mitigation that ran, and there are none of a run with a model, or of which nothing ran', () => {
+    assert.equal(
+      found([cell('plugin-killed', 'health', {}), cell('plugin-killed', 'consumers-exit', {})]).baseline,
+      'consumers-exit',
+    )
+    assert.equal(driverFindings(SAMPLE), undefined)
+    assert.equal(driverFindings(record([])), undefined)
+  })
+})
+
+describe('a mitigation that changed nothing', () => {
+  const cells = [
+    ...CELLS,
+    ...CELLS.map((one): Cell => ({ ...one, mitigation: 'consumers-exit' })),
+    cell('plugin-killed', 'health', { all: 'restarted' }),
+  ]
+  const all = found(cells)
+
+  it('is folded into a sentence, and one that changed a single consumer is not', () => {
+    assert.deepEqual(all.unchanged, ['consumers-exit'])
+    assert.equal(
+      unchangedWords(all, record(cells)),
+      'Consumers exit changed nothing: each consumer came to the same as with As it is.',
+    )
+    const one = cell('plugin-killed', 'consumers-exit', { all: DEAD, 'starts-after': 'never-starts', 'keeps-open': 'works' })
+    const others = cells.filter((other) => other.failure !== 'plugin-killed' || other.mitigation !== 'consumers-exit')
+    assert.deepEqual(found([...others, one]).unchanged, [])
+  })
+
+  it('has no column in the matrix, and its cells stay', () => {
+    const page = renderReport(record(cells))
+    const matrix = page.slice(page.indexOf('<table class="matrix'), page.indexOf('</table>'))
+    assert.deepEqual(
+      [...matrix.matchAll(/<th role="columnheader" scope="col" class="[^"]*">([^<]*)/g)].map(([, title]) => title),
+      ['As it is', 'Health watched'],
+    )
+    assert.ok(page.includes('Consumers exit changed nothing'))
+    assert.ok(page.includes('id="c-plugin-killed--consumers-exit"'))
+    assert.ok(!page.includes('Pick:'))
+    const ids = [...page.matchAll(/\sid="([^"]*)"/g)].map(([, id]) => id)
+    assert.equal(new Set(ids).size, ids.length)
+    for (const [, id] of page.matchAll(/\shref="#([^"]*)"/g)) assert.ok(ids.includes(id), id)
+  })
+
+  it('is a sentence in the Markdown too, after the findings and the matrix', () => {
+    const text = summaryMarkdown(record(cells))
+    const order = [
+      'break consumers of go-driver',
+      "1. **Data on the node's own disk**: Staging",
+      '| failure | As it is | Health watched |',
+      'Consumers exit changed nothing',
+    ]
+    assert.deepEqual(
+      order.map((words) => text.indexOf(words)),
+      order.map((words) => text.indexOf(words)).toSorted((a, b) => a - b),
+    )
+    assert.ok(text.indexOf('break consumers') > 0)
+    assert.ok(text.includes('   - Nearest cure: With Health watched it is less: errors for a time, 4 of 4 consumers.\n'), text)
+  })
+})
+
+describe('the Markdown of a run with a model', () => {
+  it('says what did not come out as modelled, what did not run, and has the matrix', () => {
+    const text = summaryMarkdown(SAMPLE)
+    assert.ok(text.includes('87 cells ran, and 84 came out as the model says.\n'), text)
+    assert.ok(text.includes('- Connection aborted, with: Session kept by keep: not run. there is no systemd here'))
+    assert.ok(text.includes('| Plugin killed | all 10 stay broken | 5 of 10 stay broken |'))
+    assert.ok(text.includes('| late-mount | as expected |'))
+  })
+})
