@@ -67,6 +67,8 @@ export class Churn {
   readonly #scale: ChurnScale
   /** When sessions were last lost with a process that was killed. */
   #lost = -Infinity
+  /** When a keeper was last killed. */
+  #unkept = -Infinity
   #phase: Phase = 'on'
 
   constructor(mode: Mode, scale: ChurnScale) {
@@ -102,7 +104,8 @@ export class Churn {
     await listening(site)
     const plan = churnPlan(this.#scale, site.shares)
     const excused = (since: number): boolean => this.#lost > since - AFTERMATH
-    const around = { sandbox, site, tally, diary: this.#diary, backoff: this.#scale.backoff, excused }
+    const unmounted = (since: number): boolean => this.#unkept > since - AFTERMATH
+    const around = { sandbox, site, tally, diary: this.#diary, backoff: this.#scale.backoff, excused, unmounted }
     await live([new VolumeLife('calm', { ...around, tally: this.calm })], 1, CALM_LIVES, this.calm)
     const named = (others: Surroundings): VolumeLife[] =>
       Array.from({ length: this.#scale.volumes }, (_, at) => new VolumeLife(`volume-${at}`, others))
@@ -151,6 +154,7 @@ export class Churn {
       const { victim, stat } = await this.#victimOf(site, blow)
       this.tally.signal(`${blow.deed} ${victim}`)
       if (!site.survives(victim, blow.deed)) this.#lost = performance.now()
+      if (victim === 'keeper' && blow.deed === 'kill') this.#unkept = performance.now()
       const volume = site.volumeOf(victim, stat)
       const over = volume === undefined ? () => undefined : this.#diary.hit(volume, effectOf(victim, blow.deed))
       const isLost = blow.deed !== 'freeze' && (victim === 'keeper' || (victim === 'daemon' && site.daemons === 'shared'))

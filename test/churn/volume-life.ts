@@ -72,6 +72,11 @@ export interface Surroundings {
   readonly backoff: number
   /** Whether a process has been killed in the last seconds that takes sessions along. `since` is of performance.now(). */
   readonly excused: (since: number) => boolean
+  /**
+   * Whether a keeper has been killed in the last seconds. Its daemon then stops for good, and unmounts what nobody holds open: a reader that opens its
+   * file after that finds the bare directory until the plugin has restored the volume. `since` is of performance.now().
+   */
+  readonly unmounted: (since: number) => boolean
 }
 
 /** The kubelet goes on doubling to two minutes; a run of kills has to make progress. */
@@ -205,12 +210,12 @@ export class VolumeLife {
     const { process, since } = this.#reader
     this.#reader = undefined
     const { right, wrong, failed } = await process.summary()
-    const { tally, site, excused } = this.#around
+    const { tally, site, excused, unmounted } = this.#around
     tally.reads('right', right)
     for (const [errno, count] of Object.entries(failed)) tally.reads(errno, count)
     if (wrong > 0) tally.finding(`${this.id}: ${wrong} reads were wrong\n${site.log(this.id)}`)
     const expected = ([errno, count]: readonly [string, number]): boolean =>
-      DEAD.has(errno) || (errno === 'ENOENT' && count <= MOST_BARE)
+      DEAD.has(errno) || (errno === 'ENOENT' && (count <= MOST_BARE || unmounted(since)))
     const unexpected = Object.entries(failed).filter((one) => !(excused(since) && expected(one)))
     if (unexpected.length > 0) tally.finding(`${this.id}: reads failed: ${JSON.stringify(failed)}\n${site.log(this.id)}`)
   }
