@@ -3,6 +3,7 @@ import { messageOf } from '../errors.ts'
 import { parseMountinfo, topmostAt } from '../os/mounts/mountinfo.ts'
 import type { Programs } from './command.ts'
 import { carryOutCell } from './cell/carry-out.ts'
+import { carryOutDriverTrial, type DriverJob } from './driver/trial.ts'
 import type { CellJob } from './matrix/job.ts'
 import { carryOutTrial, type MountJob } from './mount-command/trial.ts'
 import { MARK } from './namespaces.ts'
@@ -19,7 +20,7 @@ interface ScenarioJob {
 }
 
 /** What the lab hands to a process on a private node, as the first line of its standard input. */
-export type Job = ScenarioJob | CellJob | MountJob
+export type Job = ScenarioJob | CellJob | MountJob | DriverJob
 
 /** Whether this process is on a node of the lab's own, where it may do as it likes. */
 export function isPrivateNode(): boolean {
@@ -32,6 +33,7 @@ export async function carryOut(job: Job, tell: (message: Message) => void): Prom
     tell({ kind: 'namespace', mnt: readlinkSync('/proc/self/ns/mnt') })
     if (job.kind === 'cell') tell({ kind: 'cell', cell: await carryOutCell(job) })
     else if (job.kind === 'mount') tell({ kind: 'mount', seen: await carryOutTrial(job.trial) })
+    else if (job.kind === 'driver') tell({ kind: 'driver', seen: await carryOutDriverTrial(job) })
     else await carryOutScenario(job, tell)
     tell({ kind: 'end' })
   } catch (error) {

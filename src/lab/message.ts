@@ -1,3 +1,4 @@
+import type { DriverSeen } from './driver/seen.ts'
 import type { Cell } from './matrix/lab-record.ts'
 import type { MountSeen } from './mount-command/seen.ts'
 import type { Check, LogLine, Step } from './scenario-record.ts'
@@ -11,5 +12,6 @@ export type Message =
   | { readonly kind: 'namespace'; readonly mnt: string }
   | { readonly kind: 'cell'; readonly cell: Cell }
   | { readonly kind: 'mount'; readonly seen: MountSeen }
+  | { readonly kind: 'driver'; readonly seen: DriverSeen }
   | { readonly kind: 'end' }
   | { readonly kind: 'broken off'; readonly reason: string }

@@ -38,6 +38,11 @@ export class StartedProcess {
     return this.#child.ended
   }
 
+  /** Resolves when all its output is in the log, that of descendants with its descriptors too. */
+  get heard(): Promise<ProcessEnd> {
+    return this.#child.closed
+  }
+
   get running(): boolean {
     return this.#child.end === undefined
   }

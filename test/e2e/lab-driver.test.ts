@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import type { LabRecord } from '../../src/lab/matrix/lab-record.ts'
@@ -125,13 +125,22 @@ describe("somebody's own driver in the lab", () => {
     assert.match(stderr, /cannot read .*none\.yaml: .*no such file/i)
   })
 
-  it('is not run, and says why, where its plugin does not start', async () => {
+  it('ends the run at once, with one message, where its plugin does not start', async () => {
     await using sandbox = new Sandbox()
-    const file = join(sandbox.path, 'driver.yaml')
-    writeFileSync(file, DRIVER.replace(/^start:.*$/m, 'start: [/bin/false]'))
-    const args = ['lab', 'run', '--driver', file, '--failure', 'plugin-killed', '--mitigation', 'as-is']
-    const { status, stdout } = await sandbox.run(EXECUTABLE, args, { timeout: 60_000 })
-    assert.equal(status, 1)
-    assert.match(stdout, /plugin-killed under as-is: not run[^]*the plugin ended before it listened/)
+    const [file, json] = [join(sandbox.path, 'driver.yaml'), join(sandbox.path, 'seen.json')]
+    writeFileSync(file, DRIVER.replace(/^start:.*$/m, 'start: [/bin/sh, -c, "echo one; echo two >&2; exit 3"]'))
+    const { status, stdout, stderr } = await sandbox.run(EXECUTABLE, ['lab', 'run', '--driver', file, '--json', json], {
+      timeout: 60_000,
+      env: { ...process.env, TMPDIR: sandbox.path },
+    })
+    assert.equal(status, 1, stdout + stderr)
+    assert.equal(stdout, '')
+    assert.equal(stderr.trimEnd().split('\n').length, 1)
+    const [, log = ''] =
+      /the driver go-driver cannot be tested: start: the plugin ended before it listened.*All that it said is in (\S+driver\.log)\. /.exec(
+        stderr,
+      ) ?? []
+    assert.deepEqual(readFileSync(log, 'utf8').trimEnd().split('\n').sort(), ['one', 'two'])
+    assert.ok(!existsSync(json))
   })
 })

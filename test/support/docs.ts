@@ -152,10 +152,9 @@ export class NameCheck {
   #allPrograms(): readonly (readonly string[])[] {
     const overview = this.#help(['dummy-fuse-csi']) ?? ''
     const names = [...overview.slice(overview.indexOf('Programs:')).matchAll(/^ {2}([a-z-]+) /gm)].map(([, name = '']) => name)
-    const programs = [...names, 'lab run', 'lab report', 'lab mount', 'lab-consumer'].map((name) => [
-      'dummy-fuse-csi',
-      ...name.split(' '),
-    ])
+    const programs = [...names, 'lab run', 'lab report', 'lab mount', 'lab driver check', 'lab driver init', 'lab-consumer'].map(
+      (name) => ['dummy-fuse-csi', ...name.split(' ')],
+    )
     return [...programs, ...globSync('scripts/*', { cwd: ROOT }).flatMap((file) => (file === 'scripts/lib' ? [] : [[file]]))]
   }
 
@@ -219,7 +218,7 @@ function programOf(word: string, first: boolean): readonly string[] | undefined 
 }
 
 function takesSubcommand(program: readonly string[]): boolean {
-  return program.length === 1 ? program[0] === 'dummy-fuse-csi' : program.length === 2 && program[1] === 'lab'
+  return ['dummy-fuse-csi', 'dummy-fuse-csi lab', 'dummy-fuse-csi lab driver'].includes(program.join(' '))
 }
 
 function runHelp([name = '', ...words]: readonly string[]): string | undefined {

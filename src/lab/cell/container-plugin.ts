@@ -1,4 +1,5 @@
 import type { ProcessEnd } from '../../os/processes/child-program.ts'
+import { settledWithin } from '../../os/processes/settled-within.ts'
 import { hasListener } from '../../os/sockets/unix-socket.ts'
 import { withArgs } from '../command.ts'
 import type { ProcessLog } from '../process-log.ts'
@@ -82,6 +83,11 @@ export class ContainerPlugin implements PluginControl {
   /** Waits for the end of the process that was started last. */
   async ended(): Promise<ProcessEnd> {
     return await this.#last.ended()
+  }
+
+  /** Resolves when all that the last process has said is in its log; after `most` milliseconds at the latest, since a daemon may keep the output open. */
+  async heard(most: number): Promise<void> {
+    if (this.#process !== undefined) await settledWithin(this.#process.heard, most)
   }
 
   get #last(): StartedProcess {

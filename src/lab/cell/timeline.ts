@@ -1,6 +1,10 @@
+import { shortened } from '../../printable.ts'
 import { type Clock } from '../clock.ts'
 import type { CellEvent, Lane } from '../matrix/lab-record.ts'
 import { type OnLine, ProcessLog } from '../process-log.ts'
+
+/** Characters of a line that the error of a cell shows. */
+const LONGEST_WORDS = 300
 
 /** Collects what happens in a cell, and to which process. */
 export class Timeline {
@@ -70,7 +74,7 @@ export class Timeline {
   /** The last lines of the logs, for the error of a cell that has no record; empty without any. */
   lastWords(): string {
     const lines = this.logs().filter(({ text }) => !text.includes('GRPC'))
-    const last = lines.slice(-6).map(({ lane, text }) => `${lane}: ${text}`)
+    const last = lines.slice(-6).map(({ lane, text }) => `${lane}: ${shortened(text, LONGEST_WORDS)}`)
     return last.length === 0 ? '' : `; last words: ${last.join(' | ')}`
   }
 

@@ -1,5 +1,6 @@
 import { namesSecret, SecretTexts } from '../../secrets.ts'
 import type { Cell } from '../matrix/lab-record.ts'
+import type { DriverSeen } from './seen.ts'
 import type { DriverSpec } from './spec.ts'
 
 /**
@@ -37,6 +38,21 @@ export class Redaction {
         holdersAfter: this.#all(holdersAfter),
         disk: this.#all(disk),
       },
+    }
+  }
+
+  /** What was seen in a trial with each secret replaced. */
+  seen(seen: DriverSeen): DriverSeen {
+    const { steps, mounts, read, left, log } = seen
+    return {
+      ...seen,
+      steps: steps.map((one) =>
+        one.failure === undefined ? one : { ...one, failure: { ...one.failure, what: this.text(one.failure.what) } },
+      ),
+      mounts: mounts.map((one) => ({ ...one, source: this.text(one.source) })),
+      read: read === undefined ? undefined : { ...read, saw: this.text(read.saw), names: this.#all(read.names) },
+      left: this.#all(left),
+      log: this.#all(log),
     }
   }
 

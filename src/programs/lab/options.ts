@@ -229,7 +229,8 @@ function readBeside(file: string): ClusterChoice['beside'] {
 }
 
 /** Throws UsageError also if it cannot be read. */
-function readDriver(file: string): DriverSpec {
+/** Reads a driver's file. Throws UsageError that names it. */
+export function readDriver(file: string): DriverSpec {
   try {
     return parseDriver(readFileSync(file, 'utf8'), file)
   } catch (error) {

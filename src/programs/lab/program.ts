@@ -1,6 +1,7 @@
 import { UsageError } from '../../errors.ts'
 import { commandLine, parse } from '../command-line.ts'
 import type { Program } from '../program.ts'
+import { driverCommand } from './driver.ts'
 import { inside } from './inside.ts'
 import { list } from './list.ts'
 import { mountCommand } from './mount.ts'
@@ -19,6 +20,8 @@ export const lab: Program = async (context) => {
       return await run(context, args)
     case 'mount':
       return await mountCommand(context, args)
+    case 'driver':
+      return await driverCommand(context, args)
     case 'report':
       return await report(args)
     case 'inside':
@@ -26,16 +29,16 @@ export const lab: Program = async (context) => {
     default:
       if (word.startsWith('-')) parse(overview(), context.args)
       throw new UsageError(
-        `${word === '' ? 'no command given' : `no command '${word}'`}; there are list, run, report, mount (see ${NAME} --help)`,
+        `${word === '' ? 'no command given' : `no command '${word}'`}; there are list, run, report, mount, driver (see ${NAME} --help)`,
       )
   }
 }
 
 function overview(): ReturnType<typeof commandLine> {
   return commandLine(NAME, 'Makes the failures of FUSE mounts under CSI happen, each on a private node.')
-    .usage('list | run [SCENARIO...] | report --compare A.json B.json | mount -- COMMAND...')
+    .usage('list | run [SCENARIO...] | report --compare A.json B.json | mount -- COMMAND... | driver check FILE')
     .addHelpText(
       'after',
-      `\nCommands:\n  list    lists scenarios, failures, mitigations and consumers\n  run     runs all of them, or those that are named (see ${NAME} run --help)\n  report  compares two runs (see ${NAME} report --help)\n  mount   tests a mount command (see ${NAME} mount --help)`,
+      `\nCommands:\n  list    lists scenarios, failures, mitigations and consumers\n  run     runs all of them, or those that are named (see ${NAME} run --help)\n  report  compares two runs (see ${NAME} report --help)\n  mount   tests a mount command (see ${NAME} mount --help)\n  driver  tries a driver and its file, or writes a first file (see ${NAME} driver --help)`,
     )
 }

@@ -22,6 +22,7 @@ import { oneLine, printable } from '../../printable.ts'
 import { version } from '../../version.ts'
 import type { ProgramContext } from '../program.ts'
 import { runOnCluster } from './cluster.ts'
+import { requireDriver } from './driver.ts'
 import { type ClusterChoice, parseRunOptions, type RunOptions } from './options.ts'
 import { save, writable } from './output-file.ts'
 
@@ -85,6 +86,7 @@ interface Ran {
 
 async function onPrivateNodes({ context, options, folder, signal }: How): Promise<Ran> {
   const { driver } = options
+  if (driver !== undefined) await requireDriver(context, driver, signal)
   const scenarios = await runScenarios(context, options, folder, signal)
   const { cells, absent } = planned(options)
   await using systemd = new LateSystemd(options.systemd, tmpdir(), executables(context))

@@ -1,0 +1,94 @@
+import type { About, DriverSeen, MountedAt } from './seen.ts'
+import type { DriverSpec } from './spec.ts'
+
+/** Something that is wrong, in words. `about`: what has to be changed, as far as the lab can tell. */
+export interface Finding {
+  readonly about: About
+  readonly what: string
+}
+
+/** What a program says that it does not find on the machine. */
+const MISSING_PROGRAM = /executable file not found|command not found|fusermount3?: (not found|No such file)|modprobe/i
+
+/** What is wrong with a driver, its file or the machine, as its trial shows. */
+export function findingsOf(driver: DriverSpec, seen: DriverSeen): readonly Finding[] {
+  return [
+    ...seen.steps.flatMap(({ name, attempts, failure }) =>
+      failure === undefined
+        ? []
+        : [{ about: failure.about, what: `${name}${attempts > 1 ? ` (${attempts} attempts)` : ''}: ${failure.what}` }],
+    ),
+    ...missingPrograms(seen),
+    ...ofCreation(driver, seen),
+    ...ofMounts(driver, seen),
+    ...ofDaemon(driver, seen),
+    ...ofRead(driver, seen),
+    ...seen.left.map((one) => ({ about: 'driver' as const, what: `this is left after the volume has gone: ${one}` })),
+  ]
+}
+
+function missingPrograms({ log, steps }: DriverSeen): readonly Finding[] {
+  const line = log.find((one) => MISSING_PROGRAM.test(one))
+  if (line === undefined || steps.every(({ failure }) => failure === undefined)) return []
+  return [{ about: 'machine', what: `the driver misses a program: ${line}` }]
+}
+
+function ofCreation({ create }: DriverSpec, { plugin, steps }: DriverSeen): readonly Finding[] {
+  const failed = steps.find(({ failure }) => failure !== undefined)
+  const creates = plugin?.controller?.includes('CREATE_DELETE_VOLUME') === true
+  if (create !== undefined || !creates || failed === undefined) return []
+  return [
+    { about: 'file', what: 'the driver creates volumes (CREATE_DELETE_VOLUME); its volume may have to be created: say create' },
+  ]
+}
+
+function ofMounts({ fuse }: DriverSpec, { mounts, read }: DriverSeen): readonly Finding[] {
+  if (read === undefined) return []
+  const target = mounts.find(({ at }) => at === 'target')
+  if (target === undefined)
+    return [
+      {
+        about: 'driver',
+        what: 'NodePublishVolume has answered OK, and nothing is mounted at the target: what pods write is on the disk of the node',
+      },
+    ]
+  if (fuse && !target.fuse) return [{ about: 'file', what: `the volume is no FUSE mount (${inWords(target)}); say fuse: false` }]
+  return !fuse && target.fuse ? [{ about: 'file', what: `the volume is a FUSE mount (${inWords(target)}); say fuse: true` }] : []
+}
+
+function ofDaemon({ daemon }: DriverSpec, { holders }: DriverSeen): readonly Finding[] {
+  if (daemon === undefined) return []
+  const answering = holders.filter(({ answers }) => answers === true)
+  if (answering.some(({ comm }) => comm === daemon)) return []
+  const who = answering.map(({ comm, pid }) => `${comm}[${pid}]`).join(', ')
+  if (who === '') return []
+  const what = holders.some(({ comm }) => comm === daemon)
+    ? 'holds a descriptor of /dev/fuse and answers for nothing'
+    : 'is no process that holds /dev/fuse'
+  return [{ about: 'file', what: `daemon: ${daemon} ${what}; it is ${who} that answers for the volume` }]
+}
+
+function ofRead({ file }: DriverSpec, { read }: DriverSeen): readonly Finding[] {
+  if (read === undefined) return []
+  const { saw, afterMs, names } = read
+  if (saw === 'right')
+    return afterMs <= LATE
+      ? []
+      : [
+          {
+            about: 'driver',
+            what: `${file} reads right only ${afterMs} ms after NodePublishVolume has answered OK: it answers before the mount is there, or its first read is slow`,
+          },
+        ]
+  const there = names.length === 0 ? 'the volume is empty' : `the volume has ${names.join(', ')}`
+  const why = saw === 'wrong' ? 'does not hold the content that the file says' : `cannot be read: ${saw}`
+  return [{ about: 'file', what: `${file} ${why} (${there}); put it there by prepare or populate, unless the driver loses it` }]
+}
+
+/** Milliseconds from which on a first right read is late. */
+const LATE = 1500
+
+/** A mount in words: `fuse.rclone of remote:bucket`. */
+export function inWords({ fsType, source }: MountedAt): string {
+  return `${fsType} of ${source}`
+}

@@ -1,0 +1,48 @@
+import type { PluginSeen } from './seen.ts'
+
+/** What a running plugin's socket and its process tell for a first file. */
+export interface RunningPlugin {
+  readonly socket: string
+  readonly plugin: PluginSeen
+  /** Of NodeGetInfo. */
+  readonly nodeId: string
+  /** The executable and the arguments of the process that listens; undefined if it is in another process namespace. */
+  readonly command: readonly string[] | undefined
+}
+
+/** The text of a first driver's file: what is known is filled in, and a comment says what has to be put in place of the rest. */
+export function firstFile({ socket, plugin, nodeId, command }: RunningPlugin): string {
+  const stages = plugin.node.includes('STAGE_UNSTAGE_VOLUME')
+  const creates = plugin.controller?.includes('CREATE_DELETE_VOLUME') === true
+  const words = command?.map((word) => {
+    const withSocket = word.replaceAll(socket, '{socket}')
+    return nodeId.length >= 3 ? withSocket.replaceAll(nodeId, '{node}') : withSocket
+  })
+  const start = words ?? ['/path/of/the/plugin', '--endpoint', 'unix://{socket}']
+  return `# The plugin at ${JSON.stringify(socket)}: ${plugin.name} ${plugin.version}
+# Node service: ${plugin.node.join(', ') || 'no capabilities'}
+# Controller service: ${plugin.controller === undefined ? 'none' : plugin.controller.join(', ') || 'no capabilities'}
+# docs/lab.md, "Your own driver", tells what else a file may have. dummy-fuse-csi lab driver check FILE tries it.
+name: ${JSON.stringify(plugin.name)}
+${words === undefined ? '# Put the command of the plugin here: its process cannot be seen from where this file was made.' : '# As the process that listens was started. Secrets among the arguments belong into env or volume.secrets.'}
+start: ${JSON.stringify(start)}
+# Variables of its environment; they are not copied from the process, since they may be secrets.
+env: {}
+${words === undefined || words.some((word) => word.includes('{socket}')) ? '' : `# No argument of the process names its socket.\nsocket: ${JSON.stringify(socket)}\n`}${
+    creates
+      ? `# It creates volumes. Put the parameters of your StorageClass here.
+create: { parameters: {} }
+volume:
+`
+      : `volume:
+  id: CHANGE-ME # the id of a volume that there is
+`
+  }  staged: ${String(stages)}
+  secrets: {}
+# Puts the file there that consumers read, when the volume is published for the first time. With a volume that has a file already, leave this
+# out, and name that file.
+populate: printf '%s' 'read me' > {target}/lab-file
+file: lab-file
+content: read me
+`
+}

@@ -1,0 +1,88 @@
+/** What a driver did in its trial. */
+export interface DriverSeen {
+  /** In the order in which they were taken; the first that failed is the last of them, but for the ways back. */
+  readonly steps: readonly TrialStep[]
+  /** What it says of itself; undefined as far as it could not be asked. */
+  readonly plugin: PluginSeen | undefined
+  /** What it had mounted when the volume was published: `staging` and `target`, or other paths below the kubelet's folder. */
+  readonly mounts: readonly MountedAt[]
+  /** The processes that held /dev/fuse open then. */
+  readonly holders: readonly Holder[]
+  /** What a pod saw of the file; undefined if it came to no pod. */
+  readonly read: ReadSeen | undefined
+  /** What was left after the last step: mounts, and processes that hold /dev/fuse. */
+  readonly left: readonly string[]
+  readonly log: readonly string[]
+}
+
+/** One step of a trial. */
+export interface TrialStep {
+  readonly name: string
+  /** Milliseconds of the attempt that succeeded, or of all if none did. */
+  readonly tookMs: number
+  readonly attempts: number
+  /** Undefined if it succeeded. */
+  readonly failure: StepFailure | undefined
+}
+
+/** Why a step failed. `about`: what has to be changed, as far as the lab can tell. */
+export interface StepFailure {
+  readonly about: About
+  readonly what: string
+}
+
+export type About = 'driver' | 'file' | 'machine'
+
+/** What a plugin says of itself. */
+export interface PluginSeen {
+  readonly name: string
+  readonly version: string
+  /** By the names of the CSI specification. */
+  readonly node: readonly string[]
+  /** Undefined if it has no controller service. */
+  readonly controller: readonly string[] | undefined
+}
+
+export interface MountedAt {
+  /** `staging`, `target`, or a path. */
+  readonly at: string
+  readonly fsType: string
+  readonly source: string
+  readonly fuse: boolean
+}
+
+/** A process that holds a FUSE connection of the volume. */
+export interface Holder {
+  readonly pid: number
+  readonly comm: string
+  readonly connection: number
+  /** Whether the mount answers no more while this process is stopped; undefined if that could not be tried. */
+  readonly answers: boolean | undefined
+}
+
+/** What a pod saw of the file of consumers. */
+export interface ReadSeen {
+  /** `right`, `wrong`, or what reading it said. */
+  readonly saw: string
+  /** Milliseconds from the answer of NodePublishVolume. */
+  readonly afterMs: number
+  /** What is at the target, at most ten names. */
+  readonly names: readonly string[]
+}
+
+/** The steps without which there is no cell. */
+const NEEDED = [
+  'prepare',
+  'start',
+  'GetPluginInfo',
+  'NodeGetCapabilities',
+  'CreateVolume',
+  'NodeStageVolume',
+  'NodePublishVolume',
+  'populate',
+]
+
+/** The step at which a driver cannot be taken through any cell; undefined if it can. */
+export function hopeless({ steps }: DriverSeen): TrialStep | undefined {
+  return steps.find(({ name, failure }) => failure !== undefined && NEEDED.includes(name))
+}

@@ -1,0 +1,334 @@
+import { randomUUID } from 'node:crypto'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { codeOf, messageOf } from '../../errors.ts'
+import { CallError } from '../../grpc/client.ts'
+import { connectionsOf } from '../../os/mounts/fuse-connections.ts'
+import { connectionOfDevice, isFuse } from '../../os/mounts/mount-table.ts'
+import { parseMountinfo, topmostAt } from '../../os/mounts/mountinfo.ts'
+import { describeEnd } from '../../os/processes/child-program.ts'
+import { processIds, sendSignal, sharesMounts } from '../../os/processes/processes.ts'
+import { run } from '../../os/processes/run.ts'
+import { listeningSockets } from '../../os/sockets/listening-sockets.ts'
+import { ContainerPlugin } from '../cell/container-plugin.ts'
+import { nodeMounts } from '../cell/evidence.ts'
+import { Timeline } from '../cell/timeline.ts'
+import { startClock } from '../clock.ts'
+import { Kubelet, type Volume } from '../kubelet.ts'
+import { KUBELET, stagingPath, targetPath } from '../node-paths.ts'
+import { Provisioner } from '../provisioner.ts'
+import { runShell } from '../shell.ts'
+import { STEP_DEADLINE } from '../wait.ts'
+import { askCapabilities } from './ask.ts'
+import { driverContainer } from './container.ts'
+import { makeDriverFolders } from './node.ts'
+import type { About, DriverSeen, Holder, MountedAt, PluginSeen, ReadSeen, StepFailure, TrialStep } from './seen.ts'
+import type { DriverSpec } from './spec.ts'
+
+/** What is handed to the private node. `whole`: also what is found out by stopping processes and waiting. */
+export interface DriverJob {
+  readonly kind: 'driver'
+  readonly driver: DriverSpec
+  readonly whole: boolean
+}
+
+/** Codes of answers that stay the same when a call is made again (CSI specification, "Error Scheme"). */
+const FINAL: ReadonlySet<string> = new Set(['INVALID_ARGUMENT', 'UNIMPLEMENTED', 'OUT_OF_RANGE'])
+
+/** Those of them, and of others, for which the file is the place to look first. */
+const OF_THE_FILE: ReadonlySet<string> = new Set([
+  'INVALID_ARGUMENT',
+  'UNIMPLEMENTED',
+  'OUT_OF_RANGE',
+  'NOT_FOUND',
+  'UNAUTHENTICATED',
+])
+
+/** Milliseconds between two attempts. */
+const BACK_OFF = 250
+
+/** Milliseconds in which a mount answers, and in which a file that is late may come to read right. */
+const ANSWER = 1000
+const LATE_READ = 5000
+
+/** Milliseconds that a daemon has to end when its volume has gone. */
+const LATE_END = 2000
+
+/** A step has failed, and with it those that need it. */
+class Ended extends Error {}
+
+/** Carries a driver and its volume through their life, on a private node that ends after it with all that it leaves. */
+export async function carryOutDriverTrial(job: DriverJob): Promise<DriverSeen> {
+  return await new Trial(job).run()
+}
+
+class Trial {
+  readonly #driver: DriverSpec
+  readonly #whole: boolean
+  readonly #timeline = new Timeline(startClock(), (_name, { line }) => this.#log.push(line))
+  readonly #log: string[] = []
+  readonly #steps: TrialStep[] = []
+  readonly #plugin: ContainerPlugin
+  readonly #kubelet: Kubelet
+  readonly #provisioner: Provisioner
+  #volume: Volume
+  #said: PluginSeen | undefined
+  #mounts: readonly MountedAt[] = []
+  #holders: readonly Holder[] = []
+  #read: ReadSeen | undefined
+
+  constructor({ driver, whole }: DriverJob) {
+    this.#driver = driver
+    this.#whole = whole
+    this.#plugin = new ContainerPlugin(driverContainer(driver), this.#timeline)
+    this.#kubelet = new Kubelet(driver.socket, driver.callTimeout)
+    this.#provisioner = new Provisioner(driver.socket, driver.callTimeout)
+    this.#volume = driver.volume
+  }
+
+  async run(): Promise<DriverSeen> {
+    const { prepare, create } = this.#driver
+    try {
+      await this.#once('prepare', 'file', async () => {
+        await makeDriverFolders(this.#driver)
+        if (prepare !== undefined) await inShell(prepare)
+      })
+      await this.#once('start', 'driver', () => this.#start())
+      await this.#call('GetPluginInfo', () => this.#kubelet.register())
+      this.#said = await askCapabilities(this.#driver.socket, this.#driver.callTimeout)
+      await this.#once('NodeGetCapabilities', 'file', () => this.#agrees())
+      if (create === undefined) await this.#throughNode()
+      else await this.#throughCreation(create)
+    } catch (error) {
+      if (!(error instanceof Ended)) throw error
+    }
+    const left = await this.#left()
+    if (this.#whole) await this.#once('stop', 'driver', () => this.#plugin.stop()).catch(ended)
+    else await this.#plugin.kill()
+    await this.#plugin.heard(ANSWER)
+    return {
+      steps: this.#steps,
+      plugin: this.#said,
+      mounts: this.#mounts,
+      holders: this.#holders,
+      read: this.#read,
+      left,
+      log: this.#log,
+    }
+  }
+
+  async #start(): Promise<void> {
+    const [executable = ''] = this.#driver.start
+    if (!existsSync(executable)) throw new Blamed('file', `start: there is no ${executable}`)
+    try {
+      await this.#plugin.start()
+    } catch (error) {
+      const [pid] = await this.#plugin.pids()
+      if (pid === undefined)
+        throw new Blamed('driver', `the plugin ended before it listened (${describeEnd(await this.#plugin.ended())})`, {
+          cause: error,
+        })
+      const others = listeningSockets().filter(({ path, pids }) => path !== '' && pids.includes(pid))
+      const where = others.length === 0 ? 'on no unix socket' : `on ${others.map(({ path }) => path).join(', ')}`
+      throw new Blamed(
+        'file',
+        `the plugin runs, and does not listen on ${this.#driver.socket} after ${STEP_DEADLINE / 1000} s; it listens ${where}. Give it {socket}, or say with socket where it listens`,
+        { cause: error },
+      )
+    }
+  }
+
+  /** Whether the file says what the driver says of staging. */
+  async #agrees(): Promise<void> {
+    const stages = this.#said?.node.includes('STAGE_UNSTAGE_VOLUME') === true
+    if (stages === (this.#volume.staged !== false)) return
+    await Promise.reject(
+      new Error(
+        stages
+          ? 'the driver stages volumes (STAGE_UNSTAGE_VOLUME), and the file says volume.staged: false'
+          : 'the driver stages no volumes (it has no STAGE_UNSTAGE_VOLUME); say volume.staged: false',
+      ),
+    )
+  }
+
+  /** What is left after the last step, once the volume has gone: a daemon has a moment to end. */
+  async #left(): Promise<readonly string[]> {
+    if (!this.#steps.some(({ name, failure }) => name === 'NodeUnpublishVolume' && failure === undefined)) return []
+    const end = performance.now() + LATE_END
+    for (;;) {
+      const holding = (await this.#holding()).map(({ comm, pid }) => `${comm}[${pid}] holds /dev/fuse`)
+      const left = [...nodeMounts(), ...holding]
+      if (left.length === 0 || performance.now() > end) return left
+      await sleep(BACK_OFF)
+    }
+  }
+
+  async #throughCreation(create: NonNullable<DriverSpec['create']>): Promise<void> {
+    const name = `pvc-${randomUUID()}`
+    await this.#call('CreateVolume', async () => {
+      this.#volume = await this.#provisioner.create(this.#volume, name, create)
+    })
+    try {
+      await this.#throughNode()
+    } finally {
+      await this.#call('DeleteVolume', () => this.#provisioner.delete(this.#volume)).catch(ended)
+    }
+  }
+
+  async #throughNode(): Promise<void> {
+    const volume = this.#volume
+    await this.#call('NodeStageVolume', () => this.#kubelet.stage(volume), volume.staged !== false)
+    try {
+      await this.#throughPod(randomUUID())
+    } finally {
+      await this.#call('NodeUnstageVolume', () => this.#kubelet.unstage(volume), volume.staged !== false).catch(ended)
+    }
+  }
+
+  async #throughPod(uid: string): Promise<void> {
+    const [volume, target] = [this.#volume, targetPath(uid, this.#volume.pv)]
+    await this.#call('NodePublishVolume', () => this.#kubelet.publish(volume, uid))
+    const publishedAt = performance.now()
+    try {
+      const { populate } = this.#driver
+      if (populate !== undefined) await this.#once('populate', 'file', () => inShell(populate.replaceAll('{target}', target)))
+      if (this.#whole) await this.#look(target, publishedAt)
+    } finally {
+      await this.#call('NodeUnpublishVolume', () => this.#kubelet.unpublish(volume, uid)).catch(ended)
+    }
+  }
+
+  /** Looks at what is published. */
+  async #look(target: string, publishedAt: number): Promise<void> {
+    this.#read = await this.#reads(target, publishedAt)
+    const staging = stagingPath(this.#volume.pv)
+    const lines = parseMountinfo(readFileSync('/proc/self/mountinfo', 'utf8'))
+    const paths = new Set(lines.map(({ mountPoint }) => mountPoint).filter((path) => path.startsWith(`${KUBELET}/`)))
+    this.#mounts = [...paths].flatMap((path) => {
+      const mount = topmostAt(lines, path)
+      if (mount === undefined) return []
+      const at = path === staging ? 'staging' : path === target ? 'target' : path
+      return [{ at, fsType: mount.fsType, source: mount.source, fuse: isFuse(mount.fsType) }]
+    })
+    const mount = topmostAt(lines, target)
+    const connection = mount !== undefined && isFuse(mount.fsType) ? connectionOfDevice(mount.device) : undefined
+    const holders: Holder[] = []
+    for (const holder of await this.#holding()) {
+      if (connection !== undefined && holder.connection === connection)
+        holders.push({ ...holder, answers: await answers(holder.pid, target) })
+      else holders.push({ ...holder, answers: undefined })
+    }
+    this.#holders = holders
+  }
+
+  async #reads(target: string, publishedAt: number): Promise<ReadSeen> {
+    const { file, content } = this.#driver
+    for (;;) {
+      const { kind, status, stdout, stderr } = await run('cat', [join(target, file)], ANSWER)
+      const wrong = stdout === content ? 'right' : 'wrong'
+      const saw =
+        kind !== 'exited' ? `no answer within ${ANSWER / 1000} s` : status === 0 ? wrong : stderr.trim().replace(/^.*: /, '')
+      const afterMs = Math.round(performance.now() - publishedAt)
+      if (saw === 'right' || afterMs > LATE_READ) return { saw, afterMs, names: kind === 'exited' ? namesIn(target) : [] }
+      await sleep(BACK_OFF)
+    }
+  }
+
+  async #holding(): Promise<readonly Omit<Holder, 'answers'>[]> {
+    const pids = processIds().filter((pid) => pid !== process.pid && sharesMounts(pid))
+    const all = pids.flatMap((pid) =>
+      [...new Set(connectionsOf(pid) ?? [])].map((connection) => ({ pid, comm: commOf(pid), connection })),
+    )
+    return await Promise.resolve(all)
+  }
+
+  /** A call of the kubelet or the provisioner, again until it is answered OK, or with what stays so, or the time is over. */
+  async #call(name: string, act: () => Promise<unknown>, needed = true): Promise<void> {
+    if (!needed) return
+    const began = performance.now()
+    const deadline = STEP_DEADLINE + this.#driver.callTimeout
+    for (let attempts = 1; ; attempts++) {
+      const start = performance.now()
+      try {
+        await act()
+        this.#steps.push({ name, tookMs: Math.round(performance.now() - start), attempts, failure: undefined })
+        return
+      } catch (error) {
+        const code = error instanceof CallError ? error.code : 'FINAL'
+        const tookMs = Math.round(performance.now() - began)
+        if (error instanceof CallError && !FINAL.has(code) && tookMs < deadline) {
+          await sleep(BACK_OFF)
+          continue
+        }
+        const about: About = OF_THE_FILE.has(code) || code === 'FINAL' ? 'file' : 'driver'
+        this.#fail(name, { about, what: messageOf(error) }, tookMs, attempts)
+      }
+    }
+  }
+
+  async #once(name: string, about: About, act: () => Promise<void>): Promise<void> {
+    const began = performance.now()
+    try {
+      await act()
+      this.#steps.push({ name, tookMs: Math.round(performance.now() - began), attempts: 1, failure: undefined })
+    } catch (error) {
+      const failure = { about: error instanceof Blamed ? error.about : about, what: messageOf(error) }
+      this.#fail(name, failure, Math.round(performance.now() - began), 1)
+    }
+  }
+
+  #fail(name: string, failure: StepFailure, tookMs: number, attempts: number): never {
+    this.#steps.push({ name, tookMs, attempts, failure })
+    throw new Ended(name)
+  }
+}
+
+/** A failure that is known to be about something else than its step. */
+class Blamed extends Error {
+  readonly about: About
+
+  constructor(about: About, message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.about = about
+  }
+}
+
+/** The step has been noted. */
+function ended(error: unknown): void {
+  if (!(error instanceof Ended)) throw error
+}
+
+/** Whether a process is the one that answers for a mount: it does not while the process is stopped. */
+async function answers(pid: number, path: string): Promise<boolean | undefined> {
+  const asked = async (): Promise<'exited' | 'killed' | 'timeout'> => (await run('stat', ['-f', path], ANSWER)).kind
+  if ((await asked()) !== 'exited') return undefined
+  sendSignal(pid, 'SIGSTOP')
+  try {
+    return (await asked()) === 'timeout'
+  } finally {
+    sendSignal(pid, 'SIGCONT')
+  }
+}
+
+async function inShell(line: string): Promise<void> {
+  const { status, output } = await runShell([], line)
+  if (status !== 0) throw new Error(`exit status ${status}${output === '' ? '' : `: ${output}`}`)
+}
+
+function namesIn(folder: string): readonly string[] {
+  try {
+    return readdirSync(folder).slice(0, 10)
+  } catch (error) {
+    if (codeOf(error) === undefined) throw error
+    return []
+  }
+}
+
+function commOf(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/comm`, 'utf8').trim()
+  } catch {
+    return '?'
+  }
+}
