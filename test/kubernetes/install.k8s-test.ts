@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
+import { parse, parseAllDocuments } from 'yaml'
 import { ROOT } from '../support/paths.ts'
 import { eventually } from '../support/wait.ts'
 import { Cluster } from './support/cluster.ts'
@@ -33,14 +34,38 @@ describe('the chart', { timeout: 900_000 }, () => {
       }
     })
 
+    it(`gives the plugin and the Controller service the file of a program, and ${program} lint has no complaint`, async () => {
+      const file = parse(readFileSync(join(ROOT, 'examples/programs/bindfs.yaml'), 'utf8')) as object
+      const values = [`--set-json=csi.plugin.program=${JSON.stringify(file)}`, '--set=csi.provisioner.enabled=true']
+      const lint = await cluster.tryHelm(program, ['lint', '--strict', CHART, ...values])
+      assert.equal(lint.status, 0, lint.stdout + lint.stderr)
+      const { status, stdout, stderr } = await cluster.tryHelm(program, [
+        'template',
+        'd',
+        CHART,
+        '--kube-version',
+        '1.37.0',
+        ...values,
+      ])
+      assert.equal(status, 0, stderr)
+      assert.equal(stdout.match(/--program=\/etc\/dummy-fuse-csi\/program\.yaml/g)?.length, 2)
+      const objects = parseAllDocuments(stdout).map((one) => one.toJS() as { kind?: string; data?: Record<string, string> } | null)
+      const map = objects.find((one) => one?.kind === 'ConfigMap')
+      assert.deepEqual(parse(map?.data?.['program.yaml'] ?? ''), file)
+    })
+
     it(`refuses wrong values by name, with ${program}`, async () => {
       const wrong = {
         'csi.plugin.fuseHost=none': /fuseHost/,
         'csi.plugin.restoreMount=true': /restoreMount/,
         'kubeletDir=relative': /kubeletDir/,
+        'csi.plugin.program=sshfs': /program.*object/s,
+        'csi.plugin.program.name=sshfs,csi.plugin.fuseHost=service': /csi\.plugin\.program: .*set csi\.plugin\.fuseHost to child/,
+        'csi.plugin.program.name=sshfs,csi.plugin.daemons=shared': /csi\.plugin\.program: .*set csi\.plugin\.daemons to per-volume/,
       }
       for (const [value, message] of Object.entries(wrong)) {
-        const { status, stderr } = await cluster.tryHelm(program, ['template', 'd', CHART, '--set', value])
+        const version = ['--kube-version', '1.37.0']
+        const { status, stderr } = await cluster.tryHelm(program, ['template', 'd', CHART, ...version, '--set', value])
         assert.notEqual(status, 0)
         assert.match(stderr, message)
       }

@@ -44,6 +44,11 @@ imagePullPolicy: {{ .Values.image.pullPolicy }}
 /run/{{ .Values.driverName }}
 {{- end -}}
 
+{{/* Where the containers find the file of csi.plugin.program. */}}
+{{- define "dummy-fuse-csi.programFile" -}}
+/etc/dummy-fuse-csi/program.yaml
+{{- end -}}
+
 {{/* What every pod of a node has. */}}
 {{- define "dummy-fuse-csi.scheduling" -}}
 {{- with .Values.imagePullSecrets }}
