@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict'
-import { writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import type { Finding } from '../../src/lab/driver/findings.ts'
 import { parseDriver } from '../../src/lab/driver/parse.ts'
 import type { DriverSeen } from '../../src/lab/driver/seen.ts'
+import { parseYaml } from '../../src/yaml.ts'
 import { EXECUTABLE, ROOT } from '../support/paths.ts'
 import { type Result, Sandbox } from '../support/sandbox.ts'
 import { GO_DRIVER } from '../support/tools.ts'
@@ -61,6 +62,16 @@ describe('lab driver check', () => {
       [['go-driver', true]],
     )
     assert.equal(seen.read?.saw, 'right')
+  })
+
+  it('finds nothing wrong with examples/drivers/dummy-fuse-csi.yaml, whose daemon answers for its volumes', async () => {
+    await using sandbox = new Sandbox()
+    const text = readFileSync(join(ROOT, 'examples/drivers/dummy-fuse-csi.yaml'), 'utf8')
+    const file = parseYaml(text.replace('/usr/local/bin/dummy-fuse-csi', EXECUTABLE)) as object
+    const { status, seen, findings } = await check(sandbox, file)
+    assert.deepEqual(findings, [])
+    assert.equal(status, 0)
+    assert.ok(seen.holders.some(({ comm, answers }) => comm === 'dummy-fuse' && answers === true))
   })
 
   it('says which field of the file is wrong, and what is there instead', async () => {

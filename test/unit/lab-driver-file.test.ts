@@ -1,6 +1,11 @@
 import assert from 'node:assert/strict'
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { describe, it } from 'node:test'
+import { toJsonSchema } from '@valibot/to-json-schema'
 import { parseDriver } from '../../src/lab/driver/parse.ts'
+import { DRIVER_FILE } from '../../src/lab/driver/schema.ts'
+import { ROOT } from '../support/paths.ts'
 
 const FILE = { name: 'd', start: ['/bin/d', '{socket}', 1], volume: { id: 'v' }, file: 'f', content: 'c' }
 
@@ -113,4 +118,22 @@ describe("a driver's file", () => {
           name === 'ProgramError' && message.startsWith('driver.yaml: ') && says.test(message) && message.endsWith(')'),
       )
     })
+})
+
+describe('examples/drivers', () => {
+  const folder = join(ROOT, 'examples/drivers')
+
+  it('are files that can be read, with the schema for editors', () => {
+    const files = readdirSync(folder).filter((file) => file.endsWith('.yaml'))
+    assert.ok(files.length > 0)
+    for (const file of files) {
+      const text = readFileSync(join(folder, file), 'utf8')
+      assert.equal(`${parseDriver(text, file).name}.yaml`, file)
+      assert.match(text, /^# yaml-language-server: \$schema=driver\.schema\.json$/m)
+    }
+  })
+
+  it("has the JSON schema of drivers' files (node packaging/file-schemas.mjs writes it)", () => {
+    assert.deepEqual(JSON.parse(readFileSync(join(folder, 'driver.schema.json'), 'utf8')), toJsonSchema(DRIVER_FILE))
+  })
 })

@@ -210,7 +210,7 @@ describe('examples/programs', () => {
     }
   })
 
-  it('has the JSON schema of program files (node packaging/program-schema.mjs writes it)', () => {
+  it('has the JSON schema of program files (node packaging/file-schemas.mjs writes it)', () => {
     const schema: unknown = JSON.parse(readFileSync(join(EXAMPLES, 'program.schema.json'), 'utf8'))
     assert.deepEqual(schema, toJsonSchema(PROGRAM_FILE))
   })
