@@ -35,7 +35,8 @@ export interface RestorerParts {
 /**
  * restoreMounts of the original project: replays the mount cache when the plugin starts, for each volume first where it was staged, then where it
  * was published. An entry that cannot be replayed is reported and kept; none stops another. An inline ephemeral volume that is published nowhere, because
- * the plugin was killed in the middle of a call, is ended.
+ * the plugin was killed in the middle of a call, is ended; so is a volume that was published nowhere when the machine was rebooted: the kubelet forgets where it
+ * was staged, and stages it again before it publishes it.
  */
 export class Restorer {
   readonly #parts: RestorerParts
@@ -72,7 +73,10 @@ export class Restorer {
       const done = await this.#restoreOne(entry, call)
       if (done === 'dropped') return 'over'
       if (done === 'ended') {
-        log.info(`Ended the inline ephemeral volume ${entry.volumeId} at ${what}: it is published nowhere`)
+        const own = entry.kind === 'staged' && entry.ephemeral === true
+        const which = own ? 'the inline ephemeral volume' : 'the volume'
+        const why = own ? 'it is published nowhere' : 'the machine was rebooted, and it is published nowhere'
+        log.info(`Ended ${which} ${entry.volumeId} at ${what}: ${why}`)
         return 'over'
       }
       log.info(done ? `successfully remounted ${what}` : `still mounted ${what}`)
@@ -103,8 +107,20 @@ export class Restorer {
     if (entry.bootId !== bootId) {
       await reachability.check(path, call)
       if (this.#dropped(entry)) return 'dropped'
+      if (entry.kind === 'staged' && !own && (await this.#isNowhere(entry, call))) {
+        await stager.unstage(entry.volumeId, path, call)
+        return 'ended'
+      }
     }
     return entry.kind === 'staged' ? await stager.restore(entry, call) : await publisher.restore(entry, call)
+  }
+
+  /** Whether, after a reboot, none of a volume's targets can be published again. */
+  async #isNowhere({ volumeId }: MountCacheEntry, call: CallContext): Promise<boolean> {
+    const { reachability, cache } = this.#parts
+    const targets = cache.of(volumeId).published.map(pathOf)
+    for (const target of targets) await reachability.check(target, call)
+    return !targets.some((target) => existsSync(dirname(target)))
   }
 
   /** After a reboot the kubelet's folders may be gone, and with them the pods that wanted the volume. */

@@ -424,6 +424,36 @@ void test('after a reboot entries are replayed where the target’s parent is, a
   assert.deepEqual(await kept.reasons(), [])
 })
 
+void test('after a reboot a volume that is published nowhere is ended, and staged again when it is asked for', async () => {
+  await using sandbox = new Sandbox()
+  using plugin = await Plugin.start(sandbox)
+  const [staged, unpublished] = ['staged', 'unpublished'].map((id) => new Volume(sandbox, plugin, id)) as [Volume, Volume]
+  await staged.stage()
+  await unpublished.publish()
+  await reboot(sandbox, plugin)
+  rmSync(dirname(unpublished.target), { recursive: true })
+  await plugin.restart()
+  for (const { id, staging } of [staged, unpublished])
+    await eventually(`${id} is ended`, () =>
+      plugin.lines().includes(`Ended the volume ${id} at ${staging}: the machine was rebooted, and it is published nowhere`),
+    )
+  assert.deepEqual([sandbox.mounts(), plugin.entries()], [[], []])
+  assert.equal((await outcome(staged.reasons())).code, 'NOT_FOUND')
+  await staged.publish()
+  assert.ok(await serves(sandbox, staged.target))
+})
+
+void test('without a reboot a volume that is published nowhere is mounted again', async () => {
+  await using sandbox = new Sandbox()
+  using plugin = await Plugin.start(sandbox)
+  const volume = new Volume(sandbox, plugin, 'staged')
+  await volume.stage()
+  await plugin.kill()
+  for (const path of sandbox.mounts()) await sandbox.run('umount', ['-l', path])
+  await plugin.restart()
+  assert.deepEqual(sandbox.mounts(), [volume.staging])
+})
+
 void test('without a reboot an entry is replayed although the target’s parent is gone', async () => {
   await using sandbox = new Sandbox()
   using plugin = await Plugin.start(sandbox)
