@@ -52,4 +52,18 @@ describe('the file of a driver that wants much', () => {
     assert.deepEqual(calls.slice(-2), [`NodeUnstageVolume ${id}`, `DeleteVolume ${id}`])
     assert.ok(!existsSync('/run/store-driver'), 'the folder of the socket is on the machine')
   })
+
+  it('has a cure that comes late seen, if the file says how long to wait', async () => {
+    await using sandbox = new Sandbox()
+    const [file, json] = [join(sandbox.path, 'driver.yaml'), join(sandbox.path, 'seen.json')]
+    writeFileSync(file, JSON.stringify({ ...STORE, env: { ...STORE.env, STORE_HEALS: 4000 }, watch: 30 }))
+    const cells = ['--failure', 'target-unmounted', '--mitigation', 'as-is', '--consumer', 'slave-folder']
+    const { status, stdout, stderr } = await sandbox.run(EXECUTABLE, ['lab', 'run', '--driver', file, ...cells, '--json', json], {
+      timeout: 120_000,
+    })
+    assert.equal(status, 0, stdout + stderr)
+    const { cells: seen } = JSON.parse(readFileSync(json, 'utf8')) as LabRecord
+    // Between the unmount and the cure it finds the bare folder, and writes there.
+    assert.equal(seen[0]?.consumers[0]?.seen, 'writes-to-host-recovers')
+  })
 })

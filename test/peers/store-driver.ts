@@ -1,8 +1,9 @@
 // A CSI plugin that wants much of its file: CreateVolume before anything else, an access mode that it has alone, a variable of its environment,
 // secrets of each call, the pod in the context, and time. It stages volumes and mounts nothing there. A volume is a folder below its state.
+// With STORE_HEALS, it binds a target that was unmounted again, that many milliseconds later.
 // Started as `node store-driver.ts STATE`; it listens on /run/store-driver/csi.sock, whose folder it does not make.
 import { status } from '@grpc/grpc-js'
-import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import {
   Controller,
@@ -28,6 +29,17 @@ interface Request {
 const [state = ''] = process.argv.slice(2)
 /** The first attempt of each publication takes a second. */
 const SLOW = 1000
+
+/** By target: what is bound there, and since when it is not. */
+const published = new Map<string, { readonly path: string; readonly goneAt?: number }>()
+
+function heal(after: number): void {
+  const mounts = readFileSync('/proc/self/mountinfo', 'utf8')
+  for (const [target, { path, goneAt = Date.now() }] of published)
+    if (mounts.includes(` ${target} `)) published.set(target, { path })
+    else if (Date.now() - goneAt < after) published.set(target, { path, goneAt })
+    else run('mount', '--bind', path, target)
+}
 
 function requireThat(holds: boolean, what: string): void {
   if (!holds) throw new Refusal(status.INVALID_ARGUMENT, what)
@@ -59,9 +71,11 @@ const node: Readonly<Record<string, Handler<Request>>> = {
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, SLOW)
     mkdirSync(request.targetPath, { recursive: true })
     run('mount', '--bind', path, request.targetPath)
+    published.set(request.targetPath, { path })
     return {}
   },
   nodeUnpublishVolume: ({ targetPath }) => {
+    published.delete(targetPath)
     run('umount', targetPath)
     rmSync(targetPath, { recursive: true })
     return {}
@@ -88,6 +102,8 @@ const controller: Readonly<Record<string, Handler<Request>>> = {
   },
 }
 
+const heals = Number(process.env.STORE_HEALS ?? 0)
+if (heals > 0) setInterval(heal, 100, heals)
 if (process.env.STORE_PLACE !== `${state}/here`) throw new Error('STORE_PLACE is not in the environment')
 writeFileSync(join(state, 'started'), '')
 const socket = '/run/store-driver/csi.sock'

@@ -18,7 +18,8 @@ const read = (change: Change = {}): ReturnType<typeof parseDriver> =>
 
 describe("a driver's file", () => {
   it('has the values of a kubelet and a plugin where it says nothing', () => {
-    const { socket, callTimeout, env, create, populate, upgrade, volume } = read()
+    const { socket, callTimeout, watch, env, create, populate, upgrade, volume } = read()
+    assert.equal(watch, 2000)
     assert.deepEqual([socket, callTimeout, env, create, populate], [`${STATE}/csi.sock`, 3000, {}, undefined, undefined])
     assert.deepEqual(upgrade, ['/bin/d', `${STATE}/csi.sock`, '1'])
     assert.deepEqual([volume.id, volume.staged, volume.podInfo, volume.accessMode], ['v', true, false, undefined])
@@ -79,6 +80,7 @@ describe("a driver's file", () => {
     ['calls without time', { callTimeout: 0 }, /callTimeout is less than 0\.1 seconds/],
     ['calls of an hour', { callTimeout: 3600 }, /callTimeout is more than 600 seconds/],
     ['a time that is no number', { callTimeout: '3s' }, /callTimeout is not a number/],
+    ['a cure that is not waited for', { watch: 1 }, /watch is less than 2 seconds/],
     ['pod information that is neither', { podInfo: 'yes' }, /podInfo is neither true nor false/],
     [
       'secrets of a call that there is not',

@@ -119,7 +119,7 @@ function harnessOf<P extends PluginControl>(subject: Subject, parts: CellParts, 
   ] satisfies readonly WatchedVolume[]
   return {
     ...{ clock, timeline, kubelet, volume, operations, plugin, daemons, node, consumers, runtime },
-    ...{ evidence: EVIDENCE, patience: { ...PATIENCE, start: STEP_DEADLINE + (driver?.callTimeout ?? 0) }, stagingPath: staging },
+    ...{ evidence: EVIDENCE, patience: patienceWith(driver), stagingPath: staging },
     register: () => kubelet.register(),
     passingPod: () => new PrivatePassingPod(operations),
     watchHealth: () =>
@@ -130,6 +130,13 @@ function harnessOf<P extends PluginControl>(subject: Subject, parts: CellParts, 
       ),
     shell: (command) => node.shell(command),
   }
+}
+
+/** With a driver, which may be slower than ours. */
+function patienceWith(driver: DriverSpec | undefined): Patience {
+  if (driver === undefined) return PATIENCE
+  const { callTimeout, watch } = driver
+  return { ...PATIENCE, start: STEP_DEADLINE + callTimeout, watch, settle: Math.max(PATIENCE.settle, watch) }
 }
 
 function pluginOf(subject: Subject, parts: CellParts): PluginControl {

@@ -18,6 +18,9 @@ const PLACES = { state: PLUGIN_FOLDER, node: 'lab-node', staging: stagingPath(PV
 /** Seconds for a call. */
 const STANDARD_CALL = 3
 
+/** Seconds for which consumers are watched. */
+const STANDARD_WATCH = 2
+
 /** The unit after a number of bytes, as Kubernetes reads it. */
 const UNITS: Readonly<Record<string, number>> = {
   ...{ '': 1, k: 1e3, K: 1e3, M: 1e6, G: 1e9, T: 1e12, P: 1e15 },
@@ -44,7 +47,16 @@ function specOf(file: DriverFile): DriverSpec {
   const filled = fillIn(file, { ...PLACES, socket }, '')
   const start = filled.start.map(String)
   if (!isAbsolute(start[0] ?? '')) throw new Error('start does not begin with an absolute path')
-  const { upgrade, stop = 'SIGTERM', callTimeout = STANDARD_CALL, daemon, prepare, populate, create } = filled
+  const {
+    upgrade,
+    stop = 'SIGTERM',
+    callTimeout = STANDARD_CALL,
+    watch = STANDARD_WATCH,
+    daemon,
+    prepare,
+    populate,
+    create,
+  } = filled
   if (upgrade?.length === 0) throw new Error('upgrade is empty')
   if (populate?.includes('{target}') === false) throw new Error('populate has no {target}, where the volume is published')
   return {
@@ -55,6 +67,7 @@ function specOf(file: DriverFile): DriverSpec {
     env: texts(filled.env),
     socket,
     callTimeout: Math.round(callTimeout * 1000),
+    watch: Math.round(watch * 1000),
     container: filled.container?.map(String) ?? [],
     fuse: filled.fuse ?? true,
     ...{ daemon, prepare, populate },

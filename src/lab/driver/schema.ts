@@ -94,6 +94,12 @@ export const DRIVER_FILE = strict({
       'Seconds that one call may take. Default: 3.',
     ),
   ),
+  watch: v.optional(
+    described(
+      v.pipe(v.number(), v.minValue(2, 'is less than 2 seconds'), v.maxValue(600, 'is more than 600 seconds')),
+      'Seconds that a cell waits for a cure after the repair. Default: 2.',
+    ),
+  ),
   podInfo: v.nullish(described(v.boolean(), 'Whether NodePublishVolume is told of the pod (podInfoOnMount). Default: false.')),
   container: v.nullish(described(WORDS, "Processes, as ps -o comm shows them, that end with the plugin's container.")),
   fuse: v.nullish(described(v.boolean(), 'Whether its volumes are FUSE mounts. Default: true.')),

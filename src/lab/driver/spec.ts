@@ -19,6 +19,8 @@ export interface DriverSpec {
   readonly socket: string
   /** Milliseconds for one call. */
   readonly callTimeout: number
+  /** Milliseconds after the repair for which a consumer that reads wrong is watched. */
+  readonly watch: number
   /** Processes, by the name that `ps -o comm` shows, that end with the plugin's container. */
   readonly container: readonly string[]
   /** Whether its volumes are FUSE mounts. */

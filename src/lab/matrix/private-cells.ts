@@ -81,6 +81,14 @@ async function onNode(
     if (message.kind === 'cell') cell = message.cell
     if (message.kind === 'namespace') namespace = message.mnt
   }
-  const reason = await carryOutOnPrivateNode(job, inside, env, tell, signal, makeNode, SLOW_CALLS * (driver?.callTimeout ?? 0))
+  const reason = await carryOutOnPrivateNode(
+    job,
+    inside,
+    env,
+    tell,
+    signal,
+    makeNode,
+    driver === undefined ? 0 : SLOW_CALLS * driver.callTimeout + driver.watch,
+  )
   return { cell, reason, namespace }
 }
