@@ -53,6 +53,41 @@ describe('the file of a driver that wants much', () => {
     assert.ok(!existsSync('/run/store-driver'), 'the folder of the socket is on the machine')
   })
 
+  it('has helpers that end with the container, with the machine, or not at all', async () => {
+    await using sandbox = new Sandbox()
+    const [file, json] = [join(sandbox.path, 'driver.yaml'), join(sandbox.path, 'seen.json')]
+    const command = (line: string): readonly string[] => ['/bin/sh', '-c', line]
+    const helpers = [
+      { name: 'on-node', command: command('echo "$STORE_PLACE"; : > {state}/on-node; sleep 1000'), belongs: 'node' },
+      { name: 'service', command: command('test -e {state}/on-node && : > {state}/service; sleep 1'), belongs: 'service' },
+      { name: 'beside', command: command('test -e {state}/service && : > {state}/beside; sleep 1000'), belongs: 'container' },
+    ].map((helper) => ({ ...helper, ready: `test -e {state}/${helper.name}` }))
+    writeFileSync(file, JSON.stringify({ ...STORE, helpers }))
+    const cells = ['--failure', 'plugin-killed', '--mitigation', 'as-is', '--consumer', 'opens-anew']
+    const { status, stdout, stderr } = await sandbox.run(EXECUTABLE, ['lab', 'run', '--driver', file, ...cells, '--json', json], {
+      timeout: 120_000,
+    })
+    assert.equal(status, 0, stdout + stderr)
+    const { cells: seen } = JSON.parse(readFileSync(json, 'utf8')) as LabRecord
+    const kinds = (id: string): readonly string[] =>
+      seen[0]?.events.filter(({ lane }) => lane === `helper-${id}`).map(({ kind }) => kind) ?? []
+    assert.deepEqual(kinds('on-node'), ['start'])
+    assert.deepEqual(kinds('beside'), ['start', 'end', 'restart'])
+    assert.deepEqual(kinds('service').slice(0, 3), ['start', 'end', 'restart'])
+    const logs = seen[0]?.evidence.logs.filter(({ lane }) => lane === 'helper-on-node').map(({ text }) => text)
+    assert.deepEqual(logs, ['/var/lib/kubelet/plugins/dummy-fuse-csi/here'])
+  })
+
+  it('has helpers that are not ready end the run, which names them', async () => {
+    await using sandbox = new Sandbox()
+    const file = join(sandbox.path, 'driver.yaml')
+    const helper = { name: 'service', command: ['/bin/false'], ready: 'false', belongs: 'node' }
+    writeFileSync(file, JSON.stringify({ ...STORE, helpers: [helper] }))
+    const { status, stderr } = await sandbox.run(EXECUTABLE, ['lab', 'run', '--driver', file], { timeout: 60_000 })
+    assert.equal(status, 1)
+    assert.match(stderr, /cannot be tested: helpers: the helper service ended before it was ready \(exit status 1\)/)
+  })
+
   it('has a cure that comes late seen, if the file says how long to wait', async () => {
     await using sandbox = new Sandbox()
     const [file, json] = [join(sandbox.path, 'driver.yaml'), join(sandbox.path, 'seen.json')]

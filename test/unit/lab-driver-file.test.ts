@@ -9,6 +9,8 @@ import { ROOT } from '../support/paths.ts'
 
 const FILE = { name: 'd', start: ['/bin/d', '{socket}', 1], volume: { id: 'v' }, file: 'f', content: 'c' }
 
+const HELPER = { name: 'h', command: ['/bin/h'], belongs: 'node' }
+
 const STATE = '/var/lib/kubelet/plugins/dummy-fuse-csi'
 
 type Change = Readonly<Record<string, unknown>>
@@ -81,6 +83,13 @@ describe("a driver's file", () => {
     ['calls of an hour', { callTimeout: 3600 }, /callTimeout is more than 600 seconds/],
     ['a time that is no number', { callTimeout: '3s' }, /callTimeout is not a number/],
     ['a cure that is not waited for', { watch: 1 }, /watch is less than 2 seconds/],
+    ['two helpers of one name', { helpers: [HELPER, HELPER] }, /helpers\.1\.name is that of another helper/],
+    [
+      'a helper without a path',
+      { helpers: [{ ...HELPER, command: ['h'] }] },
+      /helpers\.0\.command does not begin with an absolute path/,
+    ],
+    ['a helper of nothing', { helpers: [{ ...HELPER, belongs: 'pod' }] }, /helpers\.0\.belongs is not container, node or service/],
     ['pod information that is neither', { podInfo: 'yes' }, /podInfo is neither true nor false/],
     [
       'secrets of a call that there is not',

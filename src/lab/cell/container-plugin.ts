@@ -6,6 +6,7 @@ import type { ProcessLog } from '../process-log.ts'
 import { StartedProcess } from '../started-process.ts'
 import { until } from '../wait.ts'
 import type { PluginControl } from './harness.ts'
+import type { Helpers } from './helpers.ts'
 import { killAll, processesOf } from './node-processes.ts'
 import type { Program } from './replaceable.ts'
 import type { Timeline } from './timeline.ts'
@@ -25,6 +26,8 @@ export interface Container {
   readonly socket: string
   /** Variables of its environment, beside those of the node. */
   readonly env: Readonly<Record<string, string>>
+  /** What is started before the plugin and ends with it. */
+  readonly beside?: Helpers
 }
 
 /** The plugin in a container, as a DaemonSet runs it. Its daemons end with the container, except those that are hosted outside. */
@@ -49,8 +52,9 @@ export class ContainerPlugin implements PluginControl {
 
   /** Throws an Error if the plugin ends before its socket can be connected to. */
   async start(flaw: readonly string[] = []): Promise<void> {
-    const { program, flags, socket, env } = this.#container
+    const { program, flags, socket, env, beside } = this.#container
     const kind = this.#process === undefined ? 'start' : 'restart'
+    await beside?.start()
     const log = this.#timeline.newLog(LANE)
     const plugin = await StartedProcess.start(withArgs(program.command, [...flags, ...flaw]), log, env)
     this.#process = plugin
@@ -100,6 +104,7 @@ export class ContainerPlugin implements PluginControl {
     if (running?.running !== true) return
     running.kill(signal)
     await running.ended()
+    await this.#container.beside?.end()
     this.#timeline.note(LANE, 'end', `process ${running.pid} ended by ${signal}`)
     await killAll(this.#container.takes.flatMap(processesOf))
   }

@@ -1,7 +1,7 @@
 import type { Programs } from '../command.ts'
 import { ContainerRuntime } from '../container-runtime.ts'
 import type { Clock } from '../clock.ts'
-import { driverContainer } from '../driver/container.ts'
+import { driverContainer, nodeHelpers } from '../driver/container.ts'
 import type { DriverSpec } from '../driver/spec.ts'
 import type { Failure } from '../failures/failure.ts'
 import { type Kubelet, NEIGHBOUR, type Volume } from '../kubelet.ts'
@@ -103,7 +103,7 @@ function harnessOf<P extends PluginControl>(subject: Subject, parts: CellParts, 
   const daemons =
     driver === undefined
       ? daemonsOf(subject, parts, plugin)
-      : new PluginDaemons(plugin, driver.daemon === undefined ? [] : [driver.daemon])
+      : new PluginDaemons(plugin, driver.daemon === undefined ? [] : [driver.daemon], undefined, nodeHelpers(driver, timeline))
   const runtime = new ContainerRuntime(reader.command)
   const around = { clock, timeline, runtime, reader, file: driver?.file ?? 'dummy-file.txt' }
   const consumers = subject.consumers.map((one) => {
@@ -141,7 +141,7 @@ function patienceWith(driver: DriverSpec | undefined): Patience {
 
 function pluginOf(subject: Subject, parts: CellParts): PluginControl {
   const { driver, programs, slice, timeline } = parts
-  if (driver !== undefined) return new ContainerPlugin(driverContainer(driver), timeline)
+  if (driver !== undefined) return new ContainerPlugin(driverContainer(driver, timeline), timeline)
   if (subject.failure.needsSystemd === true) {
     return new UnitPlugin(programs.plugin, pluginFlags(subject), sliceOf(slice), timeline)
   }

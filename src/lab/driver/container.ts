@@ -1,9 +1,12 @@
 import type { Command } from '../command.ts'
 import type { Container } from '../cell/container-plugin.ts'
+import { Helpers } from '../cell/helpers.ts'
+import type { Timeline } from '../cell/timeline.ts'
 import type { DriverSpec } from './spec.ts'
 
 /** The container of somebody's driver. */
-export function driverContainer({ start, upgrade, container, stop, socket, env }: DriverSpec): Container {
+export function driverContainer(driver: DriverSpec, timeline: Timeline): Container {
+  const { start, upgrade, container, stop, socket, env, helpers } = driver
   const version = { args: start }
   const program = {
     get command(): Command {
@@ -14,5 +17,19 @@ export function driverContainer({ start, upgrade, container, stop, socket, env }
       version.args = upgrade
     },
   }
-  return { program, flags: [], takes: container, stop, socket, env }
+  const beside = new Helpers(
+    helpers.filter(({ belongs }) => belongs === 'container'),
+    env,
+    timeline,
+  )
+  return { program, flags: [], takes: container, stop, socket, env, beside }
+}
+
+/** The helpers of somebody's driver that do not end with its container. */
+export function nodeHelpers({ helpers, env }: DriverSpec, timeline: Timeline): Helpers {
+  return new Helpers(
+    helpers.filter(({ belongs }) => belongs !== 'container'),
+    env,
+    timeline,
+  )
 }

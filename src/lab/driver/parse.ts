@@ -7,7 +7,7 @@ import type { Volume } from '../kubelet.ts'
 import { PLUGIN_FOLDER, SOCKET, stagingPath } from '../node-paths.ts'
 import type { Creation } from '../provisioner.ts'
 import { DRIVER_FILE, type DriverFile } from './schema.ts'
-import type { DriverSpec } from './spec.ts'
+import type { DriverSpec, HelperSpec } from './spec.ts'
 
 /** The name that the volume has on the node, as a PersistentVolume has. */
 const PV = 'driver-pv'
@@ -65,6 +65,7 @@ function specOf(file: DriverFile): DriverSpec {
     upgrade: upgrade?.map(String) ?? start,
     stop,
     env: texts(filled.env),
+    helpers: helpersOf(filled.helpers ?? []),
     socket,
     callTimeout: Math.round(callTimeout * 1000),
     watch: Math.round(watch * 1000),
@@ -87,6 +88,15 @@ function socketOf(text: string | undefined): string {
   if (Buffer.byteLength(socket) > LONGEST_SOCKET_PATH)
     throw new Error(`socket has more than ${LONGEST_SOCKET_PATH} bytes, the most that the path of a unix socket may have`)
   return socket
+}
+
+function helpersOf(all: NonNullable<DriverFile['helpers']>): readonly HelperSpec[] {
+  return all.map(({ name, command, ready, belongs }, index) => {
+    if (all.findIndex((one) => one.name === name) < index) throw new Error(`helpers.${index}.name is that of another helper`)
+    const words = command.map(String)
+    if (!isAbsolute(words[0] ?? '')) throw new Error(`helpers.${index}.command does not begin with an absolute path`)
+    return { name, command: words, ready, belongs }
+  })
 }
 
 function volumeOf({ volume, create, podInfo }: DriverFile): Volume {

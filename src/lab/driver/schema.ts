@@ -78,6 +78,19 @@ const CREATE = strict({
   ),
 })
 
+const HELPER = strict({
+  name: described(
+    v.pipe(v.string(), v.regex(/^[a-z][a-z0-9-]{0,40}$/, 'is not a lower-case name of at most 41 letters, digits and hyphens')),
+    'Its name in the report.',
+  ),
+  command: described(WORDS, 'The program, from an absolute path, and its arguments; no shell reads them.'),
+  ready: v.optional(described(v.string(), 'A shell line that succeeds when it is ready. Default: it is once it runs.')),
+  belongs: described(
+    v.picklist(['container', 'node', 'service'], 'is not container, node or service'),
+    "container: it starts and ends with the plugin's container. node: it starts and ends with the machine. service: the same, and it is started again whenever it ends.",
+  ),
+})
+
 /** A driver's file as it is written. */
 export const DRIVER_FILE = strict({
   name: v.string(),
@@ -101,6 +114,7 @@ export const DRIVER_FILE = strict({
     ),
   ),
   podInfo: v.nullish(described(v.boolean(), 'Whether NodePublishVolume is told of the pod (podInfoOnMount). Default: false.')),
+  helpers: v.nullish(described(v.array(HELPER), 'Programs that run beside the plugin, in the order in which they are started.')),
   container: v.nullish(described(WORDS, "Processes, as ps -o comm shows them, that end with the plugin's container.")),
   fuse: v.nullish(described(v.boolean(), 'Whether its volumes are FUSE mounts. Default: true.')),
   daemon: v.optional(described(v.string(), 'The processes, by that name, that serve FUSE, if the plugin does not.')),

@@ -73,6 +73,7 @@ export interface ReadSeen {
 /** The steps without which there is no cell. */
 const NEEDED = [
   'prepare',
+  'helpers',
   'start',
   'GetPluginInfo',
   'NodeGetCapabilities',

@@ -1,6 +1,16 @@
 import type { Volume } from '../kubelet.ts'
 import type { Creation } from '../provisioner.ts'
 
+/** A program that runs beside the plugin. */
+export interface HelperSpec {
+  readonly name: string
+  readonly command: readonly string[]
+  /** A shell's line that succeeds when it is ready; undefined: it is once it runs. */
+  readonly ready: string | undefined
+  /** What it ends with. A service is started again whenever it ends while the machine runs. */
+  readonly belongs: 'container' | 'node' | 'service'
+}
+
 /**
  * A CSI node plugin that somebody brings, as the file for `--driver` describes it (docs/lab.md), with its placeholders filled in. Commands are
  * words, not lines for a shell.
@@ -13,8 +23,10 @@ export interface DriverSpec {
   readonly upgrade: readonly string[]
   /** The signal that stops it. */
   readonly stop: 'SIGTERM' | 'SIGINT'
-  /** Variables of its environment, beside those of the node. */
+  /** Variables of its environment and those of the helpers, beside those of the node. */
   readonly env: Readonly<Record<string, string>>
+  /** In the order in which they are started. */
+  readonly helpers: readonly HelperSpec[]
   /** Where it listens. */
   readonly socket: string
   /** Milliseconds for one call. */

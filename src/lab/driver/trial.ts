@@ -21,7 +21,7 @@ import { Provisioner } from '../provisioner.ts'
 import { runShell } from '../shell.ts'
 import { STEP_DEADLINE } from '../wait.ts'
 import { askCapabilities } from './ask.ts'
-import { driverContainer } from './container.ts'
+import { driverContainer, nodeHelpers } from './container.ts'
 import { makeDriverFolders } from './node.ts'
 import type { About, DriverSeen, Holder, MountedAt, PluginSeen, ReadSeen, StepFailure, TrialStep } from './seen.ts'
 import type { DriverSpec } from './spec.ts'
@@ -81,7 +81,7 @@ class Trial {
   constructor({ driver, whole }: DriverJob) {
     this.#driver = driver
     this.#whole = whole
-    this.#plugin = new ContainerPlugin(driverContainer(driver), this.#timeline)
+    this.#plugin = new ContainerPlugin(driverContainer(driver, this.#timeline), this.#timeline)
     this.#kubelet = new Kubelet(driver.socket, driver.callTimeout)
     this.#provisioner = new Provisioner(driver.socket, driver.callTimeout)
     this.#volume = driver.volume
@@ -94,6 +94,8 @@ class Trial {
         await makeDriverFolders(this.#driver)
         if (prepare !== undefined) await inShell(prepare)
       })
+      const helpers = nodeHelpers(this.#driver, this.#timeline)
+      if (this.#driver.helpers.length > 0) await this.#once('helpers', 'file', () => helpers.start())
       await this.#once('start', 'driver', () => this.#start())
       await this.#call('GetPluginInfo', () => this.#kubelet.register())
       this.#said = await askCapabilities(this.#driver.socket, this.#driver.callTimeout)

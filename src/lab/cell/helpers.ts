@@ -1,0 +1,92 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { messageOf } from '../../errors.ts'
+import { describeEnd } from '../../os/processes/child-program.ts'
+import type { HelperSpec } from '../driver/spec.ts'
+import { runShell } from '../shell.ts'
+import { StartedProcess } from '../started-process.ts'
+import { until } from '../wait.ts'
+import type { Timeline } from './timeline.ts'
+
+/** Milliseconds until a service that has ended is started again, as systemd's RestartSec has it. */
+const RESTART = 100
+
+/** Programs that run beside a driver's plugin, in the order in which they are started. */
+export class Helpers {
+  readonly #all: readonly Helper[]
+
+  /** `env`: variables of their environment, beside those of the node. */
+  constructor(specs: readonly HelperSpec[], env: Readonly<Record<string, string>>, timeline: Timeline) {
+    this.#all = specs.map((spec) => new Helper(spec, env, timeline))
+  }
+
+  /** Starts those that are not started, each when the one before is ready. Rejects with an Error that names the one that is not ready in time. */
+  async start(): Promise<void> {
+    for (const helper of this.#all) await helper.start()
+  }
+
+  /** SIGKILL; resolves when they have ended. */
+  async end(): Promise<void> {
+    for (const helper of this.#all.toReversed()) await helper.end()
+  }
+}
+
+class Helper {
+  readonly #spec: HelperSpec
+  readonly #env: Readonly<Record<string, string>>
+  readonly #timeline: Timeline
+  readonly #lane: string
+  #process: StartedProcess | undefined
+  #wanted = false
+
+  constructor(spec: HelperSpec, env: Readonly<Record<string, string>>, timeline: Timeline) {
+    this.#spec = spec
+    this.#env = env
+    this.#timeline = timeline
+    this.#lane = `helper-${spec.name}`
+  }
+
+  async start(): Promise<void> {
+    if (this.#wanted) return
+    this.#wanted = true
+    await this.#launch(this.#process === undefined ? 'start' : 'restart')
+  }
+
+  async end(): Promise<void> {
+    this.#wanted = false
+    const process = this.#process
+    if (process?.running !== true) return
+    process.kill()
+    await process.ended()
+  }
+
+  async #launch(kind: 'start' | 'restart'): Promise<void> {
+    const { name, command, ready } = this.#spec
+    const [executable = '', ...args] = command
+    const log = this.#timeline.newLog(this.#lane)
+    const process = await StartedProcess.start({ executable, args, argv0: executable }, log, this.#env).catch((error: unknown) => {
+      throw new Error(`the helper ${name} cannot be started: ${messageOf(error)}`, { cause: error })
+    })
+    this.#process = process
+    this.#timeline.lane(this.#lane, 'process', `Helper ${name}`, process.pid)
+    this.#timeline.note(this.#lane, kind, `process ${process.pid}`)
+    this.#mind(process).catch((error: unknown) => {
+      this.#timeline.note(this.#lane, 'log', messageOf(error))
+    })
+    if (ready === undefined) return
+    const isReady = async (): Promise<'ready' | 'ended' | false> => {
+      if ((await runShell([], ready)).status === 0) return 'ready'
+      return process.running ? false : 'ended'
+    }
+    if ((await until(`the helper ${name} is ready (${ready})`, isReady)) === 'ended')
+      throw new Error(`the helper ${name} ended before it was ready (${describeEnd(await process.ended())})`)
+  }
+
+  /** Notes its end, and starts a service again. */
+  async #mind(process: StartedProcess): Promise<void> {
+    const { belongs } = this.#spec
+    this.#timeline.note(this.#lane, 'end', describeEnd(await process.ending))
+    if (belongs !== 'service') return
+    await sleep(RESTART)
+    if (this.#wanted) await this.#launch('restart')
+  }
+}
