@@ -82,19 +82,25 @@ describe('a result of B beside that of A', () => {
       is: 'worse',
       what: ['outcome'],
     },
-    { name: 'with a longer read', change: { longestStallMs: 800 }, is: 'worse', what: ['longest read'] },
-    { name: 'that is right again later', change: { firstRightAfterFailureMs: 900 }, is: 'worse', what: ['right again after'] },
+    { name: 'with a longer read', change: { longestStallMs: 2100 }, is: 'worse', what: ['longest read'] },
+    {
+      name: 'that is right again later',
+      change: { firstRightAfterFailureMs: 3900 },
+      cell: 'plugin-killed restore-exit',
+      is: 'worse',
+      what: ['right again after'],
+    },
     {
       name: 'that is right again sooner',
       change: { firstRightAfterFailureMs: 100 },
-      cell: 'plugin-killed restore-exit',
+      cell: 'daemon-hung none',
       is: 'better',
       what: ['right again after'],
     },
     {
       name: 'with a longer read, and right again sooner',
-      change: { longestStallMs: 800, firstRightAfterFailureMs: 100 },
-      cell: 'plugin-killed restore-exit',
+      change: { longestStallMs: 3500, firstRightAfterFailureMs: 100 },
+      cell: 'daemon-hung none',
       is: 'different',
       what: ['longest read', 'right again after'],
     },
@@ -118,8 +124,14 @@ describe('a result of B beside that of A', () => {
   }
 
   for (const [name, change, cell] of [
-    ['a time that differs by less than half a second', { longestStallMs: 450 }, 'plugin-killed systemd'],
-    ['a time that differs by less than half', { firstRightAfterFailureMs: 2000 }, 'plugin-killed restore-exit'],
+    ['a time that differs by less than two seconds', { longestStallMs: 1950 }, 'plugin-killed systemd'],
+    ['a later first read where no read failed or waited', { firstRightAfterFailureMs: 5000 }, 'plugin-killed systemd'],
+    [
+      'an error that a race decides',
+      { reads: { right: 1, wrong: 0, failed: { ECONNABORTED: 1, ENOTCONN: 4 } } },
+      'plugin-killed none',
+    ],
+    ['a time that differs by less than half', { firstRightAfterFailureMs: 6014 }, 'daemon-hung none'],
     ['another number of the same errors', { reads: { right: 1, wrong: 0, failed: { ENOTCONN: 4 } } }, 'plugin-killed none'],
   ] as const) {
     it(`is the same with ${name}`, () => {

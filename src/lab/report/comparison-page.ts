@@ -45,7 +45,7 @@ export function comparisonPage(comparison: Comparison): string {
           ? html`<p class="measure">Every result that both have is the same.</p>`
           : html`<p class="measure">
               A line stands for all consumers of a cell that changed alike. Its figures are those of the worst of them. Times count
-              as changed if they differ by more than half a second and by more than half.
+              as changed if they differ by more than two seconds and by more than half.
             </p>`
       }
       ${CHANGES.map((change) => changes(comparison, change))}

@@ -33,7 +33,7 @@ interface Parsed {
 const HELP = `
 A and B are files that lab run --json has written: of one driver before and after a change, or of two drivers. Without --html and
 --markdown, the Markdown goes to standard output. A read that takes longer, or a later recovery, counts as changed if the times differ by more than
-0.5 s and by more than half of the shorter one.
+2 s and by more than half of the shorter one.
 
 Exit status: 0 whatever differs, unless --fail-on says otherwise; 1 with --fail-on worse: something is worse in B, with --fail-on difference:
 something differs; 2 usage error, or a file that is no record; 4 with --fail-on worse: nothing is worse, and something that ran in A did not run in B.`
