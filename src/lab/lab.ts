@@ -61,6 +61,7 @@ export class Lab {
         case 'namespace':
         case 'cell':
         case 'mount':
+        case 'driver':
         case 'end':
         case 'broken off':
       }
