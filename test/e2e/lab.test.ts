@@ -37,8 +37,8 @@ describe('dummy-fuse-csi lab', () => {
       args: ['run', 'nothing'],
       says: new RegExp(`no scenario 'nothing'; there are ${NAMES.join(', ')}, demonstrations, blobfuse2, matrix `),
     },
-    { name: 'a command that there is not', args: ['walk'], says: /no command 'walk'; there are list, run, report, mount / },
-    { name: 'no command', args: [], says: /no command given; there are list, run, report, mount / },
+    { name: 'a command that there is not', args: ['walk'], says: /no command 'walk'; there are list, run, report, mount, driver / },
+    { name: 'no command', args: [], says: /no command given; there are list, run, report, mount, driver / },
     { name: 'an option that there is not', args: ['run', '--jsn', 'x'], says: /unknown option '--jsn'.*--json/ },
     {
       name: 'a failure that there is not',
