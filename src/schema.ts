@@ -1,4 +1,17 @@
-import { type BaseIssue, type GenericSchema, getDotPath, type InferOutput, safeParse } from 'valibot'
+import {
+  type BaseIssue,
+  description,
+  type DescriptionAction,
+  type GenericSchema,
+  getDotPath,
+  type InferOutput,
+  type ObjectEntries,
+  pipe,
+  safeParse,
+  type SchemaWithPipe,
+  strictObject,
+  type StrictObjectSchema,
+} from 'valibot'
 
 /** What a value is not, by the type that its schema expects. */
 const KINDS: Readonly<Record<string, string>> = {
@@ -57,4 +70,17 @@ function problemOf(issue: BaseIssue<unknown>): string {
 
 function isUnknownKey({ type, expected }: BaseIssue<unknown>): boolean {
   return type === 'strict_object' && expected === 'never'
+}
+
+/** An object of these fields and no others; the message for another names them. */
+export function strict<E extends ObjectEntries>(entries: E): StrictObjectSchema<E, string> {
+  return strictObject(entries, `there are ${Object.keys(entries).join(', ')}`)
+}
+
+/** A schema with the text that an editor shows for it: `description` of the JSON schema that is made from it. */
+export function described<S extends GenericSchema>(
+  schema: S,
+  text: string,
+): SchemaWithPipe<readonly [S, DescriptionAction<InferOutput<S>, string>]> {
+  return pipe(schema, description<InferOutput<S>, string>(text))
 }

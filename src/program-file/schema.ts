@@ -1,4 +1,5 @@
 import * as v from 'valibot'
+import { described, strict } from '../schema.ts'
 
 /** The schema of a program's file (docs/programs.md). The JSON schema for editors is made from it, so that it has no transformations. */
 
@@ -18,18 +19,6 @@ const KEY = v.pipe(
 )
 
 const VARIABLE = v.pipe(v.string(), v.regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'is not the name of an environment variable'))
-
-/** An object of these fields and no others; the message for another names them. */
-function strict<E extends v.ObjectEntries>(entries: E): v.StrictObjectSchema<E, string> {
-  return v.strictObject(entries, `there are ${Object.keys(entries).join(', ')}`)
-}
-
-function described<S extends v.GenericSchema>(
-  schema: S,
-  text: string,
-): v.SchemaWithPipe<readonly [S, v.DescriptionAction<v.InferOutput<S>, string>]> {
-  return v.pipe(schema, v.description<v.InferOutput<S>, string>(text))
-}
 
 const VALUES = v.optional(described(v.array(TEXT), 'The values that are allowed.'))
 const PATTERN = v.optional(described(v.string(), 'A regular expression (JavaScript, flag u) that a whole value has to match.'))

@@ -1,22 +1,11 @@
 import * as v from 'valibot'
 import { VolumeCapability_AccessMode_Mode as Mode } from '../../rpc/csi_pb.ts'
 import type { AccessMode } from '../kubelet.ts'
+import { described, strict } from '../../schema.ts'
 
 /** The schema of a driver's file (docs/lab.md). The JSON schema for editors is made from it, so that it has no transformations. */
 
 const ACCESS_MODES = Object.keys(Mode).filter((name): name is AccessMode => name !== 'UNKNOWN')
-
-/** An object of these fields and no others; the message for another names them. */
-function strict<E extends v.ObjectEntries>(entries: E): v.StrictObjectSchema<E, string> {
-  return v.strictObject(entries, `there are ${Object.keys(entries).join(', ')}`)
-}
-
-function described<S extends v.GenericSchema>(
-  schema: S,
-  text: string,
-): v.SchemaWithPipe<readonly [S, v.DescriptionAction<v.InferOutput<S>, string>]> {
-  return v.pipe(schema, v.description<v.InferOutput<S>, string>(text))
-}
 
 /** Words may be written as numbers. */
 const WORDS = v.array(v.union([v.string(), v.number()]))
