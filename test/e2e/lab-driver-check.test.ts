@@ -85,6 +85,43 @@ describe('lab driver check', () => {
     assert.match(file?.what ?? '', /^other\.txt cannot be read: No such file or directory \(the volume has greeting\.txt\)/)
   })
 
+  it('says what the file holds, and that the id of the first file is still there', async () => {
+    await using sandbox = new Sandbox()
+    const { status, findings } = await check(sandbox, { ...GO, volume: { ...GO.volume, id: 'CHANGE-ME' }, content: 'Bye' })
+    assert.equal(status, 1)
+    assert.deepEqual(
+      findings.map(({ about, what }) => [about, what.replace(/;.*/, '')]),
+      [
+        ['file', 'volume.id is still CHANGE-ME'],
+        ['file', 'greeting.txt holds "Hello", and not the content that the file says'],
+      ],
+    )
+  })
+
+  it('says what the volume has when populate fails', async () => {
+    await using sandbox = new Sandbox()
+    const { status, findings } = await check(sandbox, { ...GO, populate: 'echo Hello > {target}/other.txt' })
+    assert.equal(status, 1)
+    assert.match(
+      findings[0]?.what ?? '',
+      /^populate: exit status 1: .*Read-only file system \(the volume has greeting\.txt\); .*leave populate out/,
+    )
+    assert.equal(findings.length, 1)
+  })
+
+  it('names the process that answers for the volume when the file has no daemon', async () => {
+    await using sandbox = new Sandbox()
+    const text = readFileSync(join(ROOT, 'examples/drivers/dummy-fuse-csi.yaml'), 'utf8')
+    const file = parseYaml(text.replace('/usr/local/bin/dummy-fuse-csi', EXECUTABLE).replace('daemon: dummy-fuse', '')) as object
+    const { status, findings } = await check(sandbox, file)
+    assert.equal(status, 1)
+    assert.match(
+      findings[0]?.what ?? '',
+      /^dummy-fuse\[\d+\] answers for the volume and is not the process of start; say daemon: dummy-fuse,/,
+    )
+    assert.equal(findings.length, 1)
+  })
+
   it('says that a volume is no FUSE mount and is staged, and shows no secret', async () => {
     await using sandbox = new Sandbox()
     const { status, stdout, findings } = await check(sandbox, {

@@ -48,6 +48,7 @@ describe("somebody's own driver in the lab", () => {
     ]
     const { status, stdout, stderr } = await sandbox.run(EXECUTABLE, ['lab', 'run', ...args], { timeout: 120_000 })
     assert.equal(status, 0, stdout + stderr)
+    assert.match(stdout, /^not tried: daemon-killed: The file names no daemon of its own\.$/m)
 
     const record = JSON.parse(readFileSync(json, 'utf8')) as LabRecord
     assert.deepEqual(problemsWith(record), [])
@@ -74,6 +75,22 @@ describe("somebody's own driver in the lab", () => {
     assert.ok(
       broken.length > 10 && readFileSync(xml, 'utf8').includes(`<testsuites name="dummy-fuse-csi lab: go-driver" ${numbers} `),
     )
+  })
+
+  it('ends with 2 and the reasons when nothing of what was chosen can be tried', async () => {
+    await using sandbox = new Sandbox()
+    const file = join(sandbox.path, 'driver.yaml')
+    writeFileSync(file, DRIVER)
+    const { status, stderr } = await sandbox.run(EXECUTABLE, [
+      'lab',
+      'run',
+      '--driver',
+      file,
+      '--failure',
+      'daemon-killed,daemon-hung',
+    ])
+    assert.equal(status, 2)
+    assert.match(stderr, /nothing of what was chosen can be run: The file names no daemon of its own\.$/m)
   })
 
   const WRONG: { name: string; text: string; says: RegExp }[] = [

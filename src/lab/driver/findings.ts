@@ -1,3 +1,5 @@
+import { shortened } from '../../printable.ts'
+import { PLACEHOLDER_ID } from './first-file.ts'
 import type { About, DriverSeen, MountedAt } from './seen.ts'
 import type { DriverSpec } from './spec.ts'
 
@@ -18,6 +20,7 @@ export function findingsOf(driver: DriverSpec, seen: DriverSeen): readonly Findi
         ? []
         : [{ about: failure.about, what: `${name}${attempts > 1 ? ` (${attempts} attempts)` : ''}: ${failure.what}` }],
     ),
+    ...ofVolume(driver),
     ...missingPrograms(seen),
     ...ofCreation(driver, seen),
     ...ofMounts(driver, seen),
@@ -31,6 +34,11 @@ function missingPrograms({ log, steps }: DriverSeen): readonly Finding[] {
   const line = log.find((one) => MISSING_PROGRAM.test(one))
   if (line === undefined || steps.every(({ failure }) => failure === undefined)) return []
   return [{ about: 'machine', what: `the driver misses a program: ${line}` }]
+}
+
+function ofVolume({ volume, create }: DriverSpec): readonly Finding[] {
+  if (create !== undefined || volume.id !== PLACEHOLDER_ID) return []
+  return [{ about: 'file', what: `volume.id is still ${PLACEHOLDER_ID}; put the id of a volume there that the driver serves` }]
 }
 
 function ofCreation({ create }: DriverSpec, { plugin, steps }: DriverSeen): readonly Finding[] {
@@ -57,8 +65,14 @@ function ofMounts({ fuse }: DriverSpec, { mounts, read }: DriverSeen): readonly 
 }
 
 function ofDaemon({ daemon }: DriverSpec, { holders }: DriverSeen): readonly Finding[] {
-  if (daemon === undefined) return []
   const answering = holders.filter(({ answers }) => answers === true)
+  if (daemon === undefined)
+    return answering
+      .filter(({ plugin }) => !plugin)
+      .map(({ comm, pid }) => ({
+        about: 'file',
+        what: `${comm}[${pid}] answers for the volume and is not the process of start; say daemon: ${comm}, or no failure of a daemon is tried`,
+      }))
   if (answering.some(({ comm }) => comm === daemon)) return []
   const who = answering.map(({ comm, pid }) => `${comm}[${pid}]`).join(', ')
   if (who === '') return []
@@ -70,7 +84,7 @@ function ofDaemon({ daemon }: DriverSpec, { holders }: DriverSeen): readonly Fin
 
 function ofRead({ file }: DriverSpec, { read }: DriverSeen): readonly Finding[] {
   if (read === undefined) return []
-  const { saw, afterMs, names } = read
+  const { saw, afterMs, names, held } = read
   if (saw === 'right')
     return afterMs <= LATE
       ? []
@@ -80,13 +94,27 @@ function ofRead({ file }: DriverSpec, { read }: DriverSeen): readonly Finding[] 
             what: `${file} reads right only ${afterMs} ms after NodePublishVolume has answered OK: it answers before the mount is there, or its first read is slow`,
           },
         ]
+  if (held !== undefined)
+    return [
+      {
+        about: 'file',
+        what: `${file} holds ${JSON.stringify(shortened(held, LONGEST_CONTENT))}, and not the content that the file says; say that, or have prepare or populate write it`,
+      },
+    ]
   const there = names.length === 0 ? 'the volume is empty' : `the volume has ${names.join(', ')}`
-  const why = saw === 'wrong' ? 'does not hold the content that the file says' : `cannot be read: ${saw}`
-  return [{ about: 'file', what: `${file} ${why} (${there}); put it there by prepare or populate, unless the driver loses it` }]
+  return [
+    {
+      about: 'file',
+      what: `${file} cannot be read: ${saw} (${there}); say another file, or put it there by prepare or populate, unless the driver loses it`,
+    },
+  ]
 }
 
 /** Milliseconds from which on a first right read is late. */
 const LATE = 1500
+
+/** How much of a file is shown: characters. */
+const LONGEST_CONTENT = 200
 
 /** A mount in words: `fuse.rclone of remote:bucket`. */
 export function inWords({ fsType, source }: MountedAt): string {

@@ -1,5 +1,8 @@
 import type { PluginSeen } from './seen.ts'
 
+/** What a first file has in place of the id of a volume. */
+export const PLACEHOLDER_ID = 'CHANGE-ME'
+
 /** What a running plugin's socket and its process tell for a first file. */
 export interface RunningPlugin {
   readonly socket: string
@@ -35,7 +38,7 @@ create: { parameters: {} }
 volume:
 `
       : `volume:
-  id: CHANGE-ME # the id of a volume that there is
+  id: ${PLACEHOLDER_ID} # the id of a volume that there is
 `
   }  staged: ${String(stages)}
   secrets: {}

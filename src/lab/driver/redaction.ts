@@ -50,7 +50,15 @@ export class Redaction {
         one.failure === undefined ? one : { ...one, failure: { ...one.failure, what: this.text(one.failure.what) } },
       ),
       mounts: mounts.map((one) => ({ ...one, source: this.text(one.source) })),
-      read: read === undefined ? undefined : { ...read, saw: this.text(read.saw), names: this.#all(read.names) },
+      read:
+        read === undefined
+          ? undefined
+          : {
+              ...read,
+              saw: this.text(read.saw),
+              names: this.#all(read.names),
+              held: read.held === undefined ? undefined : this.text(read.held),
+            },
       left: this.#all(left),
       log: this.#all(log),
     }

@@ -56,6 +56,8 @@ export interface Holder {
   readonly pid: number
   readonly comm: string
   readonly connection: number
+  /** Whether it is the process that `start` of the file has started. */
+  readonly plugin: boolean
   /** Whether the mount answers no more while this process is stopped; undefined if that could not be tried. */
   readonly answers: boolean | undefined
 }
@@ -68,6 +70,8 @@ export interface ReadSeen {
   readonly afterMs: number
   /** What is at the target, at most ten names. */
   readonly names: readonly string[]
+  /** What the file holds, if `saw` is `wrong`. */
+  readonly held: string | undefined
 }
 
 /** The steps without which there is no cell. */

@@ -194,7 +194,7 @@ class Trial {
     const publishedAt = performance.now()
     try {
       const { populate } = this.#driver
-      if (populate !== undefined) await this.#once('populate', 'file', () => inShell(populate.replaceAll('{target}', target)))
+      if (populate !== undefined) await this.#once('populate', 'file', () => populated(populate, target))
       if (this.#whole) await this.#look(target, publishedAt)
     } finally {
       await this.#call('NodeUnpublishVolume', () => this.#kubelet.unpublish(volume, uid)).catch(ended)
@@ -232,17 +232,22 @@ class Trial {
       const saw =
         kind !== 'exited' ? `no answer within ${ANSWER / 1000} s` : status === 0 ? wrong : stderr.trim().replace(/^.*: /, '')
       const afterMs = Math.round(performance.now() - publishedAt)
-      if (saw === 'right' || afterMs > LATE_READ) return { saw, afterMs, names: kind === 'exited' ? namesIn(target) : [] }
+      if (saw === 'right' || afterMs > LATE_READ)
+        return { saw, afterMs, names: kind === 'exited' ? namesIn(target) : [], held: saw === 'wrong' ? stdout : undefined }
       await sleep(BACK_OFF)
     }
   }
 
   async #holding(): Promise<readonly Omit<Holder, 'answers'>[]> {
     const pids = processIds().filter((pid) => pid !== process.pid && sharesMounts(pid))
+    const plugins = await this.#plugin.pids()
     const all = pids.flatMap((pid) =>
-      [...new Set(connectionsOf(pid) ?? [])].map((connection) => ({ pid, comm: commOf(pid), connection })),
+      [...new Set(connectionsOf(pid) ?? [])].map((connection) => ({
+        ...{ pid, comm: commOf(pid), connection },
+        plugin: plugins.includes(pid),
+      })),
     )
-    return await Promise.resolve(all)
+    return all
   }
 
   /** A call of the kubelet or the provisioner, again until it is answered OK, or with what stays so, or the time is over. */
@@ -316,6 +321,20 @@ async function answers(pid: number, path: string): Promise<boolean | undefined> 
 async function inShell(line: string): Promise<void> {
   const { status, output } = await runShell([], line)
   if (status !== 0) throw new Error(`exit status ${status}${output === '' ? '' : `: ${output}`}`)
+}
+
+/** Runs `populate` on a published volume. Rejects with an Error that tells what the volume has if that is not empty. */
+async function populated(line: string, target: string): Promise<void> {
+  try {
+    await inShell(line.replaceAll('{target}', target))
+  } catch (error) {
+    const names = namesIn(target)
+    if (names.length === 0) throw error
+    throw new Error(
+      `${messageOf(error)} (the volume has ${names.join(', ')}); for a volume that has its file already, leave populate out and say which file`,
+      { cause: error },
+    )
+  }
 }
 
 function namesIn(folder: string): readonly string[] {

@@ -6,6 +6,7 @@ import { CATALOGUE, type PlannedCell } from '../../lab/matrix/plan.ts'
 import type { CellOptions } from '../../lab/matrix/run-cells.ts'
 import { oneLine, printable } from '../../printable.ts'
 import { version } from '../../version.ts'
+import { reasonsOf } from './absent.ts'
 import type { ClusterChoice, RunOptions } from './options.ts'
 
 /** What a run on a cluster brings to its record. */
@@ -34,8 +35,7 @@ export async function runOnCluster(
   const record = beside === undefined ? undefined : parseBeside(beside.text, beside.file, own)
   const { cells, absent } = choice === undefined ? { cells: [], absent: [] } : planCluster(choice)
   if (cells.length === 0) {
-    const reasons = [...new Set(absent.map(({ reason }) => reason))]
-    throw new ProgramError(`nothing of what was chosen can be run on a cluster: ${reasons.join(' ')}`, 2)
+    throw new ProgramError(`nothing of what was chosen can be run on a cluster: ${reasonsOf(absent).join(' ')}`, 2)
   }
   const openClusterLab = await (await import('../lab-cluster.ts')).loadLabCluster()
   const image = cluster.image ?? `localhost/dummy-fuse-csi:${own}`

@@ -77,7 +77,7 @@ export async function requireDriver(context: ProgramContext, driver: DriverSpec,
 
 async function check(context: ProgramContext, args: readonly string[]): Promise<number> {
   const command = commandLine(`${NAME} check`, 'Tries a driver and its file, and says what is wrong.')
-    .argument('<file>', "a driver's file (docs/lab.md, 'Your own driver')")
+    .argument('<file>', "a driver's file (docs/bring-your-driver.md)")
     .option('--json', 'print one JSON object')
     .addHelpText('after', CHECK_HELP)
   parse(command, args)

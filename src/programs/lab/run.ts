@@ -1,5 +1,5 @@
 import { constants as osConstants, cpus, release, tmpdir } from 'node:os'
-import type { ProgramError } from '../../errors.ts'
+import { ProgramError } from '../../errors.ts'
 import type { Programs } from '../../lab/command.ts'
 import { KeptFolder } from '../../lab/kept-folder.ts'
 import { Lab, type Observer } from '../../lab/lab.ts'
@@ -21,6 +21,7 @@ import type { ScenarioRecord } from '../../lab/scenario-record.ts'
 import { oneLine, printable } from '../../printable.ts'
 import { version } from '../../version.ts'
 import type { ProgramContext } from '../program.ts'
+import { notTried, reasonsOf } from './absent.ts'
 import { runOnCluster } from './cluster.ts'
 import { requireDriver } from './driver.ts'
 import { type ClusterChoice, parseRunOptions, type RunOptions } from './options.ts'
@@ -55,6 +56,12 @@ export async function run(context: ProgramContext, args: readonly string[]): Pro
     ...ran.part,
   })
   if (record.cells.length > 0) process.stdout.write(printable(`\n${table(record.cells, record.absent)}`))
+  if (options.driver !== undefined)
+    process.stdout.write(
+      notTried(record.absent)
+        .map((line) => `${oneLine(line)}\n`)
+        .join(''),
+    )
   if (files.json !== undefined) save(files.json, `${JSON.stringify(record)}\n`)
   if (files.markdown !== undefined) save(files.markdown, summaryMarkdown(record))
   if (files.junit !== undefined) save(files.junit, junit(record))
@@ -86,9 +93,13 @@ interface Ran {
 
 async function onPrivateNodes({ context, options, folder, signal }: How): Promise<Ran> {
   const { driver } = options
+  const { cells, absent } = planned(options)
+  if (cells.length === 0 && options.scenarios.length === 0) {
+    const reasons = absent.length === 0 ? ['No cell has these consumers.'] : reasonsOf(absent)
+    throw new ProgramError(`nothing of what was chosen can be run: ${reasons.join(' ')}`, 2)
+  }
   if (driver !== undefined) await requireDriver(context, driver, signal)
   const scenarios = await runScenarios(context, options, folder, signal)
-  const { cells, absent } = planned(options)
   await using systemd = new LateSystemd(options.systemd, tmpdir(), executables(context))
   const means = {
     ...{ inside: context.self(['lab', 'inside']), programs: programs(context), env: context.env, driver },
