@@ -4,6 +4,8 @@ import { VOLUME } from '../kubelet.ts'
 import type { ConsumerSpec } from '../matrix/consumers.ts'
 import { mitigationOf } from '../mitigations.ts'
 import type { Narrator, Scenario, ScenarioCell } from '../scenario.ts'
+import type { ProcessLog } from '../process-log.ts'
+import { until } from '../wait.ts'
 import { killPlugin } from './steps.ts'
 
 /** A demonstration of the original project: a cell with the failure plugin-killed, and a narrator who shows each stage of it. */
@@ -45,7 +47,7 @@ interface Times {
   readonly goneMs: number
   /** The next plugin is about to be started. */
   readonly restartMs: number
-  /** It is registered. */
+  /** It is registered, and has restored its mounts where it does. */
   readonly registeredMs: number
 }
 
@@ -77,6 +79,7 @@ export function demonstrate({ name, summary, mitigation: id, pods, failure, repa
           times.restartMs = clock()
           await pluginKilled.mend(cell)
           await kubelet.register()
+          await until('the plugin has restored its mounts', () => hasRestored(plugin.log))
           times.registeredMs = clock()
           transcript.log(plugin.log)
         },
@@ -91,4 +94,11 @@ export function demonstrate({ name, summary, mitigation: id, pods, failure, repa
       })
     },
   }
+}
+
+/** Whether a plugin restores no more. It serves before, where restoring takes longer than a second, and says so before it listens. */
+function hasRestored({ lines }: ProcessLog): boolean {
+  const says = (text: string): boolean => lines.some(({ line }) => line.includes(text))
+  if (!says('Listening for connections')) return false
+  return !says('volumes are still being re-mounted') || says('All volumes have been re-mounted')
 }
