@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { settledWithin } from '../../src/os/processes/settled-within.ts'
 import type { Running, Sandbox } from './sandbox.ts'
 import { eventually } from './wait.ts'
 
@@ -69,9 +70,16 @@ export async function attach(sandbox: Sandbox, pid: number, args: readonly strin
   return running
 }
 
-/** Ends a strace that is attached; what it traced goes on. */
+/** Milliseconds for which a strace may detach. */
+const DETACHING = 5000
+
+/**
+ * Ends a strace that is attached; what it traced goes on. One that traces a process whose first thread was killed while it made a second one
+ * waits for the first for ever, and the kernel detaches the others when it is killed (ptrace(2)).
+ */
 export async function detach(strace: Running): Promise<void> {
   strace.child.kill('SIGTERM')
+  if ((await settledWithin(strace.ended, DETACHING)) === 'late') strace.child.kill('SIGKILL')
   await strace.ended
 }
 
