@@ -71,14 +71,7 @@ export class Restorer {
     const { cache, bootId, log } = this.#parts
     try {
       const done = await this.#restoreOne(entry, call)
-      if (done === 'dropped') return 'over'
-      if (done === 'ended') {
-        const own = entry.kind === 'staged' && entry.ephemeral === true
-        const which = own ? 'the inline ephemeral volume' : 'the volume'
-        const why = own ? 'it is published nowhere' : 'the machine was rebooted, and it is published nowhere'
-        log.info(`Ended ${which} ${entry.volumeId} at ${what}: ${why}`)
-        return 'over'
-      }
+      if (done === 'ended') return 'over'
       log.info(done ? `successfully remounted ${what}` : `still mounted ${what}`)
       if (entry.kind === 'staged' && entry.bootId !== bootId) cache.save({ ...entry, bootId })
     } catch (error) {
@@ -91,26 +84,27 @@ export class Restorer {
     return 'over'
   }
 
-  async #restoreOne(entry: MountCacheEntry, call: CallContext): Promise<boolean | 'dropped' | 'ended'> {
-    const { reachability, stager, publisher, cache, allowed, bootId } = this.#parts
+  async #restoreOne(entry: MountCacheEntry, call: CallContext): Promise<boolean | 'ended'> {
+    const { reachability, stager, publisher, cache, allowed, bootId, log } = this.#parts
     const path = pathOf(entry)
-    const known = entry.kind === 'staged' ? cache.stagedAt(path) : cache.publishedAt(path)
-    // A call has unmounted it meanwhile.
-    if (known?.volumeId !== entry.volumeId) return 'dropped'
-    const own = entry.kind === 'staged' && entry.ephemeral === true
-    if (own && cache.of(entry.volumeId).published.length === 0) {
+    const end = async (which: string, why: string): Promise<'ended'> => {
       await stager.unstage(entry.volumeId, path, call)
+      log.info(`Ended ${which} ${entry.volumeId} at ${path}: ${why}`)
       return 'ended'
     }
+    const known = entry.kind === 'staged' ? cache.stagedAt(path) : cache.publishedAt(path)
+    // A call has unmounted it meanwhile.
+    if (known?.volumeId !== entry.volumeId) return 'ended'
+    const own = entry.kind === 'staged' && entry.ephemeral === true
+    if (own && cache.of(entry.volumeId).published.length === 0)
+      return await end('the inline ephemeral volume', 'it is published nowhere')
     const refusal = own ? undefined : allowed.refusal(path)
     if (refusal !== undefined) throw new VolumeError('precondition', refusal)
     if (entry.bootId !== bootId) {
       await reachability.check(path, call)
-      if (this.#dropped(entry)) return 'dropped'
-      if (entry.kind === 'staged' && !own && (await this.#isNowhere(entry, call))) {
-        await stager.unstage(entry.volumeId, path, call)
-        return 'ended'
-      }
+      if (this.#dropped(entry)) return 'ended'
+      if (entry.kind === 'staged' && !own && (await this.#isNowhere(entry, call)))
+        return await end('the volume', 'the machine was rebooted, and it is published nowhere')
     }
     return entry.kind === 'staged' ? await stager.restore(entry, call) : await publisher.restore(entry, call)
   }
