@@ -140,5 +140,5 @@ function processOf({ pid, start, pidNamespace: namespace }: Answerer): Answering
   const stat = processStat(pid)
   // An earlier version tells its id alone, which may be a thread's of this PID namespace.
   const isIt = stat !== undefined && (start === '' ? isProcess(pid) : stat.start === start)
-  return isIt ? { id: stat.start, stat } : undefined
+  return isIt ? { id: `${pid} ${stat.start}`, stat } : undefined
 }

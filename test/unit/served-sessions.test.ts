@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
 import { readdirSync } from 'node:fs'
-import { describe, it } from 'node:test'
+import { describe, it, type TestContext } from 'node:test'
 import { create, type MessageInitShape } from '@bufbuild/protobuf'
 import { pidNamespace, processStat } from '../../src/os/processes/processes.ts'
 import { ServedSessions } from '../../src/hosts/served-sessions.ts'
@@ -129,4 +130,27 @@ describe('the sessions of a dummy-fused', () => {
     sessions.clear()
     assert.deepEqual([...sessions.all()], [])
   })
+
+  it('are forgotten when another process answers that started in the same clock tick', (t) => {
+    const [one, other] = startedTogether(t)
+    const sessions = new ServedSessions()
+    sessions.mounted(mount(ONE, one), performance.now())
+    assert.equal(sessions.at('/one')?.pid, one)
+    sessions.mounted(mount(TWO, other), performance.now())
+    assert.equal(sessions.at('/one'), undefined)
+    assert.equal(sessions.at('/two')?.pid, other)
+  })
 })
+
+/** Two processes with one start time, by their ids; they end with the test. */
+function startedTogether(t: TestContext): [number, number] {
+  for (let attempt = 0; attempt < 100; attempt++) {
+    const started = [0, 1].map(() => spawn('sleep', ['60']))
+    t.after(() => {
+      for (const child of started) child.kill('SIGKILL')
+    })
+    const [one = 0, other = 0] = started.map((child) => child.pid)
+    if (processStat(one)?.start === processStat(other)?.start) return [one, other]
+  }
+  throw new Error('no two of 200 processes started in one clock tick')
+}
