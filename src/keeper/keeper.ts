@@ -208,7 +208,7 @@ export class Keeper {
     this.#storeManager.takenOver()
     this.#log.info(`${this.#title()} is ready`)
     const watched = this.#watchdogInterval > 0 && this.#options.watchedFrom === 'ready'
-    if (this.#intent === 'run' && watched) this.#watchdog.set(this.#watchdogInterval)
+    if (this.#intent === 'run' && watched) this.#watch()
   }
 
   #watched(life: Life, { watchdog, watchdogInterval }: Notice): void {
@@ -216,8 +216,14 @@ export class Keeper {
     if (life.readyAt === undefined || this.#intent !== 'run' || this.#abortGrace.armed) return
     if (watchdog === 'trigger') this.#abort()
     else if (this.#watchdogInterval === 0) this.#watchdog.clear()
-    else if (watchdog === 'alive' || watchdogInterval !== undefined) this.#watchdog.set(this.#watchdogInterval)
+    else if (watchdog === 'alive' || watchdogInterval !== undefined) this.#watch()
     if (watchdog === 'alive') this.#storeManager.prune()
+  }
+
+  /** Begins to watch the program, or waits for its next sign. It may have been stopped since it sent this one. */
+  #watch(): void {
+    this.#watchdog.set(this.#watchdogInterval)
+    this.childChanged()
   }
 
   #follow(life: Life, pid: number, sender: number): void {

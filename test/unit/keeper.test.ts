@@ -156,6 +156,21 @@ describe('Keeper', () => {
     assert.deepEqual(kept.lines.slice(2, 4), [`sh[${pid}] was stopped for 0.5 s: SIGKILL`, `sh[${pid}] ended: SIGKILL`])
   })
 
+  for (const watchedFrom of ['ready', 'first sign'] as const) {
+    it(`kills a program that was stopped before its ${watchedFrom} was heard, from which it is watched`, async () => {
+      await using kept = new KeptScript(WAITS, { watchedFrom })
+      const pid = await kept.started()
+      process.kill(pid, 'SIGSTOP')
+      await eventually('it is stopped', () => processStat(pid)?.state === 'T')
+      kept.keeper.childChanged()
+      mock.timers.tick(VERY_LONG)
+      kept.notify(['READY=1', ...(watchedFrom === 'ready' ? [] : ['WATCHDOG=1'])])
+      mock.timers.tick(OPTIONS.stopped)
+      await kept.started()
+      assert.equal(kept.lines[2], `sh[${pid}] was stopped for 0.5 s: SIGKILL`)
+    })
+  }
+
   it('watches a program that was not asked from its first WATCHDOG=1 on', async () => {
     await using kept = new KeptScript(WAITS, { watchedFrom: 'first sign' })
     await kept.started()
