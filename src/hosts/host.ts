@@ -73,6 +73,11 @@ export interface FuseHost {
   beforeUnmount?(path: string, call: CallContext): Promise<void>
   /** Removes what is kept for a path at which no volume is staged any more. Never throws. Left out by a host that keeps nothing. */
   forget?(path: string): void
+  /**
+   * The super block (`major:minor`) of a session that still runs for a path and is not mounted there any more: somebody else has unmounted the path, and
+   * binds hold the session. Undefined if there is none. Left out by a host that can start a second session beside it.
+   */
+  unmountedSession?(path: string): string | undefined
   /** Why this host cannot serve any session, as a message for people; undefined if it can. */
   unavailableReason(): string | undefined
 }

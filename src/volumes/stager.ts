@@ -2,6 +2,8 @@ import type { CallContext } from '../call-context.ts'
 import { messageOf } from '../errors.ts'
 import { type FuseHost, HostError, QueuedError } from '../hosts/host.ts'
 import type { Logger } from '../log.ts'
+import { attributesOfFlags, SESSION_FLAGS, withFlagOptions } from '../os/mounts/mount-flags.ts'
+import type { Binds } from './binds.ts'
 import { type MountCapability, sameCapability, sameParameters, type StagedEntry } from './mount-cache-entry.ts'
 import { VolumeError } from './errors.ts'
 import { LeftDirectories } from './left-directories.ts'
@@ -24,11 +26,12 @@ export interface StageRequest {
 
 /** The dependencies of {@link Stager}. */
 export interface StagerParts {
-  readonly states: Pick<MountStates, 'staging' | 'mountAt' | 'mounted' | 'forget'>
+  readonly states: Pick<MountStates, 'staging' | 'target' | 'mountAt' | 'mounted' | 'forget'>
   readonly points: Pick<MountPoints, 'makeDirectory' | 'removeMade' | 'removeDirectory' | 'unmountAll'>
   readonly reachability: Pick<Reachability, 'check'>
+  readonly binds: Pick<Binds, 'bind'>
   readonly cache: MountCache
-  readonly host: Pick<FuseHost, 'start' | 'daemonAt' | 'stop' | 'beforeUnmount' | 'forget'>
+  readonly host: Pick<FuseHost, 'start' | 'daemonAt' | 'stop' | 'beforeUnmount' | 'forget' | 'unmountedSession'>
   /** The name of the program that serves volumes; undefined for daemons of ours. */
   readonly program?: string
   readonly bootId: string
@@ -37,11 +40,18 @@ export interface StagerParts {
   readonly log: Logger
 }
 
+/** A target at which a session is bound, and its super block (`major:minor`). */
+interface BoundSession {
+  readonly targetPath: string
+  readonly device: string
+}
+
 /** Mounts volumes at their staging paths and unmounts them. The caller holds the volume's lock. */
 export class Stager {
   readonly #states: StagerParts['states']
   readonly #points: StagerParts['points']
   readonly #reachability: StagerParts['reachability']
+  readonly #binds: StagerParts['binds']
   readonly #cache: MountCache
   readonly #host: StagerParts['host']
   readonly #program: string | undefined
@@ -50,10 +60,11 @@ export class Stager {
   readonly #log: Logger
   readonly #left = new LeftDirectories()
 
-  constructor({ states, points, reachability, cache, host, program, bootId, grace, log }: StagerParts) {
+  constructor({ states, points, reachability, binds, cache, host, program, bootId, grace, log }: StagerParts) {
     this.#states = states
     this.#points = points
     this.#reachability = reachability
+    this.#binds = binds
     this.#cache = cache
     this.#host = host
     this.#program = program
@@ -69,7 +80,7 @@ export class Stager {
    * 3. looks at the staging path: a live session with another capability is a conflict, a live session with this one is kept;
    * 4. unmounts a dead or hung session and ends its daemon;
    * 5. makes the directory where it is missing;
-   * 6. has the host mount a session, and waits until INIT is handled;
+   * 6. has the host mount a session, and waits until INIT is handled; or binds the session that was unmounted there and is bound at a target;
    * 7. writes the mount cache entry.
    * Where step 6 or 7 fails, the daemon ends, and the mount and the directories that were made are removed. Throws VolumeError; then nothing new is
    * mounted.
@@ -158,9 +169,43 @@ export class Stager {
         return await this.#replace(state, request, call)
       case 'DEAD':
         return await this.#replace(state, request, call)
-      case 'NOT_MOUNTED':
-        return await this.#mount(request, state.directory ? undefined : this.#points.makeDirectory(stagingPath), call)
+      case 'NOT_MOUNTED': {
+        const target = await this.#boundAt(request, call)
+        const made = state.directory ? undefined : this.#points.makeDirectory(stagingPath)
+        return target === undefined ? await this.#mount(request, made, call) : await this.#bindBack(target, request, made)
+      }
     }
+  }
+
+  /**
+   * A target at which a session of the volume answers that runs for the staging path and is not mounted there any more; undefined where a new session may be
+   * mounted.
+   */
+  async #boundAt({ volumeId, stagingPath }: StageRequest, call: CallContext): Promise<BoundSession | undefined> {
+    const device = this.#host.unmountedSession?.(stagingPath)
+    if (device === undefined) return undefined
+    for (const { targetPath } of this.#cache.of(volumeId).published.filter((entry) => entry.stagingPath === stagingPath)) {
+      await this.#reachability.check(targetPath, call)
+      if (this.#states.mountAt(targetPath)?.device !== device) continue
+      const { kind } = await this.#states.target(targetPath, undefined, call)
+      if (kind === 'MOUNTED') return { targetPath, device }
+    }
+    return undefined
+  }
+
+  /** Binds the session of a target to the staging path, which somebody else has unmounted: the consumers keep it, and new ones get the same. */
+  async #bindBack({ targetPath, device }: BoundSession, request: StageRequest, made: string | undefined): Promise<string> {
+    const { stagingPath, capability } = request
+    this.#log.info(`mount --bind ${targetPath} ${stagingPath} (the session that was unmounted there)`)
+    const attributes = attributesOfFlags(withFlagOptions(SESSION_FLAGS, capability.mountFlags))
+    try {
+      await this.#binds.bind({ source: targetPath, device, target: stagingPath, attributes })
+    } catch (error) {
+      if (made !== undefined) this.#points.removeMade(stagingPath, made)
+      throw error
+    }
+    this.#save(request, made !== undefined)
+    return device
   }
 
   /**

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
-import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { closeSync, existsSync, openSync, readdirSync, readFileSync, readSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { processStat } from '../../src/os/processes/processes.ts'
 import { DUMMY_FUSE, EXECUTABLE } from '../support/paths.ts'
-import { GREETING, mount, mountAt } from '../support/mounts.ts'
+import { GREETING, mount, mountAt, optionsAt } from '../support/mounts.ts'
 import { PodMounts, shareMounts } from '../support/pod-mounts.ts'
 import { Node } from '../../src/rpc/csi_pb.ts'
 import { outcome } from '../support/csi-client.ts'
@@ -89,6 +89,52 @@ describe('serve --program', () => {
       assert.deepEqual([await volume.unpublish(), await volume.unstage()], [OK, OK])
       await nothingLeft(sandbox, plugin)
     }
+  })
+
+  it('binds the session back that somebody has unmounted at the staging path, and its consumers keep it', async () => {
+    await using sandbox = new Sandbox()
+    using plugin = await serveProgram(sandbox, BINDFS, { args: ['--fuse-host', 'detached'] })
+    const volume = new ProgramVolume(sandbox, plugin, { parameters: { source: source(sandbox) } })
+    assert.deepEqual([await volume.stage(), await volume.publish()], [OK, OK])
+    const [daemon, { device }] = [volume.daemon(), mountAt(volume.target)]
+    const file = openSync(join(volume.target, 'f'), 'r')
+    try {
+      for (const again of [async () => await volume.publish(), async () => await volume.stage(), restarted]) {
+        assert.equal((await sandbox.run('umount', ['-l', volume.staging])).status, 0)
+        assert.deepEqual(await again(), OK)
+        assert.deepEqual([mountAt(volume.staging).device, volume.daemon(), mountAt(volume.target).device], [device, daemon, device])
+        assert.deepEqual(optionsAt(volume.staging).slice(0, 3), ['rw', 'nosuid', 'nodev'])
+        assert.equal(readSync(file, Buffer.alloc(6), 0, 6, 0), 6)
+        assert.deepEqual(await volume.reasons(), [])
+      }
+    } finally {
+      closeSync(file)
+    }
+    assert.deepEqual([await volume.unpublish(), await volume.unstage()], [OK, OK])
+    await nothingLeft(sandbox, plugin)
+
+    async function restarted(): Promise<typeof OK> {
+      await plugin.kill()
+      await plugin.restart()
+      return OK
+    }
+  })
+
+  it('mounts anew where the session that was unmounted at the staging path has ended', async () => {
+    await using sandbox = new Sandbox()
+    using plugin = await serveProgram(sandbox, BINDFS)
+    const volume = new ProgramVolume(sandbox, plugin, { parameters: { source: source(sandbox) } })
+    assert.deepEqual([await volume.stage(), await volume.publish()], [OK, OK])
+    const daemon = volume.daemon()
+    assert.equal((await sandbox.run('umount', ['-l', volume.staging])).status, 0)
+    process.kill(daemon, 'SIGKILL')
+    await eventually('the daemon is gone', () => processStat(daemon) === undefined)
+    assert.deepEqual(await volume.publish(), OK)
+    assert.notEqual(volume.daemon(), daemon)
+    assert.equal(mountAt(volume.staging).device, mountAt(volume.target).device)
+    assert.equal(readFileSync(join(volume.target, 'f'), 'utf8'), 'hello\n')
+    assert.deepEqual([await volume.unpublish(), await volume.unstage()], [OK, OK])
+    await nothingLeft(sandbox, plugin)
   })
 
   it('tells a hung program, kills it when it is unstaged, and reports it as HUNG before', async () => {

@@ -9,6 +9,7 @@ import { deviceOf, openMountTable, PinnedMountTable } from '../../src/os/mounts/
 import { PinnedPaths } from '../../src/os/mounts/pinned-paths.ts'
 import { type Probe, probe } from '../../src/os/mounts/probe.ts'
 import { Prober } from '../../src/os/mounts/prober.ts'
+import { Binds } from '../../src/volumes/binds.ts'
 import { MountCache } from '../../src/volumes/mount-cache.ts'
 import { MountPoints } from '../../src/volumes/mount-points.ts'
 import { MountStates } from '../../src/volumes/mount-states.ts'
@@ -24,7 +25,7 @@ export function alive(): Promise<Probe> {
 }
 
 /** A host whose sessions are {@link SilentMount}s, and which tells what it was asked for. */
-class HostInTest implements Pick<FuseHost, 'start' | 'daemonAt' | 'stop'> {
+class HostInTest implements Pick<FuseHost, 'start' | 'daemonAt' | 'stop' | 'unmountedSession'> {
   /** `start PATH OPTIONS`, `stop PATH DEVICE GRACE`. */
   readonly asked: string[] = []
   /** Paths whose daemon is stopped by SIGSTOP. */
@@ -33,6 +34,8 @@ class HostInTest implements Pick<FuseHost, 'start' | 'daemonAt' | 'stop'> {
   serves: Pick<Daemon, 'serves'> = {}
   /** Stands around the mount of the next start. */
   starting: (mount: () => void) => Promise<void> | void = (mount) => mount()
+  /** The device of the session that runs for every path, and was unmounted there by somebody else. */
+  unmounted: string | undefined
   /** Called at each stop. */
   stopping: () => void = () => undefined
   /** What the next stop fails with, once its daemon has ended. */
@@ -56,6 +59,10 @@ class HostInTest implements Pick<FuseHost, 'start' | 'daemonAt' | 'stop'> {
     const { stopFailure } = this
     this.stopFailure = undefined
     return stopFailure === undefined ? Promise.resolve() : Promise.reject(stopFailure)
+  }
+
+  unmountedSession(): string | undefined {
+    return this.unmounted
   }
 
   /** The device of the session that was mounted at a path. */
@@ -95,6 +102,7 @@ export class VolumeParts implements AsyncDisposable {
   readonly states: MountStates
   readonly points: MountPoints
   readonly reachability: Reachability
+  readonly binds: Binds
 
   /** `ask`: how a mount is asked whether it answers. */
   constructor(ask: (path: string, deadline: number) => Promise<Probe> = probe) {
@@ -109,12 +117,14 @@ export class VolumeParts implements AsyncDisposable {
     })
     this.points = new MountPoints(this.libc, this.pinnedPaths, this.states)
     this.reachability = new Reachability(following, prober)
+    const { libc, pinnedPaths, states, points } = this
+    this.binds = new Binds({ libc, pinnedPaths, states, points, limits: { busyAttempts: 20, busyPause: 5 } })
   }
 
   /** What both a stager and a publisher take. */
-  get common(): Pick<VolumeParts, 'states' | 'points' | 'reachability' | 'cache' | 'log'> & { readonly bootId: string } {
-    const { states, points, reachability, cache, log } = this
-    return { states, points, reachability, cache, bootId: BOOT, log }
+  get common(): Pick<VolumeParts, 'states' | 'points' | 'reachability' | 'binds' | 'cache' | 'log'> & { readonly bootId: string } {
+    const { states, points, reachability, binds, cache, log } = this
+    return { states, points, reachability, binds, cache, bootId: BOOT, log }
   }
 
   /** A path below the sandbox, which need not be there. */

@@ -6,7 +6,6 @@ import type { PublishedEntry, StagedEntry } from '../../src/volumes/mount-cache-
 import { MS } from '../../src/os/libc.ts'
 import { deviceOf } from '../../src/os/mounts/mount-table.ts'
 import { probe } from '../../src/os/mounts/probe.ts'
-import { Binds } from '../../src/volumes/binds.ts'
 import { Publisher, type PublishRequest, type RestoreMode } from '../../src/volumes/publisher.ts'
 import { layersAt, mount, mountAt, optionsAt, umountLazily } from '../support/mounts.ts'
 import { BOOT } from '../support/session-records.ts'
@@ -38,12 +37,6 @@ class PublisherInTest extends VolumeParts {
     super(ask)
     this.publisher = new Publisher({
       ...this.common,
-      binds: new Binds({
-        ...this.common,
-        libc: this.libc,
-        pinnedPaths: this.pinnedPaths,
-        limits: { busyAttempts: 20, busyPause: 5 },
-      }),
       restoreMode,
       stager: {
         ensure: () => {

@@ -3,9 +3,10 @@ import { existsSync, readdirSync, renameSync, rmdirSync, rmSync, writeFileSync }
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { HostError, QueuedError } from '../../src/hosts/host.ts'
+import { probe } from '../../src/os/mounts/probe.ts'
 import type { PublishedEntry, StagedEntry } from '../../src/volumes/mount-cache-entry.ts'
 import { type StageRequest, Stager } from '../../src/volumes/stager.ts'
-import { layersAt, mount, mountAt } from '../support/mounts.ts'
+import { layersAt, mount, mountAt, optionsAt, umountLazily } from '../support/mounts.ts'
 import { BOOT } from '../support/session-records.ts'
 import { SilentMount } from '../support/silent-mount.ts'
 import { alive, VolumeParts } from '../support/volume-parts.ts'
@@ -42,6 +43,55 @@ class StagerInTest extends VolumeParts {
     assert.deepEqual([layersAt(this.staging), this.cache.staged(), existsSync(this.path('staging'))], [[], [], false])
   }
 }
+
+/** A stager whose volume is staged and bound at a target, and was unmounted at its staging path by somebody else. */
+async function unmounted(ask: typeof probe = alive): Promise<{ readonly used: StagerInTest; readonly target: string; readonly device: string }> {
+  const used = new StagerInTest(ask)
+  const device = await used.staged()
+  const target = used.sandbox.directory('target')
+  mount('--bind', used.staging, target)
+  used.cache.save(used.target(target))
+  umountLazily(used.staging)
+  used.host.unmounted = device
+  return { used, target, device }
+}
+
+describe('Stager, where a session runs that was unmounted at the staging path,', () => {
+  for (const call of ['stage', 'ensure'] as const) {
+    it(`binds it back from a target: ${call}`, async () => {
+      const { used, target, device } = await unmounted()
+      await using _ = used
+      if (call === 'ensure') assert.equal(await used.stager.ensure(used.request, used.call), device)
+      else await used.stager.stage(used.request, used.call)
+      assert.deepEqual([mountAt(used.staging).device, mountAt(target).device, used.host.asked], [device, device, []])
+      assert.deepEqual(optionsAt(used.staging).slice(0, 4), ['rw', 'nosuid', 'nodev', 'noexec'])
+    })
+  }
+
+  it('makes the directory for that where it is missing, and says so in the entry', async () => {
+    const { used, device } = await unmounted()
+    await using _ = used
+    rmdirSync(used.staging)
+    await used.stager.stage(used.request, used.call)
+    assert.deepEqual([mountAt(used.staging).device, used.cache.staged()], [device, [used.entry()]])
+  })
+
+  it('has the host mount where no target has it', async () => {
+    const { used, target } = await unmounted()
+    await using _ = used
+    umountLazily(target)
+    await used.stager.stage(used.request, used.call)
+    assert.deepEqual(used.host.asked, [`start ${used.staging} noexec`])
+  })
+
+  it('has the host mount where it does not answer', async () => {
+    const { used } = await unmounted(probe)
+    await using _ = used
+    used.host.kill(used.staging)
+    await used.stager.stage(used.request, used.call)
+    assert.deepEqual(used.host.asked, [`start ${used.staging} noexec`])
+  })
+})
 
 describe('Stager.stage', () => {
   it('makes the directory, has the host mount, and writes the entry; once', async () => {

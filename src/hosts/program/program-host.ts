@@ -160,6 +160,13 @@ export class ProgramHost implements FuseHost {
     this.#parts.folder.remove(keyOf(path))
   }
 
+  unmountedSession(path: string): string | undefined {
+    const record = this.#parts.records.at(path)
+    if (record === undefined || this.#ending.has(path) || this.#isMounted(record) || runningOf(record).length === 0)
+      return undefined
+    return record.device
+  }
+
   unavailableReason(): string | undefined {
     return fuseDeviceProblem()
   }

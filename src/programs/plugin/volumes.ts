@@ -113,9 +113,9 @@ export function openVolumes(
     cache,
   })
   const binds = new Binds({ libc, pinnedPaths, states, points, limits })
-  const mounting = { states, points, reachability, cache, bootId: boot, log }
+  const mounting = { states, points, reachability, binds, cache, bootId: boot, log }
   const stager = new Stager({ ...mounting, host, grace: limits.grace, ...(spec === undefined ? {} : { program: spec.name }) })
-  const publisher = new Publisher({ ...mounting, binds, stager, restoreMode: options.restoreMode })
+  const publisher = new Publisher({ ...mounting, stager, restoreMode: options.restoreMode })
   const restoration = new Restoration()
   const namespaces = new MountNamespaces(own.mayBeOfType, limits.answerAge)
   const staleConsumers = new StaleConsumers({ namespaces, cache, states, prober, time: limits.search })
