@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# csi-sanity and grpcurl, by go install into the cache folder, a CSI plugin of the tests' own, and a Go that is new enough for them.
+# csi-sanity and grpcurl, by go install into the cache folder, the tests' own Go programs, and a Go that is new enough for them.
 
 # containerd 2.4.2 says go 1.26.6 in its go.mod, csi-sanity 1.25. The toolchain is fetched where Go is missing or older.
 GO_AT_LEAST=1.26.6
@@ -26,11 +26,19 @@ need_go_driver() {
   local folder=$CHECKOUT/test/peers/go-driver built=$CACHE/bin/go-driver
   [ -x "$built" ] && [ -z "$(find "$folder" -newer "$built" -print -quit)" ] && return 0
   need_go
-  step 'building test/peers/go-driver (go build)' build_go_driver "$folder" "$built"
+  step 'building test/peers/go-driver (go build)' build_go "$folder" "$built"
 }
 
-build_go_driver() {
+build_go() {
   (cd "$1" && CGO_ENABLED=0 GOTOOLCHAIN=local GOFLAGS=-buildvcs=false "$GO" build -o "$2" .)
+}
+
+# Builds the rclone of test/peers/rclone into .cache/bin, unless its source is as it was.
+need_rclone() {
+  local folder=$CHECKOUT/test/peers/rclone built=$CACHE/bin/rclone-1.76.0
+  [ -x "$built" ] && [ -z "$(find "$folder" -newer "$built" -print -quit)" ] && return 0
+  need_go
+  step 'building test/peers/rclone (go build, some minutes)' build_go "$folder" "$built"
 }
 
 # Sets GO to a Go that is new enough: the machine's, or one in the cache folder.

@@ -46,15 +46,19 @@ setup_to_measure() {
 # What the tests need beside that: python3 and what people read files with, and the CSI's own clients.
 setup_to_test() {
   setup_to_measure
-  need_packages python3:python3 fio:fio rsync:rsync getfattr:attr strace:strace mount.fuse3:fuse3 /bin/busybox:busybox-static
-  # Programs that serve volumes (docs/programs.md), and their storage.
-  need_packages bindfs:bindfs sshfs:sshfs ssh:openssh-client sshd:openssh-server s3fs:s3fs rclone:rclone gocryptfs:gocryptfs
-  need_packages squashfuse:squashfuse mksquashfs:squashfs-tools fuse-overlayfs:fuse-overlayfs
+  need_packages python3:python3 fio:fio rsync:rsync getfattr:attr strace:strace /bin/busybox:busybox-static
+  need_fuse_programs
   # The lab's report is looked at in a browser, and as print.
   need_packages chromium:chromium pdftotext:poppler-utils
   need_go_tool github.com/kubernetes-csi/csi-test/v5/cmd/csi-sanity "$CSI_SANITY_VERSION"
   need_go_tool github.com/fullstorydev/grpcurl/cmd/grpcurl "$GRPCURL_VERSION"
   need_go_driver
+}
+
+# Programs that serve volumes (docs/programs.md), and their storage.
+need_fuse_programs() {
+  need_packages bindfs:bindfs sshfs:sshfs ssh:openssh-client sshd:openssh-server s3fs:s3fs rclone:rclone gocryptfs:gocryptfs
+  need_packages squashfuse:squashfuse mksquashfs:squashfs-tools fuse-overlayfs:fuse-overlayfs mount.fuse3:fuse3
 }
 
 # The tests mount; /dev/fuse is in every kernel of Debian's, as a module.

@@ -7,3 +7,6 @@ export const CSI_SANITY = join(ROOT, '.cache/bin/csi-sanity')
 
 /** A CSI plugin in Go that is not ours (test/peers/go-driver), which scripts/test builds. */
 export const GO_DRIVER = join(ROOT, '.cache/bin/go-driver')
+
+/** rclone as a Go module (test/peers/rclone), which scripts/lab-programs builds. */
+export const RCLONE = join(ROOT, '.cache/bin/rclone-1.76.0')

@@ -1,0 +1,87 @@
+import { readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import { basename, join } from 'node:path'
+import type { LabRecord } from '../../src/lab/matrix/lab-record.ts'
+import { EXECUTABLE } from '../support/paths.ts'
+import { EXAMPLES } from '../support/program.ts'
+import { CONTENT, PROGRAMS } from '../support/program-storage.ts'
+import type { Sandbox } from '../support/sandbox.ts'
+import { RCLONE } from '../support/tools.ts'
+
+/** A program that the lab can be run with, and where its executable comes from. */
+export interface LabProgram {
+  /** As it is named on the command line and in the table: `rclone-1.76.0`. */
+  readonly name: string
+  /** The name of its file below examples/programs, and of its executable. */
+  readonly file: string
+  /** An executable that stands for the one on PATH. */
+  readonly executable?: string
+}
+
+/** The programs of examples/programs as Debian has them, and rclone once more as a Go module. */
+export const LAB_PROGRAMS: readonly LabProgram[] = [
+  ...Object.keys(PROGRAMS).map((name) => ({ name, file: name })),
+  { name: basename(RCLONE), file: 'rclone', executable: RCLONE },
+]
+
+/** How the lab is run with each program. */
+export interface LabChoice {
+  /** `--fuse-host` of the plugin. */
+  readonly host: 'child' | 'detached'
+  /** Seconds for which a cell waits for a cure. */
+  readonly watch: number
+  /** Further arguments of `lab run`. */
+  readonly words: readonly string[]
+  /** The folder of the records and reports. */
+  readonly out: string
+}
+
+/** A call of a program that has to reach a server and may repeat its attempts takes longer than the lab's usual three seconds. */
+const CALL_SECONDS = 20
+
+/**
+ * Makes the storage of a program on the loopback interface or in the sandbox, and runs the lab with `serve --program` as the driver. Writes
+ * NAME.json, NAME.html and NAME.md into the folder `out`. Resolves to the record; throws an Error with what the lab printed where there is none.
+ */
+export async function labOf(sandbox: Sandbox, program: LabProgram, choice: LabChoice): Promise<LabRecord> {
+  const { parameters, secrets, mountFlags } = await (PROGRAMS[program.file] ?? missing(program.file))(sandbox)
+  const path = sandbox.directory('bin')
+  if (program.executable !== undefined) symlinkSync(program.executable, join(path, program.file))
+  const comm = program.file.slice(0, 15)
+  const driver = {
+    name: program.name,
+    start: [EXECUTABLE, ...serve(program, choice)],
+    env: { PATH: `${path}:${process.env.PATH ?? ''}`, HOME: '/root' },
+    daemon: comm,
+    // sshfs reaches its server through a process of its own.
+    container: program.file === 'sshfs' ? [comm, 'ssh'] : [comm],
+    callTimeout: CALL_SECONDS,
+    watch: choice.watch,
+    volume: { id: program.name, staged: true, attributes: parameters ?? {}, secrets: secrets ?? {}, mountFlags: mountFlags ?? [] },
+    file: 'f',
+    content: CONTENT,
+  }
+  const file = join(sandbox.path, 'driver.yaml')
+  writeFileSync(file, JSON.stringify(driver))
+  const [json, html, markdown] = ['json', 'html', 'md'].map((kind) => join(choice.out, `${program.name}.${kind}`)) as [
+    string,
+    string,
+    string,
+  ]
+  const files = ['--json', json, '--report', html, '--markdown', markdown]
+  // The cells of one program share its server.
+  const running = sandbox.start(EXECUTABLE, ['lab', 'run', '--driver', file, '--jobs', '1', ...files, ...choice.words])
+  running.child.stdout?.on('data', (text: string) => process.stdout.write(text))
+  const { status, stderr } = await running.ended
+  if (status !== 0 && status !== 4) throw new Error(`the lab ended with exit status ${String(status)}: ${stderr.trim()}`)
+  return JSON.parse(readFileSync(json, 'utf8')) as LabRecord
+}
+
+function serve({ file }: LabProgram, { host }: LabChoice): readonly string[] {
+  const node = ['--endpoint', 'unix://{socket}', '--state-dir', '{state}/plugin', '--nodeid', '{node}']
+  const program = ['--program', join(EXAMPLES, `${file}.yaml`), '--fuse-host', host, '--call-deadline', String(CALL_SECONDS)]
+  return ['serve', ...node, ...program]
+}
+
+function missing(file: string): never {
+  throw new Error(`there is no storage for ${file}`)
+}
