@@ -43,33 +43,32 @@ const CALL_SECONDS = 20
  * NAME.json, NAME.html and NAME.md into the folder `out`. Resolves to the record; throws an Error with what the lab printed where there is none.
  */
 export async function labOf(sandbox: Sandbox, program: LabProgram, choice: LabChoice): Promise<LabRecord> {
+  const { host, watch, out, words } = choice
   const { parameters, secrets, mountFlags } = await (PROGRAMS[program.file] ?? missing(program.file))(sandbox)
   const path = sandbox.directory('bin')
   if (program.executable !== undefined) symlinkSync(program.executable, join(path, program.file))
-  const comm = program.file.slice(0, 15)
   const driver = {
     name: program.name,
     start: [EXECUTABLE, ...serve(program, choice)],
     env: { PATH: `${path}:${process.env.PATH ?? ''}`, HOME: '/root' },
-    daemon: comm,
-    // sshfs reaches its server through a process of its own.
-    container: program.file === 'sshfs' ? [comm, 'ssh'] : [comm],
+    daemon: processesOf(program)[0],
+    container: host === 'child' ? processesOf(program) : [],
     callTimeout: CALL_SECONDS,
-    watch: choice.watch,
+    watch,
     volume: { id: program.name, staged: true, attributes: parameters ?? {}, secrets: secrets ?? {}, mountFlags: mountFlags ?? [] },
     file: 'f',
     content: CONTENT,
   }
   const file = join(sandbox.path, 'driver.yaml')
   writeFileSync(file, JSON.stringify(driver))
-  const [json, html, markdown] = ['json', 'html', 'md'].map((kind) => join(choice.out, `${program.name}.${kind}`)) as [
+  const [json, html, markdown] = ['json', 'html', 'md'].map((kind) => join(out, `${program.name}.${kind}`)) as [
     string,
     string,
     string,
   ]
   const files = ['--json', json, '--report', html, '--markdown', markdown]
   // The cells of one program share its server.
-  const running = sandbox.start(EXECUTABLE, ['lab', 'run', '--driver', file, '--jobs', '1', ...files, ...choice.words])
+  const running = sandbox.start(EXECUTABLE, ['lab', 'run', '--driver', file, '--jobs', '1', ...files, ...words])
   running.child.stdout?.on('data', (text: string) => process.stdout.write(text))
   const { status, stderr } = await running.ended
   if (status !== 0 && status !== 4) throw new Error(`the lab ended with exit status ${String(status)}: ${stderr.trim()}`)
@@ -80,6 +79,12 @@ function serve({ file }: LabProgram, { host }: LabChoice): readonly string[] {
   const node = ['--endpoint', 'unix://{socket}', '--state-dir', '{state}/plugin', '--nodeid', '{node}']
   const program = ['--program', join(EXAMPLES, `${file}.yaml`), '--fuse-host', host, '--call-deadline', String(CALL_SECONDS)]
   return ['serve', ...node, ...program]
+}
+
+/** Its processes as `ps -o comm` shows them, the one that serves FUSE first. A detached program outlives the plugin's container. */
+function processesOf({ file }: LabProgram): readonly string[] {
+  // sshfs reaches its server by ssh.
+  return [file.slice(0, 15), ...(file === 'sshfs' ? ['ssh'] : [])]
 }
 
 function missing(file: string): never {

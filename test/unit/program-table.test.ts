@@ -6,7 +6,8 @@ import { programTable } from '../programs/table.ts'
 type Seen = ConsumerResult['seen']
 
 function cell(failure: string, mitigation: string, verdict: Cell['verdict'], ...seen: readonly Seen[]): Cell {
-  return { failure, mitigation, verdict, consumers: seen.map((outcome) => ({ seen: outcome })) } as unknown as Cell
+  const consumers = seen.map((outcome, at) => ({ seen: outcome, firstRightAfterFailureMs: outcome === 'errors' ? null : at * 440 }))
+  return { failure, mitigation, verdict, consumers } as unknown as Cell
 }
 
 function record(...cells: readonly Cell[]): LabRecord {
@@ -32,7 +33,7 @@ void test('the table of the programs has a row for each failure, and counts who 
       '',
       '| failure | one | other |',
       '| --- | --- | --- |',
-      '| `killed` | 3, 6 / 6 | 1, 1 / 5 |',
+      '| `killed` | 3, 6 / 6, 2.2 s | 1, 1 / 5 |',
       '| `hung` | not run | – |',
       '',
       'Under `health`:',
