@@ -121,7 +121,8 @@ export class ProcessHost implements FuseHost {
     // The search in /proc finds a daemon that another plugin or a user has started; it takes longer with every process.
     const found = serves ? known.stat : chooseDaemon(findDaemons(), path, device)
     if (found !== undefined) {
-      const process = known?.stat.start === found.start ? known.process : undefined
+      // Another process may have started in the same clock tick.
+      const process = known?.stat.pid === found.pid && known.stat.start === found.start ? known.process : undefined
       this.#known.set(path, {
         stat: found,
         ...(device === undefined ? {} : { device }),
