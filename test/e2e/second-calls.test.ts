@@ -64,6 +64,9 @@ void test("a second call that contradicts the first ends as the CSI spec's table
   }
 })
 
+/** Seconds in which a busy machine has started the daemons of several volumes, two at the same time, or one after the other. */
+const MANY_STARTS = 60
+
 type Mode = NonNullable<Parameters<typeof mountCapability>[0]>
 
 const SECOND_TARGET: readonly (readonly [Mode, string])[] = [
@@ -95,7 +98,7 @@ void test('a second target is for the access modes that allow several', async (t
 
 void test('of two calls for one volume, or for one path, the second is ABORTED; other volumes go on', async () => {
   await using sandbox = new Sandbox()
-  using plugin = await Plugin.start(sandbox, { args: ['--inject', 'mount-delay=1'] })
+  using plugin = await Plugin.start(sandbox, { args: ['--inject', 'mount-delay=1'], callDeadline: MANY_STARTS })
   const [one, two, three] = ['one', 'two', 'three'].map((id) => new Volume(sandbox, plugin, id)) as [Volume, Volume, Volume]
   const calls = {
     stage: one.stage(),
@@ -128,7 +131,7 @@ void test('of two calls for one volume, or for one path, the second is ABORTED; 
 
 void test('a hundred calls at once leave each volume mounted once or not at all', async () => {
   await using sandbox = new Sandbox()
-  using plugin = await Plugin.start(sandbox)
+  using plugin = await Plugin.start(sandbox, { callDeadline: MANY_STARTS })
   const other = new Volume(sandbox, plugin, 'other')
   const volumes = Array.from({ length: 5 }, (_, index) => new Volume(sandbox, plugin, `volume-${index}`))
   const codes = await Promise.all(

@@ -35,6 +35,9 @@ export interface PathsTally {
 const VOLUMES = 6
 const NOBODY = 65_534
 
+/** Seconds that a call may take: a busy machine starts the daemons of all workers at the same time. One that hangs takes them all. */
+const CALL_DEADLINE = 60
+
 /** Milliseconds between two looks at what is mounted outside. */
 const LOOK_EVERY = 10
 
@@ -67,7 +70,7 @@ export async function attackPaths({ mode, attacker, seed, calls, workers }: Path
   const before = [snapshot(outside), mountsBelow(outside)]
 
   const args = isRoot ? ['--allowed-root', inside] : []
-  const { plugin } = await startHosted(mode, sandbox, args)
+  const { plugin } = await startHosted(mode, sandbox, args, { callDeadline: CALL_DEADLINE })
   using _plugin = plugin
   const swapper = await Swapper.start(sandbox, [...new Set(swapped)], isRoot ? 0 : NOBODY, seed)
   const random = new SeededRandom(seed)

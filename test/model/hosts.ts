@@ -2,7 +2,7 @@ import { codeOf } from '../../src/errors.ts'
 import { sharedDaemonPaths } from '../../src/hosts/shared-daemon-paths.ts'
 import { CsiClient, outcome } from '../support/csi-client.ts'
 import { KeptFused } from '../support/chaos-kept.ts'
-import { Plugin } from '../support/plugin.ts'
+import { Plugin, type PluginOptions } from '../support/plugin.ts'
 import type { Sandbox } from '../support/sandbox.ts'
 import { Fused } from '../../src/rpc/fused_pb.ts'
 import { processStat } from '../../src/os/processes/processes.ts'
@@ -32,14 +32,21 @@ export type DaemonLoss = 'nothing' | 'volume' | 'all'
 export const MODES = ['child', 'child shared', 'detached', 'detached shared', 'service'] as const
 
 /** Starts a plugin of one host mode, with `more` words. */
-export async function startHosted(mode: (typeof MODES)[number], sandbox: Sandbox, more: readonly string[] = []): Promise<Hosted> {
+export async function startHosted(
+  mode: (typeof MODES)[number],
+  sandbox: Sandbox,
+  more: readonly string[] = [],
+  options: Pick<PluginOptions, 'callDeadline'> = {},
+): Promise<Hosted> {
   if (mode === 'service') {
     const fused = await KeptFused.start(sandbox)
-    const plugin = await Plugin.start(sandbox, { args: ['--fuse-host', 'service', '--fused-socket', fused.socket, ...more] })
+    const args = ['--fuse-host', 'service', '--fused-socket', fused.socket, ...more]
+    const plugin = await Plugin.start(sandbox, { ...options, args })
     return { plugin, host: new FusedHost(fused), outlivesPlugin: true, daemonLoss: 'nothing' }
   }
   const [host = '', shared] = mode.split(' ')
-  const plugin = await Plugin.start(sandbox, { args: ['--fuse-host', host, '--daemons', shared ?? 'per-volume', ...more] })
+  const args = ['--fuse-host', host, '--daemons', shared ?? 'per-volume', ...more]
+  const plugin = await Plugin.start(sandbox, { ...options, args })
   const outlivesPlugin = host === 'detached'
   if (shared !== undefined) return { plugin, host: new SharedHost(sandbox, plugin), outlivesPlugin, daemonLoss: 'all' }
   return { plugin, host: new ProcessHost(plugin), outlivesPlugin, daemonLoss: 'volume' }

@@ -25,6 +25,8 @@ export interface PluginOptions {
   readonly by?: readonly string[]
   /** A file that its log goes to, in place of {@link Plugin.log}. */
   readonly log?: string
+  /** Seconds that each call has, in place of ten, by --call-deadline and by its client: for calls that start many daemons on a busy machine. */
+  readonly callDeadline?: number
 }
 
 /** `dummy-fuse-csi serve` in a sandbox, with a socket and a state folder of its own. */
@@ -109,7 +111,8 @@ export class Plugin implements Disposable {
     method: DescMethodUnary<I, O>,
     request: MessageInitShape<I> = {} as MessageInitShape<I>,
   ): Promise<MessageShape<O>> {
-    return await this.#client.call(method, request)
+    const { callDeadline } = this.#options
+    return await this.#client.call(method, request, callDeadline === undefined ? undefined : callDeadline * 1000)
   }
 
   /** NodeStageVolume, by default as any number of nodes' reader. */
@@ -197,8 +200,9 @@ export class Plugin implements Disposable {
   }
 
   #execute(further: readonly string[]): Running {
-    const { args: common = [], env = {}, by = [], log } = this.#options
-    const own = ['serve', '--endpoint', `unix://${this.socket}`, '--state-dir', this.stateDir, ...common, ...further]
+    const { args: common = [], env = {}, by = [], log, callDeadline } = this.#options
+    const deadline = callDeadline === undefined ? [] : ['--call-deadline', String(callDeadline)]
+    const own = ['serve', '--endpoint', `unix://${this.socket}`, '--state-dir', this.stateDir, ...deadline, ...common, ...further]
     const [file = EXECUTABLE, ...args] = [...by, EXECUTABLE, ...own]
     const fd = log === undefined ? 'pipe' : openSync(log, 'w')
     try {
