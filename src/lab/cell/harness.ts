@@ -39,8 +39,8 @@ export interface DaemonControl {
 export interface NodeControl {
   /** umount -l of paths of the node, by hand. */
   unmount(paths: readonly string[]): Promise<void>
-  /** Aborts the FUSE connection of the volume that is struck, through the kernel's control file system. Returns its number. */
-  abortConnection(): Promise<number>
+  /** Aborts the FUSE connections of the volume that is struck, through the kernel's control file system. Returns their numbers. */
+  abortConnections(): Promise<readonly number[]>
   /** Lets the plugin and the daemons open no further file: RLIMIT_NOFILE as low as what they have open. */
   limitDescriptors(): Promise<void>
   /** Takes that back. */

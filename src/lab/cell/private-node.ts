@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto'
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { connectionOfDevice } from '../../os/mounts/mount-table.ts'
-import { parseMountinfo, topmostAt } from '../../os/mounts/mountinfo.ts'
+import { parseMountinfo } from '../../os/mounts/mountinfo.ts'
+import { processStat } from '../../os/processes/processes.ts'
 import { run } from '../../os/processes/run.ts'
+import { FuseMounts } from '../fuse-mounts.ts'
 import { KUBELET } from '../node-paths.ts'
 import { runShell } from '../shell.ts'
 import type { CellConsumer } from './cell-consumer.ts'
@@ -30,6 +31,7 @@ interface OnNode {
 export class PrivateNode implements NodeControl {
   readonly #timeline: Timeline
   readonly #on: OnNode
+  readonly #fuse = new FuseMounts()
 
   constructor(timeline: Timeline, on: OnNode) {
     this.#timeline = timeline
@@ -51,15 +53,16 @@ export class PrivateNode implements NodeControl {
     await this.shell(paths.map((path) => `umount -n -l ${path}`).join('\n'))
   }
 
-  async abortConnection(): Promise<number> {
-    const { stagingPath } = this.#on
-    const mount = topmostAt(parseMountinfo(readFileSync('/proc/self/mountinfo', 'utf8')), stagingPath)
-    if (mount === undefined) throw new Error(`nothing is mounted at ${stagingPath}`)
-    const connection = connectionOfDevice(mount.device)
+  async abortConnections(): Promise<readonly number[]> {
+    const { stagingPath, consumers } = this.#on
+    const targets = consumers.filter(({ kind }) => kind.volume === 'struck').map(({ target }) => target)
+    const connections = this.#fuse.connectionsOf([stagingPath, ...targets])
+    if (connections.length === 0) throw new Error('the volume has no FUSE mount on the node')
     // A container's /sys may lack the folder for it.
     const control = join(KUBELET, 'tmp/fusectl')
-    await this.shell(`mkdir -p ${control}; mount -n -t fusectl none ${control}; echo 1 > ${control}/${connection}/abort`)
-    return connection
+    const aborts = connections.map((connection) => `echo 1 > ${control}/${connection}/abort`)
+    await this.shell(['set -e', `mkdir -p ${control}`, `mount -n -t fusectl none ${control}`, ...aborts].join('\n'))
+    return connections
   }
 
   async limitDescriptors(): Promise<void> {
@@ -72,8 +75,10 @@ export class PrivateNode implements NodeControl {
 
   async #prlimit(limit: (pid: number) => string): Promise<void> {
     const { plugin, daemons } = this.#on
-    const pids = [...(await plugin.pids()), ...(await daemons.pids())]
-    await this.shell(pids.map((pid) => `prlimit --pid ${pid} --nofile=${limit(pid)}:`).join('\n'))
+    const pids = [...new Set([...(await plugin.pids()), ...(await daemons.pids())])].filter((pid) => processStat(pid) !== undefined)
+    // One that has ended in between has no limit.
+    const lines = pids.map((pid) => `${asUserOf(pid)}prlimit --pid ${pid} --nofile=${limit(pid)}: || ! kill -0 ${pid} 2>/dev/null`)
+    await this.shell(['set -e', ...lines].join('\n'))
   }
 
   async powerCut(): Promise<void> {
@@ -105,6 +110,20 @@ export class PrivateNode implements NodeControl {
 /** One more than the highest descriptor: no further one can be had. */
 function lowest(pid: number): string {
   return String(Math.max(...readdirSync(`/proc/${pid}/fd`).map(Number)) + 1)
+}
+
+/**
+ * What comes before a command to have the ids of a process. prlimit(2) on a process with other ids needs CAP_SYS_RESOURCE, which a container may lack
+ * (kernel/sys.c, check_prlimit_permission). A process whose ids differ among themselves has no such command.
+ */
+function asUserOf(pid: number): string {
+  const status = readFileSync(`/proc/${pid}/status`, 'utf8')
+  const [uid, gid] = ['Uid', 'Gid'].map((name) => {
+    const ids = new RegExp(`^${name}:\\s+(\\d+)\\s+(\\d+)\\s+(\\d+)`, 'm').exec(status)?.slice(1) ?? []
+    return new Set(ids).size === 1 ? ids[0] : undefined
+  })
+  if (uid === undefined || gid === undefined || (uid === '0' && gid === '0')) return ''
+  return `setpriv --reuid ${uid} --regid ${gid} --clear-groups `
 }
 
 /** The hard limit (proc_pid_limits(5)). */

@@ -27,8 +27,8 @@ export class ClusterNode implements NodeControl, NodeEvidence {
     await this.#agent.ask('unmount', { paths })
   }
 
-  async abortConnection(): Promise<number> {
-    return await this.#agent.ask('abort', { path: this.#on.names.staging('struck') })
+  async abortConnections(): Promise<readonly number[]> {
+    return [await this.#agent.ask('abort', { path: this.#on.names.staging('struck') })]
   }
 
   async limitDescriptors(): Promise<void> {

@@ -4,6 +4,7 @@ import type { PlannedCell } from '../matrix/plan.ts'
 import type { Absent, Catalogue, Title } from '../matrix/lab-record.ts'
 import { OUTCOMES } from '../matrix/outcomes.ts'
 import { type Mitigation, mitigationOf } from '../mitigations.ts'
+import type { DriverSeen } from './seen.ts'
 import type { DriverSpec } from './spec.ts'
 
 /** What can be done around a driver without changing it. */
@@ -35,41 +36,100 @@ export const DRIVER_MITIGATIONS: readonly Mitigation[] = [
 /** The file names one volume. */
 const DRIVER_CONSUMERS = CONSUMERS.filter(({ volume }) => volume === 'struck')
 
-/** Why a failure cannot be made to happen to a driver; undefined if it can. */
-function absence(failure: string, { fuse, daemon, volume }: DriverSpec): string | undefined {
-  switch (failure) {
-    case 'mount-fails':
-    case 'mount-late':
-      return "The lab cannot make the driver's own daemon fail; dummy-fuse has an option for it."
-    case 'plugin-restarted':
-      return 'The lab does not know its systemd unit. plugin-upgraded also stops it by a signal and starts it again.'
-    case 'daemon-upgraded':
-      return 'The lab does not know how to upgrade its daemon. plugin-upgraded starts the next version of the driver.'
-    case 'daemon-killed':
-    case 'daemon-hung':
-    case 'daemon-replaced':
-      return daemon === undefined ? 'The file names no daemon of its own.' : undefined
-    case 'connection-aborted':
-      return fuse && volume.staged !== false ? undefined : 'Its volumes are not FUSE mounts with a staging path.'
-    case 'staging-unmounted':
-      return volume.staged === false ? 'It stages no volumes.' : undefined
-    default:
-      return undefined
-  }
+/** What a trial has shown that decides which failures and mitigations there are for a driver. */
+export type Shown = Pick<DriverSeen, 'mounts' | 'read' | 'daemonRuns' | 'health'>
+
+/** Failures that the lab causes for its own plugin alone, and why. */
+const OF_OUR_PLUGIN: Readonly<Record<string, string>> = {
+  'mount-fails': "The lab cannot make the driver's own daemon fail; dummy-fuse has an option for it.",
+  'mount-late': "The lab cannot make the driver's own daemon fail; dummy-fuse has an option for it.",
+  'plugin-restarted': 'The lab does not know its systemd unit. plugin-upgraded also stops it by a signal and starts it again.',
+  'daemon-upgraded': 'The lab does not know how to upgrade its daemon. plugin-upgraded starts the next version of the driver.',
 }
 
-/** The cells for a driver, of which there is no model, and what is absent. */
+/** What a driver needs for a failure to happen to it, or for a mitigation to be one. */
+interface Need {
+  /** In words, after `where`. */
+  readonly words: string
+  /** Why it is missing; undefined if it is there, as far as the file and the trial tell. */
+  readonly missing: (spec: DriverSpec, shown: Shown | undefined) => string | undefined
+}
+
+const DAEMON: Need = {
+  words: 'the file names a daemon that runs',
+  missing: ({ daemon }, shown) => {
+    if (daemon === undefined) return 'The file names no daemon of its own.'
+    return shown?.daemonRuns === false ? `No process ${daemon} runs while the volume is published.` : undefined
+  },
+}
+
+const HEALTH: Need = {
+  words: 'the driver implements NodeGetVolumeHealth',
+  missing: (_spec, shown) => {
+    switch (shown?.health) {
+      case 'no capability':
+        return 'It does not implement NodeGetVolumeHealth: it has no capability GET_VOLUME_HEALTH.'
+      case 'unimplemented':
+        return 'It does not implement NodeGetVolumeHealth: it has the capability GET_VOLUME_HEALTH, and answers UNIMPLEMENTED.'
+      default:
+        return undefined
+    }
+  },
+}
+
+/** By the ids of failures and mitigations. */
+const NEEDS: Readonly<Record<string, Need>> = {
+  'daemon-killed': DAEMON,
+  'daemon-hung': DAEMON,
+  'daemon-replaced': DAEMON,
+  'staging-unmounted': {
+    words: 'the driver mounts something at the staging path',
+    missing: ({ volume }, shown) =>
+      volume.staged === false
+        ? 'It stages no volumes.'
+        : shown && unmounted('staging', 'the staging path, although it stages volumes', shown),
+  },
+  'target-unmounted': {
+    words: 'the driver mounts something at the target of a pod',
+    missing: (_spec, shown) => shown && unmounted('target', 'the target of a pod', shown),
+  },
+  'connection-aborted': { words: 'the driver has a FUSE mount', missing: (_spec, shown) => shown && withoutFuse(shown) },
+  health: HEALTH,
+}
+
+function withoutFuse({ mounts, read }: Shown): string | undefined {
+  if (mounts.some(({ connection }) => connection !== undefined)) return undefined
+  const target = mounts.find(({ at }) => at === 'target')
+  const instead = target === undefined ? '' : `: a mount of ${target.fsType} is at the target`
+  return `It has made no FUSE mount${instead}${after(read)}.`
+}
+
+function unmounted(at: 'staging' | 'target', where: string, { mounts, read }: Shown): string | undefined {
+  return mounts.some((one) => one.at === at) ? undefined : `It mounts nothing at ${where}${after(read)}.`
+}
+
+/** When the mounts were looked at, where that matters: a volume that does not read right may be mounted later. */
+function after(read: Shown['read']): string {
+  if (read === undefined || read.saw === 'right') return ''
+  return ` (seen ${(read.afterMs / 1000).toFixed(1)} s after the answer to NodePublishVolume)`
+}
+
+/**
+ * The cells for a driver, of which there is no model, and what is absent. `shown`: by its trial; undefined before it, and then less is absent.
+ */
 export function planDriver(
   spec: DriverSpec,
   choice: { readonly failures: readonly string[]; readonly mitigations: readonly string[]; readonly consumers: readonly string[] },
+  shown?: Shown,
 ): { readonly cells: readonly PlannedCell[]; readonly absent: readonly Absent[] } {
   const wanted = (ids: readonly string[], id: string): boolean => ids.length === 0 || ids.includes(id)
   const mitigations = DRIVER_MITIGATIONS.filter(({ id }) => wanted(choice.mitigations, id))
   const cells: PlannedCell[] = []
   const absent: Absent[] = []
   for (const failure of FAILURES.filter(({ id }) => wanted(choice.failures, id))) {
-    const reason = absence(failure.id, spec)
+    const impossible = OF_OUR_PLUGIN[failure.id] ?? NEEDS[failure.id]?.missing(spec, shown)
     for (const mitigation of mitigations) {
+      const reason = impossible ?? NEEDS[mitigation.id]?.missing(spec, shown)
       if (reason !== undefined) {
         absent.push({ failure: failure.id, mitigation: mitigation.id, reason })
         continue

@@ -4,10 +4,17 @@ export interface DriverSeen {
   readonly steps: readonly TrialStep[]
   /** What it says of itself; undefined as far as it could not be asked. */
   readonly plugin: PluginSeen | undefined
-  /** What it had mounted when the volume was published: `staging` and `target`, or other paths below the kubelet's folder. */
+  /**
+   * What it had mounted when the volume was published: `staging` and `target`, other paths below the kubelet's folder, and FUSE mounts
+   * elsewhere.
+   */
   readonly mounts: readonly MountedAt[]
-  /** The processes that held /dev/fuse open then. */
+  /** The processes that held /dev/fuse open then; none where that was not looked at. */
   readonly holders: readonly Holder[]
+  /** Whether a process named as `daemon` in the file ran then; undefined if the file names none, or the volume was not published. */
+  readonly daemonRuns: boolean | undefined
+  /** Undefined if the volume was not published. */
+  readonly health: HealthSeen | undefined
   /** What a pod saw of the file; undefined if it came to no pod. */
   readonly read: ReadSeen | undefined
   /** What was left after the last step: mounts, and processes that hold /dev/fuse. */
@@ -49,7 +56,12 @@ export interface MountedAt {
   readonly fsType: string
   readonly source: string
   readonly fuse: boolean
+  /** Of a FUSE mount that was made on the private node, and is no copy of one of the machine. */
+  readonly connection: number | undefined
 }
+
+/** Whether a driver implements NodeGetVolumeHealth (CSI 1.13): `unimplemented` despite its capability if it answers so. */
+export type HealthSeen = 'implemented' | 'no capability' | 'unimplemented'
 
 /** A process that holds a FUSE connection of the volume. */
 export interface Holder {

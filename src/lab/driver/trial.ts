@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { codeOf, messageOf } from '../../errors.ts'
 import { CallError } from '../../grpc/client.ts'
 import { connectionsOf } from '../../os/mounts/fuse-connections.ts'
-import { connectionOfDevice, isFuse } from '../../os/mounts/mount-table.ts'
+import { isFuse } from '../../os/mounts/mount-table.ts'
 import { parseMountinfo, topmostAt } from '../../os/mounts/mountinfo.ts'
 import { describeEnd } from '../../os/processes/child-program.ts'
 import { processIds, sendSignal, sharesMounts } from '../../os/processes/processes.ts'
@@ -13,8 +13,10 @@ import { run } from '../../os/processes/run.ts'
 import { listeningSockets } from '../../os/sockets/listening-sockets.ts'
 import { ContainerPlugin } from '../cell/container-plugin.ts'
 import { nodeMounts } from '../cell/evidence.ts'
+import { processesOf } from '../cell/node-processes.ts'
 import { Timeline } from '../cell/timeline.ts'
 import { startClock } from '../clock.ts'
+import { FuseMounts } from '../fuse-mounts.ts'
 import { Kubelet, type Volume } from '../kubelet.ts'
 import { KUBELET, stagingPath, targetPath } from '../node-paths.ts'
 import { Provisioner } from '../provisioner.ts'
@@ -23,10 +25,10 @@ import { STEP_DEADLINE } from '../wait.ts'
 import { askCapabilities } from './ask.ts'
 import { driverContainer, nodeHelpers } from './container.ts'
 import { makeDriverFolders } from './node.ts'
-import type { About, DriverSeen, Holder, MountedAt, PluginSeen, ReadSeen, StepFailure, TrialStep } from './seen.ts'
+import type { About, DriverSeen, HealthSeen, Holder, MountedAt, PluginSeen, ReadSeen, StepFailure, TrialStep } from './seen.ts'
 import type { DriverSpec } from './spec.ts'
 
-/** What is handed to the private node. `whole`: also what is found out by stopping processes and waiting. */
+/** What is handed to the private node. `whole`: also what is found out by stopping processes. */
 export interface DriverJob {
   readonly kind: 'driver'
   readonly driver: DriverSpec
@@ -72,10 +74,13 @@ class Trial {
   readonly #plugin: ContainerPlugin
   readonly #kubelet: Kubelet
   readonly #provisioner: Provisioner
+  readonly #fuse = new FuseMounts()
   #volume: Volume
   #said: PluginSeen | undefined
   #mounts: readonly MountedAt[] = []
   #holders: readonly Holder[] = []
+  #daemonRuns: boolean | undefined
+  #health: HealthSeen | undefined
   #read: ReadSeen | undefined
 
   constructor({ driver, whole }: DriverJob) {
@@ -114,6 +119,8 @@ class Trial {
       plugin: this.#said,
       mounts: this.#mounts,
       holders: this.#holders,
+      daemonRuns: this.#daemonRuns,
+      health: this.#health,
       read: this.#read,
       left,
       log: this.#log,
@@ -195,7 +202,7 @@ class Trial {
     try {
       const { populate } = this.#driver
       if (populate !== undefined) await this.#once('populate', 'file', () => populated(populate, target))
-      if (this.#whole) await this.#look(target, publishedAt)
+      await this.#look(target, publishedAt)
     } finally {
       await this.#call('NodeUnpublishVolume', () => this.#kubelet.unpublish(volume, uid)).catch(ended)
     }
@@ -206,15 +213,20 @@ class Trial {
     this.#read = await this.#reads(target, publishedAt)
     const staging = stagingPath(this.#volume.pv)
     const lines = parseMountinfo(readFileSync('/proc/self/mountinfo', 'utf8'))
-    const paths = new Set(lines.map(({ mountPoint }) => mountPoint).filter((path) => path.startsWith(`${KUBELET}/`)))
+    const below = lines.map(({ mountPoint }) => mountPoint).filter((path) => path.startsWith(`${KUBELET}/`))
+    const paths = new Set([...below, ...this.#fuse.paths()])
     this.#mounts = [...paths].flatMap((path) => {
       const mount = topmostAt(lines, path)
       if (mount === undefined) return []
       const at = path === staging ? 'staging' : path === target ? 'target' : path
-      return [{ at, fsType: mount.fsType, source: mount.source, fuse: isFuse(mount.fsType) }]
+      const { fsType, source } = mount
+      return [{ at, fsType, source, fuse: isFuse(fsType), connection: this.#fuse.connectionsAt([path])[0] }]
     })
-    const mount = topmostAt(lines, target)
-    const connection = mount !== undefined && isFuse(mount.fsType) ? connectionOfDevice(mount.device) : undefined
+    const { daemon } = this.#driver
+    if (daemon !== undefined) this.#daemonRuns = processesOf(daemon).length > 0
+    this.#health = await this.#healthOf()
+    if (!this.#whole) return
+    const connection = this.#mounts.find(({ at }) => at === 'target')?.connection
     const holders: Holder[] = []
     for (const holder of await this.#holding()) {
       if (connection !== undefined && holder.connection === connection)
@@ -222,6 +234,17 @@ class Trial {
       else holders.push({ ...holder, answers: undefined })
     }
     this.#holders = holders
+  }
+
+  async #healthOf(): Promise<HealthSeen> {
+    if (this.#said?.node.includes('GET_VOLUME_HEALTH') !== true) return 'no capability'
+    try {
+      await this.#kubelet.inaccessible(this.#volume)
+    } catch (error) {
+      if (!(error instanceof CallError)) throw error
+      if (error.code === 'UNIMPLEMENTED') return 'unimplemented'
+    }
+    return 'implemented'
   }
 
   async #reads(target: string, publishedAt: number): Promise<ReadSeen> {

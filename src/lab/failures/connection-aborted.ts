@@ -8,11 +8,12 @@ const NOTICE = 1000
 export const connectionAborted: Failure = {
   id: 'connection-aborted',
   title: 'Connection aborted',
-  words: "The volume's FUSE connection is aborted through /sys/fs/fuse/connections.",
+  words: 'The FUSE connection of the volume is aborted through /sys/fs/fuse/connections.',
   strike: async ({ node, daemons, timeline }) => {
-    const connection = await node.abortConnection()
-    timeline.note('node', 'failure', `connection ${connection} is aborted`)
-    // A daemon of this one connection ends when it has noticed. One that serves others goes on.
+    const connections = await node.abortConnections()
+    const which = connections.length === 1 ? `connection ${connections[0]} is` : `connections ${connections.join(', ')} are`
+    timeline.note('node', 'failure', `${which} aborted`)
+    // A daemon of these connections alone ends when it has noticed. One that serves others goes on.
     await until('the daemon has noticed', async () => (await daemons.pids()).length === 0, NOTICE).catch(() => undefined)
   },
   mend: nothing,

@@ -92,7 +92,7 @@ export interface LabRecord {
   readonly catalogue: Catalogue
   /** The cells that were chosen, row by row (failure), also those that did not run. */
   readonly cells: readonly Cell[]
-  /** Combinations that make no sense; without `consumer`, for every consumer. */
+  /** Combinations that make no sense, or that cannot be made to happen to the driver; without `consumer`, for every consumer. */
   readonly absent: readonly Absent[]
   /** The named scenarios that were chosen, in the order in which they ran. */
   readonly scenarios: readonly ScenarioRecord[]

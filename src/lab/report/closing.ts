@@ -45,7 +45,7 @@ function absences({ absent, catalogue }: LabRecord): Html | false {
   const reasons = Map.groupBy(whole, ({ reason }) => reason)
   return html`<section id="absent" aria-labelledby="absent-title">
     <h2 id="absent-title">What was left out, and why</h2>
-    <p class="measure">These combinations make no sense, so there is nothing to run.</p>
+    <p class="measure">These combinations make no sense, or cannot be made to happen to this driver, so there is nothing to run.</p>
     <dl class="words">
       ${[...reasons].map(
         ([reason, those]) =>

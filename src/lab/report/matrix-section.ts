@@ -5,6 +5,7 @@ import { type DriverFindings, unchangedWords } from './findings.ts'
 import { absentId, cellId } from './ids.ts'
 import { type Html, html } from './html.ts'
 import { icon } from './icons.ts'
+import { notTriedWords } from './not-tried.ts'
 import { VERDICTS } from './verdicts.ts'
 
 /** As many columns as fit a wide screen without scrolling. */
@@ -20,6 +21,7 @@ export function matrixSection(record: LabRecord, advice: Advice, found?: DriverF
     ([id]) => inRun(record, 'mitigation', id) && found?.unchanged.includes(id) !== true,
   )
   const unchanged = found === undefined ? undefined : unchangedWords(found, record)
+  const notTriedHere = found === undefined ? [] : notTriedWords(record)
   const failures = Object.entries(catalogue.failures).filter(([id]) => inRun(record, 'failure', id))
   if (cells.length === 0) return html``
   // Nothing is the best where the driver as it is does as well.
@@ -35,6 +37,13 @@ export function matrixSection(record: LabRecord, advice: Advice, found?: DriverF
       ${found === undefined && "A framed word marks a result that differs from the lab's model."}
     </p>
     ${unchanged !== undefined && html`<p class="measure">${unchanged} Their cells are below, and not in this table.</p>`}
+    ${
+      notTriedHere.length > 0 &&
+      html`<p class="measure">Not tried:</p>
+        <ul class="measure">
+          ${notTriedHere.map((words) => html`<li>${words}</li>`)}
+        </ul>`
+    }
     ${legend()}
     <div class="tools" id="tools" hidden>
       <label for="as">Show it for</label>

@@ -2,6 +2,7 @@ import type { Cell, LabRecord } from '../matrix/lab-record.ts'
 import { ran, shortly } from './effects.ts'
 import { driverFindings, type DriverFindings, HARMS, unchangedWords, unnoticedWords } from './findings.ts'
 import { markdown, markdownTable } from './markdown.ts'
+import { notTriedWords } from './not-tried.ts'
 import { count, listed } from './text.ts'
 import { VERDICTS } from './verdicts.ts'
 
@@ -12,6 +13,7 @@ export function summaryMarkdown(record: LabRecord): string {
     `### ${markdown(record.driver)}: what happens when a FUSE volume fails\n`,
     found === undefined ? agreement(record) : findings(found, record),
     matrix(record, found),
+    found === undefined ? '' : absences(record),
     scenarios(record),
   ]
   return parts.filter((part) => part !== '').join('\n')
@@ -61,6 +63,12 @@ function matrix(record: LabRecord, found: DriverFindings | undefined): string {
     ['failure', ...columns.map(([, { title }]) => markdown(title))],
     rows.map(([failure, { title }]) => [markdown(title), ...columns.map(([id]) => markdown(entry(failure, id)))]),
   )}\n_Each cell shows the worst result of any consumer.${unchanged === undefined ? '' : ` ${markdown(unchanged)}`}_\n`
+}
+
+/** What could not be done to a driver, and why. */
+function absences(record: LabRecord): string {
+  const lines = notTriedWords(record).map((words) => `- ${markdown(words)}\n`)
+  return lines.length === 0 ? '' : `**Not tried**\n\n${lines.join('')}`
 }
 
 function scenarios({ scenarios: all }: LabRecord): string {

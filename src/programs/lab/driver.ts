@@ -6,7 +6,7 @@ import { askPlugin } from '../../lab/driver/ask.ts'
 import { findingsOf, inWords } from '../../lab/driver/findings.ts'
 import { firstFile } from '../../lab/driver/first-file.ts'
 import { Redaction } from '../../lab/driver/redaction.ts'
-import { type DriverSeen, hopeless } from '../../lab/driver/seen.ts'
+import { type DriverSeen, type HealthSeen, hopeless } from '../../lab/driver/seen.ts'
 import type { DriverSpec } from '../../lab/driver/spec.ts'
 import { preflight } from '../../lab/preflight.ts'
 import { carryOutOnPrivateNode } from '../../lab/private-node-process.ts'
@@ -28,6 +28,12 @@ const SLOW_CALLS = 8
 
 /** Milliseconds for one call of `init`. */
 const INIT_CALL = 10_000
+
+/** Of a trial that was broken off. */
+const NOTHING_SEEN: DriverSeen = {
+  ...{ steps: [], plugin: undefined, mounts: [], holders: [], daemonRuns: undefined, health: undefined, read: undefined },
+  ...{ left: [], log: [] },
+}
 
 const CHECK_HELP = `
 The driver is started once, on a private node, and a volume is taken through its life: created if the file says so, staged, published, populated,
@@ -59,13 +65,18 @@ export async function driverCommand(context: ProgramContext, args: readonly stri
 }
 
 /**
- * Takes the driver through the life of a volume, and nothing more. Throws ProgramError, status 1, that says once what is wrong if no cell can be
- * carried out with it.
+ * Takes the driver through the life of a volume, without what stops processes. Returns what was seen; undefined once `signal` is aborted. Throws
+ * ProgramError, status 1, that says once what is wrong if no cell can be carried out with it.
  */
-export async function requireDriver(context: ProgramContext, driver: DriverSpec, signal: AbortSignal): Promise<void> {
+export async function requireDriver(
+  context: ProgramContext,
+  driver: DriverSpec,
+  signal: AbortSignal,
+): Promise<DriverSeen | undefined> {
   const seen = await trial(context, driver, false, signal)
   const failed = hopeless(seen)
-  if (failed?.failure === undefined || signal.aborted) return
+  if (signal.aborted) return undefined
+  if (failed?.failure === undefined) return seen
   const { name, failure } = failed
   const last = seen.log.slice(-LINES).map((line) => shortened(line, LONGEST))
   const said = last.length === 0 ? 'It said nothing' : `Its last lines: ${last.join(' | ')}. All that it said is in ${keep(seen)}`
@@ -100,8 +111,14 @@ async function check(context: ProgramContext, args: readonly string[]): Promise<
   return findings.length === 0 ? 0 : 1
 }
 
+const HEALTH: Readonly<Record<HealthSeen, string>> = {
+  implemented: 'implemented',
+  'no capability': 'not implemented',
+  unimplemented: 'not implemented, although the driver has the capability GET_VOLUME_HEALTH',
+}
+
 /** What was seen, a line each. */
-function describe({ steps, plugin, mounts, holders, read }: DriverSeen): string {
+function describe({ steps, plugin, mounts, holders, health, read }: DriverSeen): string {
   const lines = steps.map(({ name, tookMs, attempts, failure }) => {
     const tries = attempts > 1 ? `, ${attempts} attempts` : ''
     return `${(failure === undefined ? 'ok' : 'failed').padEnd(10)} ${name} (${tookMs} ms${tries})`
@@ -113,6 +130,7 @@ function describe({ steps, plugin, mounts, holders, read }: DriverSeen): string 
       `controller ${plugin.controller === undefined ? 'no such service' : plugin.controller.join(', ') || 'no capabilities'}`,
     )
   }
+  if (health !== undefined) lines.push(`health     NodeGetVolumeHealth: ${HEALTH[health]}`)
   for (const mount of mounts) lines.push(`mounted    ${mount.at}: ${inWords(mount)}`)
   for (const { comm, pid, connection, answers } of holders) {
     const what = answers === undefined ? 'holds it' : answers ? 'answers for the volume' : 'holds it, and answers for nothing'
@@ -137,7 +155,7 @@ async function trial(context: ProgramContext, driver: DriverSpec, whole: boolean
   )
   const { seen } = told
   if (seen !== undefined) return new Redaction(driver).seen(seen)
-  if (signal.aborted) return { steps: [], plugin: undefined, mounts: [], holders: [], read: undefined, left: [], log: [] }
+  if (signal.aborted) return NOTHING_SEEN
   throw new ProgramError(
     new Redaction(driver).text(`the driver ${driver.name} cannot be tried: ${reason ?? 'nothing was seen'}`),
     1,

@@ -5,6 +5,7 @@ import { KeptFolder } from '../../lab/kept-folder.ts'
 import { Lab, type Observer } from '../../lab/lab.ts'
 import { composeRecord, type Run } from '../../lab/matrix/compose.ts'
 import { driverCatalogue, planDriver } from '../../lab/driver/matrix.ts'
+import type { DriverSeen } from '../../lab/driver/seen.ts'
 import { CATALOGUE, plan, type PlannedCell } from '../../lab/matrix/plan.ts'
 import { Progress } from '../../lab/matrix/progress.ts'
 import type { Cell, LabRecord } from '../../lab/matrix/lab-record.ts'
@@ -21,7 +22,7 @@ import type { ScenarioRecord } from '../../lab/scenario-record.ts'
 import { oneLine, printable } from '../../printable.ts'
 import { version } from '../../version.ts'
 import type { ProgramContext } from '../program.ts'
-import { notTried, reasonsOf } from './absent.ts'
+import { notTriedLines, reasonsOf } from './absent.ts'
 import { runOnCluster } from './cluster.ts'
 import { requireDriver } from './driver.ts'
 import { type ClusterChoice, parseRunOptions, type RunOptions } from './options.ts'
@@ -58,7 +59,7 @@ export async function run(context: ProgramContext, args: readonly string[]): Pro
   if (record.cells.length > 0) process.stdout.write(printable(`\n${table(record.cells, record.absent)}`))
   if (options.driver !== undefined)
     process.stdout.write(
-      notTried(record.absent)
+      notTriedLines(record)
         .map((line) => `${oneLine(line)}\n`)
         .join(''),
     )
@@ -93,12 +94,11 @@ interface Ran {
 
 async function onPrivateNodes({ context, options, folder, signal }: How): Promise<Ran> {
   const { driver } = options
-  const { cells, absent } = planned(options)
-  if (cells.length === 0 && options.scenarios.length === 0) {
-    const reasons = absent.length === 0 ? ['No cell has these consumers.'] : reasonsOf(absent)
-    throw new ProgramError(`nothing of what was chosen can be run: ${reasons.join(' ')}`, 2)
-  }
-  if (driver !== undefined) await requireDriver(context, driver, signal)
+  // What the file alone rules out needs no trial.
+  requireCells(planned(options), options)
+  const shown = driver === undefined ? undefined : await requireDriver(context, driver, signal)
+  const { cells, absent } = planned(options, shown)
+  requireCells({ cells, absent }, options)
   const scenarios = await runScenarios(context, options, folder, signal)
   await using systemd = new LateSystemd(options.systemd, tmpdir(), executables(context))
   const means = {
@@ -117,9 +117,16 @@ async function onCluster(how: How, cluster: ClusterChoice): Promise<Ran | undefi
   return ran === undefined ? undefined : { ...ran, part: { ...ran.part, scenarios: [] } }
 }
 
-function planned({ cells, driver }: RunOptions): ReturnType<typeof plan> {
+function planned({ cells, driver }: RunOptions, shown?: DriverSeen): ReturnType<typeof plan> {
   if (cells === undefined) return { cells: [], absent: [] }
-  return driver === undefined ? plan(cells) : planDriver(driver, cells)
+  return driver === undefined ? plan(cells) : planDriver(driver, cells, shown)
+}
+
+/** Throws ProgramError, status 2, with the reasons if nothing of what was chosen can be run. */
+function requireCells({ cells, absent }: ReturnType<typeof plan>, { scenarios }: RunOptions): void {
+  if (cells.length > 0 || scenarios.length > 0) return
+  const reasons = absent.length === 0 ? ['No cell has these consumers.'] : reasonsOf(absent)
+  throw new ProgramError(`nothing of what was chosen can be run: ${reasons.join(' ')}`, 2)
 }
 
 async function runScenarios(

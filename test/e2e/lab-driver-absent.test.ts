@@ -1,0 +1,140 @@
+import assert from 'node:assert/strict'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, it } from 'node:test'
+import type { LabRecord } from '../../src/lab/matrix/lab-record.ts'
+import { DUMMY_FUSE, EXECUTABLE, ROOT } from '../support/paths.ts'
+import { Sandbox } from '../support/sandbox.ts'
+
+const peer = (name: string, ...args: readonly string[]): readonly string[] => [
+  process.execPath,
+  join(ROOT, `test/peers/${name}.ts`),
+  ...args,
+]
+
+/** Stages and mounts nothing there; binds a folder (test/peers/store-driver.ts). */
+const STORE = {
+  name: 'store-driver',
+  start: peer('store-driver', '{state}'),
+  env: { STORE_PLACE: '{state}/here' },
+  socket: '/run/store-driver/csi.sock',
+  callTimeout: 20,
+  podInfo: true,
+  volume: {
+    accessMode: 'MULTI_NODE_READER_ONLY',
+    secrets: { of: 'of-all' },
+    callSecrets: { nodeStage: { of: 'of-stage' }, controllerCreate: { of: 'of-create' } },
+  },
+  create: { parameters: { pool: '{state}' }, capacity: { required: '1Mi', limit: 2097152 } },
+  populate: "printf '%s' content > {target}/file",
+  file: 'file',
+  content: 'content',
+}
+
+/** Mounts FUSE at each target, and stages nothing (test/peers/fuse-driver.ts). */
+const FUSE = {
+  name: 'fuse-driver',
+  start: peer('fuse-driver', '{socket}', DUMMY_FUSE),
+  volume: { id: 'some-volume', staged: false },
+  file: 'dummy-file.txt',
+  content: 'Hello world!\n',
+}
+
+/** A process of another user, as a daemon that has dropped its rights is. */
+const NOBODY = `process.title = 'nobodys'
+process.setgroups([])
+process.setgid(65534)
+process.setuid(65534)
+setInterval(() => {}, 1000)`
+
+interface Ran {
+  readonly record: LabRecord
+  readonly stdout: string
+  readonly markdown: string
+  readonly report: string
+}
+
+/** Runs cells of a driver without CAP_SYS_RESOURCE, as in most containers. */
+async function run(sandbox: Sandbox, file: object, failures: string, mitigations: string, consumers: string): Promise<Ran> {
+  const at = (name: string): string => join(sandbox.path, name)
+  writeFileSync(at('driver.yaml'), JSON.stringify(file))
+  const cells = ['--failure', failures, '--mitigation', mitigations, '--consumer', consumers]
+  const files = ['--json', at('seen.json'), '--markdown', at('seen.md'), '--report', at('seen.html')]
+  const lab = [EXECUTABLE, 'lab', 'run', '--driver', at('driver.yaml'), ...cells, ...files]
+  const { status, stdout, stderr } = await sandbox.run('setpriv', ['--bounding-set', '-sys_resource', ...lab], { timeout: 240_000 })
+  assert.equal(status, 0, stdout + stderr)
+  const [json = '', markdown = '', report = ''] = ['seen.json', 'seen.md', 'seen.html'].map((name) =>
+    readFileSync(at(name), 'utf8'),
+  )
+  return { record: JSON.parse(json) as LabRecord, stdout, markdown, report }
+}
+
+describe('what a failure cannot do to a driver', () => {
+  it('is absent with its reason everywhere, and descriptors are limited of a process of another user', async () => {
+    await using sandbox = new Sandbox()
+    const helper = {
+      name: 'other-user',
+      command: [process.execPath, '-e', NOBODY],
+      ready: "grep -qs '^Uid:.65534' /proc/[0-9]*/status",
+      belongs: 'node',
+    }
+    const file = { ...STORE, helpers: [helper], daemon: 'nobodys' }
+    const failures = 'staging-unmounted,connection-aborted,out-of-descriptors'
+    const { record, stdout, markdown, report } = await run(sandbox, file, failures, 'as-is,health', 'opens-anew')
+    assert.deepEqual(
+      record.cells.map(({ failure, mitigation, verdict, why }) => [failure, mitigation, verdict, why]),
+      [['out-of-descriptors', 'as-is', 'measured', undefined]],
+    )
+    const [cell] = record.cells
+    assert.deepEqual(
+      cell?.consumers.map(({ seen }) => seen),
+      ['works'],
+    )
+    const staging = 'It mounts nothing at the staging path, although it stages volumes.'
+    const reasons = [
+      ['staging-unmounted', 'as-is', staging],
+      ['staging-unmounted', 'health', staging],
+      ['out-of-descriptors', 'health', 'It does not implement NodeGetVolumeHealth: it has no capability GET_VOLUME_HEALTH.'],
+    ]
+    const others = record.absent.filter(({ failure }) => failure !== 'connection-aborted')
+    assert.deepEqual(
+      others.map(({ failure, mitigation, reason }) => [failure, mitigation, reason]),
+      reasons,
+    )
+    const [aborted] = record.absent.filter(({ failure }) => failure === 'connection-aborted').map(({ reason }) => reason)
+    assert.match(aborted ?? '', /^It has made no FUSE mount: a mount of \S+ is at the target\.$/)
+    assert.match(stdout, new RegExp(`^not tried: staging-unmounted: ${staging}$`, 'm'))
+    assert.match(stdout, /^not tried: health: It does not implement NodeGetVolumeHealth: /m)
+    assert.match(markdown, new RegExp(`^- Staging path unmounted: ${staging}$`, 'm'))
+    assert.match(markdown, /^- Health watched: It does not implement NodeGetVolumeHealth: /m)
+    assert.ok(report.includes(`Staging path unmounted: ${staging}`))
+    assert.ok(report.includes('Health watched: It does not implement NodeGetVolumeHealth: '))
+  })
+
+  it('is not to abort the connections of a driver that stages nothing: each of them is', async () => {
+    await using sandbox = new Sandbox()
+    const { record } = await run(sandbox, FUSE, 'connection-aborted', 'as-is,health', 'keeps-open,opens-anew')
+    assert.deepEqual(
+      record.cells.map(({ mitigation, verdict, why }) => [mitigation, verdict, why]),
+      [['as-is', 'measured', undefined]],
+    )
+    const [cell] = record.cells
+    assert.deepEqual(
+      cell?.consumers.map(({ seen }) => seen),
+      ['errors', 'errors'],
+    )
+    const struck = record.cells.flatMap(({ events }) => events.filter(({ kind }) => kind === 'failure').map(({ text }) => text))
+    assert.equal(struck.length, 1)
+    assert.match(struck[0] ?? '', /^connections \d+, \d+ are aborted$/)
+    assert.deepEqual(
+      record.absent.map(({ failure, mitigation, reason }) => [failure, mitigation, reason]),
+      [
+        [
+          'connection-aborted',
+          'health',
+          'It does not implement NodeGetVolumeHealth: it has the capability GET_VOLUME_HEALTH, and answers UNIMPLEMENTED.',
+        ],
+      ],
+    )
+  })
+})

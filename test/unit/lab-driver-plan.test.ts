@@ -1,0 +1,126 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { planDriver, type Shown } from '../../src/lab/driver/matrix.ts'
+import { parseDriver } from '../../src/lab/driver/parse.ts'
+import { FuseMounts } from '../../src/lab/fuse-mounts.ts'
+import { notTried } from '../../src/lab/matrix/not-tried.ts'
+import { parseMountinfo } from '../../src/os/mounts/mountinfo.ts'
+
+const FILE = { name: 'd', start: ['/bin/d'], daemon: 'served', volume: { id: 'v' }, file: 'f', content: 'c' }
+
+/** A driver that can be struck by all that is not about its daemon's mounting. */
+const SHOWN: Shown = {
+  mounts: ['staging', 'target'].map((at) => ({ at, fsType: 'fuse.d', source: 'd', fuse: true, connection: 70 })),
+  read: { saw: 'right', afterMs: 9, names: [], held: undefined },
+  daemonRuns: true,
+  health: 'implemented',
+}
+
+/** By failure or mitigation, the reason for which it is absent from all cells. */
+function reasons(file: object, shown?: Shown): Readonly<Record<string, string>> {
+  const all = { failures: [], mitigations: [], consumers: [] }
+  const { cells, absent } = planDriver(parseDriver(JSON.stringify({ ...FILE, ...file }), 'driver.yaml'), all, shown)
+  for (const { failure, mitigation } of absent)
+    assert.ok(!cells.some((cell) => cell.failure.id === failure && cell.mitigation.id === mitigation))
+  const seen = cells.map((cell) => ({ failure: cell.failure.id, mitigation: cell.mitigation.id }))
+  return Object.fromEntries(notTried({ absent, cells: seen }).flatMap(({ ids, reason }) => ids.map((id) => [id, reason])))
+}
+
+/** Of every driver. */
+const ALWAYS = ['plugin-restarted', 'daemon-upgraded', 'mount-fails', 'mount-late']
+
+/** Reasons beside those that every driver has. */
+function more(file: object, shown?: Shown): Readonly<Record<string, string>> {
+  return Object.fromEntries(Object.entries(reasons(file, shown)).filter(([id]) => !ALWAYS.includes(id)))
+}
+
+describe('what a failure cannot do to a driver', () => {
+  it('is nothing but what no driver has, where all was seen', () => {
+    assert.deepEqual(Object.keys(reasons({}, SHOWN)).toSorted(), ALWAYS.toSorted())
+    assert.deepEqual(more({}), {})
+  })
+
+  it('is what the file rules out, before a trial', () => {
+    assert.deepEqual(more({ daemon: undefined, volume: { id: 'v', staged: false } }), {
+      ...Object.fromEntries(
+        ['daemon-killed', 'daemon-hung', 'daemon-replaced'].map((id) => [id, 'The file names no daemon of its own.']),
+      ),
+      'staging-unmounted': 'It stages no volumes.',
+    })
+  })
+
+  it('is the health column, where NodeGetVolumeHealth is not implemented', () => {
+    assert.deepEqual(more({}, { ...SHOWN, health: 'no capability' }), {
+      health: 'It does not implement NodeGetVolumeHealth: it has no capability GET_VOLUME_HEALTH.',
+    })
+    assert.match(
+      more({}, { ...SHOWN, health: 'unimplemented' }).health ?? '',
+      /has the capability GET_VOLUME_HEALTH, and answers UNIMPLEMENTED/,
+    )
+  })
+
+  it('is to unmount what is not mounted, with the time after which that was seen if the volume did not read right', () => {
+    const target = SHOWN.mounts.filter(({ at }) => at === 'target')
+    assert.deepEqual(more({}, { ...SHOWN, mounts: target }), {
+      'staging-unmounted': 'It mounts nothing at the staging path, although it stages volumes.',
+    })
+    const read = { saw: 'No such file or directory', afterMs: 5012, names: [], held: undefined }
+    assert.deepEqual(more({}, { ...SHOWN, mounts: [], read }), {
+      'staging-unmounted':
+        'It mounts nothing at the staging path, although it stages volumes (seen 5.0 s after the answer to NodePublishVolume).',
+      'target-unmounted': 'It mounts nothing at the target of a pod (seen 5.0 s after the answer to NodePublishVolume).',
+      'connection-aborted': 'It has made no FUSE mount (seen 5.0 s after the answer to NodePublishVolume).',
+    })
+  })
+
+  it('is to abort a connection that there is not, and not where a FUSE mount is elsewhere or not staged', () => {
+    const bind = { at: 'target', fsType: 'tmpfs', source: 's', fuse: false, connection: undefined }
+    assert.deepEqual(more({ volume: { id: 'v', staged: false } }, { ...SHOWN, mounts: [bind] }), {
+      'staging-unmounted': 'It stages no volumes.',
+      'connection-aborted': 'It has made no FUSE mount: a mount of tmpfs is at the target.',
+    })
+    const elsewhere = { at: '/var/lib/d', fsType: 'fuse.d', source: 's', fuse: true, connection: 71 }
+    const unstaged = { volume: { id: 'v', staged: false }, fuse: false }
+    assert.deepEqual(Object.keys(more(unstaged, { ...SHOWN, mounts: [bind, elsewhere] })), ['staging-unmounted'])
+  })
+
+  it('is all that is done to a daemon that does not run', () => {
+    const absent = more({}, { ...SHOWN, daemonRuns: false })
+    assert.deepEqual(Object.keys(absent).toSorted(), ['daemon-hung', 'daemon-killed', 'daemon-replaced'])
+    assert.deepEqual(new Set(Object.values(absent)), new Set(['No process served runs while the volume is published.']))
+  })
+})
+
+describe('the FUSE mounts that are made on a private node', () => {
+  const line = (id: number, device: string, at: string, type = 'fuse.d', tags = ''): string =>
+    `${id} 1 ${device} / ${at} rw ${tags === '' ? '' : `${tags} `}- ${type} s rw`
+  const ROOT = '1 0 8:1 / / rw - ext4 /dev/sda1 rw'
+
+  /** On a node that begins with some lines, and comes to have others. */
+  function mounts(before: readonly string[], then: readonly string[]): FuseMounts {
+    const tables = [before, then].map((lines) => parseMountinfo([ROOT, ...lines].join('\n')))
+    return new FuseMounts(() => tables.shift() ?? parseMountinfo([ROOT, ...then].join('\n')))
+  }
+
+  it('are those of the paths of a volume, or else all of them', () => {
+    const made = [line(10, '0:70', '/staging'), line(11, '0:70', '/a'), line(12, '0:71', '/b'), line(13, '0:72', '/other')]
+    const fuse = mounts([], made)
+    assert.deepEqual(fuse.paths(), ['/staging', '/a', '/b', '/other'])
+    assert.deepEqual(fuse.connectionsOf(['/staging', '/a', '/none']), [70])
+    assert.deepEqual(fuse.connectionsOf(['/a', '/b']), [70, 71])
+    const bound = mounts([], [line(10, '0:60', '/a', 'overlay'), line(11, '0:70', '/var/lib/d')])
+    assert.deepEqual(bound.connectionsOf(['/a']), [70])
+    assert.deepEqual(bound.connectionsAt(['/a']), [])
+  })
+
+  it('are none of the machine: no copy, no bind of a copy, and none that the machine makes later', () => {
+    const copy = line(10, '0:70', '/home')
+    const fuse = mounts([copy], [copy, line(11, '0:70', '/a'), line(12, '0:71', '/media', 'fuse', 'master:3')])
+    assert.deepEqual([fuse.paths(), fuse.connectionsOf(['/a'])], [[], []])
+  })
+
+  it('are those with the number of a session of the machine that has ended', () => {
+    const fuse = mounts([line(10, '0:70', '/home')], [line(10, '0:70', '/a', 'fuse', 'shared:4')])
+    assert.deepEqual(fuse.connectionsOf(['/a']), [70])
+  })
+})
