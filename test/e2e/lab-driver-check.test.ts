@@ -6,7 +6,7 @@ import type { Finding } from '../../src/lab/driver/findings.ts'
 import { parseDriver } from '../../src/lab/driver/parse.ts'
 import type { DriverSeen } from '../../src/lab/driver/seen.ts'
 import { parseYaml } from '../../src/yaml.ts'
-import { EXECUTABLE, ROOT } from '../support/paths.ts'
+import { DUMMY_FUSE, EXECUTABLE, ROOT } from '../support/paths.ts'
 import { type Result, Sandbox } from '../support/sandbox.ts'
 import { GO_DRIVER } from '../support/tools.ts'
 import { eventually } from '../support/wait.ts'
@@ -26,6 +26,17 @@ const LEAKING = {
   volume: { id: 'some-volume', secrets: { password: 'MARKED-c0ffee-SECRET' } },
   file: 'file',
   content: 'content',
+}
+
+/** Mounts FUSE at each target, and stages nothing. */
+const FUSE = {
+  name: 'fuse-driver',
+  start: [process.execPath, join(ROOT, 'test/peers/fuse-driver.ts'), '{socket}', DUMMY_FUSE],
+  daemon: 'dummy-fuse',
+  container: ['dummy-fuse'],
+  volume: { id: 'some-volume', staged: false },
+  file: 'dummy-file.txt',
+  content: 'Hello world!\n',
 }
 
 interface Checked extends Result {
@@ -139,6 +150,30 @@ describe('lab driver check', () => {
     assert.equal(staged.findings.length, 1)
     assert.ok(!`${stdout}${staged.stdout}`.includes('MARKED'))
   })
+
+  for (const code of ['INVALID_ARGUMENT', 'INTERNAL'])
+    it(`calls a driver that refuses a mount option by ${code} once, and names the field of the file`, async () => {
+      await using sandbox = new Sandbox()
+      const refused = {
+        ...FUSE,
+        env: { FUSE_DRIVER_REFUSES: code },
+        volume: { ...FUSE.volume, mountFlags: ['noatime', 'speed=high'] },
+      }
+      const { status, seen, findings } = await check(sandbox, refused)
+      assert.equal(status, 1)
+      const [step] = seen.steps.filter(({ failure }) => failure !== undefined)
+      assert.deepEqual([step?.name, step?.attempts], ['NodePublishVolume', 1])
+      assert.deepEqual(findings, [
+        {
+          about: 'file',
+          what: `NodePublishVolume: the driver refuses volume.mountFlags (speed): ${code}: fuse: unknown option 'speed=high'`,
+        },
+      ])
+      assert.deepEqual(
+        seen.log.filter((line) => line === 'NodePublishVolume'),
+        ['NodePublishVolume'],
+      )
+    })
 
   it('says what is wrong in words, a line each, and where all is that the driver said', async () => {
     await using sandbox = new Sandbox()

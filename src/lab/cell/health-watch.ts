@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { messageOf } from '../../errors.ts'
 import { CallError } from '../../grpc/client.ts'
+import { isFinal } from '../final-answer.ts'
 import type { Kubelet } from '../kubelet.ts'
 import { until } from '../wait.ts'
 import type { CellConsumer } from './cell-consumer.ts'
@@ -20,7 +21,8 @@ export interface WatchedVolume {
 
 /**
  * The node agent that health is made for: asks the plugin for the health of each volume, and deletes and makes anew every pod that uses a
- * volume which is INACCESSIBLE. A plugin that cannot be asked says nothing about the volume.
+ * volume which is INACCESSIBLE. A plugin that cannot be asked says nothing about the volume, and one whose
+ * answer stays the same is not asked again.
  */
 export class HealthWatch implements AsyncDisposable {
   readonly #kubelet: Kubelet
@@ -43,6 +45,7 @@ export class HealthWatch implements AsyncDisposable {
         if (reasons.length > 0) await this.#replace(watched, reasons)
       } catch (error) {
         this.#complain(error)
+        if (error instanceof CallError && isFinal(error)) return
       }
     }
   }

@@ -1,4 +1,5 @@
 import { CallError } from '../../grpc/client.ts'
+import { isFinal } from '../final-answer.ts'
 import type { Kubelet, Volume } from '../kubelet.ts'
 import { until } from '../wait.ts'
 
@@ -60,7 +61,10 @@ export class VolumeOperations {
   }
 }
 
-/** Calls `act` again until it succeeds, as the kubelet does. Rejects with the last CallError if that takes too long. */
+/**
+ * Calls `act` again until it succeeds, as the kubelet does. Rejects with the last CallError if that takes too long, and at once with one that stays the
+ * same.
+ */
 export async function callUntilOk(what: string, act: () => Promise<void>): Promise<void> {
   let failure: CallError | undefined
   const attempt = async (): Promise<boolean> => {
@@ -70,6 +74,7 @@ export async function callUntilOk(what: string, act: () => Promise<void>): Promi
     } catch (error) {
       if (!(error instanceof CallError)) throw error
       failure = error
+      if (isFinal(error)) throw error
       return false
     }
   }

@@ -1,6 +1,6 @@
 import { namesSecret, SecretTexts } from '../../secrets.ts'
 import type { Cell } from '../matrix/lab-record.ts'
-import type { DriverSeen } from './seen.ts'
+import type { DriverSeen, StepFailure } from './seen.ts'
 import type { DriverSpec } from './spec.ts'
 
 /**
@@ -46,9 +46,7 @@ export class Redaction {
     const { steps, mounts, read, left, log } = seen
     return {
       ...seen,
-      steps: steps.map((one) =>
-        one.failure === undefined ? one : { ...one, failure: { ...one.failure, what: this.text(one.failure.what) } },
-      ),
+      steps: steps.map((one) => (one.failure === undefined ? one : { ...one, failure: this.#failure(one.failure) })),
       mounts: mounts.map((one) => ({ ...one, source: this.text(one.source) })),
       read:
         read === undefined
@@ -67,6 +65,10 @@ export class Redaction {
   /** A text with each secret replaced. */
   text(text: string): string {
     return this.#secrets.stripped(text)
+  }
+
+  #failure({ about, what, answer }: StepFailure): StepFailure {
+    return { about, what: this.text(what), answer: answer === undefined ? undefined : this.text(answer) }
   }
 
   #all(texts: readonly string[]): readonly string[] {

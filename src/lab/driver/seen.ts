@@ -36,6 +36,8 @@ export interface TrialStep {
 export interface StepFailure {
   readonly about: About
   readonly what: string
+  /** What the driver said in its answer, which is part of `what`; undefined if it was not an answer of the driver. */
+  readonly answer: string | undefined
 }
 
 export type About = 'driver' | 'file' | 'machine'

@@ -16,6 +16,7 @@ import { nodeMounts } from '../cell/evidence.ts'
 import { processesOf } from '../cell/node-processes.ts'
 import { Timeline } from '../cell/timeline.ts'
 import { startClock } from '../clock.ts'
+import { isFinal } from '../final-answer.ts'
 import { FuseMounts } from '../fuse-mounts.ts'
 import { Kubelet, type Volume } from '../kubelet.ts'
 import { KUBELET, stagingPath, targetPath } from '../node-paths.ts'
@@ -25,6 +26,7 @@ import { STEP_DEADLINE } from '../wait.ts'
 import { askCapabilities } from './ask.ts'
 import { driverContainer, nodeHelpers } from './container.ts'
 import { makeDriverFolders } from './node.ts'
+import { refusedField } from './refused-field.ts'
 import type { About, DriverSeen, HealthSeen, Holder, MountedAt, PluginSeen, ReadSeen, StepFailure, TrialStep } from './seen.ts'
 import type { DriverSpec } from './spec.ts'
 
@@ -34,18 +36,6 @@ export interface DriverJob {
   readonly driver: DriverSpec
   readonly whole: boolean
 }
-
-/** Codes of answers that stay the same when a call is made again (CSI specification, "Error Scheme"). */
-const FINAL: ReadonlySet<string> = new Set(['INVALID_ARGUMENT', 'UNIMPLEMENTED', 'OUT_OF_RANGE'])
-
-/** Those of them, and of others, for which the file is the place to look first. */
-const OF_THE_FILE: ReadonlySet<string> = new Set([
-  'INVALID_ARGUMENT',
-  'UNIMPLEMENTED',
-  'OUT_OF_RANGE',
-  'NOT_FOUND',
-  'UNAUTHENTICATED',
-])
 
 /** Milliseconds between two attempts. */
 const BACK_OFF = 250
@@ -285,14 +275,20 @@ class Trial {
         this.#steps.push({ name, tookMs: Math.round(performance.now() - start), attempts, failure: undefined })
         return
       } catch (error) {
-        const code = error instanceof CallError ? error.code : 'FINAL'
         const tookMs = Math.round(performance.now() - began)
-        if (error instanceof CallError && !FINAL.has(code) && tookMs < deadline) {
+        if (!(error instanceof CallError))
+          this.#fail(name, { about: 'file', what: messageOf(error), answer: undefined }, tookMs, attempts)
+        const { code, details } = error
+        const field = refusedField(this.#driver, name, error)
+        // An option that a mount program does not know is refused for good, whatever code the driver makes of that.
+        const final = isFinal(error) || (field !== undefined && code !== 'NOT_FOUND')
+        if (!final && tookMs < deadline) {
           await sleep(BACK_OFF)
           continue
         }
-        const about: About = OF_THE_FILE.has(code) || code === 'FINAL' ? 'file' : 'driver'
-        this.#fail(name, { about, what: messageOf(error) }, tookMs, attempts)
+        const about: About = field !== undefined || code === 'UNIMPLEMENTED' ? 'file' : 'driver'
+        const what = field === undefined ? messageOf(error) : `the driver refuses ${field}: ${code}: ${details}`
+        this.#fail(name, { about, what, answer: details }, tookMs, attempts)
       }
     }
   }
@@ -303,7 +299,7 @@ class Trial {
       await act()
       this.#steps.push({ name, tookMs: Math.round(performance.now() - began), attempts: 1, failure: undefined })
     } catch (error) {
-      const failure = { about: error instanceof Blamed ? error.about : about, what: messageOf(error) }
+      const failure = { about: error instanceof Blamed ? error.about : about, what: messageOf(error), answer: undefined }
       this.#fail(name, failure, Math.round(performance.now() - began), 1)
     }
   }

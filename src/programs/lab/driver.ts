@@ -78,8 +78,12 @@ export async function requireDriver(
   if (signal.aborted) return undefined
   if (failed?.failure === undefined) return seen
   const { name, failure } = failed
-  const last = seen.log.slice(-LINES).map((line) => shortened(line, LONGEST))
-  const said = last.length === 0 ? 'It said nothing' : `Its last lines: ${last.join(' | ')}. All that it said is in ${keep(seen)}`
+  const { answer } = failure
+  // Drivers log their answers too.
+  const others = seen.log.filter((line) => answer === undefined || answer === '' || !line.includes(answer))
+  const last = others.slice(-LINES).map((line) => shortened(line, LONGEST))
+  const lines = last.length === 0 ? '' : `Its last lines: ${last.join(' | ')}. `
+  const said = seen.log.length === 0 ? 'It said nothing' : `${lines}All that it said is in ${keep(seen)}`
   throw new ProgramError(
     `the driver ${driver.name} cannot be tested: ${name}: ${shortened(failure.what, LONGEST)}. ${said}. 'dummy-fuse-csi lab driver check' tells more`,
     1,
