@@ -15,6 +15,10 @@ export async function makeDriverFolders({ socket }: DriverSpec): Promise<void> {
   const { existing, missing } = split(dirname(socket))
   const path = join(existing, ...missing)
   if (existing !== KUBELET && !existing.startsWith(`${KUBELET}/`)) {
+    if (existing === '/' && missing.length === 0)
+      throw new Error(
+        `socket is in ${dirname(socket)}, which is / of this machine; say a path in a folder below /run or ${KUBELET}`,
+      )
     if (existing === '/')
       throw new Error(
         `socket is in ${path}, which this machine does not have, and the lab makes no folder in /; make it (mkdir /${missing[0] ?? ''}), or have the socket below ${KUBELET}`,
