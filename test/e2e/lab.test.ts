@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
+import { DRIVER_OFFER } from '../../src/lab/driver/matrix.ts'
 import { CATALOGUE } from '../../src/lab/matrix/plan.ts'
 import type { LabRecord } from '../../src/lab/matrix/lab-record.ts'
 import { DEMONSTRATIONS, SCENARIOS } from '../../src/lab/scenarios/all.ts'
@@ -29,6 +30,11 @@ describe('dummy-fuse-csi lab', () => {
       }
     }
     assert.match(stdout, /^ {2}daemon-upgraded +separate separate-shared service keep$/m)
+    const driver = stdout.slice(stdout.indexOf('Failures of a driver of your own (lab run --driver):'))
+    for (const { id, title } of [...DRIVER_OFFER.failures, ...DRIVER_OFFER.mitigations])
+      assert.match(driver, new RegExp(`^ {2}${id} +${RegExp.escape(title)}( \\(where [^)]+\\))?$`, 'm'))
+    assert.match(driver, /^ {2}health +Health watched \(where the driver implements NodeGetVolumeHealth\)$/m)
+    assert.doesNotMatch(driver, /mount-late|daemon-upgraded/)
   })
 
   const WRONG: { name: string; args: string[]; says: RegExp }[] = [

@@ -97,6 +97,20 @@ const NEEDS: Readonly<Record<string, Need>> = {
   health: HEALTH,
 }
 
+/** What a run of a driver offers, in the order in which it is shown; `needs`: what the driver has to have for it, after `where`. */
+export const DRIVER_OFFER = {
+  failures: FAILURES.filter(({ id }) => !(id in OF_OUR_PLUGIN)).map(offered),
+  mitigations: DRIVER_MITIGATIONS.map(offered),
+}
+
+function offered({ id, title }: { readonly id: string; readonly title: string }): {
+  readonly id: string
+  readonly title: string
+  readonly needs: string | undefined
+} {
+  return { id, title, needs: NEEDS[id]?.words }
+}
+
 function withoutFuse({ mounts, read }: Shown): string | undefined {
   if (mounts.some(({ connection }) => connection !== undefined)) return undefined
   const target = mounts.find(({ at }) => at === 'target')

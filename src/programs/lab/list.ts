@@ -1,3 +1,4 @@
+import { DRIVER_OFFER } from '../../lab/driver/matrix.ts'
 import { CATALOGUE, plan } from '../../lab/matrix/plan.ts'
 import type { Title } from '../../lab/matrix/lab-record.ts'
 import { SCENARIOS } from '../../lab/scenarios/all.ts'
@@ -5,7 +6,13 @@ import { commandLine, parse } from '../command-line.ts'
 
 /** lab list: the scenarios, and what the matrix is made of, a line each. */
 export function list(args: readonly string[]): number {
-  parse(commandLine('dummy-fuse-csi lab list', 'Lists scenarios, failures, mitigations, consumers, and the cells.'), args)
+  parse(
+    commandLine(
+      'dummy-fuse-csi lab list',
+      'Lists scenarios, failures, mitigations, consumers, the cells, and what a driver of your own is tried with.',
+    ),
+    args,
+  )
   const { cells } = plan({ failures: [], mitigations: [], consumers: [] })
   const rows: string[][] = []
   const section = (title: string, entries: readonly (readonly [string, string])[]): void => {
@@ -25,6 +32,10 @@ export function list(args: readonly string[]): number {
     `Cells, ${cells.length} in all`,
     [...byFailure].map(([failure, row]) => [failure, row.map(({ mitigation }) => mitigation.id).join(' ')]),
   )
+  const offered = (all: typeof DRIVER_OFFER.failures): (readonly [string, string])[] =>
+    all.map(({ id, title, needs }) => [id, needs === undefined ? title : `${title} (where ${needs})`])
+  section('Failures of a driver of your own (lab run --driver)', offered(DRIVER_OFFER.failures))
+  section('Mitigations of a driver of your own', offered(DRIVER_OFFER.mitigations))
   const width = Math.max(...rows.map(([name = '', text]) => (text === undefined ? 0 : name.length)))
   const lines = rows.map(([name = '', text]) => (text === undefined ? name : `${name.padEnd(width)}  ${text}`))
   process.stdout.write(`${lines.slice(1).join('\n')}\n`)

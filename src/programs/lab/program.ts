@@ -39,6 +39,6 @@ function overview(): ReturnType<typeof commandLine> {
     .usage('list | run [SCENARIO...] | report --compare A.json B.json | mount -- COMMAND... | driver check FILE')
     .addHelpText(
       'after',
-      `\nCommands:\n  list    lists scenarios, failures, mitigations and consumers\n  run     runs all of them, or those that are named (see ${NAME} run --help)\n  report  compares two runs (see ${NAME} report --help)\n  mount   tests a mount command (see ${NAME} mount --help)\n  driver  tries a driver and its file, or writes a first file (see ${NAME} driver --help)`,
+      `\nCommands:\n  list    lists scenarios, failures, mitigations and consumers, also those of a driver of your own\n  run     runs all of them, or those that are named (see ${NAME} run --help)\n  report  compares two runs (see ${NAME} report --help)\n  mount   tests a mount command (see ${NAME} mount --help)\n  driver  tries a driver and its file, or writes a first file (see ${NAME} driver --help)`,
     )
 }
