@@ -83,5 +83,7 @@ describe('a verdict', () => {
     assert.equal(of(['starts-late', 'waits']).verdict, 'different')
     assert.deepEqual(verdictOf([], 'something is left'), { verdict: 'worse', why: 'something is left' })
     assert.equal(compare('waits', 'starts-late'), 'different')
+    assert.deepEqual(of(['undecided', 'errors']), { verdict: 'different', why: 'c0: undecided, not errors for ever' })
+    assert.equal(of(['undecided', 'works'], ['errors', 'works']).verdict, 'different')
   })
 })

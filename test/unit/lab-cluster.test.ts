@@ -169,7 +169,7 @@ describe('the lab on a cluster', () => {
     const result = {
       ...{ consumer: 'keeps-open', expected, seen, reason: 'Because.', source: 'x', reads: { right: 1, wrong: 0, failed: {} } },
       ...{ failedBefore: 0, longestStallMs: 0, longestStallAtMs: null, firstRightAfterFailureMs: null, descriptorLived: null },
-      ...{ restarts: 0, wroteToNode: false, mountTable: [] },
+      ...{ restarts: 0, wroteToNode: false, watchedMs: 2000, mountTable: [] },
     }
     return { ...notRun(planned, '', '', 1), consumers: [result] }
   }
@@ -190,7 +190,7 @@ describe('the lab on a cluster', () => {
       { failure: 'plugin-killed', mitigation: 'separate', consumers: [{ consumer: 'keeps-open', seen: 'errors' as const }] },
     ]
     const record = {
-      version: 3 as const,
+      version: 4 as const,
       tool: { version: '1', commit: 'x' },
       driver: 'd',
       node: { kernel: '6' },

@@ -66,6 +66,14 @@ describe('a run beside itself', () => {
 describe('a result of B beside that of A', () => {
   const CASES: { name: string; change: Partial<ConsumerResult>; cell?: string; is: string; what: readonly string[] }[] = [
     { name: 'of a higher rank', change: { seen: 'errors' }, is: 'worse', what: ['outcome'] },
+    { name: 'that is undecided', change: { seen: 'undecided' }, is: 'different', what: ['outcome'] },
+    {
+      name: 'that is undecided, of errors for ever',
+      change: { seen: 'undecided' },
+      cell: 'plugin-killed none',
+      is: 'different',
+      what: ['outcome'],
+    },
     { name: 'that waits', change: { seen: 'waits' }, is: 'worse', what: ['outcome'] },
     { name: 'of a lower rank', change: { seen: 'works' }, cell: 'plugin-killed none', is: 'better', what: ['outcome'] },
     { name: 'of the same rank', change: { seen: 'never-starts' }, cell: 'plugin-killed none', is: 'different', what: ['outcome'] },

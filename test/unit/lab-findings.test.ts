@@ -121,16 +121,16 @@ describe('the findings about a driver', () => {
       all.findings.map(({ what, evidence }) => [what, ...evidence.map(({ text }) => text)]),
       [
         [
-          '1 of 4 consumers (Starts after the failure) sees the wrong disk, and 1 stays broken. It lasted to the end. The lab watched for 2.5 s after the failure. Consumers that start after it, or again, do no better.',
+          '1 of 4 consumers (Starts after the failure) sees the wrong disk, and 1 stays broken. It lasted to the end. The lab watched each of them for 2.5 s or longer. Consumers that start after it, or again, do no better.',
           "on the node's disk: /var/lib/a, /var/lib/b and 1 more file; reads that failed: 7 ENOENT",
         ],
         [
-          'All 4 consumers stay broken. The lab watched for 2.5 s after the failure. Consumers that start after it, or again, do no better.',
+          'All 4 consumers stay broken. The lab watched each of them for 2.5 s or longer. Consumers that start after it, or again, do no better.',
           'reads that failed: 3,600 ENOTCONN; 1 consumer could not be started',
           'reads that failed: 3,600 ENOTCONN; 1 consumer could not be started',
         ],
         [
-          '2 of 4 consumers (Keeps its file open; Opens anew each time) stay broken. The lab watched for 2.5 s after the failure. Consumers that start after it, or again, read right.',
+          '2 of 4 consumers (Keeps its file open; Opens anew each time) stay broken. The lab watched each of them for 2.5 s or longer. Consumers that start after it, or again, read right.',
           'reads that failed: 2,400 ENOTCONN',
         ],
         [
@@ -181,6 +181,48 @@ describe('the findings about a driver', () => {
     )
     assert.equal(driverFindings(SAMPLE), undefined)
     assert.equal(driverFindings(record([])), undefined)
+  })
+})
+
+describe('what is undecided', () => {
+  const OPEN = { seen: 'undecided', firstRightAfterFailureMs: null, watchedMs: 2100 } as const
+  const some = cell('plugin-killed', 'as-is', { 'keeps-open': OPEN, 'opens-anew': BACK })
+
+  it('is a finding of its own, which says how long the lab watched, and never that it is for ever', () => {
+    assert.equal(harmOf(some), 'undecided')
+    const { sentences, findings } = found([some])
+    assert.equal(sentences[0], 'No consumer of go-driver broke for good in the 1 failure tried.')
+    assert.equal(
+      sentences[1],
+      'That lasts for a time that is undecided, because the lab watched too shortly (2.1 s or longer), with Plugin killed.',
+    )
+    assert.equal(
+      findings[0]?.what,
+      '1 of 4 consumers (Keeps its file open) is undecided. The lab watched each of them for 2.1 s or longer. That was too short to say what comes of them; a longer watch in the file of the driver tells.',
+    )
+    const page = renderReport(record([some]))
+    const opening = page.slice(page.indexOf('<header'), page.indexOf('id="matrix"'))
+    assert.ok(opening.includes('is undecided') && !opening.includes('for ever'), opening)
+  })
+
+  it('leaves it open whether a restart helps', () => {
+    const fresh = cell('plugin-killed', 'as-is', {
+      all: DEAD,
+      'starts-after': OPEN,
+      'exits-on-error': { seen: 'restarted', restarts: 1 },
+    })
+    assert.equal(harmOf(fresh), 'undecided')
+    assert.match(
+      found([fresh]).findings[0]?.what ?? '',
+      /^1 of 4 consumers \(Starts after the failure\) is undecided, and 2 stay broken\./,
+    )
+  })
+
+  it('is no cure, and changes nothing that could be said', () => {
+    const dead = cell('plugin-killed', 'as-is', { all: DEAD })
+    const open = cell('plugin-killed', 'health', { all: OPEN })
+    assert.equal(found([dead, open]).findings[0]?.cure, 'What the mitigations tried make of it is undecided.')
+    assert.deepEqual(found([some, { ...some, mitigation: 'health' }]).unchanged, [])
   })
 })
 

@@ -199,6 +199,23 @@ describe("another driver's run in JUnit's XML", () => {
     })
   }
 
+  it('has what is undecided skipped, after the time for which it was watched', () => {
+    const open = cells.map((cell): Cell => {
+      const consumers = cell.consumers.map((one) =>
+        one.consumer === 'cwd' ? { ...one, seen: 'undecided' as const, wroteToNode: false } : one,
+      )
+      return { ...cell, consumers }
+    })
+    const one = caseOf(suitesOf({ ...SAMPLE, driver: 'd', passed: true, cells: open }), 'none', 'plugin-killed: cwd')
+    assert.deepEqual(
+      one.children.map(({ tag, attributes }) => [tag, attributes.message]),
+      [
+        ['skipped', 'undecided after 2.5 s'],
+        ['system-out', undefined],
+      ],
+    )
+  })
+
   it('is an error where no cell could run', () => {
     const none = cells.map((cell): Cell => ({ ...cell, verdict: 'not-run', why: 'the plugin does not start', consumers: [] }))
     const all = suitesOf({ ...SAMPLE, scenarios: [], cells: none }).flatMap(casesOf)

@@ -45,6 +45,10 @@ export class CellConsumer implements Consumer {
   #process: StartedProcess | undefined
   #starts = 0
   #startedAt = 0
+  #firstStartedAt: number | undefined
+  #wantedAt: number | undefined
+  /** When the last attempt that failed began. */
+  #failedAttempt = -Infinity
   #failedToStart = false
   #published = false
   #complaint = ''
@@ -92,6 +96,18 @@ export class CellConsumer implements Consumer {
     return this.#starts > 0
   }
 
+  get startedAt(): number | undefined {
+    return this.#firstStartedAt
+  }
+
+  get wantedAt(): number | undefined {
+    return this.#wantedAt
+  }
+
+  failedSince(sinceMs: number): boolean {
+    return this.#failedAttempt >= sinceMs
+  }
+
   /** Whether an attempt to bring it up for the first time failed. */
   get failedToStart(): boolean {
     return this.#failedToStart
@@ -104,6 +120,7 @@ export class CellConsumer implements Consumer {
   /** Starts it in the background, and starts it again whenever it ends, until `halt` or `evict`. */
   want(): void {
     if (this.#unwanted !== undefined) return
+    this.#wantedAt ??= this.#around.clock()
     const unwanted = Promise.withResolvers<'unwanted'>()
     this.#unwanted = unwanted
     this.#minding = this.#minding.then(() => this.#mind(unwanted.promise))
@@ -156,6 +173,7 @@ export class CellConsumer implements Consumer {
   async #bringUp(): Promise<StartedProcess | undefined> {
     const { timeline, operations } = this.#around
     const { id } = this.kind
+    const began = this.#around.clock()
     try {
       // A container that is started again keeps its volumes; a pod that is made anew is given them.
       if (!this.#published) {
@@ -165,11 +183,13 @@ export class CellConsumer implements Consumer {
       this.#process = await this.#start()
     } catch (error) {
       if (this.#starts === 0) this.#failedToStart = true
+      this.#failedAttempt = began
       this.#complain(error)
       return undefined
     }
     this.#starts++
     this.#startedAt = this.#around.clock()
+    this.#firstStartedAt ??= this.#startedAt
     timeline.lane(id, 'consumer', this.kind.title, this.#process.pid)
     if (this.#starts === 1) timeline.note(id, 'start', 'started')
     else timeline.note(id, 'restart', 'started again')

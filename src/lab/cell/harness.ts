@@ -63,9 +63,15 @@ export interface Consumer {
   /** When its process was started, if one runs. */
   readonly runningSince: number | undefined
   readonly started: boolean
+  /** When its first process was started. */
+  readonly startedAt: number | undefined
+  /** When it was asked for. */
+  readonly wantedAt: number | undefined
   /** Whether an attempt to bring it up for the first time failed. */
   readonly failedToStart: boolean
   readonly restarts: number
+  /** Whether an attempt to bring it up that began at that time or later has failed. */
+  failedSince(sinceMs: number): boolean
   /** Asks for it: it is started, and started again whenever it ends. */
   want(): void
   /** The lines of its own mountinfo that concern the volume; none if it does not run. */
@@ -98,9 +104,9 @@ export interface Patience {
   readonly start: number
   /** From the failure to the repair, unless every consumer has met the failure earlier. */
   readonly outage: number
-  /** After the repair, for which a consumer that reads wrong is watched, if the model says that it does. */
+  /** For which a consumer that reads wrong is watched, from the repair or from its own start, if the model says that it does, or if there is none. */
   readonly watch: number
-  /** After the repair, that a consumer has to come out as the model says. */
+  /** From then on, that a consumer has to come out as the model says. */
   readonly settle: number
   /** How long a pod that is asked for while a daemon hangs takes to come to the plugin. */
   readonly arrival: number

@@ -1,13 +1,14 @@
 import type { Failure } from '../failures/failure.ts'
 import { classify, ENOUGH } from '../matrix/classify.ts'
 import type { Expectation } from '../matrix/job.ts'
-import type { Cell, ConsumerResult } from '../matrix/lab-record.ts'
+import type { Cell, ConsumerResult, OutcomeId } from '../matrix/lab-record.ts'
 import { verdictOf } from '../matrix/outcomes.ts'
 import type { Mitigation } from '../mitigations.ts'
 import { until } from '../wait.ts'
 import { type Course, takeCourse } from './course.ts'
 import type { Consumer, Harness, Patience } from './harness.ts'
 import { countReads, eventsOf, stalled } from './read-log.ts'
+import { decided, watchedFrom } from './watch.ts'
 
 /** A cell as it is observed. */
 interface Observed {
@@ -30,7 +31,7 @@ export async function observeCell(harness: Harness, observed: Observed): Promise
   const after = { mounts: await evidence.mounts(), holders: await evidence.holders(), disk: await evidence.disk() }
   const results: ConsumerResult[] = []
   for (const consumer of harness.consumers)
-    results.push(await resultOf(consumer, expectations[consumer.kind.id] ?? null, failureAtMs, clock(), harness.patience))
+    results.push(await resultOf(consumer, expectations[consumer.kind.id] ?? null, { failureAtMs, mendedAtMs }, harness))
   const reads = harness.consumers.flatMap(({ kind, reads }) => eventsOf(kind.id, reads.reads(clock()), clock()))
   const measured = Object.values(expectations).includes(null)
   return {
@@ -78,49 +79,55 @@ async function run(harness: Harness, { failure, mitigation, expectations }: Obse
     },
   })
   const settled = (): boolean => consumers.every((consumer) => hasSettled(consumer, expectations, course, harness))
-  await until('the consumers have settled', settled, patience.settle + 1000)
+  await until('the consumers have settled', settled, 2 * limitOf(null, patience) + 1000)
   // A failure that strikes the mounting has no such pod.
   return { ...course, before, left: failure.flaw === undefined ? await departed.left() : undefined }
 }
 
+/** Whether it is known what comes of a consumer, or the lab waits no longer. */
 function hasSettled(
   consumer: Consumer,
   expectations: Observed['expectations'],
-  { failureAtMs, mendedAtMs }: Course,
+  course: Course,
   { clock, patience }: Harness,
 ): boolean {
   const now = clock()
-  const last = consumer.reads.ended(Math.max(mendedAtMs, consumer.runningSince ?? Infinity)).slice(-ENOUGH)
+  const last = consumer.reads.ended(Math.max(course.mendedAtMs, consumer.runningSince ?? Infinity)).slice(-ENOUGH)
   if (last.length === ENOUGH && last.every(({ saw }) => saw === 'right')) return true
   const model = expectations[consumer.kind.id] ?? null
-  const seen = outcomeOf(consumer, failureAtMs, now, patience)
-  const asModelled = model === null || model.outcome === seen || model.or?.includes(seen) === true
-  return now - mendedAtMs > (asModelled ? patience.watch : patience.settle)
+  const seen = outcomeOf(consumer, course, now, patience)
+  const asModelled = model === null ? seen !== 'undecided' : model.outcome === seen || model.or?.includes(seen) === true
+  const limit = limitOf(model, patience)
+  const watched = now - watchedFrom(consumer, course.mendedAtMs)
+  return watched > (asModelled ? patience.watch : limit) || now - course.mendedAtMs > 2 * limitOf(null, patience)
 }
 
-function outcomeOf(
-  { reads, pid, started, failedToStart, restarts }: Consumer,
-  failureAt: number,
-  now: number,
-  { longRead }: Patience,
-): ConsumerResult['seen'] {
+/** Milliseconds for which a consumer is watched at most that does not come out as the model says, or of which it is undecided what comes of it. */
+function limitOf(model: Expectation | null, { watch, settle }: Patience): number {
+  return model === null ? Math.max(2 * watch, settle) : settle
+}
+
+function outcomeOf(consumer: Consumer, { failureAtMs, mendedAtMs }: Course, now: number, { longRead, watch }: Patience): OutcomeId {
+  const { reads, pid, started, failedToStart, restarts } = consumer
   const all = reads.reads(now)
-  const since = all.filter(({ beganMs, endedMs }) => beganMs >= failureAt || (endedMs ?? Infinity) >= failureAt)
+  const since = all.filter(({ beganMs, endedMs }) => beganMs >= failureAtMs || (endedMs ?? Infinity) >= failureAtMs)
   // An attempt that failed before a consumer read, and before the failure, is none of the failure's.
   const late = failedToStart && since.length === all.length
-  return classify({ reads: since, running: pid !== undefined, started, failedToStart: late, restarts, longRead })
+  const seen = classify({ reads: since, running: pid !== undefined, started, failedToStart: late, restarts, longRead })
+  return decided(seen, consumer, mendedAtMs, now, watch)
 }
 
 async function resultOf(
   consumer: Consumer,
   model: Expectation | null,
-  failureAt: number,
-  now: number,
-  patience: Patience,
+  course: Course,
+  { clock, patience }: Harness,
 ): Promise<ConsumerResult> {
+  const now = clock()
+  const failureAt = course.failureAtMs
   const { kind, reads, restarts } = consumer
   const all = reads.reads(now)
-  const seen = outcomeOf(consumer, failureAt, now, patience)
+  const seen = outcomeOf(consumer, course, now, patience)
   const took = all.map(({ beganMs, endedMs }) => ({ beganMs, took: (endedMs ?? now) - beganMs }))
   const longest = took.reduce<{ beganMs: number; took: number } | undefined>(
     (a, b) => (a === undefined || b.took > a.took ? b : a),
@@ -145,6 +152,7 @@ async function resultOf(
     descriptorLived: holds ? restarts === 0 && all.slice(-ENOUGH).every(({ saw }) => saw === 'right') : null,
     restarts,
     wroteToNode: wrote !== undefined,
+    watchedMs: round(Math.max(0, now - watchedFrom(consumer, course.mendedAtMs))),
     mountTable: await consumer.mountTable(),
   }
 }

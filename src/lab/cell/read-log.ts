@@ -19,6 +19,8 @@ const HANGS = 1000
 export class ReadLog {
   readonly #reads: Read[] = []
   #open: number | undefined
+  #lastRight: number | undefined
+  #lastWrong: number | undefined
   #wrote: { atMs: number; path: string } | undefined
   readonly #hangs: number
 
@@ -35,6 +37,8 @@ export class ReadLog {
   /** The read that is under way comes back. `saw`: `right`, `wrong`, or the errno's name. */
   end(atMs: number, saw: string): void {
     this.#reads.push({ beganMs: this.#open ?? atMs, endedMs: atMs, saw })
+    if (saw === 'right') this.#lastRight = atMs
+    else this.#lastWrong = atMs
     this.#open = undefined
   }
 
@@ -58,6 +62,16 @@ export class ReadLog {
   ended(sinceMs: number): readonly Read[] {
     const first = this.#reads.findLastIndex(({ beganMs }) => beganMs < sinceMs)
     return this.#reads.slice(first + 1)
+  }
+
+  /** When the last right read came back; undefined if none did. */
+  get lastRight(): number | undefined {
+    return this.#lastRight
+  }
+
+  /** When the last read came back that was not right; undefined if none was. */
+  get lastWrong(): number | undefined {
+    return this.#lastWrong
   }
 
   /** Since when a read is under way, if one is. */

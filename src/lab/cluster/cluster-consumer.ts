@@ -40,6 +40,8 @@ export class ClusterConsumer implements Consumer {
   #failed: Error | undefined
   #runningSince: number | undefined
   #started = false
+  #startedAt: number | undefined
+  #wantedAt: number | undefined
   #failedToStart = false
   #restarts = 0
   #uid = ''
@@ -70,6 +72,19 @@ export class ClusterConsumer implements Consumer {
     return this.#started
   }
 
+  get startedAt(): number | undefined {
+    return this.#startedAt
+  }
+
+  get wantedAt(): number | undefined {
+    return this.#wantedAt
+  }
+
+  /** The attempts are the kubelet's, which does not tell of each. The watch of a cluster is longer than any of them. */
+  failedSince(): boolean {
+    return true
+  }
+
   get failedToStart(): boolean {
     return this.#failedToStart
   }
@@ -93,6 +108,7 @@ export class ClusterConsumer implements Consumer {
     this.#unsubscribe ??= pods.onChange((pod) => {
       if (pod.metadata.name === this.#pod) this.#see(pod)
     })
+    this.#wantedAt ??= this.#around.clock()
     const flags = reader.flags(this.kind)
     this.#work(async () => {
       const { metadata } = await api.create(
@@ -143,6 +159,7 @@ export class ClusterConsumer implements Consumer {
     this.#container = container.containerID
     this.#restarts = container.restartCount
     this.#runningSince = clock()
+    this.#startedAt ??= this.#runningSince
     timeline.note(id, this.#started ? 'restart' : 'start', this.#started ? 'started again' : 'started')
     if (!this.#started) this.#work(() => this.#lookAtEvents())
     this.#started = true

@@ -69,6 +69,7 @@ function specOf(file: DriverFile): DriverSpec {
     socket,
     callTimeout: Math.round(callTimeout * 1000),
     watch: Math.round(watch * 1000),
+    watchIsGiven: filled.watch !== undefined,
     container: filled.container?.map(String) ?? [],
     fuse: filled.fuse ?? true,
     ...{ daemon, prepare, populate },

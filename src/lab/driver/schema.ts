@@ -99,7 +99,7 @@ export const DRIVER_FILE = strict({
   watch: v.optional(
     described(
       v.pipe(v.number(), v.minValue(2, 'is less than 2 seconds'), v.maxValue(600, 'is more than 600 seconds')),
-      'Seconds that a cell waits for a cure after the repair. Default: 2.',
+      'Seconds for which a consumer that reads wrong is watched, from the repair or from its own start. Default: 2.',
     ),
   ),
   podInfo: v.nullish(described(v.boolean(), 'Whether NodePublishVolume is told of the pod (podInfoOnMount). Default: false.')),

@@ -31,8 +31,10 @@ export interface DriverSpec {
   readonly socket: string
   /** Milliseconds for one call. */
   readonly callTimeout: number
-  /** Milliseconds after the repair for which a consumer that reads wrong is watched. */
+  /** Milliseconds for which a consumer that reads wrong is watched, from the repair or from its own start. */
   readonly watch: number
+  /** Whether the file says so. */
+  readonly watchIsGiven: boolean
   /** Processes, by the name that `ps -o comm` shows, that end with the plugin's container. */
   readonly container: readonly string[]
   /** Whether its volumes are FUSE mounts. */

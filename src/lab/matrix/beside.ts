@@ -9,7 +9,7 @@ const OUTCOME = v.picklist(Object.keys(OUTCOMES) as OutcomeId[])
 
 /** What of a record is put beside a cluster's. */
 const RECORD = v.object({
-  version: v.literal(3),
+  version: v.literal(4),
   tool: v.object({ version: v.string(), commit: v.string() }),
   driver: v.string(),
   node: v.object({ kernel: v.string(), cluster: v.optional(v.unknown()) }),
@@ -71,6 +71,7 @@ export function disagreements(cells: readonly Cell[]): readonly Disagreement[] {
   return cells.flatMap(({ failure, mitigation, consumers }) =>
     consumers.flatMap(({ consumer, seen, bareNode, expected, alsoExpected = [], reason }) => {
       if (bareNode === undefined || bareNode.seen === seen || bareNode.modelled.includes(seen)) return []
+      if (seen === 'undecided' || bareNode.seen === 'undecided') return []
       const explained = seen === expected || alsoExpected.includes(seen)
       const other = bareNode.seen ?? bareNode.modelled[0] ?? seen
       return [{ failure, mitigation, consumer, cluster: seen, bareNode: other, ...(explained ? { why: reason } : {}) }]

@@ -1,7 +1,7 @@
 import type { ScenarioRecord } from '../scenario-record.ts'
 
 /*
- * What `lab run --json` writes, version 3 (docs/lab-record.md says the same in prose). All `…Ms` are milliseconds with fractions on
+ * What `lab run --json` writes, version 4 (docs/lab-record.md says the same in prose). All `…Ms` are milliseconds with fractions on
  * CLOCK_MONOTONIC, which every process of the machine reads alike; `atMs` counts from the start of its cell. Ids are lower-case words
  * joined by dashes, and each stands in the catalogue.
  */
@@ -21,6 +21,7 @@ type ConsumerId = string
  * `recovers` reads failed for a time, then came right in the same process;
  * `restarted` its process ended and another one took its place, whose reads are right;
  * `writes-to-host-recovers` it saw the node's own folder in place of the volume for a time, then the volume;
+ * `undecided` it was not watched for long enough to say what comes of it: it stands for none of the others;
  * `errors` reads fail to the end;
  * `never-starts` it could not be started to the end;
  * `hangs` a read has not come back at the end;
@@ -33,6 +34,7 @@ export type OutcomeId =
   | 'recovers'
   | 'restarted'
   | 'writes-to-host-recovers'
+  | 'undecided'
   | 'errors'
   | 'never-starts'
   | 'hangs'
@@ -55,7 +57,7 @@ export interface Title {
 /** All that a run was about and saw. */
 export interface LabRecord {
   /** Of this shape: raised when a reader of the older one would misread it. Version 1 had only scenarios. */
-  readonly version: 3
+  readonly version: 4
   readonly tool: {
     readonly name: string
     readonly version: string
@@ -200,6 +202,11 @@ export interface ConsumerResult {
   readonly restarts: number
   /** Whether it could make a file where the volume ought to be, on the node's own disk. */
   readonly wroteToNode: boolean
+  /**
+   * For how long it was watched after the failure: from the repair to the end of the cell, or from its own start if that was later (from the moment at
+   * which it was asked for, if it never started).
+   */
+  readonly watchedMs: number
   /** Lines of /proc/PID/mountinfo at the end that concern the volume, as its own process sees them. */
   readonly mountTable: readonly string[]
 }

@@ -33,6 +33,12 @@ export const OUTCOMES: Catalogue['outcomes'] = {
     title: "node's disk, then works",
     words: "For a time it saw the node's own folder instead of the volume. Data that it wrote then is on the node's disk.",
   },
+  undecided: {
+    rank: 5,
+    symbol: '…',
+    title: 'undecided',
+    words: 'The lab did not watch it for long enough to say what comes of it.',
+  },
   errors: {
     rank: 5,
     symbol: '✗',
@@ -49,9 +55,13 @@ export const OUTCOMES: Catalogue['outcomes'] = {
   },
 }
 
-/** How one consumer's outcome compares with the model's. */
+/** Outcomes of a consumer that does not read right at the end of its watch. */
+export const TO_THE_END: readonly OutcomeId[] = ['errors', 'never-starts', 'hangs', 'writes-to-host']
+
+/** How one consumer's outcome compares with the model's. What is undecided is neither better nor worse than anything. */
 export function compare(seen: OutcomeId, expected: OutcomeId): 'same' | 'better' | 'worse' | 'different' {
   if (seen === expected) return 'same'
+  if (seen === 'undecided' || expected === 'undecided') return 'different'
   const difference = OUTCOMES[seen].rank - OUTCOMES[expected].rank
   return difference < 0 ? 'better' : difference > 0 ? 'worse' : 'different'
 }

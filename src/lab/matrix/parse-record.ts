@@ -4,7 +4,7 @@ import { parseJson } from '../../schema.ts'
 import type { LabRecord, OutcomeId } from './lab-record.ts'
 import { OUTCOMES } from './outcomes.ts'
 
-const VERSION = 3
+const VERSION = 4
 
 const OUTCOME = v.picklist(Object.keys(OUTCOMES) as OutcomeId[])
 const TITLE = v.object({ title: v.string(), words: v.string() })
@@ -29,6 +29,7 @@ const CONSUMER = v.object({
   descriptorLived: v.nullable(v.boolean()),
   restarts: v.number(),
   wroteToNode: v.boolean(),
+  watchedMs: v.number(),
   mountTable: LINES,
 })
 

@@ -14,6 +14,9 @@ import { notRun } from './run-cells.ts'
 /** How many calls of a driver may take all their time in one cell. */
 const SLOW_CALLS = 4
 
+/** For how many times its watch a cell may wait for what is undecided (cell/observe.ts). */
+const WATCHES = 4
+
 /** By what means a cell is carried out on a private node. */
 interface PrivateCellOptions {
   /** The process that is to carry a job out on a private node (inside.ts). */
@@ -88,7 +91,7 @@ async function onNode(
     tell,
     signal,
     makeNode,
-    driver === undefined ? 0 : SLOW_CALLS * driver.callTimeout + driver.watch,
+    driver === undefined ? 0 : SLOW_CALLS * driver.callTimeout + WATCHES * driver.watch,
   )
   return { cell, reason, namespace }
 }

@@ -111,6 +111,7 @@ export function compareRecords(a: Side, b: Side): Comparison {
 function changeOf(a: ConsumerResult, b: ConsumerResult): Pick<Difference, 'what'> & { readonly change: Change | undefined } {
   const harm = (one: ConsumerResult): number => -WORST_FIRST.indexOf(effectOf(one))
   if (a.seen !== b.seen || a.wroteToNode !== b.wroteToNode) {
+    if (a.seen === 'undecided' || b.seen === 'undecided') return { change: 'different', what: ['outcome'] }
     const byHarm = harm(b) - harm(a)
     const byRank = compare(b.seen, a.seen)
     const change = byHarm > 0 ? 'worse' : byHarm < 0 ? 'better' : byRank === 'same' ? 'different' : byRank

@@ -55,7 +55,7 @@ export function consumersTable(cell: Cell, { catalogue }: LabRecord): Html {
     </details>`
 }
 
-function reads({ reads: { right, wrong, failed }, failedBefore, restarts, wroteToNode }: ConsumerResult): Html {
+function reads({ reads: { right, wrong, failed }, failedBefore, restarts, wroteToNode, watchedMs }: ConsumerResult): Html {
   const parts = [
     `${thousands(right)} right`,
     ...(wrong > 0 ? [`${thousands(wrong)} wrong`] : []),
@@ -63,7 +63,9 @@ function reads({ reads: { right, wrong, failed }, failedBefore, restarts, wroteT
     ...(restarts > 0 ? [`started again ${restarts === 1 ? 'once' : `${restarts} times`}`] : []),
     ...(failedBefore > 0 ? [`${thousands(failedBefore)} not right before the failure: ignore this row`] : []),
   ]
-  return html`${parts.join(', ')}${wroteToNode && html`, <b>could write to the node's disk</b>`}`
+  return html`${parts.join(', ')}${wroteToNode && html`, <b>could write to the node's disk</b>`}<br /><span class="soft"
+      >watched for ${duration(watchedMs)}</span
+    >`
 }
 
 /** The outcome that was seen there, or else those that the model says. */

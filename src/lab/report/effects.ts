@@ -5,7 +5,7 @@ import { duration, listed, sentence } from './text.ts'
 const MOST_NAMES = 3
 
 /** What an outcome comes to for the workload, the best first. */
-export type Effect = 'kept' | 'waited' | 'recovered' | 'broken' | 'wrong'
+export type Effect = 'kept' | 'waited' | 'recovered' | 'undecided' | 'broken' | 'wrong'
 
 /** How an effect is told. `few` is for one consumer, `many` goes on after `3 of 9`. */
 export interface EffectLabels {
@@ -22,6 +22,7 @@ export const EFFECTS: Readonly<Record<Effect, EffectLabels>> = {
     many: 'get errors, then work',
     meaning: 'reads failed for a time, or it had to be restarted',
   },
+  undecided: { few: 'is undecided', many: 'are undecided', meaning: 'the lab did not watch it for long enough' },
   broken: { few: 'stays broken', many: 'stay broken', meaning: 'it never read right again' },
   wrong: {
     few: 'sees the wrong disk',
@@ -30,7 +31,7 @@ export const EFFECTS: Readonly<Record<Effect, EffectLabels>> = {
   },
 }
 
-export const WORST_FIRST: readonly Effect[] = ['wrong', 'broken', 'recovered', 'waited', 'kept']
+export const WORST_FIRST: readonly Effect[] = ['wrong', 'broken', 'undecided', 'recovered', 'waited', 'kept']
 
 const OF_OUTCOME: Readonly<Record<OutcomeId, Effect>> = {
   works: 'kept',
@@ -39,6 +40,7 @@ const OF_OUTCOME: Readonly<Record<OutcomeId, Effect>> = {
   recovers: 'recovered',
   restarted: 'recovered',
   'writes-to-host-recovers': 'recovered',
+  undecided: 'undecided',
   errors: 'broken',
   'never-starts': 'broken',
   hangs: 'broken',
@@ -58,6 +60,7 @@ export function tally(cells: readonly Cell[]): Readonly<Record<Effect, number>> 
     kept: of('kept'),
     waited: of('waited'),
     recovered: of('recovered'),
+    undecided: of('undecided'),
     broken: of('broken'),
     wrong: of('wrong'),
     all: effects.length,

@@ -1,23 +1,22 @@
-import type { Cell, ConsumerResult, LabRecord, OutcomeId } from '../matrix/lab-record.ts'
+import type { Cell, ConsumerResult, LabRecord } from '../matrix/lab-record.ts'
+import { TO_THE_END } from '../matrix/outcomes.ts'
 import { type Effect, effectOf, EFFECTS, ran } from './effects.ts'
 import { count, duration, listed, thousands } from './text.ts'
 
 /** What a failure does to the consumers of a driver, the worst first. */
-export type Harm = 'astray' | 'for-ever' | 'until-restart' | 'for-a-time' | 'stalls' | 'none'
+export type Harm = 'astray' | 'for-ever' | 'until-restart' | 'undecided' | 'for-a-time' | 'stalls' | 'none'
 
 export const HARMS: Readonly<Record<Harm, { readonly title: string; readonly effect: Effect }>> = {
   astray: { title: "Data on the node's own disk", effect: 'wrong' },
   'for-ever': { title: 'Errors for ever', effect: 'broken' },
   'until-restart': { title: 'Errors until the consumer is restarted', effect: 'broken' },
+  undecided: { title: 'Undecided', effect: 'undecided' },
   'for-a-time': { title: 'Errors for a time', effect: 'recovered' },
   stalls: { title: 'Stalls', effect: 'waited' },
   none: { title: 'No error', effect: 'kept' },
 }
 
 const ORDER = Object.keys(HARMS) as readonly Harm[]
-
-/** Outcomes of a consumer that does not read right at the end. */
-const TO_THE_END: readonly OutcomeId[] = ['errors', 'never-starts', 'hangs', 'writes-to-host']
 
 /** Most files of the node's disk that are named. */
 const MOST_FILES = 2
@@ -67,12 +66,17 @@ export function driverFindings(record: LabRecord): DriverFindings | undefined {
   }
 }
 
-/** The worst that a failure did to any consumer. Errors are for ever if a consumer that starts after the failure, or again, has them too. */
+/**
+ * The worst that a failure did to any consumer. Errors are for ever if a consumer that starts after the failure, or again, has them too; what that
+ * consumer comes to may be undecided, and so is the harm then.
+ */
 export function harmOf(cell: Cell): Harm {
   const struck = (effect: Effect): readonly ConsumerResult[] => cell.consumers.filter((one) => effectOf(one) === effect)
   if (struck('wrong').length > 0 || cell.evidence.disk.length > 0) return 'astray'
   const broken = struck('broken')
-  if (broken.length > 0) return restartHelps(cell, broken) ? 'until-restart' : 'for-ever'
+  if (broken.length > 0 && freshIn(cell).every((one) => effectOf(one) !== 'undecided'))
+    return restartHelps(cell, broken) ? 'until-restart' : 'for-ever'
+  if (struck('undecided').length > 0) return 'undecided'
   if (struck('recovered').length > 0) return 'for-a-time'
   return struck('waited').length > 0 ? 'stalls' : 'none'
 }
@@ -125,15 +129,15 @@ function whom(cell: Cell, { catalogue }: LabRecord): string {
   return all === 1 ? listed(names) : `${struck.length} of ${all} consumers (${names.join('; ')})`
 }
 
-/** Of those that saw no wrong disk, how many stay broken. */
+/** Of those that have not the worst of it, how many stay broken. */
 function rest(cell: Cell): string {
   const broken = cell.consumers.filter((one) => effectOf(one) === 'broken').length
-  if (harmOf(cell) !== 'astray' || broken === 0) return ''
+  if (!['astray', 'undecided'].includes(harmOf(cell)) || broken === 0) return ''
   return `, and ${broken} ${broken === 1 ? 'stays' : 'stay'} broken`
 }
 
 function lasting(cells: readonly Cell[], harm: Harm): string {
-  const watched = `The lab watched for ${duration(Math.min(...cells.map(watchedMs)))} after the failure.`
+  const watched = `The lab watched each of them for ${duration(watchedMs(cells.flatMap(struckIn)))} or longer.`
   const [first] = cells
   const fresh = first === undefined ? '' : freshOnes(first)
   switch (harm) {
@@ -142,6 +146,8 @@ function lasting(cells: readonly Cell[], harm: Harm): string {
     case 'for-ever':
     case 'until-restart':
       return `${watched} ${fresh}`
+    case 'undecided':
+      return `${watched} That was too short to say what comes of them; a longer watch in the file of the driver tells.`
     case 'for-a-time':
       return `Reads were right again after at most ${recovery(cells)}.`
     case 'stalls':
@@ -155,19 +161,25 @@ function freshOnes(cell: Cell): string {
   const fresh = freshIn(cell)
   if (fresh.length === 0) return 'No consumer that starts after it was tried.'
   const broken = fresh.filter((one) => ['broken', 'wrong'].includes(effectOf(one))).length
+  if (fresh.some((one) => effectOf(one) === 'undecided'))
+    return 'What comes of consumers that start after it, or again, is undecided.'
   if (broken === 0) return 'Consumers that start after it, or again, read right.'
   return broken === fresh.length
     ? 'Consumers that start after it, or again, do no better.'
     : 'Some that start after it, or again, do no better.'
 }
 
-function endsWell({ consumers }: Cell): boolean {
-  return consumers.every(({ seen }) => !TO_THE_END.includes(seen))
+function isToTheEnd({ seen }: ConsumerResult): boolean {
+  return TO_THE_END.includes(seen)
 }
 
-/** How long after the failure something was still seen, in milliseconds. */
-function watchedMs({ events, failureAtMs }: Cell): number {
-  return Math.max(0, ...events.map(({ atMs, until = atMs }) => until - failureAtMs))
+function endsWell({ consumers }: Cell): boolean {
+  return consumers.every((one) => !isToTheEnd(one) && one.seen !== 'undecided')
+}
+
+/** For how long each of them was watched at least, in milliseconds. */
+function watchedMs(consumers: readonly ConsumerResult[]): number {
+  return consumers.length === 0 ? 0 : Math.min(...consumers.map((one) => one.watchedMs))
 }
 
 function recovery(cells: readonly Cell[]): string {
@@ -203,12 +215,14 @@ function evidenceOf(cell: Cell): string {
 function cureOf(cell: Cell, record: LabRecord): string {
   const others = record.cells.filter((one) => ran(one) && one.failure === cell.failure && one.mitigation !== cell.mitigation)
   if (others.length === 0) return 'No mitigation was tried.'
+  const decided = others.filter((one) => harmOf(one) !== 'undecided')
+  if (decided.length === 0) return 'What the mitigations tried make of it is undecided.'
   const score = (one: Cell): number =>
     (ORDER.length - ORDER.indexOf(harmOf(one))) * 1000 + struckIn(one).length * (harmOf(one) === 'none' ? 0 : 1)
-  const best = others.toSorted((a, b) => score(a) - score(b))[0]
+  const best = decided.toSorted((a, b) => score(a) - score(b))[0]
   const title = (one: Cell): string => record.catalogue.mitigations[one.mitigation]?.title ?? one.mitigation
   if (best === undefined || score(best) >= score(cell))
-    return `None of the mitigations tried makes it less: ${others.map(title).join(', ')}.`
+    return `None of the mitigations tried makes it less: ${decided.map(title).join(', ')}.`
   const harm = harmOf(best)
   if (harm === 'none') return `With ${title(best)} no consumer has an error.`
   const struck = struckIn(best).length
@@ -232,23 +246,24 @@ function whatBreaks(cells: readonly Cell[], { driver, catalogue }: LabRecord): s
 function howLong(cells: readonly Cell[], { catalogue }: LabRecord): string {
   const names = (those: readonly Cell[]): string =>
     listed(those.map(({ failure }) => catalogue.failures[failure]?.title ?? failure))
-  const open = cells.filter((cell) => !endsWell(cell))
-  const untilRestart = open.filter((cell) =>
-    restartHelps(
-      cell,
-      cell.consumers.filter(({ seen }) => TO_THE_END.includes(seen)),
-    ),
-  )
+  const undecided = cells.filter((cell) => harmOf(cell) === 'undecided' || (!endsWell(cell) && !cell.consumers.some(isToTheEnd)))
+  const open = cells.filter((cell) => !endsWell(cell) && !undecided.includes(cell))
+  const untilRestart = open.filter((cell) => restartHelps(cell, cell.consumers.filter(isToTheEnd)))
   const toTheEnd = open.filter((cell) => !untilRestart.includes(cell))
   const passing = cells.filter((cell) => endsWell(cell) && !['stalls', 'none'].includes(harmOf(cell)))
   const stalls = cells.filter((cell) => harmOf(cell) === 'stalls')
   const parts = [
     ...(toTheEnd.length > 0
       ? [
-          `for ever, as far as the lab watched (${duration(Math.min(...toTheEnd.map(watchedMs)))} or longer), with ${names(toTheEnd)}`,
+          `for ever, as far as the lab watched (${duration(watchedMs(toTheEnd.flatMap(({ consumers }) => consumers.filter(isToTheEnd))))} or longer), with ${names(toTheEnd)}`,
         ]
       : []),
     ...(untilRestart.length > 0 ? [`until the consumer is restarted, with ${names(untilRestart)}`] : []),
+    ...(undecided.length > 0
+      ? [
+          `for a time that is undecided, because the lab watched too shortly (${duration(watchedMs(undecided.flatMap(({ consumers }) => consumers.filter(({ seen }) => seen === 'undecided'))))} or longer), with ${names(undecided)}`,
+        ]
+      : []),
     ...(passing.length > 0 ? [`at most ${recovery(passing)}, with ${names(passing)}`] : []),
   ]
   const waits = stalls.length > 0 ? `reads wait for up to ${stall(stalls)} with ${names(stalls)}` : undefined
@@ -280,7 +295,7 @@ function changesNothing(mitigation: string, baseline: readonly Cell[], done: rea
         other !== undefined &&
         cell.consumers.every((one) => {
           const before = other.consumers.find(({ consumer }) => consumer === one.consumer)
-          return before !== undefined && effectOf(before) === effectOf(one)
+          return before !== undefined && effectOf(one) !== 'undecided' && effectOf(before) === effectOf(one)
         })
       )
     })

@@ -11,6 +11,7 @@ export const SPRITE: Html = html`<svg class="sprite" aria-hidden="true" focusabl
     <path d="M6 3h12M6 21h12M7 3c0 5 4 6 5 9-1 3-5 4-5 9M17 3c0 5-4 6-5 9 1 3 5 4 5 9" />
   </symbol>
   <symbol id="i-recovered" viewBox="0 0 24 24"><path d="M19.5 12a7.5 7.5 0 1 1-2.2-5.3M19.5 3v4.5H15" /></symbol>
+  <symbol id="i-undecided" viewBox="0 0 24 24"><path d="M5 12h.1M12 12h.1M19 12h.1" stroke-width="4" /></symbol>
   <symbol id="i-broken" viewBox="0 0 24 24"><path d="M5.5 5.5l13 13M18.5 5.5l-13 13" /></symbol>
   <symbol id="i-wrong" viewBox="0 0 24 24"><path d="M12 3.5L22 20.5H2zM12 10v4.5M12 17.6v.1" /></symbol>
   <symbol id="i-unknown" viewBox="0 0 24 24"><path d="M5 12h14" /></symbol>

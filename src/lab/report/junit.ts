@@ -5,7 +5,7 @@ import { effectOf, ran } from './effects.ts'
 import { type Html, html as xml } from './html.ts'
 import { duration } from './text.ts'
 
-/** What came of a test, with its reason; a test that passed may have `text`, which viewers show as its output. */
+/** What came of a test, with its reason; a test that passed or was skipped may have `text`, which viewers show as its output. */
 interface TestCase {
   readonly name: string
   readonly seconds: number
@@ -27,7 +27,7 @@ interface TestSuite {
 /**
  * The record as the XML that Jenkins, GitLab and the publishers of GitHub read as JUnit's (there is no standard; the elements and attributes are those
  * of the schema of Jenkins's xunit plugin, junit-10.xsd). A suite is a mitigation, a test is what one consumer saw of one failure; the scenarios are
- * one more suite, whose tests are their checks. The consumers of a cell share its time. A test fails where the model says otherwise. Where there is no
+ * one more suite, whose tests are their checks. What is undecided is skipped. The consumers of a cell share its time. A test fails where the model says otherwise. Where there is no
  * model (another driver), it fails if the consumer stays broken or sees the node's own disk.
  */
 export function junit(record: LabRecord): string {
@@ -60,6 +60,8 @@ function casesOf(cell: Cell, nothingRan: boolean): readonly TestCase[] {
   const cases = cell.consumers.map((one): TestCase => {
     const message = verdict === 'measured' ? harmOf(one) : differenceOf(one)
     const common = { name: `${failure}: ${one.consumer}`, seconds, text: seenBy(one) }
+    if (one.seen === 'undecided' && message === undefined)
+      return { ...common, result: 'skipped', message: `undecided after ${duration(one.watchedMs)}` }
     return message === undefined ? { ...common, result: 'passed' } : { ...common, result: 'failure', type: one.seen, message }
   })
   const explained = verdict === 'as-modelled' || verdict === 'measured' || cases.some(({ result }) => result === 'failure')
@@ -77,13 +79,13 @@ function harmOf(result: ConsumerResult): string | undefined {
   return OUTCOMES[result.seen].title + (result.wroteToNode ? ", could write to the node's own disk" : '')
 }
 
-function seenBy({ seen, reason, reads, longestStallMs, firstRightAfterFailureMs }: ConsumerResult): string {
+function seenBy({ seen, reason, reads, longestStallMs, firstRightAfterFailureMs, watchedMs }: ConsumerResult): string {
   const failed = Object.entries(reads.failed).map(([name, number]) => `, ${number} ${name}`)
   const again = firstRightAfterFailureMs === null ? 'never' : duration(firstRightAfterFailureMs)
   return [
     `${OUTCOMES[seen].title}: ${OUTCOMES[seen].words}`,
     `Reads: ${reads.right} right, ${reads.wrong} wrong${failed.join('')}.`,
-    `Longest read: ${duration(longestStallMs)}. Right again after: ${again}.`,
+    `Watched for ${duration(watchedMs)}. Longest read: ${duration(longestStallMs)}. Right again after: ${again}.`,
     ...(reason === '' ? [] : [`The model: ${reason}`]),
   ].join('\n')
 }
@@ -135,7 +137,7 @@ function testCase({ name, seconds, result, type, message = '', text }: TestCase,
     passed: said,
     failure: xml`<failure message="${message}" type="${type}">${text ?? message}</failure>`,
     error: xml`<error message="${message}">${message}</error>`,
-    skipped: xml`<skipped message="${message}"/>`,
+    skipped: xml`<skipped message="${message}"/>${said}`,
   }[result]
   return xml`<testcase classname="${className}" name="${name}" time="${seconds.toFixed(3)}">${inner}</testcase>
   `

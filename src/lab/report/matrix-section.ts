@@ -1,6 +1,6 @@
 import type { Absent, Cell, LabRecord } from '../matrix/lab-record.ts'
 import type { Advice, Score } from './advice.ts'
-import { effectOf, EFFECTS, ran, shortly, worstOf, WORST_FIRST } from './effects.ts'
+import { effectOf, EFFECTS, ran, shortly, tally, worstOf, WORST_FIRST } from './effects.ts'
 import { type DriverFindings, unchangedWords } from './findings.ts'
 import { absentId, cellId } from './ids.ts'
 import { type Html, html } from './html.ts'
@@ -44,7 +44,7 @@ export function matrixSection(record: LabRecord, advice: Advice, found?: DriverF
           ${notTriedHere.map((words) => html`<li>${words}</li>`)}
         </ul>`
     }
-    ${legend()}
+    ${legend(cells)}
     <div class="tools" id="tools" hidden>
       <label for="as">Show it for</label>
       <select id="as" class="button">
@@ -79,9 +79,10 @@ export function matrixSection(record: LabRecord, advice: Advice, found?: DriverF
   </section>`
 }
 
-function legend(): Html {
+function legend(cells: readonly Cell[]): Html {
+  const shown = WORST_FIRST.toReversed().filter((effect) => effect !== 'undecided' || tally(cells).undecided > 0)
   return html`<ul class="legend" aria-label="What the cells mean, the best first">
-    ${WORST_FIRST.toReversed().map(
+    ${shown.map(
       (effect) =>
         html`<li class="chip ${effect}">
           ${icon(effect)}<span><b>${EFFECTS[effect].few}</b>: ${EFFECTS[effect].meaning}</span>

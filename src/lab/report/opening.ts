@@ -105,6 +105,7 @@ function remedy({ failures: those, least, by, most }: Gap, { failures, mitigatio
   const which = or(by, mitigations)
   if (least === 'kept' || least === 'waited') return html`${name}: add ${which}.`
   if (least === most && least === 'recovered') return html`${name}: consumers get errors under every mitigation, and recover.`
+  if (least === 'undecided') return html`${name}: with ${which}, it is undecided what comes of some consumers.`
   if (least === most) return html`${name}: nothing tried here helps; consumers ${EFFECTS[least].many}.`
   if (least === 'recovered') return html`${name}: with ${which}, consumers get errors for a time, then work.`
   return html`${name}: nothing makes it work, but with ${which} consumers get errors and do not see the wrong disk.`

@@ -5,6 +5,7 @@ import { KeptFolder } from '../../lab/kept-folder.ts'
 import { Lab, type Observer } from '../../lab/lab.ts'
 import { composeRecord, type Run } from '../../lab/matrix/compose.ts'
 import { driverCatalogue, planDriver } from '../../lab/driver/matrix.ts'
+import { undecidedBelowNeed } from '../../lab/driver/need.ts'
 import type { DriverSeen } from '../../lab/driver/seen.ts'
 import { CATALOGUE, plan, type PlannedCell } from '../../lab/matrix/plan.ts'
 import { Progress } from '../../lab/matrix/progress.ts'
@@ -106,7 +107,8 @@ async function onPrivateNodes({ context, options, folder, signal }: How): Promis
     systemd: () => systemd.get(),
   }
   const carryOut = async (cell: PlannedCell): Promise<Cell> => await carryOutPrivately(cell, means, signal)
-  const seen = await runMatrix({ context, options, folder, signal }, cells, carryOut)
+  const ran = await runMatrix({ context, options, folder, signal }, cells, carryOut)
+  const seen = driver === undefined || driver.watchIsGiven ? ran : undecidedBelowNeed(ran)
   const catalogue = driver === undefined ? CATALOGUE : driverCatalogue(CATALOGUE)
   const node = { kernel: release(), systemd: systemd.name, cpus: cpus().length }
   return { part: { node, catalogue, cells: seen, absent, scenarios }, planned: cells.length }

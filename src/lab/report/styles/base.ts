@@ -82,7 +82,7 @@ footer { margin: 4rem 0 2rem; padding-top: 1rem; border-top: 1px solid var(--lin
 .recovered { --tint: var(--recovered); --tint-ink: var(--recovered-ink); --mark: var(--recovered-mark); }
 .broken { --tint: var(--broken); --tint-ink: var(--broken-ink); --mark: var(--broken-mark); }
 .wrong { --tint: var(--wrong); --tint-ink: var(--wrong-ink); --mark: var(--wrong-mark); }
-.unknown { --tint: var(--unknown); --tint-ink: var(--unknown-ink); --mark: var(--unknown-mark); }
+.undecided, .unknown { --tint: var(--unknown); --tint-ink: var(--unknown-ink); --mark: var(--unknown-mark); }
 .chip { display: inline-flex; gap: .4em; align-items: center; padding: .1rem .55rem; border-radius: 999px; background: var(--tint); color: var(--tint-ink); font-size: .85rem; line-height: 1.45; text-align: left; }
 .badge { display: inline-block; padding: 0 .4rem; border: 1px solid currentColor; border-radius: 4px; font-size: .75rem; font-weight: 600; line-height: 1.4; }
 `
