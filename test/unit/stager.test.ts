@@ -45,7 +45,9 @@ class StagerInTest extends VolumeParts {
 }
 
 /** A stager whose volume is staged and bound at a target, and was unmounted at its staging path by somebody else. */
-async function unmounted(ask: typeof probe = alive): Promise<{ readonly used: StagerInTest; readonly target: string; readonly device: string }> {
+async function unmounted(
+  ask: typeof probe = alive,
+): Promise<{ readonly used: StagerInTest; readonly target: string; readonly device: string }> {
   const used = new StagerInTest(ask)
   const device = await used.staged()
   const target = used.sandbox.directory('target')
