@@ -47,6 +47,13 @@ process.setgid(65534)
 process.setuid(65534)
 setInterval(() => {}, 1000)`
 
+const HELPER = {
+  name: 'other-user',
+  command: [process.execPath, '-e', NOBODY],
+  ready: "grep -qs '^Uid:.65534' /proc/[0-9]*/status",
+  belongs: 'node',
+}
+
 interface Ran {
   readonly record: LabRecord
   readonly stdout: string
@@ -72,13 +79,7 @@ async function run(sandbox: Sandbox, file: object, failures: string, mitigations
 describe('what a failure cannot do to a driver', () => {
   it('is absent with its reason everywhere, and descriptors are limited of a process of another user', async () => {
     await using sandbox = new Sandbox()
-    const helper = {
-      name: 'other-user',
-      command: [process.execPath, '-e', NOBODY],
-      ready: "grep -qs '^Uid:.65534' /proc/[0-9]*/status",
-      belongs: 'node',
-    }
-    const file = { ...STORE, helpers: [helper], daemon: 'nobodys' }
+    const file = { ...STORE, helpers: [HELPER], daemon: 'nobodys' }
     const failures = 'staging-unmounted,connection-aborted,out-of-descriptors'
     const { record, stdout, markdown, report } = await run(sandbox, file, failures, 'as-is,health', 'opens-anew')
     assert.deepEqual(
@@ -111,9 +112,10 @@ describe('what a failure cannot do to a driver', () => {
     assert.ok(report.includes('Health watched: It does not implement NodeGetVolumeHealth: '))
   })
 
-  it('is not to abort the connections of a driver that stages nothing: each of them is', async () => {
+  it('is to kill a process that does not answer, and not to abort the connections of a driver that stages nothing', async () => {
     await using sandbox = new Sandbox()
-    const { record } = await run(sandbox, FUSE, 'connection-aborted', 'as-is,health', 'keeps-open,opens-anew')
+    const file = { ...FUSE, helpers: [HELPER], daemon: 'nobodys' }
+    const { record } = await run(sandbox, file, 'connection-aborted,daemon-killed', 'as-is,health', 'keeps-open,opens-anew')
     assert.deepEqual(
       record.cells.map(({ mitigation, verdict, why }) => [mitigation, verdict, why]),
       [['as-is', 'measured', undefined]],
@@ -126,9 +128,12 @@ describe('what a failure cannot do to a driver', () => {
     const struck = record.cells.flatMap(({ events }) => events.filter(({ kind }) => kind === 'failure').map(({ text }) => text))
     assert.equal(struck.length, 1)
     assert.match(struck[0] ?? '', /^connections \d+, \d+ are aborted$/)
+    const other = 'The file names the daemon nobodys, which holds no descriptor of /dev/fuse; dummy-fuse answers for the volume.'
     assert.deepEqual(
       record.absent.map(({ failure, mitigation, reason }) => [failure, mitigation, reason]),
       [
+        ['daemon-killed', 'as-is', other],
+        ['daemon-killed', 'health', other],
         [
           'connection-aborted',
           'health',

@@ -12,6 +12,7 @@ const FILE = { name: 'd', start: ['/bin/d'], daemon: 'served', volume: { id: 'v'
 const SHOWN: Shown = {
   mounts: ['staging', 'target'].map((at) => ({ at, fsType: 'fuse.d', source: 'd', fuse: true, connection: 70 })),
   read: { saw: 'right', afterMs: 9, names: [], held: undefined },
+  holders: [],
   daemonRuns: true,
   health: 'implemented',
 }
@@ -88,6 +89,23 @@ describe('what a failure cannot do to a driver', () => {
     const absent = more({}, { ...SHOWN, daemonRuns: false })
     assert.deepEqual(Object.keys(absent).toSorted(), ['daemon-hung', 'daemon-killed', 'daemon-replaced'])
     assert.deepEqual(new Set(Object.values(absent)), new Set(['No process served runs while the volume is published.']))
+  })
+
+  it('is all that is done to a daemon while another process answers for the volume', () => {
+    const holder = (comm: string, answers: boolean | undefined): Shown['holders'][number] => ({
+      ...{ pid: 9, comm, connection: 70, plugin: false, answers },
+    })
+    const said = (...holders: Shown['holders']): string | undefined => more({}, { ...SHOWN, holders })['daemon-killed']
+    assert.equal(
+      said(holder('served', false), holder('server', true)),
+      'The file names the daemon served, which only holds a descriptor of /dev/fuse; server answers for the volume.',
+    )
+    assert.equal(
+      said(holder('server', true)),
+      'The file names the daemon served, which holds no descriptor of /dev/fuse; server answers for the volume.',
+    )
+    assert.equal(said(holder('served', true), holder('server', true)), undefined)
+    assert.equal(said(holder('served', undefined), holder('server', undefined)), undefined)
   })
 })
 

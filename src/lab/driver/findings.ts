@@ -1,6 +1,6 @@
 import { shortened } from '../../printable.ts'
 import { PLACEHOLDER_ID } from './first-file.ts'
-import type { About, DriverSeen, MountedAt } from './seen.ts'
+import { type About, type DriverSeen, LONGEST_COMM, type MountedAt } from './seen.ts'
 import type { DriverSpec } from './spec.ts'
 
 /** Something that is wrong, in words. `about`: what has to be changed, as far as the lab can tell. */
@@ -73,10 +73,10 @@ function ofDaemon({ daemon }: DriverSpec, { holders }: DriverSeen): readonly Fin
         about: 'file',
         what: `${comm}[${pid}] answers for the volume and is not the process of start; say daemon: ${comm}, or no failure of a daemon is tried`,
       }))
-  if (answering.some(({ comm }) => comm === daemon)) return []
+  if (answering.some(({ comm }) => comm === daemon.slice(0, LONGEST_COMM))) return []
   const who = answering.map(({ comm, pid }) => `${comm}[${pid}]`).join(', ')
   if (who === '') return []
-  const what = holders.some(({ comm }) => comm === daemon)
+  const what = holders.some(({ comm }) => comm === daemon.slice(0, LONGEST_COMM))
     ? 'holds a descriptor of /dev/fuse and answers for nothing'
     : 'is no process that holds /dev/fuse'
   return [{ about: 'file', what: `daemon: ${daemon} ${what}; it is ${who} that answers for the volume` }]

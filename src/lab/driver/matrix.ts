@@ -4,7 +4,7 @@ import type { PlannedCell } from '../matrix/plan.ts'
 import type { Absent, Catalogue, Title } from '../matrix/lab-record.ts'
 import { OUTCOMES } from '../matrix/outcomes.ts'
 import { type Mitigation, mitigationOf } from '../mitigations.ts'
-import type { DriverSeen } from './seen.ts'
+import { type DriverSeen, type Holder, LONGEST_COMM } from './seen.ts'
 import type { DriverSpec } from './spec.ts'
 
 /** What can be done around a driver without changing it. */
@@ -37,7 +37,7 @@ export const DRIVER_MITIGATIONS: readonly Mitigation[] = [
 const DRIVER_CONSUMERS = CONSUMERS.filter(({ volume }) => volume === 'struck')
 
 /** What a trial has shown that decides which failures and mitigations there are for a driver. */
-export type Shown = Pick<DriverSeen, 'mounts' | 'read' | 'daemonRuns' | 'health'>
+export type Shown = Pick<DriverSeen, 'mounts' | 'read' | 'holders' | 'daemonRuns' | 'health'>
 
 /** Failures that the lab causes for its own plugin alone, and why. */
 const OF_OUR_PLUGIN: Readonly<Record<string, string>> = {
@@ -56,11 +56,22 @@ interface Need {
 }
 
 const DAEMON: Need = {
-  words: 'the file names a daemon that runs',
+  words: 'the file names the daemon that answers',
   missing: ({ daemon }, shown) => {
     if (daemon === undefined) return 'The file names no daemon of its own.'
-    return shown?.daemonRuns === false ? `No process ${daemon} runs while the volume is published.` : undefined
+    if (shown?.daemonRuns === false) return `No process ${daemon} runs while the volume is published.`
+    return shown && otherAnswers(daemon, shown)
   },
+}
+
+/** That another process than the daemon of the file answers for the volume; undefined if the daemon does, or it is not known. */
+function otherAnswers(daemon: string, { holders }: Shown): string | undefined {
+  const isIt = ({ comm }: Holder): boolean => comm === daemon.slice(0, LONGEST_COMM)
+  const answering = holders.filter(({ answers }) => answers === true)
+  if (answering.length === 0 || answering.some(isIt)) return undefined
+  const names = [...new Set(answering.map(({ comm }) => comm))].join(', ')
+  const does = holders.some(isIt) ? 'only holds a descriptor of /dev/fuse' : 'holds no descriptor of /dev/fuse'
+  return `The file names the daemon ${daemon}, which ${does}; ${names} answers for the volume.`
 }
 
 const HEALTH: Need = {

@@ -9,7 +9,7 @@ export interface DriverSeen {
    * elsewhere.
    */
   readonly mounts: readonly MountedAt[]
-  /** The processes that held /dev/fuse open then; none where that was not looked at. */
+  /** The processes that held /dev/fuse open then; none where it was not looked at which of them answers. */
   readonly holders: readonly Holder[]
   /** Whether a process named as `daemon` in the file ran then; undefined if the file names none, or the volume was not published. */
   readonly daemonRuns: boolean | undefined
@@ -64,6 +64,9 @@ export interface MountedAt {
 
 /** Whether a driver implements NodeGetVolumeHealth (CSI 1.13): `unimplemented` despite its capability if it answers so. */
 export type HealthSeen = 'implemented' | 'no capability' | 'unimplemented'
+
+/** Bytes of the name of a process that the kernel keeps (proc_pid_comm(5)). */
+export const LONGEST_COMM = 15
 
 /** A process that holds a FUSE connection of the volume. */
 export interface Holder {

@@ -27,7 +27,18 @@ import { askCapabilities } from './ask.ts'
 import { driverContainer, nodeHelpers } from './container.ts'
 import { makeDriverFolders } from './node.ts'
 import { refusedField } from './refused-field.ts'
-import type { About, DriverSeen, HealthSeen, Holder, MountedAt, PluginSeen, ReadSeen, StepFailure, TrialStep } from './seen.ts'
+import {
+  type About,
+  type DriverSeen,
+  type HealthSeen,
+  type Holder,
+  LONGEST_COMM,
+  type MountedAt,
+  type PluginSeen,
+  type ReadSeen,
+  type StepFailure,
+  type TrialStep,
+} from './seen.ts'
 import type { DriverSpec } from './spec.ts'
 
 /** What is handed to the private node. `whole`: also what is found out by stopping processes. */
@@ -215,10 +226,13 @@ class Trial {
     const { daemon } = this.#driver
     if (daemon !== undefined) this.#daemonRuns = processesOf(daemon).length > 0
     this.#health = await this.#healthOf()
-    if (!this.#whole) return
     const connection = this.#mounts.find(({ at }) => at === 'target')?.connection
+    const holding = await this.#holding()
+    // With another process on the connection, the one that the file names may only hold a descriptor.
+    const others = holding.some((one) => one.connection === connection && one.comm !== daemon?.slice(0, LONGEST_COMM))
+    if (!this.#whole && (daemon === undefined || !others)) return
     const holders: Holder[] = []
-    for (const holder of await this.#holding()) {
+    for (const holder of holding) {
       if (connection !== undefined && holder.connection === connection)
         holders.push({ ...holder, answers: await answers(holder.pid, target) })
       else holders.push({ ...holder, answers: undefined })
