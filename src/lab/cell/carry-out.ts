@@ -5,6 +5,7 @@ import { DRIVER_MITIGATIONS } from '../driver/matrix.ts'
 import { makeDriverFolders } from '../driver/node.ts'
 import type { DriverSpec } from '../driver/spec.ts'
 import { FAILURES } from '../failures/all.ts'
+import { firstUse } from '../failures/first-use.ts'
 import { Kubelet, VOLUME } from '../kubelet.ts'
 import { CONSUMERS } from '../matrix/consumers.ts'
 import type { CellJob } from '../matrix/job.ts'
@@ -13,10 +14,11 @@ import { MITIGATIONS } from '../mitigations.ts'
 import { FUSED, SOCKET } from '../node-paths.ts'
 import { Provisioner } from '../provisioner.ts'
 import { DriverVolume } from './driver-volume.ts'
-import { observeCell } from './observe.ts'
+import { observeCell, observeFirstUse } from './observe.ts'
 import type { PrivateHarness } from './private-harness.ts'
 import { ProcessWatch } from './process-watch.ts'
 import { labConsumer } from './reader-programs.ts'
+import { STEP_DEADLINE } from '../wait.ts'
 import { setUpCell } from './set-up.ts'
 import { Timeline } from './timeline.ts'
 
@@ -32,7 +34,7 @@ export async function carryOutCell(job: CellJob): Promise<Cell> {
   const startMs = monotonicMs()
   const clock = clockFrom(startMs)
   const timeline = new Timeline(clock)
-  const failure = named(FAILURES, job.failure)
+  const failure = named([...FAILURES, firstUse], job.failure)
   const mitigation = named(job.driver === undefined ? MITIGATIONS : DRIVER_MITIGATIONS, job.mitigation)
   const kinds = CONSUMERS.filter(({ id }) => Object.hasOwn(job.consumers, id))
   const { consumer: program } = job.programs
@@ -51,10 +53,18 @@ export async function carryOutCell(job: CellJob): Promise<Cell> {
   const observed = { failure, mitigation, expectations: job.consumers, startedAt }
   try {
     if (job.driver === undefined) return await observeCell(harness, observed)
-    return await withDriver(job.driver, harness, timeline, (around) => observeCell(around, observed))
+    const { driver } = job
+    return await withDriver(driver, harness, timeline, (around) =>
+      failure === firstUse ? observeFirstUse(around, observed, firstWatch(driver)) : observeCell(around, observed),
+    )
   } catch (error) {
     throw new Error(`${messageOf(error)}${timeline.lastWords()}`, { cause: error })
   }
+}
+
+/** Milliseconds for which a consumer is watched that does badly without a failure: as long as the file says, or as a slow mount may take. */
+function firstWatch({ watch, watchIsGiven, callTimeout }: DriverSpec): number {
+  return watchIsGiven ? watch : Math.max(watch, STEP_DEADLINE + callTimeout)
 }
 
 /** Carries a cell out with the volume of a driver's file, which is removed at last if it was created. */

@@ -14,7 +14,9 @@ export interface Course {
 export interface Stages {
   /** The plugin runs, and the consumers are being started. Left out for a failure that strikes while the volume is mounted. */
   readonly mounted?: () => Promise<void>
-  /** Every consumer reads right; the failure is next. */
+  /** Told of the consumers that do not read right while others do, before the failure. Left out, they end the cell. */
+  readonly unready?: (those: readonly Consumer[]) => void
+  /** Every other consumer reads right; the failure is next. */
   readonly before?: () => Promise<void> | void
   /** The failure has struck, and nothing is repaired. */
   readonly struck?: () => Promise<void>
@@ -39,7 +41,7 @@ export async function takeCourse(harness: Harness, failure: Failure, stages: Sta
   for (const consumer of those('before')) consumer.want()
   if (!strikesMounting) {
     await stages.mounted?.()
-    await allRead(those('before'), patience.start)
+    await allRead(those('before'), patience.start, stages.unready)
   }
   await stages.before?.()
 
@@ -66,8 +68,8 @@ function durationOf({ lastsMs = 0, hangs, untilPodComes }: Failure, { hang, arri
   return Math.max(lastsMs, hangs === true ? hang : 0) + (untilPodComes === true ? arrival : 0)
 }
 
-/** Waits until each of them reads right. Throws an Error that names those that do not. */
-async function allRead(consumers: readonly Consumer[], deadline: number): Promise<void> {
+/** Waits until each of them reads right. Tells `unready` of those that do not, or throws an Error that names them. */
+async function allRead(consumers: readonly Consumer[], deadline: number, unready: Stages['unready']): Promise<void> {
   const well = ({ reads }: Consumer): boolean => reads.ended(-Infinity).filter(({ saw }) => saw === 'right').length >= ENOUGH
   const late = (): string =>
     consumers
@@ -75,7 +77,8 @@ async function allRead(consumers: readonly Consumer[], deadline: number): Promis
       .map(({ kind }) => kind.id)
       .join(', ')
   await until('every consumer reads before the failure', () => late() === '', deadline).catch((error: unknown) => {
-    throw new Error(`these did not read right before the failure: ${late()}`, { cause: error })
+    if (unready !== undefined && consumers.some(well)) unready(consumers.filter((one) => !well(one)))
+    else throw new Error(`these did not read right before the failure: ${late()}`, { cause: error })
   })
 }
 

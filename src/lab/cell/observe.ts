@@ -20,29 +20,74 @@ interface Observed {
   readonly startedAt: string
 }
 
+/** What is known of a cell when its consumers have settled. */
+interface Run {
+  readonly course: Course
+  /** What the node looked like just before the failure. */
+  readonly before: NodeSeen
+  /** What is left that must not be there, in words. */
+  readonly left: string | undefined
+  /** Those of which nothing is said. */
+  readonly unready: readonly Consumer[]
+}
+
+interface NodeSeen {
+  readonly mounts: readonly string[]
+  readonly holders: readonly string[]
+  readonly disk: readonly string[]
+}
+
+const NOTHING: NodeSeen = { mounts: [], holders: [], disk: [] }
+
 /**
- * Takes a cell through its course until its consumers have settled, and compares what they saw with the model. Rejects with an Error if the cell says
- * nothing.
+ * Takes a cell through its course until its consumers have settled, and compares what they saw with the model. Without a model, a consumer that does not
+ * read right before the failure is left out. Rejects with an Error if the cell says nothing.
  */
 export async function observeCell(harness: Harness, observed: Observed): Promise<Cell> {
+  return await seenIn(harness, observed, await run(harness, observed))
+}
+
+/**
+ * Has the volume published for every consumer at once, and looks at how each reads, without any failure. `watch`: milliseconds for which a consumer is watched
+ * that sees the node's own disk or gets errors.
+ */
+export async function observeFirstUse(harness: Harness, observed: Observed, watch: number): Promise<Cell> {
+  const { clock, timeline, daemons, plugin, consumers, evidence } = harness
+  await daemons.start()
+  await plugin.start()
+  await harness.register()
+  const before = { mounts: await evidence.mounts(), holders: await evidence.holders(), disk: [] }
+  const askedAt = timeline.note('kubelet', 'log', `the kubelet is asked for ${consumers.length} consumers`)
+  for (const consumer of consumers) consumer.want()
+  const course = { failureAtMs: askedAt, mendedAtMs: askedAt }
+  const patience = { ...harness.patience, watch, settle: Math.max(watch, harness.patience.start) }
+  const settled = (consumer: Consumer): boolean => {
+    // A call or a first read may be slow: that is no fault.
+    const isSlow = !consumer.started || consumer.reads.ended(-Infinity).length === 0
+    if (isSlow && clock() - askedAt <= patience.settle) return false
+    return hasSettled(consumer, observed.expectations, course, { clock, patience })
+  }
+  await until('the consumers have settled', () => consumers.every(settled), 2 * limitOf(null, patience) + 1000)
+  return await seenIn({ ...harness, patience }, observed, { course, before, left: undefined, unready: [] })
+}
+
+async function seenIn(harness: Harness, observed: Observed, { course, before, left, unready }: Run): Promise<Cell> {
   const { clock, timeline, evidence } = harness
   const { failure, mitigation, expectations, startedAt } = observed
-  const { failureAtMs, mendedAtMs, before, left } = await run(harness, observed)
   const after = { mounts: await evidence.mounts(), holders: await evidence.holders(), disk: await evidence.disk() }
   const results: ConsumerResult[] = []
-  for (const consumer of harness.consumers)
-    results.push(await resultOf(consumer, expectations[consumer.kind.id] ?? null, { failureAtMs, mendedAtMs }, harness))
+  for (const consumer of harness.consumers.filter((one) => !unready.includes(one)))
+    results.push(await resultOf(consumer, expectations[consumer.kind.id] ?? null, course, harness))
   const reads = harness.consumers.flatMap(({ kind, reads }) => eventsOf(kind.id, reads.reads(clock()), clock()))
-  const measured = Object.values(expectations).includes(null)
   return {
     failure: failure.id,
     mitigation: mitigation.id,
-    ...(measured ? { verdict: 'measured' } : verdictOf(results, left)),
+    ...(isMeasured(observed) ? { verdict: 'measured' } : verdictOf(results, left)),
     startedAt,
     tookMs: clock(),
-    failureAtMs,
-    mendedAtMs,
+    ...course,
     consumers: results,
+    ...(unready.length === 0 ? {} : { unready: unready.map(({ kind }) => kind.id) }),
     events: timeline.events(reads),
     lanes: timeline.lanes(),
     evidence: {
@@ -51,37 +96,44 @@ export async function observeCell(harness: Harness, observed: Observed): Promise
       mountsAfter: after.mounts,
       holdersBefore: before.holders,
       holdersAfter: after.holders,
-      disk: after.disk,
+      disk: after.disk.filter((path) => !before.disk.includes(path)),
     },
   }
 }
 
-/** The course of a cell, what the node looked like just before the failure, and what is left that must not be there. */
-interface Run extends Course {
-  readonly before: { readonly mounts: readonly string[]; readonly holders: readonly string[] }
-  readonly left: string | undefined
+function isMeasured({ expectations }: Observed): boolean {
+  return Object.values(expectations).includes(null)
 }
 
 /** Takes the cell through its course until its consumers have settled, with the checks that every cell of the matrix has. */
-async function run(harness: Harness, { failure, mitigation, expectations }: Observed): Promise<Run> {
+async function run(harness: Harness, observed: Observed): Promise<Run> {
+  const { failure, mitigation, expectations } = observed
   const { consumers, evidence, patience } = harness
   const departed = harness.passingPod()
-  let before: Run['before'] = { mounts: [], holders: [] }
+  let before = NOTHING
+  let unready: readonly Consumer[] = []
   await using watches = new AsyncDisposableStack()
+  const leaveOut = (those: readonly Consumer[]): void => {
+    unready = those
+  }
   const course = await takeCourse(harness, failure, {
     mounted: async () => {
       await departed.arrive()
       await departed.depart()
     },
+    ...(isMeasured(observed) ? { unready: leaveOut } : {}),
     before: async () => {
       if (mitigation.watchesHealth === true) watches.use(harness.watchHealth())
-      before = { mounts: await evidence.mounts(), holders: await evidence.holders() }
+      // Only a driver of which nothing is known may have had something written past its volume by then.
+      const disk = isMeasured(observed) ? await evidence.disk() : []
+      before = { mounts: await evidence.mounts(), holders: await evidence.holders(), disk }
     },
   })
-  const settled = (): boolean => consumers.every((consumer) => hasSettled(consumer, expectations, course, harness))
+  const settled = (): boolean =>
+    consumers.every((consumer) => unready.includes(consumer) || hasSettled(consumer, expectations, course, harness))
   await until('the consumers have settled', settled, 2 * limitOf(null, patience) + 1000)
   // A failure that strikes the mounting has no such pod.
-  return { ...course, before, left: failure.flaw === undefined ? await departed.left() : undefined }
+  return { course, before, left: failure.flaw === undefined ? await departed.left() : undefined, unready }
 }
 
 /** Whether it is known what comes of a consumer, or the lab waits no longer. */
@@ -89,7 +141,7 @@ function hasSettled(
   consumer: Consumer,
   expectations: Observed['expectations'],
   course: Course,
-  { clock, patience }: Harness,
+  { clock, patience }: Pick<Harness, 'clock' | 'patience'>,
 ): boolean {
   const now = clock()
   const last = consumer.reads.ended(Math.max(course.mendedAtMs, consumer.runningSince ?? Infinity)).slice(-ENOUGH)
@@ -151,7 +203,7 @@ async function resultOf(
     firstRightAfterFailureMs: firstRight?.endedMs === undefined ? null : round(firstRight.endedMs - failureAt),
     descriptorLived: holds ? restarts === 0 && all.slice(-ENOUGH).every(({ saw }) => saw === 'right') : null,
     restarts,
-    wroteToNode: wrote !== undefined,
+    wroteToNode: wrote !== undefined && wrote.atMs >= failureAt,
     watchedMs: round(Math.max(0, now - watchedFrom(consumer, course.mendedAtMs))),
     mountTable: await consumer.mountTable(),
   }

@@ -1,4 +1,5 @@
 import { FAILURES } from '../failures/all.ts'
+import { firstUse } from '../failures/first-use.ts'
 import { CONSUMERS } from '../matrix/consumers.ts'
 import type { PlannedCell } from '../matrix/plan.ts'
 import type { Absent, Catalogue, Title } from '../matrix/lab-record.ts'
@@ -173,5 +174,6 @@ export function driverCatalogue(catalogue: Catalogue): Catalogue {
   for (const { id, title, words } of DRIVER_MITIGATIONS) mitigations[id] = { title, words }
   const consumers: Record<string, Title> = {}
   for (const { id, title, words } of DRIVER_CONSUMERS) consumers[id] = { title, words }
-  return { ...catalogue, mitigations, consumers, outcomes: OUTCOMES }
+  const { id, title, words } = firstUse
+  return { failures: { [id]: { title, words }, ...catalogue.failures }, mitigations, consumers, outcomes: OUTCOMES }
 }

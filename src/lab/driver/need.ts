@@ -18,7 +18,8 @@ export function undecidedBelowNeed(cells: readonly Cell[]): readonly Cell[] {
   }))
 }
 
-function curesOf({ consumers, failureAtMs, mendedAtMs }: Cell): readonly number[] {
+/** Milliseconds from the repair to the first right read of each process that met errors and then read right. */
+export function curesOf({ consumers, failureAtMs, mendedAtMs }: Cell): readonly number[] {
   return consumers.flatMap(({ seen, restarts, firstRightAfterFailureMs }) =>
     CURED.includes(seen) && restarts === 0 && firstRightAfterFailureMs !== null
       ? [failureAtMs + firstRightAfterFailureMs - (mendedAtMs ?? failureAtMs)]

@@ -94,6 +94,8 @@ export interface LabRecord {
   readonly catalogue: Catalogue
   /** The cells that were chosen, row by row (failure), also those that did not run. */
   readonly cells: readonly Cell[]
+  /** Of a run with `--driver`: the cell without a failure that it began with, unless that could not be run. Its failure is `first-use`. */
+  readonly firstUse?: Cell
   /** Combinations that make no sense, or that cannot be made to happen to the driver; without `consumer`, for every consumer. */
   readonly absent: readonly Absent[]
   /** The named scenarios that were chosen, in the order in which they ran. */
@@ -162,6 +164,8 @@ export interface Cell {
   /** When all that was going to be mended had been mended; null if nothing was. */
   readonly mendedAtMs: number | null
   readonly consumers: readonly ConsumerResult[]
+  /** Of another driver: the consumers that did not read right before the failure, so that nothing is said of them. */
+  readonly unready?: readonly ConsumerId[]
   /** In the order of `atMs`. */
   readonly events: readonly CellEvent[]
   /** Processes first, in the order in which they started. */
@@ -185,7 +189,7 @@ export interface ConsumerResult {
   readonly source: string
   /** Over the whole cell. */
   readonly reads: Reads
-  /** Reads before the failure that were not right; not 0 only if the cell says nothing. */
+  /** Reads before the failure that were not right. */
   readonly failedBefore: number
   /** The longest time that one read took, or has taken so far. */
   readonly longestStallMs: number
@@ -200,7 +204,7 @@ export interface ConsumerResult {
   readonly descriptorLived: boolean | null
   /** How often its process was started again. */
   readonly restarts: number
-  /** Whether it could make a file where the volume ought to be, on the node's own disk. */
+  /** Whether it could make a file where the volume ought to be, on the node's own disk, after the failure. */
   readonly wroteToNode: boolean
   /**
    * For how long it was watched after the failure: from the repair to the end of the cell, or from its own start if that was later (from the moment at
@@ -257,6 +261,9 @@ export interface Evidence {
   /** Which process held which FUSE descriptor, just before the failure and at the end: `dummy-fuse[231] fd 5: connection 74`. */
   readonly holdersBefore: readonly string[]
   readonly holdersAfter: readonly string[]
-  /** What lies on the node's own disk below the mount points at the end: paths. Anything there was written past the volume. */
+  /**
+   * What lies on the node's own disk below the mount points at the end: paths. Anything there was written past the volume. Of another driver, without
+   * what was there before the failure.
+   */
   readonly disk: readonly string[]
 }

@@ -51,6 +51,7 @@ const CELL = v.object({
   failureAtMs: v.number(),
   mendedAtMs: v.nullable(v.number()),
   consumers: v.array(CONSUMER),
+  unready: v.exactOptional(v.array(v.string())),
   events: v.array(EVENT),
   lanes: v.array(
     v.object({
@@ -129,6 +130,7 @@ const RECORD = v.object({
     outcomes: v.record(v.string(), v.object({ ...TITLE.entries, rank: v.number(), symbol: v.string() })),
   }),
   cells: v.array(CELL),
+  firstUse: v.exactOptional(CELL),
   absent: v.array(v.object({ ...WHICH, consumer: v.exactOptional(v.string()), reason: v.string() })),
   scenarios: v.array(SCENARIO),
 })

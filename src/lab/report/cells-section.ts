@@ -1,6 +1,6 @@
 import type { Cell, LabRecord } from '../matrix/lab-record.ts'
 import { consumersTable } from './consumers-table.ts'
-import { fully, ran, shortly, worstOf } from './effects.ts'
+import { allCells, fully, ran, shortly, worstOf } from './effects.ts'
 import { evidenceOf } from './evidence.ts'
 import { type Html, html } from './html.ts'
 import { icon } from './icons.ts'
@@ -15,7 +15,8 @@ const BARE_CELL = 26_000
 
 /** Each cell's story, timeline and evidence, closed at first, by failure. */
 export function cellsSection(record: LabRecord): Html {
-  const { cells, catalogue } = record
+  const { catalogue } = record
+  const cells = allCells(record)
   if (cells.length === 0) return html``
   const room = Math.min(60_000, Math.max(2500, ALL_CELLS / cells.length - BARE_CELL))
   return html`<section id="cells" aria-labelledby="cells-title">
@@ -51,17 +52,19 @@ function details(cell: Cell, record: LabRecord, room: number): Html {
     <div class="body">
       <h4 id="${cellId(cell)}" tabindex="-1">${failure}, with: ${mitigation.title}</h4>
       <p class="measure small soft">${mitigation.words}</p>
-      <p class="measure">${fully(cell, record)}${ran(cell) && ` ${times(cell)}`}</p>
+      <p class="measure">
+        ${fully(cell, record)}${ran(cell) && ` ${cell === record.firstUse ? `The cell took ${duration(cell.tookMs)}.` : times(cell)}`}
+      </p>
       ${verdict(cell)}
       ${
         ran(cell) &&
-        html`${timelineFigure(cell, `${failure}, with: ${mitigation.title}`, `t${record.cells.indexOf(cell)}`)}
+        html`${timelineFigure(cell, `${failure}, with: ${mitigation.title}`, `t${allCells(record).indexOf(cell)}`)}
           <h5>What each consumer saw</h5>
-          ${consumersTable(cell, record)}${notTried(cell, record)}
+          ${consumersTable(cell, record)}${unready(cell, record)}${notTried(cell, record)}
           <h5>Evidence</h5>
           ${evidenceOf(cell, room)}`
       }
-      <p class="small"><a href="#matrix">Back to the matrix</a></p>
+      ${record.cells.length > 0 && html`<p class="small"><a href="#matrix">Back to the matrix</a></p>`}
     </div>
   </details>`
 }
@@ -80,10 +83,16 @@ function verdict({ verdict: id, why }: Cell): Html | false {
   return html`<p class="measure"><b>${sentence(words)}.</b>${why !== undefined && why !== '' && ` ${why}`}</p>`
 }
 
+function unready({ unready: ids = [] }: Cell, { catalogue }: LabRecord): Html | false {
+  if (ids.length === 0) return false
+  const names = ids.map((id) => catalogue.consumers[id]?.title ?? id)
+  return html`<p class="small">Did not read right before the failure, so that nothing is said of it: ${names.join('; ')}.</p>`
+}
+
 function notTried({ failure, mitigation }: Cell, { absent, catalogue }: LabRecord): Html | false {
   const here = absent.filter((one) => one.failure === failure && one.mitigation === mitigation && one.consumer !== undefined)
   if (here.length === 0) return false
-  return html`<p class="small soft">Not tried, because it makes no sense:</p>
+  return html`<p class="small soft">Not tried:</p>
     <ul class="small">
       ${here.map(({ consumer = '', reason }) => html`<li>${catalogue.consumers[consumer]?.title ?? consumer}: ${reason}</li>`)}
     </ul>`

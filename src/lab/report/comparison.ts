@@ -1,6 +1,6 @@
 import type { Cell, ConsumerResult, LabRecord } from '../matrix/lab-record.ts'
 import { compare } from '../matrix/outcomes.ts'
-import { effectOf, ran, WORST_FIRST } from './effects.ts'
+import { allCells, effectOf, ran, WORST_FIRST } from './effects.ts'
 import { count, duration, listed, thousands } from './text.ts'
 
 /**
@@ -70,7 +70,7 @@ export interface Comparison {
 export function compareRecords(a: Side, b: Side): Comparison {
   const differences: Difference[] = []
   let same = 0
-  for (const cell of a.record.cells.filter(ran)) {
+  for (const cell of allCells(a.record).filter(ran)) {
     const other = cellAt(b.record, cell)
     if (other === undefined || !ran(other)) continue
     const pairs = cell.consumers.flatMap((one) => {
@@ -146,29 +146,31 @@ function differ(one: number, two: number): boolean {
   return more - less > LEAST_DIFFERENCE && more > less * LEAST_RATIO
 }
 
-function cellAt({ cells }: LabRecord, { failure, mitigation }: Pick<Cell, 'failure' | 'mitigation'>): Cell | undefined {
-  return cells.find((one) => one.failure === failure && one.mitigation === mitigation)
+function cellAt(record: LabRecord, { failure, mitigation }: Pick<Cell, 'failure' | 'mitigation'>): Cell | undefined {
+  return allCells(record).find((one) => one.failure === failure && one.mitigation === mitigation)
 }
 
 /** What ran in `one` and has nothing beside it in `other`. */
 function loneOf(one: LabRecord, other: LabRecord): readonly Lone[] {
-  return one.cells.filter(ran).flatMap((cell): readonly Lone[] => {
-    const { failure, mitigation } = cell
-    const beside = cellAt(other, cell)
-    const absent = (consumer?: string): string | undefined =>
-      other.absent.find((entry) => entry.failure === failure && entry.mitigation === mitigation && entry.consumer === consumer)
-        ?.reason
-    const consumers = cell.consumers.map(({ consumer }) => consumer)
-    const whole = { failure, mitigation, consumers, whole: true }
-    if (beside === undefined) return [{ ...whole, why: absent() ?? whyNotChosen(cell, other) }]
-    if (!ran(beside)) return [{ ...whole, why: `it was not run: ${beside.why ?? 'no reason was given'}` }]
-    const missing = consumers.filter((id) => !beside.consumers.some(({ consumer }) => consumer === id))
-    const byReason = Map.groupBy(
-      missing,
-      (id) => absent(id) ?? (id in other.catalogue.consumers ? 'it was not chosen' : 'there is no such consumer'),
-    )
-    return [...byReason].map(([why, those]) => ({ failure, mitigation, consumers: those, whole: false, why }))
-  })
+  return allCells(one)
+    .filter(ran)
+    .flatMap((cell): readonly Lone[] => {
+      const { failure, mitigation } = cell
+      const beside = cellAt(other, cell)
+      const absent = (consumer?: string): string | undefined =>
+        other.absent.find((entry) => entry.failure === failure && entry.mitigation === mitigation && entry.consumer === consumer)
+          ?.reason
+      const consumers = cell.consumers.map(({ consumer }) => consumer)
+      const whole = { failure, mitigation, consumers, whole: true }
+      if (beside === undefined) return [{ ...whole, why: absent() ?? whyNotChosen(cell, other) }]
+      if (!ran(beside)) return [{ ...whole, why: `it was not run: ${beside.why ?? 'no reason was given'}` }]
+      const missing = consumers.filter((id) => !beside.consumers.some(({ consumer }) => consumer === id))
+      const byReason = Map.groupBy(
+        missing,
+        (id) => absent(id) ?? (id in other.catalogue.consumers ? 'it was not chosen' : 'there is no such consumer'),
+      )
+      return [...byReason].map(([why, those]) => ({ failure, mitigation, consumers: those, whole: false, why }))
+    })
 }
 
 function whyNotChosen({ failure, mitigation }: Cell, { catalogue }: LabRecord): string {

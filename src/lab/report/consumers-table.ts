@@ -61,7 +61,7 @@ function reads({ reads: { right, wrong, failed }, failedBefore, restarts, wroteT
     ...(wrong > 0 ? [`${thousands(wrong)} wrong`] : []),
     ...Object.entries(failed).map(([errno, times]) => `${thousands(times)} ${errno}`),
     ...(restarts > 0 ? [`started again ${restarts === 1 ? 'once' : `${restarts} times`}`] : []),
-    ...(failedBefore > 0 ? [`${thousands(failedBefore)} not right before the failure: ignore this row`] : []),
+    ...(failedBefore > 0 ? [`${thousands(failedBefore)} not right before the failure`] : []),
   ]
   return html`${parts.join(', ')}${wroteToNode && html`, <b>could write to the node's disk</b>`}<br /><span class="soft"
       >watched for ${duration(watchedMs)}</span

@@ -67,6 +67,11 @@ export function tally(cells: readonly Cell[]): Readonly<Record<Effect, number>> 
   }
 }
 
+/** The cells of a record, that without a failure first. */
+export function allCells({ firstUse, cells }: LabRecord): readonly Cell[] {
+  return firstUse === undefined ? cells : [firstUse, ...cells]
+}
+
 export function ran({ verdict, consumers }: Cell): boolean {
   return verdict !== 'not-run' && consumers.length > 0
 }

@@ -1,6 +1,6 @@
 import type { Cell, ConsumerResult, LabRecord } from '../matrix/lab-record.ts'
 import { TO_THE_END } from '../matrix/outcomes.ts'
-import { type Effect, effectOf, EFFECTS, ran } from './effects.ts'
+import { allCells, type Effect, effectOf, EFFECTS, ran } from './effects.ts'
 import { count, duration, listed, thousands } from './text.ts'
 
 /** What a failure does to the consumers of a driver, the worst first. */
@@ -39,7 +39,7 @@ export interface DriverFindings {
   readonly baseline: string
   /** What breaks whom, for how long, and whether data goes astray. */
   readonly sentences: readonly [string, string, string]
-  /** The worst first. Failures that no consumer noticed are in `unnoticed`. */
+  /** What is wrong without a failure, and then the worst first. Failures that no consumer noticed are in `unnoticed`. */
   readonly findings: readonly Finding[]
   readonly unnoticed: readonly string[]
   /** Mitigations under which each consumer came to the same as under the baseline. */
@@ -49,18 +49,31 @@ export interface DriverFindings {
 /** Undefined for a run that has a model, or of which no cell ran. */
 export function driverFindings(record: LabRecord): DriverFindings | undefined {
   const done = record.cells.filter(ran)
-  if (done.length === 0 || done.some(({ verdict }) => verdict !== 'measured')) return undefined
-  const baseline = Object.keys(record.catalogue.mitigations).find((id) => done.some(({ mitigation }) => mitigation === id))
+  if (allCells(record).filter(ran).length === 0 || done.some(({ verdict }) => verdict !== 'measured')) return undefined
+  const baseline =
+    Object.keys(record.catalogue.mitigations).find((id) => done.some(({ mitigation }) => mitigation === id)) ??
+    record.firstUse?.mitigation
+  const first = firstUseFinding(record)
   if (baseline === undefined) return undefined
   const cells = done.filter(({ mitigation }) => mitigation === baseline)
   const harmful = cells.filter((cell) => harmOf(cell) !== 'none')
   const findings = Map.groupBy(harmful, (cell) => keyOf(cell, record))
   return {
     baseline,
-    sentences: [whatBreaks(cells, record), howLong(cells, record), whetherAstray(cells, record)],
-    findings: [...findings.values()]
-      .map((alike) => findingOf(alike, record))
-      .sort((a, b) => ORDER.indexOf(a.harm) - ORDER.indexOf(b.harm)),
+    sentences:
+      cells.length === 0 && first !== undefined
+        ? [
+            `No failure was tried with ${record.driver}, because no consumer reads right before one.`,
+            first.what,
+            whetherAstray([], record),
+          ]
+        : [whatBreaks(cells, record), howLong(cells, record), whetherAstray(cells, record)],
+    findings: [
+      ...(first === undefined ? [] : [first]),
+      ...[...findings.values()]
+        .map((alike) => findingOf(alike, record))
+        .sort((a, b) => ORDER.indexOf(a.harm) - ORDER.indexOf(b.harm)),
+    ],
     unnoticed: cells.filter((cell) => harmOf(cell) === 'none').map(({ failure }) => failure),
     unchanged: Object.keys(record.catalogue.mitigations).filter((id) => id !== baseline && changesNothing(id, cells, done)),
   }
@@ -120,6 +133,34 @@ function findingOf(cells: readonly Cell[], record: LabRecord): Finding {
   }
 }
 
+/** What is wrong already when the volume is published for the first time; undefined if nothing is. */
+function firstUseFinding(record: LabRecord): Finding | undefined {
+  const { firstUse: cell } = record
+  if (cell === undefined || ['none', 'stalls'].includes(harmOf(cell))) return undefined
+  const harm = harmOf(cell)
+  const sawNode = harm === 'astray' || cell.consumers.some(({ seen }) => seen.startsWith('writes-to-host'))
+  const { what, evidence } = findingOf([cell], record)
+  return {
+    harm,
+    failures: [cell.failure],
+    what: sawNode ? `${hasMounted(cell) ? EARLY : NEVER} ${what}` : `Consumers do badly without any failure. ${what}`,
+    evidence,
+    cure: sawNode
+      ? 'NodePublishVolume answers OK only when the volume is mounted at the target path and answers.'
+      : 'NodePublishVolume answers OK only when the volume can be read.',
+  }
+}
+
+/** The names are those of the reports of it. */
+const EARLY =
+  'Without any failure, NodePublishVolume answers OK before the volume is mounted (early return, as in blobfuse2 #1079).'
+const NEVER = 'Without any failure, NodePublishVolume answers OK and nothing is mounted (as in blobfuse2 #1081).'
+
+/** Whether something was mounted for a pod at the end: the fifth field of mountinfo is the mount point. */
+function hasMounted({ evidence }: Cell): boolean {
+  return evidence.mountsAfter.some((line) => line.split(' ')[4]?.includes('/pods/') === true)
+}
+
 /** `All 10 consumers`, `Memory map`, `2 of 10 consumers (Memory map; Works inside)`. */
 function whom(cell: Cell, { catalogue }: LabRecord): string {
   const struck = struckIn(cell)
@@ -139,13 +180,13 @@ function rest(cell: Cell): string {
 function lasting(cells: readonly Cell[], harm: Harm): string {
   const watched = `The lab watched each of them for ${duration(watchedMs(cells.flatMap(struckIn)))} or longer.`
   const [first] = cells
-  const fresh = first === undefined ? '' : freshOnes(first)
+  const fresh = first === undefined || first.failure === 'first-use' ? '' : ` ${freshOnes(first)}`
   switch (harm) {
     case 'astray':
-      return cells.every(endsWell) ? `It was over after at most ${recovery(cells)}.` : `It lasted to the end. ${watched} ${fresh}`
+      return cells.every(endsWell) ? `It was over after at most ${recovery(cells)}.` : `It lasted to the end. ${watched}${fresh}`
     case 'for-ever':
     case 'until-restart':
-      return `${watched} ${fresh}`
+      return `${watched}${fresh}`
     case 'undecided':
       return `${watched} That was too short to say what comes of them; a longer watch in the file of the driver tells.`
     case 'for-a-time':
@@ -271,8 +312,8 @@ function howLong(cells: readonly Cell[], { catalogue }: LabRecord): string {
   return waits === undefined ? 'No read failed, and none took a second or longer.' : `No read failed; ${waits}.`
 }
 
-function whetherAstray(cells: readonly Cell[], { catalogue }: LabRecord): string {
-  const astray = cells.filter((cell) => harmOf(cell) === 'astray')
+function whetherAstray(cells: readonly Cell[], { catalogue, firstUse }: LabRecord): string {
+  const astray = [...(firstUse === undefined ? [] : [firstUse]), ...cells].filter((cell) => harmOf(cell) === 'astray')
   if (astray.length === 0) return "No data went astray: no consumer could write to the node's own disk."
   const names = listed(astray.map(({ failure }) => catalogue.failures[failure]?.title ?? failure))
   const wrote = astray.flatMap(({ consumers }) => consumers).filter(({ wroteToNode }) => wroteToNode).length

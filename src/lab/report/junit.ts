@@ -27,7 +27,8 @@ interface TestSuite {
 /**
  * The record as the XML that Jenkins, GitLab and the publishers of GitHub read as JUnit's (there is no standard; the elements and attributes are those
  * of the schema of Jenkins's xunit plugin, junit-10.xsd). A suite is a mitigation, a test is what one consumer saw of one failure; the scenarios are
- * one more suite, whose tests are their checks. What is undecided is skipped. The consumers of a cell share its time. A test fails where the model says otherwise. Where there is no
+ * one more suite, whose tests are their checks. What is undecided is skipped. The cell without a failure is a suite
+ * where a consumer did badly in it. The consumers of a cell share its time. A test fails where the model says otherwise. Where there is no
  * model (another driver), it fails if the consumer stays broken or sees the node's own disk.
  */
 export function junit(record: LabRecord): string {
@@ -38,6 +39,7 @@ export function junit(record: LabRecord): string {
       return cells.length === 0 ? [] : [suiteOf(name, cells, nothingRan)]
     }),
     ...(record.scenarios.length > 0 ? [scenarios(record)] : []),
+    ...firstUse(record),
   ]
   const all = suites.flatMap(({ cases }) => cases)
   if (!record.passed && all.every(({ result }) => result === 'passed')) suites.push(unfinished(record))
@@ -51,6 +53,11 @@ export function junit(record: LabRecord): string {
 
 function suiteOf(name: string, cells: readonly Cell[], nothingRan: boolean): TestSuite {
   return { name, startedAt: cells[0]?.startedAt ?? '', cases: cells.flatMap((cell) => casesOf(cell, nothingRan)) }
+}
+
+/** The cell without a failure, if anything was wrong in it. */
+function firstUse({ firstUse: cell }: LabRecord): readonly TestSuite[] {
+  return cell?.consumers.some((one) => harmOf(one) !== undefined) === true ? [suiteOf(cell.failure, [cell], false)] : []
 }
 
 function casesOf(cell: Cell, nothingRan: boolean): readonly TestCase[] {

@@ -5,11 +5,14 @@ import { KeptFolder } from '../../lab/kept-folder.ts'
 import { Lab, type Observer } from '../../lab/lab.ts'
 import { composeRecord, type Run } from '../../lab/matrix/compose.ts'
 import { driverCatalogue, planDriver } from '../../lab/driver/matrix.ts'
+import { planFirstUse, watchedForItsNeed, withoutUnready } from '../../lab/driver/first-use.ts'
 import { undecidedBelowNeed } from '../../lab/driver/need.ts'
 import type { DriverSeen } from '../../lab/driver/seen.ts'
 import { CATALOGUE, plan, type PlannedCell } from '../../lab/matrix/plan.ts'
 import { Progress } from '../../lab/matrix/progress.ts'
 import type { Cell, LabRecord } from '../../lab/matrix/lab-record.ts'
+import { OUTCOMES } from '../../lab/matrix/outcomes.ts'
+import type { DriverSpec } from '../../lab/driver/spec.ts'
 import { carryOutPrivately } from '../../lab/matrix/private-cells.ts'
 import { type CellOptions, runCells } from '../../lab/matrix/run-cells.ts'
 import { table } from '../../lab/matrix/table.ts'
@@ -98,20 +101,49 @@ async function onPrivateNodes({ context, options, folder, signal }: How): Promis
   // What the file alone rules out needs no trial.
   requireCells(planned(options), options)
   const shown = driver === undefined ? undefined : await requireDriver(context, driver, signal)
-  const { cells, absent } = planned(options, shown)
-  requireCells({ cells, absent }, options)
+  const chosen = planned(options, shown)
+  const { cells, absent } = chosen
+  requireCells(chosen, options)
   const scenarios = await runScenarios(context, options, folder, signal)
   await using systemd = new LateSystemd(options.systemd, tmpdir(), executables(context))
-  const means = {
-    ...{ inside: context.self(['lab', 'inside']), programs: programs(context), env: context.env, driver },
-    systemd: () => systemd.get(),
+  const carryOutWith =
+    (given: DriverSpec | undefined) =>
+    async (cell: PlannedCell): Promise<Cell> => {
+      const means = { inside: context.self(['lab', 'inside']), programs: programs(context), env: context.env, driver: given }
+      return await carryOutPrivately(cell, { ...means, systemd: () => systemd.get() }, signal)
+    }
+  const how = { context, options, folder, signal }
+  const node = (): Ran['part']['node'] => ({ kernel: release(), systemd: systemd.name, cpus: cpus().length })
+  if (driver === undefined) {
+    const seen = await runMatrix(how, cells, carryOutWith(undefined))
+    return { part: { node: node(), catalogue: CATALOGUE, cells: seen, absent, scenarios }, planned: cells.length }
   }
-  const carryOut = async (cell: PlannedCell): Promise<Cell> => await carryOutPrivately(cell, means, signal)
-  const ran = await runMatrix({ context, options, folder, signal }, cells, carryOut)
-  const seen = driver === undefined || driver.watchIsGiven ? ran : undecidedBelowNeed(ran)
-  const catalogue = driver === undefined ? CATALOGUE : driverCatalogue(CATALOGUE)
-  const node = { kernel: release(), systemd: systemd.name, cpus: cpus().length }
-  return { part: { node, catalogue, cells: seen, absent, scenarios }, planned: cells.length }
+  const first = await tryFirstUse(chosen, driver, shown, carryOutWith(driver))
+  if (first.seen !== undefined) folder?.addCell(first.seen)
+  const ran = await runMatrix(how, first.plan.cells, carryOutWith(first.driver))
+  const seen = driver.watchIsGiven ? ran : undecidedBelowNeed(ran)
+  const part = { node: node(), catalogue: driverCatalogue(CATALOGUE), cells: seen, absent: first.plan.absent, scenarios }
+  return { part: { ...part, ...(first.seen === undefined ? {} : { firstUse: first.seen }) }, planned: first.plan.cells.length }
+}
+
+/** Carries out the cell without a failure, and says in a line what was seen. Returns what is left of the plan, and how the driver is watched. */
+async function tryFirstUse(
+  whole: ReturnType<typeof plan>,
+  driver: DriverSpec,
+  shown: DriverSeen | undefined,
+  carryOut: (cell: PlannedCell) => Promise<Cell>,
+): Promise<{ readonly seen?: Cell; readonly plan: ReturnType<typeof plan>; readonly driver: DriverSpec }> {
+  const first = planFirstUse(whole.cells)
+  if (first === undefined) return { plan: whole, driver }
+  const seen = await carryOut(first)
+  // Each cell that comes says the same then.
+  if (seen.verdict === 'not-run') return { plan: whole, driver: watchedForItsNeed(driver, shown, undefined) }
+  const badly = seen.consumers.filter(({ seen: outcome }) => OUTCOMES[outcome].rank > OUTCOMES.waits.rank)
+  const others = badly.map(({ consumer, seen: outcome }) => `${consumer} (${OUTCOMES[outcome].title})`)
+  process.stdout.write(
+    `first use: ${seen.consumers.length - badly.length} of ${seen.consumers.length} consumers read right from the beginning${others.length === 0 ? '' : `; not ${others.join(', ')}`}\n`,
+  )
+  return { seen, plan: withoutUnready(whole, first, seen), driver: watchedForItsNeed(driver, shown, seen) }
 }
 
 async function onCluster(how: How, cluster: ClusterChoice): Promise<Ran | undefined> {

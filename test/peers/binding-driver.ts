@@ -1,0 +1,78 @@
+// A CSI node plugin whose volumes are bind mounts of one folder. It stages nothing. Started as `node binding-driver.ts SOCKET FOLDER`.
+// BINDS=late: NodePublishVolume answers OK at once. The mount comes a second later or after that, and not before something was written to the bare target.
+// BINDS=never: it answers OK, and nothing is ever mounted.
+// HEALS: a target that was unmounted is bound again, that many milliseconds later.
+// STALLS=yes: when a target was unmounted, the plugin answers nothing more.
+import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { Identity, Node } from '../../src/rpc/csi_pb.ts'
+import { type Handler, run, serve } from './driver-server.ts'
+
+interface Request {
+  readonly targetPath: string
+}
+
+interface Published {
+  readonly at: number
+  bound: boolean
+  goneAt: number | undefined
+}
+
+const [socket = '', folder = ''] = process.argv.slice(2)
+const { BINDS, HEALS, STALLS } = process.env
+const published = new Map<string, Published>()
+
+function bind(target: string, one: Published): void {
+  run('mount', '--bind', folder, target)
+  one.bound = true
+  one.goneAt = undefined
+}
+
+function isMounted(target: string): boolean {
+  return readFileSync('/proc/self/mountinfo', 'utf8').includes(` ${target} `)
+}
+
+function look(): void {
+  for (const [target, one] of published) {
+    if (!one.bound) {
+      if (BINDS === 'late' && Date.now() - one.at >= 1000 && readdirSync(target).length > 0) bind(target, one)
+    } else if (!isMounted(target)) {
+      one.goneAt ??= Date.now()
+      if (HEALS !== undefined && Date.now() - one.goneAt >= Number(HEALS)) bind(target, one)
+    }
+  }
+}
+
+const node: Readonly<Record<string, Handler<Request>>> = {
+  nodeGetInfo: () => ({ nodeId: 'node' }),
+  nodeGetCapabilities: () => {
+    const isGone = [...published].some(([target, { bound }]) => bound && !isMounted(target))
+    if (STALLS === 'yes' && isGone) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0)
+    return { capabilities: [] }
+  },
+  nodePublishVolume: ({ targetPath }) => {
+    mkdirSync(targetPath, { recursive: true })
+    const one: Published = { at: Date.now(), bound: false, goneAt: undefined }
+    published.set(targetPath, one)
+    if (BINDS === undefined) bind(targetPath, one)
+    return {}
+  },
+  nodeUnpublishVolume: ({ targetPath }) => {
+    published.delete(targetPath)
+    if (isMounted(targetPath)) run('umount', targetPath)
+    rmSync(targetPath, { recursive: true, force: true })
+    return {}
+  },
+}
+
+mkdirSync(dirname(socket), { recursive: true })
+rmSync(socket, { force: true })
+setInterval(look, 100)
+serve<Request>(
+  socket,
+  [
+    [Identity, { getPluginInfo: () => ({ name: 'binding-driver', vendorVersion: '1' }) }],
+    [Node, node],
+  ],
+  (method) => process.stderr.write(`${method}\n`),
+)
