@@ -10,6 +10,7 @@ import { eventually } from '../support/wait.ts'
 interface Case {
   readonly title: string
   readonly args: readonly string[]
+  readonly callDeadline?: number
   readonly rpc: 'stage' | 'publish'
   readonly code: string
   readonly details: RegExp
@@ -18,12 +19,20 @@ interface Case {
 }
 
 const TIMEOUT = { code: 'DEADLINE_EXCEEDED', details: /did not handle INIT within \d+\.\d s and was killed/ } as const
-const FAILURE = { code: 'INTERNAL', details: /mount failed, as --inject mount-fail asks/ } as const
+/** The daemons of all cases start at the same time: on a busy machine it takes long until one can fail. */
+const FAILURE = { code: 'INTERNAL', details: /mount failed, as --inject mount-fail asks/, callDeadline: 60 } as const
 
 const CASES: readonly Case[] = (['child', 'detached'] as const).flatMap((host) => {
   // Well below the client's deadline: on a loaded machine the answer takes a while to come.
-  const args = ['--fuse-host', host, '--call-deadline', '5']
-  const inject = (fault: string): string[] => [...args, '--inject', fault]
+  const inject = (fault: string, deadline = 5): string[] => [
+    '--fuse-host',
+    host,
+    '--call-deadline',
+    `${deadline}`,
+    '--inject',
+    fault,
+  ]
+  const failing = ['--fuse-host', host, '--inject', 'mount-fail']
   return [
     { title: `Stage with a ${host} daemon that never answers INIT`, args: inject('init-hang'), rpc: 'stage', ...TIMEOUT },
     { title: `Publish with a ${host} daemon that never answers INIT`, args: inject('init-hang'), rpc: 'publish', ...TIMEOUT },
@@ -35,14 +44,14 @@ const CASES: readonly Case[] = (['child', 'detached'] as const).flatMap((host) =
     },
     {
       title: `Stage with a ${host} daemon that is stopped as it starts`,
-      // Longer than a busy machine takes to find and stop it; shorter than the call.
-      args: inject('mount-delay=3'),
+      // Shorter than the call. A busy machine takes most of the call until the daemon has its name, by which it is found, and is stopped.
+      args: inject('mount-delay=4.5', 7),
       rpc: 'stage',
       ...TIMEOUT,
       stop: true,
     },
-    { title: `Stage with a ${host} daemon that fails`, args: inject('mount-fail'), rpc: 'stage', ...FAILURE },
-    { title: `Publish with a ${host} daemon that fails`, args: inject('mount-fail'), rpc: 'publish', ...FAILURE },
+    { title: `Stage with a ${host} daemon that fails`, args: failing, rpc: 'stage', ...FAILURE },
+    { title: `Publish with a ${host} daemon that fails`, args: failing, rpc: 'publish', ...FAILURE },
   ] satisfies Case[]
 })
 
@@ -50,9 +59,9 @@ void test(
   'a daemon that does not come up ends the call with its reason and leaves nothing that could mount later',
   { concurrency: true },
   async (t) => {
-    const run = async ({ args, rpc, code, details, stop }: Case): Promise<void> => {
+    const run = async ({ rpc, code, details, stop, ...options }: Case): Promise<void> => {
       await using sandbox = new Sandbox()
-      using plugin = await Plugin.start(sandbox, { args })
+      using plugin = await Plugin.start(sandbox, options)
       const volume = new Volume(sandbox, plugin, 'volume')
       const call = outcome(volume[rpc]())
       if (stop === true) {

@@ -58,7 +58,8 @@ for (const host of ['child', 'detached'] as const) {
     t.diagnostic(`seed ${seed} (DUMMY_FUSE_SEED=${seed} repeats it)`)
     const random = new SeededRandom(seed)
     await using sandbox = new Sandbox()
-    using plugin = await Plugin.start(sandbox, { args: ['--fuse-host', host] })
+    // Five daemons start at the same time.
+    using plugin = await Plugin.start(sandbox, { args: ['--fuse-host', host], callDeadline: 60 })
 
     const whole = await prepare(sandbox, plugin, 'whole')
     const began = performance.now()

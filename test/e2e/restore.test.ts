@@ -119,7 +119,8 @@ void test('the socket is opened a second after the start, and a call for a volum
 
 void test('a volume that a call waits for is restored before those that nobody waits for', async () => {
   await using sandbox = new Sandbox()
-  using plugin = await Plugin.start(sandbox)
+  // The call waits for the start that is under way and for its own, each with a delay.
+  using plugin = await Plugin.start(sandbox, { callDeadline: 60 })
   // More than are restored at the same time: the last one has not begun.
   const volumes = Array.from({ length: 18 }, (_, at) => new Volume(sandbox, plugin, `volume-${String(at).padStart(2, '0')}`))
   for (const volume of volumes) await volume.stage()

@@ -7,7 +7,7 @@ import { Fused } from '../../src/rpc/fused_pb.ts'
 import { CsiClient, outcome, untilDone } from '../support/csi-client.ts'
 import { mountAt, read, serves } from '../support/mounts.ts'
 import { EXECUTABLE } from '../support/paths.ts'
-import { Plugin } from '../support/plugin.ts'
+import { Plugin, type PluginOptions } from '../support/plugin.ts'
 import { argumentsOf, Sandbox } from '../support/sandbox.ts'
 import { Volume } from '../support/volume.ts'
 import { stop } from '../support/stopped.ts'
@@ -15,8 +15,13 @@ import { eventually } from '../support/wait.ts'
 
 const HOSTS = ['child', 'detached'] as const
 
-async function start(sandbox: Sandbox, host: (typeof HOSTS)[number], args: readonly string[] = []): Promise<Plugin> {
-  return await Plugin.start(sandbox, { args: ['--fuse-host', host, '--daemons', 'shared', ...args] })
+async function start(
+  sandbox: Sandbox,
+  host: (typeof HOSTS)[number],
+  args: readonly string[] = [],
+  options: Pick<PluginOptions, 'callDeadline'> = {},
+): Promise<Plugin> {
+  return await Plugin.start(sandbox, { ...options, args: ['--fuse-host', host, '--daemons', 'shared', ...args] })
 }
 
 function volumesOf(sandbox: Sandbox, plugin: Plugin, ...ids: string[]): Volume[] {
@@ -130,7 +135,8 @@ for (const host of HOSTS) {
 
     it('stages and publishes 110 volumes at the same time', async () => {
       await using sandbox = new Sandbox()
-      using plugin = await start(sandbox, host)
+      // A busy machine takes longer than ten seconds from the start of the daemon to the last of so many mounts.
+      using plugin = await start(sandbox, host, [], { callDeadline: 60 })
       const volumes = volumesOf(sandbox, plugin, ...Array.from({ length: 110 }, (_, index) => `volume-${index}`))
       const staged = await Promise.all(volumes.map((volume) => outcome(volume.stage())))
       assert.deepEqual([...new Set(staged.map(({ code, details }) => `${code} ${details}`))], ['OK '])
