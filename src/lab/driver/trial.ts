@@ -55,6 +55,9 @@ const BACK_OFF = 250
 const ANSWER = 1000
 const LATE_READ = 5000
 
+/** How many times as long as before a mount has to be silent to count as one that does not answer. */
+const SLOWER = 10
+
 /** Milliseconds that a daemon has to end when its volume has gone. */
 const LATE_END = 2000
 
@@ -339,13 +342,16 @@ function ended(error: unknown): void {
   if (!(error instanceof Ended)) throw error
 }
 
-/** Whether a process is the one that answers for a mount: it does not while the process is stopped. */
+/** Whether a process is the one that answers for a mount: it does not while the process is stopped. Undefined if the mount does not answer before. */
 async function answers(pid: number, path: string): Promise<boolean | undefined> {
-  const asked = async (): Promise<'exited' | 'killed' | 'timeout'> => (await run('stat', ['-f', path], ANSWER)).kind
-  if ((await asked()) !== 'exited') return undefined
+  const asked = async (time: number): Promise<'exited' | 'killed' | 'timeout'> => (await run('stat', ['-f', path], time)).kind
+  const began = performance.now()
+  if ((await asked(STEP_DEADLINE)) !== 'exited') return undefined
+  // On a busy machine stat(1) alone takes long to start.
+  const time = Math.max(ANSWER, SLOWER * (performance.now() - began))
   sendSignal(pid, 'SIGSTOP')
   try {
-    return (await asked()) === 'timeout'
+    return (await asked(time)) === 'timeout'
   } finally {
     sendSignal(pid, 'SIGCONT')
   }
