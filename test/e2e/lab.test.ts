@@ -49,7 +49,12 @@ describe('dummy-fuse-csi lab', () => {
     {
       name: 'a failure that there is not',
       args: ['run', '--failure', 'fire'],
-      says: /There is no 'fire'; there are plugin-killed, .*--failure/,
+      says: /--failure: there is no 'fire'; there are plugin-killed, /,
+    },
+    {
+      name: 'a failure that only a driver can have',
+      args: ['run', '--failure', 'storage-down'],
+      says: /--failure: there is no 'storage-down'; there are plugin-killed, /,
     },
     { name: 'no jobs', args: ['run', '--jobs', '0'], says: /whole number from 1 on/ },
     { name: 'the command for its own use', args: ['inside'], says: /inside is for the lab itself/ },

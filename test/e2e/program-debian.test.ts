@@ -27,7 +27,7 @@ describe('the programs of examples/programs', () => {
       { timeout: 280_000 },
       async () => {
         await using sandbox = new Sandbox()
-        const { fsType, writable, ...asked } = await prepare(sandbox)
+        const { fsType, writable, server: _, ...asked } = await prepare(sandbox)
         using plugin = await serveProgram(sandbox, join(EXAMPLES, `${name}.yaml`), { args: ['--call-deadline', '60'] })
         const volume = new ProgramVolume(sandbox, plugin, { ...asked, deadline: 60_000 })
         assert.deepEqual(await volume.stage(), OK, plugin.log())

@@ -3,7 +3,7 @@ import { basename, join } from 'node:path'
 import type { LabRecord } from '../../src/lab/matrix/lab-record.ts'
 import { EXECUTABLE } from '../support/paths.ts'
 import { EXAMPLES } from '../support/program.ts'
-import { CONTENT, PROGRAMS } from '../support/program-storage.ts'
+import { CONTENT, PROGRAMS, type StorageServer } from '../support/program-storage.ts'
 import type { Sandbox } from '../support/sandbox.ts'
 import { RCLONE } from '../support/tools.ts'
 
@@ -39,12 +39,12 @@ export interface LabChoice {
 const CALL_SECONDS = 20
 
 /**
- * Makes the storage of a program on the loopback interface or in the sandbox, and runs the lab with `serve --program` as the driver. Writes
+ * Makes the storage of a program in the sandbox, with its server as a helper of each cell, and runs the lab with `serve --program` as the driver. Writes
  * NAME.json, NAME.html and NAME.md into the folder `out`. Resolves to the record; throws an Error with what the lab printed where there is none.
  */
 export async function labOf(sandbox: Sandbox, program: LabProgram, choice: LabChoice): Promise<LabRecord> {
   const { host, watch, out, words } = choice
-  const { parameters, secrets, mountFlags } = await (PROGRAMS[program.file] ?? missing(program.file))(sandbox)
+  const { parameters, secrets, mountFlags, server } = await (PROGRAMS[program.file] ?? missing(program.file))(sandbox)
   const path = sandbox.directory('bin')
   if (program.executable !== undefined) symlinkSync(program.executable, join(path, program.file))
   const driver = {
@@ -53,6 +53,7 @@ export async function labOf(sandbox: Sandbox, program: LabProgram, choice: LabCh
     env: { PATH: `${path}:${process.env.PATH ?? ''}`, HOME: '/root' },
     daemon: processesOf(program)[0],
     container: host === 'child' ? processesOf(program) : [],
+    ...(server === undefined ? {} : { helpers: [await asHelper(server)] }),
     callTimeout: CALL_SECONDS,
     watch,
     volume: { id: program.name, staged: true, attributes: parameters ?? {}, secrets: secrets ?? {}, mountFlags: mountFlags ?? [] },
@@ -79,6 +80,13 @@ function serve({ file }: LabProgram, { host }: LabChoice): readonly string[] {
   const node = ['--endpoint', 'unix://{socket}', '--state-dir', '{state}/plugin', '--nodeid', '{node}']
   const program = ['--program', join(EXAMPLES, `${file}.yaml`), '--fuse-host', host, '--call-deadline', String(CALL_SECONDS)]
   return ['serve', ...node, ...program]
+}
+
+/** Ends a server, which each cell starts on its node again. */
+async function asHelper({ command, port, running }: StorageServer): Promise<object> {
+  running.child.kill('SIGKILL')
+  await running.ended
+  return { name: 'storage', command, ready: `exec 3<> /dev/tcp/127.0.0.1/${port}`, belongs: 'node', storage: true }
 }
 
 /** Its processes as `ps -o comm` shows them, the one that serves FUSE first. A detached program outlives the plugin's container. */

@@ -4,7 +4,7 @@ import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { ROOT } from './paths.ts'
 import type { Asked } from './program.ts'
-import type { Sandbox } from './sandbox.ts'
+import type { Running, Sandbox } from './sandbox.ts'
 import { eventually } from './wait.ts'
 
 /** What the file `f` of every storage holds. */
@@ -21,6 +21,15 @@ export interface ProgramStorage extends Asked {
   /** The type of its mount in the mount table. */
   readonly fsType: string
   readonly writable: boolean
+  /** The server that the data is on, which runs; none for what is on the machine itself. */
+  readonly server?: StorageServer
+}
+
+/** A server of the loopback interface that can be started again. */
+export interface StorageServer {
+  readonly command: readonly string[]
+  readonly port: number
+  readonly running: Running
 }
 
 /** A port of this machine that is free. */
@@ -34,6 +43,14 @@ async function freePort(): Promise<number> {
     })
   })
   return await promise
+}
+
+/** Starts a server that listens on a port. */
+async function serving(sandbox: Sandbox, port: number, command: readonly string[]): Promise<StorageServer> {
+  const [file = '', ...args] = command
+  const running = sandbox.start(file, args)
+  await listening(port)
+  return { command, port, running }
 }
 
 async function listening(port: number): Promise<void> {
@@ -61,12 +78,11 @@ export function folder(sandbox: Sandbox, name: string): string {
 }
 
 /** An S3 server with the bucket `volumes`, which holds the file `f`. */
-async function s3(sandbox: Sandbox): Promise<string> {
+async function s3(sandbox: Sandbox): Promise<{ readonly endpoint: string; readonly server: StorageServer }> {
   const port = await freePort()
   const place = sandbox.directory('s3')
   const arguments_ = ['-d', place, '-a', '127.0.0.1', '-p', String(port), '--configure-bucket', 'volumes']
-  sandbox.start(process.execPath, [join(ROOT, 'node_modules/s3rver/bin/s3rver.js'), ...arguments_])
-  await listening(port)
+  const server = await serving(sandbox, port, [process.execPath, join(ROOT, 'node_modules/s3rver/bin/s3rver.js'), ...arguments_])
   const endpoint = `http://127.0.0.1:${port}`
   const config = join(sandbox.path, 'rclone.conf')
   writeFileSync(
@@ -78,7 +94,7 @@ async function s3(sandbox: Sandbox): Promise<string> {
     env: CLEAN,
   })
   assert.equal(copied.status, 0, copied.stderr)
-  return endpoint
+  return { endpoint, server }
 }
 
 export const S3_SECRETS = { accessKeyID: KEY_ID, secretAccessKey: SECRET_KEY }
@@ -112,28 +128,26 @@ export const PROGRAMS: Readonly<Record<string, (sandbox: Sandbox) => Promise<Pro
         .join(''),
     )
     mkdirSync('/run/sshd', { recursive: true })
-    sandbox.start('/usr/sbin/sshd', ['-D', '-e', '-f', config])
-    await listening(port)
+    const server = await serving(sandbox, port, ['/usr/sbin/sshd', '-D', '-e', '-f', config])
     const [type = '', text = ''] = readFileSync(`${hostKey}.pub`, 'utf8').split(' ')
     return {
       parameters: { host: '127.0.0.1', port: String(port), user: 'root', path: folder(sandbox, 'source') },
       secrets: { privateKey: readFileSync(key, 'utf8'), knownHosts: `[127.0.0.1]:${port} ${type} ${text}\n` },
       fsType: 'fuse.sshfs',
       writable: true,
+      server,
     }
   },
-  s3fs: async (sandbox) => ({
-    parameters: { bucket: 'volumes', endpoint: await s3(sandbox) },
-    secrets: S3_SECRETS,
-    fsType: 'fuse.s3fs',
-    writable: true,
-  }),
-  rclone: async (sandbox) => ({
-    parameters: { bucket: 'volumes', endpoint: await s3(sandbox), cacheMode: 'writes' },
-    secrets: S3_SECRETS,
-    fsType: 'fuse.rclone',
-    writable: true,
-  }),
+  s3fs: async (sandbox) => {
+    const { endpoint, server } = await s3(sandbox)
+    const parameters = { bucket: 'volumes', endpoint }
+    return { parameters, secrets: S3_SECRETS, fsType: 'fuse.s3fs', writable: true, server }
+  },
+  rclone: async (sandbox) => {
+    const { endpoint, server } = await s3(sandbox)
+    const parameters = { bucket: 'volumes', endpoint, cacheMode: 'writes' }
+    return { parameters, secrets: S3_SECRETS, fsType: 'fuse.rclone', writable: true, server }
+  },
   gocryptfs: async (sandbox) => {
     const cipher = sandbox.directory('cipher')
     const plain = sandbox.directory('plain')

@@ -98,6 +98,11 @@ describe("a driver's file", () => {
       /helpers\.0\.command does not begin with an absolute path/,
     ],
     ['a helper of nothing', { helpers: [{ ...HELPER, belongs: 'pod' }] }, /helpers\.0\.belongs is not container, node or service/],
+    [
+      'storage that ends with the container',
+      { helpers: [{ ...HELPER, belongs: 'container', storage: true }] },
+      /helpers\.0 is the storage, and ends with the container; let it belong to the node/,
+    ],
     ['pod information that is neither', { podInfo: 'yes' }, /podInfo is neither true nor false/],
     [
       'secrets of a call that there is not',

@@ -6,7 +6,11 @@ import { FuseMounts } from '../../src/lab/fuse-mounts.ts'
 import { notTried } from '../../src/lab/matrix/not-tried.ts'
 import { parseMountinfo } from '../../src/os/mounts/mountinfo.ts'
 
-const FILE = { name: 'd', start: ['/bin/d'], daemon: 'served', volume: { id: 'v' }, file: 'f', content: 'c' }
+const HELPER = { name: 'server', command: ['/bin/server'], belongs: 'node' }
+const FILE = {
+  ...{ name: 'd', start: ['/bin/d'], daemon: 'served', volume: { id: 'v' }, file: 'f', content: 'c' },
+  helpers: [{ ...HELPER, storage: true }],
+}
 
 /** A driver that can be struck by all that is not about its daemon's mounting. */
 const SHOWN: Shown = {
@@ -48,6 +52,12 @@ describe('what a failure cannot do to a driver', () => {
       ),
       'staging-unmounted': 'It stages no volumes.',
     })
+  })
+
+  it('is a failure of the storage, where no helper is the storage', () => {
+    const reason = 'The file has no helper with storage: true.'
+    const absent = { 'storage-hung': reason, 'storage-down': reason }
+    assert.deepEqual([more({ helpers: [] }), more({ helpers: [HELPER] })], [absent, absent])
   })
 
   it('is the health column, where NodeGetVolumeHealth is not implemented', () => {

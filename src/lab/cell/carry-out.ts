@@ -4,7 +4,7 @@ import { withArgs } from '../command.ts'
 import { DRIVER_MITIGATIONS } from '../driver/matrix.ts'
 import { makeDriverFolders } from '../driver/node.ts'
 import type { DriverSpec } from '../driver/spec.ts'
-import { FAILURES } from '../failures/all.ts'
+import { DRIVER_FAILURES, FAILURES } from '../failures/all.ts'
 import { firstUse } from '../failures/first-use.ts'
 import { Kubelet, VOLUME } from '../kubelet.ts'
 import { CONSUMERS } from '../matrix/consumers.ts'
@@ -34,7 +34,7 @@ export async function carryOutCell(job: CellJob): Promise<Cell> {
   const startMs = monotonicMs()
   const clock = clockFrom(startMs)
   const timeline = new Timeline(clock)
-  const failure = named([...FAILURES, firstUse], job.failure)
+  const failure = named(job.driver === undefined ? FAILURES : [firstUse, ...DRIVER_FAILURES], job.failure)
   const mitigation = named(job.driver === undefined ? MITIGATIONS : DRIVER_MITIGATIONS, job.mitigation)
   const kinds = CONSUMERS.filter(({ id }) => Object.hasOwn(job.consumers, id))
   const { consumer: program } = job.programs

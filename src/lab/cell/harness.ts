@@ -35,6 +35,20 @@ export interface DaemonControl {
   resume(): Promise<void>
 }
 
+/** What a failure can do to the storage of the volume. */
+export interface StorageControl {
+  /** Its processes. */
+  pids(): Promise<readonly number[]>
+  /** SIGSTOP; resolves when they have stopped. */
+  hang(): Promise<void>
+  /** SIGCONT. */
+  resume(): Promise<void>
+  /** SIGKILL; resolves when they have ended. They are not started again until `start`. */
+  kill(): Promise<void>
+  /** Starts it again; resolves when it is ready. */
+  start(): Promise<void>
+}
+
 /** What a failure can do to the node. */
 export interface NodeControl {
   /** umount -l of paths of the node, by hand. */
@@ -125,6 +139,8 @@ export interface Harness {
   readonly plugin: PluginControl
   readonly daemons: DaemonControl
   readonly node: NodeControl
+  /** Undefined where the lab runs no storage. */
+  readonly storage?: StorageControl
   readonly consumers: readonly Consumer[]
   readonly evidence: NodeEvidence
   readonly patience: Patience

@@ -1,10 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { messageOf } from '../../errors.ts'
+import { descendantsOf } from '../../os/processes/child-processes.ts'
 import { describeEnd } from '../../os/processes/child-program.ts'
 import type { HelperSpec } from '../driver/spec.ts'
 import { runShell } from '../shell.ts'
 import { StartedProcess } from '../started-process.ts'
 import { until } from '../wait.ts'
+import type { StorageControl } from './harness.ts'
+import { killAll, signalAll, stopAll } from './node-processes.ts'
 import type { Timeline } from './timeline.ts'
 
 /** Milliseconds until a service that has ended is started again, as systemd's RestartSec has it. */
@@ -27,6 +30,29 @@ export class Helpers {
   /** SIGKILL; resolves when they have ended. */
   async end(): Promise<void> {
     for (const helper of this.#all.toReversed()) await helper.end()
+  }
+
+  /** Those that are the storage of the volume; undefined if none is. */
+  get storage(): StorageControl | undefined {
+    const all = this.#all.filter((helper) => helper.isStorage)
+    if (all.length === 0) return undefined
+    const pids = (): readonly number[] => all.flatMap((helper) => helper.pids)
+    return {
+      pids: async () => await Promise.resolve(pids()),
+      hang: async () => {
+        await stopAll(pids())
+      },
+      resume: async () => {
+        signalAll(pids(), 'SIGCONT')
+        await Promise.resolve()
+      },
+      kill: async () => {
+        for (const helper of all.toReversed()) await helper.end()
+      },
+      start: async () => {
+        for (const helper of all) await helper.start()
+      },
+    }
   }
 }
 
@@ -51,12 +77,23 @@ class Helper {
     await this.#launch(this.#process === undefined ? 'start' : 'restart')
   }
 
+  get isStorage(): boolean {
+    return this.#spec.storage
+  }
+
+  /** Its processes: the one that was started, and those that it has started. */
+  get pids(): readonly number[] {
+    const process = this.#process
+    return process?.running === true ? [process.pid, ...descendantsOf(process.pid)] : []
+  }
+
+  /** SIGKILL to all its processes; resolves when they have ended. */
   async end(): Promise<void> {
     this.#wanted = false
-    const process = this.#process
-    if (process?.running !== true) return
-    process.kill()
-    await process.ended()
+    const { pids } = this
+    if (pids.length === 0) return
+    await killAll(pids)
+    await this.#process?.ended()
   }
 
   async #launch(kind: 'start' | 'restart'): Promise<void> {

@@ -100,10 +100,12 @@ function harnessOf<P extends PluginControl>(subject: Subject, parts: CellParts, 
   const { volume } = subject
   const operations = new VolumeOperations(kubelet, volume)
   const neighbour = new VolumeOperations(kubelet, NEIGHBOUR)
+  const helpers = driver === undefined ? undefined : nodeHelpers(driver, timeline)
   const daemons =
     driver === undefined
       ? daemonsOf(subject, parts, plugin)
-      : new PluginDaemons(plugin, driver.daemon === undefined ? [] : [driver.daemon], undefined, nodeHelpers(driver, timeline))
+      : new PluginDaemons(plugin, driver.daemon === undefined ? [] : [driver.daemon], undefined, helpers)
+  const storage = helpers?.storage
   const runtime = new ContainerRuntime(reader.command)
   const around = { clock, timeline, runtime, reader, file: driver?.file ?? 'dummy-file.txt' }
   const consumers = subject.consumers.map((one) => {
@@ -119,6 +121,7 @@ function harnessOf<P extends PluginControl>(subject: Subject, parts: CellParts, 
   ] satisfies readonly WatchedVolume[]
   return {
     ...{ clock, timeline, kubelet, volume, operations, plugin, daemons, node, consumers, runtime },
+    ...(storage === undefined ? {} : { storage }),
     ...{ evidence: EVIDENCE, patience: patienceWith(driver), stagingPath: staging },
     register: () => kubelet.register(),
     passingPod: () => new PrivatePassingPod(operations),

@@ -1,8 +1,8 @@
-import { FAILURES } from '../failures/all.ts'
+import { DRIVER_FAILURES } from '../failures/all.ts'
 import { firstUse } from '../failures/first-use.ts'
 import { CONSUMERS } from '../matrix/consumers.ts'
-import type { PlannedCell } from '../matrix/plan.ts'
-import type { Absent, Catalogue, Title } from '../matrix/lab-record.ts'
+import { type PlannedCell, titles } from '../matrix/plan.ts'
+import type { Absent, Catalogue } from '../matrix/lab-record.ts'
 import { OUTCOMES } from '../matrix/outcomes.ts'
 import { type Mitigation, mitigationOf } from '../mitigations.ts'
 import { type DriverSeen, type Holder, LONGEST_COMM } from './seen.ts'
@@ -89,6 +89,11 @@ const HEALTH: Need = {
   },
 }
 
+const STORAGE: Need = {
+  words: 'the file has a helper that is the storage',
+  missing: ({ helpers }) => (helpers.some(({ storage }) => storage) ? undefined : 'The file has no helper with storage: true.'),
+}
+
 /** By the ids of failures and mitigations. */
 const NEEDS: Readonly<Record<string, Need>> = {
   'daemon-killed': DAEMON,
@@ -106,12 +111,14 @@ const NEEDS: Readonly<Record<string, Need>> = {
     missing: (_spec, shown) => shown && unmounted('target', 'the target of a pod', shown),
   },
   'connection-aborted': { words: 'the driver has a FUSE mount', missing: (_spec, shown) => shown && withoutFuse(shown) },
+  'storage-hung': STORAGE,
+  'storage-down': STORAGE,
   health: HEALTH,
 }
 
 /** What a run of a driver offers, in the order in which it is shown; `needs`: what the driver has to have for it, after `where`. */
 export const DRIVER_OFFER = {
-  failures: FAILURES.filter(({ id }) => !(id in OF_OUR_PLUGIN)).map(offered),
+  failures: DRIVER_FAILURES.filter(({ id }) => !(id in OF_OUR_PLUGIN)).map(offered),
   mitigations: DRIVER_MITIGATIONS.map(offered),
 }
 
@@ -152,7 +159,7 @@ export function planDriver(
   const mitigations = DRIVER_MITIGATIONS.filter(({ id }) => wanted(choice.mitigations, id))
   const cells: PlannedCell[] = []
   const absent: Absent[] = []
-  for (const failure of FAILURES.filter(({ id }) => wanted(choice.failures, id))) {
+  for (const failure of DRIVER_FAILURES.filter(({ id }) => wanted(choice.failures, id))) {
     const impossible = OF_OUR_PLUGIN[failure.id] ?? NEEDS[failure.id]?.missing(spec, shown)
     for (const mitigation of mitigations) {
       const reason = impossible ?? NEEDS[mitigation.id]?.missing(spec, shown)
@@ -170,10 +177,12 @@ export function planDriver(
 
 /** The catalogue of such a run. */
 export function driverCatalogue(catalogue: Catalogue): Catalogue {
-  const mitigations: Record<string, Title> = {}
-  for (const { id, title, words } of DRIVER_MITIGATIONS) mitigations[id] = { title, words }
-  const consumers: Record<string, Title> = {}
-  for (const { id, title, words } of DRIVER_CONSUMERS) consumers[id] = { title, words }
-  const { id, title, words } = firstUse
-  return { failures: { [id]: { title, words }, ...catalogue.failures }, mitigations, consumers, outcomes: OUTCOMES }
+  const failures = titles([firstUse, ...DRIVER_FAILURES])
+  return {
+    ...catalogue,
+    failures,
+    mitigations: titles(DRIVER_MITIGATIONS),
+    consumers: titles(DRIVER_CONSUMERS),
+    outcomes: OUTCOMES,
+  }
 }

@@ -96,11 +96,13 @@ function socketOf(text: string | undefined): string {
 }
 
 function helpersOf(all: NonNullable<DriverFile['helpers']>): readonly HelperSpec[] {
-  return all.map(({ name, command, ready, belongs }, index) => {
+  return all.map(({ name, command, ready, belongs, storage }, index) => {
     if (all.findIndex((one) => one.name === name) < index) throw new Error(`helpers.${index}.name is that of another helper`)
     const words = command.map(String)
     if (!isAbsolute(words[0] ?? '')) throw new Error(`helpers.${index}.command does not begin with an absolute path`)
-    return { name, command: words, ready, belongs }
+    if (storage === true && belongs === 'container')
+      throw new Error(`helpers.${index} is the storage, and ends with the container; let it belong to the node, or be a service`)
+    return { name, command: words, ready, belongs, storage: storage === true }
   })
 }
 

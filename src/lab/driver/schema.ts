@@ -78,6 +78,12 @@ const HELPER = strict({
     v.picklist(['container', 'node', 'service'], 'is not container, node or service'),
     "container: it starts and ends with the plugin's container. node: it starts and ends with the machine. service: the same, and it is started again whenever it ends.",
   ),
+  storage: v.nullish(
+    described(
+      v.boolean(),
+      'Whether it is the storage of the volume, which the failures storage-hung and storage-down strike. Default: false.',
+    ),
+  ),
 })
 
 /** A driver's file as it is written. */

@@ -9,6 +9,8 @@ export interface HelperSpec {
   readonly ready: string | undefined
   /** What it ends with. A service is started again whenever it ends while the machine runs. */
   readonly belongs: 'container' | 'node' | 'service'
+  /** Whether it is the storage of the volume. */
+  readonly storage: boolean
 }
 
 /**

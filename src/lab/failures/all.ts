@@ -12,9 +12,11 @@ import { pluginKilled } from './plugin-killed.ts'
 import { pluginRestarted } from './plugin-restarted.ts'
 import { pluginUpgraded } from './plugin-upgraded.ts'
 import { stagingUnmounted } from './staging-unmounted.ts'
+import { storageDown } from './storage-down.ts'
+import { storageHung } from './storage-hung.ts'
 import { targetUnmounted } from './target-unmounted.ts'
 
-/** Every failure, in the order in which they are shown. */
+/** Every failure that can strike our own plugin, in the order in which they are shown. */
 export const FAILURES: readonly Failure[] = [
   pluginKilled,
   pluginRestarted,
@@ -31,3 +33,6 @@ export const FAILURES: readonly Failure[] = [
   outOfDescriptors,
   connectionAborted,
 ]
+
+/** Every failure that can strike a driver that is brought. */
+export const DRIVER_FAILURES: readonly Failure[] = [...FAILURES, storageHung, storageDown]

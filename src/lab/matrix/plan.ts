@@ -94,6 +94,7 @@ function chosen<T extends { readonly id: string }>(all: readonly T[], ids: reado
   return ids.length === 0 ? all : all.filter(({ id }) => ids.includes(id))
 }
 
-function titles(all: readonly (Title & { readonly id: string })[]): Readonly<Record<string, Title>> {
+/** The titles of these, by their ids. */
+export function titles(all: readonly (Title & { readonly id: string })[]): Readonly<Record<string, Title>> {
   return Object.fromEntries(all.map(({ id, title, words }) => [id, { title, words }]))
 }
