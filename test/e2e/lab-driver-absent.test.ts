@@ -88,8 +88,8 @@ describe('what a failure cannot do to a driver', () => {
     )
     const [cell] = record.cells
     assert.deepEqual(
-      cell?.consumers.map(({ seen }) => seen),
-      ['works'],
+      cell?.consumers.map(({ reads }) => [reads.wrong, reads.failed]),
+      [[0, {}]],
     )
     const staging = 'It mounts nothing at the staging path, although it stages volumes.'
     const reasons = [

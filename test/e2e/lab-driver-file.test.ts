@@ -39,9 +39,13 @@ describe('the file of a driver that wants much', () => {
     const { cells: seen } = JSON.parse(readFileSync(json, 'utf8')) as LabRecord
     const [cell] = seen
     assert.ok(cell?.verdict === 'measured', cell?.why)
+    // On a busy machine a read may take a second.
     assert.deepEqual(
-      cell.consumers.map(({ seen: outcome }) => outcome),
-      ['works', 'works'],
+      cell.consumers.map(({ reads }) => [reads.wrong, reads.failed]),
+      [
+        [0, {}],
+        [0, {}],
+      ],
     )
     const told = cell.events
       .filter(({ text }) => /^(CreateVolume|DeleteVolume|the volume leaves)/.test(text))

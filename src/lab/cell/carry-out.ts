@@ -13,13 +13,14 @@ import type { Cell } from '../matrix/lab-record.ts'
 import { MITIGATIONS } from '../mitigations.ts'
 import { FUSED, SOCKET } from '../node-paths.ts'
 import { Provisioner } from '../provisioner.ts'
+import type { ContainerPlugin } from './container-plugin.ts'
 import { DriverVolume } from './driver-volume.ts'
 import { observeCell, observeFirstUse } from './observe.ts'
 import type { PrivateHarness } from './private-harness.ts'
 import { ProcessWatch } from './process-watch.ts'
 import { labConsumer } from './reader-programs.ts'
 import { STEP_DEADLINE } from '../wait.ts'
-import { setUpCell } from './set-up.ts'
+import { setUpCell, setUpDriverCell } from './set-up.ts'
 import { Timeline } from './timeline.ts'
 
 /** By comm, the titles of the lanes of our daemons. */
@@ -27,6 +28,9 @@ const OURS = { 'dummy-fuse': 'FUSE daemon', [FUSED]: 'FUSE service' }
 
 /** Milliseconds for one of the kubelet's calls. The kubelet calls a plugin that does not answer again. */
 const CALL_DEADLINE = 3000
+
+/** Milliseconds for what a driver has written to come to its log when it has ended. A daemon of its own may keep the output open. */
+const LAST_WORDS = 1000
 
 /** Carries out one cell on the private node that this process is on. Throws an Error if the cell says nothing. */
 export async function carryOutCell(job: CellJob): Promise<Cell> {
@@ -39,22 +43,23 @@ export async function carryOutCell(job: CellJob): Promise<Cell> {
   const kinds = CONSUMERS.filter(({ id }) => Object.hasOwn(job.consumers, id))
   const { consumer: program } = job.programs
   const consumer = job.driver === undefined ? program : withArgs(program, ['--expect', job.driver.content])
-  const harness = setUpCell(
-    { failure, mitigation, consumers: kinds, volume: job.driver?.volume ?? { ...VOLUME, mountFlags: failure.mountFlags ?? [] } },
-    {
-      ...{ programs: job.programs, driver: job.driver, slice: job.slice, clock, timeline },
-      kubelet: new Kubelet(job.driver?.socket ?? SOCKET, job.driver?.callTimeout ?? CALL_DEADLINE),
-      reader: labConsumer(consumer, startMs),
-    },
-  )
+  const subject = {
+    ...{ failure, mitigation, consumers: kinds },
+    volume: job.driver?.volume ?? { ...VOLUME, mountFlags: failure.mountFlags ?? [] },
+  }
+  const parts = {
+    ...{ programs: job.programs, slice: job.slice, clock, timeline },
+    kubelet: new Kubelet(job.driver?.socket ?? SOCKET, job.driver?.callTimeout ?? CALL_DEADLINE),
+    reader: labConsumer(consumer, startMs),
+  }
   const comms =
     job.driver === undefined ? OURS : { ...(job.driver.daemon === undefined ? {} : { [job.driver.daemon]: 'FUSE daemon' }) }
   using _watch = new ProcessWatch(timeline, comms)
   const observed = { failure, mitigation, expectations: job.consumers, startedAt }
   try {
-    if (job.driver === undefined) return await observeCell(harness, observed)
+    if (job.driver === undefined) return await observeCell(setUpCell(subject, parts), observed)
     const { driver } = job
-    return await withDriver(driver, harness, timeline, (around) =>
+    return await withDriver(driver, setUpDriverCell(subject, { ...parts, driver }), timeline, (around) =>
       failure === firstUse ? observeFirstUse(around, observed, firstWatch(driver)) : observeCell(around, observed),
     )
   } catch (error) {
@@ -70,11 +75,11 @@ function firstWatch({ watch, watchIsGiven, callTimeout }: DriverSpec): number {
 /** Carries a cell out with the volume of a driver's file, which is removed at last if it was created. */
 async function withDriver(
   driver: DriverSpec,
-  harness: PrivateHarness,
+  harness: PrivateHarness<ContainerPlugin>,
   timeline: Timeline,
   act: (harness: PrivateHarness) => Promise<Cell>,
 ): Promise<Cell> {
-  const { kubelet, operations, consumers, shell } = harness
+  const { kubelet, operations, consumers, plugin, shell } = harness
   await makeDriverFolders(driver)
   if (driver.prepare !== undefined) await shell(driver.prepare)
   const provisioner = new Provisioner(driver.socket, driver.callTimeout)
@@ -87,6 +92,9 @@ async function withDriver(
     const cell = await act({ ...harness, register })
     const observed = timeline.eventsOf('kubelet').length
     await volume.remove()
+    // What it says of that may come after its answers.
+    await plugin.kill()
+    await plugin.heard(LAST_WORDS)
     const events = [...cell.events, ...timeline.eventsOf('kubelet').slice(observed)]
     return { ...cell, events, evidence: { ...cell.evidence, logs: timeline.logs() } }
   } catch (error) {

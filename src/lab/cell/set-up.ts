@@ -90,6 +90,15 @@ export function setUpCell(subject: Subject, parts: CellParts): PrivateHarness {
   return harnessOf(subject, parts, pluginOf(subject, parts))
 }
 
+/** The same for somebody's driver. */
+export function setUpDriverCell(
+  subject: Subject,
+  parts: CellParts & { readonly driver: DriverSpec },
+): PrivateHarness<ContainerPlugin> {
+  const { driver, timeline } = parts
+  return harnessOf(subject, parts, new ContainerPlugin(driverContainer(driver, timeline), timeline))
+}
+
 /** The same for a failure that needs no systemd, with our own plugin in a container. */
 export function setUpContainerCell(subject: Subject, parts: CellParts): PrivateHarness<ContainerPlugin> {
   return harnessOf(subject, parts, containerPlugin(subject, parts))
@@ -143,8 +152,7 @@ function patienceWith(driver: DriverSpec | undefined): Patience {
 }
 
 function pluginOf(subject: Subject, parts: CellParts): PluginControl {
-  const { driver, programs, slice, timeline } = parts
-  if (driver !== undefined) return new ContainerPlugin(driverContainer(driver, timeline), timeline)
+  const { programs, slice, timeline } = parts
   if (subject.failure.needsSystemd === true) {
     return new UnitPlugin(programs.plugin, pluginFlags(subject), sliceOf(slice), timeline)
   }
