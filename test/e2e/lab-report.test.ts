@@ -92,10 +92,15 @@ describe("the lab's report in a browser", () => {
         const { seen, poor } = await ask<Contrasts>(page, POOR_CONTRASTS)
         assert.ok(seen > 500, `${seen} texts`)
         assert.deepEqual(poor, [])
-        // The cells are all of one make: two of them are enough for the slower look.
-        await page.evaluate(`document.querySelectorAll('#cells details.item').forEach((item, index) => index < 2 || item.remove())`)
-        await page.evaluate(AXE)
-        assert.deepEqual(await page.evaluate(AXE_VIOLATIONS), [])
+        // Only contrasts depend on the scheme.
+        if (scheme === 'light') {
+          // The cells are all of one make: two of them are enough for the slower look.
+          await page.evaluate(
+            `document.querySelectorAll('#cells details.item').forEach((item, index) => index < 2 || item.remove())`,
+          )
+          await page.evaluate(AXE)
+          assert.deepEqual(await page.evaluate(AXE_VIOLATIONS), [])
+        }
         await page.close()
       })
     }
@@ -288,8 +293,11 @@ describe("a driver's report, and two runs side by side, in a browser", () => {
           assert.deepEqual(poor, [])
           assert.equal(await page.evaluate('window.hacked'), undefined)
           assert.deepEqual(doings, { requests: [], complaints: [] })
-          await page.evaluate(AXE)
-          assert.deepEqual(await page.evaluate(AXE_VIOLATIONS), [])
+          // Only contrasts depend on the scheme.
+          if (scheme === 'light') {
+            await page.evaluate(AXE)
+            assert.deepEqual(await page.evaluate(AXE_VIOLATIONS), [])
+          }
           await page.close()
         })
       }

@@ -50,6 +50,6 @@ export const POOR_CONTRASTS = `(() => {
   return { seen, poor: [...poor] }
 })()`
 
-/** Runs axe-core, which must have been loaded; each rule that is broken, with the first elements that break it. */
-export const AXE_VIOLATIONS = `axe.run().then(({ violations }) =>
+/** Runs axe-core, which must have been loaded; each rule that is broken, with the first elements that break it. `POOR_CONTRASTS` looks at more texts than its rule for contrast. */
+export const AXE_VIOLATIONS = `axe.run({ rules: { 'color-contrast': { enabled: false } } }).then(({ violations }) =>
   violations.map(({ id, nodes }) => id + ': ' + nodes.slice(0, 3).map(({ html }) => html.slice(0, 200)).join(' | ')))`
