@@ -28,7 +28,11 @@ describe('the programs of examples/programs', () => {
       async () => {
         await using sandbox = new Sandbox()
         const { fsType, writable, server: _, ...asked } = await prepare(sandbox)
-        using plugin = await serveProgram(sandbox, join(EXAMPLES, `${name}.yaml`), { args: ['--call-deadline', '60'] })
+        using plugin = await serveProgram(sandbox, join(EXAMPLES, `${name}.yaml`), {
+          args: ['--call-deadline', '60'],
+          // rclone keeps its cache there.
+          env: { HOME: sandbox.path },
+        })
         const volume = new ProgramVolume(sandbox, plugin, { ...asked, deadline: 60_000 })
         assert.deepEqual(await volume.stage(), OK, plugin.log())
         assert.deepEqual(await volume.publish(), OK)

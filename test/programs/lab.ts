@@ -50,7 +50,7 @@ export async function labOf(sandbox: Sandbox, program: LabProgram, choice: LabCh
   const driver = {
     name: program.name,
     start: [EXECUTABLE, ...serve(program, choice)],
-    env: { PATH: `${path}:${process.env.PATH ?? ''}`, HOME: '/root' },
+    env: { PATH: `${path}:${process.env.PATH ?? ''}`, HOME: '{state}' },
     daemon: processesOf(program)[0],
     container: host === 'child' ? processesOf(program) : [],
     ...(server === undefined ? {} : { helpers: [await asHelper(server)] }),
