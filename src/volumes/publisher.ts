@@ -2,7 +2,14 @@ import { isDeepStrictEqual } from 'node:util'
 import type { CallContext } from '../call-context.ts'
 import { messageOf } from '../errors.ts'
 import type { Logger } from '../log.ts'
-import { ATIME, attributesOfFlags, attributesText, MOUNT_ATTR, SESSION_FLAGS, withFlagOptions } from '../os/mounts/mount-flags.ts'
+import {
+  ATIME,
+  attributesOfFlags,
+  attributesText,
+  MOUNT_ATTR,
+  sessionAttributes,
+  withFlagOptions,
+} from '../os/mounts/mount-flags.ts'
 import type { BindOrder, Binds } from './binds.ts'
 import { bound, type ConsumerPod, type MountCapability, type PublishedEntry, sameCapability } from './mount-cache-entry.ts'
 import { VolumeError } from './errors.ts'
@@ -218,7 +225,7 @@ export class Publisher {
    */
   #attributes({ stagingPath, readonly, capability }: PublishRequest): number {
     const staged = this.#cache.stagedAt(stagingPath)?.capability ?? capability
-    const session = attributesOfFlags(withFlagOptions(SESSION_FLAGS, staged.mountFlags))
+    const session = sessionAttributes(staged.mountFlags)
     const own = attributesOfFlags(withFlagOptions(0, capability.mountFlags)) | (readonly ? MOUNT_ATTR.RDONLY : 0)
     const atime = namesAtime(capability.mountFlags) ? own & ATIME : session & ATIME
     return ((session | own) & ~ATIME) | atime

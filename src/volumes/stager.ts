@@ -2,7 +2,7 @@ import type { CallContext } from '../call-context.ts'
 import { messageOf } from '../errors.ts'
 import { type FuseHost, HostError, QueuedError } from '../hosts/host.ts'
 import type { Logger } from '../log.ts'
-import { attributesOfFlags, SESSION_FLAGS, withFlagOptions } from '../os/mounts/mount-flags.ts'
+import { sessionAttributes } from '../os/mounts/mount-flags.ts'
 import type { Binds } from './binds.ts'
 import { type MountCapability, sameCapability, sameParameters, type StagedEntry } from './mount-cache-entry.ts'
 import { VolumeError } from './errors.ts'
@@ -197,15 +197,16 @@ export class Stager {
   async #bindBack({ targetPath, device }: BoundSession, request: StageRequest, made: string | undefined): Promise<string> {
     const { stagingPath, capability } = request
     this.#log.info(`mount --bind ${targetPath} ${stagingPath} (the session that was unmounted there)`)
-    const attributes = attributesOfFlags(withFlagOptions(SESSION_FLAGS, capability.mountFlags))
+    const attributes = sessionAttributes(capability.mountFlags)
     try {
       await this.#binds.bind({ source: targetPath, device, target: stagingPath, attributes })
+      this.#save(request, made !== undefined)
+      return device
     } catch (error) {
+      await this.#unmount(stagingPath, 'own')
       if (made !== undefined) this.#points.removeMade(stagingPath, made)
       throw error
     }
-    this.#save(request, made !== undefined)
-    return device
   }
 
   /**

@@ -78,6 +78,18 @@ describe('Stager, where a session runs that was unmounted at the staging path,',
     assert.deepEqual([mountAt(used.staging).device, used.cache.staged()], [device, [used.entry()]])
   })
 
+  it('takes that off again where the entry cannot be written, and the consumers keep it', async () => {
+    const { used, target, device } = await unmounted()
+    await using _ = used
+    rmSync(used.cache.folder('staged'), { recursive: true })
+    writeFileSync(used.cache.folder('staged'), 'a file where the folder was')
+    rmdirSync(used.staging)
+    const changed = { ...used.request, capability: OTHER_CAPABILITY }
+    await assert.rejects(used.stager.stage(changed, used.call), { code: 'ENOTDIR' })
+    assert.deepEqual([existsSync(used.staging), layersAt(used.staging), mountAt(target).device], [false, [], device])
+    assert.deepEqual(used.host.asked, [])
+  })
+
   it('has the host mount where no target has it', async () => {
     const { used, target } = await unmounted()
     await using _ = used

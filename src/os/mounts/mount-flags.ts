@@ -98,6 +98,11 @@ export function attributesOfFlags(flags: number): number {
   return ATTRIBUTES.reduce((all, { attribute, flag }) => ((flags & flag) === 0 ? all : all | attribute), 0)
 }
 
+/** MOUNT_ATTR_* of the mount of a FUSE session with these options, as libfuse mounts. */
+export function sessionAttributes(options: readonly string[]): number {
+  return attributesOfFlags(withFlagOptions(SESSION_FLAGS, options))
+}
+
 /** The flags of mount(2) (MS_*) for MOUNT_ATTR_*, as a remount wants them. */
 export function flagsOfAttributes(attributes: number): number {
   return rowsOf(attributes).reduce((all, { flag }) => all | flag, 0)
