@@ -1,6 +1,7 @@
 import { readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import type { LabRecord } from '../../src/lab/matrix/lab-record.ts'
+import { LONGEST_COMM } from '../../src/os/processes/processes.ts'
 import { EXECUTABLE } from '../support/paths.ts'
 import { EXAMPLES } from '../support/program.ts'
 import { CONTENT, PROGRAMS, type StorageServer } from '../support/program-storage.ts'
@@ -92,7 +93,7 @@ async function asHelper({ command, port, running }: StorageServer): Promise<obje
 /** Its processes as `ps -o comm` shows them, the one that serves FUSE first. A detached program outlives the plugin's container. */
 function processesOf({ file }: LabProgram): readonly string[] {
   // sshfs reaches its server by ssh.
-  return [file.slice(0, 15), ...(file === 'sshfs' ? ['ssh'] : [])]
+  return [file.slice(0, LONGEST_COMM), ...(file === 'sshfs' ? ['ssh'] : [])]
 }
 
 function missing(file: string): never {

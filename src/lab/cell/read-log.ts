@@ -19,8 +19,6 @@ const HANGS = 1000
 export class ReadLog {
   readonly #reads: Read[] = []
   #open: number | undefined
-  #lastRight: number | undefined
-  #lastWrong: number | undefined
   #wrote: { atMs: number; path: string } | undefined
   readonly #hangs: number
 
@@ -37,8 +35,6 @@ export class ReadLog {
   /** The read that is under way comes back. `saw`: `right`, `wrong`, or the errno's name. */
   end(atMs: number, saw: string): void {
     this.#reads.push({ beganMs: this.#open ?? atMs, endedMs: atMs, saw })
-    if (saw === 'right') this.#lastRight = atMs
-    else this.#lastWrong = atMs
     this.#open = undefined
   }
 
@@ -66,12 +62,12 @@ export class ReadLog {
 
   /** When the last right read came back; undefined if none did. */
   get lastRight(): number | undefined {
-    return this.#lastRight
+    return this.#reads.findLast(({ saw }) => saw === 'right')?.endedMs
   }
 
   /** When the last read came back that was not right; undefined if none was. */
   get lastWrong(): number | undefined {
-    return this.#lastWrong
+    return this.#reads.findLast(({ saw }) => saw !== 'right')?.endedMs
   }
 
   /** Since when a read is under way, if one is. */

@@ -1,6 +1,7 @@
+import { LONGEST_COMM } from '../../os/processes/processes.ts'
 import { shortened } from '../../printable.ts'
 import { PLACEHOLDER_ID } from './first-file.ts'
-import { type About, type DriverSeen, LONGEST_COMM, type MountedAt } from './seen.ts'
+import type { About, DriverSeen, MountedAt } from './seen.ts'
 import type { DriverSpec } from './spec.ts'
 
 /** Something that is wrong, in words. `about`: what has to be changed, as far as the lab can tell. */

@@ -5,6 +5,7 @@ import { TO_THE_END } from '../matrix/outcomes.ts'
 import type { PlannedCell } from '../matrix/plan.ts'
 import type { Mitigation } from '../mitigations.ts'
 import { curesOf } from './need.ts'
+import { LONGEST_WATCH } from './schema.ts'
 import type { DriverSeen } from './seen.ts'
 import type { DriverSpec } from './spec.ts'
 
@@ -78,8 +79,5 @@ export function watchedForItsNeed(
   const mounts = shown?.steps.filter(({ name }) => name === 'NodeStageVolume' || name === 'NodePublishVolume') ?? []
   const mountMs = mounts.reduce((sum, { tookMs }) => sum + tookMs, 0)
   const cures = seen === undefined ? [] : curesOf(seen)
-  return { ...driver, watch: Math.min(LONGEST_WATCH, Math.ceil(Math.max(driver.watch, mountMs, ...cures))) }
+  return { ...driver, watch: Math.min(LONGEST_WATCH * 1000, Math.ceil(Math.max(driver.watch, mountMs, ...cures))) }
 }
-
-/** Milliseconds: the most that a file may say (schema.ts). */
-const LONGEST_WATCH = 600_000

@@ -1,3 +1,4 @@
+import { LONGEST_COMM } from '../../os/processes/processes.ts'
 import { DRIVER_FAILURES } from '../failures/all.ts'
 import { firstUse } from '../failures/first-use.ts'
 import { CONSUMERS } from '../matrix/consumers.ts'
@@ -5,7 +6,7 @@ import { type PlannedCell, titles } from '../matrix/plan.ts'
 import type { Absent, Catalogue } from '../matrix/lab-record.ts'
 import { OUTCOMES } from '../matrix/outcomes.ts'
 import { type Mitigation, mitigationOf } from '../mitigations.ts'
-import { type DriverSeen, type Holder, LONGEST_COMM } from './seen.ts'
+import type { DriverSeen, Holder } from './seen.ts'
 import type { DriverSpec } from './spec.ts'
 
 /** What can be done around a driver without changing it. */

@@ -86,6 +86,9 @@ const HELPER = strict({
   ),
 })
 
+/** The most seconds that `watch` may have. */
+export const LONGEST_WATCH = 600
+
 /** A driver's file as it is written. */
 export const DRIVER_FILE = strict({
   name: v.string(),
@@ -104,7 +107,11 @@ export const DRIVER_FILE = strict({
   ),
   watch: v.optional(
     described(
-      v.pipe(v.number(), v.minValue(2, 'is less than 2 seconds'), v.maxValue(600, 'is more than 600 seconds')),
+      v.pipe(
+        v.number(),
+        v.minValue(2, 'is less than 2 seconds'),
+        v.maxValue(LONGEST_WATCH, `is more than ${LONGEST_WATCH} seconds`),
+      ),
       'Seconds for which a consumer that reads wrong is watched, from the repair or from its own start. Default: 2.',
     ),
   ),

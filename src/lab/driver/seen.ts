@@ -65,9 +65,6 @@ export interface MountedAt {
 /** Whether a driver implements NodeGetVolumeHealth (CSI 1.13): `unimplemented` despite its capability if it answers so. */
 export type HealthSeen = 'implemented' | 'no capability' | 'unimplemented'
 
-/** Bytes of the name of a process that the kernel keeps (proc_pid_comm(5)). */
-export const LONGEST_COMM = 15
-
 /** A process that holds a FUSE connection of the volume. */
 export interface Holder {
   readonly pid: number

@@ -8,7 +8,7 @@ import { connectionsOf } from '../../os/mounts/fuse-connections.ts'
 import { isFuse } from '../../os/mounts/mount-table.ts'
 import { parseMountinfo, topmostAt } from '../../os/mounts/mountinfo.ts'
 import { describeEnd } from '../../os/processes/child-program.ts'
-import { processIds, sendSignal, sharesMounts } from '../../os/processes/processes.ts'
+import { LONGEST_COMM, processIds, sendSignal, sharesMounts } from '../../os/processes/processes.ts'
 import { run } from '../../os/processes/run.ts'
 import { listeningSockets } from '../../os/sockets/listening-sockets.ts'
 import { ContainerPlugin } from '../cell/container-plugin.ts'
@@ -27,18 +27,7 @@ import { askCapabilities } from './ask.ts'
 import { driverContainer, nodeHelpers } from './container.ts'
 import { makeDriverFolders } from './node.ts'
 import { refusedField } from './refused-field.ts'
-import {
-  type About,
-  type DriverSeen,
-  type HealthSeen,
-  type Holder,
-  LONGEST_COMM,
-  type MountedAt,
-  type PluginSeen,
-  type ReadSeen,
-  type StepFailure,
-  type TrialStep,
-} from './seen.ts'
+import type { About, DriverSeen, HealthSeen, Holder, MountedAt, PluginSeen, ReadSeen, StepFailure, TrialStep } from './seen.ts'
 import type { DriverSpec } from './spec.ts'
 
 /** What is handed to the private node. `whole`: also what is found out by stopping processes. */

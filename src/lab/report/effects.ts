@@ -68,7 +68,7 @@ export function tally(cells: readonly Cell[]): Readonly<Record<Effect, number>> 
 }
 
 /** The cells of a record, that without a failure first. */
-export function allCells({ firstUse, cells }: LabRecord): readonly Cell[] {
+export function allCells({ firstUse, cells }: Pick<LabRecord, 'firstUse' | 'cells'>): readonly Cell[] {
   return firstUse === undefined ? cells : [firstUse, ...cells]
 }
 

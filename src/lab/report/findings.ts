@@ -312,8 +312,8 @@ function howLong(cells: readonly Cell[], { catalogue }: LabRecord): string {
   return waits === undefined ? 'No read failed, and none took a second or longer.' : `No read failed; ${waits}.`
 }
 
-function whetherAstray(cells: readonly Cell[], { catalogue, firstUse }: LabRecord): string {
-  const astray = [...(firstUse === undefined ? [] : [firstUse]), ...cells].filter((cell) => harmOf(cell) === 'astray')
+function whetherAstray(cells: readonly Cell[], { catalogue, ...record }: LabRecord): string {
+  const astray = allCells({ ...record, cells }).filter((cell) => harmOf(cell) === 'astray')
   if (astray.length === 0) return "No data went astray: no consumer could write to the node's own disk."
   const names = listed(astray.map(({ failure }) => catalogue.failures[failure]?.title ?? failure))
   const wrote = astray.flatMap(({ consumers }) => consumers).filter(({ wroteToNode }) => wroteToNode).length

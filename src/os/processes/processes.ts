@@ -28,6 +28,9 @@ export function processStat(pid: number): ProcessStat | undefined {
   return { pid, comm: text.slice(open + 1, close), state, start: fields[19] ?? '', exiting: (Number(fields[6]) & PF_EXITING) !== 0 }
 }
 
+/** Bytes of the name of a process that the kernel keeps (proc_pid_comm(5)). */
+export const LONGEST_COMM = 15
+
 /** The ids of all processes that /proc shows. Throws Node's error if it cannot be read. */
 export function processIds(): readonly number[] {
   return readdirSync('/proc')
@@ -35,10 +38,10 @@ export function processIds(): readonly number[] {
     .map(Number)
 }
 
-/** The processes of one name (its first 15 bytes) with their arguments. */
+/** The processes of one name (its first {@link LONGEST_COMM} bytes) with their arguments. */
 export function processesNamed(comm: string): { stat: ProcessStat; args: readonly string[] }[] {
   return processIds().flatMap((pid) => {
-    if (readOrUndefined(`/proc/${pid}/comm`) !== `${comm.slice(0, 15)}\n`) return []
+    if (readOrUndefined(`/proc/${pid}/comm`) !== `${comm.slice(0, LONGEST_COMM)}\n`) return []
     const stat = processStat(pid)
     const args = readOrUndefined(`/proc/${pid}/cmdline`)
     return stat === undefined || args === undefined ? [] : [{ stat, args: args.split('\0').slice(0, -1) }]
