@@ -43,6 +43,14 @@ step() {
   say "$what: done in $((SECONDS - started)) s"
 }
 
+# in_namespaces COMMAND...: runs a command in mount and process namespaces of its own, with TMPDIR in the folder `work`.
+in_namespaces() {
+  # The first process of the namespaces reaps what daemons leave behind; --kill-child: whatever happens to the script, they all end with it.
+  # shellcheck disable=SC2016,SC2154
+  unshare --mount --propagation private --pid --fork --mount-proc --kill-child env TMPDIR="$work" \
+    bash -c '"$@"; exit $?' bash "$@" </dev/null
+}
+
 # retried COMMAND...: runs a command that fetches something, up to three times: a connection breaks off now and then.
 retried() {
   local pause

@@ -21,24 +21,25 @@ go_install() {
   GOBIN=$CACHE/bin CGO_ENABLED=0 GOTOOLCHAIN=local GOFLAGS=-buildvcs=false "$GO" install "$1@$2"
 }
 
-# Builds the CSI plugin that the lab's own-driver test is about into .cache/bin, unless its source is as it was.
+# The CSI plugin that the lab's own-driver test is about.
 need_go_driver() {
-  local folder=$CHECKOUT/test/peers/go-driver built=$CACHE/bin/go-driver
+  need_go_peer go-driver go-driver 'go build'
+}
+
+need_rclone() {
+  need_go_peer rclone rclone-1.76.0 'go build, some minutes'
+}
+
+# need_go_peer FOLDER NAME HOW: builds the Go program in test/peers/FOLDER as NAME into .cache/bin, unless its source is as it was.
+need_go_peer() {
+  local folder=$CHECKOUT/test/peers/$1 built=$CACHE/bin/$2
   [ -x "$built" ] && [ -z "$(find "$folder" -newer "$built" -print -quit)" ] && return 0
   need_go
-  step 'building test/peers/go-driver (go build)' build_go "$folder" "$built"
+  step "building test/peers/$1 ($3)" build_go "$folder" "$built"
 }
 
 build_go() {
   (cd "$1" && CGO_ENABLED=0 GOTOOLCHAIN=local GOFLAGS=-buildvcs=false "$GO" build -o "$2" .)
-}
-
-# Builds the rclone of test/peers/rclone into .cache/bin, unless its source is as it was.
-need_rclone() {
-  local folder=$CHECKOUT/test/peers/rclone built=$CACHE/bin/rclone-1.76.0
-  [ -x "$built" ] && [ -z "$(find "$folder" -newer "$built" -print -quit)" ] && return 0
-  need_go
-  step 'building test/peers/rclone (go build, some minutes)' build_go "$folder" "$built"
 }
 
 # Sets GO to a Go that is new enough: the machine's, or one in the cache folder.
