@@ -1,35 +1,11 @@
 import assert from 'node:assert/strict'
-import { readFileSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { describe, it } from 'node:test'
-import type { LabRecord } from '../../src/lab/matrix/lab-record.ts'
-import { DUMMY_FUSE, EXECUTABLE, ROOT } from '../support/paths.ts'
+import { type DriverRun, peer, runDriver, STORE } from '../support/driver-run.ts'
+import { DUMMY_FUSE } from '../support/paths.ts'
 import { Sandbox } from '../support/sandbox.ts'
 
-const peer = (name: string, ...args: readonly string[]): readonly string[] => [
-  process.execPath,
-  join(ROOT, `test/peers/${name}.ts`),
-  ...args,
-]
-
-/** Stages and mounts nothing there; binds a folder (test/peers/store-driver.ts). */
-const STORE = {
-  name: 'store-driver',
-  start: peer('store-driver', '{state}'),
-  env: { STORE_PLACE: '{state}/here' },
-  socket: '/run/store-driver/csi.sock',
-  callTimeout: 20,
-  podInfo: true,
-  volume: {
-    accessMode: 'MULTI_NODE_READER_ONLY',
-    secrets: { of: 'of-all' },
-    callSecrets: { nodeStage: { of: 'of-stage' }, controllerCreate: { of: 'of-create' } },
-  },
-  create: { parameters: { pool: '{state}' }, capacity: { required: '1Mi', limit: 2097152 } },
-  populate: "printf '%s' content > {target}/file",
-  file: 'file',
-  content: 'content',
-}
+/** Stages and mounts nothing there; binds a folder. */
+const FOLDER = { ...STORE, populate: "printf '%s' content > {target}/file", file: 'file', content: 'content' }
 
 /** Mounts FUSE at each target, and stages nothing (test/peers/fuse-driver.ts). */
 const FUSE = {
@@ -54,32 +30,16 @@ const HELPER = {
   belongs: 'node',
 }
 
-interface Ran {
-  readonly record: LabRecord
-  readonly stdout: string
-  readonly markdown: string
-  readonly report: string
-}
-
 /** Runs cells of a driver without CAP_SYS_RESOURCE, as in most containers. */
-async function run(sandbox: Sandbox, file: object, failures: string, mitigations: string, consumers: string): Promise<Ran> {
-  const at = (name: string): string => join(sandbox.path, name)
-  writeFileSync(at('driver.yaml'), JSON.stringify(file))
+async function run(sandbox: Sandbox, file: object, failures: string, mitigations: string, consumers: string): Promise<DriverRun> {
   const cells = ['--failure', failures, '--mitigation', mitigations, '--consumer', consumers]
-  const files = ['--json', at('seen.json'), '--markdown', at('seen.md'), '--report', at('seen.html')]
-  const lab = [EXECUTABLE, 'lab', 'run', '--driver', at('driver.yaml'), ...cells, ...files]
-  const { status, stdout, stderr } = await sandbox.run('setpriv', ['--bounding-set', '-sys_resource', ...lab], { timeout: 240_000 })
-  assert.equal(status, 0, stdout + stderr)
-  const [json = '', markdown = '', report = ''] = ['seen.json', 'seen.md', 'seen.html'].map((name) =>
-    readFileSync(at(name), 'utf8'),
-  )
-  return { record: JSON.parse(json) as LabRecord, stdout, markdown, report }
+  return await runDriver(sandbox, file, cells, ['setpriv', '--bounding-set', '-sys_resource'])
 }
 
 describe('what a failure cannot do to a driver', () => {
   it('is absent with its reason everywhere, and descriptors are limited of a process of another user', async () => {
     await using sandbox = new Sandbox()
-    const file = { ...STORE, helpers: [HELPER], daemon: 'nobodys' }
+    const file = { ...FOLDER, helpers: [HELPER], daemon: 'nobodys' }
     const failures = 'staging-unmounted,connection-aborted,out-of-descriptors'
     const { record, stdout, markdown, report } = await run(sandbox, file, failures, 'as-is,health', 'opens-anew')
     assert.deepEqual(

@@ -1,26 +1,14 @@
 import assert from 'node:assert/strict'
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
-import type { LabRecord } from '../../src/lab/matrix/lab-record.ts'
-import { EXECUTABLE, ROOT } from '../support/paths.ts'
+import { runDriver, STORE as STORE_DRIVER } from '../support/driver-run.ts'
+import { EXECUTABLE } from '../support/paths.ts'
 import { Sandbox } from '../support/sandbox.ts'
 
-/** Of a driver that wants all of it (test/peers/store-driver.ts). */
 const STORE = {
-  name: 'store-driver',
-  start: [process.execPath, join(ROOT, 'test/peers/store-driver.ts'), '{state}'],
-  env: { STORE_PLACE: '{state}/here' },
-  socket: '/run/store-driver/csi.sock',
-  callTimeout: 20,
-  podInfo: true,
+  ...STORE_DRIVER,
   fuse: false,
-  volume: {
-    accessMode: 'MULTI_NODE_READER_ONLY',
-    secrets: { of: 'of-all' },
-    callSecrets: { nodeStage: { of: 'of-stage' }, controllerCreate: { of: 'of-create' } },
-  },
-  create: { parameters: { pool: '{state}' }, capacity: { required: '1Mi', limit: 2097152 } },
   populate: "mkdir {target}/sub && printf '%s' '{node}' > {target}/sub/file",
   file: 'sub/file',
   content: '{node}',
@@ -29,14 +17,8 @@ const STORE = {
 describe('the file of a driver that wants much', () => {
   it('has its volume created, populated, published with the pod and its secrets, and deleted at the end', async () => {
     await using sandbox = new Sandbox()
-    const [file, json] = [join(sandbox.path, 'driver.yaml'), join(sandbox.path, 'seen.json')]
-    writeFileSync(file, JSON.stringify(STORE))
     const cells = ['--failure', 'plugin-killed', '--mitigation', 'as-is', '--consumer', 'keeps-open,opens-anew']
-    const { status, stdout, stderr } = await sandbox.run(EXECUTABLE, ['lab', 'run', '--driver', file, ...cells, '--json', json], {
-      timeout: 120_000,
-    })
-    assert.equal(status, 0, stdout + stderr)
-    const { cells: seen } = JSON.parse(readFileSync(json, 'utf8')) as LabRecord
+    const { cells: seen } = (await runDriver(sandbox, STORE, cells)).record
     const [cell] = seen
     assert.ok(cell?.verdict === 'measured', cell?.why)
     // On a busy machine a read may take a second.
@@ -59,20 +41,14 @@ describe('the file of a driver that wants much', () => {
 
   it('has helpers that end with the container, with the machine, or not at all', async () => {
     await using sandbox = new Sandbox()
-    const [file, json] = [join(sandbox.path, 'driver.yaml'), join(sandbox.path, 'seen.json')]
     const command = (line: string): readonly string[] => ['/bin/sh', '-c', line]
     const helpers = [
       { name: 'on-node', command: command('echo "$STORE_PLACE"; : > {state}/on-node; sleep 1000'), belongs: 'node' },
       { name: 'service', command: command('test -e {state}/on-node && : > {state}/service; sleep 1'), belongs: 'service' },
       { name: 'beside', command: command('test -e {state}/service && : > {state}/beside; sleep 1000'), belongs: 'container' },
     ].map((helper) => ({ ...helper, ready: `test -e {state}/${helper.name}` }))
-    writeFileSync(file, JSON.stringify({ ...STORE, helpers }))
     const cells = ['--failure', 'plugin-killed', '--mitigation', 'as-is', '--consumer', 'opens-anew']
-    const { status, stdout, stderr } = await sandbox.run(EXECUTABLE, ['lab', 'run', '--driver', file, ...cells, '--json', json], {
-      timeout: 120_000,
-    })
-    assert.equal(status, 0, stdout + stderr)
-    const { cells: seen } = JSON.parse(readFileSync(json, 'utf8')) as LabRecord
+    const { cells: seen } = (await runDriver(sandbox, { ...STORE, helpers }, cells)).record
     const kinds = (id: string): readonly string[] =>
       seen[0]?.events.filter(({ lane }) => lane === `helper-${id}`).map(({ kind }) => kind) ?? []
     assert.deepEqual(kinds('on-node'), ['start'])
@@ -94,14 +70,9 @@ describe('the file of a driver that wants much', () => {
 
   it('has a cure that comes late seen, if the file says how long to wait', async () => {
     await using sandbox = new Sandbox()
-    const [file, json] = [join(sandbox.path, 'driver.yaml'), join(sandbox.path, 'seen.json')]
-    writeFileSync(file, JSON.stringify({ ...STORE, env: { ...STORE.env, STORE_HEALS: 4000 }, watch: 30 }))
     const cells = ['--failure', 'target-unmounted', '--mitigation', 'as-is', '--consumer', 'slave-folder']
-    const { status, stdout, stderr } = await sandbox.run(EXECUTABLE, ['lab', 'run', '--driver', file, ...cells, '--json', json], {
-      timeout: 120_000,
-    })
-    assert.equal(status, 0, stdout + stderr)
-    const { cells: seen } = JSON.parse(readFileSync(json, 'utf8')) as LabRecord
+    const { cells: seen } = (await runDriver(sandbox, { ...STORE, env: { ...STORE.env, STORE_HEALS: 4000 }, watch: 30 }, cells))
+      .record
     // Between the unmount and the cure it finds the bare folder, and writes there.
     assert.equal(seen[0]?.consumers[0]?.seen, 'writes-to-host-recovers')
   })

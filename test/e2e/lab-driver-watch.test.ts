@@ -1,10 +1,8 @@
 import assert from 'node:assert/strict'
-import { readFileSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { describe, it } from 'node:test'
-import type { ConsumerResult, LabRecord } from '../../src/lab/matrix/lab-record.ts'
+import type { ConsumerResult } from '../../src/lab/matrix/lab-record.ts'
 import { PROBE } from '../../src/lab/consumer/probe.ts'
-import { EXECUTABLE, ROOT } from '../support/paths.ts'
+import { type DriverRun, peer, runDriver } from '../support/driver-run.ts'
 import { Sandbox } from '../support/sandbox.ts'
 import { schemaOf } from '../support/type-check.ts'
 
@@ -13,7 +11,7 @@ const problemsWith = schemaOf('src/lab/matrix/lab-record.ts', 'LabRecord')
 /** Of a driver whose volumes are bind mounts (test/peers/binding-driver.ts). */
 const BINDING = {
   name: 'binding-driver',
-  start: [process.execPath, join(ROOT, 'test/peers/binding-driver.ts'), '{socket}', '{state}/volume'],
+  start: peer('binding-driver', '{socket}', '{state}/volume'),
   fuse: false,
   callTimeout: 60,
   prepare: "mkdir {state}/volume && printf '%s' content > {state}/volume/file",
@@ -22,29 +20,11 @@ const BINDING = {
   content: 'content',
 }
 
-interface Run {
-  readonly record: LabRecord
-  readonly stdout: string
-  readonly markdown: string
-  readonly xml: string
-}
-
-async function labRun(file: object, ...cells: readonly string[]): Promise<Run> {
+async function labRun(file: object, ...cells: readonly string[]): Promise<DriverRun> {
   await using sandbox = new Sandbox()
-  const [yaml, json, md, xml] = ['driver.yaml', 'seen.json', 'seen.md', 'seen.xml'].map((name) => join(sandbox.path, name)) as [
-    string,
-    string,
-    string,
-    string,
-  ]
-  writeFileSync(yaml, JSON.stringify({ ...BINDING, ...file }))
-  const files = ['--json', json, '--markdown', md, '--junit', xml, '--report', join(sandbox.path, 'seen.html')]
-  const args = ['lab', 'run', '--driver', yaml, '--mitigation', 'as-is', ...cells, ...files]
-  const { status, stdout, stderr } = await sandbox.run(EXECUTABLE, args, { timeout: 180_000 })
-  assert.equal(status, 0, stdout + stderr)
-  const record = JSON.parse(readFileSync(json, 'utf8')) as LabRecord
-  assert.deepEqual(problemsWith(record), [])
-  return { record, stdout, markdown: readFileSync(md, 'utf8'), xml: readFileSync(xml, 'utf8') }
+  const run = await runDriver(sandbox, { ...BINDING, ...file }, ['--mitigation', 'as-is', ...cells])
+  assert.deepEqual(problemsWith(run.record), [])
+  return run
 }
 
 function outcomes(consumers: readonly ConsumerResult[] | undefined): Readonly<Record<string, string>> {

@@ -4,9 +4,7 @@
 // HEALS: a target that was unmounted is bound again, that many milliseconds later.
 // STALLS=yes: when a target was unmounted, the plugin answers nothing more.
 import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
-import { dirname } from 'node:path'
-import { Identity, Node } from '../../src/rpc/csi_pb.ts'
-import { type Handler, run, serve } from './driver-server.ts'
+import { type Handler, run, serveNode } from './driver-server.ts'
 
 interface Request {
   readonly targetPath: string
@@ -65,14 +63,5 @@ const node: Readonly<Record<string, Handler<Request>>> = {
   },
 }
 
-mkdirSync(dirname(socket), { recursive: true })
-rmSync(socket, { force: true })
 setInterval(look, 100)
-serve<Request>(
-  socket,
-  [
-    [Identity, { getPluginInfo: () => ({ name: 'binding-driver', vendorVersion: '1' }) }],
-    [Node, node],
-  ],
-  (method) => process.stderr.write(`${method}\n`),
-)
+serveNode<Request>('binding-driver', socket, node)

@@ -9,7 +9,10 @@ import {
   type UntypedServiceImplementation,
 } from '@grpc/grpc-js'
 import { spawnSync } from 'node:child_process'
+import { mkdirSync, rmSync } from 'node:fs'
+import { dirname } from 'node:path'
 import { serviceDefinition } from '../../src/grpc/service.ts'
+import { Identity, Node } from '../../src/rpc/csi_pb.ts'
 
 /** Answers a request by the fields of the answer, or throws. */
 export type Handler<Request> = (request: Request) => Record<string, unknown>
@@ -41,6 +44,26 @@ export function serve<Request>(
   server.bindAsync(`unix:${socket}`, ServerCredentials.createInsecure(), (error) => {
     if (error !== null) throw error
   })
+}
+
+/** Serves a plugin that has a name and a node service alone, on a socket whose folder it makes. */
+export function serveNode<Request>(
+  name: string,
+  socket: string,
+  node: Readonly<Record<string, Handler<Request>>>,
+  log: (method: string, request: Request) => void = (method) => process.stderr.write(`${method}\n`),
+): void {
+  mkdirSync(dirname(socket), { recursive: true })
+  rmSync(socket, { force: true })
+  const identity = { getPluginInfo: () => ({ name, vendorVersion: '1' }) }
+  serve<Request>(
+    socket,
+    [
+      [Identity, identity],
+      [Node, node],
+    ],
+    log,
+  )
 }
 
 function answering<Request>(

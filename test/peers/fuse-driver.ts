@@ -3,9 +3,8 @@
 // Started as `node fuse-driver.ts SOCKET DUMMY-FUSE`.
 import { status } from '@grpc/grpc-js'
 import { mkdirSync, rmSync } from 'node:fs'
-import { dirname } from 'node:path'
-import { Identity, Node, NodeServiceCapability_RPC_Type as Rpc } from '../../src/rpc/csi_pb.ts'
-import { type Handler, Refusal, run, serve } from './driver-server.ts'
+import { NodeServiceCapability_RPC_Type as Rpc } from '../../src/rpc/csi_pb.ts'
+import { type Handler, Refusal, run, serveNode } from './driver-server.ts'
 
 interface Request {
   readonly targetPath: string
@@ -34,14 +33,4 @@ const handlers: Readonly<Record<string, Handler<Request>>> = {
   },
 }
 
-mkdirSync(dirname(socket), { recursive: true })
-rmSync(socket, { force: true })
-const identity = { getPluginInfo: () => ({ name: 'fuse-driver', vendorVersion: '1' }) }
-serve<Request>(
-  socket,
-  [
-    [Identity, identity],
-    [Node, handlers],
-  ],
-  (method) => process.stderr.write(`${method}\n`),
-)
+serveNode<Request>('fuse-driver', socket, handlers)

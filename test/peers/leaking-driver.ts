@@ -1,9 +1,9 @@
 // A CSI node plugin that keeps no secret: it logs its requests as they are, and names a password in the source of its mounts. Volumes are
 // tmpfs with one file. Started as `node leaking-driver.ts SOCKET`.
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
-import { Identity, Node, NodeServiceCapability_RPC_Type as Rpc } from '../../src/rpc/csi_pb.ts'
-import { type Handler, run, serve } from './driver-server.ts'
+import { join } from 'node:path'
+import { NodeServiceCapability_RPC_Type as Rpc } from '../../src/rpc/csi_pb.ts'
+import { type Handler, run, serveNode } from './driver-server.ts'
 
 interface Request {
   readonly stagingTargetPath: string
@@ -38,14 +38,4 @@ const handlers: Readonly<Record<string, Handler<Request>>> = {
 }
 
 const [socket = ''] = process.argv.slice(2)
-mkdirSync(dirname(socket), { recursive: true })
-rmSync(socket, { force: true })
-const identity = { getPluginInfo: () => ({ name: 'leaking-driver', vendorVersion: '1' }) }
-serve<Request>(
-  socket,
-  [
-    [Identity, identity],
-    [Node, handlers],
-  ],
-  (_method, request) => process.stderr.write(`${JSON.stringify(request)}\n`),
-)
+serveNode<Request>('leaking-driver', socket, handlers, (_method, request) => process.stderr.write(`${JSON.stringify(request)}\n`))

@@ -1,0 +1,56 @@
+import assert from 'node:assert/strict'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { LabRecord } from '../../src/lab/matrix/lab-record.ts'
+import { EXECUTABLE, ROOT } from './paths.ts'
+import type { Sandbox } from './sandbox.ts'
+
+/** The command of a driver in test/peers. */
+export function peer(name: string, ...args: readonly string[]): readonly string[] {
+  return [process.execPath, join(ROOT, `test/peers/${name}.ts`), ...args]
+}
+
+/** Most of the file of test/peers/store-driver.ts, a driver that wants nearly every field: all but `populate`, `file` and `content`. */
+export const STORE = {
+  name: 'store-driver',
+  start: peer('store-driver', '{state}'),
+  env: { STORE_PLACE: '{state}/here' },
+  socket: '/run/store-driver/csi.sock',
+  callTimeout: 20,
+  podInfo: true,
+  volume: {
+    accessMode: 'MULTI_NODE_READER_ONLY',
+    secrets: { of: 'of-all' },
+    callSecrets: { nodeStage: { of: 'of-stage' }, controllerCreate: { of: 'of-create' } },
+  },
+  create: { parameters: { pool: '{state}' }, capacity: { required: '1Mi', limit: 2097152 } },
+}
+
+/** What a run of the lab with a driver has printed and written. */
+export interface DriverRun {
+  readonly record: LabRecord
+  readonly stdout: string
+  readonly markdown: string
+  readonly report: string
+  /** As JUnit's XML. */
+  readonly xml: string
+}
+
+/** Runs cells of the lab with a driver's file, which must end with 0. `by`: a command that executes another, and its arguments. */
+export async function runDriver(
+  sandbox: Sandbox,
+  file: object,
+  cells: readonly string[],
+  by: readonly string[] = [],
+): Promise<DriverRun> {
+  const at = (name: string): string => join(sandbox.path, name)
+  writeFileSync(at('driver.yaml'), JSON.stringify(file))
+  const files = ['--json', at('seen.json'), '--markdown', at('seen.md'), '--report', at('seen.html'), '--junit', at('seen.xml')]
+  const [program = '', ...args] = [...by, EXECUTABLE, 'lab', 'run', '--driver', at('driver.yaml'), ...cells, ...files]
+  const { status, stdout, stderr } = await sandbox.run(program, args, { timeout: 240_000 })
+  assert.equal(status, 0, stdout + stderr)
+  const [json = '', markdown = '', report = '', xml = ''] = ['json', 'md', 'html', 'xml'].map((kind) =>
+    readFileSync(at(`seen.${kind}`), 'utf8'),
+  )
+  return { record: JSON.parse(json) as LabRecord, stdout, markdown, report, xml }
+}
