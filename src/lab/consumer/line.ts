@@ -11,7 +11,10 @@ interface BeganLine {
   readonly began: number
 }
 
-/** `saw`: `right`, `wrong`, or the errno's name of the call that failed; `SIGBUS` for a page of a memory map that could not be had. */
+/**
+ * `saw`: `right`, `wrong`, or the errno's name of the call that failed; `SIGBUS` for a page of a memory map that could not be had, `SHORT` for a read
+ * that got the first bytes of the file, or none, and no error.
+ */
 interface EndedLine {
   readonly ended: number
   readonly saw: string
