@@ -21,10 +21,9 @@ export interface ServiceLimits {
   readonly retryPause: number
   /** In which a dummy-fused answers a question about health, unless it is seen to be busy; after that the mount itself is asked. */
   readonly healthAnswer: number
+  /** How many looks must find no runnable thread of a silent dummy-fused before it counts as hung. */
+  readonly idleLooks: number
 }
-
-/** How often a silent dummy-fused is looked at before it counts as idle: one that starts on a busy machine also waits for its disk and its threads. */
-const LOOKS = 5
 
 /** A question about the sessions at these paths, or about all sessions. */
 interface Question {
@@ -136,7 +135,7 @@ export class ServiceHost implements FuseHost {
     const daemon = toDaemon(serving)
     if (daemon?.stopped === true && device !== undefined) return { ...daemon, device, serves: 'many' }
     for (let look = 1; serving === undefined || !isRunnable(serving.pid); look++) {
-      if (serving === undefined || look === LOOKS)
+      if (serving === undefined || look === this.#limits.idleLooks)
         throw new HostError('timeout', `dummy-fused has not answered within ${this.#limits.healthAnswer / 1000} s`)
       if ((await settledWithin(answer, this.#limits.retryPause)) !== 'late') return undefined
     }

@@ -64,7 +64,7 @@ class HostInTest implements AsyncDisposable {
     this.host = new ServiceHost(
       this.socket,
       ['read-delay=1'],
-      { question: LONG, retryPause: 10, answerAge: 0, healthAnswer: LONG, ...limits },
+      { question: LONG, retryPause: 10, answerAge: 0, healthAnswer: LONG, idleLooks: 5, ...limits },
       log,
     )
   }

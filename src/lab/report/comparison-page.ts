@@ -72,7 +72,7 @@ function changes(comparison: Comparison, change: Change): Html | false {
   const heads = ['What, and whom', 'A', 'B', 'Errors', 'Longest read', 'Right again after']
   return html`<h3 id="${change}">${title} (${comparison.counts[change]})</h3>
     <p class="measure small soft">${words}</p>
-    <table class="changes" role="table" aria-labelledby="${change}">
+    <table class="changes cards" role="table" aria-labelledby="${change}">
       <thead role="rowgroup">
         <tr role="row">
           ${heads.map((head) => html`<th role="columnheader" scope="col">${head}</th>`)}

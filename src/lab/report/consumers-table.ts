@@ -20,7 +20,7 @@ export function consumersTable(cell: Cell, { catalogue }: LabRecord): Html {
     'Open descriptor',
     'What the model says, and why',
   ]
-  return html`<table class="consumers" role="table">
+  return html`<table class="consumers cards" role="table">
       <caption class="unseen">
         What each consumer saw
       </caption>

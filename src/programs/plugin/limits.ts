@@ -96,6 +96,10 @@ function table({ callDeadline, startsAtOnce }: Given) {
       value: 350,
       why: 'A kubelet asks for the health of one volume after the other, and an answer takes less than a second in all. A dummy-fused that is well answers within milliseconds.',
     },
+    idleLooks: {
+      value: 5,
+      why: 'A dummy-fused that starts on a busy machine also waits for its disk and its threads, and is not runnable at each moment.',
+    },
     silentMount: {
       value: 350,
       why: 'The rest of that second. A standby that serves answers within milliseconds.',

@@ -85,4 +85,11 @@ footer { margin: 4rem 0 2rem; padding-top: 1rem; border-top: 1px solid var(--lin
 .undecided, .unknown { --tint: var(--unknown); --tint-ink: var(--unknown-ink); --mark: var(--unknown-mark); }
 .chip { display: inline-flex; gap: .4em; align-items: center; padding: .1rem .55rem; border-radius: 999px; background: var(--tint); color: var(--tint-ink); font-size: .85rem; line-height: 1.45; text-align: left; }
 .badge { display: inline-block; padding: 0 .4rem; border: 1px solid currentColor; border-radius: 4px; font-size: .75rem; font-weight: 600; line-height: 1.4; }
+@media screen and (max-width: 59.99rem) {
+  table.cards, table.cards tbody, table.cards tr, table.cards th, table.cards td, table.cards caption { display: block; min-width: 0; }
+  table.cards thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
+  table.cards tr { border: 1px solid var(--line); border-radius: 8px; padding: .5rem .75rem; margin-bottom: .6rem; }
+  table.cards th, table.cards td { border: 0; padding: .15rem 0; }
+  table.cards td::before { color: var(--soft); }
+}
 `

@@ -13,11 +13,6 @@ export const COMPARISON = `
   .changes thead th { width: 15%; } .changes thead th:first-child { width: 34%; } .changes thead th:nth-child(n+5) { width: 10.5%; }
 }
 @media screen and (max-width: 59.99rem) {
-  .changes, .changes tbody, .changes tr, .changes th, .changes td { display: block; min-width: 0; }
-  .changes thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
-  .changes tr { border: 1px solid var(--line); border-radius: 8px; padding: .5rem .75rem; margin-bottom: .6rem; }
-  .changes th, .changes td { border: 0; padding: .15rem 0; }
-  .changes td::before { color: var(--soft); }
   .changes td:nth-child(2)::before { content: 'A: '; } .changes td:nth-child(3)::before { content: 'B: '; }
   .changes td:nth-child(4)::before { content: 'Errors: '; } .changes td:nth-child(5)::before { content: 'Longest read: '; }
   .changes td:nth-child(6)::before { content: 'Right again after: '; }

@@ -69,11 +69,6 @@ table.plain, .consumers { border-collapse: collapse; width: 100%; font-size: .85
 .steps .when { color: var(--soft); font-size: .8rem; font-variant-numeric: tabular-nums; }
 .steps p { margin: 0 0 .25rem; }
 @media screen and (max-width: 59.99rem) {
-  .consumers, .consumers tbody, .consumers tr, .consumers th, .consumers td, .consumers caption { display: block; min-width: 0; }
-  .consumers thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
-  .consumers tr { border: 1px solid var(--line); border-radius: 8px; padding: .5rem .75rem; margin-bottom: .6rem; }
-  .consumers th, .consumers td { border: 0; padding: .15rem 0; }
-  .consumers td::before { color: var(--soft); }
   .consumers td:nth-child(3)::before { content: 'Reads: '; } .consumers td:nth-child(4)::before { content: 'Longest read: '; }
   .consumers td:nth-child(5)::before { content: 'Right again after: '; } .consumers td:nth-child(6)::before { content: 'Open descriptor: '; }
   .consumers td:nth-child(7)::before { content: 'The model says '; }
