@@ -162,7 +162,7 @@ describe('--fuse-host service', () => {
   for (const { fault, code, details } of FAULTS) {
     it(`passes ${fault} on, tells its reason, and leaves nothing`, async () => {
       await using sandbox = new Sandbox()
-      using both = await start(sandbox, ['--inject', fault])
+      using both = await start(sandbox, ['--inject', fault, '--call-deadline', '8'])
       const { fused, plugin } = both
       const volume = new Volume(sandbox, plugin, 'volume')
       const failed = await outcome(volume.stage())
