@@ -1,4 +1,5 @@
 import { messageOf } from '../../errors.ts'
+import type { Libc } from '../../os/libc.ts'
 import { clockFrom, monotonicMs } from '../clock.ts'
 import { withArgs } from '../command.ts'
 import { DRIVER_MITIGATIONS } from '../driver/matrix.ts'
@@ -12,6 +13,7 @@ import type { CellJob } from '../matrix/job.ts'
 import type { Cell } from '../matrix/lab-record.ts'
 import { MITIGATIONS } from '../mitigations.ts'
 import { FUSED, SOCKET } from '../node-paths.ts'
+import { WrittenFiles } from '../own-root.ts'
 import { Provisioner } from '../provisioner.ts'
 import type { ContainerPlugin } from './container-plugin.ts'
 import { DriverVolume } from './driver-volume.ts'
@@ -33,7 +35,7 @@ const CALL_DEADLINE = 3000
 const LAST_WORDS = 1000
 
 /** Carries out one cell on the private node that this process is on. Throws an Error if the cell says nothing. */
-export async function carryOutCell(job: CellJob): Promise<Cell> {
+export async function carryOutCell(job: CellJob, libc: Libc): Promise<Cell> {
   const startedAt = new Date().toISOString()
   const startMs = monotonicMs()
   const clock = clockFrom(startMs)
@@ -59,8 +61,11 @@ export async function carryOutCell(job: CellJob): Promise<Cell> {
   try {
     if (job.driver === undefined) return await observeCell(setUpCell(subject, parts), observed)
     const { driver } = job
-    return await withDriver(driver, setUpDriverCell(subject, { ...parts, driver }), timeline, (around) =>
-      failure === firstUse ? observeFirstUse(around, observed, firstWatch(driver)) : observeCell(around, observed),
+    return await withDriver(
+      driver,
+      setUpDriverCell(subject, { ...parts, driver }),
+      { timeline, written: new WrittenFiles(libc) },
+      (around) => (failure === firstUse ? observeFirstUse(around, observed, firstWatch(driver)) : observeCell(around, observed)),
     )
   } catch (error) {
     throw new Error(`${messageOf(error)}${timeline.lastWords()}`, { cause: error })
@@ -76,12 +81,13 @@ function firstWatch({ watch, watchIsGiven, callTimeout }: DriverSpec): number {
 async function withDriver(
   driver: DriverSpec,
   harness: PrivateHarness<ContainerPlugin>,
-  timeline: Timeline,
+  { timeline, written }: { readonly timeline: Timeline; readonly written: WrittenFiles },
   act: (harness: PrivateHarness) => Promise<Cell>,
 ): Promise<Cell> {
   const { kubelet, operations, consumers, plugin, shell } = harness
-  await makeDriverFolders(driver)
+  makeDriverFolders(driver)
   if (driver.prepare !== undefined) await shell(driver.prepare)
+  written.begin()
   const provisioner = new Provisioner(driver.socket, driver.callTimeout)
   const volume = new DriverVolume({ driver, operations, provisioner, consumers, timeline, shell })
   const register = async (): Promise<void> => {
@@ -96,7 +102,7 @@ async function withDriver(
     await plugin.kill().catch(() => undefined)
     await plugin.heard(LAST_WORDS)
     const events = [...cell.events, ...timeline.eventsOf('kubelet').slice(observed)]
-    return { ...cell, events, evidence: { ...cell.evidence, logs: timeline.logs() } }
+    return { ...cell, events, evidence: { ...cell.evidence, logs: timeline.logs(), ...written.since(driver.socket) } }
   } catch (error) {
     await volume.remove()
     throw error

@@ -20,6 +20,19 @@ export function podMounts(pid: number): readonly string[] {
   return mountsBelow(pid, POD_MOUNT)
 }
 
+/** What the kernel writes behind the root of a mount that is a deleted folder (fs/d_path.c). */
+const DELETED = '//deleted'
+
+/**
+ * The folder that a mount of a mount table shows and that was deleted, as its file system names it. The mount has the folder itself, so that
+ * another one at the same path makes no difference. Of mounts at one path the last one counts, which is on top.
+ */
+export function deletedFolderIn(lines: readonly string[]): string | undefined {
+  const onTop = new Map(parseMountinfo(lines.join('\n')).map(({ mountPoint, root }) => [mountPoint, root]))
+  const root = [...onTop.values()].find((one) => one.endsWith(DELETED))
+  return root?.slice(0, -DELETED.length)
+}
+
 function mountsBelow(pid: number | 'self', folder: string): readonly string[] {
   let text: string
   try {
