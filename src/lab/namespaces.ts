@@ -47,10 +47,11 @@ exit $?
 
 /**
  * Unmounts the copies of the machine's volumes that a new mount namespace has: a copy keeps the session of a volume that is unmounted on the machine. One that is
- * also unmounted on the machine just then is no failure.
+ * also unmounted on the machine just then is no failure. Reverse order has a mount before those above it. tac(1) would need a folder for temporary files, which a
+ * node has only later.
  */
 export const WITHOUT_VOLUMES = `
-sed -n 's/^[^ ]* [^ ]* [^ ]* [^ ]* \\([^ ]*\\) .* - fuse\\.dummy-fuse .*/\\1/p' /proc/self/mountinfo | tac | while read -r at; do
+sed -n 's/^[^ ]* [^ ]* [^ ]* [^ ]* \\([^ ]*\\) .* - fuse\\.dummy-fuse .*/\\1/p' /proc/self/mountinfo | LC_ALL=C sort -r | while read -r at; do
   umount -n -c -l "$(printf %b "$at")" 2>/dev/null
 done
 `

@@ -1,6 +1,7 @@
 import { lstatSync, readdirSync, readFileSync, type Stats } from 'node:fs'
 import { join } from 'node:path'
 import { codeOf } from '../errors.ts'
+import { PROBE } from './consumer/probe.ts'
 import type { Libc } from '../os/libc.ts'
 import type { Written } from './matrix/lab-record.ts'
 import { KUBELET, MARK } from './node-paths.ts'
@@ -85,37 +86,45 @@ export class WrittenFiles {
 
   /** Has what is written by now left out of the list, as long as it stays as it is. */
   begin(): void {
-    this.#earlier = new Map(this.#all().map(({ written, identity }) => [written.path, identity]))
+    this.#earlier = new Map(this.#all([]).map(({ written, identity }) => [written.path, identity]))
+  }
+
+  /** The paths of all that was written. */
+  paths(): readonly string[] {
+    return this.#all([]).map(({ written }) => written.path)
   }
 
   /**
-   * What was written since, in the order of the paths, and how much more there is than is listed. `except`: a path that is left out. The files themselves
-   * are not read.
+   * What was written since, in the order of the paths, and how much more there is than is listed. What a consumer of the lab has written is left out, and the path
+   * `except`. The files themselves are not read.
    */
   since(except: string): { readonly written: readonly Written[]; readonly writtenMore: number } {
-    const written = this.#all()
-      .filter((one) => one.written.path !== except && this.#earlier.get(one.written.path) !== one.identity)
+    const isOfDriver = ({ written: { path }, identity }: Entry): boolean => path !== except && this.#earlier.get(path) !== identity
+    const written = this.#all([PROBE])
+      .filter(isOfDriver)
       .map((one) => one.written)
       .sort((a, b) => (a.path < b.path ? -1 : 1))
     return { written: written.slice(0, MOST), writtenMore: Math.max(0, written.length - MOST) }
   }
 
-  #all(): readonly Entry[] {
+  /** `without`: names that count as if they were not there. */
+  #all(without: readonly string[]): readonly Entry[] {
     const layers = join(PLACE, 'layers')
     return namesIn(layers).flatMap((name) => {
       const layer = join(layers, name)
-      return this.#below(join(layer, 'upper'), readFileSync(join(layer, 'path'), 'utf8'))
+      return this.#below(join(layer, 'upper'), readFileSync(join(layer, 'path'), 'utf8'), without)
     })
   }
 
   /** What is in the folder `folder` of a layer, which the node has at `path`. */
-  #below(folder: string, path: string): readonly Entry[] {
-    return namesIn(folder).flatMap((name) => {
+  #below(folder: string, path: string, without: readonly string[]): readonly Entry[] {
+    const names = namesIn(folder).filter((name) => !without.includes(name))
+    return names.flatMap((name) => {
       const [at, shown] = [join(folder, name), join(path, name)]
       const stats = lstatSync(at, { throwIfNoEntry: false })
       if (stats === undefined) return []
       if (!stats.isDirectory()) return [entry(shown, stats)]
-      const within = this.#below(at, shown)
+      const within = this.#below(at, shown, without)
       return within.length > 0 || !this.#isNew(at) ? within : [entry(shown, stats)]
     })
   }

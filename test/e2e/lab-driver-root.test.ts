@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict'
-import { existsSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
+import { PROBE } from '../../src/lab/consumer/probe.ts'
 import type { Finding } from '../../src/lab/driver/findings.ts'
 import { peer, runDriver } from '../support/driver-run.ts'
-import { EXECUTABLE } from '../support/paths.ts'
+import { DUMMY_FUSE, EXECUTABLE } from '../support/paths.ts'
 import { type Result, Sandbox } from '../support/sandbox.ts'
 import { schemaOf } from '../support/type-check.ts'
 
@@ -89,6 +90,38 @@ describe('the node of a driver', () => {
     assert.match(pod.deletedFolder ?? '', /\/driver-pv\/globalmount$/)
     assert.deepEqual(cell?.evidence.disk, [])
     assert.match(markdown, /1 consumer has a folder that was deleted: what is written there is lost\./)
+  })
+
+  it('shows what a pod writes into the bare folder of a mount that the driver has elsewhere', async () => {
+    await using sandbox = new Sandbox()
+    const at = '/var/lib/fuse-driver/volume'
+    const file = {
+      ...{ name: 'fuse-driver', start: peer('fuse-driver', '{socket}', DUMMY_FUSE), env: { FUSE_DRIVER_AT: at } },
+      ...{ volume: { id: 'some-volume', staged: false }, callTimeout: 60 },
+      ...{ file: 'dummy-file.txt', content: 'Hello world!\n' },
+    }
+    const cells = ['--failure', 'connection-aborted', '--mitigation', 'as-is', '--consumer', 'starts-after']
+    const { record } = await runDriver(sandbox, file, cells)
+    const [cell] = record.cells
+    assert.equal(cell?.consumers[0]?.seen, 'writes-to-host')
+    assert.deepEqual(cell?.evidence.disk, [join(at, PROBE)])
+    assert.deepEqual(cell.evidence.written, [{ path: at, kind: 'folder' }])
+  })
+
+  it('is refused where the kernel makes no overlay', async () => {
+    await using sandbox = new Sandbox()
+    const mount = join(sandbox.directory('bin'), 'mount')
+    writeFileSync(
+      mount,
+      '#!/bin/sh\ncase $* in *overlay*) echo "no overlay" >&2; exit 32 ;; esac\nPATH=${PATH#*:}\nexec mount "$@"\n',
+    )
+    chmodSync(mount, 0o755)
+    const path = join(sandbox.path, 'driver.yaml')
+    writeFileSync(path, JSON.stringify(UNTIDY))
+    const env = { ...process.env, PATH: `${join(sandbox.path, 'bin')}:${process.env.PATH ?? ''}` }
+    const { status, stderr } = await sandbox.run(EXECUTABLE, ['lab', 'driver', 'check', path], { env, timeout: 60_000 })
+    assert.equal(status, 1)
+    assert.match(stderr, /the driver untidy-driver cannot be tried: no overlay.*needs an overlay of \/, .*\(modprobe overlay\)/)
   })
 
   it('reaches the network of the machine only if the file says so, and the check says that it may have to', async () => {

@@ -17,6 +17,7 @@ import { WrittenFiles } from '../own-root.ts'
 import { Provisioner } from '../provisioner.ts'
 import type { ContainerPlugin } from './container-plugin.ts'
 import { DriverVolume } from './driver-volume.ts'
+import { NodeDisk } from './node-disk.ts'
 import { observeCell, observeFirstUse } from './observe.ts'
 import type { PrivateHarness } from './private-harness.ts'
 import { ProcessWatch } from './process-watch.ts'
@@ -49,23 +50,23 @@ export async function carryOutCell(job: CellJob, libc: Libc): Promise<Cell> {
     ...{ failure, mitigation, consumers: kinds },
     volume: job.driver?.volume ?? { ...VOLUME, mountFlags: failure.mountFlags ?? [] },
   }
+  const written = new WrittenFiles(libc)
   const parts = {
+    disk: new NodeDisk(job.driver === undefined ? undefined : written),
     ...{ programs: job.programs, slice: job.slice, clock, timeline },
     kubelet: new Kubelet(job.driver?.socket ?? SOCKET, job.driver?.callTimeout ?? CALL_DEADLINE),
     reader: labConsumer(consumer, startMs),
   }
   const comms =
     job.driver === undefined ? OURS : { ...(job.driver.daemon === undefined ? {} : { [job.driver.daemon]: 'FUSE daemon' }) }
+  await parts.disk.open()
   using _watch = new ProcessWatch(timeline, comms)
   const observed = { failure, mitigation, expectations: job.consumers, startedAt }
   try {
     if (job.driver === undefined) return await observeCell(setUpCell(subject, parts), observed)
     const { driver } = job
-    return await withDriver(
-      driver,
-      setUpDriverCell(subject, { ...parts, driver }),
-      { timeline, written: new WrittenFiles(libc) },
-      (around) => (failure === firstUse ? observeFirstUse(around, observed, firstWatch(driver)) : observeCell(around, observed)),
+    return await withDriver(driver, setUpDriverCell(subject, { ...parts, driver }), { timeline, written }, (around) =>
+      failure === firstUse ? observeFirstUse(around, observed, firstWatch(driver)) : observeCell(around, observed),
     )
   } catch (error) {
     throw new Error(`${messageOf(error)}${timeline.lastWords()}`, { cause: error })
