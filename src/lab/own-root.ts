@@ -75,18 +75,19 @@ own_root() {
 own_root
 `
 
-/** What was written on a node with a root of its own, outside of the kubelet's folder. */
+/** What was written on a node with a root of its own, outside of the kubelet's folder. Made before anything runs on the node. */
 export class WrittenFiles {
   readonly #libc: Libc
-  #earlier: ReadonlyMap<string, string> = new Map()
+  #earlier: ReadonlyMap<string, string>
 
   constructor(libc: Libc) {
     this.#libc = libc
+    this.#earlier = this.#identities()
   }
 
   /** Has what is written by now left out of the list, as long as it stays as it is. */
   begin(): void {
-    this.#earlier = new Map(this.#all([]).map(({ written, identity }) => [written.path, identity]))
+    this.#earlier = this.#identities()
   }
 
   /** The paths of all that was written. */
@@ -105,6 +106,10 @@ export class WrittenFiles {
       .map((one) => one.written)
       .sort((a, b) => (a.path < b.path ? -1 : 1))
     return { written: written.slice(0, MOST), writtenMore: Math.max(0, written.length - MOST) }
+  }
+
+  #identities(): ReadonlyMap<string, string> {
+    return new Map(this.#all([]).map(({ written, identity }) => [written.path, identity]))
   }
 
   /** `without`: names that count as if they were not there. */

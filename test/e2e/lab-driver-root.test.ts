@@ -104,7 +104,7 @@ describe('the node of a driver', () => {
     const { record } = await runDriver(sandbox, file, cells)
     const [cell] = record.cells
     assert.equal(cell?.consumers[0]?.seen, 'writes-to-host')
-    assert.deepEqual(cell?.evidence.disk, [join(at, PROBE)])
+    assert.deepEqual(cell.evidence.disk, [join(at, PROBE)])
     assert.deepEqual(cell.evidence.written, [{ path: at, kind: 'folder' }])
   })
 

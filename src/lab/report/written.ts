@@ -38,8 +38,8 @@ export function inKind({ kind, size }: Written): string {
 }
 
 function kinds(those: readonly Written[]): string {
-  const largest = those.toSorted((a, b) => (b.size ?? 0) - (a.size ?? 0))
-  return [...new Map(largest.map((one) => [one.kind, inKind(one)])).values()].join(' or ')
+  const largestLast = those.toSorted((a, b) => (a.size ?? 0) - (b.size ?? 0))
+  return [...new Map(largestLast.map((one) => [one.kind, inKind(one)])).values()].join(' or ')
 }
 
 const TITLE = 'Written outside of its state'
