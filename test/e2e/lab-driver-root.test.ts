@@ -61,14 +61,14 @@ describe('the node of a driver', () => {
       ['measured', 'measured', 'measured'],
     )
     const blocks = Array.from({ length: 20 }, (_, index) => `/var/cache/untidy/block-${String(index).padStart(2, '0')}`)
-    for (const cell of all)
-      assert.deepEqual(cell?.evidence.written, [
-        { path: '/mnt/untidy', kind: 'file', size: 0 },
-        { path: mine, kind: 'deleted' },
-        { path: '/tmp/untidy.conf', kind: 'file', size: 34 },
-        ...blocks.map((path) => ({ path, kind: 'file', size: 1 })),
-        { path: '/var/lib/untidy', kind: 'folder' },
-      ])
+    const wrote = [
+      { path: '/mnt/untidy', kind: 'file', size: 0 },
+      { path: mine, kind: 'deleted' },
+      { path: '/tmp/untidy.conf', kind: 'file', size: 34 },
+      ...blocks.map((path) => ({ path, kind: 'file', size: 1 })),
+      { path: '/var/lib/untidy', kind: 'folder' },
+    ].sort((a, b) => (a.path < b.path ? -1 : 1))
+    for (const cell of all) assert.deepEqual(cell?.evidence.written, wrote)
     assert.match(markdown, /^\*\*Written outside of its state\*\*$/m)
     assert.ok(markdown.includes('/tmp/untidy.conf (file, 34 bytes; 3 cells)'))
     assert.ok(report.includes('/tmp/untidy.conf (file, 34 bytes; 3 cells)'))

@@ -1,5 +1,6 @@
 import type { LabRecord, Written } from '../matrix/lab-record.ts'
 import { allCells } from './effects.ts'
+import { listing } from './evidence.ts'
 import { type Html, html } from './html.ts'
 import { markdown } from './markdown.ts'
 import { count, thousands } from './text.ts'
@@ -57,10 +58,7 @@ export function writtenSection(record: LabRecord): Html | false {
       found.lines.length === 0
         ? html`<p class="measure">${nothing(found)}</p>`
         : html`<p class="measure">${WORDS}</p>
-            <ul class="lines mono">
-              ${found.lines.map((line) => html`<li>${line}</li>`)}
-            </ul>
-            ${found.more > 0 && html`<p class="small soft">${rest(found)}</p>`}`
+            ${listing(found.lines)} ${found.more > 0 && html`<p class="small soft">${rest(found)}</p>`}`
     }
   </section>`
 }
