@@ -1,8 +1,7 @@
 import type { Command } from './command.ts'
-import { KUBELET } from './node-paths.ts'
-
-/** The source of the lab's own tmpfs, by which a process knows that it is on a private node. */
-export const MARK = 'dummy-fuse-lab'
+import type { Network } from './driver/spec.ts'
+import { KUBELET, MARK } from './node-paths.ts'
+import { OWN_ROOT } from './own-root.ts'
 
 /**
  * A shell function: `cover FOLDER NAME` covers a folder by a tmpfs in which all its entries but NAME are bound again, so that nothing is
@@ -48,10 +47,11 @@ exit $?
 
 /**
  * Unmounts the copies of the machine's volumes that a new mount namespace has: a copy keeps the session of a volume that is unmounted on the machine. One that is
- * also unmounted on the machine just then is no failure.
+ * also unmounted on the machine just then is no failure. Reverse order has a mount before those above it. tac(1) would need a folder for temporary files, which a
+ * node has only later.
  */
 export const WITHOUT_VOLUMES = `
-sed -n 's/^[^ ]* [^ ]* [^ ]* [^ ]* \\([^ ]*\\) .* - fuse\\.dummy-fuse .*/\\1/p' /proc/self/mountinfo | tac | while read -r at; do
+sed -n 's/^[^ ]* [^ ]* [^ ]* [^ ]* \\([^ ]*\\) .* - fuse\\.dummy-fuse .*/\\1/p' /proc/self/mountinfo | LC_ALL=C sort -r | while read -r at; do
   umount -n -c -l "$(printf %b "$at")" 2>/dev/null
 done
 `
@@ -70,12 +70,25 @@ export const SHELL = ['bash', '--norc', '-c'] as const
  * when it does. When the process that starts it dies, whatever way, the kernel kills it (PDEATHSIG), and with it process 1.
  */
 export function onPrivateNode(inner: Command): Command {
+  return inNamespaces(inner, [], WITHOUT_VOLUMES + HIDE_SYSTEMD + SET_UP)
+}
+
+/**
+ * The same for somebody's driver, which may write anywhere: its node has a root of its own as well (own-root.ts), and with `loopback` a network of
+ * its own, whose loopback interface is down.
+ */
+export function onDriverNode(inner: Command, network: Network): Command {
+  const more = network === 'loopback' ? ['--net'] : []
+  return inNamespaces(inner, more, WITHOUT_VOLUMES + HIDE_SYSTEMD + OWN_ROOT + SET_UP)
+}
+
+function inNamespaces(inner: Command, more: readonly string[], setUp: string): Command {
   return {
     executable: 'setpriv',
     argv0: 'setpriv',
     args: [
-      ...['--pdeathsig', 'KILL', '--', 'unshare', '--mount', '--propagation', 'slave'],
-      ...['--pid', '--fork', '--kill-child', '--mount-proc', '--', ...SHELL, WITHOUT_VOLUMES + HIDE_SYSTEMD + SET_UP, MARK],
+      ...['--pdeathsig', 'KILL', '--', 'unshare', '--mount', '--propagation', 'slave', ...more],
+      ...['--pid', '--fork', '--kill-child', '--mount-proc', '--', ...SHELL, setUp, MARK],
       // A shell cannot choose argv[0] otherwise.
       ...[...SHELL, 'exec -a "$0" "$@"', inner.argv0, inner.executable, ...inner.args],
     ],

@@ -3,6 +3,9 @@ import { join } from 'node:path'
 /** The kubelet's root directory, by its usual name: it exists as such on the private node only. */
 export const KUBELET = '/var/lib/kubelet'
 
+/** The source of what the lab itself mounts on a node. A process knows by it that it is on a private node. */
+export const MARK = 'dummy-fuse-lab'
+
 /** The plugin's folder on the node: its socket and its state. */
 export const PLUGIN_FOLDER = join(KUBELET, 'plugins/dummy-fuse-csi')
 

@@ -1,6 +1,7 @@
 import type { ContainerPlugin } from './cell/container-plugin.ts'
 import type { PrivateHarness } from './cell/private-harness.ts'
 import { workload } from './cell/reader-programs.ts'
+import { NodeDisk } from './cell/node-disk.ts'
 import { setUpContainerCell, type Subject } from './cell/set-up.ts'
 import { Timeline } from './cell/timeline.ts'
 import { Checks } from './checks.ts'
@@ -49,6 +50,7 @@ export function scenarioNode(programs: Programs, tell: (message: Message) => voi
   const checks = new Checks((check) => {
     tell({ kind: 'check', check })
   })
-  const parts = { programs, clock, timeline, kubelet: new Kubelet(SOCKET), reader: workload(programs.workload) }
+  const disk = new NodeDisk(undefined)
+  const parts = { programs, clock, timeline, disk, kubelet: new Kubelet(SOCKET), reader: workload(programs.workload) }
   return { transcript, checks, shell: new Shell(transcript), setUp: (subject) => setUpContainerCell(subject, parts) }
 }

@@ -3,7 +3,7 @@ import { chmodSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import type { Verdict } from '../../src/lab/mount-command/cases.ts'
-import { EXECUTABLE } from '../support/paths.ts'
+import { DUMMY_FUSE, EXECUTABLE } from '../support/paths.ts'
 import { Sandbox } from '../support/sandbox.ts'
 
 interface Run {
@@ -158,6 +158,14 @@ describe('lab mount', () => {
     assert.deepEqual(results(found), { mounts: 'finding', 'mount-takes-3s': 'not run', 'no-fuse-device': 'not run' })
     assert.match(found.verdicts.mounts?.what ?? '', /^nothing was mounted: it returned 4 after .*, and said: no bucket$/)
     assert.equal(found.status, 1)
+  })
+
+  it('runs the command on a node that holds no volume of the machine', { timeout: 60_000 }, async () => {
+    await using sandbox = new Sandbox()
+    const volume = sandbox.directory('volume')
+    assert.equal((await sandbox.run(DUMMY_FUSE, [volume])).status, 0)
+    const found = await mountOf(sandbox, `grep -c ' ${volume} ' /proc/self/mountinfo; exit 4`, ['no-fuse-device'])
+    assert.match(found.verdicts.mounts?.what ?? '', /, and said: 0$/)
   })
 
   it('prints a line for each verdict, as soon as it is there', { timeout: 60_000 }, async () => {

@@ -69,7 +69,7 @@ export async function labOf(sandbox: Sandbox, program: LabProgram, choice: LabCh
     string,
   ]
   const files = ['--json', json, '--report', html, '--markdown', markdown]
-  // The cells of one program share its server.
+  // Two cells at once would slow each other down.
   const running = sandbox.start(EXECUTABLE, ['lab', 'run', '--driver', file, '--jobs', '1', ...files, ...words])
   running.child.stdout?.on('data', (text: string) => process.stdout.write(text))
   const { status, stderr } = await running.ended

@@ -48,6 +48,7 @@ describe('what the lab tells of a driver', () => {
       logs: [{ lane: 'plugin', atMs: 0, text: SECRET }],
       mountsBefore: [SECRET],
       disk: [SECRET],
+      written: [{ path: `/tmp/${SECRET}`, kind: 'file' as const, size: 1 }],
     }
     const events = [{ atMs: 0, lane: 'plugin', kind: 'log', text: SECRET }] as const
     const cell = redaction.cell({ ...nothing, events, evidence })

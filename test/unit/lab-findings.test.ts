@@ -91,6 +91,22 @@ describe('what a failure does', () => {
   })
 })
 
+describe('a consumer in a deleted folder', () => {
+  it('is in the evidence and in the sentence on data', () => {
+    const { sentences, findings } = found([
+      cell('staging-unmounted', 'as-is', { 'starts-after': { ...ASTRAY, deletedFolder: '/a' } }),
+    ])
+    assert.match(
+      sentences[2],
+      /and nothing of it was left there at the end\. 1 consumer has a folder that was deleted: what is written there is lost\.$/,
+    )
+    assert.match(
+      findings[0]?.evidence[0]?.text ?? '',
+      /^1 consumer has a deleted folder in place of the volume: what is written there is lost; /,
+    )
+  })
+})
+
 describe('the findings about a driver', () => {
   const all = found(CELLS)
 

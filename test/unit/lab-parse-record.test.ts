@@ -23,7 +23,20 @@ const WHOLE = {
   ],
   cells: SAMPLE.cells.map((cell) => ({
     ...cell,
-    consumers: cell.consumers.map((one) => ({ ...one, alsoExpected: ['waits'], bareNode: { modelled: ['works'], seen: 'waits' } })),
+    evidence: {
+      ...cell.evidence,
+      written: [
+        { path: '/tmp/a', kind: 'file', size: 1 },
+        { path: '/b', kind: 'deleted' },
+      ],
+      writtenMore: 2,
+    },
+    consumers: cell.consumers.map((one) => ({
+      ...one,
+      deletedFolder: '/a',
+      alsoExpected: ['waits'],
+      bareNode: { modelled: ['works'], seen: 'waits' },
+    })),
   })),
 }
 

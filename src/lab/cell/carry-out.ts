@@ -1,4 +1,5 @@
 import { messageOf } from '../../errors.ts'
+import type { Libc } from '../../os/libc.ts'
 import { clockFrom, monotonicMs } from '../clock.ts'
 import { withArgs } from '../command.ts'
 import { DRIVER_MITIGATIONS } from '../driver/matrix.ts'
@@ -12,9 +13,11 @@ import type { CellJob } from '../matrix/job.ts'
 import type { Cell } from '../matrix/lab-record.ts'
 import { MITIGATIONS } from '../mitigations.ts'
 import { FUSED, SOCKET } from '../node-paths.ts'
+import { WrittenFiles } from '../own-root.ts'
 import { Provisioner } from '../provisioner.ts'
 import type { ContainerPlugin } from './container-plugin.ts'
 import { DriverVolume } from './driver-volume.ts'
+import { NodeDisk } from './node-disk.ts'
 import { observeCell, observeFirstUse } from './observe.ts'
 import type { PrivateHarness } from './private-harness.ts'
 import { ProcessWatch } from './process-watch.ts'
@@ -33,7 +36,7 @@ const CALL_DEADLINE = 3000
 const LAST_WORDS = 1000
 
 /** Carries out one cell on the private node that this process is on. Throws an Error if the cell says nothing. */
-export async function carryOutCell(job: CellJob): Promise<Cell> {
+export async function carryOutCell(job: CellJob, libc: Libc): Promise<Cell> {
   const startedAt = new Date().toISOString()
   const startMs = monotonicMs()
   const clock = clockFrom(startMs)
@@ -47,19 +50,22 @@ export async function carryOutCell(job: CellJob): Promise<Cell> {
     ...{ failure, mitigation, consumers: kinds },
     volume: job.driver?.volume ?? { ...VOLUME, mountFlags: failure.mountFlags ?? [] },
   }
+  const written = new WrittenFiles(libc)
   const parts = {
+    disk: new NodeDisk(job.driver === undefined ? undefined : written),
     ...{ programs: job.programs, slice: job.slice, clock, timeline },
     kubelet: new Kubelet(job.driver?.socket ?? SOCKET, job.driver?.callTimeout ?? CALL_DEADLINE),
     reader: labConsumer(consumer, startMs),
   }
   const comms =
     job.driver === undefined ? OURS : { ...(job.driver.daemon === undefined ? {} : { [job.driver.daemon]: 'FUSE daemon' }) }
+  await parts.disk.open()
   using _watch = new ProcessWatch(timeline, comms)
   const observed = { failure, mitigation, expectations: job.consumers, startedAt }
   try {
     if (job.driver === undefined) return await observeCell(setUpCell(subject, parts), observed)
     const { driver } = job
-    return await withDriver(driver, setUpDriverCell(subject, { ...parts, driver }), timeline, (around) =>
+    return await withDriver(driver, setUpDriverCell(subject, { ...parts, driver }), { timeline, written }, (around) =>
       failure === firstUse ? observeFirstUse(around, observed, firstWatch(driver)) : observeCell(around, observed),
     )
   } catch (error) {
@@ -76,12 +82,13 @@ function firstWatch({ watch, watchIsGiven, callTimeout }: DriverSpec): number {
 async function withDriver(
   driver: DriverSpec,
   harness: PrivateHarness<ContainerPlugin>,
-  timeline: Timeline,
+  { timeline, written }: { readonly timeline: Timeline; readonly written: WrittenFiles },
   act: (harness: PrivateHarness) => Promise<Cell>,
 ): Promise<Cell> {
   const { kubelet, operations, consumers, plugin, shell } = harness
-  await makeDriverFolders(driver)
+  makeDriverFolders(driver)
   if (driver.prepare !== undefined) await shell(driver.prepare)
+  written.begin()
   const provisioner = new Provisioner(driver.socket, driver.callTimeout)
   const volume = new DriverVolume({ driver, operations, provisioner, consumers, timeline, shell })
   const register = async (): Promise<void> => {
@@ -96,7 +103,7 @@ async function withDriver(
     await plugin.kill().catch(() => undefined)
     await plugin.heard(LAST_WORDS)
     const events = [...cell.events, ...timeline.eventsOf('kubelet').slice(observed)]
-    return { ...cell, events, evidence: { ...cell.evidence, logs: timeline.logs() } }
+    return { ...cell, events, evidence: { ...cell.evidence, logs: timeline.logs(), ...written.since(driver.socket) } }
   } catch (error) {
     await volume.remove()
     throw error

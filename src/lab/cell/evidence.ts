@@ -1,10 +1,6 @@
-import { readdirSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
-import { codeOf } from '../../errors.ts'
-import { makeDirectories } from '../../os/mounts/directories.ts'
+import { readFileSync } from 'node:fs'
 import { parseMountinfo } from '../../os/mounts/mountinfo.ts'
 import { processIds, sharesMounts } from '../../os/processes/processes.ts'
-import { run } from '../../os/processes/run.ts'
 import { fuseDescriptorsOf } from '../fuse-holders.ts'
 import { KUBELET } from '../node-paths.ts'
 
@@ -18,6 +14,19 @@ export function nodeMounts(): readonly string[] {
 /** The lines of a pod's mountinfo that concern its volume. */
 export function podMounts(pid: number): readonly string[] {
   return mountsBelow(pid, POD_MOUNT)
+}
+
+/** What the kernel writes behind the root of a mount that is a deleted folder (fs/d_path.c). */
+const DELETED = '//deleted'
+
+/**
+ * The folder that a mount of a mount table shows and that was deleted, as its file system names it. The mount has the folder itself, so that
+ * another one at the same path makes no difference. Of mounts at one path the last one counts, which is on top.
+ */
+export function deletedFolderIn(lines: readonly string[]): string | undefined {
+  const onTop = new Map(parseMountinfo(lines.join('\n')).map(({ mountPoint, root }) => [mountPoint, root]))
+  const root = [...onTop.values()].find((one) => one.endsWith(DELETED))
+  return root?.slice(0, -DELETED.length)
 }
 
 function mountsBelow(pid: number | 'self', folder: string): readonly string[] {
@@ -41,31 +50,4 @@ export function fuseHolders(): readonly string[] {
   return processIds()
     .filter((pid) => sharesMounts(pid) || pid === 1)
     .flatMap(fuseDescriptorsOf)
-}
-
-/**
- * The files that lie on the node's own disk where volumes belong, below whatever is mounted there. A bind of the kubelet's folder
- * alone, without what is mounted in it, shows them.
- */
-export async function filesOnDisk(): Promise<readonly string[]> {
-  const beneath = join(KUBELET, 'tmp/beneath')
-  makeDirectories(beneath)
-  const { status } = await run('mount', ['-n', '--bind', KUBELET, beneath], 5000)
-  if (status !== 0) return []
-  try {
-    return ['pods', 'plugins/kubernetes.io'].flatMap((folder) => filesBelow(beneath, folder))
-  } finally {
-    await run('umount', ['-n', '-l', beneath], 5000)
-  }
-}
-
-function filesBelow(root: string, folder: string): readonly string[] {
-  try {
-    return readdirSync(join(root, folder), { recursive: true, withFileTypes: true })
-      .filter((entry) => entry.isFile())
-      .map((entry) => join(KUBELET, entry.parentPath.slice(root.length), entry.name))
-  } catch (error) {
-    if (codeOf(error) === undefined) throw error
-    return []
-  }
 }

@@ -6,6 +6,7 @@ import { verdictOf } from '../matrix/outcomes.ts'
 import type { Mitigation } from '../mitigations.ts'
 import { until } from '../wait.ts'
 import { type Course, takeCourse } from './course.ts'
+import { deletedFolderIn } from './evidence.ts'
 import type { Consumer, Harness, Patience } from './harness.ts'
 import { countReads, eventsOf, stalled } from './read-log.ts'
 import { decided, watchedFrom } from './watch.ts'
@@ -189,6 +190,8 @@ async function resultOf(
   const firstRight = all.find(({ beganMs, saw }) => beganMs >= (hurt?.beganMs ?? failureAt) && saw === 'right')
   const holds = kind.way !== 'opens-anew' && kind.starts === 'before'
   const { wrote } = reads
+  const mountTable = await consumer.mountTable()
+  const deleted = deletedFolderIn(mountTable)
   return {
     consumer: kind.id,
     expected: model?.outcome ?? seen,
@@ -205,7 +208,8 @@ async function resultOf(
     restarts,
     wroteToNode: wrote !== undefined && wrote.atMs >= failureAt,
     watchedMs: round(Math.max(0, now - watchedFrom(consumer, course.mendedAtMs))),
-    mountTable: await consumer.mountTable(),
+    mountTable,
+    ...(deleted === undefined ? {} : { deletedFolder: deleted }),
   }
 }
 

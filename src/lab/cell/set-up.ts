@@ -10,10 +10,11 @@ import type { Hosting, Mitigation } from '../mitigations.ts'
 import { FUSED, FUSED_SOCKET, PLUGIN_FLAGS, SOCKET, stagingPath } from '../node-paths.ts'
 import { CellConsumer } from './cell-consumer.ts'
 import { ContainerPlugin } from './container-plugin.ts'
-import { filesOnDisk, fuseHolders, nodeMounts } from './evidence.ts'
+import { fuseHolders, nodeMounts } from './evidence.ts'
 import type { NodeEvidence, Patience, PluginControl } from './harness.ts'
 import { HealthWatch, type WatchedVolume } from './health-watch.ts'
 import { KeeperDaemons } from './keeper-daemons.ts'
+import type { NodeDisk } from './node-disk.ts'
 import { PrivatePassingPod } from './passing-pod.ts'
 import { PluginDaemons } from './plugin-daemons.ts'
 import type { PrivateDaemons, PrivateHarness } from './private-harness.ts'
@@ -46,6 +47,7 @@ export interface CellParts {
   readonly clock: Clock
   readonly timeline: Timeline
   readonly kubelet: Kubelet
+  readonly disk: NodeDisk
   /** The program of the consumers. */
   readonly reader: ReaderProgram
 }
@@ -60,10 +62,12 @@ const HOST_FLAGS: Readonly<Record<Hosting, readonly string[]>> = {
 }
 
 /** What this process sees of the private node. */
-const EVIDENCE: NodeEvidence = {
-  mounts: async () => await Promise.resolve(nodeMounts()),
-  holders: async () => await Promise.resolve(fuseHolders()),
-  disk: filesOnDisk,
+function evidenceOf(disk: NodeDisk): NodeEvidence {
+  return {
+    mounts: async () => await Promise.resolve(nodeMounts()),
+    holders: async () => await Promise.resolve(fuseHolders()),
+    disk: () => disk.files(),
+  }
 }
 
 const PATIENCE: Patience = {
@@ -105,7 +109,7 @@ export function setUpContainerCell(subject: Subject, parts: CellParts): PrivateH
 }
 
 function harnessOf<P extends PluginControl>(subject: Subject, parts: CellParts, plugin: P): PrivateHarness<P> {
-  const { clock, timeline, kubelet, driver, reader } = parts
+  const { clock, timeline, kubelet, driver, reader, disk } = parts
   const { volume } = subject
   const operations = new VolumeOperations(kubelet, volume)
   const neighbour = new VolumeOperations(kubelet, NEIGHBOUR)
@@ -131,7 +135,7 @@ function harnessOf<P extends PluginControl>(subject: Subject, parts: CellParts, 
   return {
     ...{ clock, timeline, kubelet, volume, operations, plugin, daemons, node, consumers, runtime },
     ...(storage === undefined ? {} : { storage }),
-    ...{ evidence: EVIDENCE, patience: patienceWith(driver), stagingPath: staging },
+    ...{ evidence: evidenceOf(disk), patience: patienceWith(driver), stagingPath: staging },
     register: () => kubelet.register(),
     passingPod: () => new PrivatePassingPod(operations),
     watchHealth: () =>

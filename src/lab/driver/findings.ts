@@ -13,6 +13,10 @@ export interface Finding {
 /** What a program says that it does not find on the machine. */
 const MISSING_PROGRAM = /executable file not found|command not found|fusermount3?: (not found|No such file)|modprobe/i
 
+/** What a program says that does not reach a server. */
+const UNREACHED =
+  /connection refused|network is unreachable|no route to host|name resolution|no such host|could not resolve|ECONNREFUSED|ENETUNREACH|ENOTFOUND|EAI_AGAIN/i
+
 /** What is wrong with a driver, its file or the machine, as its trial shows. */
 export function findingsOf(driver: DriverSpec, seen: DriverSeen): readonly Finding[] {
   return [
@@ -23,6 +27,7 @@ export function findingsOf(driver: DriverSpec, seen: DriverSeen): readonly Findi
     ),
     ...ofVolume(driver),
     ...missingPrograms(seen),
+    ...ofNetwork(driver, seen),
     ...ofCreation(driver, seen),
     ...ofMounts(driver, seen),
     ...ofDaemon(driver, seen),
@@ -35,6 +40,18 @@ function missingPrograms({ log, steps }: DriverSeen): readonly Finding[] {
   const line = log.find((one) => MISSING_PROGRAM.test(one))
   if (line === undefined || steps.every(({ failure }) => failure === undefined)) return []
   return [{ about: 'machine', what: `the driver misses a program: ${line}` }]
+}
+
+function ofNetwork({ network }: DriverSpec, { log, steps }: DriverSeen): readonly Finding[] {
+  const failures = steps.flatMap(({ failure }) => failure?.what ?? [])
+  const line = [...failures, ...log].find((one) => UNREACHED.test(one))
+  if (network === 'host' || failures.length === 0 || line === undefined) return []
+  return [
+    {
+      about: 'file',
+      what: `a server is not reached (${line}), and the driver has a network of its own; say network: host if the server runs elsewhere, or start it as one of helpers`,
+    },
+  ]
 }
 
 function ofVolume({ volume, create }: DriverSpec): readonly Finding[] {

@@ -1,4 +1,4 @@
-import { basename, dirname, isAbsolute, resolve } from 'node:path'
+import { isAbsolute } from 'node:path'
 import { messageOf, UsageError } from '../../errors.ts'
 import { LONGEST_SOCKET_PATH } from '../../os/sockets/unix-socket.ts'
 import { checked } from '../../schema.ts'
@@ -67,6 +67,7 @@ function specOf(file: DriverFile): DriverSpec {
     env: texts(filled.env),
     helpers: helpersOf(filled.helpers ?? []),
     socket,
+    network: filled.network ?? 'loopback',
     callTimeout: Math.round(callTimeout * 1000),
     watch: Math.round(watch * 1000),
     watchIsGiven: filled.watch !== undefined,
@@ -88,10 +89,6 @@ function socketOf(text: string | undefined): string {
   if (socket.endsWith('/')) throw new Error('socket is a folder, and not the path of a socket')
   if (Buffer.byteLength(socket) > LONGEST_SOCKET_PATH)
     throw new Error(`socket has more than ${LONGEST_SOCKET_PATH} bytes, the most that the path of a unix socket may have`)
-  if (dirname(resolve(socket)) === '/')
-    throw new Error(
-      `socket is directly in /, which a private node shares with the machine; say a path in a folder, such as /run/${basename(socket, '.sock')}/csi.sock or {state}/csi.sock`,
-    )
   return socket
 }
 

@@ -1,5 +1,5 @@
 import { namesSecret, SecretTexts } from '../../secrets.ts'
-import type { Cell } from '../matrix/lab-record.ts'
+import type { Cell, Written } from '../matrix/lab-record.ts'
 import type { DriverSeen, StepFailure } from './seen.ts'
 import type { DriverSpec } from './spec.ts'
 
@@ -24,26 +24,32 @@ export class Redaction {
   /** The cell with each secret replaced, in every text that is not the lab's own. */
   cell(cell: Cell): Cell {
     const { why, consumers, events, evidence } = cell
-    const { logs, mountsBefore, mountsAfter, holdersBefore, holdersAfter, disk } = evidence
+    const { logs, mountsBefore, mountsAfter, holdersBefore, holdersAfter, disk, written } = evidence
     return {
       ...cell,
       ...(why === undefined ? {} : { why: this.text(why) }),
-      consumers: consumers.map((one) => ({ ...one, mountTable: this.#all(one.mountTable) })),
+      consumers: consumers.map((one) => ({
+        ...one,
+        mountTable: this.#all(one.mountTable),
+        ...(one.deletedFolder === undefined ? {} : { deletedFolder: this.text(one.deletedFolder) }),
+      })),
       events: events.map((one) => ({ ...one, text: this.text(one.text) })),
       evidence: {
+        ...evidence,
         logs: logs.map((one) => ({ ...one, text: this.text(one.text) })),
         mountsBefore: this.#all(mountsBefore),
         mountsAfter: this.#all(mountsAfter),
         holdersBefore: this.#all(holdersBefore),
         holdersAfter: this.#all(holdersAfter),
         disk: this.#all(disk),
+        ...(written === undefined ? {} : { written: this.#written(written) }),
       },
     }
   }
 
   /** What was seen in a trial with each secret replaced. */
   seen(seen: DriverSeen): DriverSeen {
-    const { steps, mounts, read, left, log } = seen
+    const { steps, mounts, read, left, written, log } = seen
     return {
       ...seen,
       steps: steps.map((one) => (one.failure === undefined ? one : { ...one, failure: this.#failure(one.failure) })),
@@ -58,6 +64,7 @@ export class Redaction {
               held: read.held === undefined ? undefined : this.text(read.held),
             },
       left: this.#all(left),
+      written: this.#written(written),
       log: this.#all(log),
     }
   }
@@ -69,6 +76,10 @@ export class Redaction {
 
   #failure({ about, what, answer }: StepFailure): StepFailure {
     return { about, what: this.text(what), answer: answer === undefined ? undefined : this.text(answer) }
+  }
+
+  #written(all: readonly Written[]): readonly Written[] {
+    return all.map((one) => ({ ...one, path: this.text(one.path) }))
   }
 
   #all(texts: readonly string[]): readonly string[] {

@@ -99,6 +99,12 @@ export const DRIVER_FILE = strict({
   socket: v.optional(
     described(v.string(), 'Where the plugin listens, an absolute path. Its folder is made. Default: csi.sock in {state}.'),
   ),
+  network: v.optional(
+    described(
+      v.picklist(['loopback', 'host'], 'is neither loopback nor host'),
+      'The network of each cell. loopback: one of its own, with a loopback interface alone. host: that of the machine, for storage that no helper is. Default: loopback.',
+    ),
+  ),
   callTimeout: v.optional(
     described(
       v.pipe(v.number(), v.minValue(0.1, 'is less than 0.1 seconds'), v.maxValue(600, 'is more than 600 seconds')),

@@ -1,3 +1,5 @@
+import type { Written } from '../matrix/lab-record.ts'
+
 /** What a driver did in its trial. */
 export interface DriverSeen {
   /** In the order in which they were taken; the first that failed is the last of them, but for the ways back. */
@@ -19,6 +21,9 @@ export interface DriverSeen {
   readonly read: ReadSeen | undefined
   /** What was left after the last step: mounts, and processes that hold /dev/fuse. */
   readonly left: readonly string[]
+  /** What was written outside of its state, and how much more there is than is listed. */
+  readonly written: readonly Written[]
+  readonly writtenMore: number
   readonly log: readonly string[]
 }
 

@@ -13,6 +13,9 @@ export interface HelperSpec {
   readonly storage: boolean
 }
 
+/** What network a node has: one of its own with a loopback interface alone, or that of the machine. */
+export type Network = 'loopback' | 'host'
+
 /**
  * A CSI node plugin that somebody brings, as the file for `--driver` describes it (docs/lab.md), with its placeholders filled in. Commands are
  * words, not lines for a shell.
@@ -31,6 +34,7 @@ export interface DriverSpec {
   readonly helpers: readonly HelperSpec[]
   /** Where it listens. */
   readonly socket: string
+  readonly network: Network
   /** Milliseconds for one call. */
   readonly callTimeout: number
   /** Milliseconds for which a consumer that reads wrong is watched, from the repair or from its own start. */

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { codeOf, messageOf } from '../../errors.ts'
 import { CallError } from '../../grpc/client.ts'
+import type { Libc } from '../../os/libc.ts'
 import { connectionsOf } from '../../os/mounts/fuse-connections.ts'
 import { isFuse } from '../../os/mounts/mount-table.ts'
 import { parseMountinfo, topmostAt } from '../../os/mounts/mountinfo.ts'
@@ -20,6 +21,7 @@ import { isFinal } from '../final-answer.ts'
 import { FuseMounts } from '../fuse-mounts.ts'
 import { Kubelet, type Volume } from '../kubelet.ts'
 import { KUBELET, stagingPath, targetPath } from '../node-paths.ts'
+import { WrittenFiles } from '../own-root.ts'
 import { Provisioner } from '../provisioner.ts'
 import { runShell } from '../shell.ts'
 import { STEP_DEADLINE } from '../wait.ts'
@@ -54,8 +56,8 @@ const LATE_END = 2000
 class Ended extends Error {}
 
 /** Carries a driver and its volume through their life, on a private node that ends after it with all that it leaves. */
-export async function carryOutDriverTrial(job: DriverJob): Promise<DriverSeen> {
-  return await new Trial(job).run()
+export async function carryOutDriverTrial(job: DriverJob, libc: Libc): Promise<DriverSeen> {
+  return await new Trial(job, new WrittenFiles(libc)).run()
 }
 
 class Trial {
@@ -68,6 +70,7 @@ class Trial {
   readonly #kubelet: Kubelet
   readonly #provisioner: Provisioner
   readonly #fuse = new FuseMounts()
+  readonly #written: WrittenFiles
   #volume: Volume
   #said: PluginSeen | undefined
   #mounts: readonly MountedAt[] = []
@@ -76,7 +79,8 @@ class Trial {
   #health: HealthSeen | undefined
   #read: ReadSeen | undefined
 
-  constructor({ driver, whole }: DriverJob) {
+  constructor({ driver, whole }: DriverJob, written: WrittenFiles) {
+    this.#written = written
     this.#driver = driver
     this.#whole = whole
     this.#plugin = new ContainerPlugin(driverContainer(driver, this.#timeline), this.#timeline)
@@ -89,9 +93,10 @@ class Trial {
     const { prepare, create } = this.#driver
     try {
       await this.#once('prepare', 'file', async () => {
-        await makeDriverFolders(this.#driver)
+        makeDriverFolders(this.#driver)
         if (prepare !== undefined) await inShell(prepare)
       })
+      this.#written.begin()
       const helpers = nodeHelpers(this.#driver, this.#timeline)
       if (this.#driver.helpers.length > 0) await this.#once('helpers', 'file', () => helpers.start())
       await this.#once('start', 'driver', () => this.#start())
@@ -116,6 +121,7 @@ class Trial {
       health: this.#health,
       read: this.#read,
       left,
+      ...this.#written.since(this.#driver.socket),
       log: this.#log,
     }
   }

@@ -213,6 +213,11 @@ export interface ConsumerResult {
   readonly watchedMs: number
   /** Lines of /proc/PID/mountinfo at the end that concern the volume, as its own process sees them. */
   readonly mountTable: readonly string[]
+  /**
+   * A folder that its mount shows at the end and that was deleted, as its file system names it: what is written there is lost. A new folder may be at
+   * that path. Missing if there is none.
+   */
+  readonly deletedFolder?: string
 }
 
 export interface Reads {
@@ -266,4 +271,20 @@ export interface Evidence {
    * what was there before the failure.
    */
   readonly disk: readonly string[]
+  /**
+   * Of another driver: what it and its helpers have written outside of its state by the end, in the order of the paths. It is in no file of the machine: a
+   * cell has a root of its own.
+   */
+  readonly written?: readonly Written[]
+  /** How much more it has written than is listed. */
+  readonly writtenMore?: number
+}
+
+/** A file that is new, or that differs from that of the machine. Its content is not recorded. */
+export interface Written {
+  readonly path: string
+  /** `deleted`: the machine has something there, and the cell has not. A `folder` is new and empty. */
+  readonly kind: 'file' | 'folder' | 'link' | 'socket' | 'pipe' | 'device' | 'deleted'
+  /** Of a file, in bytes. */
+  readonly size?: number
 }

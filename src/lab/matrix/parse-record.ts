@@ -31,6 +31,7 @@ const CONSUMER = v.object({
   wroteToNode: v.boolean(),
   watchedMs: v.number(),
   mountTable: LINES,
+  deletedFolder: v.exactOptional(v.string()),
 })
 
 const EVENT = v.object({
@@ -40,6 +41,12 @@ const EVENT = v.object({
   text: v.string(),
   until: v.exactOptional(v.number()),
   count: v.exactOptional(v.number()),
+})
+
+const WRITTEN = v.object({
+  path: v.string(),
+  kind: v.picklist(['file', 'folder', 'link', 'socket', 'pipe', 'device', 'deleted']),
+  size: v.exactOptional(v.number()),
 })
 
 const CELL = v.object({
@@ -68,6 +75,8 @@ const CELL = v.object({
     holdersBefore: LINES,
     holdersAfter: LINES,
     disk: LINES,
+    written: v.exactOptional(v.array(WRITTEN)),
+    writtenMore: v.exactOptional(v.number()),
   }),
 })
 

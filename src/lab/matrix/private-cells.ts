@@ -3,7 +3,7 @@ import type { Command, Programs } from '../command.ts'
 import { Redaction } from '../driver/redaction.ts'
 import type { DriverSpec } from '../driver/spec.ts'
 import type { Message } from '../message.ts'
-import { onSystemdNode } from '../namespaces.ts'
+import { onDriverNode, onSystemdNode } from '../namespaces.ts'
 import { carryOutOnPrivateNode } from '../private-node-process.ts'
 import type { Systemd } from '../systemd.ts'
 import type { CellJob } from './job.ts'
@@ -90,7 +90,7 @@ async function onNode(
     env,
     tell,
     signal,
-    makeNode,
+    makeNode ?? (driver === undefined ? undefined : (inner): Command => onDriverNode(inner, driver.network)),
     driver === undefined ? 0 : SLOW_CALLS * driver.callTimeout + WATCHES * driver.watch,
   )
   return { cell, reason, namespace }

@@ -8,6 +8,7 @@ import { parseMountinfo, topmostAt } from '../../os/mounts/mountinfo.ts'
 import { probe } from '../../os/mounts/probe.ts'
 import { ChildProgram } from '../../os/processes/child-program.ts'
 import { processIds } from '../../os/processes/processes.ts'
+import { COVER } from '../namespaces.ts'
 import { runShell } from '../shell.ts'
 import type { MountSeen, MountTrial } from './seen.ts'
 
@@ -24,26 +25,10 @@ const SETTLE = 300
 /** Milliseconds in which a mount answers. */
 const ANSWER = 1000
 
-/** A /dev with all that this one has but fuse. */
-const HIDE_DEVICE = `
-set -e
-new=$(mktemp -d)
-mount -n -t tmpfs -o mode=755 tmpfs "$new"
-for entry in /dev/*; do
-  name=\${entry#/dev/}
-  if [ "$name" = fuse ]; then :
-  elif [ -L "$entry" ]; then cp -P "$entry" "$new/$name"
-  elif [ -d "$entry" ]; then mkdir "$new/$name"; mount -n --rbind "$entry" "$new/$name"
-  else : >"$new/$name"; mount -n --bind "$entry" "$new/$name"
-  fi
-done
-mount -n --move "$new" /dev
-`
-
 /** Carries a trial out, on a private node that ends after it with all that it leaves. Rejects if the command cannot be started. */
 export async function carryOutTrial({ words, cwd, env, injection, hidesDevice, patience }: MountTrial): Promise<MountSeen> {
   if (hidesDevice) {
-    const { status, output } = await runShell([], HIDE_DEVICE)
+    const { status, output } = await runShell([], `set -e\n${COVER}\ncover /dev fuse`)
     if (status !== 0) throw new Error(`cannot take /dev/fuse away: ${output}`)
   }
   const folder = mkdtempSync(join(tmpdir(), 'mount-'))

@@ -239,10 +239,16 @@ function evidenceOf(cell: Cell): string {
       if (number > 0) errors.set(name, (errors.get(name) ?? 0) + number)
   const again = struck.filter(({ restarts }) => restarts > 0).length
   const neverStarted = struck.filter(({ seen }) => seen === 'never-starts').length
+  const inDeleted = cell.consumers.filter(({ deletedFolder }) => deletedFolder !== undefined).length
   const { disk } = cell.evidence
   const more = disk.length > MOST_FILES ? ` and ${count(disk.length - MOST_FILES, 'more file')}` : ''
   const parts = [
     ...(disk.length > 0 ? [`on the node's disk: ${disk.slice(0, MOST_FILES).join(', ')}${more}`] : []),
+    ...(inDeleted > 0
+      ? [
+          `${count(inDeleted, 'consumer')} ${inDeleted === 1 ? 'has' : 'have'} a deleted folder in place of the volume: what is written there is lost`,
+        ]
+      : []),
     ...(errors.size > 0
       ? [`reads that failed: ${[...errors].map(([name, number]) => `${thousands(number)} ${name}`).join(', ')}`]
       : []),
@@ -318,11 +324,12 @@ function whetherAstray(cells: readonly Cell[], { catalogue, ...record }: LabReco
   const names = listed(astray.map(({ failure }) => catalogue.failures[failure]?.title ?? failure))
   const wrote = astray.flatMap(({ consumers }) => consumers).filter(({ wroteToNode }) => wroteToNode).length
   const files = astray.reduce((sum, { evidence }) => sum + evidence.disk.length, 0)
+  const lost = astray.flatMap(({ consumers }) => consumers).filter(({ deletedFolder }) => deletedFolder !== undefined).length
   const left =
     files === 0
       ? 'nothing of it was left there at the end'
       : `${count(files, 'file')} ${files === 1 ? 'was' : 'were'} there at the end`
-  return `Data goes astray with ${names}: ${count(wrote, 'consumer')} could write to the node's own disk instead of the volume, and ${left}.`
+  return `Data goes astray with ${names}: ${count(wrote, 'consumer')} could write to the node's own disk instead of the volume, and ${left}.${lost === 0 ? '' : ` ${count(lost, 'consumer')} ${lost === 1 ? 'has' : 'have'} a folder that was deleted: what is written there is lost.`}`
 }
 
 /** Whether each consumer came to the same effect as under the baseline, in each cell of this mitigation that ran. */

@@ -5,6 +5,7 @@ import { markdown, markdownTable } from './markdown.ts'
 import { notTriedWords } from './not-tried.ts'
 import { count, listed } from './text.ts'
 import { VERDICTS } from './verdicts.ts'
+import { writtenMarkdown } from './written.ts'
 
 /** The run in short, in Markdown: the findings of a driver, or where the model says otherwise; then the matrix. Ends with a line feed. */
 export function summaryMarkdown(record: LabRecord): string {
@@ -14,6 +15,7 @@ export function summaryMarkdown(record: LabRecord): string {
     found === undefined ? agreement(record) : findings(found, record),
     matrix(record, found),
     found === undefined ? '' : absences(record),
+    writtenMarkdown(record),
     scenarios(record),
   ]
   return parts.filter((part) => part !== '').join('\n')

@@ -8,8 +8,10 @@ import { firstFile } from '../../lab/driver/first-file.ts'
 import { Redaction } from '../../lab/driver/redaction.ts'
 import { type DriverSeen, type HealthSeen, hopeless } from '../../lab/driver/seen.ts'
 import type { DriverSpec } from '../../lab/driver/spec.ts'
+import { onDriverNode } from '../../lab/namespaces.ts'
 import { preflight } from '../../lab/preflight.ts'
 import { carryOutOnPrivateNode } from '../../lab/private-node-process.ts'
+import { inKind } from '../../lab/report/written.ts'
 import { oneLine, shortened } from '../../printable.ts'
 import { absolute } from '../absolute.ts'
 import { commandLine, parse } from '../command-line.ts'
@@ -23,6 +25,9 @@ const NAME = 'dummy-fuse-csi lab driver'
 const LINES = 3
 const LONGEST = 300
 
+/** How many files are shown that the driver has written outside of its state. */
+const FILES = 20
+
 /** How many calls of a trial may take all their time. */
 const SLOW_CALLS = 8
 
@@ -32,7 +37,7 @@ const INIT_CALL = 10_000
 /** Of a trial that was broken off. */
 const NOTHING_SEEN: DriverSeen = {
   ...{ steps: [], plugin: undefined, mounts: [], holders: [], daemonRuns: undefined, health: undefined, read: undefined },
-  ...{ left: [], log: [] },
+  ...{ left: [], written: [], writtenMore: 0, log: [] },
 }
 
 const CHECK_HELP = `
@@ -122,7 +127,7 @@ const HEALTH: Readonly<Record<HealthSeen, string>> = {
 }
 
 /** What was seen, a line each. */
-function describe({ steps, plugin, mounts, holders, health, read }: DriverSeen): string {
+function describe({ steps, plugin, mounts, holders, health, read, written, writtenMore }: DriverSeen): string {
   const lines = steps.map(({ name, tookMs, attempts, failure }) => {
     const tries = attempts > 1 ? `, ${attempts} attempts` : ''
     return `${(failure === undefined ? 'ok' : 'failed').padEnd(10)} ${name} (${tookMs} ms${tries})`
@@ -141,6 +146,10 @@ function describe({ steps, plugin, mounts, holders, health, read }: DriverSeen):
     lines.push(`/dev/fuse  ${comm}[${pid}], connection ${connection}: ${what}`)
   }
   if (read !== undefined) lines.push(`read       ${read.saw}, ${read.afterMs} ms after NodePublishVolume`)
+  const shown = written.slice(0, FILES)
+  for (const one of shown) lines.push(`wrote      ${one.path} (${inKind(one)})`)
+  const more = written.length - shown.length + writtenMore
+  if (more > 0) lines.push(`wrote      ${more} more outside of its state (--json names them, up to 1,000)`)
   return lines.map((line) => `${oneLine(line)}\n`).join('')
 }
 
@@ -154,7 +163,7 @@ async function trial(context: ProgramContext, driver: DriverSpec, whole: boolean
       if (message.kind === 'driver') told.seen = message.seen
     },
     signal,
-    undefined,
+    (inner) => onDriverNode(inner, driver.network),
     SLOW_CALLS * driver.callTimeout,
   )
   const { seen } = told

@@ -1,0 +1,75 @@
+import { openSync, readdirSync } from 'node:fs'
+import { basename, dirname, join } from 'node:path'
+import { codeOf } from '../../errors.ts'
+import { makeDirectories } from '../../os/mounts/directories.ts'
+import { O_PATH } from '../../os/mounts/pinned-paths.ts'
+import { PROBE } from '../consumer/probe.ts'
+import { FuseMounts } from '../fuse-mounts.ts'
+import { KUBELET } from '../node-paths.ts'
+import type { WrittenFiles } from '../own-root.ts'
+import { runShell } from '../shell.ts'
+
+/** Where the kubelet has volumes. */
+const VOLUMES = ['pods', 'plugins/kubernetes.io']
+
+/**
+ * The node's own disk, seen past whatever is mounted on it. The kubelet's folder is reached by a bind of its own that nothing is mounted in, and the
+ * folders elsewhere in which a driver has mounted FUSE by the layers of the node. Made before anything runs on the node.
+ */
+export class NodeDisk {
+  readonly #written: WrittenFiles | undefined
+  readonly #fuse = new FuseMounts()
+  readonly #elsewhere = new Set<string>()
+  #kubelet: Promise<number> | undefined
+
+  /** `written`: of a node with a root of its own. */
+  constructor(written: WrittenFiles | undefined) {
+    this.#written = written
+  }
+
+  /** Takes hold of the kubelet's folder. Rejects with an Error that says why that is not possible. */
+  async open(): Promise<void> {
+    await this.#open()
+  }
+
+  /**
+   * The files that lie where volumes belong: any below the kubelet's folder; elsewhere those that a consumer has written where a FUSE mount was when
+   * this was called, now or before. Rejects as `open` does.
+   */
+  async files(): Promise<readonly string[]> {
+    const root = `/proc/self/fd/${await this.#open()}`
+    const below = VOLUMES.flatMap((folder) => filesBelow(root, folder))
+    for (const path of this.#fuse.paths()) if (!path.startsWith(`${KUBELET}/`)) this.#elsewhere.add(path)
+    const astray = (path: string): boolean => basename(path) === PROBE && this.#elsewhere.has(dirname(path))
+    return [...below, ...(this.#written?.paths() ?? []).filter(astray)]
+  }
+
+  #open(): Promise<number> {
+    this.#kubelet ??= openKubelet()
+    return this.#kubelet
+  }
+}
+
+/** A descriptor of the kubelet's folder as it is without the mounts in it. The bind has no path any more. */
+async function openKubelet(): Promise<number> {
+  const at = join(KUBELET, 'tmp/beneath')
+  makeDirectories(at)
+  const { status, output } = await runShell([], `mount -n --bind ${KUBELET} ${at} && mount -n --make-private ${at}`)
+  if (status !== 0) throw new Error(`the disk of the node cannot be looked at: ${output}`)
+  try {
+    return openSync(at, O_PATH)
+  } finally {
+    await runShell([], `umount -n -l ${at}`)
+  }
+}
+
+function filesBelow(root: string, folder: string): readonly string[] {
+  try {
+    return readdirSync(join(root, folder), { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isFile())
+      .map((entry) => join(KUBELET, entry.parentPath.slice(root.length), entry.name))
+  } catch (error) {
+    if (codeOf(error) === undefined) throw error
+    return []
+  }
+}
