@@ -3,6 +3,7 @@ import { describe, it } from 'node:test'
 import { planDriver, type Shown } from '../../src/lab/driver/matrix.ts'
 import { parseDriver } from '../../src/lab/driver/parse.ts'
 import { FuseMounts } from '../../src/lab/fuse-mounts.ts'
+import { MountSnapshot } from '../../src/lab/mount-snapshot.ts'
 import { notTried } from '../../src/lab/matrix/not-tried.ts'
 import { parseMountinfo } from '../../src/os/mounts/mountinfo.ts'
 
@@ -127,7 +128,7 @@ describe('the FUSE mounts that are made on a private node', () => {
   /** On a node that begins with some lines, and comes to have others. */
   function mounts(before: readonly string[], then: readonly string[]): FuseMounts {
     const tables = [before, then].map((lines) => parseMountinfo([ROOT, ...lines].join('\n')))
-    return new FuseMounts(() => tables.shift() ?? parseMountinfo([ROOT, ...then].join('\n')))
+    return new FuseMounts(new MountSnapshot(() => tables.shift() ?? parseMountinfo([ROOT, ...then].join('\n'))))
   }
 
   it('are those of the paths of a volume, or else all of them', () => {

@@ -56,17 +56,17 @@ describe('the record of a run, read again', () => {
     {
       name: 'the first version',
       text: JSON.stringify({ version: 1, scenarios: [] }),
-      says: 'it is a record of version 1, and this lab reads version 4',
+      says: 'it is a record of version 1, and this lab reads version 5',
     },
     {
       name: 'a later version',
-      text: JSON.stringify({ ...SAMPLE, version: 5 }),
-      says: 'it is a record of version 5, and this lab reads version 4',
+      text: JSON.stringify({ ...SAMPLE, version: 6 }),
+      says: 'it is a record of version 6, and this lab reads version 5',
     },
     {
       name: 'another object',
       text: '{"name": "x", "version": "1.0.0"}',
-      says: 'it is no record of the lab: version "1.0.0" is not 4',
+      says: 'it is no record of the lab: version "1.0.0" is not 5',
     },
     { name: 'a part less', text: JSON.stringify({ ...SAMPLE, absent: undefined }), says: 'absent is missing' },
     {

@@ -12,6 +12,7 @@ import type { CellJob } from '../matrix/job.ts'
 import type { Cell } from '../matrix/lab-record.ts'
 import { MITIGATIONS } from '../mitigations.ts'
 import { FUSED, SOCKET } from '../node-paths.ts'
+import { MountSnapshot } from '../mount-snapshot.ts'
 import { Provisioner } from '../provisioner.ts'
 import type { ContainerPlugin } from './container-plugin.ts'
 import { DriverVolume } from './driver-volume.ts'
@@ -21,6 +22,7 @@ import { ProcessWatch } from './process-watch.ts'
 import { labConsumer } from './reader-programs.ts'
 import { STEP_DEADLINE } from '../wait.ts'
 import { setUpCell, setUpDriverCell } from './set-up.ts'
+import { CellTeardown } from './teardown.ts'
 import { Timeline } from './timeline.ts'
 
 /** By comm, the titles of the lanes of our daemons. */
@@ -79,25 +81,37 @@ async function withDriver(
   timeline: Timeline,
   act: (harness: PrivateHarness) => Promise<Cell>,
 ): Promise<Cell> {
-  const { kubelet, operations, consumers, plugin, shell } = harness
+  const { clock, kubelet, operations, plugin, consumers, mounts, newPod, shell } = harness
   await makeDriverFolders(driver)
   if (driver.prepare !== undefined) await shell(driver.prepare)
+  mounts.take()
   const provisioner = new Provisioner(driver.socket, driver.callTimeout)
-  const volume = new DriverVolume({ driver, operations, provisioner, consumers, timeline, shell })
+  const volume = new DriverVolume({ driver, operations, provisioner, timeline, shell })
+  const before = new MountSnapshot()
+  const parts = { clock, timeline, kubelet, operations, plugin, consumers, newPod, before, times: driver }
+  const teardown = new CellTeardown(parts)
   const register = async (): Promise<void> => {
     await kubelet.register()
+    before.take()
     await volume.make()
   }
   try {
     const cell = await act({ ...harness, register })
     const observed = timeline.eventsOf('kubelet').length
+    const end = await teardown.run()
     await volume.remove()
+    const tookMs = clock()
     // What it says of that may come after its answers. A plugin that waits in the kernel ends with the node.
     await plugin.kill().catch(() => undefined)
     await plugin.heard(LAST_WORDS)
-    const events = [...cell.events, ...timeline.eventsOf('kubelet').slice(observed)]
-    return { ...cell, events, evidence: { ...cell.evidence, logs: timeline.logs() } }
+    const later = [...timeline.eventsOf('kubelet').slice(observed), ...timeline.eventsOf('new-pod'), ...end.events]
+    return {
+      ...{ ...cell, tookMs, teardown: end.teardown, lanes: timeline.lanes() },
+      events: [...cell.events, ...later].sort((a, b) => a.atMs - b.atMs),
+      evidence: { ...cell.evidence, logs: timeline.logs() },
+    }
   } catch (error) {
+    if (volume.exists) await teardown.leave().catch(() => undefined)
     await volume.remove()
     throw error
   }
