@@ -153,3 +153,30 @@ describe('the FUSE mounts that are made on a private node', () => {
     assert.deepEqual(fuse.connectionsOf(['/a']), [70])
   })
 })
+
+describe('what is mounted on a private node after a snapshot of its mount table', () => {
+  const line = (id: number, at: string, tags = '', type = 'tmpfs'): string => `${id} 1 0:${id} / ${at} rw ${tags} - ${type} s rw`
+  const BEFORE = [line(1, '/', 'master:1', 'ext4'), line(2, '/var/lib/kubelet', 'shared:9'), line(3, '/run/service', '', 'fuse.s')]
+
+  function points(added: readonly string[], read: 'made' | 'left'): readonly string[] {
+    const tables = [BEFORE, [...BEFORE.slice(0, 2), ...added]].map((lines) => parseMountinfo(lines.join('\n')))
+    const snapshot = new MountSnapshot(() => tables.shift() ?? [])
+    return snapshot[read]().map(({ mountPoint }) => mountPoint)
+  }
+
+  it('is what a crash of the machine takes, but not what the machine itself has mounted', () => {
+    const added = [
+      line(10, '/var/lib/jfs', '', 'fuse.j'),
+      line(11, '/var/lib/kubelet/pods/1/mount', 'shared:12 master:1'),
+      line(12, '/var/lib/bound', 'master:1'),
+      line(13, '/media/disk', 'master:30'),
+    ]
+    assert.deepEqual(points(added, 'made'), ['/var/lib/jfs', '/var/lib/kubelet/pods/1/mount', '/var/lib/bound'])
+    assert.deepEqual(points(added, 'left'), ['/var/lib/jfs', '/var/lib/kubelet/pods/1/mount'])
+  })
+
+  it('is not left behind where the like of it was before', () => {
+    assert.deepEqual(points([line(14, '/run/service', '', 'fuse.s')], 'left'), [])
+    assert.deepEqual(points([line(14, '/run/service', '', 'fuse.t')], 'left'), ['/run/service'])
+  })
+})

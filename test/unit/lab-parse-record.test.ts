@@ -4,7 +4,7 @@ import { isProgramError } from '../../src/errors.ts'
 import type { LabRecord } from '../../src/lab/matrix/lab-record.ts'
 import { OUTCOMES } from '../../src/lab/matrix/outcomes.ts'
 import { parseRecord } from '../../src/lab/matrix/parse-record.ts'
-import { sampleRecord } from '../fixtures/lab-record.ts'
+import { failedCall, sampleRecord, sampleTeardown } from '../fixtures/lab-record.ts'
 import { schemaOf } from '../support/type-check.ts'
 
 const problemsWith = schemaOf('src/lab/matrix/lab-record.ts', 'LabRecord')
@@ -23,6 +23,10 @@ const WHOLE = {
   ],
   cells: SAMPLE.cells.map((cell) => ({
     ...cell,
+    teardown: sampleTeardown({
+      calls: [failedCall('NodeUnpublishVolume', 'INTERNAL', 'directory not empty')],
+      newPod: { saw: 'not started', why: 'ENOTCONN', watchedMs: 9, wroteToNode: false, calls: [] },
+    }),
     consumers: cell.consumers.map((one) => ({ ...one, alsoExpected: ['waits'], bareNode: { modelled: ['works'], seen: 'waits' } })),
   })),
 }

@@ -84,7 +84,8 @@ export class CellTeardown {
     const calls = await this.leave()
     const paths = [stagingPath(operations.volume.pv), ...consumers.map(({ target }) => target)]
     const left = await this.#left(paths)
-    const came = this.#isOver ? undefined : await this.#newPod(calls.every(({ succeeded }) => succeeded))
+    const isLast = calls.every(({ rpc, succeeded }) => rpc !== 'NodeUnpublishVolume' || succeeded)
+    const came = this.#isOver ? undefined : await this.#newPod(isLast)
     return {
       teardown: { tookMs: clock() - began, calls, left, ...(came === undefined ? {} : { newPod: came.newPod }) },
       events: came?.events ?? [],
@@ -182,8 +183,8 @@ export class CellTeardown {
     }
   }
 
-  /** `unstages`: whether no other pod has the volume. */
-  async #newPod(unstages: boolean): Promise<{ readonly newPod: NewPod; readonly events: readonly CellEvent[] }> {
+  /** `isLast`: whether no other pod has the volume, so that it is unstaged after this one. */
+  async #newPod(isLast: boolean): Promise<{ readonly newPod: NewPod; readonly events: readonly CellEvent[] }> {
     const { clock, times } = this.#means
     const pod = this.#means.newPod()
     const began = clock()
@@ -195,7 +196,7 @@ export class CellTeardown {
       within('it ends', pod.halt(), STEP_DEADLINE + 4 * times.callTimeout),
     )
     const calls = this.#hasVolume(pod) ? [await this.#unpublish(pod)] : []
-    if (unstages && calls.every(({ succeeded }) => succeeded)) calls.push(...(await this.#unstage()))
+    if (isLast && calls.every(({ succeeded }) => succeeded)) calls.push(...(await this.#unstage()))
     const why = saw === 'not started' ? { why: pod.complaint } : {}
     return {
       newPod: { saw, ...why, watchedMs: now - began, wroteToNode: wrote !== undefined, calls },
