@@ -84,12 +84,14 @@ describe('a driver whose mounts come late, or not at all', { concurrency: true }
 
   it('is watched for a time that is said where its cure takes longer, and a pod whose call is not answered is undecided', async () => {
     const cells = ['--failure', 'target-unmounted', '--consumer', 'slave-folder,starts-after']
-    const { record, markdown } = await labRun({ env: { HEALS: 3_600_000, STALLS: 'yes' }, watch: 2 }, ...cells)
+    const { record, markdown } = await labRun({ env: { HEALS: 3_600_000, STALLS: 'yes' }, watch: 2, callTimeout: 30 }, ...cells)
     assertNoError(record.firstUse?.consumers, 2)
     const [cell] = record.cells
     assert.deepEqual(outcomes(cell?.consumers), { 'slave-folder': 'writes-to-host', 'starts-after': 'undecided' })
     assert.ok(cell?.consumers.every(({ watchedMs }) => watchedMs >= 2000))
     assert.match(markdown, /It lasted to the end\. The lab watched each of them for [\d.]+ (s|min)/)
     assert.match(markdown, /What comes of consumers that start after it, or again, is undecided\./)
+    const { calls = [], newPod } = cell?.teardown ?? {}
+    assert.deepEqual([calls.map(({ failure }) => failure?.code), newPod], [['DEADLINE_EXCEEDED'], undefined])
   })
 })

@@ -23,7 +23,7 @@ const ATTEMPTS = 4
 /** Milliseconds to the second attempt; each later pause is twice as long (kubernetes pkg/util/goroutinemap/exponentialbackoff). */
 const FIRST_PAUSE = 500
 
-/** Milliseconds within which the last attempt of a call begins; twice the time of a call if that is longer. */
+/** Milliseconds within which the last attempt of a call begins; the time of a call if that is longer. */
 const ATTEMPTS_WITHIN = 10_000
 
 /** Milliseconds that a daemon has to end, and a lazy unmount to be through, when its volume has gone. */
@@ -85,7 +85,9 @@ export class CellTeardown {
     const paths = [stagingPath(operations.volume.pv), ...consumers.map(({ target }) => target)]
     const left = await this.#left(paths)
     const isLast = calls.every(({ rpc, succeeded }) => rpc !== 'NodeUnpublishVolume' || succeeded)
-    const came = this.#isOver ? undefined : await this.#newPod(isLast)
+    // A plugin that does not answer publishes nothing.
+    const isSilent = calls.length > 0 && calls.every(({ failure }) => failure?.code === 'DEADLINE_EXCEEDED')
+    const came = isSilent || this.#isOver ? undefined : await this.#newPod(isLast)
     return {
       teardown: { tookMs: clock() - began, calls, left, ...(came === undefined ? {} : { newPod: came.newPod }) },
       events: came?.events ?? [],
@@ -96,13 +98,10 @@ export class CellTeardown {
   async leave(): Promise<readonly TeardownCall[]> {
     const { clock, timeline, times, plugin, consumers } = this.#means
     this.#latest = clock() + latest(times)
-    timeline.note('kubelet', 'log', 'every pod leaves')
-    await this.#attempt('the processes of the pods end', async () => {
-      await within('they end', Promise.all(consumers.map((consumer) => consumer.halt())), STEP_DEADLINE + 2 * times.callTimeout)
-    })
     // A DaemonSet starts a plugin again that has ended.
     if ((await plugin.pids()).length === 0) await this.#attempt('the plugin is started', () => plugin.start())
-    const calls = await Promise.all(consumers.filter((one) => this.#hasVolume(one)).map((one) => this.#unpublish(one)))
+    timeline.note('kubelet', 'log', 'every pod leaves')
+    const calls = (await Promise.all(consumers.map((consumer) => this.#leaves(consumer)))).flat()
     return calls.every(({ succeeded }) => succeeded) ? [...calls, ...(await this.#unstage())] : calls
   }
 
@@ -119,13 +118,18 @@ export class CellTeardown {
     return topmostAt(this.#means.before.now(), path) !== undefined
   }
 
-  /** Pods leave at once, each at its own pace, as those of a node do. */
-  async #unpublish(consumer: CellConsumer): Promise<TeardownCall> {
-    const { kubelet, operations } = this.#means
-    const { target, pod } = consumer
+  /** One pod leaves, as soon as its processes have ended: those of a node do so at their own pace. */
+  async #leaves(consumer: CellConsumer): Promise<readonly TeardownCall[]> {
+    const { kubelet, operations, times } = this.#means
+    const { kind, target, pod } = consumer
+    // A call for it that is under way comes to its end first.
+    await this.#attempt(`the process of ${kind.id} ends`, async () => {
+      await within('it ends', consumer.halt(), STEP_DEADLINE + 4 * times.callTimeout)
+    })
+    if (!this.#hasVolume(consumer)) return []
     const call = await this.#call('NodeUnpublishVolume', target, () => kubelet.unpublish(operations.volume, pod.uid))
     if (call.succeeded) consumer.forget()
-    return call
+    return [call]
   }
 
   /** No call for a volume that is not staged. One whose unstaging fails is staged again for the next pod (operation_generator.go, MarkDeviceAsUncertain). */
@@ -141,7 +145,7 @@ export class CellTeardown {
   async #call(rpc: TeardownCall['rpc'], path: string, act: () => Promise<void>): Promise<TeardownCall> {
     const { clock, timeline, times } = this.#means
     const began = clock()
-    const end = Math.min(began + Math.max(ATTEMPTS_WITHIN, 2 * times.callTimeout), this.#latest ?? Infinity)
+    const end = Math.min(began + Math.max(ATTEMPTS_WITHIN, times.callTimeout), this.#latest ?? Infinity)
     let last: Failure | undefined
     for (let attempts = 1; ; attempts++) {
       const failure = (await failureOf(act)) ?? this.#removeFolder(path)
@@ -192,11 +196,9 @@ export class CellTeardown {
     const saw = await until('it is known what the new pod sees', () => this.#sawOf(pod, began), 2 * longestWatch(times))
     const now = clock()
     const { wrote } = pod.reads
-    await this.#attempt('the process of the new pod ends', () =>
-      within('it ends', pod.halt(), STEP_DEADLINE + 4 * times.callTimeout),
-    )
-    const calls = this.#hasVolume(pod) ? [await this.#unpublish(pod)] : []
-    if (isLast && calls.every(({ succeeded }) => succeeded)) calls.push(...(await this.#unstage()))
+    const unpublished = await this.#leaves(pod)
+    const isGone = isLast && unpublished.every(({ succeeded }) => succeeded)
+    const calls = isGone ? [...unpublished, ...(await this.#unstage())] : unpublished
     const why = saw === 'not started' ? { why: pod.complaint } : {}
     return {
       newPod: { saw, ...why, watchedMs: now - began, wroteToNode: wrote !== undefined, calls },
@@ -229,12 +231,14 @@ export class CellTeardown {
   }
 }
 
+/** What is not a status, such as an answer that cannot be read, counts as UNKNOWN. */
 async function failureOf(act: () => Promise<void>): Promise<Failure | undefined> {
   try {
     await act()
     return undefined
   } catch (error) {
-    if (!(error instanceof CallError)) throw error
-    return { code: error.code, message: error.details }
+    return error instanceof CallError
+      ? { code: error.code, message: error.details }
+      : { code: 'UNKNOWN', message: messageOf(error) }
   }
 }

@@ -280,7 +280,7 @@ export interface Teardown {
   readonly calls: readonly TeardownCall[]
   /** What was left after those calls. */
   readonly left: Leftovers
-  /** Missing if there was no time for one. */
+  /** Missing if there was no time for one, or if the plugin answered none of the calls. */
   readonly newPod?: NewPod
 }
 
