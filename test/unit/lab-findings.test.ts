@@ -354,6 +354,16 @@ describe('the findings about how the pods leave', () => {
       [['stuck', ['first-use']]],
     )
     assert.match(all[0]?.what ?? '', /^Without any failure: .* It is the same after 1 of the 2 failures tried\.$/)
+    const xml = junit({ ...record([torn('plugin-killed', stuck)]), firstUse })
+    assert.match(xml, /name="plugin-killed: teardown" time="0\.900"><skipped message="The same is wrong without any failure/)
+    assert.match(xml, /name="first-use: teardown" time="0\.900"><failure /)
+    // What a consumer of the first use says already is not said of its new pod again.
+    const early = { ...cell('first-use', 'as-is', { all: ASTRAY }), teardown: sampleTeardown({ newPod: dead }) }
+    const once = driverFindings({ ...record([torn('plugin-killed', { newPod: dead })]), firstUse: early })?.findings ?? []
+    assert.deepEqual(
+      once.map(({ harm, failures }) => [harm, failures]),
+      [['astray', ['first-use']]],
+    )
     const cured = found([torn('plugin-killed', stuck), torn('plugin-killed', {}, 'health')]).findings[0]?.cure
     assert.match(cured ?? '', /^It does not happen with Health watched\. NodeUnpublishVolume unmounts /)
   })

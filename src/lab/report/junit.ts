@@ -3,7 +3,7 @@ import { OUTCOMES } from '../matrix/outcomes.ts'
 import type { ScenarioRecord } from '../scenario-record.ts'
 import { effectOf, ran } from './effects.ts'
 import { type Html, html as xml } from './html.ts'
-import { teardownProblems, teardownWords } from './teardown-findings.ts'
+import { isWrongAnyway, teardownProblems, teardownWords } from './teardown-findings.ts'
 import { duration } from './text.ts'
 
 /** What came of a test, with its reason; a test that passed or was skipped may have `text`, which viewers show as its output. */
@@ -37,7 +37,7 @@ export function junit(record: LabRecord): string {
   const suites = [
     ...Object.keys(record.catalogue.mitigations).flatMap((name) => {
       const cells = record.cells.filter(({ mitigation }) => mitigation === name)
-      return cells.length === 0 ? [] : [suiteOf(name, cells, nothingRan)]
+      return cells.length === 0 ? [] : [suiteOf(name, cells, record, nothingRan)]
     }),
     ...(record.scenarios.length > 0 ? [scenarios(record)] : []),
     ...firstUse(record),
@@ -52,18 +52,19 @@ export function junit(record: LabRecord): string {
   }\n`
 }
 
-function suiteOf(name: string, cells: readonly Cell[], nothingRan: boolean): TestSuite {
-  return { name, startedAt: cells[0]?.startedAt ?? '', cases: cells.flatMap((cell) => casesOf(cell, nothingRan)) }
+function suiteOf(name: string, cells: readonly Cell[], record: LabRecord, nothingRan: boolean): TestSuite {
+  return { name, startedAt: cells[0]?.startedAt ?? '', cases: cells.flatMap((cell) => casesOf(cell, record, nothingRan)) }
 }
 
 /** The cell without a failure, if anything was wrong in it. */
-function firstUse({ firstUse: cell }: LabRecord): readonly TestSuite[] {
+function firstUse(record: LabRecord): readonly TestSuite[] {
+  const { firstUse: cell } = record
   if (cell === undefined) return []
   const isBad = cell.consumers.some((one) => harmOf(one) !== undefined) || teardownProblems(cell).length > 0
-  return isBad ? [suiteOf(cell.failure, [cell], false)] : []
+  return isBad ? [suiteOf(cell.failure, [cell], record, false)] : []
 }
 
-function casesOf(cell: Cell, nothingRan: boolean): readonly TestCase[] {
+function casesOf(cell: Cell, record: LabRecord, nothingRan: boolean): readonly TestCase[] {
   const { failure, tookMs, verdict, teardown, why = 'no reason was given' } = cell
   if (!ran(cell)) return [{ name: failure, seconds: tookMs / 1000, result: nothingRan ? 'error' : 'skipped', message: why }]
   const seconds = (tookMs - (teardown?.tookMs ?? 0)) / 1000 / cell.consumers.length
@@ -74,17 +75,21 @@ function casesOf(cell: Cell, nothingRan: boolean): readonly TestCase[] {
       return { ...common, result: 'skipped', message: `undecided after ${duration(one.watchedMs)}` }
     return message === undefined ? { ...common, result: 'passed' } : { ...common, result: 'failure', type: one.seen, message }
   })
-  if (teardown !== undefined) cases.push(teardownCase(cell, teardown))
+  if (teardown !== undefined) cases.push(teardownCase(cell, teardown, record))
   const explained = verdict === 'as-modelled' || verdict === 'measured' || cases.some(({ result }) => result === 'failure')
   return explained ? cases : [...cases, { name: `${failure}: node`, seconds: 0, result: 'failure', type: verdict, message: why }]
 }
 
-function teardownCase(cell: Cell, { tookMs }: Teardown): TestCase {
+/** It fails for what is not wrong with the first use too. */
+function teardownCase(cell: Cell, { tookMs }: Teardown, record: LabRecord): TestCase {
   const common = { name: `${cell.failure}: teardown`, seconds: tookMs / 1000, text: teardownWords(cell) }
   const problems = teardownProblems(cell)
-  const [worst] = problems
-  if (worst === undefined) return { ...common, result: 'passed' }
-  return { ...common, result: 'failure', type: worst.harm, message: problems.map(({ what }) => what).join(' ') }
+  const own = problems.filter((problem) => !isWrongAnyway(problem, cell, record))
+  const message = own.map(({ what }) => what).join(' ')
+  const [worst] = own
+  if (worst !== undefined) return { ...common, result: 'failure', type: worst.harm, message }
+  if (problems.length > 0) return { ...common, result: 'skipped', message: 'The same is wrong without any failure: first-use.' }
+  return { ...common, result: 'passed' }
 }
 
 function differenceOf({ seen, expected, alsoExpected = [] }: ConsumerResult): string | undefined {

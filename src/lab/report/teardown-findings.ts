@@ -1,5 +1,5 @@
 import type { Cell, LabRecord, Leftovers, NewPod, Teardown, TeardownCall } from '../matrix/lab-record.ts'
-import { allCells } from './effects.ts'
+import { allCells, effectOf } from './effects.ts'
 import { type Finding, HARM_ORDER, type TeardownHarm } from './harms.ts'
 import { count, duration, listed, thousands } from './text.ts'
 
@@ -56,6 +56,12 @@ export function teardownWords(cell: Cell): string {
 
 const CLEAN = 'Each call succeeds, nothing is left, and a new pod reads right.'
 
+/** Whether the same is wrong with the teardown of the first use, so that the failure of the cell is not to blame. */
+export function isWrongAnyway(problem: TeardownProblem, cell: Cell, { firstUse }: Pick<LabRecord, 'firstUse'>): boolean {
+  if (firstUse === undefined || cell === firstUse) return false
+  return teardownProblems(firstUse).some(({ what }) => what === problem.what)
+}
+
 /** The findings about the teardowns of the cells with one mitigation. What is wrong without any failure too is said of that alone. */
 export function teardownFindings(record: LabRecord, mitigation: string): readonly Finding[] {
   const cells = allCells(record).filter((cell) => cell.mitigation === mitigation)
@@ -65,6 +71,7 @@ export function teardownFindings(record: LabRecord, mitigation: string): readonl
     if (first === undefined) return []
     const { harm, what } = first.problem
     const always = first.cell === record.firstUse
+    if (always && ofNewPod(harm) && doesBadly(first.cell)) return []
     const more = those.length - 1
     const also = always && more > 0 ? ` It is the same after ${more} of the ${count(cells.length - 1, 'failure')} tried.` : ''
     const told = always ? [first] : those
@@ -84,6 +91,15 @@ export function teardownFindings(record: LabRecord, mitigation: string): readonl
       },
     ]
   })
+}
+
+function ofNewPod(harm: TeardownHarm): boolean {
+  return harm === 'astray' || harm === 'new-pod-broken'
+}
+
+/** Whether a consumer did badly, which says of a first use what a new pod would say again. */
+function doesBadly({ consumers }: Cell): boolean {
+  return consumers.some((one) => !['kept', 'waited'].includes(effectOf(one)))
 }
 
 /** A mitigation under which it does not happen after any of these failures, or what the driver has to do. */
