@@ -1,29 +1,26 @@
-import { readFileSync } from 'node:fs'
 import { connectionOfDevice, isFuse } from '../os/mounts/mount-table.ts'
-import { type MountinfoLine, parseMountinfo, topmostAt } from '../os/mounts/mountinfo.ts'
+import { type MountinfoLine, topmostAt } from '../os/mounts/mountinfo.ts'
+import { mastersOf, MountSnapshot } from './mount-snapshot.ts'
 
 /**
  * Tells the FUSE mounts that are made on a private node from those of the machine that the node has copies of: a failure must not reach a
  * session of the machine. Made before anything runs on the node.
  */
 export class FuseMounts {
-  readonly #copies: ReadonlySet<string>
-  readonly #table: () => readonly MountinfoLine[]
+  readonly #before: MountSnapshot
 
-  /** `table`: reads the mount table of the node. */
-  constructor(table = nodeTable) {
-    this.#table = table
-    this.#copies = new Set(table().map(keyOf))
+  constructor(before = new MountSnapshot()) {
+    this.#before = before
   }
 
   /** The mount points of the FUSE mounts that were made on the node. */
   paths(): readonly string[] {
-    return [...new Set(this.#made(this.#table()).map(({ mountPoint }) => mountPoint))]
+    return [...new Set(this.#made(this.#before.now()).map(({ mountPoint }) => mountPoint))]
   }
 
   /** The connections of the topmost mounts at these paths, as far as they are FUSE mounts that were made on the node. */
   connectionsAt(paths: readonly string[]): readonly number[] {
-    const lines = this.#table()
+    const lines = this.#before.now()
     const made = this.#made(lines)
     const at = paths.flatMap((path) => topmostAt(lines, path) ?? []).filter((line) => made.includes(line))
     return [...new Set(at.map(({ device }) => connectionOfDevice(device)))]
@@ -37,19 +34,8 @@ export class FuseMounts {
 
   /** A mount whose super block the machine has mounted too is a bind of a copy. What the machine mounts later comes as a slave of it. */
   #made(lines: readonly MountinfoLine[]): readonly MountinfoLine[] {
-    const copies = lines.filter(
-      (line) => this.#copies.has(keyOf(line)) || line.propagation.some((field) => field.startsWith('master:')),
-    )
+    const copies = lines.filter((line) => this.#before.has(line) || mastersOf(line).length > 0)
     const devices = new Set(copies.map(({ device }) => device))
     return lines.filter(({ fsType, device }) => isFuse(fsType) && !devices.has(device))
   }
-}
-
-function nodeTable(): readonly MountinfoLine[] {
-  return parseMountinfo(readFileSync('/proc/self/mountinfo', 'utf8'))
-}
-
-/** The number of a mount, and that of its super block, are used again after an unmount. */
-function keyOf({ id, device, mountPoint }: MountinfoLine): string {
-  return `${id} ${device} ${mountPoint}`
 }

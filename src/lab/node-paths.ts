@@ -32,3 +32,6 @@ export function stagingPath(pv: string): string {
 export function targetPath(podUid: string, pv: string): string {
   return join(KUBELET, 'pods', podUid, 'volumes/kubernetes.io~csi', pv, 'mount')
 }
+
+/** Where a private node has another boot id after its power was cut. */
+export const BOOT_ID = '/proc/sys/kernel/random/boot_id'

@@ -3,6 +3,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import type { LabRecord } from '../../src/lab/matrix/lab-record.ts'
+import { isWrongAnyway, teardownProblems } from '../../src/lab/report/teardown-findings.ts'
 import { EXECUTABLE } from '../support/paths.ts'
 import { Sandbox } from '../support/sandbox.ts'
 import { GO_DRIVER } from '../support/tools.ts'
@@ -71,7 +72,8 @@ describe("somebody's own driver in the lab", () => {
     const results = record.cells.flatMap(({ consumers }) => consumers)
     const ends = ['errors', 'never-starts', 'hangs', 'writes-to-host']
     const broken = results.filter(({ seen, wroteToNode }) => wroteToNode || ends.includes(seen))
-    const numbers = `tests="${results.length}" failures="${broken.length}" errors="0"`
+    const torn = record.cells.filter((cell) => teardownProblems(cell).some((problem) => !isWrongAnyway(problem, cell, record)))
+    const numbers = `tests="${results.length + record.cells.length}" failures="${broken.length + torn.length}" errors="0"`
     assert.ok(
       broken.length > 10 && readFileSync(xml, 'utf8').includes(`<testsuites name="dummy-fuse-csi lab: go-driver" ${numbers} `),
     )

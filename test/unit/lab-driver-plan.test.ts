@@ -3,6 +3,7 @@ import { describe, it } from 'node:test'
 import { planDriver, type Shown } from '../../src/lab/driver/matrix.ts'
 import { parseDriver } from '../../src/lab/driver/parse.ts'
 import { FuseMounts } from '../../src/lab/fuse-mounts.ts'
+import { MountSnapshot } from '../../src/lab/mount-snapshot.ts'
 import { notTried } from '../../src/lab/matrix/not-tried.ts'
 import { parseMountinfo } from '../../src/os/mounts/mountinfo.ts'
 
@@ -127,7 +128,7 @@ describe('the FUSE mounts that are made on a private node', () => {
   /** On a node that begins with some lines, and comes to have others. */
   function mounts(before: readonly string[], then: readonly string[]): FuseMounts {
     const tables = [before, then].map((lines) => parseMountinfo([ROOT, ...lines].join('\n')))
-    return new FuseMounts(() => tables.shift() ?? parseMountinfo([ROOT, ...then].join('\n')))
+    return new FuseMounts(new MountSnapshot(() => tables.shift() ?? parseMountinfo([ROOT, ...then].join('\n'))))
   }
 
   it('are those of the paths of a volume, or else all of them', () => {
@@ -150,5 +151,32 @@ describe('the FUSE mounts that are made on a private node', () => {
   it('are those with the number of a session of the machine that has ended', () => {
     const fuse = mounts([line(10, '0:70', '/home')], [line(10, '0:70', '/a', 'fuse', 'shared:4')])
     assert.deepEqual(fuse.connectionsOf(['/a']), [70])
+  })
+})
+
+describe('what is mounted on a private node after a snapshot of its mount table', () => {
+  const line = (id: number, at: string, tags = '', type = 'tmpfs'): string => `${id} 1 0:${id} / ${at} rw ${tags} - ${type} s rw`
+  const BEFORE = [line(1, '/', 'master:1', 'ext4'), line(2, '/var/lib/kubelet', 'shared:9'), line(3, '/run/service', '', 'fuse.s')]
+
+  function points(added: readonly string[], read: 'made' | 'left'): readonly string[] {
+    const tables = [BEFORE, [...BEFORE.slice(0, 2), ...added]].map((lines) => parseMountinfo(lines.join('\n')))
+    const snapshot = new MountSnapshot(() => tables.shift() ?? [])
+    return snapshot[read]().map(({ mountPoint }) => mountPoint)
+  }
+
+  it('is what a crash of the machine takes, but not what the machine itself has mounted', () => {
+    const added = [
+      line(10, '/var/lib/jfs', '', 'fuse.j'),
+      line(11, '/var/lib/kubelet/pods/1/mount', 'shared:12 master:1'),
+      line(12, '/var/lib/bound', 'master:1'),
+      line(13, '/media/disk', 'master:30'),
+    ]
+    assert.deepEqual(points(added, 'made'), ['/var/lib/jfs', '/var/lib/kubelet/pods/1/mount', '/var/lib/bound'])
+    assert.deepEqual(points(added, 'left'), ['/var/lib/jfs', '/var/lib/kubelet/pods/1/mount'])
+  })
+
+  it('is not left behind where the like of it was before', () => {
+    assert.deepEqual(points([line(14, '/run/service', '', 'fuse.s')], 'left'), [])
+    assert.deepEqual(points([line(14, '/run/service', '', 'fuse.t')], 'left'), ['/run/service'])
   })
 })

@@ -5,6 +5,7 @@ import { Redaction } from '../../src/lab/driver/redaction.ts'
 import { notRun } from '../../src/lab/matrix/run-cells.ts'
 import { FAILURES } from '../../src/lab/failures/all.ts'
 import { MITIGATIONS } from '../../src/lab/mitigations.ts'
+import { failedCall, sampleTeardown } from '../fixtures/lab-record.ts'
 
 const SECRET = 's3cret'
 
@@ -39,7 +40,7 @@ describe('what the lab tells of a driver', () => {
       assert.equal(redaction.text(text), shown)
     })
 
-  it('has no secret in the reason for which a cell was not run, nor in its events, logs and mounts', () => {
+  it('has no secret in the reason for which a cell was not run, nor in its events, logs, mounts and teardown', () => {
     const [failure, mitigation] = [FAILURES[0], MITIGATIONS[0]]
     assert.ok(failure !== undefined && mitigation !== undefined)
     const nothing = notRun({ failure, mitigation, consumers: {} }, `refused: ${SECRET}`, '', 0)
@@ -51,7 +52,12 @@ describe('what the lab tells of a driver', () => {
       written: [{ path: `/tmp/${SECRET}`, kind: 'file' as const, size: 1 }],
     }
     const events = [{ atMs: 0, lane: 'plugin', kind: 'log', text: SECRET }] as const
-    const cell = redaction.cell({ ...nothing, events, evidence })
+    const teardown = sampleTeardown({
+      calls: [failedCall('NodeUnstageVolume', 'INTERNAL', SECRET)],
+      left: { mounts: [SECRET], folders: [{ path: '/a', names: [SECRET] }], holders: [SECRET] },
+      newPod: { saw: 'not started', why: SECRET, watchedMs: 9, wroteToNode: false, calls: [] },
+    })
+    const cell = redaction.cell({ ...nothing, events, evidence, teardown })
     assert.equal(cell.why, 'refused: ***stripped***')
     assert.ok(!JSON.stringify(cell).includes(SECRET))
   })

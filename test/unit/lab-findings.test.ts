@@ -1,10 +1,14 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import type { Cell, ConsumerResult, LabRecord, OutcomeId } from '../../src/lab/matrix/lab-record.ts'
+import type { Cell, ConsumerResult, LabRecord, OutcomeId, Teardown } from '../../src/lab/matrix/lab-record.ts'
+import { anythingDifferent, anythingWorse, compareRecords, type Side } from '../../src/lab/report/comparison.ts'
+import { comparisonMarkdown } from '../../src/lab/report/comparison-markdown.ts'
+import { comparisonPage } from '../../src/lab/report/comparison-page.ts'
 import { driverFindings, type DriverFindings, harmOf, unchangedWords, unnoticedWords } from '../../src/lab/report/findings.ts'
+import { junit } from '../../src/lab/report/junit.ts'
 import { renderReport } from '../../src/lab/report/report.ts'
 import { summaryMarkdown } from '../../src/lab/report/summary-markdown.ts'
-import { sampleRecord } from '../fixtures/lab-record.ts'
+import { failedCall, sampleRecord, sampleTeardown } from '../fixtures/lab-record.ts'
 
 const SAMPLE = sampleRecord({ lines: 4 })
 const [CELL] = SAMPLE.cells
@@ -300,5 +304,117 @@ describe('the Markdown of a run with a model', () => {
     assert.ok(text.includes('- Connection aborted, with: Session kept by keep: not run. there is no systemd here'))
     assert.ok(text.includes('| Plugin killed | all 10 stay broken | 5 of 10 stay broken |'))
     assert.ok(text.includes('| late-mount | as expected |'))
+  })
+})
+
+describe('the findings about how the pods leave', () => {
+  const torn = (failure: string, more: Partial<Teardown>, mitigation = 'as-is'): Cell => ({
+    ...cell(failure, mitigation, {}),
+    teardown: sampleTeardown(more),
+  })
+  const stuck = { calls: [failedCall('NodeUnpublishVolume', 'INTERNAL', 'directory not empty')] }
+  const kept = { calls: [...sampleTeardown().calls.slice(0, 1), failedCall('NodeUnstageVolume', 'INTERNAL', 'not mounted')] }
+  const left = {
+    left: { mounts: ['9 1 0:74 / /var/lib/jfs rw - fuse.jfs jfs rw'], folders: [], holders: ['d[9] fd 5: connection 7'] },
+  }
+  const dead = { saw: 'ENOTCONN', watchedMs: 2700, wroteToNode: false, calls: [] }
+
+  it('are none where each call succeeds, nothing is left and a new pod reads', () => {
+    assert.deepEqual(found([torn('plugin-killed', {})]).findings, [])
+    assert.deepEqual(found([cell('plugin-killed', 'as-is', {})]).findings, [])
+  })
+
+  it('are ordered by harm with those about consumers, each with its evidence', () => {
+    const both = {
+      ...cell('daemon-killed', 'as-is', { all: DEAD, 'starts-after': 'never-starts' }),
+      teardown: sampleTeardown(stuck),
+    }
+    const { findings } = found([
+      torn('plugin-upgraded', left),
+      torn('plugin-killed', kept),
+      both,
+      torn('staging-unmounted', { newPod: dead }),
+      torn('daemon-hung', { newPod: { ...dead, saw: 'wrong', wroteToNode: true } }),
+    ])
+    assert.deepEqual(
+      findings.map(({ harm, failures, evidence }) => [harm, failures, ...evidence.map(({ text }) => text)]),
+      [
+        ['astray', ['daemon-hung'], 'its last read: wrong, 2.7 s after it was asked for'],
+        ['new-pod-broken', ['staging-unmounted'], 'its last read: ENOTCONN, 2.7 s after it was asked for'],
+        ['for-ever', ['daemon-killed'], 'reads that failed: 3,600 ENOTCONN; 1 consumer could not be started'],
+        [
+          'stuck',
+          ['daemon-killed'],
+          '1 of 2 calls; 4 attempts in 3.6 s for /var/lib/kubelet/pods/2/mount: INTERNAL: directory not empty',
+        ],
+        [
+          'unstage-fails',
+          ['plugin-killed'],
+          '1 of 2 calls; 4 attempts in 3.6 s for /var/lib/kubelet/pods/2/mount: INTERNAL: not mounted',
+        ],
+        [
+          'left-behind',
+          ['plugin-upgraded'],
+          'a mount of fuse.jfs at /var/lib/jfs; d[9] fd 5: connection 7, which is mounted nowhere',
+        ],
+      ],
+    )
+    assert.match(found([torn('daemon-hung', { newPod: { ...dead, wroteToNode: true } })]).sentences[2], /^Data goes astray after /)
+  })
+
+  it('are said once where it is the same without any failure, and name the mitigation without it', () => {
+    const firstUse = torn('first-use', stuck)
+    const all = driverFindings({ ...record([torn('plugin-killed', stuck), torn('daemon-hung', {})]), firstUse })?.findings ?? []
+    assert.deepEqual(
+      all.map(({ harm, failures }) => [harm, failures]),
+      [['stuck', ['first-use']]],
+    )
+    assert.match(all[0]?.what ?? '', /^Without any failure: .* It is the same after 1 of the 2 failures tried\.$/)
+    const xml = junit({ ...record([torn('plugin-killed', stuck)]), firstUse })
+    assert.match(xml, /name="plugin-killed: teardown" time="0\.900"><skipped message="The same is wrong without any failure/)
+    assert.match(xml, /name="first-use: teardown" time="0\.900"><failure /)
+    // What a consumer of the first use says already is not said of its new pod again.
+    const early = { ...cell('first-use', 'as-is', { all: ASTRAY }), teardown: sampleTeardown({ newPod: dead }) }
+    const once = driverFindings({ ...record([torn('plugin-killed', { newPod: dead })]), firstUse: early })?.findings ?? []
+    assert.deepEqual(
+      once.map(({ harm, failures }) => [harm, failures]),
+      [['astray', ['first-use']]],
+    )
+    const cured = found([torn('plugin-killed', stuck), torn('plugin-killed', {}, 'health')]).findings[0]?.cure
+    assert.match(cured ?? '', /^It does not happen with Health watched\. NodeUnpublishVolume unmounts /)
+  })
+
+  it('are a cure where new pods had it too, until the last one had left', () => {
+    const cure = (seen: Parameters<typeof cell>[2], more: Partial<Teardown>): string => {
+      const one = { ...cell('plugin-killed', 'as-is', seen), teardown: sampleTeardown(more) }
+      const { findings } = found([one])
+      return findings.find(({ harm }) => harm === harmOf(one))?.cure ?? ''
+    }
+    const leave = 'No mitigation was tried. Every pod of the node has to leave; the next one reads right.'
+    assert.equal(cure({ all: DEAD }, {}), leave)
+    assert.equal(cure({ all: DEAD }, stuck), 'No mitigation was tried.')
+    assert.equal(cure({ all: DEAD }, { newPod: dead }), 'No mitigation was tried.')
+    assert.equal(cure({ all: DEAD, 'starts-after': 'works', 'exits-on-error': 'restarted' }, {}), 'No mitigation was tried.')
+    assert.equal(cure({ 'starts-after': ASTRAY }, {}), leave)
+  })
+
+  it('are on the page, in JUnit’s XML, and in the comparison of two runs', () => {
+    const [bad, good] = [record([torn('plugin-killed', stuck)]), record([torn('plugin-killed', {})])]
+    assert.match(
+      junit(bad),
+      /name="plugin-killed: teardown" time="0\.900"><failure message="NodeUnpublishVolume fails [^>]*type="stuck"/,
+    )
+    assert.match(junit(good), /name="plugin-killed: teardown" time="0\.900"><system-out>Each call succeeds, nothing is left, and /)
+    const page = renderReport(bad)
+    assert.ok(page.includes('Stuck in Terminating') && page.includes('INTERNAL: directory not empty'))
+    const sides = [good, bad].map((one, index) => ({ file: `${index}.json`, record: one })) as [Side, Side]
+    const comparison = compareRecords(...sides)
+    assert.ok(anythingWorse(comparison) && anythingDifferent(comparison))
+    assert.match(
+      comparisonMarkdown(comparison),
+      /^\| Plugin killed \| As it is \| worse \| Each call succeeds, .* \| NodeUnpublishVolume fails /m,
+    )
+    assert.ok(comparisonPage(comparison).includes('When every pod leaves'))
+    assert.ok(!anythingWorse(compareRecords(sides[1], sides[0])))
   })
 })

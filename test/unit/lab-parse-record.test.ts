@@ -4,7 +4,7 @@ import { isProgramError } from '../../src/errors.ts'
 import type { LabRecord } from '../../src/lab/matrix/lab-record.ts'
 import { OUTCOMES } from '../../src/lab/matrix/outcomes.ts'
 import { parseRecord } from '../../src/lab/matrix/parse-record.ts'
-import { sampleRecord } from '../fixtures/lab-record.ts'
+import { failedCall, sampleRecord, sampleTeardown } from '../fixtures/lab-record.ts'
 import { schemaOf } from '../support/type-check.ts'
 
 const problemsWith = schemaOf('src/lab/matrix/lab-record.ts', 'LabRecord')
@@ -31,6 +31,10 @@ const WHOLE = {
       ],
       writtenMore: 2,
     },
+    teardown: sampleTeardown({
+      calls: [failedCall('NodeUnpublishVolume', 'INTERNAL', 'directory not empty')],
+      newPod: { saw: 'not started', why: 'ENOTCONN', watchedMs: 9, wroteToNode: false, calls: [] },
+    }),
     consumers: cell.consumers.map((one) => ({
       ...one,
       deletedFolder: '/a',
@@ -69,17 +73,17 @@ describe('the record of a run, read again', () => {
     {
       name: 'the first version',
       text: JSON.stringify({ version: 1, scenarios: [] }),
-      says: 'it is a record of version 1, and this lab reads version 4',
+      says: 'it is a record of version 1, and this lab reads version 5',
     },
     {
       name: 'a later version',
-      text: JSON.stringify({ ...SAMPLE, version: 5 }),
-      says: 'it is a record of version 5, and this lab reads version 4',
+      text: JSON.stringify({ ...SAMPLE, version: 6 }),
+      says: 'it is a record of version 6, and this lab reads version 5',
     },
     {
       name: 'another object',
       text: '{"name": "x", "version": "1.0.0"}',
-      says: 'it is no record of the lab: version "1.0.0" is not 4',
+      says: 'it is no record of the lab: version "1.0.0" is not 5',
     },
     { name: 'a part less', text: JSON.stringify({ ...SAMPLE, absent: undefined }), says: 'absent is missing' },
     {

@@ -88,7 +88,10 @@ export class NodeAgent {
       const pid = processesNamed(comm).find(({ stat }) => isOfPod(stat.pid, pod))?.stat.pid
       return pid === undefined ? [] : mountinfoOf(String(pid)).filter((line) => line.split(' ')[4]?.startsWith(below) === true)
     },
-    holders: ({ pods }) => processIds().flatMap((pid) => (pods.some((pod) => isOfPod(pid, pod)) ? fuseDescriptorsOf(pid) : [])),
+    holders: ({ pods }) =>
+      processIds().flatMap((pid) =>
+        pods.some((pod) => isOfPod(pid, pod)) ? fuseDescriptorsOf(pid).map(({ words }) => words) : [],
+      ),
     disk: ({ folders, remove }) => this.#disk(folders, remove),
     unmount: ({ paths }) => {
       for (const path of paths) this.#libc.umount(path, MNT_DETACH)

@@ -13,6 +13,7 @@ import type { CellJob } from '../matrix/job.ts'
 import type { Cell } from '../matrix/lab-record.ts'
 import { MITIGATIONS } from '../mitigations.ts'
 import { FUSED, SOCKET } from '../node-paths.ts'
+import { MountSnapshot } from '../mount-snapshot.ts'
 import { WrittenFiles } from '../own-root.ts'
 import { Provisioner } from '../provisioner.ts'
 import type { ContainerPlugin } from './container-plugin.ts'
@@ -24,6 +25,7 @@ import { ProcessWatch } from './process-watch.ts'
 import { labConsumer } from './reader-programs.ts'
 import { STEP_DEADLINE } from '../wait.ts'
 import { setUpCell, setUpDriverCell } from './set-up.ts'
+import { CellTeardown } from './teardown.ts'
 import { Timeline } from './timeline.ts'
 
 /** By comm, the titles of the lanes of our daemons. */
@@ -65,8 +67,11 @@ export async function carryOutCell(job: CellJob, libc: Libc): Promise<Cell> {
   try {
     if (job.driver === undefined) return await observeCell(setUpCell(subject, parts), observed)
     const { driver } = job
-    return await withDriver(driver, setUpDriverCell(subject, { ...parts, driver }), { timeline, written }, (around) =>
-      failure === firstUse ? observeFirstUse(around, observed, firstWatch(driver)) : observeCell(around, observed),
+    return await withDriver(
+      driver,
+      setUpDriverCell(subject, { ...parts, driver }),
+      { timeline, written, disk: parts.disk },
+      (around) => (failure === firstUse ? observeFirstUse(around, observed, firstWatch(driver)) : observeCell(around, observed)),
     )
   } catch (error) {
     throw new Error(`${messageOf(error)}${timeline.lastWords()}`, { cause: error })
@@ -82,29 +87,41 @@ function firstWatch({ watch, watchIsGiven, callTimeout }: DriverSpec): number {
 async function withDriver(
   driver: DriverSpec,
   harness: PrivateHarness<ContainerPlugin>,
-  { timeline, written }: { readonly timeline: Timeline; readonly written: WrittenFiles },
+  { timeline, written, disk }: { readonly timeline: Timeline; readonly written: WrittenFiles; readonly disk: NodeDisk },
   act: (harness: PrivateHarness) => Promise<Cell>,
 ): Promise<Cell> {
-  const { kubelet, operations, consumers, plugin, shell } = harness
+  const { clock, kubelet, operations, plugin, consumers, mounts, newPod, shell } = harness
   makeDriverFolders(driver)
   if (driver.prepare !== undefined) await shell(driver.prepare)
   written.begin()
+  mounts.take()
   const provisioner = new Provisioner(driver.socket, driver.callTimeout)
-  const volume = new DriverVolume({ driver, operations, provisioner, consumers, timeline, shell })
+  const volume = new DriverVolume({ driver, operations, provisioner, timeline, shell })
+  const before = new MountSnapshot()
+  const parts = { clock, timeline, kubelet, operations, plugin, consumers, newPod, before, disk, times: driver }
+  const teardown = new CellTeardown(parts)
   const register = async (): Promise<void> => {
     await kubelet.register()
+    before.take()
     await volume.make()
   }
   try {
     const cell = await act({ ...harness, register })
     const observed = timeline.eventsOf('kubelet').length
+    const end = await teardown.run()
     await volume.remove()
+    const tookMs = clock()
     // What it says of that may come after its answers. A plugin that waits in the kernel ends with the node.
     await plugin.kill().catch(() => undefined)
     await plugin.heard(LAST_WORDS)
-    const events = [...cell.events, ...timeline.eventsOf('kubelet').slice(observed)]
-    return { ...cell, events, evidence: { ...cell.evidence, logs: timeline.logs(), ...written.since(driver.socket) } }
+    const later = [...timeline.eventsOf('kubelet').slice(observed), ...timeline.eventsOf('new-pod'), ...end.events]
+    return {
+      ...{ ...cell, tookMs, teardown: end.teardown, lanes: timeline.lanes() },
+      events: [...cell.events, ...later].sort((a, b) => a.atMs - b.atMs),
+      evidence: { ...cell.evidence, logs: timeline.logs(), ...written.since(driver.socket) },
+    }
   } catch (error) {
+    if (volume.exists) await teardown.leave().catch(() => undefined)
     await volume.remove()
     throw error
   }

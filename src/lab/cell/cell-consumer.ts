@@ -113,6 +113,11 @@ export class CellConsumer implements Consumer {
     return this.#failedToStart
   }
 
+  /** Why the last attempt to publish its volume, or to start it, failed; empty if none did. */
+  get complaint(): string {
+    return this.#complaint
+  }
+
   get restarts(): number {
     return Math.max(0, this.#starts - 1)
   }
@@ -144,7 +149,7 @@ export class CellConsumer implements Consumer {
     if ((await Promise.race([process.ending, sleep(KILL_DEADLINE)])) !== undefined) await this.#noteEnd(process)
   }
 
-  /** After a crash of the machine: nothing is published on it any more. */
+  /** Nothing is published for it any more: the machine has crashed, or its volume was unpublished. */
   forget(): void {
     this.#published = false
   }

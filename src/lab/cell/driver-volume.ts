@@ -3,8 +3,6 @@ import { messageOf } from '../../errors.ts'
 import type { DriverSpec } from '../driver/spec.ts'
 import { targetPath } from '../node-paths.ts'
 import type { Provisioner } from '../provisioner.ts'
-import { STEP_DEADLINE, within } from '../wait.ts'
-import type { CellConsumer } from './cell-consumer.ts'
 import type { Timeline } from './timeline.ts'
 import { callUntilOk, type VolumeOperations } from './volume-operations.ts'
 
@@ -13,7 +11,6 @@ interface Means {
   readonly driver: DriverSpec
   readonly operations: VolumeOperations
   readonly provisioner: Provisioner
-  readonly consumers: readonly CellConsumer[]
   readonly timeline: Timeline
   /** Runs a command in a shell of the node; rejects if it fails. */
   readonly shell: (command: string) => Promise<string>
@@ -26,6 +23,11 @@ export class DriverVolume {
 
   constructor(means: Means) {
     this.#means = means
+  }
+
+  /** Whether it was created, and not deleted yet. */
+  get exists(): boolean {
+    return this.#exists
   }
 
   /** Creates and populates the volume; it stays staged for the pods that come next. Rejects with CallError, or an Error that says which step failed. */
@@ -47,25 +49,13 @@ export class DriverVolume {
     await callUntilOk('the populated volume is unpublished', () => operations.unpublish(uid))
   }
 
-  /** Takes a volume that was created from its pods and off the node, and deletes it. What fails is noted; nothing else can be done about it. */
+  /** Deletes a volume that was created, after it has left the node. What fails is noted; nothing else can be done about it. */
   async remove(): Promise<void> {
-    const { operations, provisioner, consumers } = this.#means
+    const { operations, provisioner, timeline } = this.#means
     if (!this.#exists) return
-    const { callTimeout } = this.#means.driver
-    const leave = async (): Promise<void> => {
-      await Promise.all(consumers.map((consumer) => consumer.evict()))
-      await operations.unstage()
-    }
-    await this.#attempt('the volume leaves the node before DeleteVolume', () =>
-      within('its pods leave', leave(), STEP_DEADLINE + callTimeout),
-    )
-    await this.#attempt(`DeleteVolume: volume ${operations.volume.id}`, () => provisioner.delete(operations.volume))
-  }
-
-  async #attempt(what: string, act: () => Promise<void>): Promise<void> {
-    const { timeline } = this.#means
+    const what = `DeleteVolume: volume ${operations.volume.id}`
     try {
-      await act()
+      await provisioner.delete(operations.volume)
       timeline.note('kubelet', 'log', what)
     } catch (error) {
       timeline.note('kubelet', 'log', `${what}: ${messageOf(error)}`)

@@ -1,8 +1,10 @@
 import { readFileSync } from 'node:fs'
-import { parseMountinfo } from '../../os/mounts/mountinfo.ts'
+import { connectionOfDevice } from '../../os/mounts/mount-table.ts'
+import { type MountinfoLine, parseMountinfo } from '../../os/mounts/mountinfo.ts'
 import { processIds, sharesMounts } from '../../os/processes/processes.ts'
-import { fuseDescriptorsOf } from '../fuse-holders.ts'
-import { KUBELET } from '../node-paths.ts'
+import { type FuseDescriptor, fuseDescriptorsOf } from '../fuse-holders.ts'
+import type { MountSnapshot } from '../mount-snapshot.ts'
+import { BOOT_ID, KUBELET } from '../node-paths.ts'
 
 const POD_MOUNT = '/mnt'
 
@@ -30,6 +32,11 @@ export function deletedFolderIn(lines: readonly string[]): string | undefined {
 }
 
 function mountsBelow(pid: number | 'self', folder: string): readonly string[] {
+  return linesOf(pid, ({ mountPoint }) => mountPoint === folder || mountPoint.startsWith(`${folder}/`))
+}
+
+/** The lines of the mountinfo of a process as they are, of the mounts that are wanted; none if it has ended. */
+function linesOf(pid: number | 'self', wants: (line: MountinfoLine) => boolean): readonly string[] {
   let text: string
   try {
     text = readFileSync(`/proc/${pid}/mountinfo`, 'utf8')
@@ -39,14 +46,35 @@ function mountsBelow(pid: number | 'self', folder: string): readonly string[] {
   }
   const wanted = new Set(
     parseMountinfo(text)
-      .filter(({ mountPoint }) => mountPoint === folder || mountPoint.startsWith(`${folder}/`))
+      .filter(wants)
       .map(({ id }) => id),
   )
   return text.split('\n').filter((line) => wanted.has(parseInt(line, 10)) && line !== '')
 }
 
+/** The lines of the node's mountinfo of what a driver has mounted since a snapshot and left there. */
+export function mountsLeft(before: MountSnapshot): readonly string[] {
+  const left = new Set(
+    before
+      .left()
+      .filter(({ mountPoint }) => mountPoint !== BOOT_ID)
+      .map(({ id }) => id),
+  )
+  return linesOf('self', ({ id }) => left.has(id))
+}
+
 /** Which process of this node holds which FUSE descriptor: `dummy-fuse[231] fd 5: connection 74`. */
 export function fuseHolders(): readonly string[] {
+  return holders().map(({ words }) => words)
+}
+
+/** Those of connections that no mount of the node has any more. A descriptor without a connection serves no volume. */
+export function holdersLeft(before: MountSnapshot): readonly string[] {
+  const mounted = new Set(before.now().map(({ device }) => connectionOfDevice(device)))
+  return holders().flatMap(({ words, connection }) => (connection === undefined || mounted.has(connection) ? [] : [words]))
+}
+
+function holders(): readonly FuseDescriptor[] {
   return processIds()
     .filter((pid) => sharesMounts(pid) || pid === 1)
     .flatMap(fuseDescriptorsOf)

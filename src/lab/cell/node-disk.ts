@@ -5,9 +5,13 @@ import { makeDirectories } from '../../os/mounts/directories.ts'
 import { O_PATH } from '../../os/mounts/pinned-paths.ts'
 import { PROBE } from '../consumer/probe.ts'
 import { FuseMounts } from '../fuse-mounts.ts'
+import type { Leftovers } from '../matrix/lab-record.ts'
 import { KUBELET } from '../node-paths.ts'
 import type { WrittenFiles } from '../own-root.ts'
 import { runShell } from '../shell.ts'
+
+/** Names of one folder that are told. */
+const MOST_NAMES = 20
 
 /** Where the kubelet has volumes. */
 const VOLUMES = ['pods', 'plugins/kubernetes.io']
@@ -42,6 +46,19 @@ export class NodeDisk {
     for (const path of this.#fuse.paths()) if (!path.startsWith(`${KUBELET}/`)) this.#elsewhere.add(path)
     const astray = (path: string): boolean => basename(path) === PROBE && this.#elsewhere.has(dirname(path))
     return [...below, ...(this.#written?.paths() ?? []).filter(astray)]
+  }
+
+  /** Those of some folders of the kubelet's that exist, with names of what is in them on the node's own disk. Rejects as `open` does. */
+  async folders(paths: readonly string[]): Promise<Leftovers['folders']> {
+    const root = `/proc/self/fd/${await this.#open()}`
+    return paths.flatMap((path) => {
+      try {
+        return [{ path, names: readdirSync(join(root, path.slice(KUBELET.length))).slice(0, MOST_NAMES) }]
+      } catch (error) {
+        if (codeOf(error) === undefined) throw error
+        return []
+      }
+    })
   }
 
   #open(): Promise<number> {

@@ -1,4 +1,4 @@
-import { processesNamed, processStat, sendSignal, sharesMounts } from '../../os/processes/processes.ts'
+import { processesNamed, processIds, processStat, sendSignal, sharesMounts } from '../../os/processes/processes.ts'
 import { until } from '../wait.ts'
 
 /** Ids of this node's processes of one name, as `ps -o comm` shows it, without those in containers. */
@@ -6,6 +6,12 @@ export function processesOf(comm: string): readonly number[] {
   return processesNamed(comm)
     .map(({ stat }) => stat.pid)
     .filter(sharesMounts)
+}
+
+/** Ids of all processes of a private node that has a process namespace of its own, without the lab's and those in containers. */
+export function othersOnNode(): readonly number[] {
+  const own = [1, process.pid, process.ppid]
+  return processIds().filter((pid) => !own.includes(pid) && sharesMounts(pid))
 }
 
 /** Sends a signal to processes, some of which may just have ended. */

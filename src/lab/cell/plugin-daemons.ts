@@ -2,7 +2,7 @@ import { processesNamed, sharesMounts } from '../../os/processes/processes.ts'
 import { until } from '../wait.ts'
 import type { PluginControl } from './harness.ts'
 import type { Helpers } from './helpers.ts'
-import { killAll, processesOf, signalAll, stopAll } from './node-processes.ts'
+import { killAll, othersOnNode, processesOf, signalAll, stopAll } from './node-processes.ts'
 import type { PrivateDaemons } from './private-harness.ts'
 
 /** Processes that the plugin has started: the one of them that serves the volume which the failure strikes. */
@@ -12,7 +12,7 @@ export class PluginDaemons implements PrivateDaemons {
   readonly #path: string | undefined
   readonly #helpers: Helpers | undefined
 
-  /** `comms`: the names that `ps -o comm` shows. `path`: where the volume is staged, the last argument of the daemon of a volume; undefined: each of them serves it. `helpers`: what the machine starts before the plugin. */
+  /** `comms`: the names that `ps -o comm` shows. `path`: where the volume is staged, the last argument of the daemon of a volume; undefined: each of them serves it. `helpers`: of another driver, what the machine starts before the plugin. */
   constructor(plugin: PluginControl, comms: readonly string[], path?: string, helpers?: Helpers) {
     this.#plugin = plugin
     this.#comms = comms
@@ -43,7 +43,8 @@ export class PluginDaemons implements PrivateDaemons {
 
   async crash(): Promise<void> {
     await this.#helpers?.end()
-    await killAll(this.#comms.flatMap(processesOf))
+    // Of another driver, which may have more processes than its file names.
+    await killAll(this.#helpers === undefined ? this.#comms.flatMap(processesOf) : othersOnNode())
   }
 
   /** Nobody can hand a session over: the daemon unmounts and ends, and the plugin has to start the next one. */

@@ -1,5 +1,6 @@
 import type { ContainerRuntime } from '../container-runtime.ts'
 import type { Kubelet, Volume } from '../kubelet.ts'
+import type { MountSnapshot } from '../mount-snapshot.ts'
 import type { CellConsumer } from './cell-consumer.ts'
 import type { DaemonControl, Harness, PluginControl } from './harness.ts'
 import type { VolumeOperations } from './volume-operations.ts'
@@ -18,8 +19,12 @@ export interface PrivateHarness<Plugin extends PluginControl = PluginControl> ex
   /** The volume that the failure strikes. */
   readonly volume: Volume
   readonly operations: VolumeOperations
+  /** What was mounted before the plugin was started. */
+  readonly mounts: MountSnapshot
   /** Starts the containers of the consumers' pods. */
   readonly runtime: ContainerRuntime
   /** Runs a command in a shell of the node, noted on the lane `node`. */
   readonly shell: (command: string) => Promise<string>
+  /** A pod with private mounts that reads the volume, on the lane `new-pod`. */
+  readonly newPod: () => CellConsumer
 }

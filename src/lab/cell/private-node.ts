@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto'
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { parseMountinfo } from '../../os/mounts/mountinfo.ts'
 import { processStat } from '../../os/processes/processes.ts'
 import { run } from '../../os/processes/run.ts'
 import { FuseMounts } from '../fuse-mounts.ts'
-import { KUBELET } from '../node-paths.ts'
+import type { MountSnapshot } from '../mount-snapshot.ts'
+import { BOOT_ID, KUBELET } from '../node-paths.ts'
 import { runShell } from '../shell.ts'
 import type { CellConsumer } from './cell-consumer.ts'
 import type { NodeControl, PluginControl } from './harness.ts'
@@ -25,6 +25,8 @@ interface OnNode {
   readonly consumers: readonly CellConsumer[]
   /** Where the volume that is struck is staged. */
   readonly stagingPath: string
+  /** What was mounted before the plugin was started: a power cut takes all else. */
+  readonly mounts: MountSnapshot
 }
 
 /** The private node that this process is on. */
@@ -61,7 +63,8 @@ export class PrivateNode implements NodeControl {
     // A container's /sys may lack the folder for it.
     const control = join(KUBELET, 'tmp/fusectl')
     const aborts = connections.map((connection) => `echo 1 > ${control}/${connection}/abort`)
-    await this.shell(['set -e', `mkdir -p ${control}`, `mount -n -t fusectl none ${control}`, ...aborts].join('\n'))
+    const lines = ['set -e', `mkdir -p ${control}`, `mount -n -t fusectl none ${control}`, ...aborts, `umount -n ${control}`]
+    await this.shell(lines.join('\n'))
     return connections
   }
 
@@ -82,20 +85,17 @@ export class PrivateNode implements NodeControl {
   }
 
   async powerCut(): Promise<void> {
-    const { plugin, daemons, operations, consumers } = this.#on
+    const { plugin, daemons, operations, consumers, mounts } = this.#on
     for (const consumer of consumers) await consumer.halt()
     await plugin.kill()
     await daemons.crash()
-    const below = parseMountinfo(readFileSync('/proc/self/mountinfo', 'utf8'))
-      .map(({ mountPoint }) => mountPoint)
-      .filter((path) => path.startsWith(`${KUBELET}/`))
-    for (const path of below.reverse()) await run('umount', ['-n', '-l', path], DEADLINE)
+    const made = mounts.made().map(({ mountPoint }) => mountPoint)
+    for (const path of made.toReversed()) if (path !== BOOT_ID) await run('umount', ['-n', '-l', path], DEADLINE)
     // What tells the plugin's entries of an earlier boot from this one's.
     const bootId = join(KUBELET, 'tmp', `boot-id-${randomUUID()}`)
     writeFileSync(bootId, `${randomUUID()}\n`)
-    const path = '/proc/sys/kernel/random/boot_id'
     // systemd-nspawn has put a file there whose name is gone, on which nothing can be mounted.
-    await this.shell(`umount -n -l ${path} 2>/dev/null || true; mount -n --bind ${bootId} ${path}`)
+    await this.shell(`umount -n -l ${BOOT_ID} 2>/dev/null || true; mount -n --bind ${bootId} ${BOOT_ID}`)
     for (const one of [...consumers, ...operations]) one.forget()
   }
 

@@ -7,6 +7,7 @@ import type { Failure } from '../failures/failure.ts'
 import { type Kubelet, NEIGHBOUR, type Volume } from '../kubelet.ts'
 import type { ConsumerSpec } from '../matrix/consumers.ts'
 import type { Hosting, Mitigation } from '../mitigations.ts'
+import { MountSnapshot } from '../mount-snapshot.ts'
 import { FUSED, FUSED_SOCKET, PLUGIN_FLAGS, SOCKET, stagingPath } from '../node-paths.ts'
 import { CellConsumer } from './cell-consumer.ts'
 import { ContainerPlugin } from './container-plugin.ts'
@@ -81,6 +82,12 @@ const PATIENCE: Patience = {
   hang: 1300,
 }
 
+/** The pod that comes when all others have left. */
+const NEW_POD: ConsumerSpec = {
+  ...{ id: 'new-pod', title: 'New pod after the teardown', way: 'opens-anew', place: 'private' },
+  ...{ volume: 'struck', starts: 'after', exitsOnError: false },
+}
+
 /** Processes that end with the plugin's container. */
 const TAKES: Readonly<Partial<Record<Hosting, readonly string[]>>> = { child: ['dummy-fuse'], 'child-shared': [FUSED] }
 
@@ -121,19 +128,21 @@ function harnessOf<P extends PluginControl>(subject: Subject, parts: CellParts, 
   const storage = helpers?.storage
   const runtime = new ContainerRuntime(reader.command)
   const around = { clock, timeline, runtime, reader, file: driver?.file ?? 'dummy-file.txt' }
-  const consumers = subject.consumers.map((one) => {
+  const consumer = (one: ConsumerSpec): CellConsumer => {
     const own = { ...around, operations: one.volume === 'neighbour' ? neighbour : operations }
     return new CellConsumer(subject.mitigation.consumer?.(one) ?? one, own)
-  })
+  }
+  const consumers = subject.consumers.map(consumer)
   const staging = stagingPath(volume.pv)
-  const on = { plugin, daemons, operations: [operations, neighbour], consumers, stagingPath: staging }
+  const mounts = new MountSnapshot()
+  const on = { plugin, daemons, operations: [operations, neighbour], consumers, stagingPath: staging, mounts }
   const node = new PrivateNode(timeline, on)
   const watched = [
     { operations, consumers: consumers.filter(({ kind }) => kind.volume === 'struck') },
     { operations: neighbour, consumers: consumers.filter(({ kind }) => kind.volume === 'neighbour') },
   ] satisfies readonly WatchedVolume[]
   return {
-    ...{ clock, timeline, kubelet, volume, operations, plugin, daemons, node, consumers, runtime },
+    ...{ clock, timeline, kubelet, volume, operations, plugin, daemons, node, consumers, runtime, mounts },
     ...(storage === undefined ? {} : { storage }),
     ...{ evidence: evidenceOf(disk), patience: patienceWith(driver), stagingPath: staging },
     register: () => kubelet.register(),
@@ -145,6 +154,7 @@ function harnessOf<P extends PluginControl>(subject: Subject, parts: CellParts, 
         timeline,
       ),
     shell: (command) => node.shell(command),
+    newPod: () => consumer(NEW_POD),
   }
 }
 

@@ -27,6 +27,11 @@ export class VolumeOperations {
     this.#volume = volume
   }
 
+  /** Whether it has been staged, and not unstaged since. */
+  get isStaged(): boolean {
+    return this.#staged
+  }
+
   /** Publishes it for a pod, and stages it before if it is not. Rejects with CallError. */
   async publish(podUid: string): Promise<void> {
     await this.#inTurn(async () => {
@@ -49,7 +54,7 @@ export class VolumeOperations {
     })
   }
 
-  /** After a crash of the machine: it is not staged any more. */
+  /** It counts as not staged, so that it is staged for the next pod: after a crash of the machine, or where unstaging it fails. */
   forget(): void {
     this.#staged = false
   }

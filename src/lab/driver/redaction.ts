@@ -1,5 +1,5 @@
 import { namesSecret, SecretTexts } from '../../secrets.ts'
-import type { Cell, Written } from '../matrix/lab-record.ts'
+import type { Cell, Teardown, TeardownCall, Written } from '../matrix/lab-record.ts'
 import type { DriverSeen, StepFailure } from './seen.ts'
 import type { DriverSpec } from './spec.ts'
 
@@ -23,7 +23,7 @@ export class Redaction {
 
   /** The cell with each secret replaced, in every text that is not the lab's own. */
   cell(cell: Cell): Cell {
-    const { why, consumers, events, evidence } = cell
+    const { why, consumers, events, evidence, teardown } = cell
     const { logs, mountsBefore, mountsAfter, holdersBefore, holdersAfter, disk, written } = evidence
     return {
       ...cell,
@@ -44,6 +44,7 @@ export class Redaction {
         disk: this.#all(disk),
         ...(written === undefined ? {} : { written: this.#written(written) }),
       },
+      ...(teardown === undefined ? {} : { teardown: this.#teardown(teardown) }),
     }
   }
 
@@ -72,6 +73,29 @@ export class Redaction {
   /** A text with each secret replaced. */
   text(text: string): string {
     return this.#secrets.stripped(text)
+  }
+
+  #teardown({ calls, left, newPod, ...others }: Teardown): Teardown {
+    const { mounts, folders, holders } = left
+    const why = newPod?.why
+    return {
+      ...others,
+      calls: this.#calls(calls),
+      left: {
+        mounts: this.#all(mounts),
+        folders: folders.map(({ path, names }) => ({ path, names: this.#all(names) })),
+        holders: this.#all(holders),
+      },
+      ...(newPod === undefined
+        ? {}
+        : { newPod: { ...newPod, calls: this.#calls(newPod.calls), ...(why === undefined ? {} : { why: this.text(why) }) } }),
+    }
+  }
+
+  #calls(calls: readonly TeardownCall[]): readonly TeardownCall[] {
+    return calls.map((one) =>
+      one.failure === undefined ? one : { ...one, failure: { ...one.failure, message: this.text(one.failure.message) } },
+    )
   }
 
   #failure({ about, what, answer }: StepFailure): StepFailure {

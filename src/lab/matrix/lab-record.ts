@@ -1,7 +1,7 @@
 import type { ScenarioRecord } from '../scenario-record.ts'
 
 /*
- * What `lab run --json` writes, version 4 (docs/lab-record.md says the same in prose). All `…Ms` are milliseconds with fractions on
+ * What `lab run --json` writes, version 5 (docs/lab-record.md says the same in prose). All `…Ms` are milliseconds with fractions on
  * CLOCK_MONOTONIC, which every process of the machine reads alike; `atMs` counts from the start of its cell. Ids are lower-case words
  * joined by dashes, and each stands in the catalogue.
  */
@@ -57,7 +57,7 @@ export interface Title {
 /** All that a run was about and saw. */
 export interface LabRecord {
   /** Of this shape: raised when a reader of the older one would misread it. Version 1 had only scenarios. */
-  readonly version: 4
+  readonly version: 5
   readonly tool: {
     readonly name: string
     readonly version: string
@@ -171,6 +171,8 @@ export interface Cell {
   /** Processes first, in the order in which they started. */
   readonly lanes: readonly Lane[]
   readonly evidence: Evidence
+  /** Of another driver: what came of the volume after that, as its pods left the node. */
+  readonly teardown?: Teardown
 }
 
 /** What one consumer saw, measured by itself, from the failure on unless it says otherwise. */
@@ -287,4 +289,60 @@ export interface Written {
   readonly kind: 'file' | 'folder' | 'link' | 'socket' | 'pipe' | 'device' | 'deleted'
   /** Of a file, in bytes. */
   readonly size?: number
+}
+
+/**
+ * How a cell ended, after its consumers had been watched: every pod of the cell leaves, the volume is unpublished for each and then unstaged, and a new
+ * pod is given it and leaves again. The kubelet makes a call again that fails, which is done here for a limited number of attempts.
+ */
+export interface Teardown {
+  readonly tookMs: number
+  /** For the pods of the cell, NodeUnpublishVolume first. NodeUnstageVolume is missing where the volume is not staged, or could not be unpublished for each. */
+  readonly calls: readonly TeardownCall[]
+  /** What was left after those calls. */
+  readonly left: Leftovers
+  /** Missing if there was no time for one, or if the plugin answered none of the calls. */
+  readonly newPod?: NewPod
+}
+
+export interface TeardownCall {
+  readonly rpc: 'NodeUnpublishVolume' | 'NodeUnstageVolume'
+  /** The target path, or the staging path. */
+  readonly path: string
+  readonly succeeded: boolean
+  readonly attempts: number
+  /** All attempts, and the time between them. */
+  readonly tookMs: number
+  /** Of the last attempt that failed, also where a later one succeeded. */
+  readonly failure?: {
+    /** The name of the gRPC status; where the call was answered OK and the kubelet cannot remove the folder, that of the errno: `ENOTEMPTY`. */
+    readonly code: string
+    readonly message: string
+  }
+}
+
+export interface Leftovers {
+  /** Lines of the node's mountinfo: mounts that were not there before the volume was. */
+  readonly mounts: readonly string[]
+  /** The target and staging folders that are still there. `names`: what is in them on the node's own disk, below whatever is mounted there. */
+  readonly folders: readonly { readonly path: string; readonly names: readonly string[] }[]
+  /** Which process holds which FUSE descriptor, of connections that are mounted nowhere on the node any more. */
+  readonly holders: readonly string[]
+}
+
+/** A pod with private mounts that came when the pods of the cell had left. */
+export interface NewPod {
+  /**
+   * What its last read came to: `right`, if the last reads of several on end were; `wrong`, the errno's name, or `HUNG` for one that did not come back.
+   * `not started`, if its volume could not be published, or its container could not be started.
+   */
+  readonly saw: string
+  /** Of `not started`: why. */
+  readonly why?: string
+  /** From when it was asked for. */
+  readonly watchedMs: number
+  /** Whether it could make a file where the volume ought to be, on the node's own disk. */
+  readonly wroteToNode: boolean
+  /** As it left. */
+  readonly calls: readonly TeardownCall[]
 }

@@ -4,7 +4,7 @@ import { parseJson } from '../../schema.ts'
 import type { LabRecord, OutcomeId } from './lab-record.ts'
 import { OUTCOMES } from './outcomes.ts'
 
-const VERSION = 4
+const VERSION = 5
 
 const OUTCOME = v.picklist(Object.keys(OUTCOMES) as OutcomeId[])
 const TITLE = v.object({ title: v.string(), words: v.string() })
@@ -49,6 +49,32 @@ const WRITTEN = v.object({
   size: v.exactOptional(v.number()),
 })
 
+const CALLS = v.array(
+  v.object({
+    rpc: v.picklist(['NodeUnpublishVolume', 'NodeUnstageVolume']),
+    path: v.string(),
+    succeeded: v.boolean(),
+    attempts: v.number(),
+    tookMs: v.number(),
+    failure: v.exactOptional(v.object({ code: v.string(), message: v.string() })),
+  }),
+)
+
+const TEARDOWN = v.object({
+  tookMs: v.number(),
+  calls: CALLS,
+  left: v.object({ mounts: LINES, folders: v.array(v.object({ path: v.string(), names: LINES })), holders: LINES }),
+  newPod: v.exactOptional(
+    v.object({
+      saw: v.string(),
+      why: v.exactOptional(v.string()),
+      watchedMs: v.number(),
+      wroteToNode: v.boolean(),
+      calls: CALLS,
+    }),
+  ),
+})
+
 const CELL = v.object({
   ...WHICH,
   verdict: v.picklist(['as-modelled', 'better', 'worse', 'different', 'measured', 'not-run']),
@@ -78,6 +104,7 @@ const CELL = v.object({
     written: v.exactOptional(v.array(WRITTEN)),
     writtenMore: v.exactOptional(v.number()),
   }),
+  teardown: v.exactOptional(TEARDOWN),
 })
 
 const STEP = v.variant('kind', [

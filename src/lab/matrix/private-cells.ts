@@ -1,4 +1,5 @@
 import { needsSystemd } from '../cell/set-up.ts'
+import { longestTeardown } from '../cell/teardown.ts'
 import type { Command, Programs } from '../command.ts'
 import { Redaction } from '../driver/redaction.ts'
 import type { DriverSpec } from '../driver/spec.ts'
@@ -91,7 +92,7 @@ async function onNode(
     tell,
     signal,
     makeNode ?? (driver === undefined ? undefined : (inner): Command => onDriverNode(inner, driver.network)),
-    driver === undefined ? 0 : SLOW_CALLS * driver.callTimeout + WATCHES * driver.watch,
+    driver === undefined ? 0 : SLOW_CALLS * driver.callTimeout + WATCHES * driver.watch + longestTeardown(driver),
   )
   return { cell, reason, namespace }
 }

@@ -5,6 +5,7 @@ import { evidenceOf } from './evidence.ts'
 import { type Html, html } from './html.ts'
 import { icon } from './icons.ts'
 import { cellId } from './ids.ts'
+import { teardownSection } from './teardown-section.ts'
 import { duration, moment, sentence } from './text.ts'
 import { timelineFigure } from './timeline-figure.ts'
 import { VERDICTS } from './verdicts.ts'
@@ -60,7 +61,7 @@ function details(cell: Cell, record: LabRecord, room: number): Html {
         ran(cell) &&
         html`${timelineFigure(cell, `${failure}, with: ${mitigation.title}`, `t${allCells(record).indexOf(cell)}`)}
           <h5>What each consumer saw</h5>
-          ${consumersTable(cell, record)}${unready(cell, record)}${notTried(cell, record)}
+          ${consumersTable(cell, record)}${unready(cell, record)}${notTried(cell, record)}${teardownSection(cell)}
           <h5>Evidence</h5>
           ${evidenceOf(cell, room)}`
       }

@@ -27,13 +27,23 @@ const FIGURES = '_Where a line stands for several consumers, its figures are tho
 
 /** The comparison for a pull request: what differs as tables, the rest in numbers. Ends with a line feed. */
 export function comparisonMarkdown(comparison: Comparison): string {
-  const { a, b, onlyA, onlyB, scenarios } = comparison
+  const { a, b, onlyA, onlyB, scenarios, teardowns } = comparison
   const parts = [
     `### What happens when a FUSE volume fails: A and B\n`,
     `${side('A', a)}\n${side('B', b)}\n`,
     `**${inNumbers(comparison)}**\n`,
     ...CHANGES.map((change) => tableOf(comparison, change)),
     comparison.differences.some(({ a }) => a.length > 1) ? FIGURES : '',
+    teardowns.length === 0
+      ? ''
+      : `**When every pod leaves**\n\n${markdownTable(
+          ['failure', 'mitigation', 'B is', 'A', 'B'],
+          teardowns.map(({ failure, mitigation, change, a, b }) =>
+            [titleOf(comparison, 'failures', failure), titleOf(comparison, 'mitigations', mitigation), change, ...[a, b]].map(
+              markdown,
+            ),
+          ),
+        )}`,
     scenarios.length === 0
       ? ''
       : `**Scenarios**\n\n${markdownTable(

@@ -50,7 +50,8 @@ export function comparisonPage(comparison: Comparison): string {
       }
       ${CHANGES.map((change) => changes(comparison, change))}
     </section>
-    ${scenarios(comparison)} ${lone(comparison, 'A', comparison.onlyA)} ${lone(comparison, 'B', comparison.onlyB)}
+    ${teardowns(comparison)} ${scenarios(comparison)} ${lone(comparison, 'A', comparison.onlyA)}
+    ${lone(comparison, 'B', comparison.onlyB)}
     <footer>
       <p>Written by ${b.record.tool.name} from two records of <code>lab run --json</code>. All figures are in them.</p>
     </footer>`
@@ -109,6 +110,24 @@ function outcome(one: ConsumerResult | undefined): Html | false {
   const effect = effectOf(one)
   return html`<span class="chip ${effect}">${icon(effect)}${OUTCOMES[one.seen].title}</span
     >${one.wroteToNode && html`<br />could write to the node's disk`}`
+}
+
+function teardowns(comparison: Comparison): Html | false {
+  const { teardowns: those } = comparison
+  if (those.length === 0) return false
+  return html`<section aria-labelledby="teardowns">
+    <h2 id="teardowns">When every pod leaves</h2>
+    <dl class="words">
+      ${those.map(
+        ({ failure, mitigation, change, a, b }) =>
+          html`<dt>
+              ${titleOf(comparison, 'failures', failure)}, with: ${titleOf(comparison, 'mitigations', mitigation)} (${change})
+            </dt>
+            <dd>A: ${a}</dd>
+            <dd>B: ${b}</dd>`,
+      )}
+    </dl>
+  </section>`
 }
 
 function scenarios({ scenarios: those }: Comparison): Html | false {

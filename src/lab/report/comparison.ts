@@ -1,6 +1,7 @@
 import type { Cell, ConsumerResult, LabRecord } from '../matrix/lab-record.ts'
 import { compare } from '../matrix/outcomes.ts'
 import { allCells, effectOf, ran, WORST_FIRST } from './effects.ts'
+import { teardownProblems, teardownWords } from './teardown-findings.ts'
 import { count, duration, listed, thousands } from './text.ts'
 
 /**
@@ -55,6 +56,15 @@ interface ScenarioDifference {
   readonly b: string
 }
 
+/** A cell whose teardown came out in another way. `a`, `b`: in words. */
+interface TeardownDifference {
+  readonly failure: string
+  readonly mitigation: string
+  readonly change: Change
+  readonly a: string
+  readonly b: string
+}
+
 /** Two records side by side. Numbers are of consumers in cells. */
 export interface Comparison {
   readonly a: Side
@@ -63,6 +73,7 @@ export interface Comparison {
   readonly onlyA: readonly Lone[]
   readonly onlyB: readonly Lone[]
   readonly scenarios: readonly ScenarioDifference[]
+  readonly teardowns: readonly TeardownDifference[]
   readonly counts: Readonly<Record<Change | 'same', number>>
 }
 
@@ -104,6 +115,7 @@ export function compareRecords(a: Side, b: Side): Comparison {
     onlyA: loneOf(a.record, b.record),
     onlyB: loneOf(b.record, a.record),
     scenarios: scenarioDifferences(a.record, b.record),
+    teardowns: teardownDifferences(a.record, b.record),
     counts: { worse: number('worse'), better: number('better'), different: number('different'), same },
   }
 }
@@ -190,9 +202,24 @@ function scenarioDifferences(a: LabRecord, b: LabRecord): readonly ScenarioDiffe
   })
 }
 
-/** Whether anything got worse: a consumer, or a scenario. */
-export function anythingWorse({ counts, scenarios }: Comparison): boolean {
-  return counts.worse > 0 || scenarios.some(({ change }) => change === 'worse')
+/** Where both have a teardown, and not the same is wrong with it. */
+function teardownDifferences(a: LabRecord, b: LabRecord): readonly TeardownDifference[] {
+  return allCells(a).flatMap((cell): readonly TeardownDifference[] => {
+    const other = cellAt(b, cell)
+    if (cell.teardown === undefined || other?.teardown === undefined) return []
+    const [before, after] = [cell, other].map((one) => teardownProblems(one).map(({ what }) => what)) as [string[], string[]]
+    const came = after.some((what) => !before.includes(what))
+    const went = before.some((what) => !after.includes(what))
+    if (!came && !went) return []
+    const change = came && went ? 'different' : came ? 'worse' : 'better'
+    const { failure, mitigation } = cell
+    return [{ failure, mitigation, change, a: teardownWords(cell), b: teardownWords(other) }]
+  })
+}
+
+/** Whether anything got worse: a consumer, a teardown, or a scenario. */
+export function anythingWorse({ counts, scenarios, teardowns }: Comparison): boolean {
+  return counts.worse > 0 || [...scenarios, ...teardowns].some(({ change }) => change === 'worse')
 }
 
 /** What ran in A and did not in B: what B does there is not known. */
@@ -201,8 +228,8 @@ export function anythingMissing({ onlyA, scenarios }: Comparison): boolean {
 }
 
 /** Whether the two differ in anything. */
-export function anythingDifferent({ differences, onlyA, onlyB, scenarios }: Comparison): boolean {
-  return differences.length + onlyA.length + onlyB.length + scenarios.length > 0
+export function anythingDifferent({ differences, onlyA, onlyB, scenarios, teardowns }: Comparison): boolean {
+  return differences.length + onlyA.length + onlyB.length + scenarios.length + teardowns.length > 0
 }
 
 /** The counts in one sentence: `Of 90 results that both have, 2 are worse in B, 5 are better, 1 is different, and 82 are the same.` */

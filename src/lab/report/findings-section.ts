@@ -1,5 +1,6 @@
 import type { LabRecord } from '../matrix/lab-record.ts'
-import { type DriverFindings, type Finding, HARMS, unnoticedWords } from './findings.ts'
+import { type DriverFindings, unnoticedWords } from './findings.ts'
+import { type Finding, HARMS } from './harms.ts'
 import { type Html, html } from './html.ts'
 import { icon } from './icons.ts'
 import { cellId } from './ids.ts'

@@ -1,37 +1,12 @@
 import type { Cell, ConsumerResult, LabRecord } from '../matrix/lab-record.ts'
 import { TO_THE_END } from '../matrix/outcomes.ts'
 import { allCells, type Effect, effectOf, EFFECTS, ran } from './effects.ts'
+import { type ConsumerHarm, type Finding, HARM_ORDER, HARMS } from './harms.ts'
+import { isCleanTeardown, teardownFindings } from './teardown-findings.ts'
 import { count, duration, listed, thousands } from './text.ts'
-
-/** What a failure does to the consumers of a driver, the worst first. */
-export type Harm = 'astray' | 'for-ever' | 'until-restart' | 'undecided' | 'for-a-time' | 'stalls' | 'none'
-
-export const HARMS: Readonly<Record<Harm, { readonly title: string; readonly effect: Effect }>> = {
-  astray: { title: "Data on the node's own disk", effect: 'wrong' },
-  'for-ever': { title: 'Errors for ever', effect: 'broken' },
-  'until-restart': { title: 'Errors until the consumer is restarted', effect: 'broken' },
-  undecided: { title: 'Undecided', effect: 'undecided' },
-  'for-a-time': { title: 'Errors for a time', effect: 'recovered' },
-  stalls: { title: 'Stalls', effect: 'waited' },
-  none: { title: 'No error', effect: 'kept' },
-}
-
-const ORDER = Object.keys(HARMS) as readonly Harm[]
 
 /** Most files of the node's disk that are named. */
 const MOST_FILES = 2
-
-/** Failures that did the same to the same consumers, and of which the same is to be said. All texts are sentences. */
-export interface Finding {
-  readonly harm: Harm
-  readonly failures: readonly string[]
-  /** Whom it struck, and for how long. */
-  readonly what: string
-  /** For each failure, what shows it. */
-  readonly evidence: readonly { readonly cell: Cell; readonly text: string }[]
-  /** The mitigation that was tried and makes the least of it, or that none does. */
-  readonly cure: string
-}
 
 /** What is to be said of a driver of which there is no model. */
 export interface DriverFindings {
@@ -70,9 +45,9 @@ export function driverFindings(record: LabRecord): DriverFindings | undefined {
         : [whatBreaks(cells, record), howLong(cells, record), whetherAstray(cells, record)],
     findings: [
       ...(first === undefined ? [] : [first]),
-      ...[...findings.values()]
-        .map((alike) => findingOf(alike, record))
-        .sort((a, b) => ORDER.indexOf(a.harm) - ORDER.indexOf(b.harm)),
+      ...[...[...findings.values()].map((alike) => findingOf(alike, record)), ...teardownFindings(record, baseline)].sort(
+        (a, b) => HARM_ORDER.indexOf(a.harm) - HARM_ORDER.indexOf(b.harm),
+      ),
     ],
     unnoticed: cells.filter((cell) => harmOf(cell) === 'none').map(({ failure }) => failure),
     unchanged: Object.keys(record.catalogue.mitigations).filter((id) => id !== baseline && changesNothing(id, cells, done)),
@@ -83,7 +58,7 @@ export function driverFindings(record: LabRecord): DriverFindings | undefined {
  * The worst that a failure did to any consumer. Errors are for ever if a consumer that starts after the failure, or again, has them too; what that
  * consumer comes to may be undecided, and so is the harm then.
  */
-export function harmOf(cell: Cell): Harm {
+export function harmOf(cell: Cell): ConsumerHarm {
   const struck = (effect: Effect): readonly ConsumerResult[] => cell.consumers.filter((one) => effectOf(one) === effect)
   if (struck('wrong').length > 0 || cell.evidence.disk.length > 0) return 'astray'
   const broken = struck('broken')
@@ -177,7 +152,7 @@ function rest(cell: Cell): string {
   return `, and ${broken} ${broken === 1 ? 'stays' : 'stay'} broken`
 }
 
-function lasting(cells: readonly Cell[], harm: Harm): string {
+function lasting(cells: readonly Cell[], harm: ConsumerHarm): string {
   const watched = `The lab watched each of them for ${duration(watchedMs(cells.flatMap(struckIn)))} or longer.`
   const [first] = cells
   const fresh = first === undefined || first.failure === 'first-use' ? '' : ` ${freshOnes(first)}`
@@ -258,14 +233,29 @@ function evidenceOf(cell: Cell): string {
   return parts.length > 0 ? parts.join('; ') : `the longest read took ${stall([cell])}`
 }
 
-/** Which mitigation makes the least of it: the least harm, and where that is the same the fewest consumers. */
+/** What makes the least of it: a mitigation, or that all pods leave. */
 function cureOf(cell: Cell, record: LabRecord): string {
+  return [bestMitigation(cell, record), ...(needsAllToLeave(cell) ? [ALL_LEAVE] : [])].join(' ')
+}
+
+const ALL_LEAVE = 'Every pod of the node has to leave; the next one reads right.'
+
+/** Whether new pods had it too, and one that came when all others had left did not. */
+function needsAllToLeave(cell: Cell): boolean {
+  const harm = harmOf(cell)
+  const isNew =
+    harm === 'for-ever' || (harm === 'astray' && freshIn(cell).some((one) => ['broken', 'wrong'].includes(effectOf(one))))
+  return isNew && isCleanTeardown(cell) && cell.teardown?.newPod?.saw === 'right'
+}
+
+/** Which mitigation makes the least of it: the least harm, and where that is the same the fewest consumers. */
+function bestMitigation(cell: Cell, record: LabRecord): string {
   const others = record.cells.filter((one) => ran(one) && one.failure === cell.failure && one.mitigation !== cell.mitigation)
   if (others.length === 0) return 'No mitigation was tried.'
   const decided = others.filter((one) => harmOf(one) !== 'undecided')
   if (decided.length === 0) return 'What the mitigations tried make of it is undecided.'
   const score = (one: Cell): number =>
-    (ORDER.length - ORDER.indexOf(harmOf(one))) * 1000 + struckIn(one).length * (harmOf(one) === 'none' ? 0 : 1)
+    (HARM_ORDER.length - HARM_ORDER.indexOf(harmOf(one))) * 1000 + struckIn(one).length * (harmOf(one) === 'none' ? 0 : 1)
   const best = decided.toSorted((a, b) => score(a) - score(b))[0]
   const title = (one: Cell): string => record.catalogue.mitigations[one.mitigation]?.title ?? one.mitigation
   if (best === undefined || score(best) >= score(cell))
@@ -320,6 +310,9 @@ function howLong(cells: readonly Cell[], { catalogue }: LabRecord): string {
 
 function whetherAstray(cells: readonly Cell[], { catalogue, ...record }: LabRecord): string {
   const astray = allCells({ ...record, cells }).filter((cell) => harmOf(cell) === 'astray')
+  const late = allCells({ ...record, cells }).filter(({ teardown }) => teardown?.newPod?.wroteToNode === true)
+  if (astray.length === 0 && late.length > 0)
+    return `Data goes astray after ${listed(late.map(({ failure }) => catalogue.failures[failure]?.title ?? failure))}: when all pods had left, a new pod could write to the node's own disk instead of the volume.`
   if (astray.length === 0) return "No data went astray: no consumer could write to the node's own disk."
   const names = listed(astray.map(({ failure }) => catalogue.failures[failure]?.title ?? failure))
   const wrote = astray.flatMap(({ consumers }) => consumers).filter(({ wroteToNode }) => wroteToNode).length

@@ -1,8 +1,9 @@
-import type { Cell, ConsumerResult, LabRecord } from '../matrix/lab-record.ts'
+import type { Cell, ConsumerResult, LabRecord, Teardown } from '../matrix/lab-record.ts'
 import { OUTCOMES } from '../matrix/outcomes.ts'
 import type { ScenarioRecord } from '../scenario-record.ts'
 import { effectOf, ran } from './effects.ts'
 import { type Html, html as xml } from './html.ts'
+import { isWrongAnyway, teardownProblems, teardownWords } from './teardown-findings.ts'
 import { duration } from './text.ts'
 
 /** What came of a test, with its reason; a test that passed or was skipped may have `text`, which viewers show as its output. */
@@ -28,15 +29,15 @@ interface TestSuite {
  * The record as the XML that Jenkins, GitLab and the publishers of GitHub read as JUnit's (there is no standard; the elements and attributes are those
  * of the schema of Jenkins's xunit plugin, junit-10.xsd). A suite is a mitigation, a test is what one consumer saw of one failure; the scenarios are
  * one more suite, whose tests are their checks. What is undecided is skipped. The cell without a failure is a suite
- * where a consumer did badly in it. The consumers of a cell share its time. A test fails where the model says otherwise. Where there is no
- * model (another driver), it fails if the consumer stays broken or sees the node's own disk.
+ * where a consumer, or its teardown, did badly in it. The consumers of a cell share its time. A test fails where the model says otherwise. Where there is no
+ * model (another driver), it fails if the consumer stays broken or sees the node's own disk, and each cell has one more test: its teardown.
  */
 export function junit(record: LabRecord): string {
   const nothingRan = record.cells.length > 0 && !record.cells.some(ran)
   const suites = [
     ...Object.keys(record.catalogue.mitigations).flatMap((name) => {
       const cells = record.cells.filter(({ mitigation }) => mitigation === name)
-      return cells.length === 0 ? [] : [suiteOf(name, cells, nothingRan)]
+      return cells.length === 0 ? [] : [suiteOf(name, cells, record, nothingRan)]
     }),
     ...(record.scenarios.length > 0 ? [scenarios(record)] : []),
     ...firstUse(record),
@@ -51,19 +52,22 @@ export function junit(record: LabRecord): string {
   }\n`
 }
 
-function suiteOf(name: string, cells: readonly Cell[], nothingRan: boolean): TestSuite {
-  return { name, startedAt: cells[0]?.startedAt ?? '', cases: cells.flatMap((cell) => casesOf(cell, nothingRan)) }
+function suiteOf(name: string, cells: readonly Cell[], record: LabRecord, nothingRan: boolean): TestSuite {
+  return { name, startedAt: cells[0]?.startedAt ?? '', cases: cells.flatMap((cell) => casesOf(cell, record, nothingRan)) }
 }
 
 /** The cell without a failure, if anything was wrong in it. */
-function firstUse({ firstUse: cell }: LabRecord): readonly TestSuite[] {
-  return cell?.consumers.some((one) => harmOf(one) !== undefined) === true ? [suiteOf(cell.failure, [cell], false)] : []
+function firstUse(record: LabRecord): readonly TestSuite[] {
+  const { firstUse: cell } = record
+  if (cell === undefined) return []
+  const isBad = cell.consumers.some((one) => harmOf(one) !== undefined) || teardownProblems(cell).length > 0
+  return isBad ? [suiteOf(cell.failure, [cell], record, false)] : []
 }
 
-function casesOf(cell: Cell, nothingRan: boolean): readonly TestCase[] {
-  const { failure, tookMs, verdict, why = 'no reason was given' } = cell
+function casesOf(cell: Cell, record: LabRecord, nothingRan: boolean): readonly TestCase[] {
+  const { failure, tookMs, verdict, teardown, why = 'no reason was given' } = cell
   if (!ran(cell)) return [{ name: failure, seconds: tookMs / 1000, result: nothingRan ? 'error' : 'skipped', message: why }]
-  const seconds = tookMs / 1000 / cell.consumers.length
+  const seconds = (tookMs - (teardown?.tookMs ?? 0)) / 1000 / cell.consumers.length
   const cases = cell.consumers.map((one): TestCase => {
     const message = verdict === 'measured' ? harmOf(one) : differenceOf(one)
     const common = { name: `${failure}: ${one.consumer}`, seconds, text: seenBy(one) }
@@ -71,8 +75,21 @@ function casesOf(cell: Cell, nothingRan: boolean): readonly TestCase[] {
       return { ...common, result: 'skipped', message: `undecided after ${duration(one.watchedMs)}` }
     return message === undefined ? { ...common, result: 'passed' } : { ...common, result: 'failure', type: one.seen, message }
   })
+  if (teardown !== undefined) cases.push(teardownCase(cell, teardown, record))
   const explained = verdict === 'as-modelled' || verdict === 'measured' || cases.some(({ result }) => result === 'failure')
   return explained ? cases : [...cases, { name: `${failure}: node`, seconds: 0, result: 'failure', type: verdict, message: why }]
+}
+
+/** It fails for what is not wrong with the first use too. */
+function teardownCase(cell: Cell, { tookMs }: Teardown, record: LabRecord): TestCase {
+  const common = { name: `${cell.failure}: teardown`, seconds: tookMs / 1000, text: teardownWords(cell) }
+  const problems = teardownProblems(cell)
+  const own = problems.filter((problem) => !isWrongAnyway(problem, cell, record))
+  const message = own.map(({ what }) => what).join(' ')
+  const [worst] = own
+  if (worst !== undefined) return { ...common, result: 'failure', type: worst.harm, message }
+  if (problems.length > 0) return { ...common, result: 'skipped', message: 'The same is wrong without any failure: first-use.' }
+  return { ...common, result: 'passed' }
 }
 
 function differenceOf({ seen, expected, alsoExpected = [] }: ConsumerResult): string | undefined {

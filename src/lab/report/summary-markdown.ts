@@ -1,6 +1,7 @@
 import type { Cell, LabRecord } from '../matrix/lab-record.ts'
 import { ran, shortly } from './effects.ts'
-import { driverFindings, type DriverFindings, HARMS, unchangedWords, unnoticedWords } from './findings.ts'
+import { driverFindings, type DriverFindings, unchangedWords, unnoticedWords } from './findings.ts'
+import { HARMS } from './harms.ts'
 import { markdown, markdownTable } from './markdown.ts'
 import { notTriedWords } from './not-tried.ts'
 import { count, listed } from './text.ts'

@@ -1,0 +1,49 @@
+// A CSI node plugin that stages each volume as a FUSE mount, by a dummy-fuse in the background, and binds it for pods. It never looks whether a mount
+// answers: after the death of a session new pods get the dead mount too, until the last pod has left and the volume is unstaged (as k8s-csi-s3).
+// Started as `node staging-driver.ts SOCKET DUMMY-FUSE`.
+// LEAVES=target: NodeUnpublishVolume fails for a target folder that has files in it (as seaweedfs).
+// LEAVES=staging: NodeUnstageVolume fails where nothing is mounted at the staging path (as blob-csi).
+// LEAVES=/a/folder: the FUSE mount is in that folder, is taken as it is if there is one, and stays there (as juicefs with /var/lib/jfs).
+import { mkdirSync, readFileSync, rmdirSync, rmSync } from 'node:fs'
+import { NodeServiceCapability_RPC_Type as Rpc } from '../../src/rpc/csi_pb.ts'
+import { type Handler, run, serveNode } from './driver-server.ts'
+
+interface Request {
+  readonly stagingTargetPath: string
+  readonly targetPath: string
+}
+
+const [socket = '', dummyFuse = ''] = process.argv.slice(2)
+const { LEAVES = '' } = process.env
+const outside = LEAVES.startsWith('/') ? LEAVES : undefined
+
+function isMounted(path: string): boolean {
+  return readFileSync('/proc/self/mountinfo', 'utf8').includes(` ${path} `)
+}
+
+const node: Readonly<Record<string, Handler<Request>>> = {
+  nodeGetInfo: () => ({ nodeId: 'node' }),
+  nodeGetCapabilities: () => ({ capabilities: [{ type: { case: 'rpc', value: { type: Rpc.STAGE_UNSTAGE_VOLUME } } }] }),
+  nodeStageVolume: ({ stagingTargetPath }) => {
+    const at = outside ?? stagingTargetPath
+    if (!isMounted(at)) run(dummyFuse, at)
+    return {}
+  },
+  nodePublishVolume: ({ stagingTargetPath, targetPath }) => {
+    mkdirSync(targetPath, { recursive: true })
+    run('mount', '-c', '--bind', outside ?? stagingTargetPath, targetPath)
+    return {}
+  },
+  nodeUnpublishVolume: ({ targetPath }) => {
+    if (isMounted(targetPath)) run('umount', '-c', '-l', targetPath)
+    if (LEAVES === 'target') rmdirSync(targetPath)
+    else rmSync(targetPath, { recursive: true, force: true })
+    return {}
+  },
+  nodeUnstageVolume: ({ stagingTargetPath }) => {
+    if (LEAVES === 'staging' || isMounted(stagingTargetPath)) run('umount', '-c', '-l', stagingTargetPath)
+    return {}
+  },
+}
+
+serveNode<Request>('staging-driver', socket, node)
