@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { parseMountinfo } from '../../os/mounts/mountinfo.ts'
 import { processStat } from '../../os/processes/processes.ts'
 import { run } from '../../os/processes/run.ts'
-import { FuseMounts } from '../fuse-mounts.ts'
+import type { FuseMounts } from '../fuse-mounts.ts'
 import { KUBELET } from '../node-paths.ts'
 import { runShell } from '../shell.ts'
 import type { CellConsumer } from './cell-consumer.ts'
@@ -23,15 +23,15 @@ interface OnNode {
   /** Those of each volume. */
   readonly operations: readonly VolumeOperations[]
   readonly consumers: readonly CellConsumer[]
-  /** Where the volume that is struck is staged. */
-  readonly stagingPath: string
+  readonly fuse: FuseMounts
+  /** Where the volume that is struck may be mounted. */
+  readonly paths: () => readonly string[]
 }
 
 /** The private node that this process is on. */
 export class PrivateNode implements NodeControl {
   readonly #timeline: Timeline
   readonly #on: OnNode
-  readonly #fuse = new FuseMounts()
 
   constructor(timeline: Timeline, on: OnNode) {
     this.#timeline = timeline
@@ -54,9 +54,8 @@ export class PrivateNode implements NodeControl {
   }
 
   async abortConnections(): Promise<readonly number[]> {
-    const { stagingPath, consumers } = this.#on
-    const targets = consumers.filter(({ kind }) => kind.volume === 'struck').map(({ target }) => target)
-    const connections = this.#fuse.connectionsOf([stagingPath, ...targets])
+    const { fuse, paths } = this.#on
+    const connections = [...fuse.mountsOf(paths()).keys()]
     if (connections.length === 0) throw new Error('the volume has no FUSE mount on the node')
     // A container's /sys may lack the folder for it.
     const control = join(KUBELET, 'tmp/fusectl')

@@ -31,7 +31,7 @@ const INIT_CALL = 10_000
 
 /** Of a trial that was broken off. */
 const NOTHING_SEEN: DriverSeen = {
-  ...{ steps: [], plugin: undefined, mounts: [], holders: [], daemonRuns: undefined, health: undefined, read: undefined },
+  ...{ steps: [], plugin: undefined, mounts: [], holders: [], health: undefined, read: undefined },
   ...{ left: [], log: [] },
 }
 
