@@ -8,7 +8,7 @@ import { ROOT } from '../support/paths.ts'
 import { Sandbox } from '../support/sandbox.ts'
 
 /** A driver whose volumes are served by test/peers/fuse-server.c, in one of its ways, by processes of the name `served`. */
-async function served(how: string): Promise<object & { readonly volume: object }> {
+async function served(how: string): Promise<object> {
   const server = await compileC(join(ROOT, 'test/peers/fuse-server.c'))
   return {
     name: 'fuse-driver',
