@@ -7,10 +7,17 @@ function seen(pid: number, parent = 50, args = ['served', '/a']): Seen {
   return { pid, parent, start: String(100 + pid), args }
 }
 
+/** A process that runs on when its name changes. */
+const RENAMED = 90
+
 /** What each look finds, in words. */
 function looks(...all: readonly (readonly Seen[])[]): readonly (readonly string[])[] {
   const places = new ProcessPlaces()
-  return all.map((now) => places.look(now).map(({ kind, pid, by }) => `${kind} ${pid}${by === undefined ? '' : ` by ${by}`}`))
+  return all.map((now) =>
+    places
+      .look(now, ({ pid }) => pid === RENAMED)
+      .map(({ kind, pid, by }) => `${kind} ${pid}${by === undefined ? '' : ` by ${by}`}`),
+  )
 }
 
 describe('the processes of one name', () => {
@@ -38,6 +45,25 @@ describe('the processes of one name', () => {
       ['end 61'],
       ['restart 62'],
       ['end 62', 'restart 63'],
+    ])
+  })
+
+  it('have not started again when a supervisor in the background starts one more', () => {
+    const supervisor = seen(61, 1)
+    assert.deepEqual(looks([seen(60)], [supervisor, seen(62, 61)], [supervisor, seen(62, 61), seen(63, 61)]), [
+      ['start 60'],
+      ['end 60', 'start 61 by 60', 'start 62 by 61'],
+      ['start 63'],
+    ])
+  })
+
+  it('have not ended when their name changes, and leave no place', () => {
+    assert.deepEqual(looks([seen(60), seen(RENAMED)], [seen(60)], [seen(60), seen(91)], [seen(91)], [seen(91), seen(RENAMED)]), [
+      ['start 60', 'start 90'],
+      ['renamed 90'],
+      ['start 91'],
+      ['end 60'],
+      ['restart 90'],
     ])
   })
 

@@ -10,10 +10,10 @@ export interface Seen {
 
 /**
  * What a look finds that is new. `restart`: the process takes the place of one that has ended. `by`: of `start`, the process that has forked it while that
- * started itself.
+ * started itself. `renamed`: it runs, and has another name now.
  */
 export interface Change {
-  readonly kind: 'start' | 'restart' | 'end'
+  readonly kind: 'start' | 'restart' | 'end' | 'renamed'
   readonly pid: number
   readonly by?: number
 }
@@ -37,16 +37,21 @@ interface Member {
  */
 export class ProcessPlaces {
   /** Processes that belong together: one, and what it has started. */
-  readonly #families: Member[][] = []
+  #families: readonly Member[][] = []
 
-  /** Takes in the processes that there are now. Returns what has changed, ends first. */
-  look(now: readonly Seen[]): readonly Change[] {
+  /** Takes in the processes that there are now. Returns what has changed, ends first. `runs`: whether a process runs, whatever its name. */
+  look(now: readonly Seen[], runs: (process: Seen) => boolean): readonly Change[] {
     const living = this.#families.flat().filter(({ ended }) => !ended)
     const gone = living.filter(({ seen }) => !now.some((other) => isSame(seen, other)))
+    const renamed = gone.filter(({ seen }) => runs(seen))
     for (const one of gone) one.ended = true
+    // It leaves no place that another one could take.
+    const kept = this.#families.map((members) => members.filter((one) => !renamed.includes(one)))
+    this.#families = kept.filter((members) => members.length > 0)
     const come = now.filter((one) => !living.some(({ seen }) => isSame(seen, one)))
     const inOrder = come.toSorted((a, b) => Number(a.start) - Number(b.start) || a.pid - b.pid)
-    return [...gone.map(({ seen: { pid } }) => ({ kind: 'end' as const, pid })), ...inOrder.map((one) => this.#enter(one, living))]
+    const left = gone.map((one) => ({ kind: renamed.includes(one) ? ('renamed' as const) : ('end' as const), pid: one.seen.pid }))
+    return [...left, ...inOrder.map((one) => this.#enter(one, living))]
   }
 
   /** `living`: those that the last look saw, also if they are gone now. */
@@ -61,7 +66,8 @@ export class ProcessPlaces {
       parent.forked = true
       return { kind: 'start', pid, by: parent.seen.pid }
     }
-    const lost = family.find((other) => other !== parent && other.ended && !other.replaced)
+    // What has forked has given its place away.
+    const lost = family.find((other) => other.ended && !other.forked && !other.replaced)
     if (lost === undefined) return { kind: 'start', pid }
     lost.replaced = true
     return { kind: 'restart', pid }
@@ -72,7 +78,7 @@ export class ProcessPlaces {
     const last = this.#families.findIndex(
       (members) => members.every(({ ended }) => ended) && members.some(({ seen }) => areAlike(seen, one.seen)),
     )
-    this.#families.splice(last === -1 ? this.#families.length : last, 1, [one])
+    this.#families = last === -1 ? [...this.#families, [one]] : this.#families.with(last, [one])
     return last === -1 ? 'start' : 'restart'
   }
 

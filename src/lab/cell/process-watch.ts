@@ -1,6 +1,6 @@
 import { parentOf } from '../../os/processes/child-processes.ts'
-import { processesNamed, sharesMounts } from '../../os/processes/processes.ts'
-import { ProcessPlaces } from './process-places.ts'
+import { processesNamed, processStat, sharesMounts } from '../../os/processes/processes.ts'
+import { type Change, ProcessPlaces, type Seen } from './process-places.ts'
 import type { Timeline } from './timeline.ts'
 
 /** Milliseconds between two looks. */
@@ -26,11 +26,23 @@ export class ProcessWatch implements Disposable {
       const now = processesNamed(comm)
         .filter(({ stat }) => sharesMounts(stat.pid))
         .map(({ stat: { pid, start }, args }) => ({ pid, start, args, parent: parentOf(pid) }))
-      for (const { kind, pid, by } of places.look(now)) {
-        if (kind !== 'end') this.#timeline.lane(comm, 'process', title, pid)
-        const forked = by === undefined ? '' : `, forked by process ${by}`
-        this.#timeline.note(comm, kind, kind === 'end' ? `process ${pid} is gone` : `process ${pid}${forked}`)
-      }
+      const runs = ({ pid, start }: Seen): boolean => processStat(pid)?.start === start
+      for (const change of places.look(now, runs)) this.#note(comm, title, change)
+    }
+  }
+
+  #note(comm: string, title: string, { kind, pid, by }: Change): void {
+    switch (kind) {
+      case 'end':
+        this.#timeline.note(comm, 'end', `process ${pid} is gone`)
+        break
+      case 'renamed':
+        this.#timeline.note(comm, 'end', `process ${pid} has another name now`)
+        break
+      case 'start':
+      case 'restart':
+        this.#timeline.lane(comm, 'process', title, pid)
+        this.#timeline.note(comm, kind, `process ${pid}${by === undefined ? '' : `, forked by process ${by}`}`)
     }
   }
 

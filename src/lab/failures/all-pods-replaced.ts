@@ -6,7 +6,7 @@ import { podsOf } from './pods.ts'
 export const allPodsReplaced: Failure = {
   ...daemonKilled,
   id: 'all-pods-replaced',
-  title: 'FUSE daemon killed, all pods replaced',
+  title: 'Daemon killed and all pods replaced',
   words:
     'The process that answers the kernel for the volume is killed (SIGKILL). Then every pod is deleted, so that the volume leaves the node (NodeUnpublishVolume, NodeUnstageVolume). One pod is made anew, and when it has come, the others.',
   mend: async (harness) => {

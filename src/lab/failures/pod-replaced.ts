@@ -6,7 +6,7 @@ import { podsOf } from './pods.ts'
 export const podReplaced: Failure = {
   ...daemonKilled,
   id: 'pod-replaced',
-  title: 'FUSE daemon killed, a pod replaced',
+  title: 'Daemon killed and a pod replaced',
   words:
     'The process that answers the kernel for the volume is killed (SIGKILL). Then one pod is deleted and made anew: that of the consumer private, or else the first. The volume stays staged as long as other pods have it.',
   mend: async (harness) => {
