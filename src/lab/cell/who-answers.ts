@@ -2,7 +2,6 @@ import { readFileSync } from 'node:fs'
 import { connectionsOf } from '../../os/mounts/fuse-connections.ts'
 import { type Probe, probe } from '../../os/mounts/probe.ts'
 import { processIds, sendSignal } from '../../os/processes/processes.ts'
-import { STEP_DEADLINE } from '../wait.ts'
 import { stopAll } from './node-processes.ts'
 
 /** A process that has a descriptor of a FUSE connection open. */
@@ -13,10 +12,11 @@ export interface FuseHolder {
   readonly connection: number
 }
 
-/** Milliseconds in which a mount answers. */
+/** Milliseconds for which a mount has to be silent to count as one that does not answer, at least and at most. */
 const ANSWER = 1000
+const MOST = 5000
 
-/** How many times as long as before a mount has to be silent to count as one that does not answer. */
+/** How many times as long as before it has to be silent. */
 const SLOWER = 10
 
 /** The processes that this process namespace has, itself apart, with each FUSE connection that they hold; none where the kernel does not tell. */
@@ -26,35 +26,56 @@ export function processesWithFuse(): readonly FuseHolder[] {
     .flatMap((pid) => [...new Set(connectionsOf(pid) ?? [])].map((connection) => ({ pid, comm: commOf(pid), connection })))
 }
 
+/** A holder, and whether its connection is silent without it; undefined if that is not mounted, or does not answer before. */
+type Tried<T> = T & { readonly answers: boolean | undefined }
+
 /**
  * Stops each of these processes for a moment, one after the other, and looks whether its connections answer meanwhile. `mounts`: by connection, where it is
- * mounted. `answers`: whether the connection is silent without that process; undefined if it is not mounted, or does not answer before.
+ * mounted. Several processes without which one connection is silent are tried again, for longer: a daemon may get no processor on a busy machine.
  */
 export async function whoAnswers<T extends FuseHolder>(
   holders: readonly T[],
   mounts: ReadonlyMap<number, string>,
-): Promise<readonly (T & { readonly answers: boolean | undefined })[]> {
-  const found: (T & { readonly answers: boolean | undefined })[] = []
+): Promise<readonly Tried<T>[]> {
+  const paths = [...new Set(holders.flatMap(({ connection }) => mounts.get(connection) ?? []))]
+  const began = performance.now()
+  const before = await probed(paths, MOST)
+  const alive = new Map([...mounts].filter(([, path]) => before.get(path) === 'alive'))
+  const time = Math.min(MOST, Math.max(ANSWER, SLOWER * (performance.now() - began)))
+  const tried = await tryEach(holders, alive, time)
+  const isDoubtful = (one: Tried<T>): boolean =>
+    one.answers === true &&
+    tried.some(({ pid, connection, answers }) => pid !== one.pid && connection === one.connection && answers === true)
+  const again = await tryEach(tried.filter(isDoubtful), alive, MOST)
+  return [...tried.filter((one) => !isDoubtful(one)), ...again]
+}
+
+async function tryEach<T extends FuseHolder>(
+  holders: readonly T[],
+  mounts: ReadonlyMap<number, string>,
+  time: number,
+): Promise<readonly Tried<T>[]> {
+  const found: Tried<T>[] = []
   for (const [pid, held] of Map.groupBy(holders, (holder) => holder.pid)) {
-    const silent = await silentWhileStopped(
+    const seen = await probedWithout(
       pid,
       held.flatMap(({ connection }) => mounts.get(connection) ?? []),
+      time,
     )
-    found.push(...held.map((one) => ({ ...one, answers: silent.get(mounts.get(one.connection) ?? '') })))
+    for (const one of held) {
+      const kind = seen.get(mounts.get(one.connection) ?? '')
+      found.push({ ...one, answers: kind === undefined || kind === 'unknown' ? undefined : kind === 'hung' })
+    }
   }
   return found
 }
 
-/** By path, whether the mount there does not answer while a process is stopped. Without those of which that is not known. */
-async function silentWhileStopped(pid: number, paths: readonly string[]): Promise<ReadonlyMap<string, boolean>> {
-  const began = performance.now()
-  const before = await probed(paths, STEP_DEADLINE)
-  const time = Math.max(ANSWER, SLOWER * (performance.now() - began))
-  const asked = paths.filter((path) => before.get(path) === 'alive')
+/** By path, what a probe says while a process is stopped. */
+async function probedWithout(pid: number, paths: readonly string[], time: number): Promise<ReadonlyMap<string, Probe['kind']>> {
+  if (paths.length === 0) return new Map()
   try {
     await stopAll([pid])
-    const meanwhile = await probed(asked, time)
-    return new Map([...meanwhile].flatMap(([path, kind]) => (kind === 'unknown' ? [] : [[path, kind === 'hung'] as const])))
+    return await probed(paths, time)
   } finally {
     sendSignal(pid, 'SIGCONT')
   }
