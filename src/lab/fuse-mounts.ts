@@ -20,16 +20,23 @@ export class FuseMounts {
 
   /** The connections of the topmost mounts at these paths, as far as they are FUSE mounts that were made on the node. */
   connectionsAt(paths: readonly string[]): readonly number[] {
+    return [...this.#mountsAt(paths).keys()]
+  }
+
+  /**
+   * The connections of a volume that is mounted at these paths, each with one path at which it is mounted; where no mount there is of FUSE, those of all
+   * FUSE mounts that were made.
+   */
+  mountsOf(paths: readonly string[]): ReadonlyMap<number, string> {
+    const found = this.#mountsAt(paths)
+    return found.size > 0 ? found : this.#mountsAt(this.paths())
+  }
+
+  #mountsAt(paths: readonly string[]): ReadonlyMap<number, string> {
     const lines = this.#before.now()
     const made = this.#made(lines)
     const at = paths.flatMap((path) => topmostAt(lines, path) ?? []).filter((line) => made.includes(line))
-    return [...new Set(at.map(({ device }) => connectionOfDevice(device)))]
-  }
-
-  /** The connections of a volume that is mounted at these paths; where no mount there is of FUSE, those of all FUSE mounts that were made. */
-  connectionsOf(paths: readonly string[]): readonly number[] {
-    const found = this.connectionsAt(paths)
-    return found.length > 0 ? found : this.connectionsAt(this.paths())
+    return new Map(at.toReversed().map(({ device, mountPoint }) => [connectionOfDevice(device), mountPoint]))
   }
 
   /** A mount whose super block the machine has mounted too is a bind of a copy. What the machine mounts later comes as a slave of it. */

@@ -72,34 +72,28 @@ describe('what a failure cannot do to a driver', () => {
     assert.ok(report.includes('Health watched: It does not implement NodeGetVolumeHealth: '))
   })
 
-  it('is to kill a process that does not answer, and not to abort the connections of a driver that stages nothing', async () => {
+  it('is not to abort the connections of a driver that stages nothing, or to kill the daemons that answer when the file names another', async () => {
     await using sandbox = new Sandbox()
     const file = { ...FUSE, helpers: [HELPER], daemon: 'nobodys' }
-    const { record } = await run(sandbox, file, 'connection-aborted,daemon-killed', 'as-is,health', 'keeps-open,opens-anew')
+    const { record, stdout } = await run(sandbox, file, 'connection-aborted,daemon-killed', 'as-is,health', 'keeps-open,opens-anew')
     assert.deepEqual(
-      record.cells.map(({ mitigation, verdict, why }) => [mitigation, verdict, why]),
-      [['as-is', 'measured', undefined]],
+      record.cells.map(({ failure, mitigation, verdict, why }) => [failure, mitigation, verdict, why]),
+      ['daemon-killed', 'connection-aborted'].map((failure) => [failure, 'as-is', 'measured', undefined]),
     )
-    const [cell] = record.cells
-    assert.deepEqual(
-      cell?.consumers.map(({ seen }) => seen),
-      ['errors', 'errors'],
-    )
+    for (const { failure, consumers } of record.cells)
+      assert.deepEqual([failure, ...consumers.map(({ seen }) => seen)], [failure, 'errors', 'errors'])
     const struck = record.cells.flatMap(({ events }) => events.filter(({ kind }) => kind === 'failure').map(({ text }) => text))
-    assert.equal(struck.length, 1)
-    assert.match(struck[0] ?? '', /^connections \d+, \d+ are aborted$/)
-    const other = 'The file names the daemon nobodys, which holds no descriptor of /dev/fuse; dummy-fuse answers for the volume.'
+    assert.equal(struck.length, 2)
+    assert.match(struck[0] ?? '', /^kill -9 of the FUSE daemon, process \d+, \d+$/)
+    assert.match(struck[1] ?? '', /^connections \d+, \d+ are aborted$/)
+    assert.match(
+      stdout,
+      /^the driver's file: daemon: nobodys is no process that holds \/dev\/fuse; it is dummy-fuse\[\d+\] that answers for the volume$/m,
+    )
+    const health = 'It does not implement NodeGetVolumeHealth: it has the capability GET_VOLUME_HEALTH, and answers UNIMPLEMENTED.'
     assert.deepEqual(
       record.absent.map(({ failure, mitigation, reason }) => [failure, mitigation, reason]),
-      [
-        ['daemon-killed', 'as-is', other],
-        ['daemon-killed', 'health', other],
-        [
-          'connection-aborted',
-          'health',
-          'It does not implement NodeGetVolumeHealth: it has the capability GET_VOLUME_HEALTH, and answers UNIMPLEMENTED.',
-        ],
-      ],
+      ['daemon-killed', 'connection-aborted'].map((failure) => [failure, 'health', health]),
     )
   })
 })

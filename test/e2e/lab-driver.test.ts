@@ -49,7 +49,10 @@ describe("somebody's own driver in the lab", () => {
     ]
     const { status, stdout, stderr } = await sandbox.run(EXECUTABLE, ['lab', 'run', ...args], { timeout: 120_000 })
     assert.equal(status, 0, stdout + stderr)
-    assert.match(stdout, /^not tried: daemon-killed: The file names no daemon of its own\.$/m)
+    assert.match(
+      stdout,
+      /^not tried: daemon-killed: The plugin itself answers for the volume \(go-driver\); plugin-killed strikes it\.$/m,
+    )
 
     const record = JSON.parse(readFileSync(json, 'utf8')) as LabRecord
     assert.deepEqual(problemsWith(record), [])
@@ -92,7 +95,10 @@ describe("somebody's own driver in the lab", () => {
       'daemon-killed,daemon-hung',
     ])
     assert.equal(status, 2)
-    assert.match(stderr, /nothing of what was chosen can be run: The file names no daemon of its own\.$/m)
+    assert.match(
+      stderr,
+      /nothing of what was chosen can be run: The plugin itself answers for the volume \(go-driver\); plugin-killed strikes it\.$/m,
+    )
   })
 
   const WRONG: { name: string; text: string; says: RegExp }[] = [

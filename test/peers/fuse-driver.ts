@@ -1,7 +1,8 @@
-// A CSI node plugin that stages nothing: each publication is a FUSE mount of its own, by a dummy-fuse in the background. It has the capability
+// A CSI node plugin that stages nothing: each publication is a FUSE mount of its own, by a program in the background. It has the capability
 // GET_VOLUME_HEALTH and does not implement it. It knows one mount option, noatime, and refuses others with the code that FUSE_DRIVER_REFUSES names.
-// With FUSE_DRIVER_AT, it mounts once, at that path, and binds that to each target. It unmounts a mount there that is dead, and goes on with the bare folder.
-// Started as `node fuse-driver.ts SOCKET DUMMY-FUSE`.
+// Started as `node fuse-driver.ts SOCKET PROGRAM ARGUMENT...`; the path of the mount is the program's last argument.
+// FUSE_DRIVER_STAGES=yes: it stages, and mounts FUSE there. A target is a bind of that, whether it is alive or dead.
+// FUSE_DRIVER_AT=PATH: it mounts once, at that path, and binds that to each target. It unmounts a mount there that is dead, and goes on with the bare folder.
 import { status } from '@grpc/grpc-js'
 import { mkdirSync, readdirSync, rmSync } from 'node:fs'
 import { NodeServiceCapability_RPC_Type as Rpc } from '../../src/rpc/csi_pb.ts'
@@ -9,19 +10,22 @@ import { type Handler, Refusal, run, serveNode } from './driver-server.ts'
 
 interface Request {
   readonly targetPath: string
+  readonly stagingTargetPath: string
   readonly volumeCapability?: {
     readonly accessType: { readonly value?: { readonly mountFlags: readonly string[] } }
   }
 }
 
-const [socket = '', dummyFuse = ''] = process.argv.slice(2)
-const { FUSE_DRIVER_REFUSES: refuses = 'INVALID_ARGUMENT', FUSE_DRIVER_AT: at } = process.env
+const [socket = '', program = '', ...words] = process.argv.slice(2)
+const { FUSE_DRIVER_REFUSES: refuses = 'INVALID_ARGUMENT', FUSE_DRIVER_STAGES: stages, FUSE_DRIVER_AT: at } = process.env
+
+const capabilities = [Rpc.GET_VOLUME_HEALTH, ...(stages === 'yes' ? [Rpc.STAGE_UNSTAGE_VOLUME] : [])]
 let mounted = false
 
 function mountOnce(path: string): void {
   if (!mounted) {
     mkdirSync(path, { recursive: true })
-    run(dummyFuse, path)
+    run(program, ...words, path)
     mounted = true
   }
   try {
@@ -33,21 +37,29 @@ function mountOnce(path: string): void {
 
 const handlers: Readonly<Record<string, Handler<Request>>> = {
   nodeGetInfo: () => ({ nodeId: 'node' }),
-  nodeGetCapabilities: () => ({ capabilities: [{ type: { case: 'rpc', value: { type: Rpc.GET_VOLUME_HEALTH } } }] }),
-  nodePublishVolume: ({ targetPath, volumeCapability }) => {
+  nodeGetCapabilities: () => ({ capabilities: capabilities.map((type) => ({ type: { case: 'rpc', value: { type } } })) }),
+  nodeStageVolume: ({ stagingTargetPath }) => {
+    run(program, ...words, stagingTargetPath)
+    return {}
+  },
+  nodePublishVolume: ({ targetPath, stagingTargetPath, volumeCapability }) => {
     const unknown = volumeCapability?.accessType.value?.mountFlags.find((flag) => flag !== 'noatime')
     if (unknown !== undefined) throw new Refusal(status[refuses as keyof typeof status], `fuse: unknown option '${unknown}'`)
     mkdirSync(targetPath, { recursive: true })
-    if (at === undefined) run(dummyFuse, targetPath)
-    else {
+    if (at !== undefined) {
       mountOnce(at)
       run('mount', '--bind', at, targetPath)
-    }
+    } else if (stages === 'yes') run('mount', '--bind', stagingTargetPath, targetPath)
+    else run(program, ...words, targetPath)
     return {}
   },
   nodeUnpublishVolume: ({ targetPath }) => {
     run('umount', '-l', targetPath)
     rmSync(targetPath, { recursive: true })
+    return {}
+  },
+  nodeUnstageVolume: ({ stagingTargetPath }) => {
+    run('umount', '-l', stagingTargetPath)
     return {}
   },
 }

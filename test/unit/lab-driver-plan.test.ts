@@ -10,16 +10,22 @@ import { parseMountinfo } from '../../src/os/mounts/mountinfo.ts'
 const HELPER = { name: 'server', command: ['/bin/server'], belongs: 'node' }
 const FILE = {
   ...{ name: 'd', start: ['/bin/d'], daemon: 'served', volume: { id: 'v' }, file: 'f', content: 'c' },
-  helpers: [{ ...HELPER, storage: true }],
+  helpers: [
+    { ...HELPER, storage: true },
+    { ...HELPER, name: 'other' },
+  ],
 }
 
 /** A driver that can be struck by all that is not about its daemon's mounting. */
 const SHOWN: Shown = {
   mounts: ['staging', 'target'].map((at) => ({ at, fsType: 'fuse.d', source: 'd', fuse: true, connection: 70 })),
   read: { saw: 'right', afterMs: 9, names: [], held: undefined },
-  holders: [],
-  daemonRuns: true,
+  holders: [holder('supervisor', false), holder('served', true)],
   health: 'implemented',
+}
+
+function holder(comm: string, answers: boolean | undefined, plugin = false): Shown['holders'][number] {
+  return { pid: comm.length, comm, connection: 70, plugin, answers }
 }
 
 /** By failure or mitigation, the reason for which it is absent from all cells. */
@@ -40,6 +46,14 @@ function more(file: object, shown?: Shown): Readonly<Record<string, string>> {
   return Object.fromEntries(Object.entries(reasons(file, shown)).filter(([id]) => !ALWAYS.includes(id)))
 }
 
+/** What is done to a daemon. */
+const DAEMON = ['all-pods-replaced', 'daemon-hung', 'daemon-killed', 'daemon-replaced', 'pod-replaced']
+
+/** What is absent where no FUSE mount is. */
+function withoutFuse(reason: string): Readonly<Record<string, string>> {
+  return Object.fromEntries(['connection-aborted', 'holder-killed', ...DAEMON].map((id) => [id, reason]))
+}
+
 describe('what a failure cannot do to a driver', () => {
   it('is nothing but what no driver has, where all was seen', () => {
     assert.deepEqual(Object.keys(reasons({}, SHOWN)).toSorted(), ALWAYS.toSorted())
@@ -48,17 +62,17 @@ describe('what a failure cannot do to a driver', () => {
 
   it('is what the file rules out, before a trial', () => {
     assert.deepEqual(more({ daemon: undefined, volume: { id: 'v', staged: false } }), {
-      ...Object.fromEntries(
-        ['daemon-killed', 'daemon-hung', 'daemon-replaced'].map((id) => [id, 'The file names no daemon of its own.']),
-      ),
       'staging-unmounted': 'It stages no volumes.',
     })
   })
 
-  it('is a failure of the storage, where no helper is the storage', () => {
+  it('is a failure of the storage or of helpers, where no helper is one', () => {
     const reason = 'The file has no helper with storage: true.'
     const absent = { 'storage-hung': reason, 'storage-down': reason }
-    assert.deepEqual([more({ helpers: [] }), more({ helpers: [HELPER] })], [absent, absent])
+    const none = { 'helper-killed': 'The file has no helper, or none that is not the storage.' }
+    assert.deepEqual(more({ helpers: [] }), { ...absent, ...none })
+    assert.deepEqual(more({ helpers: [HELPER] }), absent)
+    assert.deepEqual(more({ helpers: [{ ...HELPER, storage: true }] }), none)
   })
 
   it('is the health column, where NodeGetVolumeHealth is not implemented', () => {
@@ -81,7 +95,7 @@ describe('what a failure cannot do to a driver', () => {
       'staging-unmounted':
         'It mounts nothing at the staging path, although it stages volumes (seen 5.0 s after the answer to NodePublishVolume).',
       'target-unmounted': 'It mounts nothing at the target of a pod (seen 5.0 s after the answer to NodePublishVolume).',
-      'connection-aborted': 'It has made no FUSE mount (seen 5.0 s after the answer to NodePublishVolume).',
+      ...withoutFuse('It has made no FUSE mount (seen 5.0 s after the answer to NodePublishVolume).'),
     })
   })
 
@@ -89,34 +103,43 @@ describe('what a failure cannot do to a driver', () => {
     const bind = { at: 'target', fsType: 'tmpfs', source: 's', fuse: false, connection: undefined }
     assert.deepEqual(more({ volume: { id: 'v', staged: false } }, { ...SHOWN, mounts: [bind] }), {
       'staging-unmounted': 'It stages no volumes.',
-      'connection-aborted': 'It has made no FUSE mount: a mount of tmpfs is at the target.',
+      ...withoutFuse('It has made no FUSE mount: a mount of tmpfs is at the target.'),
     })
     const elsewhere = { at: '/var/lib/d', fsType: 'fuse.d', source: 's', fuse: true, connection: 71 }
     const unstaged = { volume: { id: 'v', staged: false }, fuse: false }
-    assert.deepEqual(Object.keys(more(unstaged, { ...SHOWN, mounts: [bind, elsewhere] })), ['staging-unmounted'])
+    const holders = SHOWN.holders.map((one) => ({ ...one, connection: 71 }))
+    assert.deepEqual(Object.keys(more(unstaged, { ...SHOWN, mounts: [bind, elsewhere], holders })), ['staging-unmounted'])
   })
 
-  it('is all that is done to a daemon that does not run', () => {
-    const absent = more({}, { ...SHOWN, daemonRuns: false })
-    assert.deepEqual(Object.keys(absent).toSorted(), ['daemon-hung', 'daemon-killed', 'daemon-replaced'])
-    assert.deepEqual(new Set(Object.values(absent)), new Set(['No process served runs while the volume is published.']))
+  it('is all that is done to a daemon, where the plugin itself answers, or nobody is seen to', () => {
+    const own = more({}, { ...SHOWN, holders: [holder('plugin', undefined, true)] })
+    assert.deepEqual(Object.keys(own).toSorted(), [...DAEMON, 'holder-killed'].toSorted())
+    assert.equal(own['daemon-killed'], 'The plugin itself answers for the volume (plugin); plugin-killed strikes it.')
+    const nobody = { ...SHOWN, holders: [] }
+    assert.deepEqual(Object.keys(more({}, nobody)), ['holder-killed'])
+    const unnamed = more({ daemon: undefined }, nobody)
+    assert.equal(unnamed['daemon-hung'], 'No process is seen that answers for the volume, and the file names no daemon.')
+    const mounts = SHOWN.mounts.map((mount) => ({ ...mount, fsType: 'nfs', fuse: false, connection: undefined }))
+    assert.equal(more({}, { ...SHOWN, mounts })['pod-replaced'], 'It has made no FUSE mount: a mount of nfs is at the target.')
   })
 
-  it('is all that is done to a daemon while another process answers for the volume', () => {
-    const holder = (comm: string, answers: boolean | undefined): Shown['holders'][number] => ({
-      ...{ pid: 9, comm, connection: 70, plugin: false, answers },
+  it('is not to kill a daemon that the file does not name, or names wrongly', () => {
+    for (const daemon of [undefined, 'supervisor', 'other']) assert.deepEqual(more({ daemon }, SHOWN), {})
+    assert.deepEqual(more({}, { ...SHOWN, holders: [holder('a', false), holder('bc', false)] }), {
+      'holder-killed': 'It is not known which process answers for the volume, and which only holds a descriptor.',
     })
-    const said = (...holders: Shown['holders']): string | undefined => more({}, { ...SHOWN, holders })['daemon-killed']
+  })
+
+  it('is to kill a holder, where only the plugin holds a descriptor beside the daemon, or nobody does', () => {
+    const said = (...holders: Shown['holders']): string | undefined => more({}, { ...SHOWN, holders })['holder-killed']
     assert.equal(
-      said(holder('served', false), holder('server', true)),
-      'The file names the daemon served, which only holds a descriptor of /dev/fuse; server answers for the volume.',
+      said(holder('served', undefined)),
+      'Only what answers for the volume (served) holds a descriptor of its connection.',
     )
     assert.equal(
-      said(holder('server', true)),
-      'The file names the daemon served, which holds no descriptor of /dev/fuse; server answers for the volume.',
+      said(holder('served', true), holder('plugin', false, true)),
+      'Beside what answers for the volume (served), only the plugin itself holds a descriptor; plugin-killed strikes it.',
     )
-    assert.equal(said(holder('served', true), holder('server', true)), undefined)
-    assert.equal(said(holder('served', undefined), holder('server', undefined)), undefined)
   })
 })
 
@@ -131,26 +154,30 @@ describe('the FUSE mounts that are made on a private node', () => {
     return new FuseMounts(new MountSnapshot(() => tables.shift() ?? parseMountinfo([ROOT, ...then].join('\n'))))
   }
 
+  function connectionsOf(fuse: FuseMounts, paths: readonly string[]): readonly number[] {
+    return [...fuse.mountsOf(paths).keys()].sort()
+  }
+
   it('are those of the paths of a volume, or else all of them', () => {
     const made = [line(10, '0:70', '/staging'), line(11, '0:70', '/a'), line(12, '0:71', '/b'), line(13, '0:72', '/other')]
     const fuse = mounts([], made)
     assert.deepEqual(fuse.paths(), ['/staging', '/a', '/b', '/other'])
-    assert.deepEqual(fuse.connectionsOf(['/staging', '/a', '/none']), [70])
-    assert.deepEqual(fuse.connectionsOf(['/a', '/b']), [70, 71])
+    assert.deepEqual(connectionsOf(fuse, ['/staging', '/a', '/none']), [70])
+    assert.deepEqual(connectionsOf(fuse, ['/a', '/b']), [70, 71])
     const bound = mounts([], [line(10, '0:60', '/a', 'overlay'), line(11, '0:70', '/var/lib/d')])
-    assert.deepEqual(bound.connectionsOf(['/a']), [70])
+    assert.deepEqual(connectionsOf(bound, ['/a']), [70])
     assert.deepEqual(bound.connectionsAt(['/a']), [])
   })
 
   it('are none of the machine: no copy, no bind of a copy, and none that the machine makes later', () => {
     const copy = line(10, '0:70', '/home')
     const fuse = mounts([copy], [copy, line(11, '0:70', '/a'), line(12, '0:71', '/media', 'fuse', 'master:3')])
-    assert.deepEqual([fuse.paths(), fuse.connectionsOf(['/a'])], [[], []])
+    assert.deepEqual([fuse.paths(), connectionsOf(fuse, ['/a'])], [[], []])
   })
 
   it('are those with the number of a session of the machine that has ended', () => {
     const fuse = mounts([line(10, '0:70', '/home')], [line(10, '0:70', '/a', 'fuse', 'shared:4')])
-    assert.deepEqual(fuse.connectionsOf(['/a']), [70])
+    assert.deepEqual(connectionsOf(fuse, ['/a']), [70])
   })
 })
 

@@ -39,9 +39,8 @@ export interface CellContext {
 export class CellConsumer implements Consumer {
   readonly kind: ConsumerSpec
   readonly reads = new ReadLog()
-  /** Its pod. A consumer on the node itself uses only the log and the uid of it. */
-  readonly pod: Pod
   readonly #around: CellContext
+  #pod: Pod
   #process: StartedProcess | undefined
   #starts = 0
   #startedAt = 0
@@ -66,10 +65,15 @@ export class CellConsumer implements Consumer {
     })
     const mounts = kind.place === 'slave-folder' ? 'folder above' : 'volume'
     const propagation = kind.place === 'private' || kind.place === 'node' ? 'None' : 'HostToContainer'
-    this.pod = new Pod(
+    this.#pod = new Pod(
       { name: kind.id, volume: operations.volume, mounts, propagation, file: around.file, flags: reader.flags(kind) },
       log,
     )
+  }
+
+  /** Its pod. A consumer on the node itself uses only the log and the uid of it. */
+  get pod(): Pod {
+    return this.#pod
   }
 
   /** Where its volume is published on the node. */
@@ -151,6 +155,12 @@ export class CellConsumer implements Consumer {
 
   /** Nothing is published for it any more: the machine has crashed, or its volume was unpublished. */
   forget(): void {
+    this.#published = false
+  }
+
+  /** Another pod, with a uid and a target of its own, takes the place of one that was halted. Its volume is not published yet. */
+  renew(): void {
+    this.#pod = new Pod(this.#pod.spec, this.#pod.log)
     this.#published = false
   }
 

@@ -43,6 +43,7 @@ export async function takeCourse(harness: Harness, failure: Failure, stages: Sta
     await stages.mounted?.()
     await allRead(those('before'), patience.start, stages.unready)
   }
+  await aim(harness, failure, those('before'))
   await stages.before?.()
 
   if (!strikesMounting) failureAtMs = clock()
@@ -61,6 +62,18 @@ export async function takeCourse(harness: Harness, failure: Failure, stages: Sta
   const course = { failureAtMs, mendedAtMs }
   await stages.mended?.(course)
   return course
+}
+
+/** Has the failure find what it strikes. Processes may be stopped for that, so everybody who read right has to do so again. */
+async function aim(harness: Harness, failure: Failure, consumers: readonly Consumer[]): Promise<void> {
+  const { clock, patience } = harness
+  const well = consumers.filter(({ reads }) => (reads.lastRight ?? -Infinity) > (reads.lastWrong ?? -Infinity))
+  const finding = failure.aim?.(harness)
+  if (finding === undefined) return
+  await finding
+  const found = clock()
+  const again = (): boolean => well.every(({ reads }) => (reads.lastRight ?? -Infinity) >= found)
+  await until('every consumer reads right after the lab has stopped processes to find the one that answers', again, patience.start)
 }
 
 /** How long a failure lasts at least, in milliseconds. */

@@ -21,6 +21,11 @@ export interface PluginControl {
 
 /** What a failure can do to the daemons that serve the session of its volume. */
 export interface DaemonControl {
+  /**
+   * Finds out which processes answer, by stopping others and them for a moment; the methods below act on those. Not there where that is known without. Rejects
+   * with an Error if none is found.
+   */
+  find?(): Promise<void>
   /** Processes that answer the kernel. */
   pids(): Promise<readonly number[]>
   /** Starts what has to run before the plugin, as a boot does. */
@@ -47,6 +52,37 @@ export interface StorageControl {
   kill(): Promise<void>
   /** Starts it again; resolves when it is ready. */
   start(): Promise<void>
+}
+
+/** What a failure can do to the processes that hold a descriptor of the volume's connection and do not answer the kernel. */
+export interface HolderControl {
+  /** Finds out which they are, as `find` of the daemons does. Rejects with an Error if there is none. */
+  find(): Promise<void>
+  /** Those that were found. */
+  pids(): readonly number[]
+  /** SIGKILL; resolves when they have ended. */
+  kill(): Promise<void>
+}
+
+/** What a failure can do to one of the helpers of a driver's file. */
+export interface HelperControl {
+  readonly name: string
+  /** What it belongs to, as the file says. */
+  readonly belongs: 'container' | 'node' | 'service'
+  /** Its processes; none while it does not run. */
+  pids(): readonly number[]
+  /** SIGKILL, as if it had crashed; resolves when they have ended. A service is started again afterwards. */
+  crash(): Promise<void>
+  /** Resolves when a service that has crashed is ready again, and at once otherwise. Rejects with an Error if it is not ready in time. */
+  restarted(): Promise<void>
+}
+
+/** What can be done to the pods of the volume that is struck. */
+export interface PodControl {
+  /** Deletes one pod, as the kubelet does, and makes it anew; resolves when the new pod is asked for. */
+  replaceOne(): Promise<void>
+  /** The same for every pod that was asked for: all are deleted before the first new one. */
+  replaceAll(): Promise<void>
 }
 
 /** What a failure can do to the node. */
@@ -141,6 +177,12 @@ export interface Harness {
   readonly node: NodeControl
   /** Undefined where the lab runs no storage. */
   readonly storage?: StorageControl
+  /** Those that are not the storage; undefined where there are none. */
+  readonly helpers?: readonly HelperControl[]
+  /** Undefined where it is not known which processes hold a descriptor. */
+  readonly holders?: HolderControl
+  /** Undefined where the lab does not delete pods. */
+  readonly pods?: PodControl
   readonly consumers: readonly Consumer[]
   readonly evidence: NodeEvidence
   readonly patience: Patience

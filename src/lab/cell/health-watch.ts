@@ -5,6 +5,7 @@ import { isFinal } from '../final-answer.ts'
 import type { Kubelet } from '../kubelet.ts'
 import { until } from '../wait.ts'
 import type { CellConsumer } from './cell-consumer.ts'
+import type { PodReplacement } from './pod-replacement.ts'
 import type { VolumeOperations } from './volume-operations.ts'
 import type { Timeline } from './timeline.ts'
 
@@ -17,6 +18,7 @@ const UP = 3000
 export interface WatchedVolume {
   readonly operations: VolumeOperations
   readonly consumers: readonly CellConsumer[]
+  readonly pods: PodReplacement
 }
 
 /**
@@ -50,18 +52,14 @@ export class HealthWatch implements AsyncDisposable {
     }
   }
 
-  async #replace({ operations, consumers }: WatchedVolume, reasons: readonly string[]): Promise<void> {
+  async #replace({ operations, consumers, pods }: WatchedVolume, reasons: readonly string[]): Promise<void> {
     const running = consumers.filter(({ published }) => published)
     this.#timeline.note(
       'kubelet',
       'log',
       `volume ${operations.volume.id} is INACCESSIBLE (${reasons.join(', ')}): its ${running.length} pods are made anew`,
     )
-    await Promise.all(running.map((consumer) => consumer.evict()))
-    await operations.unstage().catch((error: unknown) => {
-      this.#complain(error)
-    })
-    for (const consumer of running) consumer.want()
+    await pods.replace(running)
     await until('they are up again', () => this.#ended || running.every(({ pid }) => pid !== undefined), UP).catch(() => undefined)
   }
 

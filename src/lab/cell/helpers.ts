@@ -6,7 +6,7 @@ import type { HelperSpec } from '../driver/spec.ts'
 import { runShell } from '../shell.ts'
 import { StartedProcess } from '../started-process.ts'
 import { until } from '../wait.ts'
-import type { StorageControl } from './harness.ts'
+import type { HelperControl, StorageControl } from './harness.ts'
 import { killAll, signalAll, stopAll } from './node-processes.ts'
 import type { Timeline } from './timeline.ts'
 
@@ -32,11 +32,16 @@ export class Helpers {
     for (const helper of this.#all.toReversed()) await helper.end()
   }
 
+  /** Those that are not the storage of the volume, in the order in which they are started. */
+  get others(): readonly HelperControl[] {
+    return this.#all.filter((helper) => !helper.isStorage)
+  }
+
   /** Those that are the storage of the volume; undefined if none is. */
   get storage(): StorageControl | undefined {
     const all = this.#all.filter((helper) => helper.isStorage)
     if (all.length === 0) return undefined
-    const pids = (): readonly number[] => all.flatMap((helper) => helper.pids)
+    const pids = (): readonly number[] => all.flatMap((helper) => helper.pids())
     return {
       pids: async () => await Promise.resolve(pids()),
       hang: async () => {
@@ -56,13 +61,14 @@ export class Helpers {
   }
 }
 
-class Helper {
+class Helper implements HelperControl {
   readonly #spec: HelperSpec
   readonly #env: Readonly<Record<string, string>>
   readonly #timeline: Timeline
   readonly #lane: string
   #process: StartedProcess | undefined
   #wanted = false
+  #ready = false
 
   constructor(spec: HelperSpec, env: Readonly<Record<string, string>>, timeline: Timeline) {
     this.#spec = spec
@@ -81,8 +87,16 @@ class Helper {
     return this.#spec.storage
   }
 
+  get name(): string {
+    return this.#spec.name
+  }
+
+  get belongs(): HelperSpec['belongs'] {
+    return this.#spec.belongs
+  }
+
   /** Its processes: the one that was started, and those that it has started. */
-  get pids(): readonly number[] {
+  pids(): readonly number[] {
     const process = this.#process
     return process?.running === true ? [process.pid, ...descendantsOf(process.pid)] : []
   }
@@ -90,10 +104,20 @@ class Helper {
   /** SIGKILL to all its processes; resolves when they have ended. */
   async end(): Promise<void> {
     this.#wanted = false
-    const { pids } = this
+    await this.crash()
+  }
+
+  async crash(): Promise<void> {
+    this.#ready = false
+    const pids = this.pids()
     if (pids.length === 0) return
     await killAll(pids)
     await this.#process?.ended()
+  }
+
+  async restarted(): Promise<void> {
+    if (this.#spec.belongs !== 'service') return
+    await until(`the helper ${this.#spec.name} is started again and ready`, () => this.#ready)
   }
 
   async #launch(kind: 'start' | 'restart'): Promise<void> {
@@ -109,13 +133,17 @@ class Helper {
     this.#mind(process).catch((error: unknown) => {
       this.#timeline.note(this.#lane, 'log', messageOf(error))
     })
-    if (ready === undefined) return
+    if (ready === undefined) {
+      this.#ready = process.running
+      return
+    }
     const isReady = async (): Promise<'ready' | 'ended' | false> => {
       if ((await runShell([], ready)).status === 0) return 'ready'
       return process.running ? false : 'ended'
     }
     if ((await until(`the helper ${name} is ready (${ready})`, isReady)) === 'ended')
       throw new Error(`the helper ${name} ended before it was ready (${describeEnd(await process.ended())})`)
+    this.#ready = process.running
   }
 
   /** Notes its end, and starts a service again. */

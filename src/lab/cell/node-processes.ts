@@ -1,3 +1,5 @@
+import { readdirSync } from 'node:fs'
+import { codeOf } from '../../errors.ts'
 import { processesNamed, processIds, processStat, sendSignal, sharesMounts } from '../../os/processes/processes.ts'
 import { until } from '../wait.ts'
 
@@ -28,7 +30,15 @@ export async function killAll(pids: readonly number[]): Promise<void> {
 /** Stops processes; resolves when they have stopped. */
 export async function stopAll(pids: readonly number[]): Promise<void> {
   signalAll(pids, 'SIGSTOP')
-  await until('the daemons have stopped', () =>
-    pids.every((pid) => processStat(pid)?.state !== 'R' && processStat(pid)?.state !== 'S'),
-  )
+  await until(`processes ${pids.join(', ')} have stopped`, () => pids.every(hasStopped))
+}
+
+/** Whether no thread of a process runs code of its own. */
+function hasStopped(pid: number): boolean {
+  try {
+    return readdirSync(`/proc/${pid}/task`).every((tid) => !['R', 'S'].includes(processStat(Number(tid))?.state ?? ''))
+  } catch (error) {
+    if (codeOf(error) === undefined) throw error
+    return true
+  }
 }

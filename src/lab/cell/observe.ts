@@ -181,7 +181,9 @@ async function resultOf(
   const { kind, reads, restarts } = consumer
   const all = reads.reads(now)
   const seen = outcomeOf(consumer, course, now, patience)
-  const took = all.map(({ beganMs, endedMs }) => ({ beganMs, took: (endedMs ?? now) - beganMs }))
+  // Processes may be stopped to find what the failure is to strike.
+  const sinceThen = all.filter((read) => (read.endedMs ?? Infinity) >= failureAt)
+  const took = sinceThen.map(({ beganMs, endedMs }) => ({ beganMs, took: (endedMs ?? now) - beganMs }))
   const longest = took.reduce<{ beganMs: number; took: number } | undefined>(
     (a, b) => (a === undefined || b.took > a.took ? b : a),
     undefined,

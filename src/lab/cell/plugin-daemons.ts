@@ -1,8 +1,7 @@
 import { processesNamed, sharesMounts } from '../../os/processes/processes.ts'
 import { until } from '../wait.ts'
 import type { PluginControl } from './harness.ts'
-import type { Helpers } from './helpers.ts'
-import { killAll, othersOnNode, processesOf, signalAll, stopAll } from './node-processes.ts'
+import { killAll, processesOf, signalAll, stopAll } from './node-processes.ts'
 import type { PrivateDaemons } from './private-harness.ts'
 
 /** Processes that the plugin has started: the one of them that serves the volume which the failure strikes. */
@@ -10,14 +9,12 @@ export class PluginDaemons implements PrivateDaemons {
   readonly #plugin: PluginControl
   readonly #comms: readonly string[]
   readonly #path: string | undefined
-  readonly #helpers: Helpers | undefined
 
-  /** `comms`: the names that `ps -o comm` shows. `path`: where the volume is staged, the last argument of the daemon of a volume; undefined: each of them serves it. `helpers`: of another driver, what the machine starts before the plugin. */
-  constructor(plugin: PluginControl, comms: readonly string[], path?: string, helpers?: Helpers) {
+  /** `comms`: the names that `ps -o comm` shows. `path`: where the volume is staged, the last argument of the daemon of a volume; undefined: each of them serves it. */
+  constructor(plugin: PluginControl, comms: readonly string[], path?: string) {
     this.#plugin = plugin
     this.#comms = comms
     this.#path = path
-    this.#helpers = helpers
   }
 
   async pids(): Promise<readonly number[]> {
@@ -32,9 +29,9 @@ export class PluginDaemons implements PrivateDaemons {
       .map(({ stat }) => stat.pid)
   }
 
-  /** The plugin starts them; the machine has helpers. */
+  /** The plugin starts them. */
   async start(): Promise<void> {
-    await this.#helpers?.start()
+    await Promise.resolve()
   }
 
   async kill(): Promise<void> {
@@ -42,9 +39,7 @@ export class PluginDaemons implements PrivateDaemons {
   }
 
   async crash(): Promise<void> {
-    await this.#helpers?.end()
-    // Of another driver, which may have more processes than its file names.
-    await killAll(this.#helpers === undefined ? this.#comms.flatMap(processesOf) : othersOnNode())
+    await killAll(this.#comms.flatMap(processesOf))
   }
 
   /** Nobody can hand a session over: the daemon unmounts and ends, and the plugin has to start the next one. */

@@ -3,7 +3,7 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { processStat } from '../../os/processes/processes.ts'
 import { run } from '../../os/processes/run.ts'
-import { FuseMounts } from '../fuse-mounts.ts'
+import type { FuseMounts } from '../fuse-mounts.ts'
 import type { MountSnapshot } from '../mount-snapshot.ts'
 import { BOOT_ID, KUBELET } from '../node-paths.ts'
 import { runShell } from '../shell.ts'
@@ -23,8 +23,9 @@ interface OnNode {
   /** Those of each volume. */
   readonly operations: readonly VolumeOperations[]
   readonly consumers: readonly CellConsumer[]
-  /** Where the volume that is struck is staged. */
-  readonly stagingPath: string
+  readonly fuse: FuseMounts
+  /** Where the volume that is struck may be mounted. */
+  readonly paths: () => readonly string[]
   /** What was mounted before the plugin was started: a power cut takes all else. */
   readonly mounts: MountSnapshot
 }
@@ -33,7 +34,6 @@ interface OnNode {
 export class PrivateNode implements NodeControl {
   readonly #timeline: Timeline
   readonly #on: OnNode
-  readonly #fuse = new FuseMounts()
 
   constructor(timeline: Timeline, on: OnNode) {
     this.#timeline = timeline
@@ -56,9 +56,8 @@ export class PrivateNode implements NodeControl {
   }
 
   async abortConnections(): Promise<readonly number[]> {
-    const { stagingPath, consumers } = this.#on
-    const targets = consumers.filter(({ kind }) => kind.volume === 'struck').map(({ target }) => target)
-    const connections = this.#fuse.connectionsOf([stagingPath, ...targets])
+    const { fuse, paths } = this.#on
+    const connections = [...fuse.mountsOf(paths()).keys()]
     if (connections.length === 0) throw new Error('the volume has no FUSE mount on the node')
     // A container's /sys may lack the folder for it.
     const control = join(KUBELET, 'tmp/fusectl')

@@ -1,4 +1,6 @@
-import { processesOf } from './node-processes.ts'
+import { parentOf } from '../../os/processes/child-processes.ts'
+import { processesNamed, processStat, sharesMounts } from '../../os/processes/processes.ts'
+import { type Change, ProcessPlaces, type Seen } from './process-places.ts'
 import type { Timeline } from './timeline.ts'
 
 /** Milliseconds between two looks. */
@@ -7,32 +9,40 @@ const INTERVAL = 20
 /** Notes when the processes that the plugin starts, and not the lab, come and go: the FUSE daemons. One lane for each name. */
 export class ProcessWatch implements Disposable {
   readonly #timeline: Timeline
-  readonly #names: Readonly<Record<string, string>>
+  readonly #names: readonly { readonly comm: string; readonly title: string; readonly places: ProcessPlaces }[]
   readonly #timer: NodeJS.Timeout
-  readonly #living = new Map<string, Set<number>>()
-  readonly #ever = new Set<string>()
 
   /** `names`: by comm, the titles of their lanes. */
   constructor(timeline: Timeline, names: Readonly<Record<string, string>>) {
     this.#timeline = timeline
-    this.#names = names
+    this.#names = Object.entries(names).map(([comm, title]) => ({ comm, title, places: new ProcessPlaces() }))
     this.#timer = setInterval(() => {
       this.look()
     }, INTERVAL)
   }
 
   look(): void {
-    for (const [comm, title] of Object.entries(this.#names)) {
-      const before = this.#living.get(comm) ?? new Set<number>()
-      const now = new Set(processesOf(comm))
-      this.#living.set(comm, now)
-      for (const pid of now) {
-        if (before.has(pid)) continue
+    for (const { comm, title, places } of this.#names) {
+      const now = processesNamed(comm)
+        .filter(({ stat }) => sharesMounts(stat.pid))
+        .map(({ stat: { pid, start }, args }) => ({ pid, start, args, parent: parentOf(pid) }))
+      const runs = ({ pid, start }: Seen): boolean => processStat(pid)?.start === start
+      for (const change of places.look(now, runs)) this.#note(comm, title, change)
+    }
+  }
+
+  #note(comm: string, title: string, { kind, pid, by }: Change): void {
+    switch (kind) {
+      case 'end':
+        this.#timeline.note(comm, 'end', `process ${pid} is gone`)
+        break
+      case 'renamed':
+        this.#timeline.note(comm, 'end', `process ${pid} has another name now`)
+        break
+      case 'start':
+      case 'restart':
         this.#timeline.lane(comm, 'process', title, pid)
-        this.#timeline.note(comm, this.#ever.has(comm) ? 'restart' : 'start', `process ${pid}`)
-        this.#ever.add(comm)
-      }
-      for (const pid of before) if (!now.has(pid)) this.#timeline.note(comm, 'end', `process ${pid} is gone`)
+        this.#timeline.note(comm, kind, `process ${pid}${by === undefined ? '' : `, forked by process ${by}`}`)
     }
   }
 

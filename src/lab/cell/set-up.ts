@@ -4,6 +4,7 @@ import type { Clock } from '../clock.ts'
 import { driverContainer, nodeHelpers } from '../driver/container.ts'
 import type { DriverSpec } from '../driver/spec.ts'
 import type { Failure } from '../failures/failure.ts'
+import { FuseMounts } from '../fuse-mounts.ts'
 import { type Kubelet, NEIGHBOUR, type Volume } from '../kubelet.ts'
 import type { ConsumerSpec } from '../matrix/consumers.ts'
 import type { Hosting, Mitigation } from '../mitigations.ts'
@@ -11,12 +12,15 @@ import { MountSnapshot } from '../mount-snapshot.ts'
 import { FUSED, FUSED_SOCKET, PLUGIN_FLAGS, SOCKET, stagingPath } from '../node-paths.ts'
 import { CellConsumer } from './cell-consumer.ts'
 import { ContainerPlugin } from './container-plugin.ts'
+import { DriverDaemons } from './driver-daemons.ts'
 import { fuseHolders, nodeMounts } from './evidence.ts'
-import type { NodeEvidence, Patience, PluginControl } from './harness.ts'
+import type { HelperControl, NodeEvidence, Patience, PluginControl } from './harness.ts'
+import type { Helpers } from './helpers.ts'
 import { HealthWatch, type WatchedVolume } from './health-watch.ts'
 import { KeeperDaemons } from './keeper-daemons.ts'
 import type { NodeDisk } from './node-disk.ts'
 import { PrivatePassingPod } from './passing-pod.ts'
+import { PodReplacement } from './pod-replacement.ts'
 import { PluginDaemons } from './plugin-daemons.ts'
 import type { PrivateDaemons, PrivateHarness } from './private-harness.ts'
 import { PrivateNode } from './private-node.ts'
@@ -107,7 +111,10 @@ export function setUpDriverCell(
   parts: CellParts & { readonly driver: DriverSpec },
 ): PrivateHarness<ContainerPlugin> {
   const { driver, timeline } = parts
-  return harnessOf(subject, parts, new ContainerPlugin(driverContainer(driver, timeline), timeline))
+  const container = driverContainer(driver, timeline)
+  const node = nodeHelpers(driver, timeline)
+  const all = [...(container.beside?.others ?? []), ...node.others]
+  return harnessOf(subject, parts, new ContainerPlugin(container, timeline), { node, all })
 }
 
 /** The same for a failure that needs no systemd, with our own plugin in a container. */
@@ -115,17 +122,17 @@ export function setUpContainerCell(subject: Subject, parts: CellParts): PrivateH
   return harnessOf(subject, parts, containerPlugin(subject, parts))
 }
 
-function harnessOf<P extends PluginControl>(subject: Subject, parts: CellParts, plugin: P): PrivateHarness<P> {
+/** `helpers`: of somebody's driver, those that the machine starts, and all that are not the storage. */
+function harnessOf<P extends PluginControl>(
+  subject: Subject,
+  parts: CellParts,
+  plugin: P,
+  helpers?: { readonly node: Helpers; readonly all: readonly HelperControl[] },
+): PrivateHarness<P> {
   const { clock, timeline, kubelet, driver, reader, disk } = parts
   const { volume } = subject
   const operations = new VolumeOperations(kubelet, volume)
   const neighbour = new VolumeOperations(kubelet, NEIGHBOUR)
-  const helpers = driver === undefined ? undefined : nodeHelpers(driver, timeline)
-  const daemons =
-    driver === undefined
-      ? daemonsOf(subject, parts, plugin)
-      : new PluginDaemons(plugin, driver.daemon === undefined ? [] : [driver.daemon], undefined, helpers)
-  const storage = helpers?.storage
   const runtime = new ContainerRuntime(reader.command)
   const around = { clock, timeline, runtime, reader, file: driver?.file ?? 'dummy-file.txt' }
   const consumer = (one: ConsumerSpec): CellConsumer => {
@@ -134,16 +141,29 @@ function harnessOf<P extends PluginControl>(subject: Subject, parts: CellParts, 
   }
   const consumers = subject.consumers.map(consumer)
   const staging = stagingPath(volume.pv)
+  const [struck, others] = (['struck', 'neighbour'] as const).map((one) => consumers.filter(({ kind }) => kind.volume === one)) as [
+    CellConsumer[],
+    CellConsumer[],
+  ]
+  const pods = new PodReplacement(struck, operations, timeline)
   const mounts = new MountSnapshot()
-  const on = { plugin, daemons, operations: [operations, neighbour], consumers, stagingPath: staging, mounts }
-  const node = new PrivateNode(timeline, on)
+  const fuse = new FuseMounts()
+  const paths = (): readonly string[] => [staging, ...struck.map(({ target }) => target)]
+  const found = { plugin, fuse, paths, timeline, daemon: driver?.daemon }
+  const brought = helpers === undefined ? undefined : new DriverDaemons({ ...found, helpers: helpers.node })
+  const daemons = brought ?? daemonsOf(subject, parts, plugin)
+  const node = new PrivateNode(timeline, { plugin, daemons, operations: [operations, neighbour], consumers, fuse, paths, mounts })
   const watched = [
-    { operations, consumers: consumers.filter(({ kind }) => kind.volume === 'struck') },
-    { operations: neighbour, consumers: consumers.filter(({ kind }) => kind.volume === 'neighbour') },
+    { operations, consumers: struck, pods },
+    { operations: neighbour, consumers: others, pods: new PodReplacement(others, neighbour, timeline) },
   ] satisfies readonly WatchedVolume[]
+  const storage = helpers?.node.storage
   return {
     ...{ clock, timeline, kubelet, volume, operations, plugin, daemons, node, consumers, runtime, mounts },
     ...(storage === undefined ? {} : { storage }),
+    ...(helpers === undefined ? {} : { helpers: helpers.all }),
+    ...(brought === undefined ? {} : { holders: brought.holders }),
+    pods,
     ...{ evidence: evidenceOf(disk), patience: patienceWith(driver), stagingPath: staging },
     register: () => kubelet.register(),
     passingPod: () => new PrivatePassingPod(operations),

@@ -11,6 +11,8 @@ export class VolumeOperations {
   readonly #kubelet: Kubelet
   #volume: Volume
   #staged = false
+  /** The pods that have the volume, or may have it because their publication failed. */
+  readonly #pods = new Set<string>()
   #last: Promise<unknown> = Promise.resolve()
 
   constructor(kubelet: Kubelet, volume: Volume) {
@@ -37,13 +39,22 @@ export class VolumeOperations {
     await this.#inTurn(async () => {
       if (!this.#staged) await this.#kubelet.stage(this.#volume)
       this.#staged = true
+      this.#pods.add(podUid)
       await this.#kubelet.publish(this.#volume, podUid)
     })
   }
 
   /** Unpublishes it for a pod. Rejects with CallError. */
   async unpublish(podUid: string): Promise<void> {
-    await this.#inTurn(() => this.#kubelet.unpublish(this.#volume, podUid))
+    await this.#inTurn(async () => {
+      await this.#kubelet.unpublish(this.#volume, podUid)
+      this.#pods.delete(podUid)
+    })
+  }
+
+  /** Whether a pod has the volume, or may have it because an attempt to publish or to unpublish it failed. */
+  get isUsed(): boolean {
+    return this.#pods.size > 0
   }
 
   /** Unstages it, after its last pod. Rejects with CallError, and the volume counts as staged then. */
@@ -57,6 +68,7 @@ export class VolumeOperations {
   /** It counts as not staged, so that it is staged for the next pod: after a crash of the machine, or where unstaging it fails. */
   forget(): void {
     this.#staged = false
+    this.#pods.clear()
   }
 
   async #inTurn(act: () => Promise<void>): Promise<void> {

@@ -1,7 +1,7 @@
 import { LONGEST_COMM } from '../../os/processes/processes.ts'
 import { shortened } from '../../printable.ts'
 import { PLACEHOLDER_ID } from './first-file.ts'
-import type { About, DriverSeen, MountedAt } from './seen.ts'
+import { type About, type DriverSeen, heldBy, type Holder, type MountedAt } from './seen.ts'
 import type { DriverSpec } from './spec.ts'
 
 /** Something that is wrong, in words. `about`: what has to be changed, as far as the lab can tell. */
@@ -82,20 +82,21 @@ function ofMounts({ fuse }: DriverSpec, { mounts, read }: DriverSeen): readonly 
   return !fuse && target.fuse ? [{ about: 'file', what: `the volume is a FUSE mount (${inWords(target)}); say fuse: true` }] : []
 }
 
-function ofDaemon({ daemon }: DriverSpec, { holders }: DriverSeen): readonly Finding[] {
-  const answering = holders.filter(({ answers }) => answers === true)
+/** What the file says of the daemon, and who answers for the volume instead. */
+export function ofDaemon({ daemon }: Pick<DriverSpec, 'daemon'>, seen: Pick<DriverSeen, 'mounts' | 'holders'>): readonly Finding[] {
+  const { answering, holding } = heldBy(seen)
   if (daemon === undefined)
     return answering
       .filter(({ plugin }) => !plugin)
       .map(({ comm, pid }) => ({
         about: 'file',
-        what: `${comm}[${pid}] answers for the volume and is not the process of start; say daemon: ${comm}, or no failure of a daemon is tried`,
+        what: `${comm}[${pid}] answers for the volume and is not the process of start; say daemon: ${comm}, or the report does not show when it starts and ends`,
       }))
-  if (answering.some(({ comm }) => comm === daemon.slice(0, LONGEST_COMM))) return []
+  const isIt = ({ comm }: Holder): boolean => comm === daemon.slice(0, LONGEST_COMM)
+  if (answering.length === 0 || answering.some(isIt)) return []
   const who = answering.map(({ comm, pid }) => `${comm}[${pid}]`).join(', ')
-  if (who === '') return []
-  const what = holders.some(({ comm }) => comm === daemon.slice(0, LONGEST_COMM))
-    ? 'holds a descriptor of /dev/fuse and answers for nothing'
+  const what = holding.some(isIt)
+    ? 'only holds a descriptor of /dev/fuse, and answers for nothing'
     : 'is no process that holds /dev/fuse'
   return [{ about: 'file', what: `daemon: ${daemon} ${what}; it is ${who} that answers for the volume` }]
 }

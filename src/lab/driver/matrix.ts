@@ -1,4 +1,3 @@
-import { LONGEST_COMM } from '../../os/processes/processes.ts'
 import { DRIVER_FAILURES } from '../failures/all.ts'
 import { firstUse } from '../failures/first-use.ts'
 import { CONSUMERS } from '../matrix/consumers.ts'
@@ -6,7 +5,7 @@ import { type PlannedCell, titles } from '../matrix/plan.ts'
 import type { Absent, Catalogue } from '../matrix/lab-record.ts'
 import { OUTCOMES } from '../matrix/outcomes.ts'
 import { type Mitigation, mitigationOf } from '../mitigations.ts'
-import type { DriverSeen, Holder } from './seen.ts'
+import { type DriverSeen, heldBy, type Holder } from './seen.ts'
 import type { DriverSpec } from './spec.ts'
 
 /** What can be done around a driver without changing it. */
@@ -39,7 +38,7 @@ export const DRIVER_MITIGATIONS: readonly Mitigation[] = [
 const DRIVER_CONSUMERS = CONSUMERS.filter(({ volume }) => volume === 'struck')
 
 /** What a trial has shown that decides which failures and mitigations there are for a driver. */
-export type Shown = Pick<DriverSeen, 'mounts' | 'read' | 'holders' | 'daemonRuns' | 'health'>
+export type Shown = Pick<DriverSeen, 'mounts' | 'read' | 'holders' | 'health'>
 
 /** Failures that the lab causes for its own plugin alone, and why. */
 const OF_OUR_PLUGIN: Readonly<Record<string, string>> = {
@@ -58,22 +57,35 @@ interface Need {
 }
 
 const DAEMON: Need = {
-  words: 'the file names the daemon that answers',
+  words: 'a process other than the plugin answers for the volume',
   missing: ({ daemon }, shown) => {
-    if (daemon === undefined) return 'The file names no daemon of its own.'
-    if (shown?.daemonRuns === false) return `No process ${daemon} runs while the volume is published.`
-    return shown && otherAnswers(daemon, shown)
+    const noFuse = shown && withoutFuse(shown)
+    if (shown === undefined || noFuse !== undefined) return noFuse
+    if (shown.holders.length === 0)
+      return daemon === undefined ? 'No process is seen that answers for the volume, and the file names no daemon.' : undefined
+    const { answering } = heldBy(shown)
+    const own = answering.length > 0 && answering.every(({ plugin }) => plugin)
+    return own ? `The plugin itself answers for the volume (${commsOf(answering)}); plugin-killed strikes it.` : undefined
   },
 }
 
-/** That another process than the daemon of the file answers for the volume; undefined if the daemon does, or it is not known. */
-function otherAnswers(daemon: string, { holders }: Shown): string | undefined {
-  const isIt = ({ comm }: Holder): boolean => comm === daemon.slice(0, LONGEST_COMM)
-  const answering = holders.filter(({ answers }) => answers === true)
-  if (answering.length === 0 || answering.some(isIt)) return undefined
-  const names = [...new Set(answering.map(({ comm }) => comm))].join(', ')
-  const does = holders.some(isIt) ? 'only holds a descriptor of /dev/fuse' : 'holds no descriptor of /dev/fuse'
-  return `The file names the daemon ${daemon}, which ${does}; ${names} answers for the volume.`
+const HOLDER: Need = {
+  words: 'a process other than the plugin holds a descriptor of the connection and does not answer',
+  missing: (_spec, shown) => {
+    const noFuse = shown && withoutFuse(shown)
+    if (shown === undefined || noFuse !== undefined) return noFuse
+    const { answering, holding } = heldBy(shown)
+    if (answering.length === 0) return 'It is not known which process answers for the volume, and which only holds a descriptor.'
+    if (holding.length === 0)
+      return `Only what answers for the volume (${commsOf(answering)}) holds a descriptor of its connection.`
+    return holding.every(({ plugin }) => plugin)
+      ? `Beside what answers for the volume (${commsOf(answering)}), only the plugin itself holds a descriptor; plugin-killed strikes it.`
+      : undefined
+  },
+}
+
+function commsOf(holders: readonly Holder[]): string {
+  return [...new Set(holders.map(({ comm }) => comm))].join(', ')
 }
 
 const HEALTH: Need = {
@@ -95,11 +107,21 @@ const STORAGE: Need = {
   missing: ({ helpers }) => (helpers.some(({ storage }) => storage) ? undefined : 'The file has no helper with storage: true.'),
 }
 
+const HELPER: Need = {
+  words: 'the file has a helper that is not the storage',
+  missing: ({ helpers }) =>
+    helpers.some(({ storage }) => !storage) ? undefined : 'The file has no helper, or none that is not the storage.',
+}
+
 /** By the ids of failures and mitigations. */
 const NEEDS: Readonly<Record<string, Need>> = {
   'daemon-killed': DAEMON,
   'daemon-hung': DAEMON,
   'daemon-replaced': DAEMON,
+  'pod-replaced': DAEMON,
+  'all-pods-replaced': DAEMON,
+  'holder-killed': HOLDER,
+  'helper-killed': HELPER,
   'staging-unmounted': {
     words: 'the driver mounts something at the staging path',
     missing: ({ volume }, shown) =>

@@ -125,7 +125,12 @@ export const DRIVER_FILE = strict({
   helpers: v.nullish(described(v.array(HELPER), 'Programs that run beside the plugin, in the order in which they are started.')),
   container: v.nullish(described(WORDS, "Processes, as ps -o comm shows them, that end with the plugin's container.")),
   fuse: v.nullish(described(v.boolean(), 'Whether its volumes are FUSE mounts. Default: true.')),
-  daemon: v.optional(described(v.string(), 'The processes, by that name, that serve FUSE, if the plugin does not.')),
+  daemon: v.optional(
+    described(
+      v.string(),
+      'The name of the processes that serve FUSE, if the plugin does not. The report shows when they start and end. Failures strike the process that answers, whatever its name.',
+    ),
+  ),
   prepare: v.optional(described(v.string(), 'A shell line that is run on the node before the plugin starts.')),
   volume: described(VOLUME, 'The volume.'),
   create: v.optional(described(v.nullable(CREATE), 'Has the volume created by CreateVolume, and deleted at the end.')),

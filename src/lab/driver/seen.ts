@@ -1,3 +1,4 @@
+import type { FuseHolder } from '../cell/who-answers.ts'
 import type { Written } from '../matrix/lab-record.ts'
 
 /** What a driver did in its trial. */
@@ -11,10 +12,8 @@ export interface DriverSeen {
    * elsewhere.
    */
   readonly mounts: readonly MountedAt[]
-  /** The processes that held /dev/fuse open then; none where it was not looked at which of them answers. */
+  /** The processes that held /dev/fuse open then; none where the kernel does not tell. */
   readonly holders: readonly Holder[]
-  /** Whether a process named as `daemon` in the file ran then; undefined if the file names none, or the volume was not published. */
-  readonly daemonRuns: boolean | undefined
   /** Undefined if the volume was not published. */
   readonly health: HealthSeen | undefined
   /** What a pod saw of the file; undefined if it came to no pod. */
@@ -70,14 +69,11 @@ export interface MountedAt {
 /** Whether a driver implements NodeGetVolumeHealth (CSI 1.13): `unimplemented` despite its capability if it answers so. */
 export type HealthSeen = 'implemented' | 'no capability' | 'unimplemented'
 
-/** A process that holds a FUSE connection of the volume. */
-export interface Holder {
-  readonly pid: number
-  readonly comm: string
-  readonly connection: number
+/** A process that holds a FUSE connection. */
+export interface Holder extends FuseHolder {
   /** Whether it is the process that `start` of the file has started. */
   readonly plugin: boolean
-  /** Whether the mount answers no more while this process is stopped; undefined if that could not be tried. */
+  /** Whether the volume answers no more while this process is stopped; undefined if that was not tried. */
   readonly answers: boolean | undefined
 }
 
@@ -109,4 +105,24 @@ const NEEDED = [
 /** The step at which a driver cannot be taken through any cell; undefined if it can. */
 export function hopeless({ steps }: DriverSeen): TrialStep | undefined {
   return steps.find(({ name, failure }) => failure !== undefined && NEEDED.includes(name))
+}
+
+/** The processes that hold a connection of the volume: those that answer there, and those that only hold a descriptor. */
+export interface Held {
+  readonly answering: readonly Holder[]
+  readonly holding: readonly Holder[]
+}
+
+/** Who answers for the volume. The only process of a connection does; of several it is not known if that was not tried, and both lists are empty then. */
+export function heldBy({ mounts, holders }: Pick<DriverSeen, 'mounts' | 'holders'>): Held {
+  const target = mounts.find(({ at }) => at === 'target')?.connection
+  const connections = target === undefined ? mounts.map(({ connection }) => connection) : [target]
+  const byConnection = [...Map.groupBy(holders, ({ connection }) => connection)]
+  const known = byConnection
+    .filter(([connection]) => connections.includes(connection))
+    .map(([, all]) => {
+      const answering = all.length === 1 ? all : all.filter(({ answers }) => answers === true)
+      return { answering, holding: answering.length === 0 ? [] : all.filter((one) => !answering.includes(one)) }
+    })
+  return { answering: known.flatMap(({ answering }) => answering), holding: known.flatMap(({ holding }) => holding) }
 }

@@ -45,7 +45,7 @@ export interface DriverSpec {
   readonly container: readonly string[]
   /** Whether its volumes are FUSE mounts. */
   readonly fuse: boolean
-  /** The processes, by that name, that serve FUSE; undefined if the plugin does so itself. */
+  /** The name that the file gives to the processes that serve FUSE. Failures strike those that answer, whatever their name. */
   readonly daemon: string | undefined
   /** Without an id if `create` is given: the answer has that. */
   readonly volume: Volume

@@ -5,17 +5,15 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { codeOf, messageOf } from '../../errors.ts'
 import { CallError } from '../../grpc/client.ts'
 import type { Libc } from '../../os/libc.ts'
-import { connectionsOf } from '../../os/mounts/fuse-connections.ts'
 import { isFuse } from '../../os/mounts/mount-table.ts'
 import { parseMountinfo, topmostAt } from '../../os/mounts/mountinfo.ts'
 import { describeEnd } from '../../os/processes/child-program.ts'
-import { LONGEST_COMM, processIds, sendSignal, sharesMounts } from '../../os/processes/processes.ts'
 import { run } from '../../os/processes/run.ts'
 import { listeningSockets } from '../../os/sockets/listening-sockets.ts'
 import { ContainerPlugin } from '../cell/container-plugin.ts'
 import { nodeMounts } from '../cell/evidence.ts'
-import { processesOf } from '../cell/node-processes.ts'
 import { Timeline } from '../cell/timeline.ts'
+import { processesWithFuse, whoAnswers } from '../cell/who-answers.ts'
 import { startClock } from '../clock.ts'
 import { isFinal } from '../final-answer.ts'
 import { FuseMounts } from '../fuse-mounts.ts'
@@ -32,7 +30,7 @@ import { refusedField } from './refused-field.ts'
 import type { About, DriverSeen, HealthSeen, Holder, MountedAt, PluginSeen, ReadSeen, StepFailure, TrialStep } from './seen.ts'
 import type { DriverSpec } from './spec.ts'
 
-/** What is handed to the private node. `whole`: also what is found out by stopping processes. */
+/** What is handed to the private node. `whole`: each process that holds the volume's connection is stopped, also one that is alone. */
 export interface DriverJob {
   readonly kind: 'driver'
   readonly driver: DriverSpec
@@ -42,12 +40,9 @@ export interface DriverJob {
 /** Milliseconds between two attempts. */
 const BACK_OFF = 250
 
-/** Milliseconds in which a mount answers, and in which a file that is late may come to read right. */
+/** Milliseconds in which a file is read, and in which a file that is late may come to read right. */
 const ANSWER = 1000
 const LATE_READ = 5000
-
-/** How many times as long as before a mount has to be silent to count as one that does not answer. */
-const SLOWER = 10
 
 /** Milliseconds that a daemon has to end when its volume has gone. */
 const LATE_END = 2000
@@ -75,7 +70,6 @@ class Trial {
   #said: PluginSeen | undefined
   #mounts: readonly MountedAt[] = []
   #holders: readonly Holder[] = []
-  #daemonRuns: boolean | undefined
   #health: HealthSeen | undefined
   #read: ReadSeen | undefined
 
@@ -117,7 +111,6 @@ class Trial {
       plugin: this.#said,
       mounts: this.#mounts,
       holders: this.#holders,
-      daemonRuns: this.#daemonRuns,
       health: this.#health,
       read: this.#read,
       left,
@@ -221,21 +214,19 @@ class Trial {
       const { fsType, source } = mount
       return [{ at, fsType, source, fuse: isFuse(fsType), connection: this.#fuse.connectionsAt([path])[0] }]
     })
-    const { daemon } = this.#driver
-    if (daemon !== undefined) this.#daemonRuns = processesOf(daemon).length > 0
     this.#health = await this.#healthOf()
-    const connection = this.#mounts.find(({ at }) => at === 'target')?.connection
-    const holding = await this.#holding()
-    // With another process on the connection, the one that the file names may only hold a descriptor.
-    const others = holding.some((one) => one.connection === connection && one.comm !== daemon?.slice(0, LONGEST_COMM))
-    if (!this.#whole && (daemon === undefined || !others)) return
-    const holders: Holder[] = []
-    for (const holder of holding) {
-      if (connection !== undefined && holder.connection === connection)
-        holders.push({ ...holder, answers: await answers(holder.pid, target) })
-      else holders.push({ ...holder, answers: undefined })
-    }
-    this.#holders = holders
+    this.#holders = await this.#looked(this.#fuse.mountsOf([target, staging]))
+  }
+
+  /** The processes that hold /dev/fuse, and which of them answer at these mounts, as far as that is not clear. */
+  async #looked(mounts: ReadonlyMap<number, string>): Promise<readonly Holder[]> {
+    const all = await this.#holding()
+    const ofVolume = all.filter(({ connection }) => mounts.has(connection))
+    const tried = this.#whole
+      ? ofVolume
+      : ofVolume.filter((one) => ofVolume.some(({ pid, connection }) => pid !== one.pid && connection === one.connection))
+    const others = all.filter((one) => !tried.includes(one)).map((one) => ({ ...one, answers: undefined }))
+    return [...(await whoAnswers(tried, mounts)), ...others]
   }
 
   async #healthOf(): Promise<HealthSeen> {
@@ -264,15 +255,8 @@ class Trial {
   }
 
   async #holding(): Promise<readonly Omit<Holder, 'answers'>[]> {
-    const pids = processIds().filter((pid) => pid !== process.pid && sharesMounts(pid))
     const plugins = await this.#plugin.pids()
-    const all = pids.flatMap((pid) =>
-      [...new Set(connectionsOf(pid) ?? [])].map((connection) => ({
-        ...{ pid, comm: commOf(pid), connection },
-        plugin: plugins.includes(pid),
-      })),
-    )
-    return all
+    return processesWithFuse().map((one) => ({ ...one, plugin: plugins.includes(one.pid) }))
   }
 
   /** A call of the kubelet or the provisioner, again until it is answered OK, or with what stays so, or the time is over. */
@@ -337,21 +321,6 @@ function ended(error: unknown): void {
   if (!(error instanceof Ended)) throw error
 }
 
-/** Whether a process is the one that answers for a mount: it does not while the process is stopped. Undefined if the mount does not answer before. */
-async function answers(pid: number, path: string): Promise<boolean | undefined> {
-  const asked = async (time: number): Promise<'exited' | 'killed' | 'timeout'> => (await run('stat', ['-f', path], time)).kind
-  const began = performance.now()
-  if ((await asked(STEP_DEADLINE)) !== 'exited') return undefined
-  // On a busy machine stat(1) alone takes long to start.
-  const time = Math.max(ANSWER, SLOWER * (performance.now() - began))
-  sendSignal(pid, 'SIGSTOP')
-  try {
-    return (await asked(time)) === 'timeout'
-  } finally {
-    sendSignal(pid, 'SIGCONT')
-  }
-}
-
 async function inShell(line: string): Promise<void> {
   const { status, output } = await runShell([], line)
   if (status !== 0) throw new Error(`exit status ${status}${output === '' ? '' : `: ${output}`}`)
@@ -377,13 +346,5 @@ function namesIn(folder: string): readonly string[] {
   } catch (error) {
     if (codeOf(error) === undefined) throw error
     return []
-  }
-}
-
-function commOf(pid: number): string {
-  try {
-    return readFileSync(`/proc/${pid}/comm`, 'utf8').trim()
-  } catch {
-    return '?'
   }
 }

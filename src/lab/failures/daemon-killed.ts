@@ -5,6 +5,7 @@ export const daemonKilled: Failure = {
   id: 'daemon-killed',
   title: 'FUSE daemon killed',
   words: 'The process that answers the kernel for the volume is killed (SIGKILL). The plugin keeps running.',
+  aim: ({ daemons }) => daemons.find?.(),
   strike: async ({ daemons, timeline }) => {
     timeline.note('node', 'failure', `kill -9 of the FUSE daemon, process ${(await daemons.pids()).join(', ')}`)
     await daemons.kill()

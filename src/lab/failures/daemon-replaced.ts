@@ -8,6 +8,7 @@ export const daemonReplaced: Failure = {
     'The process that answers the kernel is stopped (SIGSTOP) for 1.3 seconds. During that time the kubelet publishes the volume for one more pod, which the plugin cannot do without a daemon that answers.',
   hangs: true,
   untilPodComes: true,
+  aim: ({ daemons }) => daemons.find?.(),
   strike: async ({ daemons, timeline }) => {
     timeline.note('node', 'failure', `SIGSTOP to the FUSE daemon, process ${(await daemons.pids()).join(', ')}`)
     await daemons.hang()

@@ -193,9 +193,9 @@ export interface ConsumerResult {
   readonly reads: Reads
   /** Reads before the failure that were not right. */
   readonly failedBefore: number
-  /** The longest time that one read took, or has taken so far. */
+  /** The longest time that one read took, or has taken so far, of those that came back after the failure or not at all. */
   readonly longestStallMs: number
-  /** When the longest began; null if there was no read. */
+  /** When the longest began; null if there was no such read. */
   readonly longestStallAtMs: number | null
   /**
    * From the failure to the end of the first right read that came through it: the first that took long or came after one that was not right;

@@ -52,7 +52,7 @@ export function pidfdOpen(libc: Libc, pid: number): number {
 }
 
 /** The process that started this one, or took it over; undefined when it is gone. A zombie still has one. */
-function parentOf(pid: number): number | undefined {
+export function parentOf(pid: number): number | undefined {
   try {
     const text = readFileSync(`/proc/${pid}/stat`, 'latin1')
     return Number(text.slice(text.lastIndexOf(')') + 2).split(' ')[1])

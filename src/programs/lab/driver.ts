@@ -36,7 +36,7 @@ const INIT_CALL = 10_000
 
 /** Of a trial that was broken off. */
 const NOTHING_SEEN: DriverSeen = {
-  ...{ steps: [], plugin: undefined, mounts: [], holders: [], daemonRuns: undefined, health: undefined, read: undefined },
+  ...{ steps: [], plugin: undefined, mounts: [], holders: [], health: undefined, read: undefined },
   ...{ left: [], written: [], writtenMore: 0, log: [] },
 }
 

@@ -1,0 +1,15 @@
+import { daemonKilled } from './daemon-killed.ts'
+import type { Failure } from './failure.ts'
+import { podsOf } from './pods.ts'
+
+/** What it takes where a volume is mounted again only after its last pod has left. */
+export const allPodsReplaced: Failure = {
+  ...daemonKilled,
+  id: 'all-pods-replaced',
+  title: 'Daemon killed and all pods replaced',
+  words:
+    'The process that answers the kernel for the volume is killed (SIGKILL). Then every pod is deleted, so that the volume leaves the node (NodeUnpublishVolume, NodeUnstageVolume). One pod is made anew, and when it has come, the others.',
+  mend: async (harness) => {
+    await podsOf(harness).replaceAll()
+  },
+}

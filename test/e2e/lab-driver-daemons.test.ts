@@ -1,0 +1,143 @@
+import assert from 'node:assert/strict'
+import { join } from 'node:path'
+import { describe, it } from 'node:test'
+import type { Cell } from '../../src/lab/matrix/lab-record.ts'
+import { compileC } from '../support/compile.ts'
+import { type DriverRun, peer, runDriver } from '../support/driver-run.ts'
+import { ROOT } from '../support/paths.ts'
+import { Sandbox } from '../support/sandbox.ts'
+
+/** A driver whose volumes are served by test/peers/fuse-server.c, in one of its ways, by processes of the name `served`. */
+async function served(how: string): Promise<object> {
+  const server = await compileC(join(ROOT, 'test/peers/fuse-server.c'))
+  return {
+    name: 'fuse-driver',
+    start: peer('fuse-driver', '{socket}', server, how, 'served'),
+    daemon: 'served',
+    volume: { id: 'some-volume', staged: false },
+    file: 'dummy-file.txt',
+    content: 'Hello world!\n',
+  }
+}
+
+/** Runs cells under `as-is`, all of which must run. */
+async function run(sandbox: Sandbox, file: object, failures: string, consumers: string): Promise<DriverRun> {
+  const ran = await runDriver(sandbox, file, ['--failure', failures, '--mitigation', 'as-is', '--consumer', consumers])
+  assert.deepEqual(
+    ran.record.cells.map(({ verdict, why }) => [verdict, why]),
+    failures.split(',').map(() => ['measured', undefined]),
+  )
+  return ran
+}
+
+function cellOf({ record }: DriverRun, failure: string): Cell {
+  const cell = record.cells.find((one) => one.failure === failure)
+  if (cell === undefined) throw new Error(`no cell of ${failure}`)
+  return cell
+}
+
+function outcomes(cell: Cell): Readonly<Record<string, string>> {
+  return Object.fromEntries(cell.consumers.map(({ consumer, seen }) => [consumer, seen]))
+}
+
+/** What happened on a lane, as `KIND TEXT`. */
+function events({ events: all }: Cell, lane: string): readonly string[] {
+  return all.filter((event) => event.lane === lane).map(({ kind, text }) => `${kind} ${text}`)
+}
+
+/** The number in the first of these lines that fits. */
+function numberIn(lines: readonly string[], pattern: RegExp): number {
+  const found = lines.map((line) => pattern.exec(line)?.[1]).find((number) => number !== undefined)
+  assert.ok(found !== undefined, `${pattern}: ${lines.join('\n')}`)
+  return Number(found)
+}
+
+describe('who answers for the volume of a driver', () => {
+  it('is told apart from its supervisor of the same name, and each is a failure of its own', async () => {
+    await using sandbox = new Sandbox()
+    const ran = await run(sandbox, await served('supervised'), 'daemon-killed,holder-killed', 'keeps-open')
+    for (const [failure, word, other] of [
+      ['daemon-killed', 'FUSE daemon', 'answers for the volume'],
+      ['holder-killed', 'what only holds the connection', 'only holds a descriptor'],
+    ] as const) {
+      const cell = cellOf(ran, failure)
+      assert.match(outcomes(cell)['keeps-open'] ?? '', /^(works|waits)$/, failure)
+      const node = events(cell, 'node')
+      const struck = numberIn(node, new RegExp(`^failure .*${word}, process (\\d+)$`))
+      assert.equal(struck, numberIn(node, new RegExp(`served\\[(\\d+)\\] ${other}`)))
+      const lane = events(cell, 'served')
+      assert.ok(lane.includes(`end process ${struck} is gone`))
+      assert.equal(lane.filter((line) => line.startsWith('restart ')).length, failure === 'daemon-killed' ? 1 : 0, lane.join('\n'))
+    }
+  })
+
+  it('is struck although the file names a process that only holds a descriptor, and the run says so', async () => {
+    await using sandbox = new Sandbox()
+    const file = { ...(await served('held')), daemon: 'fd-holder' }
+    const ran = await run(sandbox, file, 'daemon-killed', 'keeps-open')
+    assert.match(
+      ran.stdout,
+      /^the driver's file: daemon: fd-holder only holds a descriptor of \/dev\/fuse, and answers for nothing; it is served\[\d+\] that answers for the volume$/m,
+    )
+    // The connection lives on with its holder, and nobody answers.
+    assert.deepEqual(outcomes(cellOf(ran, 'daemon-killed')), { 'keeps-open': 'hangs' })
+    const node = events(cellOf(ran, 'daemon-killed'), 'node')
+    const struck = numberIn(node, /^failure kill -9 of the FUSE daemon, process (\d+)$/)
+    assert.equal(struck, numberIn(node, /^log the file says daemon: fd-holder, .* the failure is about served\[(\d+)\]$/))
+  })
+})
+
+describe('the pods of a driver that gives new pods a dead mount until the last has left', () => {
+  it('are cured by replacing all of them, and not by replacing one; a daemon that forks has not started again', async () => {
+    await using sandbox = new Sandbox()
+    const file = { ...(await served('daemonises')), volume: { id: 'some-volume' }, env: { FUSE_DRIVER_STAGES: 'yes' } }
+    const ran = await run(sandbox, file, 'pod-replaced,all-pods-replaced', 'keeps-open,private,starts-after')
+    const one = cellOf(ran, 'pod-replaced')
+    assert.deepEqual(outcomes(one), { 'keeps-open': 'errors', private: 'errors', 'starts-after': 'never-starts' })
+    assert.ok(events(one, 'kubelet').includes('log the pods of private are deleted'))
+    assert.ok(events(one, 'served').every((line) => !line.startsWith('restart ')))
+    const all = cellOf(ran, 'all-pods-replaced')
+    const { 'starts-after': fresh = '', ...replaced } = outcomes(all)
+    assert.deepEqual(replaced, { 'keeps-open': 'restarted', private: 'restarted' })
+    assert.match(fresh, /^(works|waits)$/)
+    assert.ok(
+      events(all, 'kubelet').includes('log the last pod has left: NodeUnpublishVolume and NodeUnstageVolume have succeeded'),
+    )
+    assert.equal(events(all, 'served').filter((line) => line.startsWith('restart ')).length, 1)
+  })
+})
+
+describe('the helpers of a driver', () => {
+  const FOREVER = [process.execPath, '-e', 'setInterval(() => {}, 1000)']
+  const helper = (name: string, belongs: string, storage = false): object => ({ name, command: FOREVER, belongs, storage })
+
+  it('are killed but for the storage, and a service alone is started again', async () => {
+    await using sandbox = new Sandbox()
+    const helpers = [helper('cache', 'service'), helper('agent', 'node'), helper('sidecar', 'container')]
+    const file = { ...(await served('daemonises')), helpers: [...helpers, helper('server', 'node', true)] }
+    const ran = await runDriver(sandbox, file, [
+      ...['--failure', 'helper-killed,holder-killed', '--mitigation', 'as-is', '--consumer', 'keeps-open'],
+    ])
+    const [cell] = ran.record.cells
+    assert.ok(cell !== undefined && ran.record.cells.length === 1)
+    assert.equal(cell.verdict, 'measured', cell.why)
+    assert.match(outcomes(cell)['keeps-open'] ?? '', /^(works|waits)$/)
+    const kinds = ['cache', 'agent', 'sidecar', 'server'].map((name) =>
+      events(cell, `helper-${name}`).map((line) => line.replace(/ .*/, '')),
+    )
+    assert.deepEqual(kinds, [['start', 'end', 'restart'], ['start', 'end'], ['start', 'end'], ['start']])
+    const struck = events(cell, 'node').filter((line) => line.startsWith('failure '))
+    assert.deepEqual(
+      struck.map((line) => line.replace(/process \d+/, 'process N')),
+      [
+        "failure SIGKILL to the helper sidecar, process N, which is started again with the plugin's container, and not before",
+        'failure SIGKILL to the helper cache, process N, a service, which is started again at once',
+        'failure SIGKILL to the helper agent, process N, which is started again when the machine starts, and not before',
+      ],
+    )
+    assert.deepEqual(
+      ran.record.absent.map(({ failure, reason }) => [failure, reason]),
+      [['holder-killed', 'Only what answers for the volume (served) holds a descriptor of its connection.']],
+    )
+  })
+})
