@@ -1,4 +1,4 @@
-import { existsSync, rmdirSync } from 'node:fs'
+import { existsSync, readdirSync, rmdirSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { codeOf, errnoText, messageOf } from '../../errors.ts'
 import { CallError } from '../../grpc/client.ts'
@@ -29,6 +29,9 @@ const ATTEMPTS_WITHIN = 10_000
 
 /** Milliseconds that a daemon has to end, and a lazy unmount to be through, when its volume has gone. */
 const LATE_END = 2000
+
+/** Names of files that an error tells. */
+const MOST_NAMES = 3
 
 /** What a teardown is done with. */
 interface Means {
@@ -85,7 +88,7 @@ export class CellTeardown {
     const began = clock()
     const calls = await this.leave()
     const paths = [stagingPath(operations.volume.pv), ...consumers.map(({ target }) => target)]
-    const left = await this.#left(paths)
+    const left = await this.#left(paths, calls.every(({ succeeded }) => succeeded) ? LATE_END : 0)
     const isLast = calls.every(({ rpc, succeeded }) => rpc !== 'NodeUnpublishVolume' || succeeded)
     // A plugin that does not answer publishes nothing.
     const isSilent = calls.length > 0 && calls.every(({ failure }) => failure?.code === 'DEADLINE_EXCEEDED')
@@ -174,13 +177,15 @@ export class CellTeardown {
       const code = codeOf(error)
       if (code === undefined) throw error
       if (code === 'ENOENT') return undefined
-      return { code, message: `the call is answered OK, and the kubelet cannot remove the folder: ${errnoText(code)}` }
+      const names = code === 'ENOTEMPTY' ? ` (${readdirSync(path).slice(0, MOST_NAMES).join(', ')})` : ''
+      return { code, message: `the call is answered OK, and the kubelet cannot remove the folder: ${errnoText(code)}${names}` }
     }
   }
 
-  async #left(paths: readonly string[]): Promise<Leftovers> {
+  /** Looks again for `time` milliseconds as long as something is left. */
+  async #left(paths: readonly string[], time: number): Promise<Leftovers> {
     const { before } = this.#means
-    const end = performance.now() + LATE_END
+    const end = performance.now() + time
     for (;;) {
       const [mounts, holders] = [mountsLeft(before), holdersLeft(before)]
       if ((mounts.length === 0 && holders.length === 0) || performance.now() > end)

@@ -21,7 +21,8 @@ const CURES: Readonly<Record<TeardownHarm, string>> = {
     'NodeStageVolume and NodePublishVolume answer OK only when the mount answers. They mount anew where a dead mount is in the way.',
   stuck:
     'NodeUnpublishVolume unmounts what is at the target path, removes that folder, and answers OK where nothing is mounted or the folder is gone.',
-  'unstage-fails': 'NodeUnstageVolume answers OK where nothing is mounted at the staging path any more.',
+  'unstage-fails':
+    'NodeUnstageVolume answers OK where nothing is mounted at the staging path any more, and NodePublishVolume gives no pod the bare folder to write to.',
   'left-behind': 'NodeUnpublishVolume and NodeUnstageVolume undo all that NodePublishVolume and NodeStageVolume have made.',
 }
 
