@@ -188,7 +188,8 @@ async function resultOf(
     (a, b) => (a === undefined || b.took > a.took ? b : a),
     undefined,
   )
-  const hurt = all.find((read) => (read.endedMs ?? Infinity) >= failureAt && (read.saw !== 'right' || stalled(read, now)))
+  // A read that was under way may wait for a moment and still be right, before the others fail.
+  const hurt = sinceThen.find(({ saw }) => saw !== 'right') ?? sinceThen.find((read) => stalled(read, now))
   const firstRight = all.find(({ beganMs, saw }) => beganMs >= (hurt?.beganMs ?? failureAt) && saw === 'right')
   const holds = kind.way !== 'opens-anew' && kind.starts === 'before'
   const { wrote } = reads
