@@ -51,7 +51,7 @@ export const MODEL: readonly Line[] = [
   // The plugin ends and comes back; its daemons went with it.
   ['PLUGIN_ENDS', 'CHILD,SEPARATE,KEPT', 'starts-during', 'starts-late|works|restarted', 'noPlugin'],
   ['PLUGIN_ENDS', 'health', 'starts-after', 'works|restarted|starts-late', 'mends'],
-  ['PLUGIN_ENDS', '*', 'starts-after', 'works|starts-late', 'mends'],
+  ['PLUGIN_ENDS', '*', 'starts-after', 'works', 'mends'],
   ['PLUGIN_ENDS', 'none', 'exits-on-error', 'errors', 'refused'],
   ['PLUGIN_ENDS', 'none', 'RUNNING', 'errors', 'dead'],
   ['PLUGIN_ENDS', 'restore-exit', 'RUNNING', 'restarted|writes-to-host-recovers', 'restarted'],
