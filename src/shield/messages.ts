@@ -1,0 +1,81 @@
+import { constants } from 'node:fs'
+import { IN_HEADER_SIZE, OPCODE, OUT_HEADER_SIZE } from '../fuse/protocol/constants.ts'
+
+/** Where the fields of messages lie that the relay changes, in bytes from the message's start (include/uapi/linux/fuse.h). */
+export const IN = { length: 0, opcode: 4, unique: 8, nodeid: 16, uid: 24, gid: 28, pid: 32, body: IN_HEADER_SIZE } as const
+export const OUT = { length: 0, error: 4, unique: 8, body: OUT_HEADER_SIZE } as const
+
+/** struct fuse_entry_out and struct fuse_attr in it, from the struct's start. */
+export const ENTRY = { nodeid: 0, generation: 8, ino: 40, mode: 100, size: 128 } as const
+/** struct fuse_attr_out. */
+export const ATTR_INO = 16
+/** struct fuse_statx_out. */
+export const STATX_INO = 64
+
+/** struct fuse_dirent. */
+export const DIRENT = { ino: 0, offset: 8, nameLength: 16, name: 24 } as const
+
+/** What a request has of other nodes and handles, and what the relay does with its answer. */
+interface Shape {
+  /** Where its file handle lies in the body; 0 there is none. */
+  readonly fh?: number
+  /** What of the answer names nodes or handles. */
+  readonly reply?: 'entry' | 'attr' | 'statx' | 'open'
+  /** It is not sent again to the next daemon: nobody knows whether it was done. */
+  readonly once?: true
+}
+
+/**
+ * The requests that the kernel sends for a file system that is only read, beside those that the relay answers by itself. All of them can be sent again, because
+ * they change nothing.
+ */
+export const SHAPES: ReadonlyMap<number, Shape> = new Map<number, Shape>([
+  [OPCODE.LOOKUP, { reply: 'entry' }],
+  [OPCODE.GETATTR, { fh: 8, reply: 'attr' }],
+  [OPCODE.STATX, { fh: 8, reply: 'statx' }],
+  [OPCODE.READLINK, {}],
+  [OPCODE.STATFS, {}],
+  [OPCODE.ACCESS, {}],
+  [OPCODE.GETXATTR, {}],
+  [OPCODE.LISTXATTR, {}],
+  [OPCODE.BMAP, {}],
+  [OPCODE.OPEN, { reply: 'open' }],
+  [OPCODE.OPENDIR, { reply: 'open' }],
+  [OPCODE.READ, { fh: 0 }],
+  [OPCODE.LSEEK, { fh: 0 }],
+  [OPCODE.POLL, { fh: 0 }],
+  [OPCODE.FLUSH, { fh: 0 }],
+  [OPCODE.FSYNC, { fh: 0 }],
+  [OPCODE.FSYNCDIR, { fh: 0 }],
+  [OPCODE.RELEASE, { fh: 0 }],
+  [OPCODE.RELEASEDIR, { fh: 0 }],
+  [OPCODE.READDIR, { fh: 0 }],
+  [OPCODE.IOCTL, { fh: 0, once: true }],
+])
+
+/** The type bits of a mode. */
+export function typeOf(mode: number): number {
+  return mode & constants.S_IFMT
+}
+
+/** Who asks, for a request of the relay's own. */
+export interface Caller {
+  readonly uid: number
+  readonly gid: number
+  readonly pid: number
+}
+
+/** The relay asks for itself, as root. */
+export const RELAY: Caller = { uid: 0, gid: 0, pid: 0 }
+
+/** A request of the relay's own with a body of `size` bytes, which are 0. */
+export function newRequest(opcode: number, nodeid: bigint, size: number, { uid, gid, pid }: Caller = RELAY): Buffer {
+  const bytes = Buffer.alloc(IN.body + size)
+  bytes.writeUInt32LE(bytes.length, IN.length)
+  bytes.writeUInt32LE(opcode, IN.opcode)
+  bytes.writeBigUInt64LE(nodeid, IN.nodeid)
+  bytes.writeUInt32LE(uid, IN.uid)
+  bytes.writeUInt32LE(gid, IN.gid)
+  bytes.writeUInt32LE(pid, IN.pid)
+  return bytes
+}
