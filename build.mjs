@@ -85,7 +85,9 @@ await writeFile(join(build, 'licenses.txt'), noticesOf(components))
 await strip(join(build, 'node'))
 try {
   for (const { asset, source } of Object.values(LAUNCHERS))
-    execFileSync(node, [join(root, 'packaging/launcher.mjs'), source, join(build, asset)], { stdio: ['ignore', 'inherit', 'inherit'] })
+    execFileSync(node, [join(root, 'packaging/launcher.mjs'), source, join(build, asset)], {
+      stdio: ['ignore', 'inherit', 'inherit'],
+    })
 } catch (error) {
   fail(`as and objcopy (Debian package binutils) are needed to assemble the launchers: ${error.message}`)
 }

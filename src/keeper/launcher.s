@@ -7,6 +7,16 @@
 
         .set    SYS_getpid, 39
 
+        jmp     own_part
+
+listen_pid:
+        .ascii  "LISTEN_PID=0"          # OWN_PID begins with 0
+        .set    LISTEN_PID_SIZE, . - listen_pid
+watchdog_pid:
+        .ascii  "WATCHDOG_PID=0"
+        .set    WATCHDOG_PID_SIZE, . - watchdog_pid
+
+own_part:
         mov     eax, SYS_getpid
         syscall
         mov     r8d, eax                # r8d = own process id
@@ -51,12 +61,5 @@ write_digit:
         jnz     write_digit
         mov     byte ptr [rdi], 0
         jmp     next_variable
-
-listen_pid:
-        .ascii  "LISTEN_PID=0"          # OWN_PID begins with 0
-        .set    LISTEN_PID_SIZE, . - listen_pid
-watchdog_pid:
-        .ascii  "WATCHDOG_PID=0"
-        .set    WATCHDOG_PID_SIZE, . - watchdog_pid
 
         .include "launcher-end.s"

@@ -1,4 +1,5 @@
-import { closeSync } from 'node:fs'
+import { closeSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { messageOf } from '../errors.ts'
 import type { ServingLoop } from '../fuse/session/loop.ts'
 import type { Libc } from '../os/libc.ts'
@@ -13,11 +14,17 @@ import { type MountCall, TrappedCalls, type TrapHandler } from './trapped-calls.
 /** The launcher's exit status when the kernel refused the filter; as in launcher.s. */
 const FILTER_REFUSED = 202
 
+/**
+ * go-fuse opens this name at its mount point when it has mounted, and ends without it (fuse/poll.go). The file is there from the mount on: other daemons want an
+ * empty directory before.
+ */
+const ASKED_FOR = '.go-fuse-epoll-hack'
+
 /** A command whose processes are to be started. */
 export interface DaemonCommand {
   readonly file: string
   readonly args: readonly string[]
-  /** The directory that the arguments name as the mount point. Nothing is ever mounted there. */
+  /** The empty directory that the arguments name as the mount point. Nothing is ever mounted there. */
   readonly target: string
 }
 
@@ -50,6 +57,8 @@ export class DaemonProcess implements Killable {
   #traps: TrappedCalls | undefined
   #receiving: { readonly fd: number; readonly serve: () => number } | undefined
 
+  readonly #askedFor: string
+
   /** Throws SystemError if there are no descriptors left. */
   constructor(parts: DaemonParts, command: DaemonCommand, handler: DaemonHandler) {
     const { libc, loop, launcher } = parts
@@ -61,6 +70,7 @@ export class DaemonProcess implements Killable {
     const [inbox, outbox] = libc.socketPair()
     this.#inbox = DatagramSocket.ofPair(libc, inbox, 1)
     const { file, args, target } = command
+    this.#askedFor = join(target, ASKED_FOR)
     this.#child = new ChildProgram({
       file: launcher.path,
       args: [file, ...args],
@@ -102,6 +112,7 @@ export class DaemonProcess implements Killable {
     this.#endTraps()
     this.#closeTheirs()
     this.#channel.close()
+    rmSync(this.#askedFor, { force: true })
   }
 
   /** The launcher has sent the listener of its filter, or ended. */
@@ -120,6 +131,7 @@ export class DaemonProcess implements Killable {
     if (theirs === undefined) return 'EBUSY'
     const refused = handler.mounting(call, this.#channel)
     if (refused !== undefined) return refused
+    writeFileSync(this.#askedFor, '')
     // Once the daemon alone has it, its end is the channel's end.
     queueMicrotask(() => this.#closeTheirs())
     return theirs

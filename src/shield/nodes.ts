@@ -61,11 +61,6 @@ export class NodeTable {
     this.#byId.set(ROOT_NODE, this.root)
   }
 
-  /** The number of nodes, the root included. */
-  get size(): number {
-    return this.#byId.size
-  }
-
   /** Another daemon serves from now on, to which nothing but the root is known. */
   begin(): void {
     this.#epoch++

@@ -75,7 +75,7 @@ export interface RelayCounts {
   daemons: number
   /** Requests that were given to another daemon when one ended. */
   resent: number
-  /** Requests and files that could not be found again. */
+  /** Files that could not be found again. */
   stale: number
 }
 

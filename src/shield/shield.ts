@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import { messageOf, ProgramError, withRemedy } from '../errors.ts'
 import { KernelDevice, openFuseDevice } from '../fuse/session/device.ts'
 import { ServingLoop, type SessionDescriptor, type Timeout } from '../fuse/session/loop.ts'
@@ -103,6 +102,7 @@ export class Shield implements TurnTaker {
       if (end === 'stopped') this.#mount?.detach()
       return end
     } finally {
+      this.#tell()
       await this.#end()
       this.busy = false
     }
@@ -131,6 +131,7 @@ export class Shield implements TurnTaker {
 
   /** The daemon mounts. What the first one asks for decides about our mount. */
   #mountFor(call: MountCall, channel: DaemonChannel): 'EPERM' | undefined {
+    this.#turns.due()
     try {
       this.#relay ??= this.#open(call)
     } catch (error) {
@@ -184,6 +185,7 @@ export class Shield implements TurnTaker {
         this.#hangUpTimer = setTimeout(() => this.#daemon?.kill(), times.end)
       },
       over: () => {
+        this.#turns.due()
         if (this.#device !== undefined) this.#loop.remove(this.#device)
         this.#outcome.resolve(this.#mount?.there === true ? 'aborted' : 'unmounted')
       },
@@ -200,6 +202,7 @@ export class Shield implements TurnTaker {
     const { mountpoint, command } = this.#order
     clearTimeout(this.#startTimer)
     clearTimeout(this.#giveUpTimer)
+    this.#turns.due()
     this.#servingSince = performance.now()
     const mounting = this.#mounting
     if (mounting === undefined) {
@@ -230,21 +233,32 @@ export class Shield implements TurnTaker {
     this.#daemon = undefined
     if (this.#stopping) return
     if (this.#mount === undefined) {
-      this.#outcome.reject(new ProgramError(`${file} ${why} before it had mounted; it has to stay in the foreground`, STATUS.failed))
+      this.#outcome.reject(
+        new ProgramError(`${file} ${why} before it had mounted; it has to stay in the foreground`, STATUS.failed),
+      )
       return
     }
     const life = this.#servingSince === undefined ? undefined : performance.now() - this.#servingSince
     this.#servingSince = undefined
     log.warning(`${file} ${why}; it is started again`)
     if (life !== undefined) this.#giveUpTimer = setTimeout(() => this.#outcome.resolve('given up'), times.giveUp)
-    void sleep(this.#restartDelay.after(life, !killed)).then(() => {
-      if (!this.#stopping) this.#start()
-    })
+    setTimeout(
+      () => {
+        if (!this.#stopping) this.#start()
+      },
+      this.#restartDelay.after(life, !killed),
+    )
   }
 
   #closeChannel(): void {
     if (this.#channel !== undefined) this.#loop.remove(this.#channel)
     this.#channel = undefined
+  }
+
+  #tell(): void {
+    if (this.#relay === undefined) return
+    const { daemons, resent, stale } = this.#relay.counts
+    this.#parts.log.info(`daemons that served: ${daemons}; requests given to another: ${resent}; files not found again: ${stale}`)
   }
 
   /** Ends the daemon. */

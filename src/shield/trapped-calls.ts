@@ -1,7 +1,9 @@
-import { closeSync, openSync, readSync } from 'node:fs'
+import { closeSync, openSync, readlinkSync, readSync } from 'node:fs'
 import { constants } from 'node:os'
+import { isAbsolute, resolve } from 'node:path'
 import { codeOf } from '../errors.ts'
 import type { SessionDescriptor } from '../fuse/session/loop.ts'
+import { openFlags } from '../os/descriptors/fdinfo.ts'
 import type { Libc } from '../os/libc.ts'
 import { pidfdGet, pidfdOpen } from '../os/processes/child-processes.ts'
 import { processOfThread } from '../os/processes/processes.ts'
@@ -21,6 +23,10 @@ const POLLIN = 1
 const CONTINUE = 1
 const SETFD = 1
 const O_CLOEXEC = 0o2000000
+
+/** fcntl(2) */
+const F_SETFL = 4
+const O_NONBLOCK = 0o4000
 
 /** struct seccomp_notif: 64 bits of id, 32 of pid, 32 of flags, struct seccomp_data. */
 const NOTIF = { size: 80, id: 0, pid: 8, number: 16, arguments: 32 } as const
@@ -113,7 +119,7 @@ export class TrappedCalls implements SessionDescriptor {
         case CALL.mount:
           return this.#mount(call)
         case CALL.umount2:
-          return this.#text(call, 0) === this.#handler.target ? { value: 0 } : 'continue'
+          return this.#path(call, 0) === this.#handler.target ? { value: 0 } : 'continue'
         case CALL.ioctl:
           return this.#clone(call)
         default:
@@ -154,7 +160,10 @@ export class TrappedCalls implements SessionDescriptor {
   }
 
   /** Puts a copy of our descriptor in the place of the caller's. */
-  #replace({ id }: Call, theirs: number, ours: number): Answer {
+  #replace({ id, pid }: Call, theirs: number, ours: number): Answer {
+    // A daemon that waits for requests by itself has opened its device with it.
+    const waits = (openFlags(theirs, pid) & O_NONBLOCK) === 0
+    if (!waits) this.#libc.checked('fcntl', undefined, 'int fcntl(int, int, ulong)', ours, F_SETFL, O_NONBLOCK)
     const added = Buffer.alloc(24)
     added.writeBigUInt64LE(id, 0)
     added.writeUInt32LE(SETFD, 8)
@@ -178,6 +187,12 @@ export class TrappedCalls implements SessionDescriptor {
 
   #control(request: number, argument: Buffer): boolean {
     return Number(this.#libc.foreign('int ioctl(int, ulong, void *)')(this.fd, request, argument)) >= 0
+  }
+
+  /** A path as the caller means it. fusermount(1) names its target from the directory above. Throws Node's error. */
+  #path(call: Call, argument: number): string {
+    const path = this.#text(call, argument)
+    return isAbsolute(path) ? path : resolve(readlinkSync(`/proc/${call.pid}/cwd`), path)
   }
 
   /** A text of the caller's memory, by the number of the argument that points to it; empty for NULL. Throws Node's error. */

@@ -1,9 +1,11 @@
 # How every launcher begins (launcher.ts): a whole ELF file (elf(5)) for x86-64 Linux, which is executed in place of a program and executes that. Between
 # fork and exec it does what Node's spawn() cannot.
 #
-# A launcher is: this file, its own code, `jmp execute`, its own data, launcher-end.s. Its own code finds
+# A launcher is: this file, code and data of its own, launcher-end.s. Its code goes on to `execute` there, and finds
 #   rsp: argc, argv, NULL, envp, NULL: as the kernel has laid them, and as launcher-end.s expects them
 #   rbx: envp
+#
+# A constant has to stand before its first use: as(1) takes a later one for an address.
 #
 # This part
 #   1. has the kernel send SIGTERM to the program when its starter dies (prctl(2), PR_SET_PDEATHSIG);

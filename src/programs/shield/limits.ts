@@ -3,7 +3,10 @@ import { checkedLimits } from '../../limits.ts'
 /** The limits of shield that no option sets; times are milliseconds. */
 export const SHIELD_LIMITS = checkedLimits(
   {
-    start: { value: 60_000, why: 'A daemon that reaches its storage takes seconds; one that has not mounted after a minute hangs.' },
+    start: {
+      value: 60_000,
+      why: 'A daemon that reaches its storage takes seconds; one that has not mounted after a minute hangs.',
+    },
     end: { value: 10_000, why: 'A daemon that is asked to end may have to tell its server first.' },
     killed: { value: 2000, why: 'A process that SIGKILL has not ended by then is in the kernel, where nothing ends it.' },
   },

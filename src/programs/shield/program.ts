@@ -55,7 +55,9 @@ function makeTarget(): string {
     return mkdtempSync(join(realpathSync(tmpdir()), 'dummy-fuse-shield-'))
   } catch (error) {
     const advice = 'set TMPDIR to a folder that can be written to'
-    throw new ProgramError(`cannot make a directory for the daemon: ${messageOf(error)}; ${advice}`, STATUS.failed, { cause: error })
+    throw new ProgramError(`cannot make a directory for the daemon: ${messageOf(error)}; ${advice}`, STATUS.failed, {
+      cause: error,
+    })
   }
 }
 
@@ -71,7 +73,9 @@ function finish(end: ShieldEnd, mountpoint: string, log: Logger): number {
       log.error(`the connection of ${mountpoint} was aborted; what is mounted there is dead: umount ${mountpoint}`)
       return STATUS.aborted
     case 'given up':
-      log.error(`no daemon serves ${mountpoint}, and what is mounted there is dead; repair the daemon, umount ${mountpoint}, and start again`)
+      log.error(
+        `no daemon serves ${mountpoint}, and what is mounted there is dead; repair the daemon, umount ${mountpoint}, and start again`,
+      )
       return STATUS.aborted
   }
 }
