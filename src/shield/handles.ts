@@ -32,6 +32,23 @@ export class Handle {
 export class HandleTable {
   readonly #byId = new Map<bigint, Handle>()
   #lastId = 0n
+  #epoch = 0
+
+  /** Another daemon serves from now on, which has opened nothing. */
+  begin(): void {
+    this.#epoch++
+  }
+
+  /** Whether the daemon that serves has opened it. */
+  isCurrent(handle: Handle): boolean {
+    return handle.epoch === this.#epoch
+  }
+
+  /** The daemon that serves has opened it; undefined: it knows no handles. */
+  opened(handle: Handle, daemonHandle: bigint | undefined): void {
+    handle.epoch = this.#epoch
+    handle.daemonHandle = daemonHandle
+  }
 
   byId(id: bigint): Handle | undefined {
     return this.#byId.get(id)

@@ -7,6 +7,8 @@ export const OUT = { length: 0, error: 4, unique: 8, body: OUT_HEADER_SIZE } as 
 
 /** struct fuse_entry_out and struct fuse_attr in it, from the struct's start. */
 export const ENTRY = { nodeid: 0, generation: 8, ino: 40, mode: 100, size: 128 } as const
+/** Bytes of struct fuse_open_out. */
+export const OPEN_SIZE = 16
 /** struct fuse_attr_out. */
 export const ATTR_INO = 16
 /** struct fuse_statx_out. */
@@ -53,6 +55,16 @@ export const SHAPES: ReadonlyMap<number, Shape> = new Map<number, Shape>([
   [OPCODE.IOCTL, { fh: 0, once: true }],
 ])
 
+/** The type bits of a directory. */
+export const DIRECTORY = constants.S_IFDIR
+
+/** What a struct fuse_entry_out says of a file; undefined: there is none of the name. */
+export function foundIn(entry: Buffer): { readonly daemonId: bigint; readonly ino: bigint; readonly mode: number } | undefined {
+  if (entry.length < ENTRY.size) return undefined
+  const daemonId = entry.readBigUInt64LE(ENTRY.nodeid)
+  return daemonId === 0n ? undefined : { daemonId, ino: entry.readBigUInt64LE(ENTRY.ino), mode: entry.readUInt32LE(ENTRY.mode) }
+}
+
 /** The type bits of a mode. */
 export function typeOf(mode: number): number {
   return mode & constants.S_IFMT
@@ -66,7 +78,7 @@ export interface Caller {
 }
 
 /** The relay asks for itself, as root. */
-export const RELAY: Caller = { uid: 0, gid: 0, pid: 0 }
+const RELAY: Caller = { uid: 0, gid: 0, pid: 0 }
 
 /** A request of the relay's own with a body of `size` bytes, which are 0. */
 export function newRequest(opcode: number, nodeid: bigint, size: number, { uid, gid, pid }: Caller = RELAY): Buffer {

@@ -2,31 +2,23 @@ import { constants } from 'node:os'
 import { FOPEN, OPCODE, OUT_HEADER_SIZE } from '../fuse/protocol/constants.ts'
 import { wantsReply } from '../fuse/protocol/requests.ts'
 import type { Device } from '../fuse/session/device.ts'
-import { isBeingKilled } from '../os/processes/processes.ts'
 import type { DaemonChannel } from './daemon-channel.ts'
-import { DirectorySnapshot } from './directory-snapshot.ts'
 import { type Handle, HandleTable } from './handles.ts'
 import { agreementOf, offer, settle } from './handshake.ts'
-import { ATTR_INO, ENTRY, IN, newRequest, OUT, SHAPES, STATX_INO } from './messages.ts'
+import { Interrupts } from './interrupts.ts'
+import { ATTR_INO, ENTRY, foundIn, IN, newRequest, OPEN_SIZE, OUT, SHAPES, STATX_INO } from './messages.ts'
 import { type Node, NodeTable } from './nodes.ts'
 import { translateNotification } from './notifications.ts'
+import { OwnRequests } from './own-requests.ts'
+import { Rediscovery, type Waiter } from './rediscovery.ts'
 
 const { EAGAIN, EBADF, EINTR, EIO, ENODEV, ENOENT, ENOSYS, ESTALE } = constants.errno
 
 /** Bytes of a message: 32 pages, and room for the headers. */
 const MESSAGE_SIZE = 132 * 1024 + 4096
 
-/** Bytes of a listing that the relay asks a daemon for at once. */
-const LISTING_SIZE = 32 * 1024
-
-/** Marks the requests that the relay makes itself; the kernel's are below. */
-const OWN_REQUEST = 1n << 62n
-
 /** A request that was with so many daemons in a row when they ended is not given to another. */
 const MOST_CRASHES = 3
-
-/** Milliseconds between looks at the callers of interrupted requests. */
-const LOOK = 100
 
 /** A request of the kernel that has no answer yet. */
 interface Pending {
@@ -34,6 +26,7 @@ interface Pending {
   readonly bytes: Buffer
   readonly unique: bigint
   readonly opcode: number
+  readonly caller: number
   /** The daemon that serves has been given it, or something for its sake. */
   tried: boolean
   /** The daemon has been given the request itself. */
@@ -43,16 +36,6 @@ interface Pending {
   /** The kernel has its answer; the daemon's is still to come. */
   answered: boolean
 }
-
-/** What is to happen with the outcome of a request of the relay's own. */
-interface Own {
-  /** The reply's body, good until it returns. */
-  readonly done: (body: Buffer) => void
-  /** A positive errno. */
-  readonly failed: (errno: number) => void
-}
-
-type Waiter = Pick<Own, 'failed'> & { readonly done: () => void }
 
 /** What the relay tells of itself. */
 export interface RelayHooks {
@@ -72,11 +55,11 @@ export interface RelayHooks {
 /** What the relay has done so far. */
 export interface RelayCounts {
   /** Daemons that have served. */
-  daemons: number
+  readonly daemons: number
   /** Requests that were given to another daemon when one ended. */
-  resent: number
+  readonly resent: number
   /** Files that could not be found again. */
-  stale: number
+  readonly stale: number
 }
 
 /**
@@ -85,33 +68,35 @@ export interface RelayCounts {
  * next daemon. No call of it waits.
  */
 export class Relay {
-  readonly counts: RelayCounts = { daemons: 0, resent: 0, stale: 0 }
   readonly #device: Device
   readonly #hooks: RelayHooks
   readonly #nodes: NodeTable
   readonly #handles = new HandleTable()
   readonly #pending = new Map<bigint, Pending>()
-  readonly #own = new Map<bigint, Own>()
-  readonly #resolving = new Map<Node, Waiter[]>()
-  readonly #opening = new Map<Handle, Waiter[]>()
-  readonly #listing = new Map<Handle, Waiter[]>()
+  readonly #own = new OwnRequests()
+  readonly #rediscovery: Rediscovery
   readonly #request = Buffer.alloc(MESSAGE_SIZE)
   readonly #reply = Buffer.alloc(MESSAGE_SIZE)
   readonly #answer = Buffer.alloc(MESSAGE_SIZE)
-  readonly #interrupted = new Set<Pending>()
-  #look: NodeJS.Timeout | undefined
+  readonly #interrupts = new Interrupts<Pending>((pending) => this.#letGo(pending))
   #channel: DaemonChannel | undefined
   /** The daemon's INIT is answered. */
   #serving = false
   /** What every daemon gets, once the kernel has sent it. */
   #init: Buffer | undefined
   #agreement: string | undefined
-  #ownRequests = 0n
+  #daemons = 0
+  #resent = 0
 
   constructor(device: Device, stableInodes: boolean, hooks: RelayHooks) {
     this.#device = device
     this.#hooks = hooks
     this.#nodes = new NodeTable(stableInodes, (daemonId, lookups) => this.#forget(daemonId, lookups))
+    this.#rediscovery = new Rediscovery(this.#nodes, this.#handles, this.#own)
+  }
+
+  get counts(): RelayCounts {
+    return { daemons: this.#daemons, resent: this.#resent, stale: this.#rediscovery.stale }
   }
 
   /** A new daemon is there. It is asked for INIT first. */
@@ -124,13 +109,8 @@ export class Relay {
   disconnect(): void {
     this.#channel = undefined
     this.#serving = false
-    this.#own.clear()
-    const nodes = [...this.#resolving.keys()]
-    for (const map of [this.#resolving, this.#opening, this.#listing]) map.clear()
-    for (const node of nodes) {
-      node.uses--
-      this.#nodes.dropUnused(node)
-    }
+    this.#own.serve(undefined)
+    this.#rediscovery.stop()
     for (const pending of [...this.#pending.values()]) this.#outlive(pending)
   }
 
@@ -190,7 +170,8 @@ export class Relay {
       this.#refuse(unique, ENOSYS)
       return
     }
-    const pending = { bytes: Buffer.from(bytes), unique, opcode, tried: false, sent: false, crashes: 0, answered: false }
+    const caller = bytes.readUInt32LE(IN.pid)
+    const pending = { bytes: Buffer.from(bytes), unique, opcode, caller, tried: false, sent: false, crashes: 0, answered: false }
     this.#pending.set(unique, pending)
     this.#forward(pending)
   }
@@ -209,8 +190,8 @@ export class Relay {
     if (!this.#serving) return
     pending.tried = true
     const waiter = { done: () => this.#forward(pending), failed: (errno: number) => this.#fail(pending, errno) }
-    if (!this.#nodes.isCurrent(node)) this.#resolve(node, waiter)
-    else if (handle !== undefined && !this.#isCurrent(handle)) this.#reopen(handle, waiter)
+    if (!this.#nodes.isCurrent(node)) this.#rediscovery.resolve(node, waiter)
+    else if (handle !== undefined && !this.#handles.isCurrent(handle)) this.#rediscovery.reopen(handle, waiter)
     else if (pending.opcode === OPCODE.READDIR) this.#list(pending, node, handle, waiter)
     else this.#send(pending, node, handle)
   }
@@ -227,7 +208,7 @@ export class Relay {
     const { opcode } = pending
     const isRelease = opcode === OPCODE.RELEASE || opcode === OPCODE.RELEASEDIR
     if (!isRelease && opcode !== OPCODE.FLUSH && opcode !== OPCODE.FSYNC && opcode !== OPCODE.FSYNCDIR) return false
-    if (this.#serving && this.#isCurrent(handle) && handle.daemonHandle !== undefined) return false
+    if (this.#serving && this.#handles.isCurrent(handle) && handle.daemonHandle !== undefined) return false
     this.#pending.delete(pending.unique)
     this.#respond(pending, OUT_HEADER_SIZE, 0)
     if (isRelease) this.#closed(handle)
@@ -261,9 +242,8 @@ export class Relay {
       this.#initialised(message, error)
       return
     }
-    const own = this.#own.get(unique)
+    const own = this.#own.take(unique)
     if (own !== undefined) {
-      this.#own.delete(unique)
       if (error === 0) own.done(message.subarray(OUT.body))
       else own.failed(error)
       return
@@ -271,7 +251,7 @@ export class Relay {
     const pending = this.#pending.get(unique)
     if (pending === undefined) return
     this.#pending.delete(unique)
-    this.#interrupted.delete(pending)
+    this.#interrupts.delete(pending)
     this.#answered(pending, message, error)
   }
 
@@ -294,8 +274,10 @@ export class Relay {
       return
     }
     this.#serving = true
-    this.counts.daemons++
+    this.#daemons++
+    this.#own.serve(this.#channel)
     this.#nodes.begin()
+    this.#handles.begin()
     this.#hooks.ready()
     for (const pending of [...this.#pending.values()]) this.#forward(pending)
   }
@@ -307,6 +289,10 @@ export class Relay {
       if (handle !== undefined) this.#closed(handle)
     }
     const reply = SHAPES.get(pending.opcode)?.reply
+    if (reply === 'open' && error === 0 && message.length < OUT.body + OPEN_SIZE) {
+      this.#pass(pending, message, EIO)
+      return
+    }
     if (reply === 'open' && (error === 0 || error === ENOSYS)) {
       this.#opened(pending, error === 0 ? message.subarray(OUT.body) : undefined)
       return
@@ -330,13 +316,13 @@ export class Relay {
     }
     const name = pending.bytes.toString('latin1', IN.body, pending.bytes.length - 1)
     const entry = message.subarray(OUT.body)
-    const isThere = error === 0 && entry.length >= ENTRY.size && entry.readBigUInt64LE(ENTRY.nodeid) !== 0n
-    if (!isThere) {
+    const found = error === 0 ? foundIn(entry) : undefined
+    if (found === undefined) {
       if (error === 0 || error === ENOENT) this.#nodes.absent(parent, name)
       this.#pass(pending, message, error)
       return
     }
-    const node = this.#nodes.found(parent, name, foundIn(entry))
+    const node = this.#nodes.found(parent, name, found)
     entry.writeBigUInt64LE(node.id, ENTRY.nodeid)
     entry.writeBigUInt64LE(0n, ENTRY.generation)
     entry.writeBigUInt64LE(this.#nodes.inoOf(node, entry.readBigUInt64LE(ENTRY.ino)), ENTRY.ino)
@@ -346,7 +332,7 @@ export class Relay {
 
   /** `body`: struct fuse_open_out; undefined for a daemon that knows no handles. */
   #opened(pending: Pending, body: Buffer | undefined): void {
-    const { bytes, opcode } = pending
+    const { bytes } = pending
     const node = this.#nodes.byId(bytes.readBigUInt64LE(IN.nodeid))
     if (node === undefined) {
       this.#respond(pending, OUT_HEADER_SIZE, ESTALE)
@@ -354,120 +340,19 @@ export class Relay {
     }
     const caller = { uid: bytes.readUInt32LE(IN.uid), gid: bytes.readUInt32LE(IN.gid), pid: bytes.readUInt32LE(IN.pid) }
     const handle = this.#handles.add(node, caller, bytes.readUInt32LE(IN.body))
-    handle.epoch = this.counts.daemons
-    handle.daemonHandle = body?.readBigUInt64LE(0)
+    this.#handles.opened(handle, body?.readBigUInt64LE(0))
     this.#answer.writeBigUInt64LE(handle.id, OUT.body)
     this.#answer.writeUInt32LE(body?.readUInt32LE(8) ?? FOPEN.KEEP_CACHE, OUT.body + 8)
     this.#answer.writeUInt32LE(0, OUT.body + 12)
-    if (!this.#respond(pending, OUT.body + 16, 0)) this.#abandon(handle, opcode === OPCODE.OPENDIR)
-  }
-
-  /** Nobody has learnt of an open file. */
-  #abandon(handle: Handle, isDirectory: boolean): void {
-    if (handle.daemonHandle !== undefined && this.#isCurrent(handle)) {
-      const request = newRequest(isDirectory ? OPCODE.RELEASEDIR : OPCODE.RELEASE, handle.node.daemonId, 24)
-      request.writeBigUInt64LE(handle.daemonHandle, IN.body)
-      request.writeUInt32LE(handle.flags, IN.body + 8)
-      this.#ask(request, { done: () => undefined, failed: () => undefined })
-    }
+    if (this.#respond(pending, OUT.body + OPEN_SIZE, 0)) return
+    // Nobody has learnt of it.
+    this.#rediscovery.release(handle)
     this.#closed(handle)
   }
 
   #closed(handle: Handle): void {
     this.#handles.remove(handle)
     this.#nodes.dropUnused(handle.node)
-  }
-
-  /** Whether the daemon that serves has opened it. */
-  #isCurrent(handle: Handle): boolean {
-    return handle.epoch === this.counts.daemons
-  }
-
-  /** Has the daemon that serves look a node up that an earlier one has told of, by the first of its names that leads to it. */
-  #resolve(node: Node, waiter: Waiter): void {
-    if (!joins(this.#resolving, node, waiter)) return
-    node.uses++
-    const settled = (settle: (one: Waiter) => void): void => {
-      node.uses--
-      for (const one of taken(this.#resolving, node)) settle(one)
-      this.#nodes.dropUnused(node)
-    }
-    const failed = (errno: number): void => {
-      settled((one) => one.failed(errno))
-    }
-    const attempt = (): void => {
-      const [link] = node.links
-      if (link === undefined) {
-        this.counts.stale++
-        failed(ESTALE)
-        return
-      }
-      const { parent, name } = link
-      const ask = (): void => {
-        const bytes = Buffer.from(`${name}\0`, 'latin1')
-        const request = newRequest(OPCODE.LOOKUP, parent.daemonId, bytes.length)
-        bytes.copy(request, IN.body)
-        this.#ask(request, {
-          done: (entry) => {
-            const found = entry.length >= ENTRY.size ? foundIn(entry) : undefined
-            if (found !== undefined && found.daemonId !== 0n && this.#nodes.found(parent, name, found) === node) {
-              settled((one) => one.done())
-              return
-            }
-            // Another file has the name, or none.
-            if (found === undefined || found.daemonId === 0n) this.#nodes.absent(parent, name)
-            else this.#dropFound(parent, name)
-            attempt()
-          },
-          failed: (errno) => {
-            if (errno !== ENOENT) {
-              failed(errno)
-              return
-            }
-            this.#nodes.absent(parent, name)
-            attempt()
-          },
-        })
-      }
-      if (this.#nodes.isCurrent(parent)) ask()
-      else this.#resolve(parent, { done: ask, failed })
-    }
-    attempt()
-  }
-
-  /** Forgets what was found under a name, unless the kernel knows it. */
-  #dropFound(parent: Node, name: string): void {
-    const other = parent.children.get(name)
-    if (other !== undefined) this.#nodes.dropUnused(other)
-  }
-
-  /** Has the daemon that serves open a file that an earlier one has opened. Its node is current. */
-  #reopen(handle: Handle, waiter: Waiter): void {
-    if (!joins(this.#opening, handle, waiter)) return
-    const isDirectory = handle.node.type === DIRECTORY
-    const request = newRequest(isDirectory ? OPCODE.OPENDIR : OPCODE.OPEN, handle.node.daemonId, 8, handle.caller)
-    request.writeUInt32LE(handle.flags, IN.body)
-    const opened = (daemonHandle: bigint | undefined): void => {
-      handle.epoch = this.counts.daemons
-      handle.daemonHandle = daemonHandle
-      const waiters = taken(this.#opening, handle)
-      // It was closed meanwhile.
-      if (this.#handles.byId(handle.id) !== handle) this.#abandon(handle, isDirectory)
-      for (const one of waiters) one.done()
-    }
-    this.#ask(request, {
-      done: (body) => {
-        opened(body.readBigUInt64LE(0))
-      },
-      failed: (errno) => {
-        if (errno === ENOSYS) {
-          opened(undefined)
-          return
-        }
-        if (errno === ENOENT) this.counts.stale++
-        for (const one of taken(this.#opening, handle)) one.failed(errno === ENOENT ? ESTALE : errno)
-      },
-    })
   }
 
   /** Answers READDIR from a snapshot, which is made first where a reader begins. */
@@ -480,45 +365,15 @@ export class Relay {
     const { snapshot } = handle
     // Whoever begins anew sees the directory as it is then.
     if (snapshot === undefined || (place === 0n && snapshot.begun)) {
-      if (joins(this.#listing, handle, waiter)) this.#readDirectory(handle, new DirectorySnapshot(), 0n)
+      this.#rediscovery.list(handle, waiter)
       return
     }
     const size = pending.bytes.readUInt32LE(IN.body + 16)
     const ino = (name: string, daemons: bigint): bigint => this.#nodes.listedIno(node, name, daemons)
     const length = snapshot.write(this.#answer, pending.unique, place, size, ino)
     this.#pending.delete(pending.unique)
-    this.#interrupted.delete(pending)
+    this.#interrupts.delete(pending)
     this.#write(pending, this.#answer, length)
-  }
-
-  #readDirectory(handle: Handle, snapshot: DirectorySnapshot, place: bigint): void {
-    const request = newRequest(OPCODE.READDIR, handle.node.daemonId, 40, handle.caller)
-    request.writeBigUInt64LE(handle.daemonHandle ?? 0n, IN.body)
-    request.writeBigUInt64LE(place, IN.body + 8)
-    request.writeUInt32LE(LISTING_SIZE, IN.body + 16)
-    request.writeUInt32LE(handle.flags, IN.body + 32)
-    this.#ask(request, {
-      done: (body) => {
-        const next = snapshot.add(body)
-        if (next !== undefined && next !== place) {
-          this.#readDirectory(handle, snapshot, next)
-          return
-        }
-        handle.snapshot = snapshot
-        for (const one of taken(this.#listing, handle)) one.done()
-      },
-      failed: (errno) => {
-        for (const one of taken(this.#listing, handle)) one.failed(errno)
-      },
-    })
-  }
-
-  /** Makes a request of the relay's own, for which the daemon is there. */
-  #ask(request: Buffer, own: Own): void {
-    const unique = OWN_REQUEST | (2n * ++this.#ownRequests)
-    request.writeBigUInt64LE(unique, IN.unique)
-    this.#own.set(unique, own)
-    this.#channel?.send(request, request.length)
   }
 
   /** The kernel has forgotten lookups of a node. */
@@ -530,37 +385,22 @@ export class Relay {
   }
 
   #forget(daemonId: bigint, lookups: bigint): void {
-    if (!this.#serving) return
     const request = newRequest(OPCODE.FORGET, daemonId, 8)
     request.writeBigUInt64LE(lookups, IN.body)
-    this.#channel?.send(request, request.length)
+    this.#own.announce(request)
   }
 
-  /**
-   * A caller that waits has got a signal. It is let go only if the signal ends it: another signal would end its call with EINTR, which callers do not expect of a
-   * file. The kernel tells of the first signal alone.
-   */
   #interrupt(target: bigint): void {
     const pending = this.#pending.get(target)
-    if (pending === undefined || pending.answered) return
-    this.#interrupted.add(pending)
-    this.#letGo()
+    if (pending !== undefined && !pending.answered) this.#interrupts.add(pending)
   }
 
-  /** Answers the interrupted requests whose callers are being killed. */
-  #letGo(): void {
-    clearTimeout(this.#look)
-    for (const pending of this.#interrupted) {
-      const caller = pending.bytes.readUInt32LE(IN.pid)
-      // 0: a caller of another PID namespace, of which nothing is known.
-      if (caller !== 0 && !isBeingKilled(caller)) continue
-      this.#interrupted.delete(pending)
-      this.#respond(pending, OUT_HEADER_SIZE, EINTR)
-      pending.answered = true
-      // What the daemon has done for it is still to be undone.
-      if (!pending.sent) this.#pending.delete(pending.unique)
-    }
-    if (this.#interrupted.size > 0) this.#look = setTimeout(() => this.#letGo(), LOOK)
+  /** The caller of a request is being killed. */
+  #letGo(pending: Pending): void {
+    this.#respond(pending, OUT_HEADER_SIZE, EINTR)
+    pending.answered = true
+    // What the daemon has done for it is still to be undone.
+    if (!pending.sent) this.#pending.delete(pending.unique)
   }
 
   /** The daemon that a request may have been with has ended. */
@@ -573,11 +413,11 @@ export class Relay {
     if (!tried) return
     pending.tried = false
     pending.sent = false
-    this.counts.resent++
+    this.#resent++
     if (sent && SHAPES.get(pending.opcode)?.once === true) this.#fail(pending, EIO)
     else if (++pending.crashes >= MOST_CRASHES) {
       this.#hooks.warning(
-        `a request of process ${pending.bytes.readUInt32LE(IN.pid)} was with ${MOST_CRASHES} daemons in a row that ended; it fails with EIO`,
+        `a request of process ${pending.caller} was with ${MOST_CRASHES} daemons in a row that ended; it fails with EIO`,
       )
       this.#fail(pending, EIO)
     }
@@ -590,7 +430,7 @@ export class Relay {
 
   #fail(pending: Pending, errno: number): void {
     if (!this.#pending.delete(pending.unique)) return
-    this.#interrupted.delete(pending)
+    this.#interrupts.delete(pending)
     this.#respond(pending, OUT_HEADER_SIZE, errno)
   }
 
@@ -619,30 +459,4 @@ export class Relay {
   #write({ answered }: Pending, message: Buffer, length: number): boolean {
     return !answered && this.#device.write(message, length) === 0
   }
-}
-
-/** The type bits of a directory. */
-const DIRECTORY = 0o40000
-
-function foundIn(entry: Buffer): { readonly daemonId: bigint; readonly ino: bigint; readonly mode: number } {
-  return {
-    daemonId: entry.readBigUInt64LE(ENTRY.nodeid),
-    ino: entry.readBigUInt64LE(ENTRY.ino),
-    mode: entry.readUInt32LE(ENTRY.mode),
-  }
-}
-
-/** Waits with others for the same. Returns whether it is the first. */
-function joins<K>(waiting: Map<K, Waiter[]>, key: K, waiter: Waiter): boolean {
-  const there = waiting.get(key)
-  if (there === undefined) waiting.set(key, [waiter])
-  else there.push(waiter)
-  return there === undefined
-}
-
-/** Takes out those that wait for something. */
-function taken<K>(waiting: Map<K, Waiter[]>, key: K): readonly Waiter[] {
-  const there = waiting.get(key) ?? []
-  waiting.delete(key)
-  return there
 }

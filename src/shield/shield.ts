@@ -28,7 +28,7 @@ export interface ShieldOrder {
 }
 
 /** Milliseconds. */
-export interface ShieldTimes {
+interface ShieldTimes {
   /** A daemon that has not answered INIT by then is killed. */
   readonly start: number
   /** Without a daemon that serves for so long, the connection is given up. */
@@ -75,6 +75,8 @@ export class Shield implements TurnTaker {
   #channel: SessionDescriptor | undefined
   /** When the daemon began to serve (performance.now()); undefined while it does not. */
   #servingSince: number | undefined
+  /** It is killed because it cannot serve. */
+  #fails = false
   #startTimer: NodeJS.Timeout | undefined
   #giveUpTimer: NodeJS.Timeout | undefined
   #hangUpTimer: NodeJS.Timeout | undefined
@@ -115,8 +117,10 @@ export class Shield implements TurnTaker {
   #start(): void {
     const { libc, launcher, times } = this.#parts
     const { command } = this.#order
+    this.#fails = false
     this.#startTimer = setTimeout(() => {
       this.#parts.log.warning(`${command.file} has not answered INIT within ${times.start / 1000} s; it is killed`)
+      this.#fails = true
       this.#daemon?.kill()
     }, times.start)
     try {
@@ -173,11 +177,13 @@ export class Shield implements TurnTaker {
 
   #hooks(): RelayHooks {
     const { log, times } = this.#parts
-    const { file } = this.#order.command
+    const { mountpoint, command } = this.#order
+    const { file } = command
     return {
       ready: () => this.#ready(),
       refused: (why) => {
         log.error(`${file} ${why}; it is killed`)
+        this.#fails = true
         this.#daemon?.kill()
       },
       hungUp: () => {
@@ -187,7 +193,10 @@ export class Shield implements TurnTaker {
       over: () => {
         this.#turns.due()
         if (this.#device !== undefined) this.#loop.remove(this.#device)
-        this.#outcome.resolve(this.#mount?.there === true ? 'aborted' : 'unmounted')
+        if (this.#mount === undefined) {
+          const message = `${mountpoint}: cannot mount: its connection was cut before INIT was answered`
+          this.#outcome.reject(new ProgramError(message, STATUS.mountFailed))
+        } else this.#outcome.resolve(this.#mount.there ? 'aborted' : 'unmounted')
       },
       warning: (text) => {
         log.warning(text)
@@ -246,7 +255,7 @@ export class Shield implements TurnTaker {
       () => {
         if (!this.#stopping) this.#start()
       },
-      this.#restartDelay.after(life, !killed),
+      this.#restartDelay.after(life, this.#fails || !killed),
     )
   }
 
