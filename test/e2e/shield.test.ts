@@ -83,7 +83,7 @@ describe('shield', () => {
     shielded.assertGone(sandbox)
   })
 
-  it('lets go of a killed reader while the daemon hangs, and has the others go on with it', async () => {
+  it('lets go of a killed reader while the daemon hangs, and goes on with the daemon', async () => {
     await using sandbox = new Sandbox()
     const folder = sandbox.directory('filled')
     writeFileSync(join(folder, 'f'), 'text')
@@ -91,17 +91,15 @@ describe('shield', () => {
     const { daemon = 0 } = shielded
     process.kill(daemon, 'SIGSTOP')
     await eventually('the daemon is stopped', () => processStat(daemon)?.state === 'T')
-    const readers = ['one', 'two'].map(() => sandbox.start('cat', [join(shielded.mountpoint, 'f')]))
-    const waiting = `/sys/fs/fuse/connections/${shielded.connection}/waiting`
+    const reader = sandbox.start('cat', [join(shielded.mountpoint, 'f')])
     const connections = sandbox.directory('connections')
     assert.equal((await sandbox.run('mount', ['-t', 'fusectl', 'none', connections])).status, 0)
     const count = (): number => Number(readFileSync(join(connections, shielded.connection, 'waiting'), 'utf8'))
-    await eventually(`both wait at ${waiting}`, () => count() >= 2)
-    const [killed, other] = readers
-    killed?.child.kill('SIGKILL')
-    assert.equal((await killed?.ended)?.signal, 'SIGKILL')
+    await eventually('the reader waits', () => count() >= 1)
+    reader.child.kill('SIGKILL')
+    assert.equal((await reader.ended).signal, 'SIGKILL')
     process.kill(daemon, 'SIGCONT')
-    assert.equal((await other?.ended)?.stdout, 'text')
+    assert.equal((await sandbox.run('cat', [join(shielded.mountpoint, 'f')])).stdout, 'text')
     umountLazily(connections)
     await shielded.stop(sandbox)
   })
