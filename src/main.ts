@@ -52,7 +52,7 @@ const PROGRAMS: Readonly<Record<string, ProgramEntry>> = {
   },
   shield: {
     name: 'dummy-shield',
-    description: 'mounts any FUSE file system, and starts its daemon again when it ends, without its readers noticing',
+    description: 'mounts any FUSE file system, and starts its daemon again when it ends: its users do not notice',
     load: async () => await (await import('./programs/without-grpc.ts')).loadShield(),
   },
   standby: {

@@ -49,7 +49,9 @@ export class DaemonChannel {
     return this.#libc.errno() === constants.errno.EAGAIN ? undefined : 0
   }
 
+  /** May be called twice. */
   close(): void {
+    if (this.#closed) return
     this.#closed = true
     clearTimeout(this.#retry)
     closeSync(this.fd)

@@ -100,6 +100,11 @@ export class DaemonProcess implements Killable {
     this.#child.signal('SIGTERM')
   }
 
+  /** Its device ends. The channel must not be waited for any more. */
+  hangUp(): void {
+    this.#channel.close()
+  }
+
   /** Kills it, and what it has started in its session. */
   kill(): void {
     // The group may outlive its first process.

@@ -5,12 +5,22 @@ import type { Node } from './nodes.ts'
 /** open(2) flags that were done with when the file was opened first. */
 const ONCE = 0o100 | 0o200 | 0o1000 | 0o2000 // O_CREAT, O_EXCL, O_TRUNC, O_APPEND
 
+/** The flags of open(2) with which a file that is there is opened again. */
+export function withoutCreation(flags: number): number {
+  return flags & ~ONCE
+}
+
+/** O_ACCMODE; O_RDONLY is 0. */
+const ACCESS_MODE = 3
+
 /** An open file or directory, by a number of ours that is never used again. */
 export class Handle {
   readonly id: bigint
   readonly node: Node
   /** Who opened it: each daemon is asked in that name. */
   readonly caller: Caller
+  /** Nothing was ever written by it. */
+  readonly readOnly: boolean
   /** As in open(2), for the next daemon. */
   readonly flags: number
   /** The daemon that {@link daemonHandle} is of, by its number. */
@@ -24,7 +34,8 @@ export class Handle {
     this.id = id
     this.node = node
     this.caller = caller
-    this.flags = flags & ~ONCE
+    this.flags = withoutCreation(flags)
+    this.readOnly = (flags & ACCESS_MODE) === 0
   }
 }
 

@@ -18,21 +18,27 @@ export const STATX_INO = 64
 export const DIRENT = { ino: 0, offset: 8, nameLength: 16, name: 24 } as const
 
 /** What a request has of other nodes and handles, and what the relay does with its answer. */
-interface Shape {
+export interface Shape {
   /** Where its file handle lies in the body; 0 there is none. */
   readonly fh?: number
-  /** What of the answer names nodes or handles. */
-  readonly reply?: 'entry' | 'attr' | 'statx' | 'open'
+  /** Where a second node lies in the body. */
+  readonly otherNode?: number
+  /** Where a name lies in the body, which a NUL ends. */
+  readonly name?: number
+  /** What of the answer names nodes or handles; `created`: an entry, and an open file behind it. */
+  readonly reply?: 'entry' | 'attr' | 'statx' | 'open' | 'created'
+  /** How to tell, if the next daemon refuses it, whether the last one had done it: it has made the name, or taken it away, or moved it. */
+  readonly check?: 'made' | 'gone' | 'moved'
   /** It is not sent again to the next daemon: nobody knows whether it was done. */
   readonly once?: true
 }
 
 /**
- * The requests that the kernel sends for a file system that is only read, beside those that the relay answers by itself. All of them can be sent again, because
- * they change nothing.
+ * The requests that are passed on. One without `check` and `once` can be done twice: it changes nothing, or leaves the same behind. A WRITE has an offset, and a
+ * file is not opened again with O_APPEND.
  */
 export const SHAPES: ReadonlyMap<number, Shape> = new Map<number, Shape>([
-  [OPCODE.LOOKUP, { reply: 'entry' }],
+  [OPCODE.LOOKUP, { name: 0, reply: 'entry' }],
   [OPCODE.GETATTR, { fh: 8, reply: 'attr' }],
   [OPCODE.STATX, { fh: 8, reply: 'statx' }],
   [OPCODE.READLINK, {}],
@@ -53,6 +59,20 @@ export const SHAPES: ReadonlyMap<number, Shape> = new Map<number, Shape>([
   [OPCODE.RELEASEDIR, { fh: 0 }],
   [OPCODE.READDIR, { fh: 0 }],
   [OPCODE.IOCTL, { fh: 0, once: true }],
+  [OPCODE.SETATTR, { fh: 8, reply: 'attr' }],
+  [OPCODE.WRITE, { fh: 0 }],
+  [OPCODE.FALLOCATE, { fh: 0 }],
+  [OPCODE.SETXATTR, {}],
+  [OPCODE.REMOVEXATTR, {}],
+  [OPCODE.SYMLINK, { name: 0, reply: 'entry', check: 'made' }],
+  [OPCODE.MKNOD, { name: 16, reply: 'entry', check: 'made' }],
+  [OPCODE.MKDIR, { name: 8, reply: 'entry', check: 'made' }],
+  [OPCODE.LINK, { name: 8, otherNode: 0, reply: 'entry', check: 'made' }],
+  [OPCODE.CREATE, { name: 16, reply: 'created', check: 'made' }],
+  [OPCODE.UNLINK, { name: 0, check: 'gone' }],
+  [OPCODE.RMDIR, { name: 0, check: 'gone' }],
+  [OPCODE.RENAME, { name: 8, otherNode: 0, check: 'moved' }],
+  [OPCODE.RENAME2, { name: 16, otherNode: 0, check: 'moved' }],
 ])
 
 /** The type bits of a directory. */

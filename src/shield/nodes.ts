@@ -115,6 +115,18 @@ export class NodeTable {
     this.dropUnused(parent)
   }
 
+  /** A file has another name. What had that name has lost it, or has the first one now (`exchange`). */
+  moved(from: Node, name: string, to: Node, newName: string, exchange: boolean): void {
+    const node = from.children.get(name)
+    const other = to.children.get(newName)
+    if (node !== undefined) this.#unlink(node, from, name)
+    if (other !== undefined) this.#unlink(other, to, newName)
+    if (node !== undefined) this.#link(node, to, newName)
+    if (exchange && other !== undefined) this.#link(other, from, name)
+    this.dropUnused(from)
+    this.dropUnused(to)
+  }
+
   /** Whether what a daemon has found under a name of a node can be the same file. */
   matches(node: Node, { ino, mode }: Found): boolean {
     return node.type === typeOf(mode) && (!this.#stableInodes || node.ino === ino)

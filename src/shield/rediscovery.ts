@@ -60,6 +60,14 @@ export class Rediscovery {
     })
   }
 
+  /** Asks for a name in a directory. Its node is current. */
+  lookUp(parent: Node, name: string, own: Own): void {
+    const bytes = Buffer.from(`${name}\0`, 'latin1')
+    const request = newRequest(OPCODE.LOOKUP, parent.daemonId, bytes.length)
+    bytes.copy(request, IN.body)
+    this.#own.ask(request, own)
+  }
+
   /** Opens a file or directory again. Its node is current. */
   reopen(handle: Handle, waiter: Waiter): void {
     if (!this.#opening.join(handle, waiter)) return
@@ -137,12 +145,7 @@ export class Rediscovery {
         else settle(errno)
       },
     }
-    const ask = (): void => {
-      const bytes = Buffer.from(`${name}\0`, 'latin1')
-      const request = newRequest(OPCODE.LOOKUP, parent.daemonId, bytes.length)
-      bytes.copy(request, IN.body)
-      this.#own.ask(request, own)
-    }
+    const ask = (): void => this.lookUp(parent, name, own)
     if (this.#nodes.isCurrent(parent)) ask()
     else this.resolve(parent, { done: ask, failed: settle })
   }

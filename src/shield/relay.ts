@@ -3,13 +3,15 @@ import { FOPEN, OPCODE, OUT_HEADER_SIZE } from '../fuse/protocol/constants.ts'
 import { wantsReply } from '../fuse/protocol/requests.ts'
 import type { Device } from '../fuse/session/device.ts'
 import type { DaemonChannel } from './daemon-channel.ts'
+import { DoubtfulChanges } from './doubtful-changes.ts'
 import { type Handle, HandleTable } from './handles.ts'
 import { agreementOf, offer, settle } from './handshake.ts'
 import { Interrupts } from './interrupts.ts'
-import { ATTR_INO, ENTRY, foundIn, IN, newRequest, OPEN_SIZE, OUT, SHAPES, STATX_INO } from './messages.ts'
-import { type Node, NodeTable } from './nodes.ts'
+import { ATTR_INO, ENTRY, foundIn, IN, newRequest, OPEN_SIZE, OUT, STATX_INO } from './messages.ts'
+import { type Found, type Node, NodeTable } from './nodes.ts'
 import { translateNotification } from './notifications.ts'
 import { OwnRequests } from './own-requests.ts'
+import { Pending } from './pending.ts'
 import { Rediscovery, type Waiter } from './rediscovery.ts'
 
 const { EAGAIN, EBADF, EINTR, EIO, ENODEV, ENOENT, ENOSYS, ESTALE } = constants.errno
@@ -19,23 +21,6 @@ const MESSAGE_SIZE = 132 * 1024 + 4096
 
 /** A request that was with so many daemons in a row when they ended is not given to another. */
 const MOST_CRASHES = 3
-
-/** A request of the kernel that has no answer yet. */
-interface Pending {
-  /** As the kernel sent it: nodes and handles are ours. */
-  readonly bytes: Buffer
-  readonly unique: bigint
-  readonly opcode: number
-  readonly caller: number
-  /** The daemon that serves has been given it, or something for its sake. */
-  tried: boolean
-  /** The daemon has been given the request itself. */
-  sent: boolean
-  /** Daemons in a row that ended while they had it. */
-  crashes: number
-  /** The kernel has its answer; the daemon's is still to come. */
-  answered: boolean
-}
 
 /** What the relay tells of itself. */
 export interface RelayHooks {
@@ -75,6 +60,7 @@ export class Relay {
   readonly #pending = new Map<bigint, Pending>()
   readonly #own = new OwnRequests()
   readonly #rediscovery: Rediscovery
+  readonly #doubtfulChanges: DoubtfulChanges
   readonly #request = Buffer.alloc(MESSAGE_SIZE)
   readonly #reply = Buffer.alloc(MESSAGE_SIZE)
   readonly #answer = Buffer.alloc(MESSAGE_SIZE)
@@ -93,6 +79,7 @@ export class Relay {
     this.#hooks = hooks
     this.#nodes = new NodeTable(stableInodes, (daemonId, lookups) => this.#forget(daemonId, lookups))
     this.#rediscovery = new Rediscovery(this.#nodes, this.#handles, this.#own)
+    this.#doubtfulChanges = new DoubtfulChanges(this.#nodes, this.#own, this.#rediscovery)
   }
 
   get counts(): RelayCounts {
@@ -166,12 +153,11 @@ export class Relay {
         return
     }
     if (!wantsReply(opcode)) return
-    if (!SHAPES.has(opcode)) {
+    const pending = Pending.of(bytes)
+    if (pending === undefined) {
       this.#refuse(unique, ENOSYS)
       return
     }
-    const caller = bytes.readUInt32LE(IN.pid)
-    const pending = { bytes: Buffer.from(bytes), unique, opcode, caller, tried: false, sent: false, crashes: 0, answered: false }
     this.#pending.set(unique, pending)
     this.#forward(pending)
   }
@@ -179,11 +165,16 @@ export class Relay {
   /** Gives a request to the daemon, once it knows the node and the open file; without a daemon it is kept. */
   #forward(pending: Pending): void {
     if (pending.answered || this.#pending.get(pending.unique) !== pending) return
-    const node = this.#nodes.byId(pending.bytes.readBigUInt64LE(IN.nodeid))
-    const fh = this.#handleOf(pending)
-    const handle = fh === undefined || fh === 0n ? undefined : this.#handles.byId(fh)
-    if (node === undefined || (fh !== undefined && fh !== 0n && handle === undefined)) {
-      this.#fail(pending, node === undefined ? ESTALE : EBADF)
+    const { nodeid, otherNodeid, fh } = pending
+    const node = this.#nodes.byId(nodeid)
+    const other = otherNodeid === undefined ? undefined : this.#nodes.byId(otherNodeid)
+    const handle = fh === undefined ? undefined : this.#handles.byId(fh)
+    if (node === undefined || (otherNodeid !== undefined && other === undefined)) {
+      this.#fail(pending, ESTALE)
+      return
+    }
+    if (fh !== undefined && handle === undefined) {
+      this.#fail(pending, EBADF)
       return
     }
     if (handle !== undefined && this.#answeredHere(pending, handle)) return
@@ -191,23 +182,18 @@ export class Relay {
     pending.tried = true
     const waiter = { done: () => this.#forward(pending), failed: (errno: number) => this.#fail(pending, errno) }
     if (!this.#nodes.isCurrent(node)) this.#rediscovery.resolve(node, waiter)
+    else if (other !== undefined && !this.#nodes.isCurrent(other)) this.#rediscovery.resolve(other, waiter)
     else if (handle !== undefined && !this.#handles.isCurrent(handle)) this.#rediscovery.reopen(handle, waiter)
     else if (pending.opcode === OPCODE.READDIR) this.#list(pending, node, handle, waiter)
-    else this.#send(pending, node, handle)
+    else this.#send(pending, node, handle, other)
   }
 
-  /** Where a request names an open file: our number of it; undefined if the request has none. */
-  #handleOf({ opcode, bytes }: Pending): bigint | undefined {
-    const at = SHAPES.get(opcode)?.fh
-    if (at === undefined || bytes.length < IN.body + at + 8) return undefined
-    return bytes.readBigUInt64LE(IN.body + at)
-  }
-
-  /** A file that the daemon has not opened needs not be closed there, and nothing of it needs to be written. */
+  /** A file that the daemon has not opened needs not be closed there. Nothing of one that is only read needs to be written. */
   #answeredHere(pending: Pending, handle: Handle): boolean {
     const { opcode } = pending
     const isRelease = opcode === OPCODE.RELEASE || opcode === OPCODE.RELEASEDIR
-    if (!isRelease && opcode !== OPCODE.FLUSH && opcode !== OPCODE.FSYNC && opcode !== OPCODE.FSYNCDIR) return false
+    if (!isRelease && !(handle.readOnly && (opcode === OPCODE.FLUSH || opcode === OPCODE.FSYNC || opcode === OPCODE.FSYNCDIR)))
+      return false
     if (this.#serving && this.#handles.isCurrent(handle) && handle.daemonHandle !== undefined) return false
     this.#pending.delete(pending.unique)
     this.#respond(pending, OUT_HEADER_SIZE, 0)
@@ -215,12 +201,13 @@ export class Relay {
     return true
   }
 
-  #send(pending: Pending, node: Node, handle: Handle | undefined): void {
-    const { bytes, opcode } = pending
-    const at = SHAPES.get(opcode)?.fh
+  #send(pending: Pending, node: Node, handle: Handle | undefined, other: Node | undefined): void {
+    const { bytes, shape } = pending
+    const { fh: at, otherNode } = shape
     bytes.copy(this.#answer)
     this.#answer.writeBigUInt64LE(node.daemonId, IN.nodeid)
     if (at !== undefined && handle !== undefined) this.#answer.writeBigUInt64LE(handle.daemonHandle ?? 0n, IN.body + at)
+    if (otherNode !== undefined && other !== undefined) this.#answer.writeBigUInt64LE(other.daemonId, IN.body + otherNode)
     pending.sent = true
     this.#channel?.send(this.#answer, bytes.length)
   }
@@ -250,7 +237,20 @@ export class Relay {
     }
     const pending = this.#pending.get(unique)
     if (pending === undefined) return
-    this.#pending.delete(unique)
+    if (error === 0 || !this.#doubtfulChanges.concerns(pending)) {
+      this.#conclude(pending, message, error)
+      return
+    }
+    this.#doubtfulChanges.judge(pending, error, {
+      done: (body) => {
+        this.#conclude(pending, replyOf(unique, body), 0)
+      },
+      refused: (errno) => this.#fail(pending, errno),
+    })
+  }
+
+  #conclude(pending: Pending, message: Buffer, error: number): void {
+    this.#pending.delete(pending.unique)
     this.#interrupts.delete(pending)
     this.#answered(pending, message, error)
   }
@@ -285,10 +285,15 @@ export class Relay {
   /** Changes the daemon's answer to a request into the kernel's, and notes what it says. */
   #answered(pending: Pending, message: Buffer, error: number): void {
     if (pending.opcode === OPCODE.RELEASE || pending.opcode === OPCODE.RELEASEDIR) {
-      const handle = this.#handles.byId(this.#handleOf(pending) ?? 0n)
+      const handle = this.#handles.byId(pending.fh ?? 0n)
       if (handle !== undefined) this.#closed(handle)
     }
-    const reply = SHAPES.get(pending.opcode)?.reply
+    if (error === 0) this.#noteNames(pending)
+    const reply = pending.shape.reply
+    if (reply === 'created') {
+      this.#created(pending, message, error)
+      return
+    }
     if (reply === 'open' && error === 0 && message.length < OUT.body + OPEN_SIZE) {
       this.#pass(pending, message, EIO)
       return
@@ -301,7 +306,7 @@ export class Relay {
       this.#lookedUp(pending, message, error)
       return
     }
-    const node = this.#nodes.byId(pending.bytes.readBigUInt64LE(IN.nodeid))
+    const node = this.#nodes.byId(pending.nodeid)
     const ino = reply === 'attr' ? ATTR_INO : reply === 'statx' ? STATX_INO : undefined
     if (error === 0 && ino !== undefined && node !== undefined && message.length >= OUT.body + ino + 8)
       message.writeBigUInt64LE(this.#nodes.inoOf(node, message.readBigUInt64LE(OUT.body + ino)), OUT.body + ino)
@@ -309,37 +314,74 @@ export class Relay {
   }
 
   #lookedUp(pending: Pending, message: Buffer, error: number): void {
-    const parent = this.#nodes.byId(pending.bytes.readBigUInt64LE(IN.nodeid))
+    const parent = this.#nodes.byId(pending.nodeid)
     if (parent === undefined) {
       this.#pass(pending, message, ESTALE)
       return
     }
-    const name = pending.bytes.toString('latin1', IN.body, pending.bytes.length - 1)
+    const [name] = pending.names
     const entry = message.subarray(OUT.body)
     const found = error === 0 ? foundIn(entry) : undefined
     if (found === undefined) {
-      if (error === 0 || error === ENOENT) this.#nodes.absent(parent, name)
+      if (pending.opcode === OPCODE.LOOKUP && (error === 0 || error === ENOENT)) this.#nodes.absent(parent, name)
       this.#pass(pending, message, error)
       return
     }
-    const node = this.#nodes.found(parent, name, found)
-    entry.writeBigUInt64LE(node.id, ENTRY.nodeid)
-    entry.writeBigUInt64LE(0n, ENTRY.generation)
-    entry.writeBigUInt64LE(this.#nodes.inoOf(node, entry.readBigUInt64LE(ENTRY.ino)), ENTRY.ino)
+    const node = this.#enter(parent, name, found, entry)
     if (this.#pass(pending, message, 0)) node.kernelLookups++
     else this.#nodes.dropUnused(node)
   }
 
+  /** Changes what a daemon says of a name into what the kernel is told. */
+  #enter(parent: Node, name: string, found: Found, entry: Buffer): Node {
+    const node = this.#nodes.found(parent, name, found)
+    entry.writeBigUInt64LE(node.id, ENTRY.nodeid)
+    entry.writeBigUInt64LE(0n, ENTRY.generation)
+    entry.writeBigUInt64LE(this.#nodes.inoOf(node, entry.readBigUInt64LE(ENTRY.ino)), ENTRY.ino)
+    return node
+  }
+
+  #created(pending: Pending, message: Buffer, error: number): void {
+    const parent = this.#nodes.byId(pending.nodeid)
+    const body = message.subarray(OUT.body)
+    const found = error === 0 && body.length >= ENTRY.size + OPEN_SIZE ? foundIn(body) : undefined
+    if (parent === undefined || found === undefined) {
+      this.#pass(pending, message, error === 0 ? EIO : error)
+      return
+    }
+    const [name] = pending.names
+    const node = this.#enter(parent, name, found, body)
+    const handle = this.#handles.add(node, pending.identity, pending.openFlags)
+    this.#handles.opened(handle, body.readBigUInt64LE(ENTRY.size))
+    body.writeBigUInt64LE(handle.id, ENTRY.size)
+    if (this.#pass(pending, message, 0)) {
+      node.kernelLookups++
+      return
+    }
+    // Nobody has learnt of it.
+    this.#rediscovery.release(handle)
+    this.#closed(handle)
+  }
+
+  /** Keeps up with names that a request has taken away or moved. */
+  #noteNames(pending: Pending): void {
+    const parent = this.#nodes.byId(pending.nodeid)
+    const target = this.#nodes.byId(pending.otherNodeid ?? 0n)
+    const [name, newName] = pending.names
+    const { check } = pending.shape
+    if (parent === undefined) return
+    if (check === 'gone') this.#nodes.absent(parent, name)
+    else if (check === 'moved' && target !== undefined) this.#nodes.moved(parent, name, target, newName, pending.isExchange)
+  }
+
   /** `body`: struct fuse_open_out; undefined for a daemon that knows no handles. */
   #opened(pending: Pending, body: Buffer | undefined): void {
-    const { bytes } = pending
-    const node = this.#nodes.byId(bytes.readBigUInt64LE(IN.nodeid))
+    const node = this.#nodes.byId(pending.nodeid)
     if (node === undefined) {
       this.#respond(pending, OUT_HEADER_SIZE, ESTALE)
       return
     }
-    const caller = { uid: bytes.readUInt32LE(IN.uid), gid: bytes.readUInt32LE(IN.gid), pid: bytes.readUInt32LE(IN.pid) }
-    const handle = this.#handles.add(node, caller, bytes.readUInt32LE(IN.body))
+    const handle = this.#handles.add(node, pending.identity, pending.openFlags)
     this.#handles.opened(handle, body?.readBigUInt64LE(0))
     this.#answer.writeBigUInt64LE(handle.id, OUT.body)
     this.#answer.writeUInt32LE(body?.readUInt32LE(8) ?? FOPEN.KEEP_CACHE, OUT.body + 8)
@@ -414,7 +456,8 @@ export class Relay {
     pending.tried = false
     pending.sent = false
     this.#resent++
-    if (sent && SHAPES.get(pending.opcode)?.once === true) this.#fail(pending, EIO)
+    if (sent) pending.maybeDone = true
+    if (sent && (pending.shape.once === true || pending.isExchange)) this.#fail(pending, EIO)
     else if (++pending.crashes >= MOST_CRASHES) {
       this.#hooks.warning(
         `a request of process ${pending.caller} was with ${MOST_CRASHES} daemons in a row that ended; it fails with EIO`,
@@ -459,4 +502,12 @@ export class Relay {
   #write({ answered }: Pending, message: Buffer, length: number): boolean {
     return !answered && this.#device.write(message, length) === 0
   }
+}
+
+/** A reply as if the daemon had sent it. */
+function replyOf(unique: bigint, body: Buffer): Buffer {
+  const reply = Buffer.concat([Buffer.alloc(OUT.body), body])
+  reply.writeUInt32LE(reply.length, OUT.length)
+  reply.writeBigUInt64LE(unique, OUT.unique)
+  return reply
 }

@@ -25,6 +25,8 @@ export interface ShieldOrder {
   readonly command: DaemonCommand
   /** An inode number means the same file to each daemon. */
   readonly stableInodes: boolean
+  /** Nothing is written, whatever the daemon asks for. */
+  readonly readOnly: boolean
 }
 
 /** Milliseconds. */
@@ -33,6 +35,8 @@ interface ShieldTimes {
   readonly start: number
   /** Without a daemon that serves for so long, the connection is given up. */
   readonly giveUp: number
+  /** A daemon that has not ended this long after SIGTERM loses its device. */
+  readonly leave: number
   /** A daemon that is asked to end, or has stopped reading, is killed after this. */
   readonly end: number
   /** After so long, a daemon that was killed is not waited for any more. */
@@ -152,7 +156,7 @@ export class Shield implements TurnTaker {
   /** Throws ProgramError. */
   #open(call: MountCall): Relay {
     const { libc } = this.#parts
-    const { mountpoint, command, stableInodes } = this.#order
+    const { mountpoint, command, stableInodes, readOnly } = this.#order
     if (call.type.startsWith('fuseblk'))
       throw new ProgramError(
         `${command.file} mounts a block device (${call.type}); only daemons of the type fuse can be shielded`,
@@ -161,7 +165,12 @@ export class Shield implements TurnTaker {
     try {
       const fd = openFuseDevice()
       const { source, type, flags, data } = call
-      const mounting = DetachedMount.create(libc, { source, type, flags: flags | MS.RDONLY, data: `fd=${fd},${data}` })
+      const mounting = DetachedMount.create(libc, {
+        source,
+        type,
+        flags: readOnly ? flags | MS.RDONLY : flags,
+        data: `fd=${fd},${data}`,
+      })
       if (mounting === undefined) throw new Error('fsopen(2) is missing or forbidden')
       this.#mounting = mounting
       const relay = new Relay(new KernelDevice(libc, fd), stableInodes, this.#hooks())
@@ -278,7 +287,11 @@ export class Shield implements TurnTaker {
     const daemon = this.#daemon
     if (daemon === undefined) return
     daemon.terminate()
-    const { end, killed } = this.#parts.times
+    const { leave, end, killed } = this.#parts.times
+    if (!(await daemon.endsWithin(leave))) {
+      this.#closeChannel()
+      daemon.hangUp()
+    }
     if (!(await killAfter(daemon, end, end + killed)))
       this.#parts.log.warning(`${this.#order.command.file} is still in the kernel after SIGKILL`)
   }

@@ -97,6 +97,47 @@ export class Shielded {
   }
 }
 
+/** A file that has to be there, below the mount point. */
+interface Expected {
+  readonly name: string
+  readonly sha256: string
+}
+
+/** What writes through the deaths of the daemon: shielded-writer.py. */
+export class ShieldedWriter {
+  readonly #running: Running
+  #asked = 0
+
+  constructor(sandbox: Sandbox, mountpoint: string) {
+    this.#running = sandbox.start('python3', [join(import.meta.dirname, 'shielded-writer.py'), mountpoint])
+  }
+
+  /** Resolves when it has made all its changes once more. Throws with what went wrong since it was started. */
+  async goesOn(): Promise<void> {
+    const before = await this.#turns()
+    await eventually('the writer goes on', async () => (await this.#turns()) > before, 120_000)
+  }
+
+  /** Has it end. Returns what has to be there now. */
+  async end(): Promise<readonly Expected[]> {
+    this.#running.child.stdin?.end()
+    const { stdout } = await this.#running.ended
+    const [, json] = /^expected (.*)$/m.exec(stdout) ?? []
+    assert.ok(json !== undefined, stdout)
+    return Object.entries(JSON.parse(json) as Record<string, string>).map(([name, sha256]) => ({ name, sha256 }))
+  }
+
+  async #turns(): Promise<number> {
+    this.#running.child.stdin?.write('how far\n')
+    const wanted = ++this.#asked
+    const lines = (): readonly string[] => this.#running.output().split('\n').slice(0, -1)
+    await eventually(`the writer answers: ${this.#running.output()}`, () => lines().length >= wanted, 120_000)
+    const line = lines().at(wanted - 1) ?? ''
+    assert.match(line, /^\d+$/)
+    return Number(line)
+  }
+}
+
 /** What reads a mount through the deaths of its daemon: shielded-reader.py. */
 export class ShieldedReader {
   readonly #running: Running

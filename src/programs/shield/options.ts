@@ -1,3 +1,4 @@
+import { basename } from 'node:path'
 import { messageOf, UsageError } from '../../errors.ts'
 import { fill, has, parseTemplate, type Template } from '../../program-file/template.ts'
 import { absolute } from '../absolute.ts'
@@ -12,6 +13,7 @@ export interface ShieldOptions {
   /** The program's arguments, by the directory that it is to mount at. */
   readonly args: (target: string) => readonly string[]
   readonly stableInodes: boolean
+  readonly readOnly: boolean
   /** Milliseconds. */
   readonly giveUp: number
 }
@@ -21,6 +23,12 @@ interface Parsed {
   stableInodes?: true
   giveUp: number
 }
+
+/**
+ * Daemons that lose a write when they are killed: sshfs, s3fs and rclone answer it before it is stored, and a change by gocryptfs is several steps, of which a part
+ * may be done.
+ */
+const LOSES_WRITES = ['sshfs', 's3fs', 'rclone', 'gocryptfs']
 
 const MORE = `
 {target} in COMMAND stands for the directory that the daemon is to mount at; {{ and }} are the braces themselves. The daemon has to stay
@@ -39,11 +47,14 @@ point; 4 not a directory; 5 not empty; 6 already mounted; 7 dead or hung mount t
 export function parseShieldOptions(args: readonly string[]): ShieldOptions {
   const command = commandLine(
     'dummy-fuse-csi shield',
-    'Mounts the file system of any FUSE daemon, and starts the daemon again when it ends: its readers do not notice.',
+    'Mounts the file system of any FUSE daemon, and starts the daemon again when it ends: its users do not notice.',
   )
     .usage('[options] MOUNTPOINT -- COMMAND... {target}')
     .argument('<mountpoint>', 'an empty directory')
-    .option('--read-only', 'mount read-only, which is needed: a shield for writers is not there yet')
+    .option(
+      '--read-only',
+      `mount read-only; has to be given for ${LOSES_WRITES.join(', ')}, which may lose a write when they are killed`,
+    )
     .option(
       '--stable-inodes',
       'the daemon gives a file the same inode number each time it is started: check it, and show it to readers. Without it the number is ours',
@@ -52,10 +63,11 @@ export function parseShieldOptions(args: readonly string[]): ShieldOptions {
     .addHelpText('after', MORE)
   const separator = args.indexOf('--')
   parse(command, separator < 0 ? args : args.slice(0, separator))
-  const { readOnly, stableInodes = false, giveUp } = command.opts<Parsed>()
-  if (readOnly !== true) throw new UsageError('only file systems that are not written to can be shielded; give --read-only')
+  const { readOnly = false, stableInodes = false, giveUp } = command.opts<Parsed>()
   const [mountpoint = ''] = command.args
   const [program = '', ...words] = separator < 0 ? [] : args.slice(separator + 1)
+  if (!readOnly && LOSES_WRITES.includes(basename(program)))
+    throw new UsageError(`${basename(program)} may lose a write when it is killed, also one that it has answered; give --read-only`)
   if (program === '') throw new UsageError('there is no command; write it behind the mount point and --')
   if (mountpoint === '') throw new UsageError('the mount point is empty; name a directory')
   const templates = words.map(templateOf)
@@ -66,6 +78,7 @@ export function parseShieldOptions(args: readonly string[]): ShieldOptions {
     program,
     args: (target) => templates.map((template) => fill(template, () => target)),
     stableInodes,
+    readOnly,
     giveUp: giveUp * 1000,
   }
 }

@@ -40,7 +40,7 @@ export const shield: Program = async ({ args, env }) => {
   try {
     const times = { ...SHIELD_LIMITS, giveUp: options.giveUp }
     const command = { file, args: [options.program, ...options.args(target)], target }
-    const order = { mountpoint, command, stableInodes: options.stableInodes }
+    const order = { mountpoint, command, stableInodes: options.stableInodes, readOnly: options.readOnly }
     const end = await new Shield({ libc, launcher, table, log, times }, order).run(stop)
     return finish(end, mountpoint, log)
   } finally {
