@@ -18,6 +18,9 @@ import { type DaemonCommand, DaemonProcess } from './daemon-process.ts'
 import { Relay, type RelayHooks } from './relay.ts'
 import type { MountCall } from './trapped-calls.ts'
 
+/** Milliseconds for which the next request or answer is polled for, as dummy-fuse does by default. */
+const POLL_TIME = 0.05
+
 /** What a shield is for. */
 export interface ShieldOrder {
   /** An absolute path without symbolic links, where nothing is mounted. */
@@ -90,7 +93,7 @@ export class Shield implements TurnTaker {
     this.#parts = parts
     this.#order = order
     this.#turns = new MainThreadTurns(libc)
-    this.#loop = new ServingLoop(new Epoll(libc), new AdaptivePolling(0), libc.yielder())
+    this.#loop = new ServingLoop(new Epoll(libc), new AdaptivePolling(POLL_TIME), libc.yielder())
     this.#loop.listen(this.#turns.neighbour.fd, this.#turns.neighbour.readable)
     this.#notify = notifier(libc, () => this.#device?.fd)
   }
