@@ -122,6 +122,17 @@ describe('shield', () => {
     shielded.assertGone(sandbox)
   })
 
+  it('has its daemon end with it when it is killed itself', async () => {
+    await using sandbox = new Sandbox()
+    const shielded = await Shielded.start(sandbox, ['bindfs', '-f', sandbox.directory('filled'), '{target}'])
+    const { daemon = 0 } = shielded
+    shielded.running.child.kill('SIGKILL')
+    await shielded.running.ended
+    await eventually('the daemon has ended', () => processStat(daemon) === undefined)
+    const read = await sandbox.run('ls', [shielded.mountpoint])
+    assert.match(read.stderr, /Transport endpoint is not connected/)
+  })
+
   it('lets go of a killed reader while the daemon hangs, and goes on with the daemon', async () => {
     await using sandbox = new Sandbox()
     const folder = sandbox.directory('filled')
