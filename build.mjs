@@ -59,7 +59,7 @@ if (process.version !== execFileSync(node, ['--version'], { encoding: 'utf8' }).
 
 const { version } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8'))
 const { NATIVE_FILES } = await import('./src/os/addons.ts')
-const { LAUNCHER_ASSET } = await import('./src/keeper/launcher.ts')
+const { LAUNCHERS } = await import('./src/os/processes/launcher.ts')
 const { sha256Of } = await import('./packaging/sha256.mjs')
 const { billOf, componentsOf, noticesOf } = await import('./packaging/components.mjs')
 
@@ -84,11 +84,12 @@ const components = await componentsOf(root, inputs, Object.values(NATIVE_FILES))
 await writeFile(join(build, 'licenses.txt'), noticesOf(components))
 await strip(join(build, 'node'))
 try {
-  execFileSync(node, [join(root, 'packaging/launcher.mjs'), join(build, LAUNCHER_ASSET)], {
-    stdio: ['ignore', 'inherit', 'inherit'],
-  })
+  for (const { asset, source } of Object.values(LAUNCHERS))
+    execFileSync(node, [join(root, 'packaging/launcher.mjs'), source, join(build, asset)], {
+      stdio: ['ignore', 'inherit', 'inherit'],
+    })
 } catch (error) {
-  fail(`as and objcopy (Debian package binutils) are needed to assemble the launcher: ${error.message}`)
+  fail(`as and objcopy (Debian package binutils) are needed to assemble the launchers: ${error.message}`)
 }
 await pack(join(build, 'boot.cjs'), join(build, 'node'), join(build, 'dummy-fuse-csi'))
 const sha256 = await sha256Of(join(build, 'dummy-fuse-csi'))
@@ -223,9 +224,10 @@ async function pack(main, base, output) {
   const { default: sea } = await import('@yao-pkg/pkg/lib-es5/sea.js')
   const native = Object.entries(NATIVE_FILES).map(([name, path]) => [name, join(modules, path)])
   const bundles = BUNDLES.flatMap((name) => [`${name}.cjs`, `${name}.cache`])
+  const launchers = Object.values(LAUNCHERS).map(({ asset }) => asset)
   const assets = Object.fromEntries([
     ...native,
-    ...[...bundles, 'boot-thread.cjs', 'licenses.txt', LAUNCHER_ASSET].map((name) => [name, join(build, name)]),
+    ...[...bundles, 'boot-thread.cjs', 'licenses.txt', ...launchers].map((name) => [name, join(build, name)]),
   ])
   const target = { nodeRange: `node${process.version.slice(1)}`, platform: 'linux', arch: 'x64', output }
   // The executable holds the path of its main file as it is named here: from pkg's own folder, which is made below TMPDIR, so that it says nothing of

@@ -50,6 +50,11 @@ const PROGRAMS: Readonly<Record<string, ProgramEntry>> = {
     description: 'runs a program, starts it again when it ends, and keeps its descriptors',
     load: async () => await (await import('./programs/without-grpc.ts')).loadKeep(),
   },
+  shield: {
+    name: 'dummy-shield',
+    description: 'mounts any FUSE file system, and starts its daemon again when it ends: its users do not notice',
+    load: async () => await (await import('./programs/without-grpc.ts')).loadShield(),
+  },
   standby: {
     name: 'dummy-standby',
     description: 'serves the sessions of a dummy-fused from its end until its successor serves',

@@ -1,7 +1,9 @@
-import { accessSync, constants, statSync } from 'node:fs'
-import { basename, join, resolve } from 'node:path'
+import { basename } from 'node:path'
+import { executablePath } from '../os/processes/executable-on-path.ts'
 import type { Execution } from './main-process.ts'
-import { OWN_PID } from './launcher.ts'
+
+/** What stands for a process's own id in the environment that the launcher is given: launcher.s writes the id over it. */
+export const OWN_PID = '0000000000'
 
 /** A descriptor that the program finds from 3 up, in LISTEN_FDNAMES under its name. */
 export interface Passed {
@@ -53,10 +55,7 @@ export class Command {
 
   /** The path at which the program is now; undefined when there is nothing that can be executed. */
   find(): string | undefined {
-    const [name] = this.#args
-    if (name.includes('/')) return isExecutable(name) ? resolve(name) : undefined
-    const folders = (this.#env.PATH ?? '/usr/local/bin:/usr/bin:/bin').split(':')
-    return folders.map((folder) => resolve(join(folder, name))).find(isExecutable)
+    return executablePath(this.#args[0], this.#env.PATH ?? '/usr/local/bin:/usr/bin:/bin')
   }
 
   /** How it is started by way of `launcher`, and served by `service`. */
@@ -74,14 +73,5 @@ export class Command {
       env: { ...this.#env, ...notified, ...(passed.length > 0 && listen), ...(watchdog > 0 && alive) },
       descriptors: passed.map(({ fd }) => fd),
     }
-  }
-}
-
-function isExecutable(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK)
-    return statSync(path).isFile()
-  } catch {
-    return false
   }
 }

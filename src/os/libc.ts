@@ -33,6 +33,8 @@ const PR_SET_DUMPABLE = 4
 const EFD_CLOEXEC = 0o2000000
 const O_CLOEXEC = 0o2000000
 const F_SETFD = 2
+const AF_UNIX = 1
+const SOCK_SEQPACKET = 5
 const FD_CLOEXEC = 1
 
 const POLL = 'int poll(void *, ulong, int)'
@@ -141,6 +143,13 @@ export class Libc {
     return [ends.readInt32LE(0), ends.readInt32LE(4)]
   }
 
+  /** socketpair(2): two connected unix sockets that keep the bounds of messages (SOCK_SEQPACKET), both closed on exec. Throws SystemError. */
+  socketPair(): readonly [number, number] {
+    const ends = Buffer.alloc(8)
+    this.checked('socketpair', undefined, 'int socketpair(int, int, int, void *)', AF_UNIX, SOCK_SEQPACKET | O_CLOEXEC, 0, ends)
+    return [ends.readInt32LE(0), ends.readInt32LE(4)]
+  }
+
   /** eventfd(2), closed on exec: see eventfd.ts. */
   eventfd(): number {
     return this.checked('eventfd', undefined, 'int eventfd(uint, int)', 0, EFD_CLOEXEC)
@@ -172,8 +181,13 @@ export class Libc {
 
   /** poll(2) without waiting, for errors and hang-up alone: the `revents` of each descriptor. Throws SystemError. */
   pollErrors(descriptors: readonly number[]): readonly number[] {
-    const polled = pollfds(descriptors.map((fd) => ({ fd, events: 0 })))
-    const found = Number(this.foreign(POLL)(polled, descriptors.length, 0))
+    return this.pollNow(descriptors.map((fd) => ({ fd, events: 0 })))
+  }
+
+  /** poll(2) without waiting, for `events` on each descriptor: the `revents` of each. Throws SystemError. */
+  pollNow(watches: readonly PollWatch[]): readonly number[] {
+    const polled = pollfds(watches)
+    const found = Number(this.foreign(POLL)(polled, watches.length, 0))
     // A signal interrupts it only if no descriptor is ready (fs/select.c, do_poll).
     if (found < 0 && this.errno() !== constants.errno.EINTR) throw this.lastError('poll')
     return reventsOf(polled)

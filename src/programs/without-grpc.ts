@@ -10,6 +10,8 @@ export const loadWorkload = async (): Promise<Program> => (await import('./workl
 
 export const loadKeep = async (): Promise<Program> => (await import('./keep/program.ts')).keep
 
+export const loadShield = async (): Promise<Program> => (await import('./shield/program.ts')).shield
+
 export const loadStandby = async (): Promise<Program> => (await import('./standby.ts')).standby
 
 export const loadLicenses = async (): Promise<Program> => (await import('./licenses.ts')).licenses

@@ -95,18 +95,18 @@ const WRONG: Readonly<Record<string, readonly [name: string, args: readonly stri
   'an unknown name': [
     'dummy-fsue',
     [],
-    /^dummy-fsue: no program of that name; there are dummy-fuse-csi, dummy-fuse, dummy-fused, dummy-fuse-keep, dummy-standby, dummy-restarter, dummy-fuse-workload\n$/,
+    /^dummy-fsue: no program of that name; there are dummy-fuse-csi, dummy-fuse, dummy-fused, dummy-fuse-keep, dummy-shield, dummy-standby, dummy-restarter, dummy-fuse-workload\n$/,
   ],
   'a name that is only nearly one': ['dummy-fuse-csi.old', ['serve'], /^dummy-fuse-csi\.old: no program of that name; there are /],
   'no program': [
     'dummy-fuse-csi',
     [],
-    /^dummy-fuse-csi: no program given; there are serve, fuse, fused, keep, standby, restarter, workload, lab, licenses, status \(see dummy-fuse-csi --help\)\n$/,
+    /^dummy-fuse-csi: no program given; there are serve, fuse, fused, keep, shield, standby, restarter, workload, lab, licenses, status \(see dummy-fuse-csi --help\)\n$/,
   ],
   'an unknown program': [
     'dummy-fuse-csi',
     ['mount'],
-    /^dummy-fuse-csi: no program 'mount'; there are serve, fuse, fused, keep, standby, restarter, workload, /,
+    /^dummy-fuse-csi: no program 'mount'; there are serve, fuse, fused, keep, shield, standby, restarter, workload, /,
   ],
   'a program that every object has': ['dummy-fuse-csi', ['constructor'], /^dummy-fuse-csi: no program 'constructor'; there are /],
   'an empty program': ['dummy-fuse-csi', [''], /^dummy-fuse-csi: no program given; /],
@@ -143,6 +143,7 @@ const PROGRAMS: Readonly<Record<string, readonly [args: readonly string[], name:
   'dummy-fuse-csi fuse': [['fuse'], 'dummy-fuse', '--init-timeout', '--daemonize', '--inject', '--log-file', 'Exit status: '],
   'dummy-fuse-csi fused': [['fused'], 'dummy-fused', '--socket', '--state-dir', '--takeover-deadline', 'Exit status: '],
   'dummy-fuse-csi keep': [['keep'], 'dummy-fuse-csi keep', '--socket', '--takeover-deadline', 'xit status'],
+  'dummy-fuse-csi shield': [['shield'], 'dummy-fuse-csi shield', '--read-only', '--stable-inodes', '--give-up', 'xit status'],
   'dummy-fuse-csi standby': [['standby'], 'dummy-fuse-csi standby', '--state-dir', '--takeover-deadline', 'xit status'],
   'dummy-fuse-csi workload': [
     ['workload'],

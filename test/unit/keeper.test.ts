@@ -4,7 +4,6 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, it, mock } from 'node:test'
 import { Command } from '../../src/keeper/command.ts'
 import { Keeper, type KeeperOptions } from '../../src/keeper/keeper.ts'
-import { Launcher } from '../../src/keeper/launcher.ts'
 import { ProcessTree } from '../../src/keeper/process-tree.ts'
 import { Logger } from '../../src/log.ts'
 import { AddonLoader } from '../../src/os/addons.ts'
@@ -14,6 +13,7 @@ import { becomeSubreaper } from '../../src/os/processes/child-processes.ts'
 import { processStat } from '../../src/os/processes/processes.ts'
 import { parseNotice } from '../../src/sd/notify-message.ts'
 import { childrenOf } from '../support/kept.ts'
+import { Launcher } from '../../src/os/processes/launcher.ts'
 import { launcherImage } from '../support/launcher.ts'
 import { Sandbox } from '../support/sandbox.ts'
 import { eventually } from '../support/wait.ts'
@@ -43,7 +43,7 @@ class KeptScript implements AsyncDisposable {
   readonly keeper: Keeper
   /** The keeper's exit status. */
   readonly over: Promise<number>
-  readonly #launcher = new Launcher(libc, launcherImage(this.sandbox))
+  readonly #launcher = new Launcher(libc, launcherImage(this.sandbox, 'keep'))
   #starts = 0
 
   /** `file`, below the sandbox, in place of a shell with `script`. The script has the sandbox's path in $0. */

@@ -2,9 +2,10 @@ import assert from 'node:assert/strict'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
-import { EXEC_FAILED, Launcher, OWN_PID } from '../../src/keeper/launcher.ts'
+import { OWN_PID } from '../../src/keeper/command.ts'
 import { AddonLoader } from '../../src/os/addons.ts'
 import { Libc } from '../../src/os/libc.ts'
+import { EXEC_FAILED, Launcher } from '../../src/os/processes/launcher.ts'
 import { ChildProgram } from '../../src/os/processes/child-program.ts'
 import { launcherImage } from '../support/launcher.ts'
 import { Sandbox } from '../support/sandbox.ts'
@@ -12,7 +13,7 @@ import { Sandbox } from '../support/sandbox.ts'
 /** Runs a program by way of the launcher. */
 async function launched(file: string, args: readonly string[], env: NodeJS.ProcessEnv) {
   await using sandbox = new Sandbox()
-  const launcher = new Launcher(new Libc(new AddonLoader()), launcherImage(sandbox))
+  const launcher = new Launcher(new Libc(new AddonLoader()), launcherImage(sandbox, 'keep'))
   try {
     const child = new ChildProgram({ file: launcher.path, args: [file, ...args], env, stdio: ['ignore', 'pipe', 'inherit'] })
     let output = ''
@@ -58,7 +59,7 @@ describe("keep's launcher", () => {
 
   it('ends with EXEC_FAILED when another process than its keeper has started it', async () => {
     await using sandbox = new Sandbox()
-    const launcher = new Launcher(new Libc(new AddonLoader()), launcherImage(sandbox))
+    const launcher = new Launcher(new Libc(new AddonLoader()), launcherImage(sandbox, 'keep'))
     try {
       const script = '"$1" /bin/true true; echo $?'
       const child = new ChildProgram({
@@ -80,11 +81,11 @@ describe("keep's launcher", () => {
     const keeper = join(sandbox.path, 'keeper.mjs')
     const source = join(import.meta.dirname, '../../src')
     const image = join(sandbox.path, 'image')
-    writeFileSync(image, launcherImage(sandbox))
+    writeFileSync(image, launcherImage(sandbox, 'keep'))
     writeFileSync(
       keeper,
       `import { readFileSync } from 'node:fs'
-import { Launcher } from '${source}/keeper/launcher.ts'
+import { Launcher } from '${source}/os/processes/launcher.ts'
 import { AddonLoader } from '${source}/os/addons.ts'
 import { Libc } from '${source}/os/libc.ts'
 import { ChildProgram } from '${source}/os/processes/child-program.ts'

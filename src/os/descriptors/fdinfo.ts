@@ -13,6 +13,6 @@ export function fdinfoField(name: string, fd: number, pid: number | 'self' = 'se
 }
 
 /** The flags of open(2) that a descriptor has, O_CLOEXEC among them. Throws as {@link fdinfoField} does. */
-export function openFlags(fd: number): number {
-  return parseInt(fdinfoField('flags', fd) ?? '0', 8)
+export function openFlags(fd: number, pid: number | 'self' = 'self'): number {
+  return parseInt(fdinfoField('flags', fd, pid) ?? '0', 8)
 }

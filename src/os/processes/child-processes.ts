@@ -12,6 +12,7 @@ const WEXITED = 4
 const WNOWAIT = 0x1000000
 const CLD_EXITED = 1
 const SYS_PIDFD_OPEN = 434
+const SYS_PIDFD_GETFD = 438
 
 const WAITID = 'int waitid(int, int, void *, int)'
 
@@ -49,6 +50,11 @@ export function reap(libc: Libc, pid: number): void {
 /** pidfd_open(2), closed on exec: readable once the process has ended. Throws SystemError (ESRCH). */
 export function pidfdOpen(libc: Libc, pid: number): number {
   return libc.checked('pidfd_open', undefined, 'long syscall(long, long, long)', SYS_PIDFD_OPEN, pid, 0)
+}
+
+/** pidfd_getfd(2): a copy of a descriptor of another process, closed on exec. Throws SystemError. */
+export function pidfdGet(libc: Libc, pidfd: number, fd: number): number {
+  return libc.checked('pidfd_getfd', undefined, 'long syscall(long, long, long, long)', SYS_PIDFD_GETFD, pidfd, fd, 0)
 }
 
 /** The process that started this one, or took it over; undefined when it is gone. A zombie still has one. */

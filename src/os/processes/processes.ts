@@ -15,6 +15,9 @@ export interface ProcessStat {
 /** include/linux/sched.h */
 const PF_EXITING = 0x4
 
+/** The bit of SIGKILL in a set of signals. */
+const SIGKILL_BIT = 1n << 8n
+
 /** A process by its id; undefined if it has ended. A zombie has ended, unless some of its threads run, which hold its descriptors. */
 export function processStat(pid: number): ProcessStat | undefined {
   const text = readOrUndefined(`/proc/${pid}/stat`)
@@ -56,6 +59,21 @@ export function pidNamespace(): string {
 /** Whether an id is a process's. /proc/TID is there for each thread too, although it is not listed (proc(5)). */
 export function isProcess(pid: number): boolean {
   return new RegExp(`^Tgid:\\s*${pid}$`, 'm').test(readOrUndefined(`/proc/${pid}/status`) ?? '')
+}
+
+/** The process that a thread belongs to (proc_pid_status(5), Tgid); undefined if it has ended. */
+export function processOfThread(thread: number): number | undefined {
+  const [, process] = /^Tgid:\s*(\d+)$/m.exec(readOrUndefined(`/proc/${thread}/status`) ?? '') ?? []
+  return process === undefined ? undefined : Number(process)
+}
+
+/**
+ * Whether a thread has been sent a signal that ends its process: the kernel marks SIGKILL as pending for each of its threads then (kernel/signal.c,
+ * complete_signal). True for one that has ended.
+ */
+export function isBeingKilled(thread: number): boolean {
+  const [, pending] = /^SigPnd:\s*([0-9a-f]+)$/m.exec(readOrUndefined(`/proc/${thread}/status`) ?? '') ?? []
+  return pending === undefined || (BigInt(`0x${pending}`) & SIGKILL_BIT) !== 0n
 }
 
 /** Whether a thread of a process is running, or waits for a processor (proc_pid_stat(5), state R). */

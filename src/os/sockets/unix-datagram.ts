@@ -66,6 +66,11 @@ export class DatagramSocket {
     }
   }
 
+  /** One end of a pair (socketpair(2)), which the caller closes. `size`: the longest payload in bytes. */
+  static ofPair(libc: Libc, fd: number, size: number): DatagramSocket {
+    return new DatagramSocket(libc, fd, size)
+  }
+
   /** The next datagram; undefined when none waits. Throws SystemError. */
   receive(): Datagram | undefined {
     this.#header.writeBigUInt64LE(BigInt(CONTROL), MSGHDR.controllen)

@@ -1,17 +1,16 @@
 import { InvalidArgumentError, Option } from 'commander'
 import { basename } from 'node:path'
-import { getRawAsset, isSea } from 'node:sea'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { ProgramError } from '../../errors.ts'
 import { Command } from '../../keeper/command.ts'
 import { Keeper } from '../../keeper/keeper.ts'
 import { KeptSocket } from '../../keeper/kept-socket.ts'
-import { Launcher, LAUNCHER_ASSET } from '../../keeper/launcher.ts'
 import { isDescriptorName } from '../../sd/notify-message.ts'
 import { ProcessTree } from '../../keeper/process-tree.ts'
 import { descriptorSink, type LogFormat, Logger } from '../../log.ts'
 import { AddonLoader } from '../../os/addons.ts'
 import { becomeSubreaper } from '../../os/processes/child-processes.ts'
+import { Launcher } from '../../os/processes/launcher.ts'
 import { DescriptorWatch } from '../../os/descriptors/descriptor-watch.ts'
 import { closeForeignDescriptors, openFilesLimit } from '../../os/descriptors/descriptors.ts'
 import { Libc } from '../../os/libc.ts'
@@ -19,6 +18,7 @@ import { unblockSignal } from '../../os/processes/signal-mask.ts'
 import { hasListener, socketPath } from '../../os/sockets/unix-socket.ts'
 import { KEEP_LIMITS } from './limits.ts'
 import { commandLine, logFormatOption, parse, seconds } from '../command-line.ts'
+import { launcherImage } from '../launcher-image.ts'
 import type { Program } from '../program.ts'
 
 interface NamedSocket {
@@ -62,7 +62,7 @@ export const keep: Program = async ({ args, env }) => {
   closeForeignDescriptors()
   const libc = new Libc(new AddonLoader())
   becomeSubreaper(libc)
-  const launcher = new Launcher(libc, launcherImage())
+  const launcher = new Launcher(libc, launcherImage('keep'))
   const sockets: KeptSocket[] = []
   const context = { libc, tree: new ProcessTree(libc), watch: new DescriptorWatch(libc) }
   const storeMax = Math.min(options.storeMax, room())
@@ -95,12 +95,6 @@ export const keep: Program = async ({ args, env }) => {
     for (const socket of sockets) socket[Symbol.dispose]()
     launcher.close()
   }
-}
-
-/** Throws ProgramError outside of the executable, which alone holds it. */
-function launcherImage(): Buffer {
-  if (!isSea()) throw new ProgramError('only the executable holds the launcher; build it (node build.mjs) and run that', 1)
-  return Buffer.from(getRawAsset(LAUNCHER_ASSET))
 }
 
 /** The program of a keep that was killed listens until it has ended. Resolves when nobody listens, or it has been waited for that long enough. */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { RestartDelay } from '../../src/keeper/restart-delay.ts'
+import { RestartDelay } from '../../src/os/processes/restart-delay.ts'
 
 const times = <T>(count: number, make: () => T): T[] => Array.from({ length: count }, make)
 

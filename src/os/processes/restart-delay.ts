@@ -1,4 +1,4 @@
-import { Backoff } from '../os/backoff.ts'
+import { Backoff } from '../backoff.ts'
 
 /** Bounds of the delay, in milliseconds. */
 const RESTART = { first: 100, longest: 10_000 }

@@ -1,0 +1,18 @@
+import { checkedLimits } from '../../limits.ts'
+
+/** The limits of shield that no option sets; times are milliseconds. */
+export const SHIELD_LIMITS = checkedLimits(
+  {
+    start: {
+      value: 60_000,
+      why: 'A daemon that reaches its storage takes seconds; one that has not mounted after a minute hangs.',
+    },
+    leave: {
+      value: 1000,
+      why: 'Most daemons end at SIGTERM at once; go-fuse waits for an unmount that cannot come, and ends when its device does.',
+    },
+    end: { value: 10_000, why: 'A daemon that is asked to end may have to tell its server first.' },
+    killed: { value: 2000, why: 'A process that SIGKILL has not ended by then is in the kernel, where nothing ends it.' },
+  },
+  () => [],
+)

@@ -1,0 +1,174 @@
+import { closeSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { messageOf } from '../errors.ts'
+import type { ServingLoop } from '../fuse/session/loop.ts'
+import type { Libc } from '../os/libc.ts'
+import { ChildProgram, describeEnd, type ProcessEnd } from '../os/processes/child-program.ts'
+import type { Killable } from '../os/processes/kill-after.ts'
+import { EXEC_FAILED, type Launcher } from '../os/processes/launcher.ts'
+import { sendSignal } from '../os/processes/processes.ts'
+import { DatagramSocket } from '../os/sockets/unix-datagram.ts'
+import { DaemonChannel, widen } from './daemon-channel.ts'
+import { type MountCall, TrappedCalls, type TrapHandler } from './trapped-calls.ts'
+
+/** The launcher's exit status when the kernel refused the filter; as in launcher.s. */
+const FILTER_REFUSED = 202
+
+/**
+ * go-fuse opens this name at its mount point when it has mounted, and ends without it (fuse/poll.go). The file is there from the mount on: other daemons want an
+ * empty directory before.
+ */
+const ASKED_FOR = '.go-fuse-epoll-hack'
+
+/** A command whose processes are to be started. */
+export interface DaemonCommand {
+  readonly file: string
+  readonly args: readonly string[]
+  /** The empty directory that the arguments name as the mount point. Nothing is ever mounted there. */
+  readonly target: string
+}
+
+/** What a daemon is started with. */
+export interface DaemonParts {
+  readonly libc: Libc
+  readonly loop: ServingLoop
+  readonly launcher: Launcher
+}
+
+/** What is done about a daemon. */
+export interface DaemonHandler {
+  /**
+   * The daemon mounts. From now on `channel` is what it takes for its /dev/fuse. Returns the errno's name that its mount(2) fails with; undefined if it
+   * succeeds.
+   */
+  mounting(call: MountCall, channel: DaemonChannel): 'EPERM' | undefined
+  /** The daemon's process has ended, or was never started; called once. What it has started may still run. `killed`: by SIGKILL. */
+  ended(why: string, killed: boolean): void
+}
+
+/** One process of a FUSE daemon, which is started behind the launcher's filter. Its standard output and error are ours. */
+export class DaemonProcess implements Killable {
+  readonly #parts: DaemonParts
+  readonly #child: ChildProgram
+  readonly #channel: DaemonChannel
+  /** The socket that takes the place of the daemon's /dev/fuse, until it has. */
+  #theirs: number | undefined
+  readonly #inbox: DatagramSocket
+  #traps: TrappedCalls | undefined
+  #receiving: { readonly fd: number; readonly serve: () => number } | undefined
+
+  readonly #askedFor: string
+
+  /** Throws SystemError if there are no descriptors left. */
+  constructor(parts: DaemonParts, command: DaemonCommand, handler: DaemonHandler) {
+    const { libc, loop, launcher } = parts
+    this.#parts = parts
+    const [ours, theirs] = libc.socketPair()
+    this.#channel = new DaemonChannel(libc, ours)
+    widen(libc, theirs)
+    this.#theirs = theirs
+    const [inbox, outbox] = libc.socketPair()
+    this.#inbox = DatagramSocket.ofPair(libc, inbox, 1)
+    const { file, args, target } = command
+    this.#askedFor = join(target, ASKED_FOR)
+    this.#child = new ChildProgram({
+      file: launcher.path,
+      args: [file, ...args],
+      detached: true,
+      stdio: ['ignore', 'inherit', 'inherit', outbox],
+    })
+    closeSync(outbox)
+    const traps: TrapHandler = {
+      target,
+      mount: (call) => this.#mount(call, handler),
+      ended: () => this.#endTraps(),
+    }
+    this.#receiving = { fd: inbox, serve: () => this.#receive(traps) }
+    loop.add(this.#receiving)
+    this.#child.ended.then(
+      (end) => handler.ended(describe(end, file), end.signal === 'SIGKILL'),
+      (error: unknown) => handler.ended(`cannot be started: ${messageOf(error)}`, false),
+    )
+  }
+
+  async endsWithin(time: number): Promise<boolean> {
+    return await this.#child.endsWithin(time)
+  }
+
+  /** Asks it to end. */
+  terminate(): void {
+    this.#child.signal('SIGTERM')
+  }
+
+  /** Its device ends. The channel must not be waited for any more. */
+  hangUp(): void {
+    this.#channel.close()
+  }
+
+  /** Kills it, and what it has started in its session. */
+  kill(): void {
+    // The group may outlive its first process.
+    if (this.#child.pid !== 0) sendSignal(-this.#child.pid, 'SIGKILL')
+  }
+
+  /** Closes its channel and all that it was answered by. The handler is not called any more for a mount. */
+  close(): void {
+    this.#endReceiving()
+    this.#endTraps()
+    this.#closeTheirs()
+    this.#channel.close()
+    rmSync(this.#askedFor, { force: true })
+  }
+
+  /** The launcher has sent the listener of its filter, or ended. */
+  #receive(handler: TrapHandler): number {
+    const [listener] = this.#inbox.receive()?.descriptors ?? []
+    this.#endReceiving()
+    if (listener === undefined) return 0
+    this.#traps = new TrappedCalls(this.#parts.libc, listener, handler)
+    this.#parts.loop.add(this.#traps)
+    return 1
+  }
+
+  #mount(call: MountCall, handler: DaemonHandler): number | 'EBUSY' | 'EPERM' {
+    const theirs = this.#theirs
+    // A daemon that mounts twice has two file systems.
+    if (theirs === undefined) return 'EBUSY'
+    const refused = handler.mounting(call, this.#channel)
+    if (refused !== undefined) return refused
+    writeFileSync(this.#askedFor, '')
+    // Once the daemon alone has it, its end is the channel's end.
+    queueMicrotask(() => this.#closeTheirs())
+    return theirs
+  }
+
+  #endReceiving(): void {
+    if (this.#receiving === undefined) return
+    this.#parts.loop.remove(this.#receiving)
+    closeSync(this.#receiving.fd)
+    this.#receiving = undefined
+  }
+
+  #endTraps(): void {
+    if (this.#traps === undefined) return
+    this.#parts.loop.remove(this.#traps)
+    closeSync(this.#traps.fd)
+    this.#traps = undefined
+  }
+
+  #closeTheirs(): void {
+    if (this.#theirs !== undefined) closeSync(this.#theirs)
+    this.#theirs = undefined
+  }
+}
+
+function describe(end: ProcessEnd, file: string): string {
+  switch (end.status) {
+    case FILTER_REFUSED:
+      return 'cannot be filtered: seccomp(2) is refused; Linux 5.19 or newer is needed, and a container that allows the call'
+    case EXEC_FAILED:
+      return `cannot be executed: name a program that is there instead of ${file}`
+    default:
+      return `ended with ${describeEnd(end)}`
+  }
+}

@@ -1,0 +1,78 @@
+import type { DirectorySnapshot } from './directory-snapshot.ts'
+import type { Caller } from './messages.ts'
+import type { Node } from './nodes.ts'
+
+/** open(2) flags that were done with when the file was opened first. */
+const ONCE = 0o100 | 0o200 | 0o1000 | 0o2000 // O_CREAT, O_EXCL, O_TRUNC, O_APPEND
+
+/** The flags of open(2) with which a file that is there is opened again. */
+export function withoutCreation(flags: number): number {
+  return flags & ~ONCE
+}
+
+/** O_ACCMODE; O_RDONLY is 0. */
+const ACCESS_MODE = 3
+
+/** An open file or directory, by a number of ours that is never used again. */
+export class Handle {
+  readonly id: bigint
+  readonly node: Node
+  /** Who opened it: each daemon is asked in that name. */
+  readonly caller: Caller
+  /** Nothing was ever written by it. */
+  readonly readOnly: boolean
+  /** As in open(2), for the next daemon. */
+  readonly flags: number
+  /** The daemon that {@link daemonHandle} is of, by its number. */
+  epoch = 0
+  /** Undefined: that daemon knows no handles, and is given 0. */
+  daemonHandle: bigint | undefined
+  /** What a reader of the directory is given; undefined: it is to be read anew. */
+  snapshot: DirectorySnapshot | undefined
+
+  constructor(id: bigint, node: Node, caller: Caller, flags: number) {
+    this.id = id
+    this.node = node
+    this.caller = caller
+    this.flags = withoutCreation(flags)
+    this.readOnly = (flags & ACCESS_MODE) === 0
+  }
+}
+
+/** All open files. */
+export class HandleTable {
+  readonly #byId = new Map<bigint, Handle>()
+  #lastId = 0n
+  #epoch = 0
+
+  /** Another daemon serves from now on, which has opened nothing. */
+  begin(): void {
+    this.#epoch++
+  }
+
+  /** Whether the daemon that serves has opened it. */
+  isCurrent(handle: Handle): boolean {
+    return handle.epoch === this.#epoch
+  }
+
+  /** The daemon that serves has opened it; undefined: it knows no handles. */
+  opened(handle: Handle, daemonHandle: bigint | undefined): void {
+    handle.epoch = this.#epoch
+    handle.daemonHandle = daemonHandle
+  }
+
+  byId(id: bigint): Handle | undefined {
+    return this.#byId.get(id)
+  }
+
+  add(node: Node, caller: Caller, flags: number): Handle {
+    const handle = new Handle(++this.#lastId, node, caller, flags)
+    this.#byId.set(handle.id, handle)
+    node.uses++
+    return handle
+  }
+
+  remove(handle: Handle): void {
+    if (this.#byId.delete(handle.id)) handle.node.uses--
+  }
+}

@@ -1,0 +1,179 @@
+import { ROOT_NODE } from '../fuse/protocol/constants.ts'
+import { typeOf } from './messages.ts'
+
+/** A name that a node has in a directory, as bytes: one character for each (latin1). */
+interface Link {
+  readonly parent: Node
+  readonly name: string
+}
+
+/** What the daemon says of a node under a name. */
+export interface Found {
+  readonly daemonId: bigint
+  readonly ino: bigint
+  readonly mode: number
+}
+
+/** A file as the kernel knows it, by an id of ours that is never used again, and as the daemon knows it. */
+export class Node {
+  readonly id: bigint
+  readonly ino: bigint
+  readonly type: number
+  /** The names by which it can be found again, in the order in which they were learnt. */
+  readonly links: Link[] = []
+  /** The nodes of a directory that are known by their names. */
+  readonly children = new Map<string, Node>()
+  /** The daemon that {@link daemonId} is of, by its number. */
+  epoch = 0
+  daemonId = 0n
+  /** How often the daemon has told of it, which FORGET takes back. */
+  daemonLookups = 0n
+  /** How often the kernel was told of it. */
+  kernelLookups = 0n
+  /** What else needs it: open files, and what is under way. */
+  uses = 0
+
+  constructor(id: bigint, { ino, mode }: Pick<Found, 'ino' | 'mode'>) {
+    this.id = id
+    this.ino = ino
+    this.type = typeOf(mode)
+  }
+}
+
+/** All nodes that the kernel, an open file or another node refers to. */
+export class NodeTable {
+  readonly root: Node
+  readonly #stableInodes: boolean
+  readonly #forget: (daemonId: bigint, lookups: bigint) => void
+  readonly #byId = new Map<bigint, Node>()
+  /** Of the daemon that serves. */
+  readonly #byDaemonId = new Map<bigint, Node>()
+  #lastId: bigint = ROOT_NODE
+  #epoch = 0
+
+  /**
+   * `stableInodes`: an inode number means the same file to each daemon. `forget`: tells the daemon that serves to forget a node of its own.
+   */
+  constructor(stableInodes: boolean, forget: (daemonId: bigint, lookups: bigint) => void) {
+    this.#stableInodes = stableInodes
+    this.#forget = forget
+    this.root = new Node(ROOT_NODE, { ino: ROOT_NODE, mode: 0o40000 })
+    this.#byId.set(ROOT_NODE, this.root)
+  }
+
+  /** Another daemon serves from now on, to which nothing but the root is known. */
+  begin(): void {
+    this.#epoch++
+    this.#byDaemonId.clear()
+    this.#attach(this.root, ROOT_NODE)
+  }
+
+  byId(id: bigint): Node | undefined {
+    return this.#byId.get(id)
+  }
+
+  /** A node by the id that the daemon which serves has of it. */
+  byDaemonId(id: bigint): Node | undefined {
+    return this.#byDaemonId.get(id)
+  }
+
+  /** Whether the daemon that serves knows the node. */
+  isCurrent(node: Node): boolean {
+    return node.epoch === this.#epoch
+  }
+
+  /** The inode number that the kernel is told. */
+  inoOf(node: Node, daemons: bigint): bigint {
+    return this.#stableInodes ? daemons : node.id
+  }
+
+  /** The inode number of an entry of a directory that is listed, of which nothing more is known. */
+  listedIno(directory: Node, name: string, daemons: bigint): bigint {
+    if (this.#stableInodes) return daemons
+    if (name === '.') return directory.id
+    if (name === '..') return directory.links[0]?.parent.id ?? directory.id
+    // What libfuse says of a number that it does not know.
+    return directory.children.get(name)?.id ?? 0xffffffffn
+  }
+
+  /** The daemon has answered a LOOKUP. Returns the node that has the name, one that is known already if there is one. */
+  found(parent: Node, name: string, found: Found): Node {
+    const there = parent.children.get(name)
+    const isThere = there !== undefined && (this.isCurrent(there) ? there.daemonId === found.daemonId : this.matches(there, found))
+    const node = isThere ? there : (this.#byDaemonId.get(found.daemonId) ?? this.#add(found))
+    if (!isThere) this.#link(node, parent, name)
+    if (this.isCurrent(node)) node.daemonLookups++
+    else this.#attach(node, found.daemonId)
+    return node
+  }
+
+  /** The daemon knows no file of this name any more. */
+  absent(parent: Node, name: string): void {
+    const node = parent.children.get(name)
+    if (node === undefined) return
+    this.#unlink(node, parent, name)
+    this.dropUnused(parent)
+  }
+
+  /** A file has another name. What had that name has lost it, or has the first one now (`exchange`). */
+  moved(from: Node, name: string, to: Node, newName: string, exchange: boolean): void {
+    const node = from.children.get(name)
+    const other = to.children.get(newName)
+    if (node !== undefined) this.#unlink(node, from, name)
+    if (other !== undefined) this.#unlink(other, to, newName)
+    if (node !== undefined) this.#link(node, to, newName)
+    if (exchange && other !== undefined) this.#link(other, from, name)
+    this.dropUnused(from)
+    this.dropUnused(to)
+  }
+
+  /** Whether what a daemon has found under a name of a node can be the same file. */
+  matches(node: Node, { ino, mode }: Found): boolean {
+    return node.type === typeOf(mode) && (!this.#stableInodes || node.ino === ino)
+  }
+
+  /** Forgets a node that nothing refers to any more, and those of its parents that were kept for it. */
+  dropUnused(node: Node): void {
+    let parents: readonly Node[] = [node]
+    while (parents.length > 0) parents = parents.flatMap((one) => this.#drop(one))
+  }
+
+  /** Returns the parents of a node that was dropped. */
+  #drop(node: Node): readonly Node[] {
+    if (node === this.root || node.kernelLookups > 0n || node.uses > 0 || node.children.size > 0) return []
+    if (!this.#byId.delete(node.id)) return []
+    if (this.isCurrent(node)) {
+      if (this.#byDaemonId.get(node.daemonId) === node) this.#byDaemonId.delete(node.daemonId)
+      this.#forget(node.daemonId, node.daemonLookups)
+    }
+    const parents = node.links.map(({ parent }) => parent)
+    for (const { parent, name } of [...node.links]) this.#unlink(node, parent, name)
+    return parents
+  }
+
+  #add(found: Found): Node {
+    const node = new Node(++this.#lastId, found)
+    this.#byId.set(node.id, node)
+    return node
+  }
+
+  #attach(node: Node, daemonId: bigint): void {
+    node.epoch = this.#epoch
+    node.daemonId = daemonId
+    node.daemonLookups = 1n
+    if (!this.#byDaemonId.has(daemonId)) this.#byDaemonId.set(daemonId, node)
+  }
+
+  #link(node: Node, parent: Node, name: string): void {
+    const before = parent.children.get(name)
+    if (before !== undefined) this.#unlink(before, parent, name)
+    parent.children.set(name, node)
+    node.links.push({ parent, name })
+  }
+
+  #unlink(node: Node, parent: Node, name: string): void {
+    const index = node.links.findIndex((link) => link.parent === parent && link.name === name)
+    if (index >= 0) node.links.splice(index, 1)
+    if (parent.children.get(name) === node) parent.children.delete(name)
+  }
+}

@@ -1,0 +1,81 @@
+import { OPCODE } from '../fuse/protocol/constants.ts'
+import { type Caller, IN, type Shape, SHAPES } from './messages.ts'
+
+/** include/uapi/linux/fs.h */
+const RENAME_EXCHANGE = 2
+
+/** A request of the kernel that has no answer yet. */
+export class Pending {
+  /** As the kernel sent it: nodes and handles are ours. */
+  readonly bytes: Buffer
+  readonly unique: bigint
+  readonly opcode: number
+  readonly shape: Shape
+  /** The daemon that serves has been given it, or something for its sake. */
+  tried = false
+  /** The daemon has been given the request itself. */
+  sent = false
+  /** A daemon that has ended had been given it, and may have done it. */
+  maybeDone = false
+  /** Daemons in a row that ended while they had it. */
+  crashes = 0
+  /** The kernel has its answer; the daemon's is still to come. */
+  answered = false
+
+  private constructor(bytes: Buffer, opcode: number, shape: Shape) {
+    this.bytes = Buffer.from(bytes)
+    this.opcode = opcode
+    this.shape = shape
+    this.unique = this.bytes.readBigUInt64LE(IN.unique)
+  }
+
+  /** Copies a request; undefined for one that is not passed on. */
+  static of(bytes: Buffer): Pending | undefined {
+    const opcode = bytes.readUInt32LE(IN.opcode)
+    const shape = SHAPES.get(opcode)
+    return shape === undefined ? undefined : new Pending(bytes, opcode, shape)
+  }
+
+  get nodeid(): bigint {
+    return this.bytes.readBigUInt64LE(IN.nodeid)
+  }
+
+  /** The second node that it names, if it names one. */
+  get otherNodeid(): bigint | undefined {
+    const at = this.shape.otherNode
+    return at === undefined ? undefined : this.bytes.readBigUInt64LE(IN.body + at)
+  }
+
+  /** The open file that it names; undefined for one that names none. */
+  get fh(): bigint | undefined {
+    const at = this.shape.fh
+    const fh = at === undefined || this.bytes.length < IN.body + at + 8 ? 0n : this.bytes.readBigUInt64LE(IN.body + at)
+    return fh === 0n ? undefined : fh
+  }
+
+  /** The thread that waits; 0: it is in another PID namespace. */
+  get caller(): number {
+    return this.bytes.readUInt32LE(IN.pid)
+  }
+
+  get identity(): Caller {
+    return { uid: this.bytes.readUInt32LE(IN.uid), gid: this.bytes.readUInt32LE(IN.gid), pid: this.caller }
+  }
+
+  /** The name in its body (latin1), and the second one of RENAME. */
+  get names(): readonly [name: string, newName: string] {
+    const at = this.shape.name
+    const [name = '', newName = ''] = at === undefined ? [] : this.bytes.toString('latin1', IN.body + at).split('\0', 2)
+    return [name, newName]
+  }
+
+  /** The flags of open(2), of OPEN, OPENDIR and CREATE. */
+  get openFlags(): number {
+    return this.bytes.readUInt32LE(IN.body)
+  }
+
+  /** Whether two names change places (renameat2(2)): done twice, it is undone. */
+  get isExchange(): boolean {
+    return this.opcode === OPCODE.RENAME2 && (this.bytes.readUInt32LE(IN.body + 8) & RENAME_EXCHANGE) !== 0
+  }
+}

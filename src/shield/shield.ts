@@ -1,0 +1,320 @@
+import { messageOf, ProgramError, withRemedy } from '../errors.ts'
+import { KernelDevice, openFuseDevice } from '../fuse/session/device.ts'
+import { ServingLoop, type SessionDescriptor, type Timeout } from '../fuse/session/loop.ts'
+import { MainThreadTurns, type TurnTaker } from '../fuse/session/main-thread-turns.ts'
+import { AdaptivePolling } from '../fuse/session/polling.ts'
+import type { Logger } from '../log.ts'
+import { Epoll } from '../os/descriptors/epoll.ts'
+import { type Libc, MS } from '../os/libc.ts'
+import { DetachedMount } from '../os/mounts/detached-mount.ts'
+import type { MountTable } from '../os/mounts/mount-table.ts'
+import { OwnMount } from '../os/mounts/own-mount.ts'
+import { STATUS } from '../os/processes/exit-status.ts'
+import { killAfter } from '../os/processes/kill-after.ts'
+import type { Launcher } from '../os/processes/launcher.ts'
+import { RestartDelay } from '../os/processes/restart-delay.ts'
+import type { DaemonChannel } from './daemon-channel.ts'
+import { type DaemonCommand, DaemonProcess } from './daemon-process.ts'
+import { Relay, type RelayHooks } from './relay.ts'
+import type { MountCall } from './trapped-calls.ts'
+
+/** Milliseconds for which the next request or answer is polled for, as dummy-fuse does by default. */
+const POLL_TIME = 0.05
+
+/** What a shield is for. */
+export interface ShieldOrder {
+  /** An absolute path without symbolic links, where nothing is mounted. */
+  readonly mountpoint: string
+  readonly command: DaemonCommand
+  /** An inode number means the same file to each daemon. */
+  readonly stableInodes: boolean
+  /** Nothing is written, whatever the daemon asks for. */
+  readonly readOnly: boolean
+}
+
+/** Milliseconds. */
+interface ShieldTimes {
+  /** A daemon that has not answered INIT by then is killed. */
+  readonly start: number
+  /** Without a daemon that serves for so long, the connection is given up. */
+  readonly giveUp: number
+  /** A daemon that has not ended this long after SIGTERM loses its device. */
+  readonly leave: number
+  /** A daemon that is asked to end, or has stopped reading, is killed after this. */
+  readonly end: number
+  /** After so long, a daemon that was killed is not waited for any more. */
+  readonly killed: number
+}
+
+/** The dependencies of {@link Shield}. */
+export interface ShieldParts {
+  readonly libc: Libc
+  readonly launcher: Launcher
+  readonly table: MountTable
+  readonly log: Logger
+  readonly times: ShieldTimes
+}
+
+/** How a shield came to its end. */
+export type ShieldEnd = 'stopped' | 'unmounted' | 'aborted' | 'given up'
+
+/**
+ * Mounts a file system that a foreign daemon serves, by a connection of our own. A daemon that ends is started again, and the mount, its open files and its
+ * readers go on with the next one.
+ */
+export class Shield implements TurnTaker {
+  /** Whether the event loop is to have its turns. */
+  busy = true
+  readonly awaited = 0
+  readonly #parts: ShieldParts
+  readonly #order: ShieldOrder
+  readonly #turns: MainThreadTurns
+  readonly #loop: ServingLoop
+  readonly #restartDelay = new RestartDelay()
+  readonly #outcome = Promise.withResolvers<ShieldEnd>()
+  readonly #notify: (message: Buffer) => void
+  #stopping = false
+  #relay: Relay | undefined
+  #device: SessionDescriptor | undefined
+  #mounting: DetachedMount | undefined
+  #mount: OwnMount | undefined
+  #daemon: DaemonProcess | undefined
+  #channel: SessionDescriptor | undefined
+  /** When the daemon began to serve (performance.now()); undefined while it does not. */
+  #servingSince: number | undefined
+  /** It is killed because it cannot serve. */
+  #fails = false
+  #startTimer: NodeJS.Timeout | undefined
+  #giveUpTimer: NodeJS.Timeout | undefined
+  #hangUpTimer: NodeJS.Timeout | undefined
+
+  constructor(parts: ShieldParts, order: ShieldOrder) {
+    const { libc } = parts
+    this.#parts = parts
+    this.#order = order
+    this.#turns = new MainThreadTurns(libc)
+    this.#loop = new ServingLoop(new Epoll(libc), new AdaptivePolling(POLL_TIME), libc.yielder())
+    this.#loop.listen(this.#turns.neighbour.fd, this.#turns.neighbour.readable)
+    this.#notify = notifier(libc, () => this.#device?.fd)
+  }
+
+  /**
+   * Runs until `stop` resolves, the mount is gone or no daemon serves it any more. By then the daemon has ended. Rejects with ProgramError if the first daemon does
+   * not mount; then nothing is mounted.
+   */
+  async run(stop: Promise<NodeJS.Signals>): Promise<ShieldEnd> {
+    this.#turns.begin(this)
+    this.#start()
+    try {
+      const end = await Promise.race([this.#outcome.promise, stop.then(() => 'stopped' as const)])
+      // Otherwise readers would find the empty directory below it.
+      if (end === 'stopped') this.#mount?.detach()
+      return end
+    } finally {
+      this.#tell()
+      await this.#end()
+      this.busy = false
+    }
+  }
+
+  turn(timeout: Timeout): void {
+    this.#loop.turn(timeout)
+  }
+
+  #start(): void {
+    const { libc, launcher, times } = this.#parts
+    const { command } = this.#order
+    this.#fails = false
+    this.#startTimer = setTimeout(() => {
+      this.#parts.log.warning(`${command.file} has not answered INIT within ${times.start / 1000} s; it is killed`)
+      this.#fails = true
+      this.#daemon?.kill()
+    }, times.start)
+    try {
+      this.#daemon = new DaemonProcess({ libc, loop: this.#loop, launcher }, command, {
+        mounting: (call, channel) => this.#mountFor(call, channel),
+        ended: (why, killed) => this.#daemonEnded(why, killed),
+      })
+    } catch (error) {
+      this.#daemonEnded(withRemedy(`cannot be started: ${messageOf(error)}`, error), false)
+    }
+  }
+
+  /** The daemon mounts. What the first one asks for decides about our mount. */
+  #mountFor(call: MountCall, channel: DaemonChannel): 'EPERM' | undefined {
+    this.#turns.due()
+    try {
+      this.#relay ??= this.#open(call)
+    } catch (error) {
+      this.#outcome.reject(error)
+      return 'EPERM'
+    }
+    const relay = this.#relay
+    this.#channel = { fd: channel.fd, serve: (most) => relay.serveChannel(most) }
+    this.#loop.add(this.#channel)
+    relay.connect(channel)
+    return undefined
+  }
+
+  /** Throws ProgramError. */
+  #open(call: MountCall): Relay {
+    const { libc } = this.#parts
+    const { mountpoint, command, stableInodes, readOnly } = this.#order
+    if (call.type.startsWith('fuseblk'))
+      throw new ProgramError(
+        `${command.file} mounts a block device (${call.type}); only daemons of the type fuse can be shielded`,
+        STATUS.mountFailed,
+      )
+    try {
+      const fd = openFuseDevice()
+      const { source, type, flags, data } = call
+      const mounting = DetachedMount.create(libc, {
+        source,
+        type,
+        flags: readOnly ? flags | MS.RDONLY : flags,
+        data: `fd=${fd},${data}`,
+      })
+      if (mounting === undefined) throw new Error('fsopen(2) is missing or forbidden')
+      this.#mounting = mounting
+      const relay = new Relay(new KernelDevice(libc, fd), stableInodes, this.#hooks())
+      this.#device = { fd, serve: (most) => relay.serveDevice(most) }
+      this.#loop.add(this.#device)
+      return relay
+    } catch (error) {
+      throw new ProgramError(withRemedy(`${mountpoint}: cannot mount: ${messageOf(error)}`, error), STATUS.mountFailed, {
+        cause: error,
+      })
+    }
+  }
+
+  #hooks(): RelayHooks {
+    const { log, times } = this.#parts
+    const { mountpoint, command } = this.#order
+    const { file } = command
+    return {
+      ready: () => this.#ready(),
+      refused: (why) => {
+        log.error(`${file} ${why}; it is killed`)
+        this.#fails = true
+        this.#daemon?.kill()
+      },
+      hungUp: () => {
+        this.#closeChannel()
+        this.#hangUpTimer = setTimeout(() => this.#daemon?.kill(), times.end)
+      },
+      over: () => {
+        this.#turns.due()
+        if (this.#device !== undefined) this.#loop.remove(this.#device)
+        if (this.#mount === undefined) {
+          const message = `${mountpoint}: cannot mount: its connection was cut before INIT was answered`
+          this.#outcome.reject(new ProgramError(message, STATUS.mountFailed))
+        } else this.#outcome.resolve(this.#mount.there ? 'aborted' : 'unmounted')
+      },
+      warning: (text) => {
+        log.warning(text)
+      },
+      notify: this.#notify,
+    }
+  }
+
+  /** The daemon serves. The first time the mount comes to its place. */
+  #ready(): void {
+    const { libc, table, log } = this.#parts
+    const { mountpoint, command } = this.#order
+    clearTimeout(this.#startTimer)
+    clearTimeout(this.#giveUpTimer)
+    this.#turns.due()
+    this.#servingSince = performance.now()
+    const mounting = this.#mounting
+    if (mounting === undefined) {
+      log.info(`${command.file} serves ${mountpoint} again`)
+      return
+    }
+    try {
+      mounting.attach(mountpoint)
+      this.#mounting = undefined
+      this.#mount = new OwnMount(mountpoint, table, libc, mounting.device)
+      log.info(`${command.file} serves ${mountpoint}`)
+    } catch (error) {
+      const message = withRemedy(`${mountpoint}: cannot mount: ${messageOf(error)}`, error)
+      this.#outcome.reject(new ProgramError(message, STATUS.mountFailed, { cause: error }))
+    }
+  }
+
+  #daemonEnded(why: string, killed: boolean): void {
+    const { log, times } = this.#parts
+    const { file } = this.#order.command
+    clearTimeout(this.#startTimer)
+    clearTimeout(this.#hangUpTimer)
+    this.#closeChannel()
+    this.#relay?.disconnect()
+    // What it has started must not go on beside the next one.
+    this.#daemon?.kill()
+    this.#daemon?.close()
+    this.#daemon = undefined
+    if (this.#stopping) return
+    if (this.#mount === undefined) {
+      this.#outcome.reject(
+        new ProgramError(`${file} ${why} before it had mounted; it has to stay in the foreground`, STATUS.failed),
+      )
+      return
+    }
+    const life = this.#servingSince === undefined ? undefined : performance.now() - this.#servingSince
+    this.#servingSince = undefined
+    log.warning(`${file} ${why}; it is started again`)
+    if (life !== undefined) this.#giveUpTimer = setTimeout(() => this.#outcome.resolve('given up'), times.giveUp)
+    setTimeout(
+      () => {
+        if (!this.#stopping) this.#start()
+      },
+      this.#restartDelay.after(life, this.#fails || !killed),
+    )
+  }
+
+  #closeChannel(): void {
+    if (this.#channel !== undefined) this.#loop.remove(this.#channel)
+    this.#channel = undefined
+  }
+
+  #tell(): void {
+    if (this.#relay === undefined) return
+    const { daemons, resent, stale } = this.#relay.counts
+    this.#parts.log.info(`daemons that served: ${daemons}; requests given to another: ${resent}; files not found again: ${stale}`)
+  }
+
+  /** Ends the daemon. */
+  async #end(): Promise<void> {
+    this.#stopping = true
+    for (const timer of [this.#startTimer, this.#giveUpTimer, this.#hangUpTimer]) clearTimeout(timer)
+    this.#mounting?.close()
+    const daemon = this.#daemon
+    if (daemon === undefined) return
+    daemon.terminate()
+    const { leave, end, killed } = this.#parts.times
+    if (!(await daemon.endsWithin(leave))) {
+      this.#closeChannel()
+      daemon.hangUp()
+    }
+    if (!(await killAfter(daemon, end, end + killed)))
+      this.#parts.log.warning(`${this.#order.command.file} is still in the kernel after SIGKILL`)
+  }
+}
+
+/** Writes notifications to the device one after another, in libuv's pool. What the kernel does not take is lost, as it would be without a relay. */
+function notifier(libc: Libc, device: () => number | undefined): (message: Buffer) => void {
+  const waiting: Buffer[] = []
+  const write = libc.foreign('long write(int, void *, ulong)')
+  const next = (): void => {
+    const [message] = waiting
+    const fd = device()
+    if (message === undefined || fd === undefined) return
+    write.async(fd, message, message.length, () => {
+      waiting.shift()
+      next()
+    })
+  }
+  return (message) => {
+    waiting.push(message)
+    if (waiting.length === 1) next()
+  }
+}

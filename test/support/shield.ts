@@ -1,0 +1,179 @@
+import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { childrenOf } from '../../src/os/processes/child-processes.ts'
+import { processStat } from '../../src/os/processes/processes.ts'
+import { mountAt } from './mounts.ts'
+import { EXECUTABLE } from './paths.ts'
+import { SeededRandom } from './random.ts'
+import { argumentsOf, type Running, type Sandbox } from './sandbox.ts'
+import { eventually } from './wait.ts'
+
+/** How many names the folder `names` of {@link fill} has: a listing takes several calls of the reader, and several of the daemon. */
+const NAMES = 3000
+/** Bytes of its large files. */
+const LENGTH = 300_000
+
+/** Fills a folder with what shielded-reader.py reads. */
+export function fill(folder: string, seed = 1): void {
+  const random = new SeededRandom(seed)
+  const content = Buffer.from(Array.from({ length: LENGTH }, () => random.between(0, 255)))
+  for (const name of ['big', 'mapped']) writeFileSync(join(folder, name), content)
+  for (const name of ['folder', 'names']) mkdirSync(join(folder, name))
+  writeFileSync(join(folder, 'folder', 'in-folder'), 'in the folder\n')
+  for (let number = 0; number < NAMES; number++)
+    writeFileSync(join(folder, 'names', `name-${String(number).padStart(5, '0')}-${'x'.repeat(40)}`), '')
+  writeFileSync(join(folder, 'sums'), `${NAMES} ${LENGTH} ${createHash('sha256').update(content).digest('hex')}\n`)
+}
+
+/** A shield that runs. Its mount point and its temporary folder are in the sandbox. */
+export class Shielded {
+  readonly mountpoint: string
+  readonly running: Running
+  readonly #temporary: string
+
+  private constructor(sandbox: Sandbox, command: readonly string[], options: readonly string[]) {
+    this.mountpoint = sandbox.directory('shielded')
+    this.#temporary = sandbox.directory('temporary')
+    const args = ['shield', ...options, this.mountpoint, '--', ...command]
+    this.running = sandbox.start(EXECUTABLE, args, { env: { ...process.env, TMPDIR: this.#temporary } })
+  }
+
+  /** Resolves when it is mounted. */
+  static async start(sandbox: Sandbox, command: readonly string[], options: readonly string[] = []): Promise<Shielded> {
+    const shielded = new Shielded(sandbox, command, options)
+    await eventually(
+      `mounted: ${shielded.running.output()}`,
+      () => shielded.#served() === 1 || shielded.running.child.exitCode !== null,
+    )
+    assert.equal(shielded.running.child.exitCode, null, shielded.running.output())
+    return shielded
+  }
+
+  /** The process of the daemon; undefined while there is none. */
+  get daemon(): number | undefined {
+    return childrenOf(this.running.pid).find((pid) => processStat(pid) !== undefined)
+  }
+
+  /** Kills the daemon that serves, and waits until the next one does. */
+  async killDaemon(): Promise<void> {
+    const served = this.#served()
+    this.killAtOnce()
+    await eventually(`the next daemon serves: ${this.running.output()}`, () => this.#served() > served)
+  }
+
+  killAtOnce(): void {
+    const { daemon } = this
+    assert.ok(daemon !== undefined, this.running.output())
+    process.kill(daemon, 'SIGKILL')
+  }
+
+  /** The number of its FUSE connection. */
+  get connection(): string {
+    return mountAt(this.mountpoint).device.split(':')[1] ?? ''
+  }
+
+  /** Ends it by SIGTERM, and asserts that nothing of it is left. */
+  async stop(sandbox: Sandbox): Promise<void> {
+    this.running.child.kill('SIGTERM')
+    const { status } = await this.running.ended
+    assert.equal(status, 0, this.running.output())
+    this.assertGone(sandbox)
+  }
+
+  /** Asserts that it has left no process, no mount and no file. */
+  assertGone(sandbox: Sandbox): void {
+    assert.deepEqual(sandbox.mounts(), [])
+    assert.deepEqual(readdirSync(this.#temporary), [])
+    // The daemon has its target there.
+    const left = sandbox.processes().filter((pid) => argumentsOf(pid).some((word) => word.includes(this.#temporary)))
+    assert.deepEqual(left, [])
+  }
+
+  /** How many daemons have served so far. */
+  #served(): number {
+    return this.running.output().match(/ serves /g)?.length ?? 0
+  }
+}
+
+/** A file that has to be there, below the mount point. */
+interface Expected {
+  readonly name: string
+  readonly sha256: string
+}
+
+/** What writes through the deaths of the daemon: shielded-writer.py. */
+export class ShieldedWriter {
+  readonly #running: Running
+  #asked = 0
+
+  constructor(sandbox: Sandbox, mountpoint: string) {
+    this.#running = sandbox.start('python3', [join(import.meta.dirname, 'shielded-writer.py'), mountpoint])
+  }
+
+  /** Resolves when it has made all its changes once more. Throws with what went wrong since it was started. */
+  async goesOn(): Promise<void> {
+    const before = await this.#turns()
+    await eventually('the writer goes on', async () => (await this.#turns()) > before, 120_000)
+  }
+
+  /** Has it end. Returns what has to be there now. */
+  async end(): Promise<readonly Expected[]> {
+    this.#running.child.stdin?.end()
+    const { stdout } = await this.#running.ended
+    const [, json] = /^expected (.*)$/m.exec(stdout) ?? []
+    assert.ok(json !== undefined, stdout)
+    return Object.entries(JSON.parse(json) as Record<string, string>).map(([name, sha256]) => ({ name, sha256 }))
+  }
+
+  async #turns(): Promise<number> {
+    this.#running.child.stdin?.write('how far\n')
+    const wanted = ++this.#asked
+    const lines = (): readonly string[] => this.#running.output().split('\n').slice(0, -1)
+    await eventually(`the writer answers: ${this.#running.output()}`, () => lines().length >= wanted, 120_000)
+    const line = lines().at(wanted - 1) ?? ''
+    assert.match(line, /^\d+$/)
+    return Number(line)
+  }
+}
+
+/** What reads a mount through the deaths of its daemon: shielded-reader.py. */
+export class ShieldedReader {
+  readonly #running: Running
+  #lines = 0
+
+  private constructor(sandbox: Sandbox, mountpoint: string) {
+    this.#running = sandbox.start('python3', [join(import.meta.dirname, 'shielded-reader.py'), mountpoint])
+  }
+
+  /** Resolves when it has begun to list. */
+  static async start(sandbox: Sandbox, mountpoint: string): Promise<ShieldedReader> {
+    const reader = new ShieldedReader(sandbox, mountpoint)
+    await reader.#says()
+    return reader
+  }
+
+  /** Has it read everything that it holds to the end. Throws with what was wrong since it was started. */
+  async check(): Promise<void> {
+    this.#running.child.stdin?.write('check\n')
+    await this.#says()
+  }
+
+  async end(): Promise<void> {
+    this.#running.child.stdin?.end()
+    const { status, stderr } = await this.#running.ended
+    assert.equal(status, 0, stderr)
+  }
+
+  async #says(): Promise<void> {
+    const lines = (): readonly string[] => this.#running.output().split('\n').slice(0, -1)
+    const wanted = ++this.#lines
+    await eventually(
+      `the reader has read: ${this.#running.output()}`,
+      () => lines().length >= wanted || this.#running.child.exitCode !== null,
+      120_000,
+    )
+    assert.equal(lines().slice(0, wanted).at(-1), 'ok', this.#running.output())
+  }
+}

@@ -1,0 +1,130 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { DirectorySnapshot } from '../../src/shield/directory-snapshot.ts'
+import { DIRENT } from '../../src/shield/messages.ts'
+import { NodeTable } from '../../src/shield/nodes.ts'
+
+const FILE = 0o100644
+const DIRECTORY = 0o40755
+
+/** A table that notes what the daemon is told to forget. */
+function table(stableInodes = false) {
+  const forgotten: (readonly [bigint, bigint])[] = []
+  const nodes = new NodeTable(stableInodes, (daemonId, lookups) => forgotten.push([daemonId, lookups]))
+  nodes.begin()
+  return { nodes, forgotten }
+}
+
+const found = (daemonId: bigint, mode = FILE, ino = daemonId): { daemonId: bigint; ino: bigint; mode: number } => ({
+  daemonId,
+  ino,
+  mode,
+})
+
+describe("the shield's nodes", () => {
+  it('keep their ids when another daemon has other ones', () => {
+    const { nodes } = table()
+    const folder = nodes.found(nodes.root, 'folder', found(7n, DIRECTORY))
+    const file = nodes.found(folder, 'file', found(8n))
+    nodes.begin()
+    assert.deepEqual([nodes.isCurrent(nodes.root), nodes.isCurrent(folder), nodes.isCurrent(file)], [true, false, false])
+    assert.equal(nodes.found(nodes.root, 'folder', found(80n, DIRECTORY)), folder)
+    assert.equal(nodes.found(folder, 'file', found(70n)), file)
+    assert.deepEqual([folder.daemonId, file.daemonId], [80n, 70n])
+  })
+
+  it('are one for two names of one file, which is found by either', () => {
+    const { nodes } = table()
+    const file = nodes.found(nodes.root, 'one', found(8n))
+    assert.equal(nodes.found(nodes.root, 'two', found(8n)), file)
+    nodes.absent(nodes.root, 'one')
+    assert.deepEqual(
+      file.links.map(({ name }) => name),
+      ['two'],
+    )
+  })
+
+  it('lose a name that another file has', () => {
+    const { nodes } = table()
+    const before = nodes.found(nodes.root, 'f', found(8n))
+    const after = nodes.found(nodes.root, 'f', found(9n))
+    assert.notEqual(after, before)
+    assert.deepEqual([before.links.length, after.links.length], [0, 1])
+  })
+
+  it('are not taken for a file of another type, or of another inode number where these are stable', () => {
+    for (const [isStable, other, isSame] of [
+      [false, found(8n, DIRECTORY), false],
+      [false, found(8n, FILE, 2n), true],
+      [true, found(8n, FILE, 2n), false],
+      [true, found(9n, FILE, 1n), true],
+    ] as const) {
+      const { nodes } = table(isStable)
+      const file = nodes.found(nodes.root, 'f', found(5n, FILE, 1n))
+      nodes.begin()
+      assert.equal(nodes.found(nodes.root, 'f', other) === file, isSame)
+    }
+  })
+
+  it('are forgotten with their parents once the kernel has forgotten them, and the daemon is told how often it told of them', () => {
+    const { nodes, forgotten } = table()
+    const folder = nodes.found(nodes.root, 'folder', found(7n, DIRECTORY))
+    const file = nodes.found(folder, 'file', found(8n))
+    nodes.found(folder, 'file', found(8n))
+    file.kernelLookups = 1n
+    nodes.dropUnused(folder)
+    nodes.dropUnused(file)
+    assert.deepEqual(forgotten, [])
+    file.kernelLookups = 0n
+    nodes.dropUnused(file)
+    assert.deepEqual(forgotten, [
+      [8n, 2n],
+      [7n, 1n],
+    ])
+    assert.deepEqual([nodes.byId(file.id), nodes.byId(folder.id), nodes.byDaemonId(8n)], [undefined, undefined, undefined])
+    assert.equal(nodes.root.children.size, 0)
+  })
+})
+
+/** struct fuse_dirent. */
+function dirent(ino: bigint, offset: bigint, name: string): Buffer {
+  const bytes = Buffer.alloc((DIRENT.name + name.length + 7) & ~7)
+  bytes.writeBigUInt64LE(ino, DIRENT.ino)
+  bytes.writeBigUInt64LE(offset, DIRENT.offset)
+  bytes.writeUInt32LE(name.length, DIRENT.nameLength)
+  bytes.write(name, DIRENT.name, 'latin1')
+  return bytes
+}
+
+describe("the shield's listing of a directory", () => {
+  const listed = (snapshot: DirectorySnapshot, place: bigint, size: number): readonly string[] => {
+    const reply = Buffer.alloc(4096)
+    const length = snapshot.write(reply, 1n, place, size, (_name, daemons) => daemons)
+    const again = new DirectorySnapshot()
+    again.add(reply.subarray(16, length))
+    const names: string[] = []
+    again.write(reply, 1n, 0n, 4096, (name) => {
+      names.push(name)
+      return 1n
+    })
+    return names
+  }
+
+  it('goes on from a place of its own, whatever places the daemon has', () => {
+    const snapshot = new DirectorySnapshot()
+    assert.equal(snapshot.add(Buffer.concat([dirent(1n, 500n, 'a'), dirent(2n, 3n, 'b')])), 3n)
+    assert.equal(snapshot.add(dirent(3n, 77n, 'c')), 77n)
+    assert.equal(snapshot.add(Buffer.alloc(0)), undefined)
+    assert.deepEqual(listed(snapshot, 0n, 64), ['a', 'b'])
+    assert.deepEqual(listed(snapshot, 2n, 64), ['c'])
+    assert.deepEqual(listed(snapshot, 3n, 64), [])
+  })
+
+  it('leaves out an entry that its reply cuts off', () => {
+    const snapshot = new DirectorySnapshot()
+    const both = Buffer.concat([dirent(1n, 1n, 'a'), dirent(2n, 2n, 'a-longer-name')])
+    assert.equal(snapshot.add(both.subarray(0, 32 + DIRENT.name + 5)), 1n)
+    assert.equal(snapshot.add(dirent(2n, 2n, 'a-longer-name')), 2n)
+    assert.deepEqual(listed(snapshot, 0n, 4096), ['a', 'a-longer-name'])
+  })
+})
