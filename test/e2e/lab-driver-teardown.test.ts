@@ -94,12 +94,14 @@ describe('what is seen of a driver when every pod leaves', () => {
 
   it('is the cure, where new pods get the dead mount until the last one has left', async () => {
     await using sandbox = new Sandbox()
-    const { record, markdown, xml } = await labRun(sandbox, '', 'connection-aborted', 'opens-anew,starts-after')
+    const { record, markdown, xml } = await labRun(sandbox, 'late', 'connection-aborted', 'opens-anew,starts-after')
     const [cell] = record.cells
     const seen = cell?.consumers.map(({ seen }) => seen)
     assert.deepEqual(seen, ['errors', 'never-starts'])
     const { calls, left, newPod } = teardownOf(cell)
     assert.deepEqual(callsOf({ calls }).toSorted(), ['NodeUnpublishVolume OK', ...ALL_OK])
+    // A call that is answered ABORTED is one for later, and none that fails for ever.
+    assert.deepEqual(calls.map(({ attempts }) => attempts).toSorted(), [1, 6, 6])
     assert.deepEqual([left, newPod?.saw], [NOTHING, 'right'])
     assert.match(markdown, /Nearest cure: .*Every pod of the node has to leave; the next one reads right\./)
     assert.match(xml, /<testcase [^>]*name="connection-aborted: teardown"[^>]*><system-out>Each call succeeds, nothing is left, /)

@@ -3,10 +3,12 @@
 // Started as `node staging-driver.ts SOCKET DUMMY-FUSE`.
 // LEAVES=target: NodeUnpublishVolume fails for a target folder that has files in it (as seaweedfs).
 // LEAVES=staging: NodeUnstageVolume fails where nothing is mounted at the staging path (as blob-csi).
+// LEAVES=late: NodeUnpublishVolume answers ABORTED five times first, as if another call for the volume were under way.
 // LEAVES=/a/folder: the FUSE mount is in that folder, is taken as it is if there is one, and stays there (as juicefs with /var/lib/jfs).
+import { status } from '@grpc/grpc-js'
 import { mkdirSync, readFileSync, rmdirSync, rmSync } from 'node:fs'
 import { NodeServiceCapability_RPC_Type as Rpc } from '../../src/rpc/csi_pb.ts'
-import { type Handler, run, serveNode } from './driver-server.ts'
+import { type Handler, Refusal, run, serveNode } from './driver-server.ts'
 
 interface Request {
   readonly stagingTargetPath: string
@@ -16,6 +18,9 @@ interface Request {
 const [socket = '', dummyFuse = ''] = process.argv.slice(2)
 const { LEAVES = '' } = process.env
 const outside = LEAVES.startsWith('/') ? LEAVES : undefined
+
+/** How often NodeUnpublishVolume was called for each target. */
+const unpublished = new Map<string, number>()
 
 function isMounted(path: string): boolean {
   return readFileSync('/proc/self/mountinfo', 'utf8').includes(` ${path} `)
@@ -35,6 +40,9 @@ const node: Readonly<Record<string, Handler<Request>>> = {
     return {}
   },
   nodeUnpublishVolume: ({ targetPath }) => {
+    const asked = (unpublished.get(targetPath) ?? 0) + 1
+    unpublished.set(targetPath, asked)
+    if (LEAVES === 'late' && asked <= 5) throw new Refusal(status.ABORTED, 'another call is under way')
     if (isMounted(targetPath)) run('umount', '-c', '-l', targetPath)
     if (LEAVES === 'target') rmdirSync(targetPath)
     else rmSync(targetPath, { recursive: true, force: true })

@@ -152,11 +152,14 @@ export class CellTeardown {
     const began = clock()
     const end = Math.min(began + Math.max(ATTEMPTS_WITHIN, times.callTimeout), this.#latest ?? Infinity)
     let last: Failure | undefined
+    let failed = 0
     for (let attempts = 1; ; attempts++) {
       const failure = (await failureOf(act)) ?? this.#removeFolder(path)
       last = failure ?? last
-      const pause = FIRST_PAUSE * 2 ** (attempts - 1)
-      if (failure !== undefined && attempts < ATTEMPTS && clock() + pause < end) {
+      // One for another pod is under way, says the driver (CSI spec, "Operation pending for volume"): it has not tried this one.
+      if (failure?.code !== 'ABORTED') failed++
+      const pause = FIRST_PAUSE * 2 ** Math.max(failed - 1, 0)
+      if (failure !== undefined && failed < ATTEMPTS && clock() + pause < end) {
         await sleep(pause)
         continue
       }
