@@ -485,17 +485,19 @@ export class Relay {
 
   /** Writes an answer whose body is in {@link #answer}. */
   #respond(pending: Pending, length: number, errno: number): boolean {
-    this.#answer.writeUInt32LE(length, OUT.length)
-    this.#answer.writeInt32LE(-errno, OUT.error)
-    this.#answer.writeBigUInt64LE(pending.unique, OUT.unique)
+    this.#head(pending.unique, length, errno)
     return this.#write(pending, this.#answer, length)
   }
 
   #refuse(unique: bigint, errno: number): void {
-    this.#answer.writeUInt32LE(OUT_HEADER_SIZE, OUT.length)
+    this.#head(unique, OUT_HEADER_SIZE, errno)
+    this.#device.write(this.#answer, OUT_HEADER_SIZE)
+  }
+
+  #head(unique: bigint, length: number, errno: number): void {
+    this.#answer.writeUInt32LE(length, OUT.length)
     this.#answer.writeInt32LE(-errno, OUT.error)
     this.#answer.writeBigUInt64LE(unique, OUT.unique)
-    this.#device.write(this.#answer, OUT_HEADER_SIZE)
   }
 
   /** ENOENT: the caller has been killed. */

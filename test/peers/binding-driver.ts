@@ -3,8 +3,8 @@
 // BINDS=never: it answers OK, and nothing is ever mounted.
 // HEALS: a target that was unmounted is bound again, that many milliseconds later.
 // STALLS=yes: when a target was unmounted, the plugin answers nothing more.
-import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
-import { type Handler, run, serveNode } from './driver-server.ts'
+import { mkdirSync, readdirSync, rmSync } from 'node:fs'
+import { type Handler, isMounted, run, serveNode } from './driver-server.ts'
 
 interface Request {
   readonly targetPath: string
@@ -24,10 +24,6 @@ function bind(target: string, one: Published): void {
   run('mount', '--bind', folder, target)
   one.bound = true
   one.goneAt = undefined
-}
-
-function isMounted(target: string): boolean {
-  return readFileSync('/proc/self/mountinfo', 'utf8').includes(` ${target} `)
 }
 
 function look(): void {

@@ -9,10 +9,10 @@ import {
   type UntypedServiceImplementation,
 } from '@grpc/grpc-js'
 import { spawnSync } from 'node:child_process'
-import { mkdirSync, rmSync } from 'node:fs'
+import { mkdirSync, readFileSync, rmSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { serviceDefinition } from '../../src/grpc/service.ts'
-import { Identity, Node } from '../../src/rpc/csi_pb.ts'
+import { Identity, Node, NodeServiceCapability_RPC_Type as Rpc } from '../../src/rpc/csi_pb.ts'
 
 /** Answers a request by the fields of the answer, or throws. */
 export type Handler<Request> = (request: Request) => Record<string, unknown>
@@ -31,6 +31,36 @@ export class Refusal extends Error {
 export function run(program: string, ...words: readonly string[]): void {
   const { status: code, stderr } = spawnSync(program, words, { encoding: 'utf8' })
   if (code !== 0) throw new Error(`${program} ${words.join(' ')}: ${stderr}`)
+}
+
+/** Whether something is mounted at a path of this mount namespace. */
+export function isMounted(path: string): boolean {
+  return readFileSync('/proc/self/mountinfo', 'utf8').includes(` ${path} `)
+}
+
+/** What a node service says of itself that stages volumes. */
+export const STAGES: Readonly<Record<'nodeGetInfo' | 'nodeGetCapabilities', Handler<unknown>>> = {
+  nodeGetInfo: () => ({ nodeId: 'node' }),
+  nodeGetCapabilities: () => ({ capabilities: [{ type: { case: 'rpc', value: { type: Rpc.STAGE_UNSTAGE_VOLUME } } }] }),
+}
+
+interface StagedRequest {
+  readonly stagingTargetPath: string
+  readonly targetPath: string
+}
+
+/** A target is a bind of the staging path. */
+export const BINDS_STAGED: Readonly<Record<'nodePublishVolume' | 'nodeUnpublishVolume', Handler<StagedRequest>>> = {
+  nodePublishVolume: ({ stagingTargetPath, targetPath }) => {
+    mkdirSync(targetPath)
+    run('mount', '--bind', stagingTargetPath, targetPath)
+    return {}
+  },
+  nodeUnpublishVolume: ({ targetPath }) => {
+    run('umount', targetPath)
+    rmSync(targetPath, { recursive: true })
+    return {}
+  },
 }
 
 /** Listens on a socket. `log`: called with the name of each method and its request. */

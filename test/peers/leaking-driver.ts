@@ -1,9 +1,8 @@
 // A CSI node plugin that keeps no secret: it logs its requests as they are, and names a password in the source of its mounts. Volumes are
 // tmpfs with one file. Started as `node leaking-driver.ts SOCKET`.
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { NodeServiceCapability_RPC_Type as Rpc } from '../../src/rpc/csi_pb.ts'
-import { type Handler, run, serveNode } from './driver-server.ts'
+import { BINDS_STAGED, type Handler, run, serveNode, STAGES } from './driver-server.ts'
 
 interface Request {
   readonly stagingTargetPath: string
@@ -12,23 +11,11 @@ interface Request {
 }
 
 const handlers: Readonly<Record<string, Handler<Request>>> = {
-  nodeGetInfo: () => ({ nodeId: 'node' }),
-  nodeGetCapabilities: () => ({
-    capabilities: [{ type: { case: 'rpc', value: { type: Rpc.STAGE_UNSTAGE_VOLUME } } }],
-  }),
+  ...STAGES,
+  ...BINDS_STAGED,
   nodeStageVolume: ({ stagingTargetPath, secrets }) => {
     run('mount', '-t', 'tmpfs', `//server/${secrets.password ?? ''}`, stagingTargetPath)
     writeFileSync(join(stagingTargetPath, 'file'), 'content')
-    return {}
-  },
-  nodePublishVolume: ({ stagingTargetPath, targetPath }) => {
-    mkdirSync(targetPath)
-    run('mount', '--bind', stagingTargetPath, targetPath)
-    return {}
-  },
-  nodeUnpublishVolume: ({ targetPath }) => {
-    run('umount', targetPath)
-    rmSync(targetPath, { recursive: true })
     return {}
   },
   nodeUnstageVolume: ({ stagingTargetPath }) => {

@@ -6,9 +6,8 @@
 // LEAVES=late: NodeUnpublishVolume answers ABORTED five times first, as if another call for the volume were under way.
 // LEAVES=/a/folder: the FUSE mount is in that folder, is taken as it is if there is one, and stays there (as juicefs with /var/lib/jfs).
 import { status } from '@grpc/grpc-js'
-import { mkdirSync, readFileSync, rmdirSync, rmSync } from 'node:fs'
-import { NodeServiceCapability_RPC_Type as Rpc } from '../../src/rpc/csi_pb.ts'
-import { type Handler, Refusal, run, serveNode } from './driver-server.ts'
+import { mkdirSync, rmdirSync, rmSync } from 'node:fs'
+import { type Handler, isMounted, Refusal, run, serveNode, STAGES } from './driver-server.ts'
 
 interface Request {
   readonly stagingTargetPath: string
@@ -22,13 +21,8 @@ const outside = LEAVES.startsWith('/') ? LEAVES : undefined
 /** How often NodeUnpublishVolume was called for each target. */
 const unpublished = new Map<string, number>()
 
-function isMounted(path: string): boolean {
-  return readFileSync('/proc/self/mountinfo', 'utf8').includes(` ${path} `)
-}
-
 const node: Readonly<Record<string, Handler<Request>>> = {
-  nodeGetInfo: () => ({ nodeId: 'node' }),
-  nodeGetCapabilities: () => ({ capabilities: [{ type: { case: 'rpc', value: { type: Rpc.STAGE_UNSTAGE_VOLUME } } }] }),
+  ...STAGES,
   nodeStageVolume: ({ stagingTargetPath }) => {
     const at = outside ?? stagingTargetPath
     if (!isMounted(at)) run(dummyFuse, at)

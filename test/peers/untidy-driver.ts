@@ -3,11 +3,10 @@
 // Volumes are tmpfs with one file, mounted at the staging path and bound to each target. Where staging was unmounted, a pod gets the bare staging folder.
 // When something is written into that, the driver deletes it, makes it anew and mounts there.
 // Started as `node untidy-driver.ts SOCKET`.
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
-import { NodeServiceCapability_RPC_Type as Rpc } from '../../src/rpc/csi_pb.ts'
-import { type Handler, run, serveNode } from './driver-server.ts'
+import { BINDS_STAGED, type Handler, isMounted, run, serveNode, STAGES } from './driver-server.ts'
 
 interface Request {
   readonly stagingTargetPath: string
@@ -19,10 +18,6 @@ const { UNTIDY_DELETES: deletes } = process.env
 const PORT = 4711
 const CONF = '/tmp/untidy.conf'
 let staging: string | undefined
-
-function isMounted(path: string): boolean {
-  return readFileSync('/proc/self/mountinfo', 'utf8').includes(` ${path} `)
-}
 
 function mountAt(path: string): void {
   run('mount', '-t', 'tmpfs', 'untidy', path)
@@ -38,21 +33,11 @@ function heal(): void {
 }
 
 const handlers: Readonly<Record<string, Handler<Request>>> = {
-  nodeGetInfo: () => ({ nodeId: 'node' }),
-  nodeGetCapabilities: () => ({ capabilities: [{ type: { case: 'rpc', value: { type: Rpc.STAGE_UNSTAGE_VOLUME } } }] }),
+  ...STAGES,
+  ...BINDS_STAGED,
   nodeStageVolume: ({ stagingTargetPath }) => {
     mountAt(stagingTargetPath)
     staging = stagingTargetPath
-    return {}
-  },
-  nodePublishVolume: ({ stagingTargetPath, targetPath }) => {
-    mkdirSync(targetPath)
-    run('mount', '--bind', stagingTargetPath, targetPath)
-    return {}
-  },
-  nodeUnpublishVolume: ({ targetPath }) => {
-    run('umount', targetPath)
-    rmSync(targetPath, { recursive: true })
     return {}
   },
   nodeUnstageVolume: ({ stagingTargetPath }) => {

@@ -156,7 +156,7 @@ export class CellTeardown {
     for (let attempts = 1; ; attempts++) {
       const failure = (await failureOf(act)) ?? this.#removeFolder(path)
       last = failure ?? last
-      // One for another pod is under way, says the driver (CSI spec, "Operation pending for volume"): it has not tried this one.
+      // The driver has not tried this call, because one for another pod is under way (CSI spec, "Operation pending for volume").
       if (failure?.code !== 'ABORTED') failed++
       const pause = FIRST_PAUSE * 2 ** Math.max(failed - 1, 0)
       if (failure !== undefined && failed < ATTEMPTS && clock() + pause < end) {
