@@ -52,7 +52,8 @@ export async function carryOutTrial({ words, cwd, env, injection, hidesDevice, p
       () => (returned.after = now()),
       () => undefined,
     )
-    while (now() < patience) {
+    for (;;) {
+      const isLast = now() >= patience
       // The command is looked at before the mount: what comes between counts as standing.
       const { after } = returned
       const stands = await standsAt(target)
@@ -63,6 +64,8 @@ export async function carryOutTrial({ words, cwd, env, injection, hidesDevice, p
       if (stands && stoodAfter !== undefined && now() - stoodAfter > SETTLE) break
       // What nothing serves any more will not mount.
       if (after !== undefined && !stands && (failed || now() - after > SETTLE) && others().length === 0) break
+      // A look begins after the time is over, so that a pause of this process hides neither an end nor a mount.
+      if (isLast) break
       await sleep(LOOK)
     }
     const { end } = child
