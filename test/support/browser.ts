@@ -12,13 +12,17 @@ export interface Doings {
 /** How a page is looked at. */
 export interface View {
   readonly width?: number
-  readonly scheme?: 'light' | 'dark'
   readonly script?: boolean
 }
 
 /** Evaluates an expression in the page; `T` is what it must give. */
 export async function ask<T>(page: Page, expression: string): Promise<T> {
   return (await page.evaluate(expression)) as T
+}
+
+/** Shows a page in a colour scheme. */
+export async function prefer(page: Page, scheme: 'light' | 'dark'): Promise<void> {
+  await page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: scheme }])
 }
 
 /** Debian's Chromium without a window. Its profile lies in the sandbox, which ends it too if the test cannot. */
@@ -42,7 +46,7 @@ export class HeadlessBrowser implements AsyncDisposable {
   }
 
   /** Opens a file of this machine; at most 60 s. */
-  async open(path: string, { width = 1280, scheme = 'light', script = true }: View = {}): Promise<{ page: Page; doings: Doings }> {
+  async open(path: string, { width = 1280, script = true }: View = {}): Promise<{ page: Page; doings: Doings }> {
     const page = await this.#browser.newPage()
     const doings: Doings = { requests: [], complaints: [] }
     const address = `file://${path}`
@@ -53,7 +57,7 @@ export class HeadlessBrowser implements AsyncDisposable {
     page.on('pageerror', (error) => doings.complaints.push(String(error)))
     await page.setJavaScriptEnabled(script)
     await page.setViewport({ width, height: 800 })
-    await page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: scheme }])
+    await prefer(page, 'light')
     await page.goto(address, { timeout: 60_000 })
     return { page, doings }
   }
