@@ -41,7 +41,7 @@ const BINDING = {
 
 async function labRun(file: object, ...cells: readonly string[]): Promise<DriverRun> {
   await using sandbox = new Sandbox()
-  const run = await runDriver(sandbox, file, ['--mitigation', 'as-is', ...cells])
+  const run = await runDriver(sandbox, file, cells.includes('--mitigation') ? cells : ['--mitigation', 'as-is', ...cells])
   assert.deepEqual(problemsWith(run.record), [])
   return run
 }
@@ -115,6 +115,19 @@ describe('a driver whose mounts come late, or not at all', { concurrency: true }
       markdown,
       /\n1\. \*\*Data on the node's own disk\*\*: First use\. Without any failure, NodePublishVolume answers OK and nothing is mounted \(as in blobfuse2 #1081\)\./,
     )
+  })
+
+  it('is found out to take 12 seconds for a cure, where its file does not say how long: nothing is said to last for ever', async () => {
+    const cells = ['--failure', 'target-unmounted', '--mitigation', 'as-is,consumers-exit', '--consumer', 'opens-anew']
+    const { record, stdout, markdown } = await labRun({ ...BINDING, env: { HEALS: 12_000 } }, ...cells)
+    assert.match(stdout, /^target-unmounted: watched for 45 s, to see how long a cure takes/m)
+    const [asIs, exits] = record.cells
+    assert.deepEqual(outcomes(asIs?.consumers), { 'opens-anew': 'writes-to-host-recovers' })
+    // Its process ends at each error, and so may not be the one that was there before.
+    assert.deepEqual(outcomes(exits?.consumers), { 'opens-anew': 'writes-to-host-recovers' })
+    for (const cell of [asIs, exits]) assert.ok((cell?.consumers[0]?.firstRightAfterFailureMs ?? 0) > 10_000)
+    assert.doesNotMatch(markdown, /for ever|It lasted to the end/)
+    assert.match(markdown, /It was over after at most 1[\d.]+ s\./)
   })
 
   it('is watched for a time that is said where its cure takes longer, and a pod whose call is not answered is undecided', async () => {

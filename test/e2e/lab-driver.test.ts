@@ -22,6 +22,7 @@ volume:
   attributes: { text: "Hello from Go!\\n" }
 file: greeting.txt
 content: "Hello from Go!\\n"
+watch: 2
 `
 
 describe("somebody's own driver in the lab", () => {
@@ -87,7 +88,7 @@ describe("somebody's own driver in the lab", () => {
   it('has its plugin stopped, or killed and its pods replaced, where that itself answers for the volume', async () => {
     await using sandbox = new Sandbox()
     const cells = ['--failure', 'daemon-hung,all-pods-replaced', '--mitigation', 'as-is', '--consumer', 'keeps-open,private']
-    const { record } = await runDriver(sandbox, parseYaml(DRIVER) as object, cells)
+    const { record } = await runDriver(sandbox, { ...(parseYaml(DRIVER) as object), watch: 20, callTimeout: 30 }, cells)
     const [hung, replaced] = record.cells
     assert.ok(hung !== undefined && replaced !== undefined)
     for (const cell of [hung, replaced]) {
