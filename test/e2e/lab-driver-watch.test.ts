@@ -95,7 +95,7 @@ describe('a driver whose mounts come late, or not at all', { concurrency: true }
     assert.match(xml, /<testsuite name="first-use" tests="3" failures="3" /)
     assert.match(
       xml,
-      /name="first-use: teardown" [^>]*><failure message="When all pods have left, a new pod writes to the node's own disk/,
+      /name="first-use: teardown" [^>]*><failure message="When all pods have left, a new pod writes to the node&#39;s own disk at first/,
     )
     assert.match(xml, /name="plugin-killed: teardown" [^>]*><skipped message="The same is wrong without any failure/)
   })
