@@ -79,8 +79,8 @@ describe('a driver whose mounts come late, or not at all', { concurrency: true }
     assert.deepEqual(outcomes(replaced.consumers), early)
     assert.ok(replaced.consumers.every(({ wroteToNode, failedBefore }) => wroteToNode && failedBefore > 0))
     assert.equal(replaced.evidence.disk.filter((path) => path.endsWith(`/mount/${PROBE}`)).length, 2)
-    for (const cell of [firstUse, killed, replaced])
-      assert.deepEqual([cell?.teardown?.newPod?.saw, cell?.teardown?.newPod?.wroteToNode], ['right', true])
+    for (const { teardown } of [firstUse, killed, replaced])
+      assert.deepEqual([teardown?.newPod?.saw, teardown?.newPod?.wroteToNode], ['right', true])
     assert.match(
       markdown,
       /\n1\. \*\*Data on the node's own disk\*\*: First use\. Without any failure, NodePublishVolume answers OK before the volume is mounted \(early return, as in blobfuse2 #1079\)\./,
