@@ -14,6 +14,7 @@ async function served(how: string): Promise<object> {
     name: 'fuse-driver',
     start: peer('fuse-driver', '{socket}', server, how, 'served'),
     daemon: 'served',
+    watch: 5,
     volume: { id: 'some-volume', staged: false },
     file: 'dummy-file.txt',
     content: 'Hello world!\n',

@@ -19,6 +19,7 @@ const UNTIDY = {
   socket: '/untidy/csi.sock',
   fuse: false,
   callTimeout: 60,
+  watch: 2,
   volume: { id: 'some-volume' },
   file: 'file',
   content: 'content',
@@ -97,7 +98,7 @@ describe('the node of a driver', () => {
     const at = '/var/lib/fuse-driver/volume'
     const file = {
       ...{ name: 'fuse-driver', start: peer('fuse-driver', '{socket}', DUMMY_FUSE), env: { FUSE_DRIVER_AT: at } },
-      ...{ volume: { id: 'some-volume', staged: false }, callTimeout: 60 },
+      ...{ volume: { id: 'some-volume', staged: false }, callTimeout: 60, watch: 2 },
       ...{ file: 'dummy-file.txt', content: 'Hello world!\n' },
     }
     const cells = ['--failure', 'connection-aborted', '--mitigation', 'as-is', '--consumer', 'starts-after']

@@ -17,6 +17,7 @@ async function labRun(sandbox: Sandbox, leaves: string, failure: string, consume
     start: peer('staging-driver', '{socket}', DUMMY_FUSE),
     env: { LEAVES: leaves },
     callTimeout: 60,
+    watch: 5,
     volume: { id: 'some-volume' },
     file: 'dummy-file.txt',
     content: 'Hello world!\n',

@@ -1,12 +1,31 @@
 import assert from 'node:assert/strict'
+import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import type { ConsumerResult } from '../../src/lab/matrix/lab-record.ts'
 import { PROBE } from '../../src/lab/consumer/probe.ts'
+import { compileC } from '../support/compile.ts'
 import { type DriverRun, peer, runDriver } from '../support/driver-run.ts'
+import { ROOT } from '../support/paths.ts'
 import { Sandbox } from '../support/sandbox.ts'
 import { schemaOf } from '../support/type-check.ts'
 
 const problemsWith = schemaOf('src/lab/matrix/lab-record.ts', 'LabRecord')
+
+/** Of a driver that answers before its FUSE mount stands, from when its volume was populated on (test/peers/fuse-driver.ts). */
+async function late(): Promise<object> {
+  const [server, into] = await Promise.all(['fuse-server', 'bind-into'].map((name) => compileC(join(ROOT, `test/peers/${name}.c`))))
+  return {
+    name: 'fuse-driver',
+    start: peer('fuse-driver', '{socket}', server ?? '', 'daemonises', 'served'),
+    env: { FUSE_DRIVER_LATE: '{state}/populated', FUSE_DRIVER_INTO: into },
+    callTimeout: 60,
+    watch: 30,
+    populate: ': {target} > {state}/populated',
+    volume: { id: 'some-volume', staged: false },
+    file: 'dummy-file.txt',
+    content: 'Hello world!\n',
+  }
+}
 
 /** Of a driver whose volumes are bind mounts (test/peers/binding-driver.ts). */
 const BINDING = {
@@ -22,7 +41,7 @@ const BINDING = {
 
 async function labRun(file: object, ...cells: readonly string[]): Promise<DriverRun> {
   await using sandbox = new Sandbox()
-  const run = await runDriver(sandbox, { ...BINDING, ...file }, ['--mitigation', 'as-is', ...cells])
+  const run = await runDriver(sandbox, file, cells.includes('--mitigation') ? cells : ['--mitigation', 'as-is', ...cells])
   assert.deepEqual(problemsWith(run.record), [])
   return run
 }
@@ -38,12 +57,12 @@ function assertNoError(consumers: readonly ConsumerResult[] | undefined, number:
 }
 
 describe('a driver whose mounts come late, or not at all', { concurrency: true }, () => {
-  it('is said once to answer OK before it mounts, with the data on the disk of the node', async () => {
-    const cells = ['--failure', 'plugin-killed', '--consumer', 'opens-anew,slave-folder']
-    const { record, stdout, markdown, xml } = await labRun({ env: { BINDS: 'late' }, watch: 30 }, ...cells)
+  it('is said once to answer OK before it mounts, with the data on the disk of the node, also that of new pods', async () => {
+    const cells = ['--failure', 'plugin-killed,all-pods-replaced', '--consumer', 'opens-anew,private']
+    const { record, stdout, markdown, xml } = await labRun(await late(), ...cells)
     const { firstUse, cells: seen } = record
-    const late = { 'opens-anew': 'writes-to-host-recovers', 'slave-folder': 'writes-to-host-recovers' }
-    assert.deepEqual(outcomes(firstUse?.consumers), late)
+    const early = { 'opens-anew': 'writes-to-host-recovers', private: 'writes-to-host-recovers' }
+    assert.deepEqual(outcomes(firstUse?.consumers), early)
     assert.ok(firstUse?.consumers.every(({ wroteToNode }) => wroteToNode))
     assert.equal(firstUse?.evidence.disk.filter((path) => path.endsWith(`/mount/${PROBE}`)).length, 2)
     assert.match(
@@ -51,25 +70,39 @@ describe('a driver whose mounts come late, or not at all', { concurrency: true }
       /^first use: 0 of 2 consumers read right from the beginning; not opens-anew \(node's disk, then works\), /m,
     )
     // The killed plugin is not blamed for it.
-    const [killed] = seen
-    assert.ok(killed !== undefined)
+    const [killed, replaced] = seen
+    assert.ok(killed !== undefined && replaced !== undefined)
     assertNoError(killed.consumers, 2)
     assert.deepEqual(killed.evidence.disk, [])
     assert.ok(killed.consumers.every(({ wroteToNode, failedBefore }) => !wroteToNode && failedBefore > 0))
+    // Those that take the place of others have written again.
+    assert.deepEqual(outcomes(replaced.consumers), early)
+    assert.ok(replaced.consumers.every(({ wroteToNode, failedBefore }) => wroteToNode && failedBefore > 0))
+    assert.equal(replaced.evidence.disk.filter((path) => path.endsWith(`/mount/${PROBE}`)).length, 2)
+    for (const { teardown } of [firstUse, killed, replaced])
+      assert.deepEqual([teardown?.newPod?.saw, teardown?.newPod?.wroteToNode], ['right', true])
     assert.match(
       markdown,
       /\n1\. \*\*Data on the node's own disk\*\*: First use\. Without any failure, NodePublishVolume answers OK before the volume is mounted \(early return, as in blobfuse2 #1079\)\./,
     )
+    assert.match(
+      markdown,
+      /\n1\. \*\*Data on the node's own disk\*\*: Daemon killed and all pods replaced\. All 2 consumers see the wrong disk\./,
+    )
     assert.equal(markdown.split('#1079').length, 2)
     assert.ok(markdown.includes(`/mount/${PROBE}`))
-    // A new pod has private mounts, so that it keeps the bare folder.
+    // The new pod of each teardown writes there too, which is said of the first use.
     assert.match(xml, /<testsuite name="first-use" tests="3" failures="3" /)
+    assert.match(
+      xml,
+      /name="first-use: teardown" [^>]*><failure message="When all pods have left, a new pod writes to the node&#39;s own disk at first/,
+    )
     assert.match(xml, /name="plugin-killed: teardown" [^>]*><skipped message="The same is wrong without any failure/)
   })
 
   it('is said never to mount, and no failure is tried with it', async () => {
     const cells = ['--failure', 'plugin-killed,target-unmounted', '--consumer', 'opens-anew,private']
-    const { record, markdown } = await labRun({ env: { BINDS: 'never' }, watch: 2 }, ...cells)
+    const { record, markdown } = await labRun({ ...BINDING, env: { BINDS: 'never' }, watch: 2 }, ...cells)
     const { firstUse, cells: seen, absent } = record
     assert.deepEqual(outcomes(firstUse?.consumers), { 'opens-anew': 'writes-to-host', private: 'writes-to-host' })
     assert.equal(firstUse?.evidence.disk.filter((path) => path.endsWith(`/mount/${PROBE}`)).length, 2)
@@ -84,9 +117,25 @@ describe('a driver whose mounts come late, or not at all', { concurrency: true }
     )
   })
 
+  it('is found out to take 12 seconds for a cure, where its file does not say how long: nothing is said to last for ever', async () => {
+    const cells = ['--failure', 'target-unmounted', '--mitigation', 'as-is,consumers-exit', '--consumer', 'opens-anew']
+    const { record, stdout, markdown } = await labRun({ ...BINDING, env: { HEALS: 12_000 } }, ...cells)
+    assert.match(stdout, /^target-unmounted: watched for 45 s, to see how long a cure takes/m)
+    const [asIs, exits] = record.cells
+    assert.deepEqual(outcomes(asIs?.consumers), { 'opens-anew': 'writes-to-host-recovers' })
+    // Its process ends at each error, and so may not be the one that was there before.
+    assert.deepEqual(outcomes(exits?.consumers), { 'opens-anew': 'writes-to-host-recovers' })
+    for (const cell of [asIs, exits]) assert.ok((cell?.consumers[0]?.firstRightAfterFailureMs ?? 0) > 10_000)
+    assert.doesNotMatch(markdown, /for ever|It lasted to the end/)
+    assert.match(markdown, /It was over after at most 1[\d.]+ s\./)
+  })
+
   it('is watched for a time that is said where its cure takes longer, and a pod whose call is not answered is undecided', async () => {
     const cells = ['--failure', 'target-unmounted', '--consumer', 'slave-folder,starts-after']
-    const { record, markdown } = await labRun({ env: { HEALS: 3_600_000, STALLS: 'yes' }, watch: 2, callTimeout: 30 }, ...cells)
+    const { record, markdown } = await labRun(
+      { ...BINDING, env: { HEALS: 3_600_000, STALLS: 'yes' }, watch: 2, callTimeout: 30 },
+      ...cells,
+    )
     assertNoError(record.firstUse?.consumers, 2)
     const [cell] = record.cells
     assert.deepEqual(outcomes(cell?.consumers), { 'slave-folder': 'writes-to-host', 'starts-after': 'undecided' })

@@ -2,8 +2,10 @@ import assert from 'node:assert/strict'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
-import type { LabRecord } from '../../src/lab/matrix/lab-record.ts'
+import type { Cell, LabRecord } from '../../src/lab/matrix/lab-record.ts'
 import { isWrongAnyway, teardownProblems } from '../../src/lab/report/teardown-findings.ts'
+import { parseYaml } from '../../src/yaml.ts'
+import { runDriver } from '../support/driver-run.ts'
 import { EXECUTABLE } from '../support/paths.ts'
 import { Sandbox } from '../support/sandbox.ts'
 import { GO_DRIVER } from '../support/tools.ts'
@@ -20,6 +22,7 @@ volume:
   attributes: { text: "Hello from Go!\\n" }
 file: greeting.txt
 content: "Hello from Go!\\n"
+watch: 2
 `
 
 describe("somebody's own driver in the lab", () => {
@@ -51,7 +54,7 @@ describe("somebody's own driver in the lab", () => {
     assert.equal(status, 0, stdout + stderr)
     assert.match(
       stdout,
-      /^not tried: daemon-killed: The plugin itself answers for the volume \(go-driver\); plugin-killed strikes it\.$/m,
+      /^not tried: daemon-killed: The plugin itself answers for the volume \(go-driver\); plugin-killed kills that process\.$/m,
     )
 
     const record = JSON.parse(readFileSync(json, 'utf8')) as LabRecord
@@ -82,6 +85,27 @@ describe("somebody's own driver in the lab", () => {
     )
   })
 
+  it('has its plugin stopped, or killed and its pods replaced, where that itself answers for the volume', async () => {
+    await using sandbox = new Sandbox()
+    const cells = ['--failure', 'daemon-hung,all-pods-replaced', '--mitigation', 'as-is', '--consumer', 'keeps-open,private']
+    const { record } = await runDriver(sandbox, { ...(parseYaml(DRIVER) as object), watch: 20, callTimeout: 30 }, cells)
+    const [hung, replaced] = record.cells
+    assert.ok(hung !== undefined && replaced !== undefined)
+    for (const cell of [hung, replaced]) {
+      assert.equal(cell.verdict, 'measured', cell.why)
+      const struck = cell.events.filter(({ kind }) => kind === 'failure').map(({ text }) => /, process (\d+)$/.exec(text)?.[1])
+      assert.deepEqual(struck, [String(cell.lanes.find(({ id }) => id === 'plugin')?.pid)])
+    }
+    for (const { seen, longestStallMs } of hung.consumers) assert.ok(/^(works|waits)$/.test(seen) && longestStallMs > 200, seen)
+    const plugin = (cell: Cell): readonly string[] => cell.events.filter(({ lane }) => lane === 'plugin').map(({ kind }) => kind)
+    assert.ok(!plugin(hung).includes('end'))
+    assert.deepEqual(plugin(replaced).slice(0, 3), ['start', 'end', 'restart'])
+    assert.deepEqual(
+      replaced.consumers.map(({ seen }) => seen),
+      ['restarted', 'restarted'],
+    )
+  })
+
   it('ends with 2 and the reasons when nothing of what was chosen can be tried', async () => {
     await using sandbox = new Sandbox()
     const file = join(sandbox.path, 'driver.yaml')
@@ -92,12 +116,12 @@ describe("somebody's own driver in the lab", () => {
       '--driver',
       file,
       '--failure',
-      'daemon-killed,daemon-hung',
+      'daemon-killed,daemon-replaced',
     ])
     assert.equal(status, 2)
     assert.match(
       stderr,
-      /nothing of what was chosen can be run: The plugin itself answers for the volume \(go-driver\); plugin-killed strikes it\.$/m,
+      /nothing of what was chosen can be run: The plugin itself answers for the volume \(go-driver\); plugin-killed kills that process\. The plugin itself answers .*; while that process is stopped, nobody answers a call for one more pod either\. daemon-hung stops that process\.$/m,
     )
   })
 

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
-import { cpSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import type { Cell, LabRecord } from '../../src/lab/matrix/lab-record.ts'
+import { mutated, type SourceMutation } from '../support/mutated.ts'
 import { EXECUTABLE, ROOT } from '../support/paths.ts'
 import { Sandbox } from '../support/sandbox.ts'
 
@@ -11,7 +12,7 @@ interface Mutation {
   readonly serve?: string
   readonly fused?: string
   readonly consumer?: string
-  readonly source?: { readonly file: string; readonly from: string; readonly to: string }
+  readonly source?: SourceMutation
 }
 
 /** Runs the lab with another product in the place of ours. */
@@ -48,19 +49,6 @@ process.exit(await lab({
   )
   const { status, stdout, stderr } = await sandbox.run(process.execPath, [script], { timeout: 120_000 })
   return { status, output: stdout + stderr }
-}
-
-/** A copy of our source with one place changed; returns its main module. */
-function mutated(sandbox: Sandbox, { file, from, to }: NonNullable<Mutation['source']>): string {
-  const root = sandbox.directory('product')
-  cpSync(join(ROOT, 'src'), join(root, 'src'), { recursive: true })
-  cpSync(join(ROOT, 'package.json'), join(root, 'package.json'))
-  symlinkSync(join(ROOT, 'node_modules'), join(root, 'node_modules'))
-  const path = join(root, file)
-  const text = readFileSync(path, 'utf8')
-  assert.equal(text.split(from).length, 2, `${file} has '${from}' not just once`)
-  writeFileSync(path, text.replace(from, to))
-  return join(root, 'src/main.ts')
 }
 
 describe('a product that is not what it should be', () => {

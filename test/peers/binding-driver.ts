@@ -1,58 +1,46 @@
 // A CSI node plugin whose volumes are bind mounts of one folder. It stages nothing. Started as `node binding-driver.ts SOCKET FOLDER`.
-// BINDS=late: NodePublishVolume answers OK at once. The mount comes a second later or after that, and not before something was written to the bare target.
-// BINDS=never: it answers OK, and nothing is ever mounted.
+// BINDS=never: NodePublishVolume answers OK, and nothing is ever mounted.
 // HEALS: a target that was unmounted is bound again, that many milliseconds later.
 // STALLS=yes: when a target was unmounted, the plugin answers nothing more.
-import { mkdirSync, readdirSync, rmSync } from 'node:fs'
+import { mkdirSync, rmSync } from 'node:fs'
 import { type Handler, isMounted, run, serveNode } from './driver-server.ts'
 
 interface Request {
   readonly targetPath: string
 }
 
-interface Published {
-  readonly at: number
-  bound: boolean
-  goneAt: number | undefined
-}
-
 const [socket = '', folder = ''] = process.argv.slice(2)
 const { BINDS, HEALS, STALLS } = process.env
-const published = new Map<string, Published>()
+/** What was bound, and since when it is not. */
+const bound = new Map<string, { goneAt: number | undefined }>()
 
-function bind(target: string, one: Published): void {
+function bind(target: string): void {
   run('mount', '--bind', folder, target)
-  one.bound = true
-  one.goneAt = undefined
+  bound.set(target, { goneAt: undefined })
 }
 
 function look(): void {
-  for (const [target, one] of published) {
-    if (!one.bound) {
-      if (BINDS === 'late' && Date.now() - one.at >= 1000 && readdirSync(target).length > 0) bind(target, one)
-    } else if (!isMounted(target)) {
-      one.goneAt ??= Date.now()
-      if (HEALS !== undefined && Date.now() - one.goneAt >= Number(HEALS)) bind(target, one)
-    }
+  for (const [target, one] of bound) {
+    if (isMounted(target)) continue
+    one.goneAt ??= Date.now()
+    if (HEALS !== undefined && Date.now() - one.goneAt >= Number(HEALS)) bind(target)
   }
 }
 
 const node: Readonly<Record<string, Handler<Request>>> = {
   nodeGetInfo: () => ({ nodeId: 'node' }),
   nodeGetCapabilities: () => {
-    const isGone = [...published].some(([target, { bound }]) => bound && !isMounted(target))
+    const isGone = [...bound.keys()].some((target) => !isMounted(target))
     if (STALLS === 'yes' && isGone) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0)
     return { capabilities: [] }
   },
   nodePublishVolume: ({ targetPath }) => {
     mkdirSync(targetPath, { recursive: true })
-    const one: Published = { at: Date.now(), bound: false, goneAt: undefined }
-    published.set(targetPath, one)
-    if (BINDS === undefined) bind(targetPath, one)
+    if (BINDS !== 'never') bind(targetPath)
     return {}
   },
   nodeUnpublishVolume: ({ targetPath }) => {
-    published.delete(targetPath)
+    bound.delete(targetPath)
     if (isMounted(targetPath)) run('umount', targetPath)
     rmSync(targetPath, { recursive: true, force: true })
     return {}

@@ -2,11 +2,13 @@
 // GET_VOLUME_HEALTH and does not implement it. It knows one mount option, noatime, and refuses others with the code that FUSE_DRIVER_REFUSES names.
 // Started as `node fuse-driver.ts SOCKET PROGRAM ARGUMENT...`; the path of the mount is the program's last argument.
 // FUSE_DRIVER_STAGES=yes: it stages, and mounts FUSE there. A target is a bind of that, whether it is alive or dead.
+// FUSE_DRIVER_LATE=PATH: once there is something at that path, NodePublishVolume answers OK before the mount stands. The mount comes when something was written
+// to the bare target, and FUSE_DRIVER_INTO, a program (bind-into.c), binds it into the pods that have the bare folder at /mnt (as seaweedfs does).
 // FUSE_DRIVER_AT=PATH: it mounts once, at that path, and binds that to each target. It unmounts a mount there that is dead, and goes on with the bare folder.
 import { status } from '@grpc/grpc-js'
-import { mkdirSync, readdirSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { NodeServiceCapability_RPC_Type as Rpc } from '../../src/rpc/csi_pb.ts'
-import { type Handler, Refusal, run, serveNode } from './driver-server.ts'
+import { type Handler, isMounted, Refusal, run, serveNode } from './driver-server.ts'
 
 interface Request {
   readonly targetPath: string
@@ -18,6 +20,10 @@ interface Request {
 
 const [socket = '', program = '', ...words] = process.argv.slice(2)
 const { FUSE_DRIVER_REFUSES: refuses = 'INVALID_ARGUMENT', FUSE_DRIVER_STAGES: stages, FUSE_DRIVER_AT: at } = process.env
+const { FUSE_DRIVER_LATE: late, FUSE_DRIVER_INTO: into = '' } = process.env
+
+/** Targets whose mount does not stand yet. */
+const bare = new Set<string>()
 
 const capabilities = [Rpc.GET_VOLUME_HEALTH, ...(stages === 'yes' ? [Rpc.STAGE_UNSTAGE_VOLUME] : [])]
 let mounted = false
@@ -35,6 +41,33 @@ function mountOnce(path: string): void {
   }
 }
 
+function mountLate(): void {
+  for (const target of bare) {
+    if (readdirSync(target).length === 0) continue
+    bare.delete(target)
+    try {
+      const pods = podsWith(target)
+      run(program, ...words, target)
+      for (const pid of pods) run(into, target, pid, '/mnt')
+    } catch (error) {
+      process.stderr.write(`${String(error)}\n`)
+    }
+  }
+}
+
+/** The processes that have a folder of the node at /mnt: the fourth field of mountinfo is its path on the kubelet's own file system. */
+function podsWith(target: string): readonly string[] {
+  return readdirSync('/proc').filter((pid) => {
+    try {
+      const mounts = /^\d+$/.test(pid) ? readFileSync(`/proc/${pid}/mountinfo`, 'utf8').split('\n') : []
+      const fields = mounts.map((line) => line.split(' ')).findLast(([, , , , path]) => path === '/mnt')
+      return fields?.[3] !== undefined && fields[3] !== '/' && target.endsWith(fields[3])
+    } catch {
+      return false
+    }
+  })
+}
+
 const handlers: Readonly<Record<string, Handler<Request>>> = {
   nodeGetInfo: () => ({ nodeId: 'node' }),
   nodeGetCapabilities: () => ({ capabilities: capabilities.map((type) => ({ type: { case: 'rpc', value: { type } } })) }),
@@ -50,11 +83,13 @@ const handlers: Readonly<Record<string, Handler<Request>>> = {
       mountOnce(at)
       run('mount', '--bind', at, targetPath)
     } else if (stages === 'yes') run('mount', '--bind', stagingTargetPath, targetPath)
+    else if (late !== undefined && existsSync(late)) bare.add(targetPath)
     else run(program, ...words, targetPath)
     return {}
   },
   nodeUnpublishVolume: ({ targetPath }) => {
-    run('umount', '-l', targetPath)
+    bare.delete(targetPath)
+    if (isMounted(targetPath)) run('umount', '-l', targetPath)
     rmSync(targetPath, { recursive: true })
     return {}
   },
@@ -64,4 +99,5 @@ const handlers: Readonly<Record<string, Handler<Request>>> = {
   },
 }
 
+setInterval(mountLate, 100)
 serveNode<Request>('fuse-driver', socket, handlers)

@@ -111,12 +111,19 @@ describe('what a failure cannot do to a driver', () => {
     assert.deepEqual(Object.keys(more(unstaged, { ...SHOWN, mounts: [bind, elsewhere], holders })), ['staging-unmounted'])
   })
 
-  it('is all that is done to a daemon, where the plugin itself answers, or nobody is seen to', () => {
-    const own = more({}, { ...SHOWN, holders: [holder('plugin', undefined, true)] })
-    assert.deepEqual(Object.keys(own).toSorted(), [...DAEMON, 'holder-killed'].toSorted())
-    assert.equal(own['daemon-killed'], 'The plugin itself answers for the volume (plugin); plugin-killed strikes it.')
+  it('is what takes a process other than the plugin, where the plugin itself answers', () => {
+    const own = 'The plugin itself answers for the volume (plugin);'
+    assert.deepEqual(more({}, { ...SHOWN, holders: [holder('plugin', undefined, true)] }), {
+      'daemon-killed': `${own} plugin-killed kills that process.`,
+      'daemon-replaced': `${own} while that process is stopped, nobody answers a call for one more pod either. daemon-hung stops that process.`,
+      'holder-killed': 'Only what answers for the volume (plugin) holds a descriptor of its connection.',
+    })
+  })
+
+  it('is all that is done to a daemon, where nobody is seen to answer', () => {
     const nobody = { ...SHOWN, holders: [] }
     assert.deepEqual(Object.keys(more({}, nobody)), ['holder-killed'])
+    assert.deepEqual(Object.keys(more({ daemon: undefined }, nobody)).toSorted(), [...DAEMON, 'holder-killed'].toSorted())
     const unnamed = more({ daemon: undefined }, nobody)
     assert.equal(unnamed['daemon-hung'], 'No process is seen that answers for the volume, and the file names no daemon.')
     const mounts = SHOWN.mounts.map((mount) => ({ ...mount, fsType: 'nfs', fuse: false, connection: undefined }))

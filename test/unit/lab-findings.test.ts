@@ -362,6 +362,19 @@ describe('the findings about how the pods leave', () => {
     assert.match(found([torn('daemon-hung', { newPod: { ...dead, wroteToNode: true } })]).sentences[2], /^Data goes astray after /)
   })
 
+  it('have a new pod that writes to the disk of the node at first, though it reads right later', () => {
+    const late = torn('daemon-killed', { newPod: { ...dead, saw: 'right', wroteToNode: true } })
+    const [finding, ...others] = found([late]).findings
+    assert.deepEqual([finding?.harm, finding?.failures, others], ['astray', ['daemon-killed'], []])
+    assert.equal(
+      finding?.what,
+      "When all pods have left, a new pod writes to the node's own disk at first, and reads the volume right later.",
+    )
+    assert.equal(finding.evidence[0]?.text, 'its last read: right, 2.7 s after it was asked for')
+    assert.match(found([late]).sentences[2], /^Data goes astray after /)
+    assert.match(junit(record([late])), /name="daemon-killed: teardown" time="0\.900"><failure [^>]*type="astray"/)
+  })
+
   it('are said once where it is the same without any failure, and name the mitigation without it', () => {
     const firstUse = torn('first-use', stuck)
     const all = driverFindings({ ...record([torn('plugin-killed', stuck), torn('daemon-hung', {})]), firstUse })?.findings ?? []
@@ -380,6 +393,16 @@ describe('the findings about how the pods leave', () => {
       once.map(({ harm, failures }) => [harm, failures]),
       [['astray', ['first-use']]],
     )
+    // Consumers that got errors do not say of a new pod that its data went astray.
+    const astray = torn('plugin-killed', { newPod: { ...dead, saw: 'right', wroteToNode: true } })
+    const late = { ...cell('first-use', 'as-is', { all: BACK }), teardown: astray.teardown } as Cell
+    assert.deepEqual(
+      driverFindings({ ...record([astray]), firstUse: late })?.findings.map(({ harm, failures }) => [harm, failures]),
+      [
+        ['for-a-time', ['first-use']],
+        ['astray', ['first-use']],
+      ],
+    )
     const cured = found([torn('plugin-killed', stuck), torn('plugin-killed', {}, 'health')]).findings[0]?.cure
     assert.match(cured ?? '', /^It does not happen with Health watched\. NodeUnpublishVolume unmounts /)
   })
@@ -394,6 +417,7 @@ describe('the findings about how the pods leave', () => {
     assert.equal(cure({ all: DEAD }, {}), leave)
     assert.equal(cure({ all: DEAD }, stuck), 'No mitigation was tried.')
     assert.equal(cure({ all: DEAD }, { newPod: dead }), 'No mitigation was tried.')
+    assert.equal(cure({ all: DEAD }, { newPod: { ...dead, saw: 'right', wroteToNode: true } }), 'No mitigation was tried.')
     assert.equal(cure({ all: DEAD, 'starts-after': 'works', 'exits-on-error': 'restarted' }, {}), 'No mitigation was tried.')
     assert.equal(cure({ 'starts-after': ASTRAY }, {}), leave)
   })

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { planFirstUse, watchedForItsNeed, withoutUnready } from '../../src/lab/driver/first-use.ts'
+import { planFirstUse, withoutUnready } from '../../src/lab/driver/first-use.ts'
+import { cureTrial, watchedForItsNeed } from '../../src/lab/driver/need.ts'
 import { driverCatalogue, planDriver } from '../../src/lab/driver/matrix.ts'
 import { parseDriver } from '../../src/lab/driver/parse.ts'
 import type { DriverSeen } from '../../src/lab/driver/seen.ts'
@@ -98,6 +99,16 @@ describe('the plan after the first use', () => {
     ])
   })
 
+  it('begins with the cells that show how long a cure takes: one of the session and one of the mounts, with the first mitigation', () => {
+    const trial = (...failures: readonly string[]): readonly string[] => {
+      const { cells } = planDriver(DRIVER, { failures, mitigations: ['as-is', 'host-to-container'], consumers: [] })
+      return cureTrial(cells).map(({ failure, mitigation }) => `${failure.id} ${mitigation.id}`)
+    }
+    assert.deepEqual(trial(), ['daemon-killed as-is', 'target-unmounted as-is'])
+    assert.deepEqual(trial('plugin-killed', 'connection-aborted', 'machine-crash'), ['connection-aborted as-is'])
+    assert.deepEqual(trial('out-of-descriptors'), [])
+  })
+
   it('has a driver watched for as long as it was seen to need, unless its file says how long', () => {
     const late = firstUse({ 'opens-anew': 'writes-to-host-recovers' })
     const shown = (tookMs: number): Pick<DriverSeen, 'steps'> => ({
@@ -108,11 +119,11 @@ describe('the plan after the first use', () => {
         failure: undefined,
       })),
     })
-    assert.equal(watchedForItsNeed(DRIVER, shown(100), undefined).watch, 2000)
-    assert.equal(watchedForItsNeed(DRIVER, shown(1550), firstUse({})).watch, 3100)
-    assert.equal(watchedForItsNeed(DRIVER, shown(100), late).watch, 4500)
+    assert.equal(watchedForItsNeed(DRIVER, shown(100), []).watch, 2000)
+    assert.equal(watchedForItsNeed(DRIVER, shown(1550), [firstUse({})]).watch, 3100)
+    assert.equal(watchedForItsNeed(DRIVER, shown(100), [late]).watch, 9000)
     const given = parseDriver(JSON.stringify({ ...FILE, watch: 3 }), 'driver.yaml')
-    assert.equal(watchedForItsNeed(given, shown(9000), late).watch, 3000)
+    assert.equal(watchedForItsNeed(given, shown(9000), [late]).watch, 3000)
   })
 })
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { PassThrough } from 'node:stream'
 import { describe, it } from 'node:test'
+import { Timeline } from '../../src/lab/cell/timeline.ts'
 import { ProcessLog } from '../../src/lab/process-log.ts'
 import { eventTable } from '../../src/lab/scenarios/pod-events.ts'
 import type { LogLine, Step } from '../../src/lab/scenario-record.ts'
@@ -54,6 +55,31 @@ describe("a process's log", () => {
         ['7', '8'],
       ],
     )
+  })
+})
+
+describe('the log lines of a lane', () => {
+  /** The numbers of the lines that are kept of 300, one each millisecond, or what stands in their place. */
+  function kept(moments: readonly number[]): readonly string[] {
+    const timeline = new Timeline(() => 0)
+    for (let at = 1; at <= 300; at++) timeline.log('plugin', at, String(at))
+    timeline.log('other', 150, 'alone')
+    return timeline
+      .logs(moments)
+      .filter(({ lane }) => lane === 'plugin')
+      .map(({ text }) => text)
+  }
+  const numbers = (from: number, to: number): readonly string[] =>
+    Array.from({ length: to - from + 1 }, (_, at) => String(from + at))
+
+  it('are the first and the last ones, and the number of those that are left out', () => {
+    assert.deepEqual(kept([]), [...numbers(1, 30), '[240 lines are left out here]', ...numbers(271, 300)])
+  })
+
+  it('are also those around the failure and the recovery', () => {
+    const around = [...numbers(70, 129), '[40 lines are left out here]', ...numbers(170, 229)]
+    const cut = ['[39 lines are left out here]', '[41 lines are left out here]'] as const
+    assert.deepEqual(kept([100, 200]), [...numbers(1, 30), cut[0], ...around, cut[1], ...numbers(271, 300)])
   })
 })
 

@@ -51,9 +51,9 @@ describe('a log of reads', () => {
     assert.deepEqual(log.reads(5000), [])
   })
 
-  it('keeps the first file that was written', () => {
+  it('keeps the last file that was written', () => {
     const log = logOf('{"wrote":"/mnt/a","at":1005}', '{"wrote":"/mnt/b","at":1006}')
-    assert.deepEqual(log.wrote, { atMs: 5, path: '/mnt/a' })
+    assert.deepEqual(log.wrote, { atMs: 6, path: '/mnt/b' })
   })
 
   it('is shown as runs of the same, and stalls', () => {

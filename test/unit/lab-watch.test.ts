@@ -156,6 +156,11 @@ describe('what a driver was seen to need in one cell', () => {
     assert.deepEqual(seenIn([dead, cured]), ['undecided', 'works', 'writes-to-host', 'recovers'])
   })
 
+  it('is also what a read waited for before it came right', () => {
+    const waited = cell({ seen: 'waits', firstRightAfterFailureMs: 4000 })
+    assert.deepEqual(seenIn([dead, waited]), ['undecided', 'works', 'writes-to-host', 'waits'])
+  })
+
   it('is nothing where no process read right again, or where that took less than the watch', () => {
     const quick = cell({ seen: 'recovers', firstRightAfterFailureMs: 2000 })
     const restarted = cell(

@@ -19,7 +19,7 @@ import { Provisioner } from '../provisioner.ts'
 import type { ContainerPlugin } from './container-plugin.ts'
 import { DriverVolume } from './driver-volume.ts'
 import { NodeDisk } from './node-disk.ts'
-import { observeCell, observeFirstUse } from './observe.ts'
+import { momentsOf, observeCell, observeFirstUse } from './observe.ts'
 import type { PrivateHarness } from './private-harness.ts'
 import { ProcessWatch } from './process-watch.ts'
 import { labConsumer } from './reader-programs.ts'
@@ -118,7 +118,7 @@ async function withDriver(
     return {
       ...{ ...cell, tookMs, teardown: end.teardown, lanes: timeline.lanes() },
       events: [...cell.events, ...later].sort((a, b) => a.atMs - b.atMs),
-      evidence: { ...cell.evidence, logs: timeline.logs(), ...written.since(driver.socket) },
+      evidence: { ...cell.evidence, logs: timeline.logs(momentsOf(cell)), ...written.since(driver.socket) },
     }
   } catch (error) {
     if (volume.exists) await teardown.leave().catch(() => undefined)

@@ -25,7 +25,7 @@ type Tried = FuseHolder & { readonly answers: boolean | undefined }
 
 /**
  * The processes that answer for the volume of somebody's driver, whatever their names, and those that only hold a descriptor of its connections. The process of
- * the plugin is none of them.
+ * the plugin counts as one that answers only where no other process does, and never as one that only holds.
  */
 export class DriverDaemons implements PrivateDaemons {
   readonly holders: HolderControl
@@ -54,7 +54,7 @@ export class DriverDaemons implements PrivateDaemons {
       throw new Error("no process is found that answers for the volume; say its name with daemon in the driver's file")
   }
 
-  /** Before `find`: all that hold a connection of the volume, and all that have the name of the file. */
+  /** Before `find`: all but the plugin that hold a connection of the volume, and all that have the name of the file. */
   async pids(): Promise<readonly number[]> {
     if (this.#answering !== undefined) return living(this.#answering)
     const { fuse, paths } = this.#means
@@ -69,8 +69,12 @@ export class DriverDaemons implements PrivateDaemons {
     await this.#means.helpers.start()
   }
 
+  /** A plugin that answers ends with all that is in its container. */
   async kill(): Promise<void> {
-    await killAll(await this.pids())
+    const { plugin } = this.#means
+    const [pids, plugins] = [await this.pids(), await plugin.pids()]
+    if (pids.some((pid) => plugins.includes(pid))) await plugin.kill()
+    await killAll(pids.filter((pid) => !plugins.includes(pid)))
   }
 
   async hang(): Promise<void> {
@@ -103,7 +107,9 @@ export class DriverDaemons implements PrivateDaemons {
     const holders = processesWithFuse().filter(({ connection }) => mounts.has(connection))
     const plugins = await plugin.pids()
     const found = [...Map.groupBy(await this.#tried(holders, mounts), ({ connection }) => connection).values()]
-    const answering = found.flatMap((held) => this.#answeringOf(held)).filter(({ pid }) => !plugins.includes(pid))
+    const all = found.flatMap((held) => this.#answeringOf(held))
+    const daemons = all.filter(({ pid }) => !plugins.includes(pid))
+    const answering = daemons.length > 0 ? daemons : all
     const others = holders.filter(({ pid }) => !plugins.includes(pid) && answering.every((one) => one.pid !== pid))
     this.#answering = stats(holders.length === 0 ? this.#named : answering.map(({ pid }) => pid))
     this.#holding = stats(others.map(({ pid }) => pid))

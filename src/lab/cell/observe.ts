@@ -92,7 +92,7 @@ async function seenIn(harness: Harness, observed: Observed, { course, before, le
     events: timeline.events(reads),
     lanes: timeline.lanes(),
     evidence: {
-      logs: timeline.logs(),
+      logs: timeline.logs(momentsOf({ ...course, consumers: results })),
       mountsBefore: before.mounts,
       mountsAfter: after.mounts,
       holdersBefore: before.holders,
@@ -100,6 +100,17 @@ async function seenIn(harness: Harness, observed: Observed, { course, before, le
       disk: after.disk.filter((path) => !before.disk.includes(path)),
     },
   }
+}
+
+/** The failure, the repair, and when reads were right again for the first and the last time: the log around them is worth keeping. */
+export function momentsOf({
+  failureAtMs,
+  mendedAtMs,
+  consumers,
+}: Pick<Cell, 'failureAtMs' | 'mendedAtMs' | 'consumers'>): readonly number[] {
+  const again = consumers.flatMap(({ firstRightAfterFailureMs: after }) => (after === null ? [] : [failureAtMs + after]))
+  const recovered = again.length === 0 ? [] : [Math.min(...again), Math.max(...again)]
+  return [failureAtMs, mendedAtMs ?? failureAtMs, ...recovered]
 }
 
 function isMeasured({ expectations }: Observed): boolean {

@@ -38,9 +38,9 @@ export class ReadLog {
     this.#open = undefined
   }
 
-  /** A file could be made in the volume's place. The first one counts. */
+  /** A file could be made in the volume's place. */
   write(atMs: number, path: string): void {
-    this.#wrote ??= { atMs, path }
+    this.#wrote = { atMs, path }
   }
 
   /** Its process is gone: the read that was under way does not come back. */
@@ -75,7 +75,7 @@ export class ReadLog {
     return this.#open
   }
 
-  /** When and where it made a file of its own in the volume's place. */
+  /** When and where it last made a file of its own in the volume's place. */
   get wrote(): { readonly atMs: number; readonly path: string } | undefined {
     return this.#wrote
   }

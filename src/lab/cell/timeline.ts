@@ -1,10 +1,15 @@
 import { shortened } from '../../printable.ts'
 import { type Clock } from '../clock.ts'
-import type { CellEvent, Lane } from '../matrix/lab-record.ts'
+import type { CellEvent, Evidence, Lane } from '../matrix/lab-record.ts'
 import { type OnLine, ProcessLog } from '../process-log.ts'
 
 /** Characters of a line that the error of a cell shows. */
 const LONGEST_WORDS = 300
+
+/** Lines of a log that are kept at its beginning, at its end, and on either side of a moment. */
+const MOST = 30
+
+type LogLine = Evidence['logs'][number]
 
 /** Collects what happens in a cell, and to which process. */
 export class Timeline {
@@ -12,7 +17,7 @@ export class Timeline {
   readonly #onLine: OnLine
   readonly #events: CellEvent[] = []
   readonly #lanes = new Map<string, Lane>()
-  readonly #logs: { lane: string; atMs: number; text: string }[] = []
+  readonly #logs: LogLine[] = []
   readonly #processes = new Map<string, number>()
 
   /** `onLine`: called with each line of a log as it arrives, and the name of its log. */
@@ -78,12 +83,30 @@ export class Timeline {
     return last.length === 0 ? '' : `; last words: ${last.join(' | ')}`
   }
 
-  /** The first and the last `most` lines of each lane. */
-  logs(most = 30): readonly { lane: string; atMs: number; text: string }[] {
+  /**
+   * Of each lane the first and the last lines, and those around some moments, on the cell's clock: {@link MOST} before and after each. Where lines are left
+   * out, a line says how many.
+   */
+  logs(moments: readonly number[] = []): readonly LogLine[] {
     const byLane = Map.groupBy(this.#logs, ({ lane }) => lane)
-    const kept = [...byLane.values()].flatMap((all) =>
-      all.length <= 2 * most ? all : [...all.slice(0, most), ...all.slice(-most)],
-    )
-    return kept.sort((a, b) => a.atMs - b.atMs)
+    return [...byLane.values()].flatMap((all) => shortenedLog(all, moments)).sort((a, b) => a.atMs - b.atMs)
   }
+}
+
+function shortenedLog(all: readonly LogLine[], moments: readonly number[]): readonly LogLine[] {
+  const places = [0, ...moments.map((moment) => all.filter(({ atMs }) => atMs < moment).length), all.length]
+  const isKept = (index: number): boolean => places.some((place) => index >= place - MOST && index < place + MOST)
+  const lines: LogLine[] = []
+  let left = 0
+  for (const [index, line] of all.entries()) {
+    if (isKept(index)) lines.push(line)
+    else {
+      left++
+      if (isKept(index + 1)) {
+        lines.push({ lane: line.lane, atMs: line.atMs, text: `[${left} ${left === 1 ? 'line is' : 'lines are'} left out here]` })
+        left = 0
+      }
+    }
+  }
+  return lines
 }

@@ -40,6 +40,7 @@ export class Consumer {
       const saw = this.#read()
       this.#tell({ ended: monotonicMs(), saw })
       if (saw === 'ENOENT') this.#probe()
+      else if (saw === 'right') this.#probed = false
       if (saw !== 'right' && this.#options.exitOnError) return 1
       await sleep(this.#options.interval)
     }
@@ -56,7 +57,7 @@ export class Consumer {
     }
   }
 
-  /** An application that finds no file makes one. Once is enough. */
+  /** An application that finds no file makes one. Once is enough, until it has read right again. */
   #probe(): void {
     if (this.#probed) return
     this.#probed = true

@@ -4,10 +4,6 @@ import type { Absent, Cell, ConsumerResult } from '../matrix/lab-record.ts'
 import { TO_THE_END } from '../matrix/outcomes.ts'
 import type { PlannedCell } from '../matrix/plan.ts'
 import type { Mitigation } from '../mitigations.ts'
-import { curesOf } from './need.ts'
-import { LONGEST_WATCH } from './schema.ts'
-import type { DriverSeen } from './seen.ts'
-import type { DriverSpec } from './spec.ts'
 
 /** A plan of cells, and what is absent from it. */
 interface Plan {
@@ -64,20 +60,4 @@ function isBad({ seen }: ConsumerResult): boolean {
 function livesAlike(kind: ConsumerSpec, one: Mitigation, other: Mitigation): boolean {
   const [a, b] = [one, other].map(({ consumer }) => consumer?.(kind) ?? kind)
   return a?.place === b?.place && a?.exitsOnError === b?.exitsOnError && a?.way === b?.way
-}
-
-/**
- * The driver, watched for as long as it was seen to need: the time that staging and publishing took in its trial, and the time after which consumers read
- * right in its first use. What the file says counts alone.
- */
-export function watchedForItsNeed(
-  driver: DriverSpec,
-  shown: Pick<DriverSeen, 'steps'> | undefined,
-  seen: Cell | undefined,
-): DriverSpec {
-  if (driver.watchIsGiven) return driver
-  const mounts = shown?.steps.filter(({ name }) => name === 'NodeStageVolume' || name === 'NodePublishVolume') ?? []
-  const mountMs = mounts.reduce((sum, { tookMs }) => sum + tookMs, 0)
-  const cures = seen === undefined ? [] : curesOf(seen)
-  return { ...driver, watch: Math.min(LONGEST_WATCH * 1000, Math.ceil(Math.max(driver.watch, mountMs, ...cures))) }
 }

@@ -56,17 +56,30 @@ interface Need {
   readonly missing: (spec: DriverSpec, shown: Shown | undefined) => string | undefined
 }
 
-const DAEMON: Need = {
-  words: 'a process other than the plugin answers for the volume',
+/** A process to strike: the plugin, if that answers itself. */
+const ANSWERED: Need = {
+  words: 'a process answers for the volume',
   missing: ({ daemon }, shown) => {
     const noFuse = shown && withoutFuse(shown)
     if (shown === undefined || noFuse !== undefined) return noFuse
-    if (shown.holders.length === 0)
-      return daemon === undefined ? 'No process is seen that answers for the volume, and the file names no daemon.' : undefined
-    const { answering } = heldBy(shown)
-    const own = answering.length > 0 && answering.every(({ plugin }) => plugin)
-    return own ? `The plugin itself answers for the volume (${commsOf(answering)}); plugin-killed strikes it.` : undefined
+    return shown.holders.length > 0 || daemon !== undefined
+      ? undefined
+      : 'No process is seen that answers for the volume, and the file names no daemon.'
   },
+}
+
+/** The same, where the plugin cannot be that process. `why`: a clause. */
+function besidePlugin(why: string): Need {
+  return {
+    words: 'a process other than the plugin answers for the volume',
+    missing: (spec, shown) => {
+      const nobody = ANSWERED.missing(spec, shown)
+      if (shown === undefined || nobody !== undefined) return nobody
+      const { answering } = heldBy(shown)
+      const own = answering.length > 0 && answering.every(({ plugin }) => plugin)
+      return own ? `The plugin itself answers for the volume (${commsOf(answering)}); ${why}.` : undefined
+    },
+  }
 }
 
 const HOLDER: Need = {
@@ -115,11 +128,13 @@ const HELPER: Need = {
 
 /** By the ids of failures and mitigations. */
 const NEEDS: Readonly<Record<string, Need>> = {
-  'daemon-killed': DAEMON,
-  'daemon-hung': DAEMON,
-  'daemon-replaced': DAEMON,
-  'pod-replaced': DAEMON,
-  'all-pods-replaced': DAEMON,
+  'daemon-killed': besidePlugin('plugin-killed kills that process'),
+  'daemon-hung': ANSWERED,
+  'daemon-replaced': besidePlugin(
+    'while that process is stopped, nobody answers a call for one more pod either. daemon-hung stops that process',
+  ),
+  'pod-replaced': ANSWERED,
+  'all-pods-replaced': ANSWERED,
   'holder-killed': HOLDER,
   'helper-killed': HELPER,
   'staging-unmounted': {

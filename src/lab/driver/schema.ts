@@ -118,7 +118,7 @@ export const DRIVER_FILE = strict({
         v.minValue(2, 'is less than 2 seconds'),
         v.maxValue(LONGEST_WATCH, `is more than ${LONGEST_WATCH} seconds`),
       ),
-      'Seconds for which a consumer that reads wrong is watched, from the repair or from its own start. Default: 2.',
+      'Seconds for which a consumer that reads wrong is watched, from the repair or from its own start. It is found out if it is left out.',
     ),
   ),
   podInfo: v.nullish(described(v.boolean(), 'Whether NodePublishVolume is told of the pod (podInfoOnMount). Default: false.')),

@@ -1,6 +1,6 @@
 import { daemonKilled } from './daemon-killed.ts'
 import type { Failure } from './failure.ts'
-import { podsOf } from './pods.ts'
+import { pluginAgain, podsOf } from './pods.ts'
 
 /** The first thing that an administrator tries: `kubectl delete pod`. */
 export const podReplaced: Failure = {
@@ -8,8 +8,9 @@ export const podReplaced: Failure = {
   id: 'pod-replaced',
   title: 'Daemon killed and a pod replaced',
   words:
-    'The process that answers the kernel for the volume is killed (SIGKILL). Then one pod is deleted and made anew: that of the consumer private, or else the first. The volume stays staged as long as other pods have it.',
+    'The process that answers the kernel for the volume is killed (SIGKILL). If that is the plugin itself, it is started again. Then one pod is deleted and made anew: that of the consumer private, or else the first. The volume stays staged as long as other pods have it.',
   mend: async (harness) => {
+    await pluginAgain(harness)
     await podsOf(harness).replaceOne()
   },
 }

@@ -260,7 +260,10 @@ export interface Lane {
 }
 
 export interface Evidence {
-  /** Lines that processes wrote, in the order of `atMs`; at most the first and last 30 of each lane. */
+  /**
+   * Lines that processes wrote, in the order of `atMs`: of each lane the first and last 30, and 30 before and after the failure, the repair, and the first
+   * and the last time at which a consumer read right again. Where lines are left out, a line says how many.
+   */
   readonly logs: readonly { readonly lane: string; readonly atMs: number; readonly text: string }[]
   /** Lines of the node's mountinfo that concern its volumes, just before the failure and at the end. */
   readonly mountsBefore: readonly string[]

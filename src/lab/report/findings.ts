@@ -2,7 +2,7 @@ import type { Cell, ConsumerResult, LabRecord } from '../matrix/lab-record.ts'
 import { TO_THE_END } from '../matrix/outcomes.ts'
 import { allCells, type Effect, effectOf, EFFECTS, ran } from './effects.ts'
 import { type ConsumerHarm, type Finding, HARM_ORDER, HARMS } from './harms.ts'
-import { isCleanTeardown, teardownFindings } from './teardown-findings.ts'
+import { allLeavingHelps, teardownFindings } from './teardown-findings.ts'
 import { count, duration, listed, thousands } from './text.ts'
 
 /** Most files of the node's disk that are named. */
@@ -245,7 +245,7 @@ function needsAllToLeave(cell: Cell): boolean {
   const harm = harmOf(cell)
   const isNew =
     harm === 'for-ever' || (harm === 'astray' && freshIn(cell).some((one) => ['broken', 'wrong'].includes(effectOf(one))))
-  return isNew && isCleanTeardown(cell) && cell.teardown?.newPod?.saw === 'right'
+  return isNew && allLeavingHelps(cell)
 }
 
 /** Which mitigation makes the least of it: the least harm, and where that is the same the fewest consumers. */

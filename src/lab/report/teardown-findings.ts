@@ -39,13 +39,19 @@ export function teardownProblems({ teardown }: Cell): readonly TeardownProblem[]
       what: 'When the pods leave, each call is answered OK, and something of the volume is left on the node.',
       evidence: named(things),
     })
-  if (newPod !== undefined && newPod.saw !== 'right') problems.push(newPodProblem(newPod, isClean))
+  if (newPod !== undefined && !isWell(newPod)) problems.push(newPodProblem(newPod, isClean))
   return problems.sort((a, b) => HARM_ORDER.indexOf(a.harm) - HARM_ORDER.indexOf(b.harm))
 }
 
-/** Whether the pods left, and the volume left the node, with each call answered OK. */
-export function isCleanTeardown({ teardown }: Cell): boolean {
-  return teardown?.calls.every(({ succeeded }) => succeeded) === true
+/** Whether the pods left and the volume left the node, with each call answered OK, and the new pod then read right from its beginning. */
+export function allLeavingHelps({ teardown }: Cell): boolean {
+  const newPod = teardown?.newPod
+  return newPod !== undefined && isWell(newPod) && teardown?.calls.every(({ succeeded }) => succeeded) === true
+}
+
+/** A pod that reads right in the end may have written to the node's own disk before. */
+function isWell({ saw, wroteToNode }: NewPod): boolean {
+  return saw === 'right' && !wroteToNode
 }
 
 /** The teardown of a cell in a few words. */
@@ -72,7 +78,7 @@ export function teardownFindings(record: LabRecord, mitigation: string): readonl
     if (first === undefined) return []
     const { harm, what } = first.problem
     const always = first.cell === record.firstUse
-    if (always && ofNewPod(harm) && doesBadly(first.cell)) return []
+    if (always && isSaidOfConsumers(harm, first.cell)) return []
     const more = those.length - 1
     const also = always && more > 0 ? ` It is the same after ${more} of the ${count(cells.length - 1, 'failure')} tried.` : ''
     const told = always ? [first] : those
@@ -94,13 +100,11 @@ export function teardownFindings(record: LabRecord, mitigation: string): readonl
   })
 }
 
-function ofNewPod(harm: TeardownHarm): boolean {
-  return harm === 'astray' || harm === 'new-pod-broken'
-}
-
-/** Whether a consumer did badly, which says of a first use what a new pod would say again. */
-function doesBadly({ consumers }: Cell): boolean {
-  return consumers.some((one) => !['kept', 'waited'].includes(effectOf(one)))
+/** Whether the consumers of a first use say already what its new pod would say again: that data goes astray, or that reads go wrong. */
+function isSaidOfConsumers(harm: TeardownHarm, { consumers }: Cell): boolean {
+  const effects = consumers.map(effectOf)
+  if (harm === 'astray') return effects.includes('wrong')
+  return harm === 'new-pod-broken' && effects.some((effect) => effect !== 'kept' && effect !== 'waited')
 }
 
 /** A mitigation under which it does not happen after any of these failures, or what the driver has to do. */
@@ -164,9 +168,12 @@ function newPodProblem({ saw, why, watchedMs, wroteToNode }: NewPod, isClean: bo
   const when = isClean ? 'When all pods have left' : 'When the pods were told to leave'
   const seen = saw === 'not started' ? `it could not be started: ${why ?? ''}` : `its last read: ${saw}`
   const evidence = `${seen}, ${duration(watchedMs)} after it was asked for`
-  return wroteToNode
-    ? { harm: 'astray', what: `${when}, a new pod sees the node's own disk instead of the volume.`, evidence }
-    : { harm: 'new-pod-broken', what: `${when}, a new pod does not read right.`, evidence }
+  if (!wroteToNode) return { harm: 'new-pod-broken', what: `${when}, a new pod does not read right.`, evidence }
+  const what =
+    saw === 'right'
+      ? `${when}, a new pod writes to the node's own disk at first, and reads the volume right later.`
+      : `${when}, a new pod sees the node's own disk instead of the volume.`
+  return { harm: 'astray', what, evidence }
 }
 
 /** What is left, in words. */

@@ -6,8 +6,8 @@ import { Lab, type Observer } from '../../lab/lab.ts'
 import { composeRecord, type Run } from '../../lab/matrix/compose.ts'
 import { ofDaemon } from '../../lab/driver/findings.ts'
 import { driverCatalogue, planDriver } from '../../lab/driver/matrix.ts'
-import { planFirstUse, watchedForItsNeed, withoutUnready } from '../../lab/driver/first-use.ts'
-import { undecidedBelowNeed } from '../../lab/driver/need.ts'
+import { planFirstUse, withoutUnready } from '../../lab/driver/first-use.ts'
+import { cureTrial, undecidedBelowNeed, watchedForCure, watchedForItsNeed } from '../../lab/driver/need.ts'
 import type { DriverSeen } from '../../lab/driver/seen.ts'
 import { CATALOGUE, plan, type PlannedCell } from '../../lab/matrix/plan.ts'
 import { Progress } from '../../lab/matrix/progress.ts'
@@ -15,7 +15,7 @@ import type { Cell, LabRecord } from '../../lab/matrix/lab-record.ts'
 import { OUTCOMES } from '../../lab/matrix/outcomes.ts'
 import type { DriverSpec } from '../../lab/driver/spec.ts'
 import { carryOutPrivately } from '../../lab/matrix/private-cells.ts'
-import { type CellOptions, runCells } from '../../lab/matrix/run-cells.ts'
+import { type CellObserver, type CellOptions, runCells } from '../../lab/matrix/run-cells.ts'
 import { table } from '../../lab/matrix/table.ts'
 import { junit } from '../../lab/report/junit.ts'
 import { renderReport } from '../../lab/report/report.ts'
@@ -123,8 +123,9 @@ async function onPrivateNodes({ context, options, folder, signal }: How): Promis
   }
   const first = await tryFirstUse(chosen, driver, shown, carryOutWith(driver))
   if (first.seen !== undefined) folder?.addCell(first.seen)
-  const ran = await runMatrix(how, first.plan.cells, carryOutWith(first.driver))
-  const seen = driver.watchIsGiven ? ran : undecidedBelowNeed(ran)
+  const seen = first.driver.watchIsGiven
+    ? await runMatrix(how, first.plan.cells, carryOutWith(first.driver))
+    : await runWithCureTrial(how, first.plan.cells, first.driver, carryOutWith)
   const part = { node: node(), catalogue: driverCatalogue(CATALOGUE), cells: seen, absent: first.plan.absent, scenarios }
   return { part: { ...part, ...(first.seen === undefined ? {} : { firstUse: first.seen }) }, planned: first.plan.cells.length }
 }
@@ -140,13 +141,13 @@ async function tryFirstUse(
   if (first === undefined) return { plan: whole, driver }
   const seen = await carryOut(first)
   // Each cell that comes says the same then.
-  if (seen.verdict === 'not-run') return { plan: whole, driver: watchedForItsNeed(driver, shown, undefined) }
+  if (seen.verdict === 'not-run') return { plan: whole, driver: watchedForItsNeed(driver, shown, []) }
   const badly = seen.consumers.filter(({ seen: outcome }) => OUTCOMES[outcome].rank > OUTCOMES.waits.rank)
   const others = badly.map(({ consumer, seen: outcome }) => `${consumer} (${OUTCOMES[outcome].title})`)
   process.stdout.write(
     `first use: ${seen.consumers.length - badly.length} of ${seen.consumers.length} consumers read right from the beginning${others.length === 0 ? '' : `; not ${others.join(', ')}`}\n`,
   )
-  return { seen, plan: withoutUnready(whole, first, seen), driver: watchedForItsNeed(driver, shown, seen) }
+  return { seen, plan: withoutUnready(whole, first, seen), driver: watchedForItsNeed(driver, shown, [seen]) }
 }
 
 async function onCluster(how: How, cluster: ClusterChoice): Promise<Ran | undefined> {
@@ -192,23 +193,52 @@ async function runScenarios(
   return records
 }
 
-async function runMatrix(
-  { context, options: { jobs, seed }, folder, signal }: How,
+async function runMatrix(how: How, cells: readonly PlannedCell[], carryOut: CellOptions['carryOut']): Promise<readonly Cell[]> {
+  const { options, signal } = how
+  return await runCells(cells, { ...options, carryOut }, observerOf(how, cells.length), signal)
+}
+
+/** The cells that show how long a cure takes run first. The others are watched for as long as that says. */
+async function runWithCureTrial(
+  how: How,
   cells: readonly PlannedCell[],
-  carryOut: CellOptions['carryOut'],
+  driver: DriverSpec,
+  carryOutWith: (driver: DriverSpec) => CellOptions['carryOut'],
 ): Promise<readonly Cell[]> {
+  const { options, signal } = how
+  const observer = observerOf(how, cells.length)
+  const trial = cureTrial(cells)
+  const cure = watchedForCure(driver)
+  if (trial.length > 0)
+    process.stdout.write(
+      `${trial.map(({ failure }) => failure.id).join(', ')}: watched for ${cure.watch / 1000} s, to see how long a cure takes (watch in the file of the driver says it)\n`,
+    )
+  const tried = await runCells(trial, { ...options, carryOut: carryOutWith(cure) }, observer, signal)
+  const others = cells.filter((cell) => !trial.includes(cell))
+  const ran = await runCells(
+    others,
+    { ...options, carryOut: carryOutWith(watchedForItsNeed(driver, undefined, tried)) },
+    observer,
+    signal,
+  )
+  const all = undecidedBelowNeed([...tried, ...ran])
+  return cells.flatMap(({ failure, mitigation }) =>
+    all.filter((cell) => cell.failure === failure.id && cell.mitigation === mitigation.id),
+  )
+}
+
+function observerOf({ context, folder }: How, total: number): CellObserver {
   const write = (text: string): void => {
     process.stdout.write(text)
   }
-  const progress = new Progress(write, process.stdout.isTTY, colours(context.env), cells.length)
-  const observer = {
+  const progress = new Progress(write, process.stdout.isTTY, colours(context.env), total)
+  return {
     begin: progress.begin.bind(progress),
     end: (cell: Cell): void => {
       progress.end(cell)
       folder?.addCell(cell)
     },
   }
-  return await runCells(cells, { carryOut, jobs, seed }, observer, signal)
 }
 
 function programs(context: ProgramContext): Programs {
