@@ -6,7 +6,7 @@ import { MODES } from '../churn/sites.ts'
 import { seedOf } from '../support/random.ts'
 
 /** A small one of scripts/chaos. */
-const SCALE = { kills: 12, pause: 300, volumes: 10, workers: 6, backoff: 50 }
+const SCALE = { kills: 10, pause: 300, volumes: 8, workers: 6, backoff: 50 }
 
 describe('volumes that are used while the plugin and its daemons are killed at random', () => {
   for (const mode of MODES) {
