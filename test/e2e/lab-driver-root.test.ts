@@ -50,7 +50,13 @@ describe('the node of a driver', () => {
       '--jobs',
       '2',
     ]
-    const file = { ...UNTIDY, env: { UNTIDY_DELETES: mine }, prepare: ': > /mnt/of-the-file' }
+    const file = {
+      ...UNTIDY,
+      volume: { id: 'some-volume', secrets: { key: 'MARKED-c0ffee-SECRET' } },
+      env: { UNTIDY_DELETES: mine, UNTIDY_LOG: '/var/lib/untidy/own.log' },
+      logs: ['/var/lib/untidy/*.log'],
+      prepare: ': > /mnt/of-the-file',
+    }
     const { record, markdown, report } = await runDriver(sandbox, file, cells)
     assert.deepEqual(problemsWith(record), [])
     assert.deepEqual([...LEFT, '/mnt/of-the-file'].filter(existsSync), [])
@@ -67,9 +73,15 @@ describe('the node of a driver', () => {
       { path: mine, kind: 'deleted' },
       { path: '/tmp/untidy.conf', kind: 'file', size: 34 },
       ...blocks.map((path) => ({ path, kind: 'file', size: 1 })),
-      { path: '/var/lib/untidy', kind: 'folder' },
+      { path: '/var/lib/untidy/own.log', kind: 'file', size: 'staged with MARKED-c0ffee-SECRET\n'.length },
     ].sort((a, b) => (a.path < b.path ? -1 : 1))
     for (const cell of all) assert.deepEqual(cell?.evidence.written, wrote)
+    // Each cell has the driver's own log, without the secret.
+    for (const cell of all) {
+      const lane = cell?.lanes.find(({ title }) => title === '/var/lib/untidy/own.log')?.id
+      const lines = cell?.evidence.logs.filter((line) => line.lane === lane).map(({ text }) => text)
+      assert.deepEqual(lines, ['staged with ***stripped***'])
+    }
     assert.match(markdown, /^\*\*Written outside of its state\*\*$/m)
     assert.ok(markdown.includes('/tmp/untidy.conf (file, 34 bytes; 3 cells)'))
     assert.ok(report.includes('/tmp/untidy.conf (file, 34 bytes; 3 cells)'))

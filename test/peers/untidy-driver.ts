@@ -1,9 +1,10 @@
 // A CSI node plugin that writes where nobody expects it: /tmp/untidy.conf with a key, /var/cache/untidy, /var/lib/untidy and /mnt. It listens on a port
-// of its own, and ends at once where it finds that another one has written or listens there. It deletes the file that UNTIDY_DELETES names.
+// of its own, and ends at once where it finds that another one has written or listens there. It deletes the file that UNTIDY_DELETES names. It logs to the
+// file that UNTIDY_LOG names, and to no other.
 // Volumes are tmpfs with one file, mounted at the staging path and bound to each target. Where staging was unmounted, a pod gets the bare staging folder.
 // When something is written into that, the driver deletes it, makes it anew and mounts there.
 // Started as `node untidy-driver.ts SOCKET`.
-import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { appendFileSync, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { BINDS_STAGED, type Handler, isMounted, run, serveNode, STAGES } from './driver-server.ts'
@@ -14,9 +15,10 @@ interface Request {
 }
 
 const [socket = ''] = process.argv.slice(2)
-const { UNTIDY_DELETES: deletes } = process.env
+const { UNTIDY_DELETES: deletes, UNTIDY_LOG: log } = process.env
 const PORT = 4711
 const CONF = '/tmp/untidy.conf'
+const KEY = 'MARKED-c0ffee-SECRET'
 let staging: string | undefined
 
 function mountAt(path: string): void {
@@ -38,6 +40,7 @@ const handlers: Readonly<Record<string, Handler<Request>>> = {
   nodeStageVolume: ({ stagingTargetPath }) => {
     mountAt(stagingTargetPath)
     staging = stagingTargetPath
+    if (log !== undefined) appendFileSync(log, `staged with ${KEY}\n`)
     return {}
   },
   nodeUnstageVolume: ({ stagingTargetPath }) => {
@@ -48,7 +51,7 @@ const handlers: Readonly<Record<string, Handler<Request>>> = {
 }
 
 if (existsSync(CONF)) throw new Error(`another one has written ${CONF}`)
-writeFileSync(CONF, 'secret_key = MARKED-c0ffee-SECRET\n')
+writeFileSync(CONF, `secret_key = ${KEY}\n`)
 mkdirSync('/var/cache/untidy')
 for (let index = 0; index < 20; index++) writeFileSync(`/var/cache/untidy/block-${String(index).padStart(2, '0')}`, 'x')
 mkdirSync('/var/lib/untidy')

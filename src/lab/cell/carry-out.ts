@@ -19,6 +19,7 @@ import { Provisioner } from '../provisioner.ts'
 import type { ContainerPlugin } from './container-plugin.ts'
 import { DriverVolume } from './driver-volume.ts'
 import { NodeDisk } from './node-disk.ts'
+import { LogFiles } from './log-files.ts'
 import { momentsOf, observeCell, observeFirstUse } from './observe.ts'
 import type { PrivateHarness } from './private-harness.ts'
 import { ProcessWatch } from './process-watch.ts'
@@ -92,6 +93,8 @@ async function withDriver(
 ): Promise<Cell> {
   const { clock, kubelet, operations, plugin, consumers, mounts, newPod, shell } = harness
   makeDriverFolders(driver)
+  await using logFiles = new LogFiles(timeline, driver.logs)
+  await logFiles.begin()
   if (driver.prepare !== undefined) await shell(driver.prepare)
   written.begin()
   mounts.take()
@@ -114,6 +117,7 @@ async function withDriver(
     // What it says of that may come after its answers. A plugin that waits in the kernel ends with the node.
     await plugin.kill().catch(() => undefined)
     await plugin.heard(LAST_WORDS)
+    await logFiles.end()
     const later = [...timeline.eventsOf('kubelet').slice(observed), ...timeline.eventsOf('new-pod'), ...end.events]
     return {
       ...{ ...cell, tookMs, teardown: end.teardown, lanes: timeline.lanes() },

@@ -72,6 +72,7 @@ function specOf(file: DriverFile): DriverSpec {
     watch: Math.round(watch * 1000),
     watchIsGiven: filled.watch !== undefined,
     container: filled.container?.map(String) ?? [],
+    logs: logsOf(filled.logs ?? []),
     fuse: filled.fuse ?? true,
     ...{ daemon, prepare, populate },
     volume: volumeOf(filled),
@@ -90,6 +91,12 @@ function socketOf(text: string | undefined): string {
   if (Buffer.byteLength(socket) > LONGEST_SOCKET_PATH)
     throw new Error(`socket has more than ${LONGEST_SOCKET_PATH} bytes, the most that the path of a unix socket may have`)
   return socket
+}
+
+function logsOf(paths: readonly string[]): readonly string[] {
+  const wrong = paths.findIndex((path) => !isAbsolute(path))
+  if (wrong >= 0) throw new Error(`logs.${wrong} is not an absolute path`)
+  return paths
 }
 
 function helpersOf(all: NonNullable<DriverFile['helpers']>): readonly HelperSpec[] {

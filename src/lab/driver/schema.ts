@@ -131,6 +131,12 @@ export const DRIVER_FILE = strict({
       'The name of the processes that serve FUSE, if the plugin does not. The report shows when they start and end. Failures strike the process that answers, whatever its name.',
     ),
   ),
+  logs: v.nullish(
+    described(
+      v.array(v.string()),
+      'Log files of the driver, by absolute paths; * stands for any part of a name. What is added to them in a cell is kept with what the driver prints.',
+    ),
+  ),
   prepare: v.optional(described(v.string(), 'A shell line that is run on the node before the plugin starts.')),
   volume: described(VOLUME, 'The volume.'),
   create: v.optional(described(v.nullable(CREATE), 'Has the volume created by CreateVolume, and deleted at the end.')),

@@ -51,6 +51,8 @@ export interface DriverSpec {
   readonly volume: Volume
   /** By what the volume is created; undefined if it exists. */
   readonly create: Creation | undefined
+  /** Log files of the driver, by absolute paths in which `*` stands for any part of a name. */
+  readonly logs: readonly string[]
   /** A shell's line that is run on the node before the plugin starts, such as one that puts the file where the plugin finds it. */
   readonly prepare: string | undefined
   /** A shell's line that is run when the volume is published for the first time; {target} in it is where. */
