@@ -5,7 +5,8 @@ import { childrenOf } from '../os/processes/child-processes.ts'
 import { ChildProgram } from '../os/processes/child-program.ts'
 import { pidNamespace, sendSignal } from '../os/processes/processes.ts'
 import { run } from '../os/processes/run.ts'
-import { bootCommand, holdCommand, type MachinePlace, removeEmpty, strip, systemdBelow } from './nspawn.ts'
+import { removeEmpty } from './empty-folders.ts'
+import { bootCommand, holdCommand, type MachinePlace, strip, systemdBelow } from './nspawn.ts'
 import { until } from './wait.ts'
 
 /** What the machine's folder and cgroup are called; the lab's process namespace and its id in that come next. */

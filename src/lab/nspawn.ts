@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, rmdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { childrenOf } from '../os/processes/child-processes.ts'
 import { makeDirectories } from '../os/mounts/directories.ts'
@@ -79,18 +79,4 @@ export function strip(root: string): void {
   for (const unit of MASKED) symlinkSync('/dev/null', join(units, unit))
   symlinkSync('/lib/systemd/system/multi-user.target', join(units, 'default.target'))
   writeFileSync(join(root, 'etc/machine-id'), '')
-}
-
-/** Removes a tree of empty folders, as those of cgroups are; false while one of them is in use. */
-export function removeEmpty(folder: string): boolean {
-  try {
-    if (!existsSync(folder)) return true
-    for (const entry of readdirSync(folder, { withFileTypes: true })) {
-      if (entry.isDirectory() && !removeEmpty(join(folder, entry.name))) return false
-    }
-    rmdirSync(folder)
-    return true
-  } catch {
-    return false
-  }
 }

@@ -10,6 +10,7 @@ import type { ConsumerSpec } from '../matrix/consumers.ts'
 import type { Hosting, Mitigation } from '../mitigations.ts'
 import { MountSnapshot } from '../mount-snapshot.ts'
 import { FUSED, FUSED_SOCKET, PLUGIN_FLAGS, SOCKET, stagingPath } from '../node-paths.ts'
+import { PodCgroups } from '../pod-cgroups.ts'
 import { CellConsumer } from './cell-consumer.ts'
 import { ContainerPlugin } from './container-plugin.ts'
 import { DriverDaemons } from './driver-daemons.ts'
@@ -133,7 +134,7 @@ function harnessOf<P extends PluginControl>(
   const { volume } = subject
   const operations = new VolumeOperations(kubelet, volume)
   const neighbour = new VolumeOperations(kubelet, NEIGHBOUR)
-  const runtime = new ContainerRuntime(reader.command)
+  const runtime = new ContainerRuntime(reader.command, driver?.podCgroups === true ? new PodCgroups() : undefined)
   const around = { clock, timeline, runtime, reader, file: driver?.file ?? 'dummy-file.txt' }
   const consumer = (one: ConsumerSpec): CellConsumer => {
     const own = { ...around, operations: one.volume === 'neighbour' ? neighbour : operations }

@@ -68,6 +68,7 @@ function specOf(file: DriverFile): DriverSpec {
     helpers: helpersOf(filled.helpers ?? []),
     socket,
     network: filled.network ?? 'loopback',
+    podCgroups: filled.podCgroups ?? false,
     callTimeout: Math.round(callTimeout * 1000),
     watch: Math.round(watch * 1000),
     watchIsGiven: filled.watch !== undefined,

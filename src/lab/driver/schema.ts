@@ -122,6 +122,12 @@ export const DRIVER_FILE = strict({
     ),
   ),
   podInfo: v.nullish(described(v.boolean(), 'Whether NodePublishVolume is told of the pod (podInfoOnMount). Default: false.')),
+  podCgroups: v.nullish(
+    described(
+      v.boolean(),
+      'Whether each consumer runs in a cgroup with the path that a kubelet gives it, which has the uid of its pod. For drivers that look pods up in /proc/PID/cgroup. Default: false.',
+    ),
+  ),
   helpers: v.nullish(described(v.array(HELPER), 'Programs that run beside the plugin, in the order in which they are started.')),
   container: v.nullish(described(WORDS, "Processes, as ps -o comm shows them, that end with the plugin's container.")),
   fuse: v.nullish(described(v.boolean(), 'Whether its volumes are FUSE mounts. Default: true.')),

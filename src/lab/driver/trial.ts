@@ -20,6 +20,7 @@ import { FuseMounts } from '../fuse-mounts.ts'
 import { Kubelet, type Volume } from '../kubelet.ts'
 import { KUBELET, stagingPath, targetPath } from '../node-paths.ts'
 import { WrittenFiles } from '../own-root.ts'
+import { PodCgroups } from '../pod-cgroups.ts'
 import { Provisioner } from '../provisioner.ts'
 import { runShell } from '../shell.ts'
 import { STEP_DEADLINE } from '../wait.ts'
@@ -90,6 +91,7 @@ class Trial {
         makeDriverFolders(this.#driver)
         if (prepare !== undefined) await inShell(prepare)
       })
+      if (this.#driver.podCgroups) await this.#once('podCgroups', 'machine', hasPodCgroups)
       this.#written.begin()
       const helpers = nodeHelpers(this.#driver, this.#timeline)
       if (this.#driver.helpers.length > 0) await this.#once('helpers', 'file', () => helpers.start())
@@ -319,6 +321,16 @@ class Blamed extends Error {
 /** The step has been noted. */
 function ended(error: unknown): void {
   if (!(error instanceof Ended)) throw error
+}
+
+/** Runs a process in a cgroup of a pod, and has it say where it is. */
+async function hasPodCgroups(): Promise<void> {
+  const [cgroups, uid] = [new PodCgroups(), randomUUID()]
+  const { executable, args } = cgroups.inContainer(uid, { executable: 'cat', argv0: 'cat', args: ['/proc/self/cgroup'] })
+  const { stdout, stderr } = await run(executable, args, STEP_DEADLINE)
+  cgroups.remove(uid)
+  if (!stdout.replaceAll('_', '-').includes(`-pod${uid}.slice/cri-containerd-`))
+    throw new Error(`a process cannot be brought into the cgroup of a pod: ${stderr.trim() || stdout.trim()}`)
 }
 
 async function inShell(line: string): Promise<void> {
