@@ -1,7 +1,7 @@
 import type { Command } from './command.ts'
 import type { Network } from './driver/spec.ts'
 import { CGROUPS, KUBELET, MARK } from './node-paths.ts'
-import { OWN_ROOT } from './own-root.ts'
+import { LAY_BARE, MAKE_KUBELET, OWN_ROOT, PLACE } from './own-root.ts'
 
 /**
  * A shell function: `cover FOLDER NAME` covers a folder by a tmpfs in which all its entries but NAME are bound again, so that nothing is
@@ -98,6 +98,42 @@ export function onDriverNode(inner: Command, network: Network, cgroup?: string):
   const { executable, args, argv0 } = inner
   const within = ['--cgroup', '--', ...SHELL, OWN_CGROUPS, argv0, executable, ...args]
   return inNamespaces({ executable: 'unshare', argv0: 'unshare', args: within }, more, JOIN_CGROUP + setUp, [cgroup])
+}
+
+/** What of a machine is on file systems of its own, and not in a layer over the files of the lab's machine. */
+const OWN_FOLDERS = ['/run', '/dev/shm']
+
+/** Brings the layers of a machine to where they are on any node of a driver. `$1` is where they are at first. */
+const MACHINE_LAYERS = `${LAY_BARE}
+set -e
+mount -n --bind "$1" ${PLACE}
+umount -n "$1"
+rmdir "$1"
+shift
+number=0
+for at in ${OWN_FOLDERS.join(' ')}; do
+  number=$((number + 1))
+  lay_bare "own-$number" "$at"
+done
+${MAKE_KUBELET}
+set +e
+`
+
+/**
+ * The command that runs another on a machine that is the node of somebody's driver. `enter`: what comes before a command to have it carried out there. `layers`:
+ * where the layers of its files are at first. Process ids are those of the machine's systemd. The end of the machine is what ends it all.
+ */
+export function onMachineNode(inner: Command, enter: readonly string[], layers: string): Command {
+  return {
+    executable: 'setpriv',
+    argv0: 'setpriv',
+    args: [
+      ...['--pdeathsig', 'KILL', '--', ...enter],
+      ...['systemd-run', '--scope', '--quiet', '--collect', '--unit=dummy-fuse-lab', '--'],
+      ...['setpriv', '--pdeathsig', 'KILL', '--', ...SHELL, MACHINE_LAYERS + SET_UP, MARK, layers],
+      ...[...SHELL, 'exec -a "$0" "$@"', inner.argv0, inner.executable, ...inner.args],
+    ],
+  }
 }
 
 /** `words`: those that the set-up takes from its arguments. */

@@ -3,6 +3,7 @@
 // Started as `node fuse-driver.ts SOCKET PROGRAM ARGUMENT...`; the path of the mount is the program's last argument.
 // FUSE_DRIVER_STAGES=yes: it stages, and mounts FUSE there. A target is a bind of that, whether it is alive or dead.
 // FUSE_DRIVER_AT=PATH: it mounts once, at that path, and binds that to each target. It unmounts a mount there that is dead, and goes on with the bare folder.
+// FUSE_DRIVER_BY=systemd: the program is a unit of its own, which systemd-run(1) starts, so that it outlives the plugin.
 import { status } from '@grpc/grpc-js'
 import { mkdirSync, readdirSync, rmSync } from 'node:fs'
 import { NodeServiceCapability_RPC_Type as Rpc } from '../../src/rpc/csi_pb.ts'
@@ -17,15 +18,20 @@ interface Request {
 }
 
 const [socket = '', program = '', ...words] = process.argv.slice(2)
-const { FUSE_DRIVER_REFUSES: refuses = 'INVALID_ARGUMENT', FUSE_DRIVER_STAGES: stages, FUSE_DRIVER_AT: at } = process.env
+const { FUSE_DRIVER_REFUSES: refuses = 'INVALID_ARGUMENT', FUSE_DRIVER_STAGES: stages, FUSE_DRIVER_AT: at, FUSE_DRIVER_BY: by } = process.env
 
 const capabilities = [Rpc.GET_VOLUME_HEALTH, ...(stages === 'yes' ? [Rpc.STAGE_UNSTAGE_VOLUME] : [])]
 let mounted = false
 
+function mountAt(path: string): void {
+  if (by === 'systemd') run('systemd-run', '--quiet', '--collect', '--service-type=forking', '--', program, ...words, path)
+  else run(program, ...words, path)
+}
+
 function mountOnce(path: string): void {
   if (!mounted) {
     mkdirSync(path, { recursive: true })
-    run(program, ...words, path)
+    mountAt(path)
     mounted = true
   }
   try {
@@ -39,7 +45,7 @@ const handlers: Readonly<Record<string, Handler<Request>>> = {
   nodeGetInfo: () => ({ nodeId: 'node' }),
   nodeGetCapabilities: () => ({ capabilities: capabilities.map((type) => ({ type: { case: 'rpc', value: { type } } })) }),
   nodeStageVolume: ({ stagingTargetPath }) => {
-    run(program, ...words, stagingTargetPath)
+    mountAt(stagingTargetPath)
     return {}
   },
   nodePublishVolume: ({ targetPath, stagingTargetPath, volumeCapability }) => {
@@ -50,7 +56,7 @@ const handlers: Readonly<Record<string, Handler<Request>>> = {
       mountOnce(at)
       run('mount', '--bind', at, targetPath)
     } else if (stages === 'yes') run('mount', '--bind', stagingTargetPath, targetPath)
-    else run(program, ...words, targetPath)
+    else mountAt(targetPath)
     return {}
   },
   nodeUnpublishVolume: ({ targetPath }) => {

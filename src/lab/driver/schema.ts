@@ -105,6 +105,12 @@ export const DRIVER_FILE = strict({
       'The network of each cell. loopback: one of its own, with a loopback interface alone. host: that of the machine, for storage that no helper is. Default: loopback.',
     ),
   ),
+  systemd: v.nullish(
+    described(
+      v.boolean(),
+      'Whether each node is a machine of its own that systemd runs (systemd-nspawn), and the plugin a unit there. For drivers that start units over D-Bus. Default: false.',
+    ),
+  ),
   callTimeout: v.optional(
     described(
       v.pipe(v.number(), v.minValue(0.1, 'is less than 0.1 seconds'), v.maxValue(600, 'is more than 600 seconds')),

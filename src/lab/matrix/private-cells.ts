@@ -1,3 +1,4 @@
+import { tmpdir } from 'node:os'
 import { messageOf } from '../../errors.ts'
 import { needsSystemd } from '../cell/set-up.ts'
 import { longestTeardown } from '../cell/teardown.ts'
@@ -81,7 +82,7 @@ async function underSystemd(job: CellJob, options: PrivateCellOptions, signal: A
 async function onNodeOf(driver: DriverSpec, job: CellJob, options: PrivateCellOptions, signal: AbortSignal): Promise<Carried> {
   const more = SLOW_CALLS * driver.callTimeout + WATCHES * driver.watch + longestTeardown(driver)
   try {
-    await using node = await DriverNode.open(driver)
+    await using node = await DriverNode.open(driver, tmpdir())
     return await onNode(job, options, signal, (inner) => node.command(inner), more)
   } catch (error) {
     return { reason: messageOf(error) }

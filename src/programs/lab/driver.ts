@@ -172,7 +172,7 @@ interface Tried {
 async function tried(context: ProgramContext, driver: DriverSpec, whole: boolean, signal: AbortSignal): Promise<Tried> {
   let seen: DriverSeen | undefined
   try {
-    await using node = await DriverNode.open(driver)
+    await using node = await DriverNode.open(driver, tmpdir())
     const reason = await carryOutOnPrivateNode(
       { kind: 'driver', driver, whole },
       context.self(['lab', 'inside']),
