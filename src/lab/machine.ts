@@ -7,7 +7,7 @@ import { pidNamespace, sendSignal } from '../os/processes/processes.ts'
 import { run } from '../os/processes/run.ts'
 import { removeEmpty } from './empty-folders.ts'
 import type { Network } from './driver/spec.ts'
-import { bootAllCommand, bootCommand, holdAllCommand, holdCommand, strip, systemdBelow } from './nspawn.ts'
+import { bootAllCommand, bootCommand, holdAllCommand, holdCommand, quiet, strip, systemdBelow } from './nspawn.ts'
 import { PLACE } from './own-root.ts'
 import { until } from './wait.ts'
 
@@ -65,7 +65,9 @@ export class Machine implements AsyncDisposable {
       await until('namespaces for a machine', () => held.text().includes('ready') || held.ended())
       ;[holder] = childrenOf(holding.pid)
       if (holder === undefined || held.ended()) throw new Error(`cannot make namespaces for a machine: ${held.text()}`)
-      strip(join(`/proc/${holder}/root`, commands.folder, 'root'))
+      const root = join(`/proc/${holder}/root`, commands.folder, 'root')
+      strip(root)
+      if (commands.folder === PLACE) quiet(root)
       const systemd = await start(commands.boot(holder))
       const machine = new Machine(folder, holding, holder, systemd)
       await until('systemd has started everything', () => machine.#isUp(), BOOT_DEADLINE)
@@ -78,8 +80,7 @@ export class Machine implements AsyncDisposable {
 
   /** systemd's version: `252`. */
   async version(): Promise<string> {
-    const { stdout } = await run('nsenter', [...this.enter.slice(1), 'systemctl', '--version'], 10_000)
-    return /^systemd (\d+)/.exec(stdout)?.[1] ?? '?'
+    return await systemdVersion(this.enter)
   }
 
   async #isUp(): Promise<boolean> {
@@ -90,6 +91,13 @@ export class Machine implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await end(this.#folder, this.#holding, this.#holder)
   }
+}
+
+/** systemd's version: `252`. `enter`: what comes before a command to have it carried out where that is. */
+export async function systemdVersion(enter: readonly string[] = []): Promise<string> {
+  const [file, ...args] = [...enter, 'systemctl', '--version'] as const
+  const { stdout } = await run(file, args, 10_000)
+  return /^systemd (\d+)/.exec(stdout)?.[1] ?? '?'
 }
 
 /** Removes what labs that were killed have left: folders and cgroups that carry the id of a process that is no more. */

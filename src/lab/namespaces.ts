@@ -168,7 +168,10 @@ export function onSystemdNode(inner: Command, enter: readonly string[], slice: s
   }
 }
 
+/** The variables that a program on the private node has. */
+export const NODE_VARIABLES = ['PATH', 'TZ', 'LC_ALL', 'TMPDIR'] as const
+
 /** What a program on the private node may know of the machine: nothing that would change what it does there. */
-export function privateEnvironment(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+export function privateEnvironment(env: NodeJS.ProcessEnv): Record<(typeof NODE_VARIABLES)[number], string> {
   return { PATH: env.PATH ?? '/usr/sbin:/usr/bin:/sbin:/bin', TZ: 'UTC', LC_ALL: 'C', TMPDIR: `${KUBELET}/tmp` }
 }

@@ -7,6 +7,9 @@ import { SHELL, WITHOUT_VOLUMES } from './namespaces.ts'
 import type { Network } from './driver/spec.ts'
 import { LAY_ROOT, PLACE } from './own-root.ts'
 
+/** What a file of systemd's is a link to that is to be as if there were none. */
+const NOTHING = '/dev/null'
+
 /** Units of a whole machine that nobody needs here, and that cost time at each boot. */
 const MASKED = [
   ...['systemd-logind.service', 'systemd-user-sessions.service', 'getty.target', 'systemd-update-utmp.service'],
@@ -110,16 +113,21 @@ export function systemdBelow(pid: number): number | undefined {
     .find((one) => processStat(one)?.comm === 'systemd')
 }
 
-/** Takes the host's own units and journal away below a machine's root, and what costs time at boot. The boot does not clear /tmp of the host's files. */
+/** Has a machine write nothing by itself that would count as a driver's: no timer starts, and the boot does not clear /tmp of the host's files. */
+export function quiet(root: string): void {
+  const files = join(root, 'etc/tmpfiles.d')
+  makeDirectories(files)
+  rmSync(join(files, 'tmp.conf'), { force: true })
+  symlinkSync(NOTHING, join(files, 'tmp.conf'))
+  symlinkSync(NOTHING, join(root, 'etc/systemd/system/timers.target'))
+}
+
+/** Takes the host's own units and journal away below a machine's root, and what costs time at boot. */
 export function strip(root: string): void {
   for (const path of ['etc/systemd/system', 'var/log/journal']) rmSync(join(root, path), { recursive: true, force: true })
   const units = join(root, 'etc/systemd/system')
   makeDirectories(units)
-  for (const unit of MASKED) symlinkSync('/dev/null', join(units, unit))
+  for (const unit of MASKED) symlinkSync(NOTHING, join(units, unit))
   symlinkSync('/lib/systemd/system/multi-user.target', join(units, 'default.target'))
   writeFileSync(join(root, 'etc/machine-id'), '')
-  const temporary = join(root, 'etc/tmpfiles.d')
-  makeDirectories(temporary)
-  rmSync(join(temporary, 'tmp.conf'), { force: true })
-  symlinkSync('/dev/null', join(temporary, 'tmp.conf'))
 }

@@ -18,7 +18,12 @@ interface Request {
 }
 
 const [socket = '', program = '', ...words] = process.argv.slice(2)
-const { FUSE_DRIVER_REFUSES: refuses = 'INVALID_ARGUMENT', FUSE_DRIVER_STAGES: stages, FUSE_DRIVER_AT: at, FUSE_DRIVER_BY: by } = process.env
+const {
+  FUSE_DRIVER_REFUSES: refuses = 'INVALID_ARGUMENT',
+  FUSE_DRIVER_STAGES: stages,
+  FUSE_DRIVER_AT: at,
+  FUSE_DRIVER_BY: by,
+} = process.env
 
 const capabilities = [Rpc.GET_VOLUME_HEALTH, ...(stages === 'yes' ? [Rpc.STAGE_UNSTAGE_VOLUME] : [])]
 let mounted = false

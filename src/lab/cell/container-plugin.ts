@@ -16,6 +16,8 @@ const LANE = 'plugin'
 /** The first process of a container. */
 export type PluginProcess = Pick<StartedProcess, 'pid' | 'running' | 'log' | 'heard' | 'kill' | 'ended'>
 
+const startProcess: NonNullable<Container['launch']> = (command, log, env) => StartedProcess.start(command, log, env)
+
 /** The container of a plugin. */
 export interface Container {
   readonly program: Program
@@ -57,7 +59,7 @@ export class ContainerPlugin implements PluginControl {
 
   /** Throws an Error if the plugin ends before its socket can be connected to. */
   async start(flaw: readonly string[] = []): Promise<void> {
-    const { program, flags, socket, env, beside, launch = StartedProcess.start } = this.#container
+    const { program, flags, socket, env, beside, launch = startProcess } = this.#container
     const kind = this.#process === undefined ? 'start' : 'restart'
     await beside?.start()
     const log = this.#timeline.newLog(LANE)

@@ -162,7 +162,8 @@ function harnessOf<P extends PluginControl>(
   const fuse = new FuseMounts()
   const paths = (): readonly string[] => [staging, ...struck.map(({ target }) => target)]
   const found = { plugin, fuse, paths, timeline, daemon: driver?.daemon }
-  const brought = brings === undefined ? undefined : new DriverDaemons({ ...found, helpers: brings.node, endOthers: brings.endOthers })
+  const brought =
+    brings === undefined ? undefined : new DriverDaemons({ ...found, helpers: brings.node, endOthers: brings.endOthers })
   const daemons = brought ?? daemonsOf(subject, parts, plugin)
   const node = new PrivateNode(timeline, { plugin, daemons, operations: [operations, neighbour], consumers, fuse, paths, mounts })
   const watched = [

@@ -2,6 +2,7 @@ import { processStat, sendSignal } from '../../os/processes/processes.ts'
 import { run } from '../../os/processes/run.ts'
 import type { ProcessEnd } from '../../os/processes/child-program.ts'
 import type { Command } from '../command.ts'
+import { NODE_VARIABLES } from '../namespaces.ts'
 import type { ProcessLog } from '../process-log.ts'
 import { StartedProcess } from '../started-process.ts'
 import { until } from '../wait.ts'
@@ -9,6 +10,9 @@ import type { PluginProcess } from './container-plugin.ts'
 
 /** Milliseconds for one call of systemctl. */
 const DEADLINE = 10_000
+
+/** Milliseconds for systemd to start a unit on a loaded machine. */
+const START_DEADLINE = 60_000
 
 /** A process and all that it starts are a container: the end of the one is that of the others. */
 const CONTAINER = ['KillMode=control-group', 'KillSignal=SIGKILL', 'TimeoutStopSec=10']
@@ -28,7 +32,7 @@ export class UnitProcess implements PluginProcess {
     this.pid = pid
   }
 
-  /** Starts it. `unit`: a name that no other unit has had. `env`: variables beside those of this process. */
+  /** Starts it. `unit`: a name that no other unit has had. `env`: variables beside those of the node. */
   static async start(
     unit: string,
     { executable, args }: Command,
@@ -36,13 +40,13 @@ export class UnitProcess implements PluginProcess {
     env: Readonly<Record<string, string>>,
   ): Promise<UnitProcess> {
     // Only the names are arguments: a value may be a secret.
-    const variables = Object.keys({ ...process.env, ...env }).map((name) => `--setenv=${name}`)
+    const variables = [...new Set([...NODE_VARIABLES, ...Object.keys(env)])].map((name) => `--setenv=${name}`)
     const properties = CONTAINER.map((property) => `--property=${property}`)
     const options = ['--quiet', '--collect', '--pipe', '--wait', `--unit=${unit}`, '--service-type=exec', ...properties]
     const words = [executable, ...args].map((word) => word.replaceAll('$', '$$$$'))
     const command = { executable: 'systemd-run', argv0: 'systemd-run', args: [...options, ...variables, '--', ...words] }
     const client = await StartedProcess.start(command, log, env)
-    const pid = await until(`systemd starts ${unit}`, async () => (client.running ? await mainPid(unit) : 'ended'))
+    const pid = await until(`systemd starts ${unit}`, async () => (client.running ? await mainPid(unit) : 'ended'), START_DEADLINE)
     return new UnitProcess(client, pid === 'ended' ? 0 : pid)
   }
 
