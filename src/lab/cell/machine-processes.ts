@@ -26,7 +26,8 @@ export class MachineProcesses {
     const before = await this.#units
     const units = (await allUnits()).filter((unit) => !before.includes(unit))
     signalAll(this.#others(), 'SIGSTOP')
-    if (units.length > 0) await systemctl('stop', '--no-block', ...units)
+    // One that has ended by itself meanwhile is no error.
+    if (units.length > 0) await run('systemctl', ['stop', '--no-block', ...units], DEADLINE)
     await until('the processes of the node are gone', async () => {
       const others = this.#others()
       await killAll(others)
@@ -34,7 +35,7 @@ export class MachineProcesses {
     })
     if (units.length === 0) return
     await until(`systemd has stopped ${units.join(', ')}`, async () => (await active(units)).length === 0)
-    await systemctl('reset-failed', ...(await allUnits()).filter((unit) => units.includes(unit)))
+    await run('systemctl', ['reset-failed', ...units], DEADLINE)
   }
 
   /** The lab's own are older, or its children. */
@@ -51,19 +52,17 @@ function allProcesses(): readonly ProcessStat[] {
 }
 
 async function allUnits(): Promise<readonly string[]> {
-  return namesIn(await systemctl('list-units', '--all', '--plain', '--no-legend', `--type=${TYPES}`))
+  return await listed('--all', `--type=${TYPES}`)
 }
 
 /** Those that are not inactive yet, and those in which systemd does something. */
 async function active(units: readonly string[]): Promise<readonly string[]> {
-  const all = await systemctl('list-units', '--plain', '--no-legend', '--state=active,activating,deactivating,reloading', ...units)
-  return namesIn(all)
+  return await listed('--state=active,activating,deactivating,reloading', ...units)
 }
 
-function namesIn(lines: string): readonly string[] {
-  return lines.split('\n').flatMap((line) => /^(\S+)\s/.exec(line)?.[1] ?? [])
-}
-
-async function systemctl(...args: readonly string[]): Promise<string> {
-  return (await run('systemctl', args, DEADLINE)).stdout
+/** The names of units. Rejects with an Error if systemd does not tell. */
+async function listed(...args: readonly string[]): Promise<readonly string[]> {
+  const { status, stdout, stderr } = await run('systemctl', ['list-units', '--plain', '--no-legend', ...args], DEADLINE)
+  if (status !== 0) throw new Error(`systemd does not list the units of the node: ${stderr.trim() || `exit status ${status}`}`)
+  return stdout.split('\n').flatMap((line) => /^(\S+)\s/.exec(line)?.[1] ?? [])
 }
