@@ -137,6 +137,7 @@ describe('a driver that starts its FUSE server as a unit of systemd', () => {
       [...holdersBefore, '---', ...holdersAfter].join('\n'),
     )
     assert.deepEqual(mountsAfter, mountsBefore)
+    assert.ok(events(killed, 'served').every((line) => !line.startsWith('restart ')))
     const crashed = cellOf(ran, 'machine-crash')
     assert.deepEqual(outcomes(crashed), { 'keeps-open': 'restarted' })
     for (const { evidence, teardown } of [killed, crashed]) {
