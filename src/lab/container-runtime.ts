@@ -7,6 +7,7 @@ import { type Command, withArgs } from './command.ts'
 import { SHELL } from './namespaces.ts'
 import { KUBELET, targetPath } from './node-paths.ts'
 import type { Pod } from './pod.ts'
+import type { PodCgroups } from './pod-cgroups.ts'
 import { StartedProcess } from './started-process.ts'
 import { until } from './wait.ts'
 
@@ -39,10 +40,12 @@ export class CreateError extends Error {
 /** Creates containers as containerd does under the kubelet: processes in mount namespaces of their own. */
 export class ContainerRuntime {
   readonly #program: Command
+  readonly #cgroups: PodCgroups | undefined
 
-  /** `program`: what every container runs; its flags come from the pod. */
-  constructor(program: Command) {
+  /** `program`: what every container runs; its flags come from the pod. `cgroups`: those that the pods have; undefined if they have none of their own. */
+  constructor(program: Command, cgroups?: PodCgroups) {
     this.#program = program
+    this.#cgroups = cgroups
   }
 
   /**
@@ -56,21 +59,30 @@ export class ContainerRuntime {
     await stat(hostPath)
     const propagation = spec.propagation === 'None' ? 'private' : 'slave'
     const program = withArgs(this.#program, ['--file', pod.file, ...spec.flags])
-    const container = await StartedProcess.start(
-      {
-        executable: 'unshare',
-        argv0: 'unshare',
-        args: [
-          ...['--mount', '--propagation', 'slave', '--', ...SHELL, SET_UP, program.argv0],
-          ...[hostPath, program.executable, propagation, ...program.args],
-        ],
-      },
-      pod.log,
-    )
+    const container = await this.run(pod, {
+      executable: 'unshare',
+      argv0: 'unshare',
+      args: [
+        ...['--mount', '--propagation', 'slave', '--', ...SHELL, SET_UP, program.argv0],
+        ...[hostPath, program.executable, propagation, ...program.args],
+      ],
+    })
     pod.container = container
     // The last thing that the set-up does; the program itself comes next.
     await until(`the mounts of ${pod.name}`, () => !container.running || !hasMountAt(container.pid, KUBELET))
     return container
+  }
+
+  /** Starts a process of a pod with the mounts of the node. Its cgroup ends with it. */
+  async run({ uid, log }: Pod, command: Command): Promise<StartedProcess> {
+    const cgroups = this.#cgroups
+    if (cgroups === undefined) return await StartedProcess.start(command, log)
+    const started = await StartedProcess.start(cgroups.inContainer(uid, command), log)
+    const remove = (): void => {
+      cgroups.remove(uid)
+    }
+    started.ending.then(remove, remove)
+    return started
   }
 }
 

@@ -5,7 +5,10 @@ import { childrenOf } from '../os/processes/child-processes.ts'
 import { ChildProgram } from '../os/processes/child-program.ts'
 import { pidNamespace, sendSignal } from '../os/processes/processes.ts'
 import { run } from '../os/processes/run.ts'
-import { bootCommand, holdCommand, type MachinePlace, removeEmpty, strip, systemdBelow } from './nspawn.ts'
+import { removeEmpty } from './empty-folders.ts'
+import type { Network } from './driver/spec.ts'
+import { bootAllCommand, bootCommand, holdAllCommand, holdCommand, quiet, strip, systemdBelow } from './nspawn.ts'
+import { PLACE } from './own-root.ts'
 import { until } from './wait.ts'
 
 /** What the machine's folder and cgroup are called; the lab's process namespace and its id in that come next. */
@@ -35,10 +38,26 @@ export class Machine implements AsyncDisposable {
 
   /** Boots one. `programs`: files that are to be had inside at their own paths. Throws an Error that says what is missing. */
   static async boot(parent: string, programs: readonly string[]): Promise<Machine> {
+    const bindings = Object.fromEntries(programs.map((path) => [path, path]))
+    return await Machine.#boot(parent, (folder) => {
+      const place = { folder, cgroup: basename(folder) }
+      return { folder, hold: holdCommand(place), boot: (holder) => bootCommand(place, holder, bindings) }
+    })
+  }
+
+  /** Boots one that has the files of all file systems of this machine, and tells what is written (own-root.ts). Throws an Error that says what is missing. */
+  static async bootForDriver(parent: string, network: Network): Promise<Machine> {
+    return await Machine.#boot(parent, (folder) => {
+      const cgroup = basename(folder)
+      return { folder: PLACE, hold: holdAllCommand(cgroup), boot: (holder) => bootAllCommand(cgroup, holder, network) }
+    })
+  }
+
+  static async #boot(parent: string, commandsFor: (folder: string) => Commands): Promise<Machine> {
     sweep(parent)
     const folder = mkdtempSync(join(parent, `${PREFIX}${pidNamespace()}-${process.pid}-`))
-    const place = { folder, cgroup: basename(folder) }
-    const [file, ...args] = holdCommand(place)
+    const commands = commandsFor(folder)
+    const [file, ...args] = commands.hold
     const holding = new ChildProgram({ file, args, stdio: ['ignore', 'pipe', 'pipe'], detached: true })
     const held = outputOf(holding)
     let holder: number | undefined
@@ -46,8 +65,10 @@ export class Machine implements AsyncDisposable {
       await until('namespaces for a machine', () => held.text().includes('ready') || held.ended())
       ;[holder] = childrenOf(holding.pid)
       if (holder === undefined || held.ended()) throw new Error(`cannot make namespaces for a machine: ${held.text()}`)
-      strip(join(`/proc/${holder}/root`, folder, 'root'))
-      const systemd = await start(place, holder, programs)
+      const root = join(`/proc/${holder}/root`, commands.folder, 'root')
+      strip(root)
+      if (commands.folder === PLACE) quiet(root)
+      const systemd = await start(commands.boot(holder))
       const machine = new Machine(folder, holding, holder, systemd)
       await until('systemd has started everything', () => machine.#isUp(), BOOT_DEADLINE)
       return machine
@@ -59,8 +80,7 @@ export class Machine implements AsyncDisposable {
 
   /** systemd's version: `252`. */
   async version(): Promise<string> {
-    const { stdout } = await run('nsenter', [...this.enter.slice(1), 'systemctl', '--version'], 10_000)
-    return /^systemd (\d+)/.exec(stdout)?.[1] ?? '?'
+    return await systemdVersion(this.enter)
   }
 
   async #isUp(): Promise<boolean> {
@@ -71,6 +91,13 @@ export class Machine implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await end(this.#folder, this.#holding, this.#holder)
   }
+}
+
+/** systemd's version: `252`. `enter`: what comes before a command to have it carried out where that is. */
+export async function systemdVersion(enter: readonly string[] = []): Promise<string> {
+  const [file, ...args] = [...enter, 'systemctl', '--version'] as const
+  const { stdout } = await run(file, args, 10_000)
+  return /^systemd (\d+)/.exec(stdout)?.[1] ?? '?'
 }
 
 /** Removes what labs that were killed have left: folders and cgroups that carry the id of a process that is no more. */
@@ -88,8 +115,16 @@ function cgroupRoots(): readonly string[] {
   return ['/sys/fs/cgroup', '/sys/fs/cgroup/unified'].filter((path) => existsSync(join(path, 'cgroup.procs')))
 }
 
-async function start(place: MachinePlace, holder: number, programs: readonly string[]): Promise<number> {
-  const [file, ...args] = bootCommand(place, holder, Object.fromEntries(programs.map((path) => [path, path])))
+/** By what a machine is made. */
+interface Commands {
+  /** Its `root` is the machine's, in its namespaces. */
+  readonly folder: string
+  readonly hold: readonly [string, ...string[]]
+  /** `holder`: the process that holds the namespaces. */
+  readonly boot: (holder: number) => readonly [string, ...string[]]
+}
+
+async function start([file, ...args]: readonly [string, ...string[]]): Promise<number> {
   const child = new ChildProgram({ file, args, stdio: ['ignore', 'pipe', 'pipe'], detached: true })
   const said = outputOf(child)
   return await until(

@@ -1,7 +1,7 @@
 import type { Command } from './command.ts'
 import type { Network } from './driver/spec.ts'
-import { KUBELET, MARK } from './node-paths.ts'
-import { OWN_ROOT } from './own-root.ts'
+import { CGROUPS, KUBELET, MARK } from './node-paths.ts'
+import { LAY_BARE, MAKE_KUBELET, OWN_ROOT, PLACE } from './own-root.ts'
 
 /**
  * A shell function: `cover FOLDER NAME` covers a folder by a tmpfs in which all its entries but NAME are bound again, so that nothing is
@@ -62,6 +62,19 @@ set -e
 if [ -d /run/systemd/system ]; then mount -n -t tmpfs -o mode=755 ${MARK} /run/systemd; fi
 `
 
+/** Moves the first process of the node, and with it all others, into the cgroup that the first word names. */
+const JOIN_CGROUP = `
+set -e
+mount -n -t cgroup2 cgroup2 ${CGROUPS}
+echo 0 >"${CGROUPS}$1/cgroup.procs"
+umount -n ${CGROUPS}
+shift
+set +e
+`
+
+/** The root of the hierarchy is the cgroup that this process is in, for it and all that it starts. */
+const OWN_CGROUPS = `mount -n -t cgroup2 cgroup2 ${CGROUPS} && exec -a "$0" "$@"`
+
 /** Node's pipes are sockets, on which bash takes itself for a remote shell and reads ~/.bashrc unless told not to. */
 export const SHELL = ['bash', '--norc', '-c'] as const
 
@@ -75,20 +88,62 @@ export function onPrivateNode(inner: Command): Command {
 
 /**
  * The same for somebody's driver, which may write anywhere: its node has a root of its own as well (own-root.ts), and with `loopback` a network of
- * its own, whose loopback interface is down.
+ * its own, whose loopback interface is down. `cgroup`: the path of one of version 2 that the node has to itself (node-cgroup.ts). It is the root of the hierarchy
+ * that the node sees, and there is nothing else at /sys/fs/cgroup.
  */
-export function onDriverNode(inner: Command, network: Network): Command {
+export function onDriverNode(inner: Command, network: Network, cgroup?: string): Command {
   const more = network === 'loopback' ? ['--net'] : []
-  return inNamespaces(inner, more, WITHOUT_VOLUMES + HIDE_SYSTEMD + OWN_ROOT + SET_UP)
+  const setUp = WITHOUT_VOLUMES + HIDE_SYSTEMD + OWN_ROOT + SET_UP
+  if (cgroup === undefined) return inNamespaces(inner, more, setUp)
+  const { executable, args, argv0 } = inner
+  const within = ['--cgroup', '--', ...SHELL, OWN_CGROUPS, argv0, executable, ...args]
+  return inNamespaces({ executable: 'unshare', argv0: 'unshare', args: within }, more, JOIN_CGROUP + setUp, [cgroup])
 }
 
-function inNamespaces(inner: Command, more: readonly string[], setUp: string): Command {
+/** What of a machine is on file systems of its own, and not in a layer over the files of the lab's machine. */
+const OWN_FOLDERS = ['/run', '/dev/shm']
+
+/** Brings the layers of a machine to where they are on any node of a driver. `$1` is where they are at first. */
+const MACHINE_LAYERS = `${LAY_BARE}
+set -e
+mount -n --bind "$1" ${PLACE}
+umount -n "$1"
+rmdir "$1"
+shift
+number=0
+for at in ${OWN_FOLDERS.join(' ')}; do
+  number=$((number + 1))
+  lay_bare "own-$number" "$at"
+done
+${MAKE_KUBELET}
+set +e
+`
+
+/**
+ * The command that runs another on a machine that is the node of somebody's driver. `enter`: what comes before a command to have it carried out there. `layers`:
+ * where the layers of its files are at first. Process ids are those of the machine's systemd. The end of the machine is what ends it all.
+ */
+export function onMachineNode(inner: Command, enter: readonly string[], layers: string): Command {
+  return {
+    executable: 'setpriv',
+    argv0: 'setpriv',
+    args: [
+      ...['--pdeathsig', 'KILL', '--', ...enter],
+      ...['systemd-run', '--scope', '--quiet', '--collect', '--unit=dummy-fuse-lab', '--'],
+      ...['setpriv', '--pdeathsig', 'KILL', '--', ...SHELL, MACHINE_LAYERS + SET_UP, MARK, layers],
+      ...[...SHELL, 'exec -a "$0" "$@"', inner.argv0, inner.executable, ...inner.args],
+    ],
+  }
+}
+
+/** `words`: those that the set-up takes from its arguments. */
+function inNamespaces(inner: Command, more: readonly string[], setUp: string, words: readonly string[] = []): Command {
   return {
     executable: 'setpriv',
     argv0: 'setpriv',
     args: [
       ...['--pdeathsig', 'KILL', '--', 'unshare', '--mount', '--propagation', 'slave', ...more],
-      ...['--pid', '--fork', '--kill-child', '--mount-proc', '--', ...SHELL, setUp, MARK],
+      ...['--pid', '--fork', '--kill-child', '--mount-proc', '--', ...SHELL, setUp, MARK, ...words],
       // A shell cannot choose argv[0] otherwise.
       ...[...SHELL, 'exec -a "$0" "$@"', inner.argv0, inner.executable, ...inner.args],
     ],
@@ -113,7 +168,10 @@ export function onSystemdNode(inner: Command, enter: readonly string[], slice: s
   }
 }
 
+/** The variables that a program on the private node has. */
+export const NODE_VARIABLES = ['PATH', 'TZ', 'LC_ALL', 'TMPDIR'] as const
+
 /** What a program on the private node may know of the machine: nothing that would change what it does there. */
-export function privateEnvironment(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+export function privateEnvironment(env: NodeJS.ProcessEnv): Record<(typeof NODE_VARIABLES)[number], string> {
   return { PATH: env.PATH ?? '/usr/sbin:/usr/bin:/sbin:/bin', TZ: 'UTC', LC_ALL: 'C', TMPDIR: `${KUBELET}/tmp` }
 }

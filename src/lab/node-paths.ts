@@ -33,5 +33,8 @@ export function targetPath(podUid: string, pv: string): string {
   return join(KUBELET, 'pods', podUid, 'volumes/kubernetes.io~csi', pv, 'mount')
 }
 
+/** Where the hierarchy of cgroups is. */
+export const CGROUPS = '/sys/fs/cgroup'
+
 /** Where a private node has another boot id after its power was cut. */
 export const BOOT_ID = '/proc/sys/kernel/random/boot_id'

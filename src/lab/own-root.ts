@@ -7,7 +7,7 @@ import type { Written } from './matrix/lab-record.ts'
 import { KUBELET, MARK } from './node-paths.ts'
 
 /** Where the layers of a node are. Every procfs has this folder, and that of the node is its own: the mount hides nothing of the machine. */
-const PLACE = '/proc/fs'
+export const PLACE = '/proc/fs'
 
 /** The most entries that are listed of one node. */
 const MOST = 1000
@@ -16,13 +16,13 @@ const MOST = 1000
 const ORIGIN = 'trusted.overlay.origin'
 
 /**
- * A shell function: `own_root` gives the new mount namespace a root of its own. It is an overlay of the machine's, as is each further file system of the
+ * A shell function: `lay_root` makes a root in ${PLACE}/root of the new mount namespace. It is an overlay of the machine's, as is each further file system of the
  * machine. What is written goes into layers on a tmpfs, and ends with the namespace. A file system that may hang, or of which the kernel makes no overlay, is there
- * read-only. /dev and /sys are those of the machine.
+ * read-only. The folders that its words name are those of the machine.
  *
  * A unix socket of the machine can be seen in an overlay, and nobody listens on it there.
  */
-export const OWN_ROOT = `
+export const LAY_ROOT = `
 lay() {
   layer=${PLACE}/layers/$1
   mkdir "$layer" "$layer/upper" "$layer/work"
@@ -34,15 +34,14 @@ lay() {
 show() {
   mount -n -c --bind "$1" "${PLACE}/root$1" && mount -n -c -o remount,bind,ro "${PLACE}/root$1"
 }
-own_root() {
-  set -e
+lay_root() {
   mount -n -t tmpfs -o mode=700 ${MARK} ${PLACE}
   mkdir ${PLACE}/root ${PLACE}/layers
   if ! lay 0 /; then
     echo 'a node for a driver needs an overlay of /, which this kernel does not make; load its module (modprobe overlay)' >&2
     exit 1
   fi
-  for at in /dev /sys; do mount -n -c --rbind "$at" "${PLACE}/root$at"; done
+  for at; do mount -n -c --rbind "$at" "${PLACE}/root$at"; done
   declare -A types
   while read -r at type; do
     printf -v at %b "$at"
@@ -62,26 +61,49 @@ own_root() {
       *) lay "$number" "$at" || show "$at" || true ;;
     esac 2>/dev/null
   done < <(printf '%s\\0' "\${!types[@]}" | LC_ALL=C sort -z)
-  mount -n --bind /proc ${PLACE}/root/proc
-  mount -n --bind ${PLACE} ${PLACE}/root${PLACE}
-  cd ${PLACE}/root
-  pivot_root . .
-  umount -n -c -l .
-  cd /
-  if [ -L ${KUBELET} ]; then rm ${KUBELET}; fi
-  mkdir -p ${KUBELET}
-  set +e
 }
-own_root
+`
+
+/** Makes the folder of the kubelet, which may be a link on the machine. */
+export const MAKE_KUBELET = `
+if [ -L ${KUBELET} ]; then rm ${KUBELET}; fi
+mkdir -p ${KUBELET}
+`
+
+/** Gives the new mount namespace such a root, with /dev and /sys of the machine. */
+export const OWN_ROOT = `${LAY_ROOT}
+set -e
+lay_root /dev /sys
+mount -n --bind /proc ${PLACE}/root/proc
+mount -n --bind ${PLACE} ${PLACE}/root${PLACE}
+cd ${PLACE}/root
+pivot_root . .
+umount -n -c -l .
+cd /
+${MAKE_KUBELET}
+set +e
+`
+
+/** A shell function: `lay_bare NAME FOLDER` counts all that is in a folder as written, on a file system that a node has to itself. */
+export const LAY_BARE = `
+lay_bare() {
+  layer=${PLACE}/layers/$1
+  mkdir "$layer" "$layer/upper"
+  printf %s "$2" >"$layer/path"
+  mount -n -c --bind "$2" "$layer/upper"
+}
 `
 
 /** What was written on a node with a root of its own, outside of the kubelet's folder. Made before anything runs on the node. */
 export class WrittenFiles {
   readonly #libc: Libc
+  readonly #ofOthers: readonly string[]
   #earlier: ReadonlyMap<string, string>
 
-  constructor(libc: Libc) {
+  /** `ofOthers`: folders in which others write, such as the systemd of the node. */
+  constructor(libc: Libc, ofOthers: readonly string[] = []) {
     this.#libc = libc
+    this.#ofOthers = ofOthers
     this.#earlier = this.#identities()
   }
 
@@ -126,6 +148,7 @@ export class WrittenFiles {
     const names = namesIn(folder).filter((name) => !without.includes(name))
     return names.flatMap((name) => {
       const [at, shown] = [join(folder, name), join(path, name)]
+      if (this.#ofOthers.includes(shown)) return []
       const stats = lstatSync(at, { throwIfNoEntry: false })
       if (stats === undefined) return []
       if (!stats.isDirectory()) return [entry(shown, stats)]

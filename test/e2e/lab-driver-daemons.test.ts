@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import type { Cell } from '../../src/lab/matrix/lab-record.ts'
 import { compileC } from '../support/compile.ts'
 import { type DriverRun, peer, runDriver } from '../support/driver-run.ts'
-import { ROOT } from '../support/paths.ts'
-import { Sandbox } from '../support/sandbox.ts'
+import { EXECUTABLE, ROOT } from '../support/paths.ts'
+import { type Result, Sandbox } from '../support/sandbox.ts'
 
 /** A driver whose volumes are served by test/peers/fuse-server.c, in one of its ways, by processes of the name `served`. */
 async function served(how: string): Promise<object> {
@@ -105,6 +106,68 @@ describe('the pods of a driver that gives new pods a dead mount until the last h
       events(all, 'kubelet').includes('log the last pod has left: NodeUnpublishVolume and NodeUnstageVolume have succeeded'),
     )
     assert.equal(events(all, 'served').filter((line) => line.startsWith('restart ')).length, 1)
+  })
+})
+
+describe('a driver that starts its FUSE server as a unit of systemd', () => {
+  const unit = async (): Promise<object> => ({
+    ...(await served('daemonises')),
+    env: { FUSE_DRIVER_BY: 'systemd' },
+    callTimeout: 60,
+    populate: 'cat {target}/dummy-file.txt && : > /run/of-populate && : > /opt/of-populate',
+  })
+
+  it('has a machine as its node, where its readers outlive the plugin, and the power is cut', async () => {
+    await using sandbox = new Sandbox()
+    const file = { ...(await unit()), systemd: true, podCgroups: true }
+    const ran = await run(sandbox, file, 'plugin-killed,machine-crash', 'keeps-open')
+    assert.match(ran.record.node.systemd, /^nspawn \d+$/)
+    const killed = cellOf(ran, 'plugin-killed')
+    assert.match(outcomes(killed)['keeps-open'] ?? '', /^(works|waits)$/)
+    const plugin = events(killed, 'plugin').map((line) => line.replaceAll(/\d+/g, 'N'))
+    assert.deepEqual(plugin.slice(0, 4), [
+      'start process N listens',
+      'failure the plugin is killed',
+      'end process N ended by SIGKILL',
+      'restart process N listens',
+    ])
+    // The server that held the volume before the plugin was killed holds it at the end.
+    const { holdersBefore, holdersAfter, mountsBefore, mountsAfter } = killed.evidence
+    assert.ok(
+      holdersAfter.some((one) => holdersBefore.includes(one)),
+      [...holdersBefore, '---', ...holdersAfter].join('\n'),
+    )
+    assert.deepEqual(mountsAfter, mountsBefore)
+    assert.ok(events(killed, 'served').every((line) => !line.startsWith('restart ')))
+    const crashed = cellOf(ran, 'machine-crash')
+    assert.deepEqual(outcomes(crashed), { 'keeps-open': 'restarted' })
+    for (const { evidence, teardown } of [killed, crashed]) {
+      const files = ['/opt/of-populate', '/run/of-populate'].map((path) => ({ path, kind: 'file', size: 0 }))
+      assert.deepEqual(evidence.written, files)
+      assert.equal(teardown?.newPod?.saw, 'right')
+      assert.deepEqual([teardown.left.mounts, teardown.left.folders], [[], []])
+    }
+  })
+
+  it('is told once on a private node that there is no systemd, and which field it needs', async () => {
+    await using sandbox = new Sandbox()
+    const path = join(sandbox.path, 'driver.yaml')
+    // The log of the driver stays where temporary files are.
+    const env = { ...process.env, TMPDIR: sandbox.path }
+    const labRun = async (file: object, ...args: readonly string[]): Promise<Result> => {
+      writeFileSync(path, JSON.stringify(file))
+      return await sandbox.run(EXECUTABLE, ['lab', 'run', '--driver', path, ...args], { timeout: 240_000, env })
+    }
+    const { status, stderr } = await labRun(await unit())
+    assert.equal(status, 1)
+    assert.match(
+      stderr,
+      /fuse-driver cannot be tested: NodePublishVolume: the driver asks for systemd, and its node has none; say systemd: true: /,
+    )
+    assert.equal(stderr.split('say systemd: true').length, 2)
+    const host = await labRun({ ...(await unit()), systemd: true }, '--systemd', 'host')
+    assert.equal(host.status, 2)
+    assert.match(host.stderr, /systemd: true, .*; leave out --systemd host/)
   })
 })
 

@@ -9,6 +9,7 @@ import { peer, runDriver } from '../support/driver-run.ts'
 import { DUMMY_FUSE, EXECUTABLE } from '../support/paths.ts'
 import { type Result, Sandbox } from '../support/sandbox.ts'
 import { schemaOf } from '../support/type-check.ts'
+import { eventually } from '../support/wait.ts'
 
 const problemsWith = schemaOf('src/lab/matrix/lab-record.ts', 'LabRecord')
 
@@ -135,6 +136,41 @@ describe('the node of a driver', () => {
     const { status, stderr } = await sandbox.run(EXECUTABLE, ['lab', 'driver', 'check', path], { env, timeout: 60_000 })
     assert.equal(status, 1)
     assert.match(stderr, /the driver untidy-driver cannot be tried: no overlay.*needs an overlay of \/, .*\(modprobe overlay\)/)
+  })
+
+  /** The paths of the cgroups of a lab's nodes. The hierarchy may not be mounted here. */
+  async function cgroupsOf(sandbox: Sandbox, pid: number): Promise<string> {
+    const find = `mount -n -t cgroup2 cgroup2 /sys/fs/cgroup && find /sys/fs/cgroup -name 'dummy-fuse-lab-node-*-${pid}-*'`
+    const { status, stdout, stderr } = await sandbox.run('unshare', ['--mount', '--propagation', 'private', 'sh', '-c', find])
+    // A cgroup may go while they are looked through.
+    assert.ok(status === 0 || stderr.includes('No such file'), stderr)
+    return stdout
+  }
+
+  it('has its cgroup removed when the lab is killed, and is refused before anything runs where there can be none', async () => {
+    await using sandbox = new Sandbox()
+    const file = join(sandbox.path, 'driver.yaml')
+    writeFileSync(file, JSON.stringify({ ...UNTIDY, podCgroups: true }))
+    const lab = sandbox.start(EXECUTABLE, ['lab', 'run', '--driver', file])
+    const pid = lab.child.pid ?? 0
+    await eventually('the node has a cgroup', async () => (await cgroupsOf(sandbox, pid)) !== '')
+    lab.child.kill('SIGKILL')
+    await lab.ended
+    await eventually('the cgroup is gone', async () => (await cgroupsOf(sandbox, pid)) === '')
+
+    const mount = join(sandbox.directory('bin'), 'mount')
+    writeFileSync(
+      mount,
+      '#!/bin/sh\ncase $* in *cgroup2*) echo "read-only" >&2; exit 32 ;; esac\nPATH=${PATH#*:}\nexec mount "$@"\n',
+    )
+    chmodSync(mount, 0o755)
+    const env = { ...process.env, PATH: `${join(sandbox.path, 'bin')}:${process.env.PATH ?? ''}` }
+    const { status, stderr } = await sandbox.run(EXECUTABLE, ['lab', 'run', '--driver', file], { env, timeout: 60_000 })
+    assert.equal(status, 1)
+    assert.match(
+      stderr,
+      /untidy-driver cannot be tried: podCgroups: the lab cannot make cgroups of version 2 here: read-only; run it/,
+    )
   })
 
   it('reaches the network of the machine only if the file says so, and the check says that it may have to', async () => {

@@ -56,6 +56,30 @@ function assertNoError(consumers: readonly ConsumerResult[] | undefined, number:
   for (const { consumer, seen } of consumers) assert.ok(seen === 'works' || seen === 'waits', `${consumer}: ${seen}`)
 }
 
+describe('a driver that looks the processes of a pod up by their cgroup', () => {
+  it('finds each consumer by the uid of its target, and its mounts are healed', async () => {
+    const cells = ['--failure', 'target-unmounted', '--consumer', 'private,slave-folder']
+    const { record } = await labRun({ env: { HEALS: 500, FINDS: 'pods' }, podCgroups: true, watch: 30 }, ...cells)
+    const [cell] = record.cells
+    assert.ok(cell?.verdict === 'measured', cell?.why)
+    const uids = cell.teardown?.calls.map(({ path }) => /\/pods\/([^/]+)\//.exec(path)?.[1] ?? '') ?? []
+    const pids = cell.lanes.filter(({ id }) => id === 'private' || id === 'slave-folder').map(({ pid }) => pid)
+    const id = '[0-9a-f]{64}'
+    const said = cell.evidence.logs
+      .filter(({ lane, text }) => lane === 'plugin' && text.includes(': process '))
+      .map(({ text }) => text)
+    const found = said.map((text) => {
+      const [, uid = '', pid, path = ''] = /^(\S+): process (\d+) in (.*)$/.exec(text) ?? []
+      const slice = `/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-pod${uid.replaceAll('-', '_')}.slice`
+      assert.match(path, new RegExp(`^${slice}/cri-containerd-${id}\\.scope$`))
+      return [uid, Number(pid)] as const
+    })
+    assert.deepEqual(new Set(found.map(([uid]) => uid)), new Set(uids))
+    assert.deepEqual(new Set(found.map(([, pid]) => pid)), new Set(pids))
+    assert.equal(uids.length, 2)
+  })
+})
+
 describe('a driver whose mounts come late, or not at all', { concurrency: true }, () => {
   it('is said once to answer OK before it mounts, with the data on the disk of the node, also that of new pods', async () => {
     const cells = ['--failure', 'plugin-killed,all-pods-replaced', '--consumer', 'opens-anew,private']

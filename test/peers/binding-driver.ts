@@ -1,8 +1,9 @@
 // A CSI node plugin whose volumes are bind mounts of one folder. It stages nothing. Started as `node binding-driver.ts SOCKET FOLDER`.
 // BINDS=never: NodePublishVolume answers OK, and nothing is ever mounted.
 // HEALS: a target that was unmounted is bound again, that many milliseconds later.
+// FINDS=pods: when a target is bound again, it says which processes are in a cgroup with the uid of its pod: `UID: process PID in PATH`.
 // STALLS=yes: when a target was unmounted, the plugin answers nothing more.
-import { mkdirSync, rmSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { type Handler, isMounted, run, serveNode } from './driver-server.ts'
 
 interface Request {
@@ -10,7 +11,7 @@ interface Request {
 }
 
 const [socket = '', folder = ''] = process.argv.slice(2)
-const { BINDS, HEALS, STALLS } = process.env
+const { BINDS, HEALS, FINDS, STALLS } = process.env
 /** What was bound, and since when it is not. */
 const bound = new Map<string, { goneAt: number | undefined }>()
 
@@ -19,11 +20,30 @@ function bind(target: string): void {
   bound.set(target, { goneAt: undefined })
 }
 
+/** As seaweedfs finds the processes to whose mounts it brings a new one. */
+function find(target: string): void {
+  const [, uid = ''] = /\/pods\/([^/]+)\//.exec(target) ?? []
+  for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
+    const [, path] = /^0::(.*)$/m.exec(cgroupsOf(pid)) ?? []
+    if (path?.replaceAll('_', '-').includes(uid) === true) process.stderr.write(`${uid}: process ${pid} in ${path}\n`)
+  }
+}
+
+function cgroupsOf(pid: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/cgroup`, 'utf8')
+  } catch {
+    return '' // It has ended.
+  }
+}
+
 function look(): void {
   for (const [target, one] of bound) {
     if (isMounted(target)) continue
     one.goneAt ??= Date.now()
-    if (HEALS !== undefined && Date.now() - one.goneAt >= Number(HEALS)) bind(target)
+    if (HEALS === undefined || Date.now() - one.goneAt < Number(HEALS)) continue
+    bind(target)
+    if (FINDS === 'pods') find(target)
   }
 }
 

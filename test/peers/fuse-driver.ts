@@ -5,6 +5,7 @@
 // FUSE_DRIVER_LATE=PATH: once there is something at that path, NodePublishVolume answers OK before the mount stands. The mount comes when something was written
 // to the bare target, and FUSE_DRIVER_INTO, a program (bind-into.c), binds it into the pods that have the bare folder at /mnt (as seaweedfs does).
 // FUSE_DRIVER_AT=PATH: it mounts once, at that path, and binds that to each target. It unmounts a mount there that is dead, and goes on with the bare folder.
+// FUSE_DRIVER_BY=systemd: the program is a unit of its own, which systemd-run(1) starts, so that it outlives the plugin.
 import { status } from '@grpc/grpc-js'
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { NodeServiceCapability_RPC_Type as Rpc } from '../../src/rpc/csi_pb.ts'
@@ -19,8 +20,14 @@ interface Request {
 }
 
 const [socket = '', program = '', ...words] = process.argv.slice(2)
-const { FUSE_DRIVER_REFUSES: refuses = 'INVALID_ARGUMENT', FUSE_DRIVER_STAGES: stages, FUSE_DRIVER_AT: at } = process.env
-const { FUSE_DRIVER_LATE: late, FUSE_DRIVER_INTO: into = '' } = process.env
+const {
+  FUSE_DRIVER_REFUSES: refuses = 'INVALID_ARGUMENT',
+  FUSE_DRIVER_STAGES: stages,
+  FUSE_DRIVER_AT: at,
+  FUSE_DRIVER_BY: by,
+  FUSE_DRIVER_LATE: late,
+  FUSE_DRIVER_INTO: into = '',
+} = process.env
 
 /** Targets whose mount does not stand yet. */
 const bare = new Set<string>()
@@ -28,10 +35,15 @@ const bare = new Set<string>()
 const capabilities = [Rpc.GET_VOLUME_HEALTH, ...(stages === 'yes' ? [Rpc.STAGE_UNSTAGE_VOLUME] : [])]
 let mounted = false
 
+function mountAt(path: string): void {
+  if (by === 'systemd') run('systemd-run', '--quiet', '--collect', '--service-type=forking', '--', program, ...words, path)
+  else run(program, ...words, path)
+}
+
 function mountOnce(path: string): void {
   if (!mounted) {
     mkdirSync(path, { recursive: true })
-    run(program, ...words, path)
+    mountAt(path)
     mounted = true
   }
   try {
@@ -72,7 +84,7 @@ const handlers: Readonly<Record<string, Handler<Request>>> = {
   nodeGetInfo: () => ({ nodeId: 'node' }),
   nodeGetCapabilities: () => ({ capabilities: capabilities.map((type) => ({ type: { case: 'rpc', value: { type } } })) }),
   nodeStageVolume: ({ stagingTargetPath }) => {
-    run(program, ...words, stagingTargetPath)
+    mountAt(stagingTargetPath)
     return {}
   },
   nodePublishVolume: ({ targetPath, stagingTargetPath, volumeCapability }) => {
@@ -84,7 +96,7 @@ const handlers: Readonly<Record<string, Handler<Request>>> = {
       run('mount', '--bind', at, targetPath)
     } else if (stages === 'yes') run('mount', '--bind', stagingTargetPath, targetPath)
     else if (late !== undefined && existsSync(late)) bare.add(targetPath)
-    else run(program, ...words, targetPath)
+    else mountAt(targetPath)
     return {}
   },
   nodeUnpublishVolume: ({ targetPath }) => {

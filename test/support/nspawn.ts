@@ -1,6 +1,7 @@
 import { mkdirSync, rmSync } from 'node:fs'
 import { basename, join } from 'node:path'
-import { bootCommand, holdCommand, type MachinePlace, removeEmpty, strip, systemdBelow } from '../../src/lab/nspawn.ts'
+import { removeEmpty } from '../../src/lab/empty-folders.ts'
+import { bootCommand, holdCommand, type MachinePlace, strip, systemdBelow } from '../../src/lab/nspawn.ts'
 import { childrenOf } from './kept.ts'
 import { ROOT } from './paths.ts'
 import { type Result, type Running, Sandbox } from './sandbox.ts'

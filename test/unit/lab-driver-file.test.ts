@@ -20,8 +20,9 @@ const read = (change: Change = {}): ReturnType<typeof parseDriver> =>
 
 describe("a driver's file", () => {
   it('has the values of a kubelet and a plugin where it says nothing', () => {
-    const { socket, callTimeout, watch, env, create, populate, upgrade, volume } = read()
+    const { socket, callTimeout, watch, env, create, populate, upgrade, volume, podCgroups, systemd } = read()
     assert.equal(watch, 2000)
+    assert.deepEqual([podCgroups, systemd], [false, false])
     assert.deepEqual([socket, callTimeout, env, create, populate], [`${STATE}/csi.sock`, 3000, {}, undefined, undefined])
     assert.deepEqual(upgrade, ['/bin/d', `${STATE}/csi.sock`, '1'])
     assert.deepEqual([volume.id, volume.staged, volume.podInfo, volume.accessMode], ['v', true, false, undefined])
@@ -96,6 +97,8 @@ describe("a driver's file", () => {
       { helpers: [{ ...HELPER, belongs: 'container', storage: true }] },
       /helpers\.0 is the storage, and ends with the container; let it belong to the node/,
     ],
+    ['systemd that is a word', { systemd: 'host' }, /systemd is neither true nor false/],
+    ['cgroups of pods that are neither', { podCgroups: 1 }, /podCgroups is neither true nor false/],
     ['pod information that is neither', { podInfo: 'yes' }, /podInfo is neither true nor false/],
     [
       'secrets of a call that there is not',

@@ -27,6 +27,17 @@ describe('the processes of one name', () => {
     assert.deepEqual(looks([seen(60), seen(61, 1)], [seen(61, 1)]), [['start 60', 'start 61 by 60'], ['end 60']])
   })
 
+  it('have not started again when one that systemd has started forks into the background, and have when its unit is started again', () => {
+    const of = (pid: number, invocation: string): Seen => ({ ...seen(pid, 1), invocation })
+    assert.deepEqual(looks([of(60, 'a')], [of(61, 'a')], [of(70, 'b')], [of(71, 'b')]), [
+      ['start 60'],
+      ['end 60', 'start 61 by 60'],
+      ['end 61', 'restart 70'],
+      ['end 70', 'start 71 by 70'],
+    ])
+    assert.deepEqual(looks([seen(60, 1)], [seen(61, 1)]).at(-1), ['end 60', 'restart 61'])
+  })
+
   it('have started again when the place of one that has ended is taken, once for a process and its fork', () => {
     const first = [[seen(60)], [seen(61, 1)]]
     assert.deepEqual(looks(...first, [], [seen(70)], [seen(71, 1)]), [

@@ -3,7 +3,7 @@ import type { Libc } from '../../os/libc.ts'
 import { clockFrom, monotonicMs } from '../clock.ts'
 import { withArgs } from '../command.ts'
 import { DRIVER_MITIGATIONS } from '../driver/matrix.ts'
-import { makeDriverFolders } from '../driver/node.ts'
+import { makeDriverFolders, writtenOnNode } from '../driver/node.ts'
 import type { DriverSpec } from '../driver/spec.ts'
 import { DRIVER_FAILURES, FAILURES } from '../failures/all.ts'
 import { firstUse } from '../failures/first-use.ts'
@@ -14,7 +14,7 @@ import type { Cell } from '../matrix/lab-record.ts'
 import { MITIGATIONS } from '../mitigations.ts'
 import { FUSED, SOCKET } from '../node-paths.ts'
 import { MountSnapshot } from '../mount-snapshot.ts'
-import { WrittenFiles } from '../own-root.ts'
+import type { WrittenFiles } from '../own-root.ts'
 import { Provisioner } from '../provisioner.ts'
 import type { ContainerPlugin } from './container-plugin.ts'
 import { DriverVolume } from './driver-volume.ts'
@@ -53,9 +53,9 @@ export async function carryOutCell(job: CellJob, libc: Libc): Promise<Cell> {
     ...{ failure, mitigation, consumers: kinds },
     volume: job.driver?.volume ?? { ...VOLUME, mountFlags: failure.mountFlags ?? [] },
   }
-  const written = new WrittenFiles(libc)
+  const written = job.driver === undefined ? undefined : writtenOnNode(job.driver, libc)
   const parts = {
-    disk: new NodeDisk(job.driver === undefined ? undefined : written),
+    disk: new NodeDisk(written),
     ...{ programs: job.programs, slice: job.slice, clock, timeline },
     kubelet: new Kubelet(job.driver?.socket ?? SOCKET, job.driver?.callTimeout ?? CALL_DEADLINE),
     reader: labConsumer(consumer, startMs),
@@ -66,7 +66,7 @@ export async function carryOutCell(job: CellJob, libc: Libc): Promise<Cell> {
   using _watch = new ProcessWatch(timeline, comms)
   const observed = { failure, mitigation, expectations: job.consumers, startedAt }
   try {
-    if (job.driver === undefined) return await observeCell(setUpCell(subject, parts), observed)
+    if (job.driver === undefined || written === undefined) return await observeCell(setUpCell(subject, parts), observed)
     const { driver } = job
     return await withDriver(
       driver,

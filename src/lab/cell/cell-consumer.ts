@@ -7,7 +7,7 @@ import { CallError } from '../../grpc/client.ts'
 import { targetPath } from '../node-paths.ts'
 import { Pod } from '../pod.ts'
 import { ProcessLog } from '../process-log.ts'
-import { StartedProcess } from '../started-process.ts'
+import type { StartedProcess } from '../started-process.ts'
 import type { Clock } from '../clock.ts'
 import type { ConsumerSpec } from '../matrix/consumers.ts'
 import { nodeMounts, podMounts } from './evidence.ts'
@@ -225,7 +225,7 @@ export class CellConsumer implements Consumer {
     const { runtime, reader, file } = this.#around
     if (this.kind.place !== 'node') return await runtime.start(this.pod)
     const command = withArgs(reader.command, ['--file', join(this.target, file), ...reader.flags(this.kind)])
-    return await StartedProcess.start(command, this.pod.log)
+    return await runtime.run(this.pod, command)
   }
 
   /** Notes an error, if it differs from the last one. */

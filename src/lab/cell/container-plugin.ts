@@ -1,7 +1,7 @@
 import type { ProcessEnd } from '../../os/processes/child-program.ts'
 import { settledWithin } from '../../os/processes/settled-within.ts'
 import { hasListener } from '../../os/sockets/unix-socket.ts'
-import { withArgs } from '../command.ts'
+import { type Command, withArgs } from '../command.ts'
 import type { ProcessLog } from '../process-log.ts'
 import { StartedProcess } from '../started-process.ts'
 import { until } from '../wait.ts'
@@ -12,6 +12,11 @@ import type { Program } from './replaceable.ts'
 import type { Timeline } from './timeline.ts'
 
 const LANE = 'plugin'
+
+/** The first process of a container. */
+export type PluginProcess = Pick<StartedProcess, 'pid' | 'running' | 'log' | 'heard' | 'kill' | 'ended'>
+
+const startProcess: NonNullable<Container['launch']> = (command, log, env) => StartedProcess.start(command, log, env)
 
 /** The container of a plugin. */
 export interface Container {
@@ -28,13 +33,15 @@ export interface Container {
   readonly env: Readonly<Record<string, string>>
   /** What is started before the plugin and ends with it. */
   readonly beside?: Helpers
+  /** Starts its first process; as a process of the lab if not given. `env`: variables beside those of this process. */
+  readonly launch?: (command: Command, log: ProcessLog, env: Readonly<Record<string, string>>) => Promise<PluginProcess>
 }
 
 /** The plugin in a container, as a DaemonSet runs it. Its daemons end with the container, except those that are hosted outside. */
 export class ContainerPlugin implements PluginControl {
   readonly #container: Container
   readonly #timeline: Timeline
-  #process: StartedProcess | undefined
+  #process: PluginProcess | undefined
 
   constructor(container: Container, timeline: Timeline) {
     this.#container = container
@@ -52,11 +59,11 @@ export class ContainerPlugin implements PluginControl {
 
   /** Throws an Error if the plugin ends before its socket can be connected to. */
   async start(flaw: readonly string[] = []): Promise<void> {
-    const { program, flags, socket, env, beside } = this.#container
+    const { program, flags, socket, env, beside, launch = startProcess } = this.#container
     const kind = this.#process === undefined ? 'start' : 'restart'
     await beside?.start()
     const log = this.#timeline.newLog(LANE)
-    const plugin = await StartedProcess.start(withArgs(program.command, [...flags, ...flaw]), log, env)
+    const plugin = await launch(withArgs(program.command, [...flags, ...flaw]), log, env)
     this.#process = plugin
     const listens = async (): Promise<'listens' | 'ended' | false> =>
       plugin.running ? (await hasListener(socket)) && 'listens' : 'ended'
@@ -94,7 +101,7 @@ export class ContainerPlugin implements PluginControl {
     if (this.#process !== undefined) await settledWithin(this.#process.heard, most)
   }
 
-  get #last(): StartedProcess {
+  get #last(): PluginProcess {
     if (this.#process === undefined) throw new Error('the plugin was never started')
     return this.#process
   }

@@ -2,7 +2,7 @@ import { LONGEST_COMM, type ProcessStat, processStat } from '../../os/processes/
 import type { FuseMounts } from '../fuse-mounts.ts'
 import type { HolderControl, PluginControl } from './harness.ts'
 import type { Helpers } from './helpers.ts'
-import { killAll, othersOnNode, processesOf, signalAll, stopAll } from './node-processes.ts'
+import { killAll, processesOf, signalAll, stopAll } from './node-processes.ts'
 import type { PrivateDaemons } from './private-harness.ts'
 import type { Timeline } from './timeline.ts'
 import { type FuseHolder, processesWithFuse, whoAnswers } from './who-answers.ts'
@@ -17,6 +17,8 @@ interface Means {
   readonly paths: () => readonly string[]
   /** What the machine starts before the plugin. */
   readonly helpers: Helpers
+  /** Ends all else that runs on the node, and has nothing of it started again. */
+  readonly endOthers: () => Promise<void>
   readonly timeline: Timeline
 }
 
@@ -92,7 +94,7 @@ export class DriverDaemons implements PrivateDaemons {
   /** Ends every process of the node, also those that its file does not name. */
   async crash(): Promise<void> {
     await this.#means.helpers.end()
-    await killAll(othersOnNode())
+    await this.#means.endOthers()
   }
 
   get #named(): readonly number[] {

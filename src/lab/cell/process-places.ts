@@ -6,6 +6,8 @@ export interface Seen {
   /** In clock ticks since boot. */
   readonly start: string
   readonly args: readonly string[]
+  /** What systemd calls the run of the unit that has started it (systemd.exec(5), INVOCATION_ID); undefined if that is not known. A unit that is started again has another. */
+  readonly invocation?: string | undefined
 }
 
 /**
@@ -18,7 +20,7 @@ export interface Change {
   readonly by?: number
 }
 
-/** Process 1 takes over the children of processes that have ended. */
+/** Process 1 takes over the children of processes that have ended. As systemd, it also starts processes. */
 const INIT = 1
 
 interface Member {
@@ -90,7 +92,10 @@ export class ProcessPlaces {
     // What has forked it may have ended since the last look. A fork has the same arguments.
     return known.findLast(
       (other) =>
-        (!other.ended || living.includes(other)) && !other.forked && other.seen.parent !== INIT && areAlike(other.seen, seen),
+        (!other.ended || living.includes(other)) &&
+        !other.forked &&
+        (other.seen.parent !== INIT || areOneRun(other.seen, seen)) &&
+        areAlike(other.seen, seen),
     )
   }
 }
@@ -101,4 +106,9 @@ function isSame(a: Seen, b: Seen): boolean {
 
 function areAlike(a: Seen, b: Seen): boolean {
   return a.args.join('\0') === b.args.join('\0')
+}
+
+/** Whether both belong to one run of a unit. */
+function areOneRun(a: Seen, b: Seen): boolean {
+  return a.invocation !== undefined && a.invocation === b.invocation
 }

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { parentOf } from '../../os/processes/child-processes.ts'
 import { processesNamed, processStat, sharesMounts } from '../../os/processes/processes.ts'
 import { type Change, ProcessPlaces, type Seen } from './process-places.ts'
@@ -25,7 +26,9 @@ export class ProcessWatch implements Disposable {
     for (const { comm, title, places } of this.#names) {
       const now = processesNamed(comm)
         .filter(({ stat }) => sharesMounts(stat.pid))
-        .map(({ stat: { pid, start }, args }) => ({ pid, start, args, parent: parentOf(pid) }))
+        .map(({ stat: { pid, start }, args }) => ({ pid, start, args, ...originOf(pid) }))
+        // Of one that has ended meanwhile, not all is known.
+        .filter(({ pid }) => processStat(pid) !== undefined)
       const runs = ({ pid, start }: Seen): boolean => processStat(pid)?.start === start
       for (const change of places.look(now, runs)) this.#note(comm, title, change)
     }
@@ -48,5 +51,20 @@ export class ProcessWatch implements Disposable {
 
   [Symbol.dispose](): void {
     clearInterval(this.#timer)
+  }
+}
+
+/** Who has started a process, or took it over. */
+function originOf(pid: number): Pick<Seen, 'parent' | 'invocation'> {
+  const parent = parentOf(pid)
+  return parent === 1 ? { parent, invocation: invocationOf(pid) } : { parent }
+}
+
+function invocationOf(pid: number): string | undefined {
+  try {
+    const variables = readFileSync(`/proc/${pid}/environ`, 'utf8').split('\0')
+    return variables.find((one) => one.startsWith('INVOCATION_ID='))
+  } catch {
+    return undefined // It has ended.
   }
 }

@@ -10,6 +10,7 @@ import type { ConsumerSpec } from '../matrix/consumers.ts'
 import type { Hosting, Mitigation } from '../mitigations.ts'
 import { MountSnapshot } from '../mount-snapshot.ts'
 import { FUSED, FUSED_SOCKET, PLUGIN_FLAGS, SOCKET, stagingPath } from '../node-paths.ts'
+import { PodCgroups } from '../pod-cgroups.ts'
 import { CellConsumer } from './cell-consumer.ts'
 import { ContainerPlugin } from './container-plugin.ts'
 import { DriverDaemons } from './driver-daemons.ts'
@@ -18,7 +19,9 @@ import type { HelperControl, NodeEvidence, Patience, PluginControl } from './har
 import type { Helpers } from './helpers.ts'
 import { HealthWatch, type WatchedVolume } from './health-watch.ts'
 import { KeeperDaemons } from './keeper-daemons.ts'
+import { MachineProcesses } from './machine-processes.ts'
 import type { NodeDisk } from './node-disk.ts'
+import { killAll, othersOnNode } from './node-processes.ts'
 import { PrivatePassingPod } from './passing-pod.ts'
 import { PodReplacement } from './pod-replacement.ts'
 import { PluginDaemons } from './plugin-daemons.ts'
@@ -114,7 +117,14 @@ export function setUpDriverCell(
   const container = driverContainer(driver, timeline)
   const node = nodeHelpers(driver, timeline)
   const all = [...(container.beside?.others ?? []), ...node.others]
-  return harnessOf(subject, parts, new ContainerPlugin(container, timeline), { node, all })
+  return harnessOf(subject, parts, new ContainerPlugin(container, timeline), { node, all, endOthers: enderOf(driver) })
+}
+
+/** What ends all that a driver has on its node. */
+function enderOf({ systemd }: DriverSpec): () => Promise<void> {
+  if (!systemd) return () => killAll(othersOnNode())
+  const machine = new MachineProcesses()
+  return () => machine.end()
 }
 
 /** The same for a failure that needs no systemd, with our own plugin in a container. */
@@ -122,18 +132,20 @@ export function setUpContainerCell(subject: Subject, parts: CellParts): PrivateH
   return harnessOf(subject, parts, containerPlugin(subject, parts))
 }
 
-/** `helpers`: of somebody's driver, those that the machine starts, and all that are not the storage. */
+/**
+ * `brings`: of somebody's driver, the helpers that the machine starts, and all that are not the storage; and what ends all else that it has on the node.
+ */
 function harnessOf<P extends PluginControl>(
   subject: Subject,
   parts: CellParts,
   plugin: P,
-  helpers?: { readonly node: Helpers; readonly all: readonly HelperControl[] },
+  brings?: { readonly node: Helpers; readonly all: readonly HelperControl[]; readonly endOthers: () => Promise<void> },
 ): PrivateHarness<P> {
   const { clock, timeline, kubelet, driver, reader, disk } = parts
   const { volume } = subject
   const operations = new VolumeOperations(kubelet, volume)
   const neighbour = new VolumeOperations(kubelet, NEIGHBOUR)
-  const runtime = new ContainerRuntime(reader.command)
+  const runtime = new ContainerRuntime(reader.command, driver?.podCgroups === true ? new PodCgroups() : undefined)
   const around = { clock, timeline, runtime, reader, file: driver?.file ?? 'dummy-file.txt' }
   const consumer = (one: ConsumerSpec): CellConsumer => {
     const own = { ...around, operations: one.volume === 'neighbour' ? neighbour : operations }
@@ -150,18 +162,19 @@ function harnessOf<P extends PluginControl>(
   const fuse = new FuseMounts()
   const paths = (): readonly string[] => [staging, ...struck.map(({ target }) => target)]
   const found = { plugin, fuse, paths, timeline, daemon: driver?.daemon }
-  const brought = helpers === undefined ? undefined : new DriverDaemons({ ...found, helpers: helpers.node })
+  const brought =
+    brings === undefined ? undefined : new DriverDaemons({ ...found, helpers: brings.node, endOthers: brings.endOthers })
   const daemons = brought ?? daemonsOf(subject, parts, plugin)
   const node = new PrivateNode(timeline, { plugin, daemons, operations: [operations, neighbour], consumers, fuse, paths, mounts })
   const watched = [
     { operations, consumers: struck, pods },
     { operations: neighbour, consumers: others, pods: new PodReplacement(others, neighbour, timeline) },
   ] satisfies readonly WatchedVolume[]
-  const storage = helpers?.node.storage
+  const storage = brings?.node.storage
   return {
     ...{ clock, timeline, kubelet, volume, operations, plugin, daemons, node, consumers, runtime, mounts },
     ...(storage === undefined ? {} : { storage }),
-    ...(helpers === undefined ? {} : { helpers: helpers.all }),
+    ...(brings === undefined ? {} : { helpers: brings.all }),
     ...(brought === undefined ? {} : { holders: brought.holders }),
     pods,
     ...{ evidence: evidenceOf(disk), patience: patienceWith(driver), stagingPath: staging },

@@ -1,12 +1,13 @@
 import type { Command } from '../command.ts'
-import type { Container } from '../cell/container-plugin.ts'
+import type { Container, PluginProcess } from '../cell/container-plugin.ts'
 import { Helpers } from '../cell/helpers.ts'
+import { UnitProcess } from '../cell/unit-process.ts'
 import type { Timeline } from '../cell/timeline.ts'
 import type { DriverSpec } from './spec.ts'
 
 /** The container of somebody's driver. */
 export function driverContainer(driver: DriverSpec, timeline: Timeline): Container {
-  const { start, upgrade, container, stop, socket, env, helpers } = driver
+  const { start, upgrade, container, stop, socket, env, helpers, systemd } = driver
   const version = { args: start }
   const program = {
     get command(): Command {
@@ -22,7 +23,15 @@ export function driverContainer(driver: DriverSpec, timeline: Timeline): Contain
     env,
     timeline,
   )
-  return { program, flags: [], takes: container, stop, socket, env, beside }
+  const all = { program, flags: [], takes: container, stop, socket, env, beside }
+  return systemd ? { ...all, launch: unitLauncher() } : all
+}
+
+/** Starts each process as a unit of its own. */
+function unitLauncher(): NonNullable<Container['launch']> {
+  let units = 0
+  return async (command, log, env): Promise<PluginProcess> =>
+    await UnitProcess.start(`dummy-fuse-lab-plugin-${++units}`, command, log, env)
 }
 
 /** The helpers of somebody's driver that do not end with its container. */

@@ -42,6 +42,9 @@ volume:
 `
   }  staged: ${String(stages)}
   secrets: {}
+# NodePublishVolume is told of the pod (podInfoOnMount of the CSIDriver): say podInfo: true
+# The driver looks pods up by their uid in /proc/PID/cgroup: say podCgroups: true
+# The driver starts units over D-Bus, or by systemd-run: say systemd: true
 # Puts the file there that consumers read, when the volume is published for the first time. With a volume that has a file already, leave this
 # out, and name that file.
 populate: printf '%s' 'read me' > {target}/lab-file

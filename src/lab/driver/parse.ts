@@ -68,6 +68,8 @@ function specOf(file: DriverFile): DriverSpec {
     helpers: helpersOf(filled.helpers ?? []),
     socket,
     network: filled.network ?? 'loopback',
+    systemd: filled.systemd ?? false,
+    podCgroups: filled.podCgroups ?? false,
     callTimeout: Math.round(callTimeout * 1000),
     watch: Math.round(watch * 1000),
     watchIsGiven: filled.watch !== undefined,

@@ -105,6 +105,12 @@ export const DRIVER_FILE = strict({
       'The network of each cell. loopback: one of its own, with a loopback interface alone. host: that of the machine, for storage that no helper is. Default: loopback.',
     ),
   ),
+  systemd: v.nullish(
+    described(
+      v.boolean(),
+      'Whether each node is a machine of its own that systemd runs (systemd-nspawn), and the plugin a unit there. For drivers that start units over D-Bus. Default: false.',
+    ),
+  ),
   callTimeout: v.optional(
     described(
       v.pipe(v.number(), v.minValue(0.1, 'is less than 0.1 seconds'), v.maxValue(600, 'is more than 600 seconds')),
@@ -122,6 +128,12 @@ export const DRIVER_FILE = strict({
     ),
   ),
   podInfo: v.nullish(described(v.boolean(), 'Whether NodePublishVolume is told of the pod (podInfoOnMount). Default: false.')),
+  podCgroups: v.nullish(
+    described(
+      v.boolean(),
+      'Whether each consumer runs in a cgroup with the path that a kubelet gives it, which has the uid of its pod. For drivers that look pods up in /proc/PID/cgroup. Default: false.',
+    ),
+  ),
   helpers: v.nullish(described(v.array(HELPER), 'Programs that run beside the plugin, in the order in which they are started.')),
   container: v.nullish(described(WORDS, "Processes, as ps -o comm shows them, that end with the plugin's container.")),
   fuse: v.nullish(described(v.boolean(), 'Whether its volumes are FUSE mounts. Default: true.')),

@@ -92,6 +92,7 @@ export interface ReadSeen {
 /** The steps without which there is no cell. */
 const NEEDED = [
   'prepare',
+  'podCgroups',
   'helpers',
   'start',
   'GetPluginInfo',

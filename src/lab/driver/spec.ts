@@ -35,6 +35,10 @@ export interface DriverSpec {
   /** Where it listens. */
   readonly socket: string
   readonly network: Network
+  /** Whether each node is a machine that a systemd runs, and the plugin a unit of it. */
+  readonly systemd: boolean
+  /** Whether the consumers run in cgroups as a kubelet makes them for pods. */
+  readonly podCgroups: boolean
   /** Milliseconds for one call. */
   readonly callTimeout: number
   /** Milliseconds for which a consumer that reads wrong is watched, from the repair or from its own start. */

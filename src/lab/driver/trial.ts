@@ -19,16 +19,18 @@ import { isFinal } from '../final-answer.ts'
 import { FuseMounts } from '../fuse-mounts.ts'
 import { Kubelet, type Volume } from '../kubelet.ts'
 import { KUBELET, stagingPath, targetPath } from '../node-paths.ts'
-import { WrittenFiles } from '../own-root.ts'
+import type { WrittenFiles } from '../own-root.ts'
+import { PodCgroups } from '../pod-cgroups.ts'
 import { Provisioner } from '../provisioner.ts'
 import { runShell } from '../shell.ts'
 import { STEP_DEADLINE } from '../wait.ts'
 import { askCapabilities } from './ask.ts'
 import { driverContainer, nodeHelpers } from './container.ts'
-import { makeDriverFolders } from './node.ts'
+import { makeDriverFolders, writtenOnNode } from './node.ts'
 import { refusedField } from './refused-field.ts'
 import type { About, DriverSeen, HealthSeen, Holder, MountedAt, PluginSeen, ReadSeen, StepFailure, TrialStep } from './seen.ts'
 import type { DriverSpec } from './spec.ts'
+import { wantsSystemd } from './wants-systemd.ts'
 
 /** What is handed to the private node. `whole`: each process that holds the volume's connection is stopped, also one that is alone. */
 export interface DriverJob {
@@ -52,7 +54,7 @@ class Ended extends Error {}
 
 /** Carries a driver and its volume through their life, on a private node that ends after it with all that it leaves. */
 export async function carryOutDriverTrial(job: DriverJob, libc: Libc): Promise<DriverSeen> {
-  return await new Trial(job, new WrittenFiles(libc)).run()
+  return await new Trial(job, writtenOnNode(job.driver, libc)).run()
 }
 
 class Trial {
@@ -90,6 +92,7 @@ class Trial {
         makeDriverFolders(this.#driver)
         if (prepare !== undefined) await inShell(prepare)
       })
+      if (this.#driver.podCgroups) await this.#once('podCgroups', 'machine', hasPodCgroups)
       this.#written.begin()
       const helpers = nodeHelpers(this.#driver, this.#timeline)
       if (this.#driver.helpers.length > 0) await this.#once('helpers', 'file', () => helpers.start())
@@ -277,7 +280,7 @@ class Trial {
         const { code, details } = error
         const field = refusedField(this.#driver, name, error)
         // An option that a mount program does not know is refused for good, whatever code the driver makes of that.
-        const final = isFinal(error) || (field !== undefined && code !== 'NOT_FOUND')
+        const final = isFinal(error) || this.#missesSystemd(details) || (field !== undefined && code !== 'NOT_FOUND')
         if (!final && tookMs < deadline) {
           await sleep(BACK_OFF)
           continue
@@ -301,8 +304,17 @@ class Trial {
   }
 
   #fail(name: string, failure: StepFailure, tookMs: number, attempts: number): never {
-    this.#steps.push({ name, tookMs, attempts, failure })
+    const { what, answer } = failure
+    const misses = this.#missesSystemd(what) || (name === 'start' && this.#log.some((line) => this.#missesSystemd(line)))
+    const told: StepFailure = misses
+      ? { about: 'file', what: `the driver asks for systemd, and its node has none; say systemd: true: ${what}`, answer }
+      : failure
+    this.#steps.push({ name, tookMs, attempts, failure: told })
     throw new Ended(name)
+  }
+
+  #missesSystemd(text: string): boolean {
+    return !this.#driver.systemd && wantsSystemd(text)
   }
 }
 
@@ -319,6 +331,16 @@ class Blamed extends Error {
 /** The step has been noted. */
 function ended(error: unknown): void {
   if (!(error instanceof Ended)) throw error
+}
+
+/** Runs a process in a cgroup of a pod, and has it say where it is. */
+async function hasPodCgroups(): Promise<void> {
+  const [cgroups, uid] = [new PodCgroups(), randomUUID()]
+  const { executable, args } = cgroups.inContainer(uid, { executable: 'cat', argv0: 'cat', args: ['/proc/self/cgroup'] })
+  const { stdout, stderr } = await run(executable, args, STEP_DEADLINE)
+  cgroups.remove(uid)
+  if (!stdout.replaceAll('_', '-').includes(`-pod${uid}.slice/cri-containerd-`))
+    throw new Error(`a process cannot be brought into the cgroup of a pod: ${stderr.trim() || stdout.trim()}`)
 }
 
 async function inShell(line: string): Promise<void> {

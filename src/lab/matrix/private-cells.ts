@@ -1,10 +1,13 @@
+import { tmpdir } from 'node:os'
+import { messageOf } from '../../errors.ts'
 import { needsSystemd } from '../cell/set-up.ts'
 import { longestTeardown } from '../cell/teardown.ts'
 import type { Command, Programs } from '../command.ts'
 import { Redaction } from '../driver/redaction.ts'
 import type { DriverSpec } from '../driver/spec.ts'
+import { DriverNode } from '../driver-node.ts'
 import type { Message } from '../message.ts'
-import { onDriverNode, onSystemdNode } from '../namespaces.ts'
+import { onSystemdNode } from '../namespaces.ts'
 import { carryOutOnPrivateNode } from '../private-node-process.ts'
 import type { Systemd } from '../systemd.ts'
 import type { CellJob } from './job.ts'
@@ -49,9 +52,12 @@ async function seen(planned: PlannedCell, options: PrivateCellOptions, signal: A
     programs: options.programs,
     ...(options.driver === undefined ? {} : { driver: options.driver }),
   } as const
-  const { cell, reason } = needsSystemd(failure, mitigation)
-    ? await underSystemd(job, options, signal)
-    : await onNode(job, options, signal)
+  const { cell, reason } =
+    options.driver !== undefined
+      ? await onNodeOf(options.driver, job, options, signal)
+      : needsSystemd(failure, mitigation)
+        ? await underSystemd(job, options, signal)
+        : await onNode(job, options, signal)
   if (cell !== undefined && reason === undefined) return cell
   const tookMs = Math.round(performance.now() - start)
   return notRun(planned, reason ?? 'its process said nothing', startedAt, tookMs)
@@ -73,11 +79,22 @@ async function underSystemd(job: CellJob, options: PrivateCellOptions, signal: A
   return carried
 }
 
+async function onNodeOf(driver: DriverSpec, job: CellJob, options: PrivateCellOptions, signal: AbortSignal): Promise<Carried> {
+  const more = SLOW_CALLS * driver.callTimeout + WATCHES * driver.watch + longestTeardown(driver)
+  try {
+    await using node = await DriverNode.open(driver, tmpdir())
+    return await onNode(job, options, signal, (inner) => node.command(inner), more)
+  } catch (error) {
+    return { reason: messageOf(error) }
+  }
+}
+
 async function onNode(
   job: CellJob,
-  { inside, env, driver }: PrivateCellOptions,
+  { inside, env }: PrivateCellOptions,
   signal: AbortSignal,
   makeNode?: (inner: Command) => Command,
+  more = 0,
 ): Promise<Carried> {
   let cell: Cell | undefined
   let namespace: string | undefined
@@ -85,14 +102,6 @@ async function onNode(
     if (message.kind === 'cell') cell = message.cell
     if (message.kind === 'namespace') namespace = message.mnt
   }
-  const reason = await carryOutOnPrivateNode(
-    job,
-    inside,
-    env,
-    tell,
-    signal,
-    makeNode ?? (driver === undefined ? undefined : (inner): Command => onDriverNode(inner, driver.network)),
-    driver === undefined ? 0 : SLOW_CALLS * driver.callTimeout + WATCHES * driver.watch + longestTeardown(driver),
-  )
+  const reason = await carryOutOnPrivateNode(job, inside, env, tell, signal, makeNode, more)
   return { cell, reason, namespace }
 }

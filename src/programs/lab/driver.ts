@@ -8,7 +8,7 @@ import { firstFile } from '../../lab/driver/first-file.ts'
 import { Redaction } from '../../lab/driver/redaction.ts'
 import { type DriverSeen, type HealthSeen, hopeless } from '../../lab/driver/seen.ts'
 import type { DriverSpec } from '../../lab/driver/spec.ts'
-import { onDriverNode } from '../../lab/namespaces.ts'
+import { DriverNode } from '../../lab/driver-node.ts'
 import { preflight } from '../../lab/preflight.ts'
 import { carryOutOnPrivateNode } from '../../lab/private-node-process.ts'
 import { inKind } from '../../lab/report/written.ts'
@@ -154,25 +154,40 @@ function describe({ steps, plugin, mounts, holders, health, read, written, writt
 }
 
 async function trial(context: ProgramContext, driver: DriverSpec, whole: boolean, signal: AbortSignal): Promise<DriverSeen> {
-  const told: { seen?: DriverSeen } = {}
-  const reason = await carryOutOnPrivateNode(
-    { kind: 'driver', driver, whole },
-    context.self(['lab', 'inside']),
-    context.env,
-    (message) => {
-      if (message.kind === 'driver') told.seen = message.seen
-    },
-    signal,
-    (inner) => onDriverNode(inner, driver.network),
-    SLOW_CALLS * driver.callTimeout,
-  )
-  const { seen } = told
+  const { seen, reason } = await tried(context, driver, whole, signal)
   if (seen !== undefined) return new Redaction(driver).seen(seen)
   if (signal.aborted) return NOTHING_SEEN
   throw new ProgramError(
     new Redaction(driver).text(`the driver ${driver.name} cannot be tried: ${reason ?? 'nothing was seen'}`),
     1,
   )
+}
+
+/** What was seen in a trial, or why there is nothing. */
+interface Tried {
+  readonly seen?: DriverSeen | undefined
+  readonly reason: string | undefined
+}
+
+async function tried(context: ProgramContext, driver: DriverSpec, whole: boolean, signal: AbortSignal): Promise<Tried> {
+  let seen: DriverSeen | undefined
+  try {
+    await using node = await DriverNode.open(driver, tmpdir())
+    const reason = await carryOutOnPrivateNode(
+      { kind: 'driver', driver, whole },
+      context.self(['lab', 'inside']),
+      context.env,
+      (message) => {
+        if (message.kind === 'driver') seen = message.seen
+      },
+      signal,
+      (inner) => node.command(inner),
+      SLOW_CALLS * driver.callTimeout,
+    )
+    return { seen, reason }
+  } catch (error) {
+    return { reason: messageOf(error) }
+  }
 }
 
 /** Writes what the driver has said to a file of its own. Returns its path. */

@@ -157,6 +157,10 @@ export function parseRunOptions(args: readonly string[]): RunOptions {
     throw new UsageError(
       `'${scenario}' does not go with --cluster: scenarios run on a bare node; choose cells, or give no scenario`,
     )
+  if (rest.driver?.systemd === true && rest.systemd !== 'nspawn')
+    throw new UsageError(
+      `the driver's file says systemd: true, which has each node be a machine of its own; leave out --systemd ${rest.systemd}`,
+    )
   const chosen = rest.driver !== undefined || failure.length + mitigation.length + consumer.length > 0
   const everything = command.args.length === 0 && !chosen
   const wantsCells = everything || chosen || command.args.includes('matrix')

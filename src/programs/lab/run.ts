@@ -20,6 +20,7 @@ import { table } from '../../lab/matrix/table.ts'
 import { junit } from '../../lab/report/junit.ts'
 import { renderReport } from '../../lab/report/report.ts'
 import { summaryMarkdown } from '../../lab/report/summary-markdown.ts'
+import { systemdVersion } from '../../lab/machine.ts'
 import { LateSystemd } from '../../lab/systemd.ts'
 import { preflight } from '../../lab/preflight.ts'
 import { Printer } from '../../lab/printer.ts'
@@ -116,7 +117,9 @@ async function onPrivateNodes({ context, options, folder, signal }: How): Promis
       return await carryOutPrivately(cell, { ...means, systemd: () => systemd.get() }, signal)
     }
   const how = { context, options, folder, signal }
-  const node = (): Ran['part']['node'] => ({ kernel: release(), systemd: systemd.name, cpus: cpus().length })
+  // The machines of a driver have the files of this one.
+  const whose = driver?.systemd === true ? `nspawn ${await systemdVersion()}` : undefined
+  const node = (): Ran['part']['node'] => ({ kernel: release(), systemd: whose ?? systemd.name, cpus: cpus().length })
   if (driver === undefined) {
     const seen = await runMatrix(how, cells, carryOutWith(undefined))
     return { part: { node: node(), catalogue: CATALOGUE, cells: seen, absent, scenarios }, planned: cells.length }
