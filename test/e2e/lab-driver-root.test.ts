@@ -74,14 +74,14 @@ describe('the node of a driver', () => {
       { path: mine, kind: 'deleted' },
       { path: '/tmp/untidy.conf', kind: 'file', size: 34 },
       ...blocks.map((path) => ({ path, kind: 'file', size: 1 })),
-      { path: '/var/lib/untidy/own.log', kind: 'file', size: 'staged with MARKED-c0ffee-SECRET\n'.length },
+      { path: '/var/lib/untidy/own.log', kind: 'file', size: 'starts with MARKED-c0ffee-SECRET\n'.length },
     ].sort((a, b) => (a.path < b.path ? -1 : 1))
     for (const cell of all) assert.deepEqual(cell?.evidence.written, wrote)
     // Each cell has the driver's own log, without the secret.
     for (const cell of all) {
       const lane = cell?.lanes.find(({ title }) => title === '/var/lib/untidy/own.log')?.id
       const lines = cell?.evidence.logs.filter((line) => line.lane === lane).map(({ text }) => text)
-      assert.deepEqual(lines, ['staged with ***stripped***'])
+      assert.deepEqual(lines, ['starts with ***stripped***'])
     }
     assert.match(markdown, /^\*\*Written outside of its state\*\*$/m)
     assert.ok(markdown.includes('/tmp/untidy.conf (file, 34 bytes; 3 cells)'))

@@ -4,7 +4,7 @@
 // Volumes are tmpfs with one file, mounted at the staging path and bound to each target. Where staging was unmounted, a pod gets the bare staging folder.
 // When something is written into that, the driver deletes it, makes it anew and mounts there.
 // Started as `node untidy-driver.ts SOCKET`.
-import { appendFileSync, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { BINDS_STAGED, type Handler, isMounted, run, serveNode, STAGES } from './driver-server.ts'
@@ -40,7 +40,6 @@ const handlers: Readonly<Record<string, Handler<Request>>> = {
   nodeStageVolume: ({ stagingTargetPath }) => {
     mountAt(stagingTargetPath)
     staging = stagingTargetPath
-    if (log !== undefined) appendFileSync(log, `staged with ${KEY}\n`)
     return {}
   },
   nodeUnstageVolume: ({ stagingTargetPath }) => {
@@ -55,6 +54,7 @@ writeFileSync(CONF, `secret_key = ${KEY}\n`)
 mkdirSync('/var/cache/untidy')
 for (let index = 0; index < 20; index++) writeFileSync(`/var/cache/untidy/block-${String(index).padStart(2, '0')}`, 'x')
 mkdirSync('/var/lib/untidy')
+if (log !== undefined) writeFileSync(log, `starts with ${KEY}\n`)
 writeFileSync('/mnt/untidy', '')
 if (deletes !== undefined) rmSync(deletes)
 createServer().listen(PORT, '127.0.0.1', () => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { appendFileSync, renameSync, truncateSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { describe, it } from 'node:test'
 import { LogFiles } from '../../src/lab/cell/log-files.ts'
 import { Timeline } from '../../src/lab/cell/timeline.ts'
@@ -26,7 +26,7 @@ class Watched implements AsyncDisposable {
   /** What was found so far: `NAME: LINE`. */
   lines(): readonly string[] {
     const titles = new Map(this.#timeline.lanes().map(({ id, title }) => [id, title]))
-    return this.#timeline.logs().map(({ lane, text }) => `${(titles.get(lane) ?? '').replace(this.at(''), '')}: ${text}`)
+    return this.#timeline.logs().map(({ lane, text }) => `${basename(titles.get(lane) ?? '')}: ${text}`)
   }
 
   async shows(...lines: readonly string[]): Promise<void> {

@@ -126,6 +126,7 @@ export class LogFiles implements AsyncDisposable {
   #place(path: string, inode: number): Place {
     const known = this.#places.get(path)
     if (known?.inode === inode) return known
+    if (known !== undefined && known.begun !== '') this.#tell(path, known, known.begun)
     const place = { lane: known?.lane ?? `log-${++this.#lanes}`, inode, offset: 0, decoder: new StringDecoder('utf8'), begun: '' }
     this.#places.set(path, place)
     return place
