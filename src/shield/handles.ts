@@ -68,11 +68,11 @@ export class HandleTable {
   add(node: Node, caller: Caller, flags: number): Handle {
     const handle = new Handle(++this.#lastId, node, caller, flags)
     this.#byId.set(handle.id, handle)
-    node.uses++
+    node.opens++
     return handle
   }
 
   remove(handle: Handle): void {
-    if (this.#byId.delete(handle.id)) handle.node.uses--
+    if (this.#byId.delete(handle.id)) handle.node.opens--
   }
 }

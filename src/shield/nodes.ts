@@ -21,16 +21,18 @@ export class Node {
   readonly type: number
   /** The names by which it can be found again, in the order in which they were learnt. */
   readonly links: Link[] = []
-  /** The nodes of a directory that are known by their names. */
-  readonly children = new Map<string, Node>()
+  /** The nodes of a directory that are known by their names; undefined until there is one. */
+  #children: Map<string, Node> | undefined
   /** The daemon that {@link daemonId} is of, by its number. */
   epoch = 0
   daemonId = 0n
   /** How often the daemon has told of it, which FORGET takes back. */
-  daemonLookups = 0n
+  daemonLookups = 0
   /** How often the kernel was told of it. */
-  kernelLookups = 0n
-  /** What else needs it: open files, and what is under way. */
+  kernelLookups = 0
+  /** How often it is open, or being opened. */
+  opens = 0
+  /** What else needs it. */
   uses = 0
 
   constructor(id: bigint, { ino, mode }: Pick<Found, 'ino' | 'mode'>) {
@@ -38,13 +40,36 @@ export class Node {
     this.ino = ino
     this.type = typeOf(mode)
   }
+
+  /** What is known of a directory: the node that has a name in it. */
+  child(name: string): Node | undefined {
+    return this.#children?.get(name)
+  }
+
+  /** All nodes that are known of a directory. */
+  known(): readonly Node[] {
+    return [...(this.#children?.values() ?? [])]
+  }
+
+  get hasChildren(): boolean {
+    return this.#children !== undefined && this.#children.size > 0
+  }
+
+  setChild(name: string, child: Node): void {
+    this.#children ??= new Map()
+    this.#children.set(name, child)
+  }
+
+  deleteChild(name: string): void {
+    this.#children?.delete(name)
+  }
 }
 
 /** All nodes that the kernel, an open file or another node refers to. */
 export class NodeTable {
   readonly root: Node
   readonly #stableInodes: boolean
-  readonly #forget: (daemonId: bigint, lookups: bigint) => void
+  readonly #forget: (daemonId: bigint, lookups: number) => void
   readonly #byId = new Map<bigint, Node>()
   /** Of the daemon that serves. */
   readonly #byDaemonId = new Map<bigint, Node>()
@@ -54,7 +79,7 @@ export class NodeTable {
   /**
    * `stableInodes`: an inode number means the same file to each daemon. `forget`: tells the daemon that serves to forget a node of its own.
    */
-  constructor(stableInodes: boolean, forget: (daemonId: bigint, lookups: bigint) => void) {
+  constructor(stableInodes: boolean, forget: (daemonId: bigint, lookups: number) => void) {
     this.#stableInodes = stableInodes
     this.#forget = forget
     this.root = new Node(ROOT_NODE, { ino: ROOT_NODE, mode: 0o40000 })
@@ -93,12 +118,12 @@ export class NodeTable {
     if (name === '.') return directory.id
     if (name === '..') return directory.links[0]?.parent.id ?? directory.id
     // What libfuse says of a number that it does not know.
-    return directory.children.get(name)?.id ?? 0xffffffffn
+    return directory.child(name)?.id ?? 0xffffffffn
   }
 
   /** The daemon has answered a LOOKUP. Returns the node that has the name, one that is known already if there is one. */
   found(parent: Node, name: string, found: Found): Node {
-    const there = parent.children.get(name)
+    const there = parent.child(name)
     const isThere = there !== undefined && (this.isCurrent(there) ? there.daemonId === found.daemonId : this.matches(there, found))
     const node = isThere ? there : (this.#byDaemonId.get(found.daemonId) ?? this.#add(found))
     if (!isThere) this.#link(node, parent, name)
@@ -109,7 +134,7 @@ export class NodeTable {
 
   /** The daemon knows no file of this name any more. */
   absent(parent: Node, name: string): void {
-    const node = parent.children.get(name)
+    const node = parent.child(name)
     if (node === undefined) return
     this.#unlink(node, parent, name)
     this.dropUnused(parent)
@@ -117,8 +142,8 @@ export class NodeTable {
 
   /** A file has another name. What had that name has lost it, or has the first one now (`exchange`). */
   moved(from: Node, name: string, to: Node, newName: string, exchange: boolean): void {
-    const node = from.children.get(name)
-    const other = to.children.get(newName)
+    const node = from.child(name)
+    const other = to.child(newName)
     if (node !== undefined) this.#unlink(node, from, name)
     if (other !== undefined) this.#unlink(other, to, newName)
     if (node !== undefined) this.#link(node, to, newName)
@@ -140,7 +165,7 @@ export class NodeTable {
 
   /** Returns the parents of a node that was dropped. */
   #drop(node: Node): readonly Node[] {
-    if (node === this.root || node.kernelLookups > 0n || node.uses > 0 || node.children.size > 0) return []
+    if (node === this.root || node.kernelLookups > 0 || node.opens > 0 || node.uses > 0 || node.hasChildren) return []
     if (!this.#byId.delete(node.id)) return []
     if (this.isCurrent(node)) {
       if (this.#byDaemonId.get(node.daemonId) === node) this.#byDaemonId.delete(node.daemonId)
@@ -160,20 +185,20 @@ export class NodeTable {
   #attach(node: Node, daemonId: bigint): void {
     node.epoch = this.#epoch
     node.daemonId = daemonId
-    node.daemonLookups = 1n
+    node.daemonLookups = 1
     if (!this.#byDaemonId.has(daemonId)) this.#byDaemonId.set(daemonId, node)
   }
 
   #link(node: Node, parent: Node, name: string): void {
-    const before = parent.children.get(name)
+    const before = parent.child(name)
     if (before !== undefined) this.#unlink(before, parent, name)
-    parent.children.set(name, node)
+    parent.setChild(name, node)
     node.links.push({ parent, name })
   }
 
   #unlink(node: Node, parent: Node, name: string): void {
     const index = node.links.findIndex((link) => link.parent === parent && link.name === name)
     if (index >= 0) node.links.splice(index, 1)
-    if (parent.children.get(name) === node) parent.children.delete(name)
+    if (parent.child(name) === node) parent.deleteChild(name)
   }
 }

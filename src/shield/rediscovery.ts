@@ -106,9 +106,9 @@ export class Rediscovery {
     this.#own.tell(request)
   }
 
-  /** Reads an open directory from its beginning to its end into the handle's snapshot. The handle is current. */
-  list(handle: Handle, waiter: Waiter): void {
-    if (this.#listing.join(handle, waiter)) this.#readOn(handle, new DirectorySnapshot(), 0n)
+  /** Reads an open directory from its beginning to its end into the handle's snapshot, without names that are `hidden`. The handle is current. */
+  list(handle: Handle, hidden: (name: string) => boolean, waiter: Waiter): void {
+    if (this.#listing.join(handle, waiter)) this.#readOn(handle, new DirectorySnapshot(), 0n, hidden)
   }
 
   /** `settle`: undefined if the daemon knows the node now, or a positive errno. */
@@ -150,7 +150,7 @@ export class Rediscovery {
     else this.resolve(parent, { done: ask, failed: settle })
   }
 
-  #readOn(handle: Handle, snapshot: DirectorySnapshot, place: bigint): void {
+  #readOn(handle: Handle, snapshot: DirectorySnapshot, place: bigint, hidden: (name: string) => boolean): void {
     const request = newRequest(OPCODE.READDIR, handle.node.daemonId, 40, handle.caller)
     request.writeBigUInt64LE(handle.daemonHandle ?? 0n, IN.body)
     request.writeBigUInt64LE(place, IN.body + 8)
@@ -158,9 +158,9 @@ export class Rediscovery {
     request.writeUInt32LE(handle.flags, IN.body + 32)
     this.#own.ask(request, {
       done: (body) => {
-        const next = snapshot.add(body)
+        const next = snapshot.add(body, hidden)
         if (next !== undefined && next !== place) {
-          this.#readOn(handle, snapshot, next)
+          this.#readOn(handle, snapshot, next, hidden)
           return
         }
         handle.snapshot = snapshot

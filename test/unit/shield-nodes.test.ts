@@ -9,7 +9,7 @@ const DIRECTORY = 0o40755
 
 /** A table that notes what the daemon is told to forget. */
 function table(stableInodes = false) {
-  const forgotten: (readonly [bigint, bigint])[] = []
+  const forgotten: (readonly [bigint, number])[] = []
   const nodes = new NodeTable(stableInodes, (daemonId, lookups) => forgotten.push([daemonId, lookups]))
   nodes.begin()
   return { nodes, forgotten }
@@ -71,18 +71,18 @@ describe("the shield's nodes", () => {
     const folder = nodes.found(nodes.root, 'folder', found(7n, DIRECTORY))
     const file = nodes.found(folder, 'file', found(8n))
     nodes.found(folder, 'file', found(8n))
-    file.kernelLookups = 1n
+    file.kernelLookups = 1
     nodes.dropUnused(folder)
     nodes.dropUnused(file)
     assert.deepEqual(forgotten, [])
-    file.kernelLookups = 0n
+    file.kernelLookups = 0
     nodes.dropUnused(file)
     assert.deepEqual(forgotten, [
-      [8n, 2n],
-      [7n, 1n],
+      [8n, 2],
+      [7n, 1],
     ])
     assert.deepEqual([nodes.byId(file.id), nodes.byId(folder.id), nodes.byDaemonId(8n)], [undefined, undefined, undefined])
-    assert.equal(nodes.root.children.size, 0)
+    assert.equal(nodes.root.hasChildren, false)
   })
 })
 
@@ -97,11 +97,12 @@ function dirent(ino: bigint, offset: bigint, name: string): Buffer {
 }
 
 describe("the shield's listing of a directory", () => {
+  const shown = (): boolean => false
   const listed = (snapshot: DirectorySnapshot, place: bigint, size: number): readonly string[] => {
     const reply = Buffer.alloc(4096)
     const length = snapshot.write(reply, 1n, place, size, (_name, daemons) => daemons)
     const again = new DirectorySnapshot()
-    again.add(reply.subarray(16, length))
+    again.add(reply.subarray(16, length), shown)
     const names: string[] = []
     again.write(reply, 1n, 0n, 4096, (name) => {
       names.push(name)
@@ -112,19 +113,28 @@ describe("the shield's listing of a directory", () => {
 
   it('goes on from a place of its own, whatever places the daemon has', () => {
     const snapshot = new DirectorySnapshot()
-    assert.equal(snapshot.add(Buffer.concat([dirent(1n, 500n, 'a'), dirent(2n, 3n, 'b')])), 3n)
-    assert.equal(snapshot.add(dirent(3n, 77n, 'c')), 77n)
-    assert.equal(snapshot.add(Buffer.alloc(0)), undefined)
+    assert.equal(snapshot.add(Buffer.concat([dirent(1n, 500n, 'a'), dirent(2n, 3n, 'b')]), shown), 3n)
+    assert.equal(snapshot.add(dirent(3n, 77n, 'c'), shown), 77n)
+    assert.equal(snapshot.add(Buffer.alloc(0), shown), undefined)
     assert.deepEqual(listed(snapshot, 0n, 64), ['a', 'b'])
     assert.deepEqual(listed(snapshot, 2n, 64), ['c'])
     assert.deepEqual(listed(snapshot, 3n, 64), [])
   })
 
+  it('leaves out what is hidden', () => {
+    const snapshot = new DirectorySnapshot()
+    assert.equal(
+      snapshot.add(Buffer.concat([dirent(1n, 1n, 'a'), dirent(2n, 2n, 'b'), dirent(3n, 3n, 'c')]), (name) => name === 'b'),
+      3n,
+    )
+    assert.deepEqual(listed(snapshot, 0n, 4096), ['a', 'c'])
+  })
+
   it('leaves out an entry that its reply cuts off', () => {
     const snapshot = new DirectorySnapshot()
     const both = Buffer.concat([dirent(1n, 1n, 'a'), dirent(2n, 2n, 'a-longer-name')])
-    assert.equal(snapshot.add(both.subarray(0, 32 + DIRENT.name + 5)), 1n)
-    assert.equal(snapshot.add(dirent(2n, 2n, 'a-longer-name')), 2n)
+    assert.equal(snapshot.add(both.subarray(0, 32 + DIRENT.name + 5), shown), 1n)
+    assert.equal(snapshot.add(dirent(2n, 2n, 'a-longer-name'), shown), 2n)
     assert.deepEqual(listed(snapshot, 0n, 4096), ['a', 'a-longer-name'])
   })
 })
