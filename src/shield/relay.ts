@@ -67,7 +67,7 @@ export class Relay {
   readonly #replies: KernelReplies
   readonly #answers: Answers
   readonly #listings: Listings
-  readonly #suspects = new Suspects((suspect) => this.#try(suspect))
+  readonly #suspects = new Suspects((suspect) => this.#forward(suspect))
   readonly #interrupts = new Interrupts<Pending>((pending) => this.#letGo(pending))
   readonly #request = Buffer.alloc(MESSAGE_SIZE)
   readonly #reply = Buffer.alloc(MESSAGE_SIZE)
@@ -376,15 +376,12 @@ export class Relay {
         `a request of process ${pending.caller} was with ${daemons} daemons in a row that ended; it fails with EIO`,
       )
       this.#end(pending, EIO)
-    } else if (!pending.held && ++pending.crashes === CRASHES_OF_SUSPECTS) this.#suspects.add(pending)
-  }
-
-  #try(suspect: Pending): void {
-    this.#forward(suspect)
-    if (suspect.tried)
+    } else if (!pending.held && ++pending.crashes === CRASHES_OF_SUSPECTS) {
       this.#hooks.warning(
-        `a request of process ${suspect.caller} was with ${CRASHES_OF_SUSPECTS} daemons in a row that ended; it is tried again, without the others of which that is so`,
+        `a request of process ${pending.caller} was with ${CRASHES_OF_SUSPECTS} daemons in a row that ended; such requests are tried again one at a time`,
       )
+      this.#suspects.add(pending)
+    }
   }
 
   #notification(message: Buffer): void {
