@@ -109,7 +109,7 @@ export class Answers {
     const [name] = pending.names
     const node = this.#enter(parent, name, found, body)
     const handle = this.#handles.add(node, pending.identity, pending.openFlags)
-    this.#handles.opened(handle, body.readBigUInt64LE(ENTRY.size))
+    this.#handles.opened(handle, found.daemonId, body.readBigUInt64LE(ENTRY.size))
     body.writeBigUInt64LE(handle.id, ENTRY.size)
     if (this.#replies.pass(pending, message, 0)) node.kernelLookups++
     else this.#unlearnt(handle)
@@ -123,7 +123,7 @@ export class Answers {
       return
     }
     const handle = this.#handles.add(node, pending.identity, pending.openFlags)
-    this.#handles.opened(handle, body?.readBigUInt64LE(0))
+    this.#handles.opened(handle, pending.sentTo, body?.readBigUInt64LE(0))
     const { buffer } = this.#replies
     buffer.writeBigUInt64LE(handle.id, OUT.body)
     buffer.writeUInt32LE(body?.readUInt32LE(8) ?? FOPEN.KEEP_CACHE, OUT.body + 8)

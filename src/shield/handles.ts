@@ -27,6 +27,8 @@ export class Handle {
   epoch = 0
   /** Undefined: that daemon knows no handles, and is given 0. */
   daemonHandle: bigint | undefined
+  /** By what id that daemon knew the node when it opened it, which goes with the handle. */
+  daemonNode = 0n
   /** What a reader of the directory is given; undefined: it is to be read anew. */
   snapshot: DirectorySnapshot | undefined
 
@@ -55,10 +57,13 @@ export class HandleTable {
     return handle.epoch === this.#epoch
   }
 
-  /** The daemon that serves has opened it; undefined: it knows no handles. */
-  opened(handle: Handle, daemonHandle: bigint | undefined): void {
+  /** The daemon that serves has opened it by the node's id `daemonNode`; undefined: it knows no handles. */
+  opened(handle: Handle, daemonNode: bigint, daemonHandle: bigint | undefined): void {
     handle.epoch = this.#epoch
     handle.daemonHandle = daemonHandle
+    handle.daemonNode = daemonNode
+    handle.node.pinned ??= new Set()
+    handle.node.pinned.add(daemonNode)
   }
 
   byId(id: bigint): Handle | undefined {
@@ -73,6 +78,8 @@ export class HandleTable {
   }
 
   remove(handle: Handle): void {
-    if (this.#byId.delete(handle.id)) handle.node.opens--
+    if (!this.#byId.delete(handle.id)) return
+    handle.node.opens--
+    if (handle.node.opens === 0) handle.node.pinned = undefined
   }
 }

@@ -155,14 +155,7 @@ export class HiddenFiles {
 
   /** Renames a file. An earlier daemon may have done that already. */
   #move(
-    {
-      file,
-      from,
-      name,
-      to,
-      newName,
-      caller,
-    }: { file: Node; from: Node; name: string; to: Node; newName: string; caller: Caller },
+    { file, from, name, to, newName, caller }: { file: Node; from: Node; name: string; to: Node; newName: string; caller: Caller },
     { done, failed }: Waiter,
   ): void {
     const names = Buffer.from(`${name}\0${newName}\0`, 'latin1')

@@ -7,6 +7,9 @@ interface Link {
   readonly name: string
 }
 
+/** Ids of a node that a daemon has replaced by another one are kept, because requests may be under way with them: so many. */
+const MOST_FORMER = 64
+
 /** What the daemon says of a node under a name. */
 export interface Found {
   readonly daemonId: bigint
@@ -26,8 +29,12 @@ export class Node {
   /** The daemon that {@link daemonId} is of, by its number. */
   epoch = 0
   daemonId = 0n
-  /** How often the daemon has told of it, which FORGET takes back. */
+  /** How often the daemon has told of it by that id, which FORGET takes back. */
   daemonLookups = 0
+  /** Ids of that daemon's that another one has replaced, and how often it has told of each: gocryptfs makes one for each LOOKUP. */
+  former: Map<bigint, number> | undefined
+  /** Ids by which that daemon has opened it. */
+  pinned: Set<bigint> | undefined
   /** How often the kernel was told of it. */
   kernelLookups = 0
   /** How often it is open, or being opened. */
@@ -124,11 +131,15 @@ export class NodeTable {
   /** The daemon has answered a LOOKUP. Returns the node that has the name, one that is known already if there is one. */
   found(parent: Node, name: string, found: Found): Node {
     const there = parent.child(name)
-    const isThere = there !== undefined && (this.isCurrent(there) ? there.daemonId === found.daemonId : this.matches(there, found))
-    const node = isThere ? there : (this.#byDaemonId.get(found.daemonId) ?? this.#add(found))
+    const known = this.#byDaemonId.get(found.daemonId)
+    const isThere =
+      there !== undefined &&
+      (known === there || (this.isCurrent(there) ? isRenumbered(there, found, known) : this.matches(there, found)))
+    const node = isThere ? there : (known ?? this.#add(found))
     if (!isThere) this.#link(node, parent, name)
-    if (this.isCurrent(node)) node.daemonLookups++
-    else this.#attach(node, found.daemonId)
+    if (!this.isCurrent(node)) this.#attach(node, found.daemonId)
+    else if (node.daemonId === found.daemonId) node.daemonLookups++
+    else this.#renumber(node, found.daemonId)
     return node
   }
 
@@ -168,8 +179,8 @@ export class NodeTable {
     if (node === this.root || node.kernelLookups > 0 || node.opens > 0 || node.uses > 0 || node.hasChildren) return []
     if (!this.#byId.delete(node.id)) return []
     if (this.isCurrent(node)) {
-      if (this.#byDaemonId.get(node.daemonId) === node) this.#byDaemonId.delete(node.daemonId)
-      this.#forget(node.daemonId, node.daemonLookups)
+      this.#forgetId(node, node.daemonId, node.daemonLookups)
+      for (const [id, lookups] of node.former ?? []) this.#forgetId(node, id, lookups)
     }
     const parents = node.links.map(({ parent }) => parent)
     for (const { parent, name } of [...node.links]) this.#unlink(node, parent, name)
@@ -186,7 +197,29 @@ export class NodeTable {
     node.epoch = this.#epoch
     node.daemonId = daemonId
     node.daemonLookups = 1
+    node.former = undefined
+    node.pinned = undefined
     if (!this.#byDaemonId.has(daemonId)) this.#byDaemonId.set(daemonId, node)
+  }
+
+  /** The daemon has another id for a node. */
+  #renumber(node: Node, daemonId: bigint): void {
+    const former = (node.former ??= new Map())
+    const lookups = former.get(daemonId) ?? 0
+    former.delete(daemonId)
+    former.set(node.daemonId, node.daemonLookups)
+    node.daemonId = daemonId
+    node.daemonLookups = lookups + 1
+    this.#byDaemonId.set(daemonId, node)
+    const [oldest] = former.size > MOST_FORMER ? [...former].filter(([id]) => node.pinned?.has(id) !== true) : []
+    if (oldest === undefined) return
+    former.delete(oldest[0])
+    this.#forgetId(node, ...oldest)
+  }
+
+  #forgetId(node: Node, daemonId: bigint, lookups: number): void {
+    if (this.#byDaemonId.get(daemonId) === node) this.#byDaemonId.delete(daemonId)
+    this.#forget(daemonId, lookups)
   }
 
   #link(node: Node, parent: Node, name: string): void {
@@ -201,4 +234,9 @@ export class NodeTable {
     if (index >= 0) node.links.splice(index, 1)
     if (parent.child(name) === node) parent.deleteChild(name)
   }
+}
+
+/** Whether what the daemon has found is a node that it knows, by another id that is no other node's (`known`). */
+function isRenumbered(node: Node, { ino, mode }: Found, known: Node | undefined): boolean {
+  return known === undefined && node.ino === ino && node.type === typeOf(mode)
 }

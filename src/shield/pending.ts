@@ -57,6 +57,11 @@ export class Pending {
     return shape === undefined ? undefined : new Pending(bytes, opcode, shape)
   }
 
+  /** The daemon's node that it was sent for. */
+  get sentTo(): bigint {
+    return this.bytes.readBigUInt64LE(IN.nodeid)
+  }
+
   /** The thread that waits; 0: it is in another PID namespace. */
   get caller(): number {
     return this.bytes.readUInt32LE(IN.pid)

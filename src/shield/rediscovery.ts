@@ -72,10 +72,11 @@ export class Rediscovery {
   reopen(handle: Handle, waiter: Waiter): void {
     if (!this.#opening.join(handle, waiter)) return
     const opcode = handle.node.type === DIRECTORY ? OPCODE.OPENDIR : OPCODE.OPEN
-    const request = newRequest(opcode, handle.node.daemonId, 8, handle.caller)
+    const { daemonId } = handle.node
+    const request = newRequest(opcode, daemonId, 8, handle.caller)
     request.writeUInt32LE(handle.flags, IN.body)
     const opened = (daemonHandle: bigint | undefined): void => {
-      this.#handles.opened(handle, daemonHandle)
+      this.#handles.opened(handle, daemonId, daemonHandle)
       // It was closed meanwhile.
       if (this.#handles.byId(handle.id) !== handle) this.release(handle)
       this.#opening.settle(handle)
@@ -100,7 +101,7 @@ export class Rediscovery {
   release(handle: Handle): void {
     if (handle.daemonHandle === undefined || !this.#handles.isCurrent(handle)) return
     const opcode = handle.node.type === DIRECTORY ? OPCODE.RELEASEDIR : OPCODE.RELEASE
-    const request = newRequest(opcode, handle.node.daemonId, 24, handle.caller)
+    const request = newRequest(opcode, handle.daemonNode, 24, handle.caller)
     request.writeBigUInt64LE(handle.daemonHandle, IN.body)
     request.writeUInt32LE(handle.flags, IN.body + 8)
     this.#own.tell(request)
@@ -151,7 +152,7 @@ export class Rediscovery {
   }
 
   #readOn(handle: Handle, snapshot: DirectorySnapshot, place: bigint, hidden: (name: string) => boolean): void {
-    const request = newRequest(OPCODE.READDIR, handle.node.daemonId, 40, handle.caller)
+    const request = newRequest(OPCODE.READDIR, handle.daemonNode, 40, handle.caller)
     request.writeBigUInt64LE(handle.daemonHandle ?? 0n, IN.body)
     request.writeBigUInt64LE(place, IN.body + 8)
     request.writeUInt32LE(LISTING_SIZE, IN.body + 16)

@@ -242,7 +242,7 @@ export class Relay {
   #send(pending: Pending, node: Node, handle: Handle | undefined, other: Node | undefined): void {
     const { bytes, shape } = pending
     const { fh: at, otherNode } = shape
-    bytes.writeBigUInt64LE(node.daemonId, IN.nodeid)
+    bytes.writeBigUInt64LE(handle?.daemonNode ?? node.daemonId, IN.nodeid)
     if (at !== undefined && handle !== undefined) bytes.writeBigUInt64LE(handle.daemonHandle ?? 0n, IN.body + at)
     if (otherNode !== undefined && other !== undefined) bytes.writeBigUInt64LE(other.daemonId, IN.body + otherNode)
     pending.sent = true

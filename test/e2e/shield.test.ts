@@ -105,7 +105,14 @@ describe('shield', () => {
       const listed = await sandbox.run('find', ['.', '!', '-type', 'd', '-printf', '%P\\n'], { cwd: shielded.mountpoint })
       assert.deepEqual(listed.stdout.trimEnd().split('\n').toSorted(), expected.map(({ name }) => name).toSorted())
       await shielded.stop(sandbox)
-      const left = await sandbox.run('find', [join(sandbox.path, 'written'), '-name', '.dummy-shield-*', '-o', '-name', '.fuse_hidden*'])
+      const left = await sandbox.run('find', [
+        join(sandbox.path, 'written'),
+        '-name',
+        '.dummy-shield-*',
+        '-o',
+        '-name',
+        '.fuse_hidden*',
+      ])
       assert.equal(left.stdout, '')
     })
 
@@ -205,7 +212,7 @@ describe('shield', () => {
       'fd = os.open(sys.argv[1], os.O_RDONLY | os.O_DIRECT)',
       "print('ready', flush=True)",
       'page = mmap.mmap(-1, 4096)',
-      "sys.stdout.buffer.write(page[:os.preadv(fd, [page], 0)])",
+      'sys.stdout.buffer.write(page[:os.preadv(fd, [page], 0)])',
     ]
     const readers = [1, 2].map(() => sandbox.start('python3', ['-c', lines.join('\n'), file]))
     const waiting = await requestsOf(sandbox, shielded)

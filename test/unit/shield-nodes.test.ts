@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { DirectorySnapshot } from '../../src/shield/directory-snapshot.ts'
+import { HandleTable } from '../../src/shield/handles.ts'
 import { DIRENT } from '../../src/shield/messages.ts'
 import { NodeTable } from '../../src/shield/nodes.ts'
 
@@ -42,6 +43,32 @@ describe("the shield's nodes", () => {
       file.links.map(({ name }) => name),
       ['two'],
     )
+  })
+
+  it('stay the same where a daemon has a new id for a file each time, which it is told to forget with the file', () => {
+    const { nodes, forgotten } = table()
+    const ids = Array.from({ length: 3 }, (_, number) => BigInt(8 + number))
+    const [file, ...same] = ids.map((id) => nodes.found(nodes.root, 'f', found(id, FILE, 77n)))
+    assert.ok(file !== undefined && same.every((node) => node === file))
+    assert.deepEqual([file.daemonId, nodes.byDaemonId(8n), forgotten.length], [10n, file, 0])
+    nodes.dropUnused(file)
+    assert.deepEqual(forgotten.toSorted(), [
+      [10n, 1],
+      [8n, 1],
+      [9n, 1],
+    ])
+  })
+
+  it('have the ids forgotten that a daemon has replaced long ago, but not one by which the file is open', () => {
+    const { nodes, forgotten } = table()
+    const handles = new HandleTable()
+    handles.begin()
+    const file = nodes.found(nodes.root, 'f', found(1000n, FILE, 77n))
+    const handle = handles.add(file, { uid: 0, gid: 0, pid: 0 }, 0)
+    handles.opened(handle, 1000n, 5n)
+    for (let id = 1001n; id < 1200n; id++) nodes.found(nodes.root, 'f', found(id, FILE, 77n))
+    assert.ok(forgotten.length > 100)
+    assert.ok(forgotten.every(([id]) => id !== 1000n))
   })
 
   it('lose a name that another file has', () => {
