@@ -1,6 +1,6 @@
 import type { DirectorySnapshot } from './directory-snapshot.ts'
 import type { Caller } from './messages.ts'
-import type { Node } from './nodes.ts'
+import { type Node, NONE } from './nodes.ts'
 
 /** open(2) flags that were done with when the file was opened first. */
 const ONCE = 0o100 | 0o200 | 0o1000 | 0o2000 // O_CREAT, O_EXCL, O_TRUNC, O_APPEND
@@ -62,8 +62,8 @@ export class HandleTable {
     handle.epoch = this.#epoch
     handle.daemonHandle = daemonHandle
     handle.daemonNode = daemonNode
-    handle.node.pinned ??= new Set()
-    handle.node.pinned.add(daemonNode)
+    const { node } = handle
+    if (!node.pinned.includes(daemonNode)) node.pinned = node.pinned.concat([daemonNode])
   }
 
   byId(id: bigint): Handle | undefined {
@@ -80,6 +80,6 @@ export class HandleTable {
   remove(handle: Handle): void {
     if (!this.#byId.delete(handle.id)) return
     handle.node.opens--
-    if (handle.node.opens === 0) handle.node.pinned = undefined
+    if (handle.node.opens === 0) handle.node.pinned = NONE
   }
 }

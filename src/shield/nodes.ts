@@ -10,6 +10,9 @@ interface Link {
 /** Ids of a node that a daemon has replaced by another one are kept, because requests may be under way with them: so many. */
 const MOST_FORMER = 64
 
+/** No ids. */
+export const NONE: readonly bigint[] = []
+
 /** What the daemon says of a node under a name. */
 export interface Found {
   readonly daemonId: bigint
@@ -22,8 +25,9 @@ export class Node {
   readonly id: bigint
   readonly ino: bigint
   readonly type: number
-  /** The names by which it can be found again, in the order in which they were learnt. */
-  readonly links: Link[] = []
+  /** Its first name, and the others: almost always none, and an array would take as much memory as all the rest. */
+  #link: Link | undefined
+  #links: readonly Link[] | undefined
   /** The nodes of a directory that are known by their names; undefined until there is one. */
   #children: Map<string, Node> | undefined
   /** The daemon that {@link daemonId} is of, by its number. */
@@ -34,7 +38,7 @@ export class Node {
   /** Ids of that daemon's that another one has replaced, and how often it has told of each: gocryptfs makes one for each LOOKUP. */
   former: Map<bigint, number> | undefined
   /** Ids by which that daemon has opened it. */
-  pinned: Set<bigint> | undefined
+  pinned: readonly bigint[] = NONE
   /** How often the kernel was told of it. */
   kernelLookups = 0
   /** How often it is open, or being opened. */
@@ -46,6 +50,22 @@ export class Node {
     this.id = id
     this.ino = ino
     this.type = typeOf(mode)
+  }
+
+  /** The names by which it can be found again, in the order in which they were learnt. */
+  get links(): readonly Link[] {
+    return this.#links ?? (this.#link === undefined ? [] : [this.#link])
+  }
+
+  addLink(link: Link): void {
+    if (this.#link === undefined) this.#link = link
+    else this.#links = [...this.links, link]
+  }
+
+  removeLink(parent: Node, name: string): void {
+    const left = this.links.filter((link) => link.parent !== parent || link.name !== name)
+    this.#link = left[0]
+    this.#links = left.length > 1 ? left : undefined
   }
 
   /** What is known of a directory: the node that has a name in it. */
@@ -183,7 +203,7 @@ export class NodeTable {
       for (const [id, lookups] of node.former ?? []) this.#forgetId(node, id, lookups)
     }
     const parents = node.links.map(({ parent }) => parent)
-    for (const { parent, name } of [...node.links]) this.#unlink(node, parent, name)
+    for (const { parent, name } of node.links) this.#unlink(node, parent, name)
     return parents
   }
 
@@ -198,20 +218,20 @@ export class NodeTable {
     node.daemonId = daemonId
     node.daemonLookups = 1
     node.former = undefined
-    node.pinned = undefined
+    node.pinned = NONE
     if (!this.#byDaemonId.has(daemonId)) this.#byDaemonId.set(daemonId, node)
   }
 
   /** The daemon has another id for a node. */
   #renumber(node: Node, daemonId: bigint): void {
-    const former = (node.former ??= new Map())
+    const former = (node.former ??= new Map<bigint, number>())
     const lookups = former.get(daemonId) ?? 0
     former.delete(daemonId)
     former.set(node.daemonId, node.daemonLookups)
     node.daemonId = daemonId
     node.daemonLookups = lookups + 1
     this.#byDaemonId.set(daemonId, node)
-    const [oldest] = former.size > MOST_FORMER ? [...former].filter(([id]) => node.pinned?.has(id) !== true) : []
+    const [oldest] = former.size > MOST_FORMER ? [...former].filter(([id]) => !node.pinned.includes(id)) : []
     if (oldest === undefined) return
     former.delete(oldest[0])
     this.#forgetId(node, ...oldest)
@@ -226,12 +246,11 @@ export class NodeTable {
     const before = parent.child(name)
     if (before !== undefined) this.#unlink(before, parent, name)
     parent.setChild(name, node)
-    node.links.push({ parent, name })
+    node.addLink({ parent, name })
   }
 
   #unlink(node: Node, parent: Node, name: string): void {
-    const index = node.links.findIndex((link) => link.parent === parent && link.name === name)
-    if (index >= 0) node.links.splice(index, 1)
+    node.removeLink(parent, name)
     if (parent.child(name) === node) parent.deleteChild(name)
   }
 }

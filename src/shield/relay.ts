@@ -88,7 +88,7 @@ export class Relay {
     this.#nodes = new NodeTable(stableInodes, (daemonId, lookups) => this.#forget(daemonId, lookups))
     this.#rediscovery = new Rediscovery(this.#nodes, this.#handles, this.#own)
     this.#doubtfulChanges = new DoubtfulChanges(this.#nodes, this.#own, this.#rediscovery)
-    this.#hidden = new HiddenFiles(this.#nodes, this.#own, this.#rediscovery, hooks.warning)
+    this.#hidden = new HiddenFiles(this.#nodes, this.#own, this.#rediscovery, (text) => hooks.warning(text))
     this.#replies = new KernelReplies(device)
     this.#answers = new Answers({
       nodes: this.#nodes,
