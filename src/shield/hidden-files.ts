@@ -33,12 +33,17 @@ export class HiddenFiles {
   #removals: (() => void)[] = []
   readonly #prefix = `.dummy-shield-${randomHex(8)}-`
   #count = 0
+  #serving = false
 
   constructor(nodes: NodeTable, own: OwnRequests, rediscovery: Rediscovery, warn: (text: string) => void) {
     this.#nodes = nodes
     this.#own = own
     this.#rediscovery = rediscovery
     this.#warn = warn
+  }
+
+  get any(): boolean {
+    return this.#files.size > 0
   }
 
   has(file: Node): boolean {
@@ -52,6 +57,7 @@ export class HiddenFiles {
 
   /** Another daemon serves: what it is to remove it removes. */
   begin(): void {
+    this.#serving = true
     for (const [file, hidden] of this.#files) {
       hidden.removing = false
       this.closed(file)
@@ -60,6 +66,7 @@ export class HiddenFiles {
 
   /** The daemon that served has ended. */
   stop(): void {
+    this.#serving = false
     this.#removals = []
   }
 
@@ -183,7 +190,7 @@ export class HiddenFiles {
 
   #remove(file: Node, hidden: Hidden): void {
     const [link] = file.links
-    if (hidden.removing) return
+    if (!this.#serving || hidden.removing) return
     if (link === undefined) {
       this.#gone(file, hidden)
       return

@@ -122,6 +122,11 @@ export class Relay {
     for (const pending of [...this.#pending.values()]) this.#outlive(pending, culprit)
   }
 
+  /** Whether there are files that the daemon is to remove in the end. */
+  get hidesFiles(): boolean {
+    return this.#hidden.any
+  }
+
   /** Has the daemon remove what it is to remove in the end. Resolves when it has; never if it ends before. */
   async leave(): Promise<void> {
     await this.#hidden.removeAll()

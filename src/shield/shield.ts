@@ -292,10 +292,10 @@ export class Shield implements TurnTaker {
     for (const timer of [this.#startTimer, this.#giveUpTimer, this.#hangUpTimer]) clearTimeout(timer)
     this.#mounting?.close()
     const daemon = this.#daemon
-    if (daemon === undefined) return
     const { leave, end, killed } = this.#parts.times
-    if (this.#relay !== undefined && (await settledWithin(this.#relay.leave(), leave)) === 'late')
+    if (this.#relay?.hidesFiles === true && (daemon === undefined || (await settledWithin(this.#relay.leave(), end)) === 'late'))
       this.#parts.log.warning('the daemon has not removed what was removed while it was open; look for .dummy-shield-*')
+    if (daemon === undefined) return
     daemon.terminate()
     if (!(await daemon.endsWithin(leave))) {
       this.#closeChannel()

@@ -133,6 +133,8 @@ describe('shield', () => {
       holder.child.stdin?.write('check\n')
       await says(kill + 2)
     }
+    // Closed while there is no daemon.
+    shielded.killAtOnce()
     holder.child.stdin?.end()
     assert.equal((await holder.ended).status, 0)
     // A file that is held to the end.
