@@ -135,10 +135,14 @@ export class HiddenFiles {
     if (hidden !== undefined && file.opens === 0) this.#remove(file, hidden)
   }
 
-  /** Removes all of them, open or not. Resolves when the daemon has answered; if it ends before, never. */
-  async removeAll(): Promise<void> {
+  /** Removes all of them, open or not, and calls `removed` when the daemon has; never if it ends before. */
+  removeAll(removed: () => void): void {
+    const look = (): void => {
+      if (this.#files.size === 0) removed()
+      else this.#removals.push(look)
+    }
     for (const [file, hidden] of this.#files) this.#remove(file, hidden)
-    while (this.#files.size > 0) await new Promise<void>((resolve) => this.#removals.push(resolve))
+    look()
   }
 
   /** Hidden files must not be in a directory that is removed: they go to the one above. */

@@ -127,9 +127,9 @@ export class Relay {
     return this.#hidden.any
   }
 
-  /** Has the daemon remove what it is to remove in the end. Resolves when it has; never if it ends before. */
-  async leave(): Promise<void> {
-    await this.#hidden.removeAll()
+  /** Has the daemon remove what it is to remove in the end, and calls `removed` when it has; never if it ends before. */
+  leave(removed: () => void): void {
+    this.#hidden.removeAll(removed)
   }
 
   /** Reads up to `most` requests of the kernel; how many there were. */

@@ -286,6 +286,15 @@ export class Shield implements TurnTaker {
     this.#parts.log.info(`daemons that served: ${daemons}; requests given to another: ${resent}; files not found again: ${stale}`)
   }
 
+  async #hiddenRemoved(relay: Relay): Promise<void> {
+    await new Promise<void>((resolve) => {
+      relay.leave(() => {
+        this.#turns.due()
+        resolve()
+      })
+    })
+  }
+
   /** Ends the daemon. */
   async #end(): Promise<void> {
     this.#stopping = true
@@ -293,7 +302,10 @@ export class Shield implements TurnTaker {
     this.#mounting?.close()
     const daemon = this.#daemon
     const { leave, end, killed } = this.#parts.times
-    if (this.#relay?.hidesFiles === true && (daemon === undefined || (await settledWithin(this.#relay.leave(), end)) === 'late'))
+    if (
+      this.#relay?.hidesFiles === true &&
+      (daemon === undefined || (await settledWithin(this.#hiddenRemoved(this.#relay), end)) === 'late')
+    )
       this.#parts.log.warning('the daemon has not removed what was removed while it was open; look for .dummy-shield-*')
     if (daemon === undefined) return
     daemon.terminate()

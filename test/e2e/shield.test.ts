@@ -141,6 +141,7 @@ describe('shield', () => {
     const last = sandbox.start('sh', ['-c', 'exec 3>"$1"; rm "$1"; echo ready; read wait', 'sh', join(shielded.mountpoint, 'last')])
     await eventually('the last file is removed', () => last.output() === 'ready\n')
     await shielded.stop(sandbox)
+    assert.doesNotMatch(shielded.running.output(), /has not removed/)
     assert.deepEqual(readdirSync(folder).toSorted(), ['link', 'new-name', 'replaced'])
     last.child.stdin?.end()
     await last.ended
