@@ -7,6 +7,7 @@ import { Plugin } from '../test/support/plugin.ts'
 import { commOf, type Sandbox } from '../test/support/sandbox.ts'
 import { FusedDaemon } from './fused.ts'
 import { timed } from './measure.ts'
+import { memoryOf } from './memory.ts'
 import type { ServedVolume } from './service.ts'
 import type { Life } from './spawner.ts'
 
@@ -85,11 +86,7 @@ export class Host {
 
   /** Memory of the plugin and of what serves for it, in MB, by a line of proc_pid_smaps(5): `Pss`, `Private_Dirty`. */
   memory(line: string, pids: readonly number[]): number {
-    const kb = pids.map((pid) => {
-      const rollup = readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8')
-      return Number(new RegExp(`^${line}:\\s+(\\d+) kB$`, 'm').exec(rollup)?.[1])
-    })
-    return kb.reduce((sum, one) => sum + one, 0) / 1024
+    return memoryOf(line, pids)
   }
 
   /** Processes of one name that the plugin has started. */

@@ -13,7 +13,7 @@ export const READERS = [1, 2, 8]
 /** Round trips of each run, whatever the readers; a run of one reader takes a tenth of a second. */
 export const TRIPS = 4000
 
-type Client = Pick<LatencyRun, 'mode' | 'readers'>
+type Client = Pick<LatencyRun, 'readers'> & { readonly mode: keyof typeof MODES }
 
 type Side = 'session' | 'native' | 'hello'
 

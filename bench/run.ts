@@ -11,10 +11,11 @@ import type { Measurement } from './measurement.ts'
 import { mount } from './mount.ts'
 import { type Row, table } from './row.ts'
 import { serviceMount } from './service-mount.ts'
+import { shields } from './shield.ts'
 import { stalls } from './stall.ts'
 import { quietness, start } from './start.ts'
 
-const MEASUREMENTS: readonly Measurement[] = [start, mount, latency, ...life, ...manyVolumes, serviceMount, ...stalls]
+const MEASUREMENTS: readonly Measurement[] = [start, mount, latency, ...life, ...manyVolumes, serviceMount, ...stalls, ...shields]
 
 /** Tells people how much to trust the figures. */
 function said({ before, after }: { readonly before: number; readonly after: number }): string {

@@ -2,7 +2,9 @@
  * The peer of every FUSE figure: dummyfs's tree on libfuse 3's low-level interface, which names nodes by their numbers as our own session
  * does, with libfuse's own defaults: its multithreaded loop, and FLUSH, for which there is no handler, answered once with ENOSYS.
  *
- *     hello [-f] [-s] [-d] [-o opt,...] [--entry-timeout=S] [--attr-timeout=S] [--keep-cache] MOUNTPOINT
+ *     hello [-f] [-s] [-d] [-o opt,...] [--entry-timeout=S] [--attr-timeout=S] [--keep-cache] [--size=N] MOUNTPOINT
+ *
+ * --size: bytes of the file; those beyond dummyfs's are zeros.
  *
  * In the background the command returns once mount(2) has returned, as libfuse does. Ends at SIGTERM, SIGINT, SIGHUP, or when it is
  * unmounted. Exit status: 0, or 1 and a line that says why.
@@ -17,20 +19,23 @@
 #include <sys/stat.h>
 
 static const char NAME[] = "dummy-file.txt";
-static const char CONTENT[] = "Hello world!\n";
-enum { FILE_NODE = 2, CONTENT_SIZE = sizeof CONTENT - 1 };
+/* The file's, and the zeros behind it of which a longer one consists. */
+static const char CONTENT[1 << 20] = "Hello world!\n";
+enum { FILE_NODE = 2, CONTENT_SIZE = 13 };
 
 /* Seconds; the defaults are dummy-fuse's. */
 static struct {
 	double entry_timeout;
 	double attr_timeout;
 	int keep_cache;
-} settings;
+	unsigned long size;
+} settings = { .size = CONTENT_SIZE };
 
 static const struct fuse_opt OPTIONS[] = {
 	{ "--entry-timeout=%lf", offsetof(__typeof__(settings), entry_timeout), 0 },
 	{ "--attr-timeout=%lf", offsetof(__typeof__(settings), attr_timeout), 0 },
 	{ "--keep-cache", offsetof(__typeof__(settings), keep_cache), 1 },
+	{ "--size=%lu", offsetof(__typeof__(settings), size), 0 },
 	FUSE_OPT_END,
 };
 
@@ -48,7 +53,7 @@ static int attributes(fuse_ino_t node, struct stat *to)
 		return -1;
 	to->st_mode = S_IFREG | 0444;
 	to->st_nlink = 1;
-	to->st_size = CONTENT_SIZE;
+	to->st_size = (off_t)settings.size;
 	return 0;
 }
 
@@ -119,11 +124,13 @@ static void hello_open(fuse_req_t request, fuse_ino_t node, struct fuse_file_inf
 
 static void hello_read(fuse_req_t request, fuse_ino_t node, size_t size, off_t offset, struct fuse_file_info *info)
 {
-	size_t left = offset < CONTENT_SIZE ? (size_t)(CONTENT_SIZE - offset) : 0;
+	size_t left = (size_t)offset < settings.size ? settings.size - (size_t)offset : 0;
+	size_t from = offset < CONTENT_SIZE ? (size_t)offset : CONTENT_SIZE;
+	size_t most = sizeof CONTENT - from < left ? sizeof CONTENT - from : left;
 
 	(void)node;
 	(void)info;
-	fuse_reply_buf(request, left > 0 ? CONTENT + offset : NULL, size < left ? size : left);
+	fuse_reply_buf(request, CONTENT + from, size < most ? size : most);
 }
 
 static const struct fuse_lowlevel_ops OPERATIONS = {
@@ -164,7 +171,7 @@ int main(int argc, char **argv)
 	if (fuse_opt_parse(&args, &settings, OPTIONS, NULL) != 0 || fuse_parse_cmdline(&args, &words) != 0)
 		return 1;
 	if (words.mountpoint == NULL) {
-		fprintf(stderr, "usage: %s [-f] [-s] [-d] [-o opt,...] [--entry-timeout=S] [--attr-timeout=S] [--keep-cache] MOUNTPOINT\n", argv[0]);
+		fprintf(stderr, "usage: %s [-f] [-s] [-d] [-o opt,...] [--entry-timeout=S] [--attr-timeout=S] [--keep-cache] [--size=N] MOUNTPOINT\n", argv[0]);
 		return 1;
 	}
 	session = fuse_session_new(&args, &OPERATIONS, sizeof OPERATIONS, NULL);

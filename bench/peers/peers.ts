@@ -4,7 +4,7 @@ import type { Sandbox } from '../../test/support/sandbox.ts'
 
 /** What the C client has measured in one run: microseconds over the rounds of all readers. */
 export interface Latencies {
-  readonly mode: 'lookup' | 'absent' | 'read'
+  readonly mode: 'lookup' | 'absent' | 'read' | 'block' | 'whole'
   readonly readers: number
   readonly count: number
   readonly p50: number
@@ -19,6 +19,8 @@ export interface LatencyRun {
   readonly readers: number | 'in-process'
   /** Of each reader, after a tenth as many that do not count. */
   readonly rounds: number
+  /** Bytes of one read(2), of the modes `block` and `whole`. */
+  readonly block?: number
   /** Taken in turn. */
   readonly files: readonly string[]
 }
@@ -39,7 +41,7 @@ export async function latencyReader(): Promise<string> {
 }
 
 /** Runs the client that times round trips. Rejects with its words. */
-export async function latencies(sandbox: Sandbox, { mode, readers, rounds, files }: LatencyRun): Promise<Latencies> {
+export async function latencies(sandbox: Sandbox, { mode, readers, rounds, block, files }: LatencyRun): Promise<Latencies> {
   const args = [
     '--mode',
     mode,
@@ -48,6 +50,7 @@ export async function latencies(sandbox: Sandbox, { mode, readers, rounds, files
     String(rounds),
     '--warm-up',
     String(Math.ceil(rounds / 10)),
+    ...(block === undefined ? [] : ['--block', String(block)]),
   ]
   const { status, stdout, stderr } = await sandbox.run(await latencyReader(), [...args, ...files], { timeout: 120_000 })
   if (status !== 0) throw new Error(`timing ${mode} failed: ${stderr.trim()}`)

@@ -1,13 +1,15 @@
 /*
  * Times round trips to a FUSE daemon from C, so that what is measured is not the client.
  *
- *     reader --mode lookup|absent|read [--readers N] [--rounds N] [--warm-up N] FILE...
+ *     reader --mode lookup|absent|read|block|whole [--block N] [--readers N] [--rounds N] [--warm-up N] FILE...
  *     reader --mode ... --in-process [--rounds N] [--warm-up N] FILE...
  *
  * lookup  statx(2) that does not ask for fresh attributes: one LOOKUP where entries are not cached (entry_timeout=0)
  * absent  the same of names that do not exist, FILE with a number behind it, another one each time: one LOOKUP, which fails with ENOENT
  * read    open, drop the cached pages, read the whole file, close: LOOKUP, OPEN, GETATTR where attributes are not cached either, READ; the
  *         RELEASE follows without anybody waiting for it. O_DIRECT, because of several readers one would be served by another's page
+ * block   one READ of --block bytes (4096) of a file that is held open, from one place after another, with O_DIRECT
+ * whole   open, drop the cached pages, read the whole file in its order, close
  *
  * Each reader is a process and takes the files in turn, each from another one on. All begin at the same moment, after their warm-up. With
  * --in-process the one reader is this process itself: the scheduler places a new child elsewhere than a process that has run for a while. Prints one line of JSON, times in nanoseconds over the rounds of all readers: {"mode","readers","count","p50","p99","max"}. Exit status: 0; 1 and
@@ -96,6 +98,54 @@ static void read_anew(const char *path, uint32_t turn)
 		fail("close", path);
 }
 
+static uint32_t block = 4096;
+
+/* Memory that O_DIRECT takes, of one block. */
+static void *block_memory(void)
+{
+	static void *memory;
+
+	if (memory == NULL && (errno = posix_memalign(&memory, 4096, block)) != 0)
+		fail("posix_memalign", "of a block");
+	return memory;
+}
+
+static void read_block(const char *path, uint32_t turn)
+{
+	static int fd = -1;
+	static off_t blocks;
+	struct stat found;
+
+	if (fd < 0) {
+		fd = open(path, O_RDONLY | O_CLOEXEC | O_DIRECT);
+		if (fd < 0 || fstat(fd, &found) != 0)
+			fail("open", path);
+		blocks = found.st_size / block;
+	}
+	/* Not the first one, which is shorter in hello.c. */
+	if (blocks < 2 || pread(fd, block_memory(), block, (off_t)block * (1 + turn % (blocks - 1))) != (ssize_t)block)
+		fail("pread of a whole block", path);
+}
+
+static void read_whole(const char *path, uint32_t turn)
+{
+	ssize_t length;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	(void)turn;
+	if (fd < 0)
+		fail("open", path);
+	errno = posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+	if (errno != 0)
+		fail("posix_fadvise", path);
+	while ((length = read(fd, block_memory(), block)) > 0)
+		;
+	if (length < 0)
+		fail("read", path);
+	if (close(fd) != 0)
+		fail("close", path);
+}
+
 static uint32_t number(const char *word)
 {
 	char *end;
@@ -157,6 +207,7 @@ int main(int argc, char **argv)
 		{ "readers", required_argument, NULL, 'r' },
 		{ "rounds", required_argument, NULL, 'n' },
 		{ "warm-up", required_argument, NULL, 'w' },
+		{ "block", required_argument, NULL, 'b' },
 		{ "in-process", no_argument, NULL, 'i' },
 		{ 0 },
 	};
@@ -176,6 +227,7 @@ int main(int argc, char **argv)
 		case 'r': readers = number(optarg); break;
 		case 'n': rounds = number(optarg); break;
 		case 'w': warm_up = number(optarg); break;
+		case 'b': block = number(optarg); break;
 		case 'i': in_process = 1; break;
 		default: return 2;
 		}
@@ -183,9 +235,11 @@ int main(int argc, char **argv)
 	round = strcmp(mode, "lookup") == 0   ? lookup
 		: strcmp(mode, "absent") == 0 ? absent
 		: strcmp(mode, "read") == 0   ? read_anew
+		: strcmp(mode, "block") == 0  ? read_block
+		: strcmp(mode, "whole") == 0  ? read_whole
 					      : NULL;
 	if (round == NULL || optind == argc || readers < 1 || readers > MOST_READERS || rounds < 1 || (in_process && readers > 1)) {
-		fprintf(stderr, "usage: %s --mode lookup|absent|read [--readers N | --in-process] [--rounds N] [--warm-up N] FILE...\n", argv[0]);
+		fprintf(stderr, "usage: %s --mode lookup|absent|read|block|whole [--block N] [--readers N | --in-process] [--rounds N] [--warm-up N] FILE...\n", argv[0]);
 		return 2;
 	}
 	count = (size_t)readers * rounds;

@@ -17,20 +17,24 @@ export class DirectorySnapshot {
 
   /**
    * Takes in the body of a reply to READDIR. Returns the place behind its last whole entry, from which the daemon is to go on; undefined if it has none. libfuse 2
-   * cuts off the last entry where the reply ends.
+   * cuts off the last entry where the reply ends. Names that are `hidden` are left out.
    */
-  add(body: Buffer): bigint | undefined {
+  add(body: Buffer, hidden: (name: string) => boolean): bigint | undefined {
     let place: bigint | undefined
     for (let at = 0; at + DIRENT.name < body.length;) {
       const nameLength = body.readUInt32LE(at + DIRENT.nameLength)
       const end = at + DIRENT.name + nameLength
       if (nameLength === 0 || end > body.length) break
       place = body.readBigUInt64LE(at + DIRENT.offset)
-      const bytes = Buffer.alloc((DIRENT.name + nameLength + 7) & ~7)
-      body.copy(bytes, 0, at, end)
-      bytes.writeBigUInt64LE(BigInt(this.#entries.length + 1), DIRENT.offset)
-      this.#entries.push({ bytes, name: body.toString('latin1', at + DIRENT.name, end) })
-      at += bytes.length
+      const name = body.toString('latin1', at + DIRENT.name, end)
+      const size = (DIRENT.name + nameLength + 7) & ~7
+      if (!hidden(name)) {
+        const bytes = Buffer.alloc(size)
+        body.copy(bytes, 0, at, end)
+        bytes.writeBigUInt64LE(BigInt(this.#entries.length + 1), DIRENT.offset)
+        this.#entries.push({ bytes, name })
+      }
+      at += size
     }
     return place
   }

@@ -1,6 +1,6 @@
 import type { DirectorySnapshot } from './directory-snapshot.ts'
 import type { Caller } from './messages.ts'
-import type { Node } from './nodes.ts'
+import { type Node, NONE } from './nodes.ts'
 
 /** open(2) flags that were done with when the file was opened first. */
 const ONCE = 0o100 | 0o200 | 0o1000 | 0o2000 // O_CREAT, O_EXCL, O_TRUNC, O_APPEND
@@ -27,6 +27,8 @@ export class Handle {
   epoch = 0
   /** Undefined: that daemon knows no handles, and is given 0. */
   daemonHandle: bigint | undefined
+  /** By what id that daemon knew the node when it opened it, which goes with the handle. */
+  daemonNode = 0n
   /** What a reader of the directory is given; undefined: it is to be read anew. */
   snapshot: DirectorySnapshot | undefined
 
@@ -55,10 +57,13 @@ export class HandleTable {
     return handle.epoch === this.#epoch
   }
 
-  /** The daemon that serves has opened it; undefined: it knows no handles. */
-  opened(handle: Handle, daemonHandle: bigint | undefined): void {
+  /** The daemon that serves has opened it by the node's id `daemonNode`; undefined: it knows no handles. */
+  opened(handle: Handle, daemonNode: bigint, daemonHandle: bigint | undefined): void {
     handle.epoch = this.#epoch
     handle.daemonHandle = daemonHandle
+    handle.daemonNode = daemonNode
+    const { node } = handle
+    if (!node.pinned.includes(daemonNode)) node.pinned = node.pinned.concat([daemonNode])
   }
 
   byId(id: bigint): Handle | undefined {
@@ -68,11 +73,13 @@ export class HandleTable {
   add(node: Node, caller: Caller, flags: number): Handle {
     const handle = new Handle(++this.#lastId, node, caller, flags)
     this.#byId.set(handle.id, handle)
-    node.uses++
+    node.opens++
     return handle
   }
 
   remove(handle: Handle): void {
-    if (this.#byId.delete(handle.id)) handle.node.uses--
+    if (!this.#byId.delete(handle.id)) return
+    handle.node.opens--
+    if (handle.node.opens === 0) handle.node.pinned = NONE
   }
 }

@@ -9,10 +9,12 @@ export const OUT = { length: 0, error: 4, unique: 8, body: OUT_HEADER_SIZE } as 
 export const ENTRY = { nodeid: 0, generation: 8, ino: 40, mode: 100, size: 128 } as const
 /** Bytes of struct fuse_open_out. */
 export const OPEN_SIZE = 16
-/** struct fuse_attr_out. */
-export const ATTR_INO = 16
-/** struct fuse_statx_out. */
-export const STATX_INO = 64
+/** struct fuse_attr_out, and struct fuse_statx_out: bytes from the body's start, and how many there have to be. */
+export const ATTR = { ino: 16, nlink: 80, size: 104 } as const
+export const STATX = { ino: 64, nlink: 48, size: 288 } as const
+
+/** Bytes of a buffer for any message: 32 pages, and room for the headers. */
+export const MESSAGE_SIZE = 132 * 1024 + 4096
 
 /** struct fuse_dirent. */
 export const DIRENT = { ino: 0, offset: 8, nameLength: 16, name: 24 } as const

@@ -7,6 +7,12 @@ interface Link {
   readonly name: string
 }
 
+/** Ids of a node that a daemon has replaced by another one are kept, because requests may be under way with them: so many. */
+const MOST_FORMER = 64
+
+/** No ids. */
+export const NONE: readonly bigint[] = []
+
 /** What the daemon says of a node under a name. */
 export interface Found {
   readonly daemonId: bigint
@@ -19,18 +25,25 @@ export class Node {
   readonly id: bigint
   readonly ino: bigint
   readonly type: number
-  /** The names by which it can be found again, in the order in which they were learnt. */
-  readonly links: Link[] = []
-  /** The nodes of a directory that are known by their names. */
-  readonly children = new Map<string, Node>()
+  /** Its first name, and the others: almost always none, and an array would take as much memory as all the rest. */
+  #link: Link | undefined
+  #links: readonly Link[] | undefined
+  /** The nodes of a directory that are known by their names; undefined until there is one. */
+  #children: Map<string, Node> | undefined
   /** The daemon that {@link daemonId} is of, by its number. */
   epoch = 0
   daemonId = 0n
-  /** How often the daemon has told of it, which FORGET takes back. */
-  daemonLookups = 0n
+  /** How often the daemon has told of it by that id, which FORGET takes back. */
+  daemonLookups = 0
+  /** Ids of that daemon's that another one has replaced, and how often it has told of each: gocryptfs makes one for each LOOKUP. */
+  former: Map<bigint, number> | undefined
+  /** Ids by which that daemon has opened it. */
+  pinned: readonly bigint[] = NONE
   /** How often the kernel was told of it. */
-  kernelLookups = 0n
-  /** What else needs it: open files, and what is under way. */
+  kernelLookups = 0
+  /** How often it is open, or being opened. */
+  opens = 0
+  /** What else needs it. */
   uses = 0
 
   constructor(id: bigint, { ino, mode }: Pick<Found, 'ino' | 'mode'>) {
@@ -38,13 +51,52 @@ export class Node {
     this.ino = ino
     this.type = typeOf(mode)
   }
+
+  /** The names by which it can be found again, in the order in which they were learnt. */
+  get links(): readonly Link[] {
+    return this.#links ?? (this.#link === undefined ? [] : [this.#link])
+  }
+
+  addLink(link: Link): void {
+    if (this.#link === undefined) this.#link = link
+    else this.#links = [...this.links, link]
+  }
+
+  removeLink(parent: Node, name: string): void {
+    const left = this.links.filter((link) => link.parent !== parent || link.name !== name)
+    this.#link = left[0]
+    this.#links = left.length > 1 ? left : undefined
+  }
+
+  /** What is known of a directory: the node that has a name in it. */
+  child(name: string): Node | undefined {
+    return this.#children?.get(name)
+  }
+
+  /** All nodes that are known of a directory. */
+  known(): readonly Node[] {
+    return [...(this.#children?.values() ?? [])]
+  }
+
+  get hasChildren(): boolean {
+    return this.#children !== undefined && this.#children.size > 0
+  }
+
+  setChild(name: string, child: Node): void {
+    this.#children ??= new Map()
+    this.#children.set(name, child)
+  }
+
+  deleteChild(name: string): void {
+    this.#children?.delete(name)
+  }
 }
 
 /** All nodes that the kernel, an open file or another node refers to. */
 export class NodeTable {
   readonly root: Node
   readonly #stableInodes: boolean
-  readonly #forget: (daemonId: bigint, lookups: bigint) => void
+  readonly #forget: (daemonId: bigint, lookups: number) => void
   readonly #byId = new Map<bigint, Node>()
   /** Of the daemon that serves. */
   readonly #byDaemonId = new Map<bigint, Node>()
@@ -54,7 +106,7 @@ export class NodeTable {
   /**
    * `stableInodes`: an inode number means the same file to each daemon. `forget`: tells the daemon that serves to forget a node of its own.
    */
-  constructor(stableInodes: boolean, forget: (daemonId: bigint, lookups: bigint) => void) {
+  constructor(stableInodes: boolean, forget: (daemonId: bigint, lookups: number) => void) {
     this.#stableInodes = stableInodes
     this.#forget = forget
     this.root = new Node(ROOT_NODE, { ino: ROOT_NODE, mode: 0o40000 })
@@ -93,23 +145,27 @@ export class NodeTable {
     if (name === '.') return directory.id
     if (name === '..') return directory.links[0]?.parent.id ?? directory.id
     // What libfuse says of a number that it does not know.
-    return directory.children.get(name)?.id ?? 0xffffffffn
+    return directory.child(name)?.id ?? 0xffffffffn
   }
 
   /** The daemon has answered a LOOKUP. Returns the node that has the name, one that is known already if there is one. */
   found(parent: Node, name: string, found: Found): Node {
-    const there = parent.children.get(name)
-    const isThere = there !== undefined && (this.isCurrent(there) ? there.daemonId === found.daemonId : this.matches(there, found))
-    const node = isThere ? there : (this.#byDaemonId.get(found.daemonId) ?? this.#add(found))
+    const there = parent.child(name)
+    const known = this.#byDaemonId.get(found.daemonId)
+    const isThere =
+      there !== undefined &&
+      (known === there || (this.isCurrent(there) ? isRenumbered(there, found, known) : this.matches(there, found)))
+    const node = isThere ? there : (known ?? this.#add(found))
     if (!isThere) this.#link(node, parent, name)
-    if (this.isCurrent(node)) node.daemonLookups++
-    else this.#attach(node, found.daemonId)
+    if (!this.isCurrent(node)) this.#attach(node, found.daemonId)
+    else if (node.daemonId === found.daemonId) node.daemonLookups++
+    else this.#renumber(node, found.daemonId)
     return node
   }
 
   /** The daemon knows no file of this name any more. */
   absent(parent: Node, name: string): void {
-    const node = parent.children.get(name)
+    const node = parent.child(name)
     if (node === undefined) return
     this.#unlink(node, parent, name)
     this.dropUnused(parent)
@@ -117,8 +173,8 @@ export class NodeTable {
 
   /** A file has another name. What had that name has lost it, or has the first one now (`exchange`). */
   moved(from: Node, name: string, to: Node, newName: string, exchange: boolean): void {
-    const node = from.children.get(name)
-    const other = to.children.get(newName)
+    const node = from.child(name)
+    const other = to.child(newName)
     if (node !== undefined) this.#unlink(node, from, name)
     if (other !== undefined) this.#unlink(other, to, newName)
     if (node !== undefined) this.#link(node, to, newName)
@@ -140,14 +196,14 @@ export class NodeTable {
 
   /** Returns the parents of a node that was dropped. */
   #drop(node: Node): readonly Node[] {
-    if (node === this.root || node.kernelLookups > 0n || node.uses > 0 || node.children.size > 0) return []
+    if (node === this.root || node.kernelLookups > 0 || node.opens > 0 || node.uses > 0 || node.hasChildren) return []
     if (!this.#byId.delete(node.id)) return []
     if (this.isCurrent(node)) {
-      if (this.#byDaemonId.get(node.daemonId) === node) this.#byDaemonId.delete(node.daemonId)
-      this.#forget(node.daemonId, node.daemonLookups)
+      this.#forgetId(node, node.daemonId, node.daemonLookups)
+      for (const [id, lookups] of node.former ?? []) this.#forgetId(node, id, lookups)
     }
     const parents = node.links.map(({ parent }) => parent)
-    for (const { parent, name } of [...node.links]) this.#unlink(node, parent, name)
+    for (const { parent, name } of node.links) this.#unlink(node, parent, name)
     return parents
   }
 
@@ -160,20 +216,46 @@ export class NodeTable {
   #attach(node: Node, daemonId: bigint): void {
     node.epoch = this.#epoch
     node.daemonId = daemonId
-    node.daemonLookups = 1n
+    node.daemonLookups = 1
+    node.former = undefined
+    node.pinned = NONE
     if (!this.#byDaemonId.has(daemonId)) this.#byDaemonId.set(daemonId, node)
   }
 
+  /** The daemon has another id for a node. */
+  #renumber(node: Node, daemonId: bigint): void {
+    const former = (node.former ??= new Map<bigint, number>())
+    const lookups = former.get(daemonId) ?? 0
+    former.delete(daemonId)
+    former.set(node.daemonId, node.daemonLookups)
+    node.daemonId = daemonId
+    node.daemonLookups = lookups + 1
+    this.#byDaemonId.set(daemonId, node)
+    const [oldest] = former.size > MOST_FORMER ? [...former].filter(([id]) => !node.pinned.includes(id)) : []
+    if (oldest === undefined) return
+    former.delete(oldest[0])
+    this.#forgetId(node, ...oldest)
+  }
+
+  #forgetId(node: Node, daemonId: bigint, lookups: number): void {
+    if (this.#byDaemonId.get(daemonId) === node) this.#byDaemonId.delete(daemonId)
+    this.#forget(daemonId, lookups)
+  }
+
   #link(node: Node, parent: Node, name: string): void {
-    const before = parent.children.get(name)
+    const before = parent.child(name)
     if (before !== undefined) this.#unlink(before, parent, name)
-    parent.children.set(name, node)
-    node.links.push({ parent, name })
+    parent.setChild(name, node)
+    node.addLink({ parent, name })
   }
 
   #unlink(node: Node, parent: Node, name: string): void {
-    const index = node.links.findIndex((link) => link.parent === parent && link.name === name)
-    if (index >= 0) node.links.splice(index, 1)
-    if (parent.children.get(name) === node) parent.children.delete(name)
+    node.removeLink(parent, name)
+    if (parent.child(name) === node) parent.deleteChild(name)
   }
+}
+
+/** Whether what the daemon has found is a node that it knows, by another id that is no other node's (`known`). */
+function isRenumbered(node: Node, { ino, mode }: Found, known: Node | undefined): boolean {
+  return known === undefined && node.ino === ino && node.type === typeOf(mode)
 }

@@ -24,6 +24,11 @@ export class OwnRequests {
     this.#waiting.clear()
   }
 
+  /** Whether no answer is waited for. */
+  get idle(): boolean {
+    return this.#waiting.size === 0
+  }
+
   /** Makes a request, whose unique is set. */
   ask(request: Buffer, own: Own): void {
     const unique = OWN_REQUEST | (2n * ++this.#count)

@@ -1,16 +1,24 @@
 import { OPCODE } from '../fuse/protocol/constants.ts'
 import { type Caller, IN, type Shape, SHAPES } from './messages.ts'
+import type { Node } from './nodes.ts'
 
 /** include/uapi/linux/fs.h */
+const RENAME_NOREPLACE = 1
 const RENAME_EXCHANGE = 2
 
 /** A request of the kernel that has no answer yet. */
 export class Pending {
-  /** As the kernel sent it: nodes and handles are ours. */
+  /** A copy, in which nodes and handles become the daemon's when it is sent. */
   readonly bytes: Buffer
   readonly unique: bigint
   readonly opcode: number
   readonly shape: Shape
+  /** The kernel's, that is ours. */
+  readonly nodeid: bigint
+  /** The second node that it names, if it names one. */
+  readonly otherNodeid: bigint | undefined
+  /** The open file that it names; undefined for one that names none. */
+  readonly fh: bigint | undefined
   /** The daemon that serves has been given it, or something for its sake. */
   tried = false
   /** The daemon has been given the request itself. */
@@ -19,14 +27,27 @@ export class Pending {
   maybeDone = false
   /** Daemons in a row that ended while they had it. */
   crashes = 0
+  /** It is not given to the daemon until its turn comes. */
+  held = false
   /** The kernel has its answer; the daemon's is still to come. */
   answered = false
+  /** The file that it opens. */
+  opening: Node | undefined
+  /** The open file that was hidden because this takes its name. */
+  hid: { readonly file: Node; readonly directory: Node; readonly name: string } | undefined
+  /** The open file whose name it takes cannot be hidden. */
+  hidesNothing = false
 
   private constructor(bytes: Buffer, opcode: number, shape: Shape) {
     this.bytes = Buffer.from(bytes)
     this.opcode = opcode
     this.shape = shape
     this.unique = this.bytes.readBigUInt64LE(IN.unique)
+    this.nodeid = this.bytes.readBigUInt64LE(IN.nodeid)
+    const { otherNode, fh: at } = shape
+    this.otherNodeid = otherNode === undefined ? undefined : this.bytes.readBigUInt64LE(IN.body + otherNode)
+    const fh = at === undefined || this.bytes.length < IN.body + at + 8 ? 0n : this.bytes.readBigUInt64LE(IN.body + at)
+    this.fh = fh === 0n ? undefined : fh
   }
 
   /** Copies a request; undefined for one that is not passed on. */
@@ -36,21 +57,9 @@ export class Pending {
     return shape === undefined ? undefined : new Pending(bytes, opcode, shape)
   }
 
-  get nodeid(): bigint {
+  /** The daemon's node that it was sent for. */
+  get sentTo(): bigint {
     return this.bytes.readBigUInt64LE(IN.nodeid)
-  }
-
-  /** The second node that it names, if it names one. */
-  get otherNodeid(): bigint | undefined {
-    const at = this.shape.otherNode
-    return at === undefined ? undefined : this.bytes.readBigUInt64LE(IN.body + at)
-  }
-
-  /** The open file that it names; undefined for one that names none. */
-  get fh(): bigint | undefined {
-    const at = this.shape.fh
-    const fh = at === undefined || this.bytes.length < IN.body + at + 8 ? 0n : this.bytes.readBigUInt64LE(IN.body + at)
-    return fh === 0n ? undefined : fh
   }
 
   /** The thread that waits; 0: it is in another PID namespace. */
@@ -76,6 +85,15 @@ export class Pending {
 
   /** Whether two names change places (renameat2(2)): done twice, it is undone. */
   get isExchange(): boolean {
-    return this.opcode === OPCODE.RENAME2 && (this.bytes.readUInt32LE(IN.body + 8) & RENAME_EXCHANGE) !== 0
+    return (this.#renameFlags & RENAME_EXCHANGE) !== 0
+  }
+
+  /** Whether it gives a file a name that another file may have, which loses it. */
+  get replaces(): boolean {
+    return this.shape.check === 'moved' && (this.#renameFlags & (RENAME_EXCHANGE | RENAME_NOREPLACE)) === 0
+  }
+
+  get #renameFlags(): number {
+    return this.opcode === OPCODE.RENAME2 ? this.bytes.readUInt32LE(IN.body + 8) : 0
   }
 }

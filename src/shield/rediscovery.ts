@@ -72,10 +72,11 @@ export class Rediscovery {
   reopen(handle: Handle, waiter: Waiter): void {
     if (!this.#opening.join(handle, waiter)) return
     const opcode = handle.node.type === DIRECTORY ? OPCODE.OPENDIR : OPCODE.OPEN
-    const request = newRequest(opcode, handle.node.daemonId, 8, handle.caller)
+    const { daemonId } = handle.node
+    const request = newRequest(opcode, daemonId, 8, handle.caller)
     request.writeUInt32LE(handle.flags, IN.body)
     const opened = (daemonHandle: bigint | undefined): void => {
-      this.#handles.opened(handle, daemonHandle)
+      this.#handles.opened(handle, daemonId, daemonHandle)
       // It was closed meanwhile.
       if (this.#handles.byId(handle.id) !== handle) this.release(handle)
       this.#opening.settle(handle)
@@ -100,15 +101,15 @@ export class Rediscovery {
   release(handle: Handle): void {
     if (handle.daemonHandle === undefined || !this.#handles.isCurrent(handle)) return
     const opcode = handle.node.type === DIRECTORY ? OPCODE.RELEASEDIR : OPCODE.RELEASE
-    const request = newRequest(opcode, handle.node.daemonId, 24, handle.caller)
+    const request = newRequest(opcode, handle.daemonNode, 24, handle.caller)
     request.writeBigUInt64LE(handle.daemonHandle, IN.body)
     request.writeUInt32LE(handle.flags, IN.body + 8)
     this.#own.tell(request)
   }
 
-  /** Reads an open directory from its beginning to its end into the handle's snapshot. The handle is current. */
-  list(handle: Handle, waiter: Waiter): void {
-    if (this.#listing.join(handle, waiter)) this.#readOn(handle, new DirectorySnapshot(), 0n)
+  /** Reads an open directory from its beginning to its end into the handle's snapshot, without names that are `hidden`. The handle is current. */
+  list(handle: Handle, hidden: (name: string) => boolean, waiter: Waiter): void {
+    if (this.#listing.join(handle, waiter)) this.#readOn(handle, new DirectorySnapshot(), 0n, hidden)
   }
 
   /** `settle`: undefined if the daemon knows the node now, or a positive errno. */
@@ -150,17 +151,17 @@ export class Rediscovery {
     else this.resolve(parent, { done: ask, failed: settle })
   }
 
-  #readOn(handle: Handle, snapshot: DirectorySnapshot, place: bigint): void {
-    const request = newRequest(OPCODE.READDIR, handle.node.daemonId, 40, handle.caller)
+  #readOn(handle: Handle, snapshot: DirectorySnapshot, place: bigint, hidden: (name: string) => boolean): void {
+    const request = newRequest(OPCODE.READDIR, handle.daemonNode, 40, handle.caller)
     request.writeBigUInt64LE(handle.daemonHandle ?? 0n, IN.body)
     request.writeBigUInt64LE(place, IN.body + 8)
     request.writeUInt32LE(LISTING_SIZE, IN.body + 16)
     request.writeUInt32LE(handle.flags, IN.body + 32)
     this.#own.ask(request, {
       done: (body) => {
-        const next = snapshot.add(body)
+        const next = snapshot.add(body, hidden)
         if (next !== undefined && next !== place) {
-          this.#readOn(handle, snapshot, next)
+          this.#readOn(handle, snapshot, next, hidden)
           return
         }
         handle.snapshot = snapshot

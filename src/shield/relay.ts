@@ -1,26 +1,28 @@
 import { constants } from 'node:os'
-import { FOPEN, OPCODE, OUT_HEADER_SIZE } from '../fuse/protocol/constants.ts'
+import { OPCODE, OUT_HEADER_SIZE } from '../fuse/protocol/constants.ts'
 import { wantsReply } from '../fuse/protocol/requests.ts'
 import type { Device } from '../fuse/session/device.ts'
+import { Answers } from './answers.ts'
 import type { DaemonChannel } from './daemon-channel.ts'
 import { DoubtfulChanges } from './doubtful-changes.ts'
 import { type Handle, HandleTable } from './handles.ts'
 import { agreementOf, offer, settle } from './handshake.ts'
+import { HiddenFiles } from './hidden-files.ts'
 import { Interrupts } from './interrupts.ts'
-import { ATTR_INO, ENTRY, foundIn, IN, newRequest, OPEN_SIZE, OUT, STATX_INO } from './messages.ts'
-import { type Found, type Node, NodeTable } from './nodes.ts'
+import { KernelReplies } from './kernel-replies.ts'
+import { Listings } from './listings.ts'
+import { IN, MESSAGE_SIZE, newRequest, OUT } from './messages.ts'
+import { type Node, NodeTable } from './nodes.ts'
 import { translateNotification } from './notifications.ts'
 import { OwnRequests } from './own-requests.ts'
 import { Pending } from './pending.ts'
-import { Rediscovery, type Waiter } from './rediscovery.ts'
+import { Rediscovery } from './rediscovery.ts'
+import { Suspects } from './suspects.ts'
 
-const { EAGAIN, EBADF, EINTR, EIO, ENODEV, ENOENT, ENOSYS, ESTALE } = constants.errno
+const { EAGAIN, EBADF, EINTR, EIO, ENODEV, ENOSYS, ESTALE } = constants.errno
 
-/** Bytes of a message: 32 pages, and room for the headers. */
-const MESSAGE_SIZE = 132 * 1024 + 4096
-
-/** A request that was with so many daemons in a row when they ended is not given to another. */
-const MOST_CRASHES = 3
+/** A request that was with so many daemons in a row when they ended is a suspect. If the next one ends with it alone, it is not given to another. */
+const CRASHES_OF_SUSPECTS = 2
 
 /** What the relay tells of itself. */
 export interface RelayHooks {
@@ -61,10 +63,16 @@ export class Relay {
   readonly #own = new OwnRequests()
   readonly #rediscovery: Rediscovery
   readonly #doubtfulChanges: DoubtfulChanges
+  readonly #hidden: HiddenFiles
+  readonly #replies: KernelReplies
+  readonly #answers: Answers
+  readonly #listings: Listings
+  readonly #suspects = new Suspects((suspect) => this.#forward(suspect))
+  readonly #interrupts = new Interrupts<Pending>((pending) => this.#letGo(pending))
   readonly #request = Buffer.alloc(MESSAGE_SIZE)
   readonly #reply = Buffer.alloc(MESSAGE_SIZE)
-  readonly #answer = Buffer.alloc(MESSAGE_SIZE)
-  readonly #interrupts = new Interrupts<Pending>((pending) => this.#letGo(pending))
+  /** Changes of names that an earlier daemon may have made. While there are any, nothing else is asked: nobody knows what has which name. */
+  readonly #unsettled = new Set<Pending>()
   #channel: DaemonChannel | undefined
   /** The daemon's INIT is answered. */
   #serving = false
@@ -80,6 +88,16 @@ export class Relay {
     this.#nodes = new NodeTable(stableInodes, (daemonId, lookups) => this.#forget(daemonId, lookups))
     this.#rediscovery = new Rediscovery(this.#nodes, this.#handles, this.#own)
     this.#doubtfulChanges = new DoubtfulChanges(this.#nodes, this.#own, this.#rediscovery)
+    this.#hidden = new HiddenFiles(this.#nodes, this.#own, this.#rediscovery, (text) => hooks.warning(text))
+    this.#replies = new KernelReplies(device)
+    this.#answers = new Answers({
+      nodes: this.#nodes,
+      handles: this.#handles,
+      rediscovery: this.#rediscovery,
+      hidden: this.#hidden,
+      replies: this.#replies,
+    })
+    this.#listings = new Listings(this.#nodes, this.#rediscovery, this.#hidden, this.#replies)
   }
 
   get counts(): RelayCounts {
@@ -98,7 +116,20 @@ export class Relay {
     this.#serving = false
     this.#own.serve(undefined)
     this.#rediscovery.stop()
-    for (const pending of [...this.#pending.values()]) this.#outlive(pending)
+    this.#hidden.stop()
+    this.#unsettled.clear()
+    const culprit = this.#suspects.stop()
+    for (const pending of [...this.#pending.values()]) this.#outlive(pending, culprit)
+  }
+
+  /** Whether there are files that the daemon is to remove in the end. */
+  get hidesFiles(): boolean {
+    return this.#hidden.any
+  }
+
+  /** Has the daemon remove what it is to remove in the end, and calls `removed` when it has; never if it ends before. */
+  leave(removed: () => void): void {
+    this.#hidden.removeAll(removed)
   }
 
   /** Reads up to `most` requests of the kernel; how many there were. */
@@ -112,6 +143,8 @@ export class Relay {
       }
       // ENOENT: it was interrupted just before; EINTR: a signal.
       if (length > 0) this.#fromKernel(this.#request.subarray(0, length))
+      // Who has asked waits: a look for a second request would be in vain, and takes as long as the first.
+      if (this.#pending.size === 1) return count + 1
     }
     return most
   }
@@ -128,6 +161,8 @@ export class Relay {
         return count + 1
       }
       this.#fromDaemon(this.#reply.subarray(0, Math.min(length, this.#reply.length)), length)
+      // It owes nothing.
+      if (this.#pending.size === 0 && this.#own.idle) return count + 1
     }
     return most
   }
@@ -155,10 +190,14 @@ export class Relay {
     if (!wantsReply(opcode)) return
     const pending = Pending.of(bytes)
     if (pending === undefined) {
-      this.#refuse(unique, ENOSYS)
+      this.#replies.refuse(unique, ENOSYS)
       return
     }
     this.#pending.set(unique, pending)
+    if (opcode === OPCODE.OPEN) {
+      pending.opening = this.#nodes.byId(pending.nodeid)
+      if (pending.opening !== undefined) pending.opening.opens++
+    }
     this.#forward(pending)
   }
 
@@ -170,22 +209,27 @@ export class Relay {
     const other = otherNodeid === undefined ? undefined : this.#nodes.byId(otherNodeid)
     const handle = fh === undefined ? undefined : this.#handles.byId(fh)
     if (node === undefined || (otherNodeid !== undefined && other === undefined)) {
-      this.#fail(pending, ESTALE)
+      this.#end(pending, ESTALE)
       return
     }
-    if (fh !== undefined && handle === undefined) {
-      this.#fail(pending, EBADF)
+    if (handle === undefined && (fh !== undefined || pending.opcode === OPCODE.READDIR)) {
+      this.#end(pending, EBADF)
       return
     }
     if (handle !== undefined && this.#answeredHere(pending, handle)) return
-    if (!this.#serving) return
+    if (!this.#serving || pending.held || (this.#unsettled.size > 0 && !this.#unsettled.has(pending))) return
     pending.tried = true
-    const waiter = { done: () => this.#forward(pending), failed: (errno: number) => this.#fail(pending, errno) }
+    const waiter = { done: () => this.#forward(pending), failed: (errno: number) => this.#end(pending, errno) }
     if (!this.#nodes.isCurrent(node)) this.#rediscovery.resolve(node, waiter)
     else if (other !== undefined && !this.#nodes.isCurrent(other)) this.#rediscovery.resolve(other, waiter)
     else if (handle !== undefined && !this.#handles.isCurrent(handle)) this.#rediscovery.reopen(handle, waiter)
-    else if (pending.opcode === OPCODE.READDIR) this.#list(pending, node, handle, waiter)
-    else this.#send(pending, node, handle, other)
+    else if (pending.opcode === OPCODE.READDIR && handle !== undefined) {
+      if (this.#listings.answer(pending, node, handle, waiter)) this.#over(pending)
+    } else if (pending.shape.check === undefined || !this.#hidden.prepare(pending, node, other, waiter)) {
+      // The file has another name instead.
+      if (pending.opcode === OPCODE.UNLINK && pending.hid !== undefined) this.#end(pending, 0)
+      else this.#send(pending, node, handle, other)
+    }
   }
 
   /** A file that the daemon has not opened needs not be closed there. Nothing of one that is only read needs to be written. */
@@ -195,21 +239,19 @@ export class Relay {
     if (!isRelease && !(handle.readOnly && (opcode === OPCODE.FLUSH || opcode === OPCODE.FSYNC || opcode === OPCODE.FSYNCDIR)))
       return false
     if (this.#serving && this.#handles.isCurrent(handle) && handle.daemonHandle !== undefined) return false
-    this.#pending.delete(pending.unique)
-    this.#respond(pending, OUT_HEADER_SIZE, 0)
-    if (isRelease) this.#closed(handle)
+    this.#end(pending, 0)
+    if (isRelease) this.#answers.closed(handle)
     return true
   }
 
   #send(pending: Pending, node: Node, handle: Handle | undefined, other: Node | undefined): void {
     const { bytes, shape } = pending
     const { fh: at, otherNode } = shape
-    bytes.copy(this.#answer)
-    this.#answer.writeBigUInt64LE(node.daemonId, IN.nodeid)
-    if (at !== undefined && handle !== undefined) this.#answer.writeBigUInt64LE(handle.daemonHandle ?? 0n, IN.body + at)
-    if (otherNode !== undefined && other !== undefined) this.#answer.writeBigUInt64LE(other.daemonId, IN.body + otherNode)
+    bytes.writeBigUInt64LE(handle?.daemonNode ?? node.daemonId, IN.nodeid)
+    if (at !== undefined && handle !== undefined) bytes.writeBigUInt64LE(handle.daemonHandle ?? 0n, IN.body + at)
+    if (otherNode !== undefined && other !== undefined) bytes.writeBigUInt64LE(other.daemonId, IN.body + otherNode)
     pending.sent = true
-    this.#channel?.send(this.#answer, bytes.length)
+    this.#channel?.send(bytes, bytes.length)
   }
 
   #fromDaemon(message: Buffer, length: number): void {
@@ -237,22 +279,25 @@ export class Relay {
     }
     const pending = this.#pending.get(unique)
     if (pending === undefined) return
-    if (error === 0 || !this.#doubtfulChanges.concerns(pending)) {
-      this.#conclude(pending, message, error)
-      return
-    }
-    this.#doubtfulChanges.judge(pending, error, {
-      done: (body) => {
-        this.#conclude(pending, replyOf(unique, body), 0)
-      },
-      refused: (errno) => this.#fail(pending, errno),
-    })
+    if (error === 0) this.#conclude(pending, message, 0)
+    else if (this.#doubtfulChanges.concerns(pending))
+      this.#doubtfulChanges.judge(pending, error, {
+        done: (body) => this.#conclude(pending, replyOf(unique, body), 0),
+        refused: (errno) => this.#refused(pending, errno),
+      })
+    else if (pending.hid !== undefined) this.#refused(pending, error)
+    else this.#conclude(pending, message, error)
   }
 
   #conclude(pending: Pending, message: Buffer, error: number): void {
-    this.#pending.delete(pending.unique)
-    this.#interrupts.delete(pending)
-    this.#answered(pending, message, error)
+    this.#answers.give(pending, message, error)
+    this.#over(pending)
+  }
+
+  /** A change of names has failed. */
+  #refused(pending: Pending, errno: number): void {
+    if (pending.hid === undefined) this.#end(pending, errno)
+    else this.#hidden.restore(pending, () => this.#end(pending, errno))
   }
 
   /** The daemon has answered INIT. */
@@ -278,157 +323,29 @@ export class Relay {
     this.#own.serve(this.#channel)
     this.#nodes.begin()
     this.#handles.begin()
+    this.#hidden.begin()
     this.#hooks.ready()
+    for (const pending of this.#pending.values())
+      if (pending.crashes > 0 && pending.shape.check !== undefined && !pending.held) this.#unsettled.add(pending)
+    this.#forwardAll()
+    this.#suspects.begin()
+  }
+
+  #forwardAll(): void {
     for (const pending of [...this.#pending.values()]) this.#forward(pending)
-  }
-
-  /** Changes the daemon's answer to a request into the kernel's, and notes what it says. */
-  #answered(pending: Pending, message: Buffer, error: number): void {
-    if (pending.opcode === OPCODE.RELEASE || pending.opcode === OPCODE.RELEASEDIR) {
-      const handle = this.#handles.byId(pending.fh ?? 0n)
-      if (handle !== undefined) this.#closed(handle)
-    }
-    if (error === 0) this.#noteNames(pending)
-    const reply = pending.shape.reply
-    if (reply === 'created') {
-      this.#created(pending, message, error)
-      return
-    }
-    if (reply === 'open' && error === 0 && message.length < OUT.body + OPEN_SIZE) {
-      this.#pass(pending, message, EIO)
-      return
-    }
-    if (reply === 'open' && (error === 0 || error === ENOSYS)) {
-      this.#opened(pending, error === 0 ? message.subarray(OUT.body) : undefined)
-      return
-    }
-    if (reply === 'entry') {
-      this.#lookedUp(pending, message, error)
-      return
-    }
-    const node = this.#nodes.byId(pending.nodeid)
-    const ino = reply === 'attr' ? ATTR_INO : reply === 'statx' ? STATX_INO : undefined
-    if (error === 0 && ino !== undefined && node !== undefined && message.length >= OUT.body + ino + 8)
-      message.writeBigUInt64LE(this.#nodes.inoOf(node, message.readBigUInt64LE(OUT.body + ino)), OUT.body + ino)
-    this.#pass(pending, message, error)
-  }
-
-  #lookedUp(pending: Pending, message: Buffer, error: number): void {
-    const parent = this.#nodes.byId(pending.nodeid)
-    if (parent === undefined) {
-      this.#pass(pending, message, ESTALE)
-      return
-    }
-    const [name] = pending.names
-    const entry = message.subarray(OUT.body)
-    const found = error === 0 ? foundIn(entry) : undefined
-    if (found === undefined) {
-      if (pending.opcode === OPCODE.LOOKUP && (error === 0 || error === ENOENT)) this.#nodes.absent(parent, name)
-      this.#pass(pending, message, error)
-      return
-    }
-    const node = this.#enter(parent, name, found, entry)
-    if (this.#pass(pending, message, 0)) node.kernelLookups++
-    else this.#nodes.dropUnused(node)
-  }
-
-  /** Changes what a daemon says of a name into what the kernel is told. */
-  #enter(parent: Node, name: string, found: Found, entry: Buffer): Node {
-    const node = this.#nodes.found(parent, name, found)
-    entry.writeBigUInt64LE(node.id, ENTRY.nodeid)
-    entry.writeBigUInt64LE(0n, ENTRY.generation)
-    entry.writeBigUInt64LE(this.#nodes.inoOf(node, entry.readBigUInt64LE(ENTRY.ino)), ENTRY.ino)
-    return node
-  }
-
-  #created(pending: Pending, message: Buffer, error: number): void {
-    const parent = this.#nodes.byId(pending.nodeid)
-    const body = message.subarray(OUT.body)
-    const found = error === 0 && body.length >= ENTRY.size + OPEN_SIZE ? foundIn(body) : undefined
-    if (parent === undefined || found === undefined) {
-      this.#pass(pending, message, error === 0 ? EIO : error)
-      return
-    }
-    const [name] = pending.names
-    const node = this.#enter(parent, name, found, body)
-    const handle = this.#handles.add(node, pending.identity, pending.openFlags)
-    this.#handles.opened(handle, body.readBigUInt64LE(ENTRY.size))
-    body.writeBigUInt64LE(handle.id, ENTRY.size)
-    if (this.#pass(pending, message, 0)) {
-      node.kernelLookups++
-      return
-    }
-    // Nobody has learnt of it.
-    this.#rediscovery.release(handle)
-    this.#closed(handle)
-  }
-
-  /** Keeps up with names that a request has taken away or moved. */
-  #noteNames(pending: Pending): void {
-    const parent = this.#nodes.byId(pending.nodeid)
-    const target = this.#nodes.byId(pending.otherNodeid ?? 0n)
-    const [name, newName] = pending.names
-    const { check } = pending.shape
-    if (parent === undefined) return
-    if (check === 'gone') this.#nodes.absent(parent, name)
-    else if (check === 'moved' && target !== undefined) this.#nodes.moved(parent, name, target, newName, pending.isExchange)
-  }
-
-  /** `body`: struct fuse_open_out; undefined for a daemon that knows no handles. */
-  #opened(pending: Pending, body: Buffer | undefined): void {
-    const node = this.#nodes.byId(pending.nodeid)
-    if (node === undefined) {
-      this.#respond(pending, OUT_HEADER_SIZE, ESTALE)
-      return
-    }
-    const handle = this.#handles.add(node, pending.identity, pending.openFlags)
-    this.#handles.opened(handle, body?.readBigUInt64LE(0))
-    this.#answer.writeBigUInt64LE(handle.id, OUT.body)
-    this.#answer.writeUInt32LE(body?.readUInt32LE(8) ?? FOPEN.KEEP_CACHE, OUT.body + 8)
-    this.#answer.writeUInt32LE(0, OUT.body + 12)
-    if (this.#respond(pending, OUT.body + OPEN_SIZE, 0)) return
-    // Nobody has learnt of it.
-    this.#rediscovery.release(handle)
-    this.#closed(handle)
-  }
-
-  #closed(handle: Handle): void {
-    this.#handles.remove(handle)
-    this.#nodes.dropUnused(handle.node)
-  }
-
-  /** Answers READDIR from a snapshot, which is made first where a reader begins. */
-  #list(pending: Pending, node: Node, handle: Handle | undefined, waiter: Waiter): void {
-    if (handle === undefined) {
-      this.#fail(pending, EBADF)
-      return
-    }
-    const place = pending.bytes.readBigUInt64LE(IN.body + 8)
-    const { snapshot } = handle
-    // Whoever begins anew sees the directory as it is then.
-    if (snapshot === undefined || (place === 0n && snapshot.begun)) {
-      this.#rediscovery.list(handle, waiter)
-      return
-    }
-    const size = pending.bytes.readUInt32LE(IN.body + 16)
-    const ino = (name: string, daemons: bigint): bigint => this.#nodes.listedIno(node, name, daemons)
-    const length = snapshot.write(this.#answer, pending.unique, place, size, ino)
-    this.#pending.delete(pending.unique)
-    this.#interrupts.delete(pending)
-    this.#write(pending, this.#answer, length)
   }
 
   /** The kernel has forgotten lookups of a node. */
   #forgotten(id: bigint, lookups: bigint): void {
     const node = this.#nodes.byId(id)
     if (node === undefined) return
-    node.kernelLookups = lookups > node.kernelLookups ? 0n : node.kernelLookups - lookups
+    node.kernelLookups = Math.max(0, node.kernelLookups - Number(lookups))
     this.#nodes.dropUnused(node)
   }
 
-  #forget(daemonId: bigint, lookups: bigint): void {
+  #forget(daemonId: bigint, lookups: number): void {
     const request = newRequest(OPCODE.FORGET, daemonId, 8)
-    request.writeBigUInt64LE(lookups, IN.body)
+    request.writeBigUInt64LE(BigInt(lookups), IN.body)
     this.#own.announce(request)
   }
 
@@ -439,16 +356,16 @@ export class Relay {
 
   /** The caller of a request is being killed. */
   #letGo(pending: Pending): void {
-    this.#respond(pending, OUT_HEADER_SIZE, EINTR)
+    this.#replies.fail(pending, EINTR)
     pending.answered = true
     // What the daemon has done for it is still to be undone.
-    if (!pending.sent) this.#pending.delete(pending.unique)
+    if (!pending.sent) this.#over(pending)
   }
 
-  /** The daemon that a request may have been with has ended. */
-  #outlive(pending: Pending): void {
+  /** The daemon that a request may have been with has ended. `culprit`: the suspect that it was given last. */
+  #outlive(pending: Pending, culprit: Pending | undefined): void {
     if (pending.answered) {
-      this.#pending.delete(pending.unique)
+      this.#over(pending)
       return
     }
     const { tried, sent } = pending
@@ -457,12 +374,18 @@ export class Relay {
     pending.sent = false
     this.#resent++
     if (sent) pending.maybeDone = true
-    if (sent && (pending.shape.once === true || pending.isExchange)) this.#fail(pending, EIO)
-    else if (++pending.crashes >= MOST_CRASHES) {
+    if (sent && (pending.shape.once === true || pending.isExchange)) this.#end(pending, EIO)
+    else if (pending === culprit) {
+      const daemons = CRASHES_OF_SUSPECTS + 1
       this.#hooks.warning(
-        `a request of process ${pending.caller} was with ${MOST_CRASHES} daemons in a row that ended; it fails with EIO`,
+        `a request of process ${pending.caller} was with ${daemons} daemons in a row that ended; it fails with EIO`,
       )
-      this.#fail(pending, EIO)
+      this.#end(pending, EIO)
+    } else if (!pending.held && ++pending.crashes === CRASHES_OF_SUSPECTS) {
+      this.#hooks.warning(
+        `a request of process ${pending.caller} was with ${CRASHES_OF_SUSPECTS} daemons in a row that ended; such requests are tried again one at a time`,
+      )
+      this.#suspects.add(pending)
     }
   }
 
@@ -471,38 +394,25 @@ export class Relay {
     if (translated !== undefined) this.#hooks.notify(translated)
   }
 
-  #fail(pending: Pending, errno: number): void {
-    if (!this.#pending.delete(pending.unique)) return
+  /** Answers a request with an error, or 0 if nothing else is to be said. */
+  #end(pending: Pending, errno: number): void {
+    if (!this.#pending.has(pending.unique)) return
+    this.#replies.fail(pending, errno)
+    this.#over(pending)
+  }
+
+  /** A request is done with. */
+  #over(pending: Pending): void {
+    this.#pending.delete(pending.unique)
     this.#interrupts.delete(pending)
-    this.#respond(pending, OUT_HEADER_SIZE, errno)
-  }
-
-  /** Writes a daemon's answer, or an error instead of it. Returns whether the kernel took it for an answer that it waits for. */
-  #pass(pending: Pending, message: Buffer, error: number): boolean {
-    if (error !== 0) return this.#respond(pending, OUT_HEADER_SIZE, error)
-    return this.#write(pending, message, message.length)
-  }
-
-  /** Writes an answer whose body is in {@link #answer}. */
-  #respond(pending: Pending, length: number, errno: number): boolean {
-    this.#head(pending.unique, length, errno)
-    return this.#write(pending, this.#answer, length)
-  }
-
-  #refuse(unique: bigint, errno: number): void {
-    this.#head(unique, OUT_HEADER_SIZE, errno)
-    this.#device.write(this.#answer, OUT_HEADER_SIZE)
-  }
-
-  #head(unique: bigint, length: number, errno: number): void {
-    this.#answer.writeUInt32LE(length, OUT.length)
-    this.#answer.writeInt32LE(-errno, OUT.error)
-    this.#answer.writeBigUInt64LE(unique, OUT.unique)
-  }
-
-  /** ENOENT: the caller has been killed. */
-  #write({ answered }: Pending, message: Buffer, length: number): boolean {
-    return !answered && this.#device.write(message, length) === 0
+    this.#suspects.over(pending)
+    const { opening } = pending
+    if (opening !== undefined) {
+      opening.opens--
+      this.#hidden.closed(opening)
+      this.#nodes.dropUnused(opening)
+    }
+    if (this.#unsettled.delete(pending) && this.#unsettled.size === 0) this.#forwardAll()
   }
 }
 

@@ -13,13 +13,17 @@ import { STATUS } from '../os/processes/exit-status.ts'
 import { killAfter } from '../os/processes/kill-after.ts'
 import type { Launcher } from '../os/processes/launcher.ts'
 import { RestartDelay } from '../os/processes/restart-delay.ts'
+import { settledWithin } from '../os/processes/settled-within.ts'
 import type { DaemonChannel } from './daemon-channel.ts'
 import { type DaemonCommand, DaemonProcess } from './daemon-process.ts'
 import { Relay, type RelayHooks } from './relay.ts'
 import type { MountCall } from './trapped-calls.ts'
 
-/** Milliseconds for which the next request or answer is polled for, as dummy-fuse does by default. */
-const POLL_TIME = 0.05
+/**
+ * Milliseconds for which the next request or answer is polled for: never. Reader, relay and daemon wake each other in turn, on one processor. A relay that polls takes
+ * it from them.
+ */
+const POLL_TIME = 0
 
 /** What a shield is for. */
 export interface ShieldOrder {
@@ -282,15 +286,29 @@ export class Shield implements TurnTaker {
     this.#parts.log.info(`daemons that served: ${daemons}; requests given to another: ${resent}; files not found again: ${stale}`)
   }
 
+  async #hiddenRemoved(relay: Relay): Promise<void> {
+    await new Promise<void>((resolve) => {
+      relay.leave(() => {
+        this.#turns.due()
+        resolve()
+      })
+    })
+  }
+
   /** Ends the daemon. */
   async #end(): Promise<void> {
     this.#stopping = true
     for (const timer of [this.#startTimer, this.#giveUpTimer, this.#hangUpTimer]) clearTimeout(timer)
     this.#mounting?.close()
     const daemon = this.#daemon
+    const { leave, end, killed } = this.#parts.times
+    if (
+      this.#relay?.hidesFiles === true &&
+      (daemon === undefined || (await settledWithin(this.#hiddenRemoved(this.#relay), end)) === 'late')
+    )
+      this.#parts.log.warning('the daemon has not removed what was removed while it was open; look for .dummy-shield-*')
     if (daemon === undefined) return
     daemon.terminate()
-    const { leave, end, killed } = this.#parts.times
     if (!(await daemon.endsWithin(leave))) {
       this.#closeChannel()
       daemon.hangUp()

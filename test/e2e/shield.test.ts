@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { readFileSync, writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { processStat } from '../../src/os/processes/processes.ts'
@@ -49,6 +49,13 @@ const DAEMONS: Readonly<Record<string, (sandbox: Sandbox, folder: string) => Pro
   },
 }
 
+/** How many requests of a mount have no answer, by way of a `connections` in the sandbox, where that is mounted. */
+async function requestsOf(sandbox: Sandbox, shielded: Shielded): Promise<() => number> {
+  const connections = sandbox.directory('connections')
+  assert.equal((await sandbox.run('mount', ['-t', 'fusectl', 'none', connections])).status, 0)
+  return () => Number(readFileSync(join(connections, shielded.connection, 'waiting'), 'utf8'))
+}
+
 describe('shield', () => {
   for (const [name, prepare] of Object.entries(DAEMONS)) {
     it(
@@ -73,10 +80,11 @@ describe('shield', () => {
     )
   }
 
+  /** Each command for a folder `written`, below which everything ends up. */
   const WRITABLE: Readonly<Record<string, (sandbox: Sandbox) => readonly string[]>> = {
     bindfs: (sandbox) => ['bindfs', '-f', sandbox.directory('written'), '{target}'],
     'fuse-overlayfs': (sandbox) => {
-      const [lower, upper, work] = ['lower', 'upper', 'work'].map((name) => sandbox.directory(name))
+      const [lower, upper, work] = ['lower', 'written', 'work'].map((name) => sandbox.directory(name))
       return ['fuse-overlayfs', '-f', '-o', `lowerdir=${lower},upperdir=${upper},workdir=${work}`, '{target}']
     },
   }
@@ -97,19 +105,46 @@ describe('shield', () => {
       const listed = await sandbox.run('find', ['.', '!', '-type', 'd', '-printf', '%P\\n'], { cwd: shielded.mountpoint })
       assert.deepEqual(listed.stdout.trimEnd().split('\n').toSorted(), expected.map(({ name }) => name).toSorted())
       await shielded.stop(sandbox)
+      const left = await sandbox.run('find', [
+        join(sandbox.path, 'written'),
+        '-name',
+        '.dummy-shield-*',
+        '-o',
+        '-name',
+        '.fuse_hidden*',
+      ])
+      assert.equal(left.stdout, '')
     })
 
-  it('has a file that is held and renamed read by whoever holds it, and not the one that has its name', async () => {
+  it('keeps files that are held while they are renamed, removed or replaced, and their folder removed, and leaves nothing of them', async () => {
     await using sandbox = new Sandbox()
-    const shielded = await Shielded.start(sandbox, ['bindfs', '-f', sandbox.directory('written'), '{target}'])
-    const f = join(shielded.mountpoint, 'f')
-    const script = 'echo one > "$1"; exec 3<"$1"; mv "$1" "$1.old"; echo two > "$1"; echo ready; read go; cat - "$1" <&3'
-    const holder = sandbox.start('sh', ['-c', script, 'sh', f])
-    await eventually('the file is held', () => holder.output() === 'ready\n')
-    await shielded.killDaemon()
-    holder.child.stdin?.end('go\n')
-    assert.equal((await holder.ended).stdout, 'ready\none\ntwo\n')
+    const folder = sandbox.directory('written')
+    const shielded = await Shielded.start(sandbox, ['bindfs', '-f', folder, '{target}'])
+    const script = join(import.meta.dirname, '../support/shielded-holder.py')
+    const holder = sandbox.start('python3', [script, shielded.mountpoint, folder])
+    const says = async (count: number): Promise<void> => {
+      const isThere = (): boolean => holder.output().length >= 3 * count || holder.child.exitCode !== null
+      await eventually(`the holder has checked: ${holder.output()}`, isThere, 120_000)
+      assert.equal(holder.output(), 'ok\n'.repeat(count))
+    }
+    await says(1)
+    for (let kill = 0; kill < 3; kill++) {
+      await shielded.killDaemon()
+      holder.child.stdin?.write('check\n')
+      await says(kill + 2)
+    }
+    // Closed while there is no daemon.
+    shielded.killAtOnce()
+    holder.child.stdin?.end()
+    assert.equal((await holder.ended).status, 0)
+    // A file that is held to the end.
+    const last = sandbox.start('sh', ['-c', 'exec 3>"$1"; rm "$1"; echo ready; read wait', 'sh', join(shielded.mountpoint, 'last')])
+    await eventually('the last file is removed', () => last.output() === 'ready\n')
     await shielded.stop(sandbox)
+    assert.doesNotMatch(shielded.running.output(), /has not removed/)
+    assert.deepEqual(readdirSync(folder).toSorted(), ['link', 'new-name', 'replaced'])
+    last.child.stdin?.end()
+    await last.ended
   })
 
   it('ends with 0 when its mount is unmounted by somebody else, and leaves nothing', async () => {
@@ -142,15 +177,13 @@ describe('shield', () => {
     process.kill(daemon, 'SIGSTOP')
     await eventually('the daemon is stopped', () => processStat(daemon)?.state === 'T')
     const reader = sandbox.start('cat', [join(shielded.mountpoint, 'f')])
-    const connections = sandbox.directory('connections')
-    assert.equal((await sandbox.run('mount', ['-t', 'fusectl', 'none', connections])).status, 0)
-    const count = (): number => Number(readFileSync(join(connections, shielded.connection, 'waiting'), 'utf8'))
-    await eventually('the reader waits', () => count() >= 1)
+    const waiting = await requestsOf(sandbox, shielded)
+    await eventually('the reader waits', () => waiting() >= 1)
     reader.child.kill('SIGKILL')
     assert.equal((await reader.ended).signal, 'SIGKILL')
     process.kill(daemon, 'SIGCONT')
     assert.equal((await sandbox.run('cat', [join(shielded.mountpoint, 'f')])).stdout, 'text')
-    umountLazily(connections)
+    umountLazily(join(sandbox.path, 'connections'))
     await shielded.stop(sandbox)
   })
 
@@ -166,6 +199,38 @@ describe('shield', () => {
     assert.match(reader.output(), /Input\/output error/)
     assert.match(shielded.running.output(), /was with 3 daemons in a row that ended; it fails with EIO/)
     assert.equal((await sandbox.run('ls', [shielded.mountpoint])).stdout, 'dummy-file.txt\n')
+    await shielded.stop(sandbox)
+  })
+
+  it('fails only one of the requests that daemons had when they ended, and has the others answered', async () => {
+    await using sandbox = new Sandbox()
+    const slow = join(sandbox.path, 'slow')
+    writeFileSync(slow, '')
+    const script = `test -e ${slow} && set -- --inject read-delay=3600; exec ${DUMMY_FUSE} -f "$@" "$0"`
+    const shielded = await Shielded.start(sandbox, ['sh', '-c', script, '{target}'], ['--read-only'])
+    const file = join(shielded.mountpoint, 'dummy-file.txt')
+    // Without the page cache, of which each page is asked for once.
+    const lines = [
+      'import mmap, os, sys',
+      'fd = os.open(sys.argv[1], os.O_RDONLY | os.O_DIRECT)',
+      "print('ready', flush=True)",
+      'page = mmap.mmap(-1, 4096)',
+      'sys.stdout.buffer.write(page[:os.preadv(fd, [page], 0)])',
+    ]
+    const readers = [1, 2].map(() => sandbox.start('python3', ['-c', lines.join('\n'), file]))
+    const waiting = await requestsOf(sandbox, shielded)
+    await eventually('both readers wait', () => readers.every((reader) => reader.output() === 'ready\n') && waiting() === 2)
+    const isSuspected = (): boolean => shielded.running.output().includes('was with 2 daemons in a row')
+    for (let kills = 0; !isSuspected(); kills++) {
+      assert.ok(kills < 10, shielded.running.output())
+      await shielded.killDaemon()
+    }
+    rmSync(slow)
+    await shielded.killDaemon()
+    const ends = await Promise.all(readers.map(({ ended }) => ended))
+    assert.deepEqual(ends.map(({ stdout }) => stdout).toSorted(), ['ready\n', 'ready\nHello world!\n'])
+    assert.match(ends.map(({ stderr }) => stderr).join(''), /Input\/output error/)
+    umountLazily(join(sandbox.path, 'connections'))
     await shielded.stop(sandbox)
   })
 

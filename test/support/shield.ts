@@ -45,7 +45,7 @@ export class Shielded {
     const shielded = new Shielded(sandbox, command, options)
     await eventually(
       `mounted: ${shielded.running.output()}`,
-      () => shielded.#served() === 1 || shielded.running.child.exitCode !== null,
+      () => shielded.served === 1 || shielded.running.child.exitCode !== null,
     )
     assert.equal(shielded.running.child.exitCode, null, shielded.running.output())
     return shielded
@@ -58,9 +58,9 @@ export class Shielded {
 
   /** Kills the daemon that serves, and waits until the next one does. */
   async killDaemon(): Promise<void> {
-    const served = this.#served()
+    const served = this.served
     this.killAtOnce()
-    await eventually(`the next daemon serves: ${this.running.output()}`, () => this.#served() > served)
+    await eventually(`the next daemon serves: ${this.running.output()}`, () => this.served > served)
   }
 
   killAtOnce(): void {
@@ -92,7 +92,7 @@ export class Shielded {
   }
 
   /** How many daemons have served so far. */
-  #served(): number {
+  get served(): number {
     return this.running.output().match(/ serves /g)?.length ?? 0
   }
 }

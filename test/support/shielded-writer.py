@@ -12,6 +12,17 @@ ending = False
 def put(name, data):
     expected[name] = hashlib.sha256(data).hexdigest()
 
+def taken(name, take):
+    # A file that is held and loses its name.
+    fd = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+    data = os.urandom(20000)
+    assert os.write(fd, data) == len(data)
+    take(name)
+    assert os.pwrite(fd, b'changed', 100) == 7
+    os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+    assert os.pread(fd, 30000, 0) == data[:100] + b'changed' + data[107:]
+    os.close(fd)
+
 def once():
     global turn
     here = '%s/%d' % (root, turn)
@@ -31,12 +42,16 @@ def once():
     os.chmod(here + '/moved', 0o640)
     open(here + '/short-lived', 'w').close()
     os.unlink(here + '/short-lived')
+    open(here + '/short-lived', 'w').close()
+    taken(here + '/unlinked', os.unlink)
+    taken(here + '/replaced', lambda name: os.rename(here + '/short-lived', name))
     os.mkdir(here + '/empty')
     os.rmdir(here + '/empty')
     os.rename(here, here + '-kept')
     assert open(here + '-kept/symlink', 'rb').read() == data
     for name in ('moved', 'linked', 'symlink'):
         put('%d-kept/%s' % (turn, name), data)
+    put('%d-kept/replaced' % turn, b'')
     turn += 1
 
 def append():

@@ -1,0 +1,143 @@
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
+import { lstat } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Sandbox } from '../test/support/sandbox.ts'
+import { Shielded } from '../test/support/shield.ts'
+import { eventually } from '../test/support/wait.ts'
+import { alternate, figures, medians, timed } from './measure.ts'
+import type { Measurement } from './measurement.ts'
+import { memoryOf } from './memory.ts'
+import { cHello, fileIn, latencies, type LatencyRun } from './peers/peers.ts'
+import { difference, ratio, type Row, single, value } from './row.ts'
+import { Spawner } from './spawner.ts'
+
+const KB = 1024
+const LARGE = 100 * KB * KB
+
+/** What is read of a daemon, with and without a shield before it. */
+interface Work extends Omit<LatencyRun, 'files' | 'mode'> {
+  readonly mode: 'lookup' | 'block' | 'whole'
+  readonly work: string
+  readonly limit: number
+}
+
+/** How a daemon is started, in the foreground; `{target}` is where it mounts. */
+type Command = (sandbox: Sandbox) => Promise<readonly string[]>
+
+const LOOKUPS: readonly Work[] = [{ work: 'LOOKUP, 1 reader', mode: 'lookup', readers: 1, rounds: 4000, limit: 3 }]
+
+const BLOCKS: readonly Work[] = [
+  { work: 'direct reads of 4 KiB, 1 reader', mode: 'block', readers: 1, rounds: 4000, block: 4 * KB, limit: 3.5 },
+  { work: 'direct reads of 128 KiB, 1 reader', mode: 'block', readers: 1, rounds: 700, block: 128 * KB, limit: 2.8 },
+  // 0.35 of the reads in the same time.
+  { work: 'direct reads of 4 KiB, 8 readers', mode: 'block', readers: 8, rounds: 700, block: 4 * KB, limit: 1 / 0.35 },
+]
+
+// 0.6 of the bytes in the same time.
+const WHOLE: readonly Work[] = [{ work: '100 MiB in order', mode: 'whole', readers: 1, rounds: 2, block: 128 * KB, limit: 1 / 0.6 }]
+
+const hello: Command = async () => [await cHello(), '-f', '{target}']
+
+const largeHello: Command = async () => [await cHello(), '-f', `--size=${LARGE}`, '{target}']
+
+const bindfs: Command = (sandbox) => {
+  const folder = sandbox.directory('shown')
+  writeFileSync(fileIn(folder), Buffer.alloc(LARGE, 1))
+  return Promise.resolve(['bindfs', '-f', folder, '{target}'])
+}
+
+/** The same daemon, once alone and once behind a shield, in turn. */
+async function beside(sandbox: Sandbox, rounds: number, command: Command, works: readonly Work[]): Promise<readonly Row[]> {
+  const words = await command(sandbox)
+  const direct = sandbox.directory('direct')
+  const [program = '', ...args] = words.map((word) => word.replace('{target}', direct))
+  sandbox.start(program, args)
+  await eventually('the daemon has mounted', () => existsSync(fileIn(direct)))
+  const { mountpoint } = await Shielded.start(sandbox, words, ['--read-only'])
+  const rows: Row[] = []
+  for (const { work, limit, ...run } of works) {
+    const times = await alternate(
+      rounds,
+      async () => await latencies(sandbox, { ...run, files: [fileIn(mountpoint)] }),
+      async () => await latencies(sandbox, { ...run, files: [fileIn(direct)] }),
+    )
+    rows.push(
+      ratio({
+        work: `${work}, through the shield`,
+        unit: 'µs',
+        limit,
+        ours: medians('shield', times.ours),
+        peer: medians('without', times.peer),
+      }),
+    )
+  }
+  return rows
+}
+
+/** How long a LOOKUP waits when the daemon is killed, beside what the daemon itself takes to start. */
+async function stall(sandbox: Sandbox, rounds: number): Promise<readonly Row[]> {
+  const shielded = await Shielded.start(sandbox, await hello(sandbox), ['--read-only'])
+  using spawner = new Spawner()
+  const byHand = sandbox.directory('by-hand')
+  const program = await cHello()
+  const times = await alternate(
+    rounds,
+    async () => {
+      const served = shielded.served
+      shielded.killAtOnce()
+      const took = await timed(async () => await lstat(fileIn(shielded.mountpoint)))
+      await eventually('the next daemon serves', () => shielded.served > served)
+      return took
+    },
+    async () => await spawner.timed({ act: [[program, byHand]], undo: [['umount', byHand]] }),
+  )
+  const ours = figures('shield', times.ours)
+  return [difference({ work: 'stall at the death of the daemon', unit: 'ms', limit: 10, ours, peer: figures('start', times.peer) })]
+}
+
+/** Memory of a shield whose kernel knows many files, and has many open. */
+async function memory(sandbox: Sandbox): Promise<readonly Row[]> {
+  const [files, handles] = [50_000, 10_000]
+  const folder = sandbox.directory('shown')
+  mkdirSync(join(folder, 'files'))
+  for (let number = 0; number < files; number++) writeFileSync(join(folder, 'files', `file-${number}`), '')
+  const shielded = await Shielded.start(sandbox, ['bindfs', '-f', folder, '{target}'], ['--read-only'])
+  const place = join(shielded.mountpoint, 'files')
+  const dirty = (): number => KB * memoryOf('Private_Dirty', [shielded.running.pid])
+  // What the first requests need is no file's.
+  readdirSync(shielded.mountpoint)
+  const before = dirty()
+  await sandbox.run('find', [place, '-size', '+1k'])
+  const known = dirty()
+  const opener = `ulimit -n ${2 * handles}; exec python3 -c 'import os,sys
+held = [os.open(sys.argv[1] + "/file-%d" % number, os.O_RDONLY) for number in range(${handles})]
+print("ready", flush=True); sys.stdin.read()' "$0"`
+  const holder = sandbox.start('sh', ['-c', opener, place])
+  await eventually('the files are open', () => holder.output() === 'ready\n', 120_000)
+  const open = dirty()
+  holder.child.stdin?.end()
+  await holder.ended
+  const row = (what: string, bytes: number, used: number): Row =>
+    value({ work: `memory of the shield for each ${what}`, unit: 'KB', limit: bytes / KB, ours: single('shield', used) })
+  return [row('file that is known', 400, (known - before) / files), row('open file', 300, (open - known) / handles)]
+}
+
+export const shields: readonly Measurement[] = [
+  {
+    name: 'shield-lookup',
+    about: 'LOOKUP through the shield',
+    measure: async (sandbox, rounds) => await beside(sandbox, rounds, hello, LOOKUPS),
+  },
+  {
+    name: 'shield-blocks',
+    about: 'direct reads through the shield',
+    measure: async (sandbox, rounds) => await beside(sandbox, rounds, largeHello, BLOCKS),
+  },
+  {
+    name: 'shield-whole',
+    about: 'a large file of bindfs through the shield',
+    measure: async (sandbox, rounds) => await beside(sandbox, rounds, bindfs, WHOLE),
+  },
+  { name: 'shield-stall', about: 'the death of a daemon behind the shield', measure: stall },
+  { name: 'shield-memory', about: 'memory of the shield', measure: memory },
+]

@@ -1,0 +1,49 @@
+import { OUT_HEADER_SIZE } from '../fuse/protocol/constants.ts'
+import type { Device } from '../fuse/session/device.ts'
+import { MESSAGE_SIZE, OUT } from './messages.ts'
+import type { Pending } from './pending.ts'
+
+/** Writes the answers to the kernel's requests. Each method that answers one returns whether the kernel took it for an answer that it waits for. */
+export class KernelReplies {
+  /** For an answer that is made here: its body is put behind {@link OUT.body}. */
+  readonly buffer = Buffer.alloc(MESSAGE_SIZE)
+  readonly #device: Device
+
+  constructor(device: Device) {
+    this.#device = device
+  }
+
+  /** Writes a daemon's answer, or an error (a positive errno) instead of it. */
+  pass(pending: Pending, message: Buffer, error: number): boolean {
+    if (error !== 0) return this.fail(pending, error)
+    return this.write(pending, message, message.length)
+  }
+
+  /** Writes an answer without a body: an error (a positive errno), or 0. */
+  fail(pending: Pending, errno: number): boolean {
+    return this.respond(pending, OUT_HEADER_SIZE, errno)
+  }
+
+  /** Writes an answer of `length` bytes whose body is in {@link buffer}. */
+  respond(pending: Pending, length: number, errno: number): boolean {
+    this.#head(pending.unique, length, errno)
+    return this.write(pending, this.buffer, length)
+  }
+
+  /** Writes a whole answer. False: the caller has been killed (ENOENT). */
+  write({ answered }: Pending, message: Buffer, length: number): boolean {
+    return !answered && this.#device.write(message, length) === 0
+  }
+
+  /** Writes an error for a request that nothing else is known of. */
+  refuse(unique: bigint, errno: number): void {
+    this.#head(unique, OUT_HEADER_SIZE, errno)
+    this.#device.write(this.buffer, OUT_HEADER_SIZE)
+  }
+
+  #head(unique: bigint, length: number, errno: number): void {
+    this.buffer.writeUInt32LE(length, OUT.length)
+    this.buffer.writeInt32LE(-errno, OUT.error)
+    this.buffer.writeBigUInt64LE(unique, OUT.unique)
+  }
+}
