@@ -11,6 +11,7 @@ const FOLDER = { ...STORE, populate: "printf '%s' content > {target}/file", file
 const FUSE = {
   name: 'fuse-driver',
   start: peer('fuse-driver', '{socket}', DUMMY_FUSE),
+  callTimeout: 60,
   watch: 2,
   volume: { id: 'some-volume', staged: false },
   file: 'dummy-file.txt',

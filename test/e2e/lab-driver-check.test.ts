@@ -14,6 +14,7 @@ import { eventually } from '../support/wait.ts'
 const GO = {
   name: 'go-driver',
   start: [GO_DRIVER, '--endpoint', 'unix://{socket}', '--node', '{node}'],
+  callTimeout: 60,
   volume: { id: 'some-volume', attributes: { text: 'Hello' } },
   file: 'greeting.txt',
   content: 'Hello',
@@ -22,6 +23,7 @@ const GO = {
 const LEAKING = {
   name: 'leaking-driver',
   start: [process.execPath, join(ROOT, 'test/peers/leaking-driver.ts'), '{socket}'],
+  callTimeout: 60,
   fuse: false,
   volume: { id: 'some-volume', secrets: { password: 'MARKED-c0ffee-SECRET' } },
   file: 'file',
@@ -34,6 +36,7 @@ const FUSE = {
   start: [process.execPath, join(ROOT, 'test/peers/fuse-driver.ts'), '{socket}', DUMMY_FUSE],
   daemon: 'dummy-fuse',
   container: ['dummy-fuse'],
+  callTimeout: 60,
   volume: { id: 'some-volume', staged: false },
   file: 'dummy-file.txt',
   content: 'Hello world!\n',

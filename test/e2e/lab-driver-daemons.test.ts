@@ -15,6 +15,7 @@ async function served(how: string): Promise<object> {
     name: 'fuse-driver',
     start: peer('fuse-driver', '{socket}', server, how, 'served'),
     daemon: 'served',
+    callTimeout: 60,
     watch: 5,
     volume: { id: 'some-volume', staged: false },
     file: 'dummy-file.txt',

@@ -16,6 +16,7 @@ const FILE = {
   name: 'leaking-driver',
   start: [process.execPath, join(ROOT, 'test/peers/leaking-driver.ts'), '{socket}'],
   fuse: false,
+  callTimeout: 60,
   volume: {
     id: 'some-volume',
     attributes: { 'csi.storage.k8s.io/serviceAccount.tokens': `{"":{"token":"${MARK}"}}`, plain: 'plain-value' },
