@@ -59,7 +59,7 @@ function assertNoError(consumers: readonly ConsumerResult[] | undefined, number:
 describe('a driver that looks the processes of a pod up by their cgroup', () => {
   it('finds each consumer by the uid of its target, and its mounts are healed', async () => {
     const cells = ['--failure', 'target-unmounted', '--consumer', 'private,slave-folder']
-    const { record } = await labRun({ env: { HEALS: 500, FINDS: 'pods' }, podCgroups: true, watch: 30 }, ...cells)
+    const { record } = await labRun({ ...BINDING, env: { HEALS: 500, FINDS: 'pods' }, podCgroups: true, watch: 30 }, ...cells)
     const [cell] = record.cells
     assert.ok(cell?.verdict === 'measured', cell?.why)
     const uids = cell.teardown?.calls.map(({ path }) => /\/pods\/([^/]+)\//.exec(path)?.[1] ?? '') ?? []
