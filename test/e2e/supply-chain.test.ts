@@ -42,7 +42,7 @@ function sha256(file: string): string {
 const LINE = '='.repeat(100)
 
 describe('the executable', () => {
-  it('is the same, to the byte, whenever and wherever it is built from the same files', { timeout: 280_000 }, async () => {
+  it('is the same, to the byte, whenever and wherever it is built from the same files', { timeout: 580_000 }, async () => {
     await using sandbox = new Sandbox()
     const sums: string[] = []
     for (const [name, env] of [
@@ -55,7 +55,7 @@ describe('the executable', () => {
       symlinkSync(join(ROOT, 'node_modules'), join(checkout, 'node_modules'))
       const { status, stdout, stderr } = await sandbox.run(NODE, ['build.mjs'], {
         cwd: checkout,
-        timeout: 140_000,
+        timeout: 280_000,
         env: { ...process.env, ...env },
       })
       assert.equal(status, 0, stdout + stderr)
