@@ -18,6 +18,13 @@ export class LineCutter {
     return lines
   }
 
+  /** What has come after the last line feed, as a line of its own because it is too long. */
+  break(): string {
+    const part = this.#rest
+    this.#rest = ''
+    return part
+  }
+
   /** The last line, where it has no line feed: nothing more comes. */
   end(): readonly string[] {
     const last = this.#rest + this.#decoder.end()

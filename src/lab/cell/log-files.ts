@@ -1,6 +1,6 @@
 import { glob, open, stat } from 'node:fs/promises'
-import { StringDecoder } from 'node:string_decoder'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { LineCutter } from '../../line-cutter.ts'
 import { settledWithin } from '../../os/processes/settled-within.ts'
 import type { Timeline } from './timeline.ts'
 
@@ -21,9 +21,7 @@ interface Place {
   readonly lane: string
   readonly inode: number
   offset: number
-  readonly decoder: StringDecoder
-  /** What was read of a line that has no end yet. */
-  begun: string
+  readonly lines: LineCutter
 }
 
 /**
@@ -56,10 +54,7 @@ export class LogFiles implements AsyncDisposable {
   async end(): Promise<void> {
     this.#stop.abort()
     await settledWithin(Promise.all(this.#watching), LAST_LOOK)
-    for (const [path, place] of this.#places) {
-      if (place.begun !== '') this.#tell(path, place, place.begun)
-      place.begun = ''
-    }
+    for (const [path, place] of this.#places) this.#tell(path, place, place.lines.end())
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -105,29 +100,22 @@ export class LogFiles implements AsyncDisposable {
       const { bytesRead } = await file.read(buffer, 0, PART, place.offset)
       if (bytesRead === 0) return
       place.offset += bytesRead
-      this.#add(path, place, place.decoder.write(buffer.subarray(0, bytesRead)))
+      const { lines } = place
+      this.#tell(path, place, lines.push(buffer.subarray(0, bytesRead)))
+      if (lines.rest.length > LONGEST_LINE) this.#tell(path, place, [lines.break()])
     }
   }
 
-  #add(path: string, place: Place, text: string): void {
-    const lines = (place.begun + text).split('\n')
-    place.begun = lines.pop() ?? ''
-    for (const line of lines) this.#tell(path, place, line)
-    if (place.begun.length <= LONGEST_LINE) return
-    this.#tell(path, place, place.begun)
-    place.begun = ''
-  }
-
-  #tell(path: string, { lane }: Place, line: string): void {
-    this.#timeline.lane(lane, 'process', path)
-    this.#timeline.logNow(lane, line)
+  #tell(path: string, { lane }: Place, lines: readonly string[]): void {
+    if (lines.length > 0) this.#timeline.lane(lane, 'process', path)
+    for (const line of lines) this.#timeline.logNow(lane, line)
   }
 
   #place(path: string, inode: number): Place {
     const known = this.#places.get(path)
     if (known?.inode === inode) return known
-    if (known !== undefined && known.begun !== '') this.#tell(path, known, known.begun)
-    const place = { lane: known?.lane ?? `log-${++this.#lanes}`, inode, offset: 0, decoder: new StringDecoder('utf8'), begun: '' }
+    if (known !== undefined) this.#tell(path, known, known.lines.end())
+    const place = { lane: known?.lane ?? `log-${++this.#lanes}`, inode, offset: 0, lines: new LineCutter() }
     this.#places.set(path, place)
     return place
   }
