@@ -124,30 +124,14 @@ set +e
  * where the layers of its files are at first. Process ids are those of the machine's systemd. The end of the machine is what ends it all.
  */
 export function onMachineNode(inner: Command, enter: readonly string[], layers: string): Command {
-  return {
-    executable: 'setpriv',
-    argv0: 'setpriv',
-    args: [
-      ...['--pdeathsig', 'KILL', '--', ...enter],
-      ...['systemd-run', '--scope', '--quiet', '--collect', '--unit=dummy-fuse-lab', '--'],
-      ...['setpriv', '--pdeathsig', 'KILL', '--', ...SHELL, MACHINE_LAYERS + SET_UP, MARK, layers],
-      ...[...SHELL, 'exec -a "$0" "$@"', inner.argv0, inner.executable, ...inner.args],
-    ],
-  }
+  const setUp = [...SHELL, MACHINE_LAYERS + SET_UP, MARK, layers]
+  return behind([...inScope(enter, ['--unit=dummy-fuse-lab']), ...setUp], inner)
 }
 
 /** `words`: those that the set-up takes from its arguments. */
 function inNamespaces(inner: Command, more: readonly string[], setUp: string, words: readonly string[] = []): Command {
-  return {
-    executable: 'setpriv',
-    argv0: 'setpriv',
-    args: [
-      ...['--pdeathsig', 'KILL', '--', 'unshare', '--mount', '--propagation', 'slave', ...more],
-      ...['--pid', '--fork', '--kill-child', '--mount-proc', '--', ...SHELL, setUp, MARK, ...words],
-      // A shell cannot choose argv[0] otherwise.
-      ...[...SHELL, 'exec -a "$0" "$@"', inner.argv0, inner.executable, ...inner.args],
-    ],
-  }
+  const apart = ['--pid', '--fork', '--kill-child', '--mount-proc']
+  return behind([...OWN_MOUNTS, ...more, ...apart, '--', ...SHELL, setUp, MARK, ...words], inner)
 }
 
 /**
@@ -156,16 +140,27 @@ function inNamespaces(inner: Command, more: readonly string[], setUp: string, wo
  * it carried out where that systemd is. The slice is what ends it all (lab/systemd.ts).
  */
 export function onSystemdNode(inner: Command, enter: readonly string[], slice: string): Command {
-  return {
-    executable: 'setpriv',
-    argv0: 'setpriv',
-    args: [
-      ...['--pdeathsig', 'KILL', '--', ...enter],
-      ...['systemd-run', '--scope', '--quiet', '--collect', `--slice=${slice}.slice`, `--unit=${slice}_node`, '--'],
-      ...['setpriv', '--pdeathsig', 'KILL', '--', 'unshare', '--mount', '--propagation', 'slave', '--', ...SHELL, SET_UP, MARK],
-      ...[...SHELL, 'exec -a "$0" "$@"', inner.argv0, inner.executable, ...inner.args],
-    ],
-  }
+  const scope = inScope(enter, [`--slice=${slice}.slice`, `--unit=${slice}_node`])
+  return behind([...scope, ...OWN_MOUNTS, '--', ...SHELL, SET_UP, MARK], inner)
+}
+
+/** Words that execute those behind them with the mounts of the machine in a namespace of their own. */
+const OWN_MOUNTS = ['unshare', '--mount', '--propagation', 'slave'] as const
+
+/** Words that execute those behind them and end with whatever has started them. */
+const WITH_PARENT = ['setpriv', '--pdeathsig', 'KILL', '--'] as const
+
+/** Words that execute those behind them in a scope of the systemd where `enter` leads. `options`: of the scope. */
+function inScope(enter: readonly string[], options: readonly string[]): readonly string[] {
+  return [...enter, 'systemd-run', '--scope', '--quiet', '--collect', ...options, '--', ...WITH_PARENT]
+}
+
+/** A command behind words that execute it. It ends with whatever has started it. */
+function behind(words: readonly string[], inner: Command): Command {
+  const [executable, ...options] = WITH_PARENT
+  // A shell cannot choose argv[0] otherwise.
+  const named = [...SHELL, 'exec -a "$0" "$@"', inner.argv0, inner.executable, ...inner.args]
+  return { executable, argv0: executable, args: [...options, ...words, ...named] }
 }
 
 /** The variables that a program on the private node has. */
