@@ -8,6 +8,7 @@ import { run } from '../os/processes/run.ts'
 import { removeEmpty } from './empty-folders.ts'
 import type { Network } from './driver/spec.ts'
 import { bootAllCommand, bootCommand, holdAllCommand, holdCommand, quiet, strip, systemdBelow } from './nspawn.ts'
+import { CGROUPS } from './node-paths.ts'
 import { PLACE } from './own-root.ts'
 import { until } from './wait.ts'
 
@@ -41,7 +42,7 @@ export class Machine implements AsyncDisposable {
     const bindings = Object.fromEntries(programs.map((path) => [path, path]))
     return await Machine.#boot(parent, (folder) => {
       const place = { folder, cgroup: basename(folder) }
-      return { folder, hold: holdCommand(place), boot: (holder) => bootCommand(place, holder, bindings) }
+      return { folder, prepare: strip, hold: holdCommand(place), boot: (holder) => bootCommand(place, holder, bindings) }
     })
   }
 
@@ -49,7 +50,11 @@ export class Machine implements AsyncDisposable {
   static async bootForDriver(parent: string, network: Network): Promise<Machine> {
     return await Machine.#boot(parent, (folder) => {
       const cgroup = basename(folder)
-      return { folder: PLACE, hold: holdAllCommand(cgroup), boot: (holder) => bootAllCommand(cgroup, holder, network) }
+      const prepare = (root: string): void => {
+        strip(root)
+        quiet(root)
+      }
+      return { folder: PLACE, prepare, hold: holdAllCommand(cgroup), boot: (holder) => bootAllCommand(cgroup, holder, network) }
     })
   }
 
@@ -65,9 +70,7 @@ export class Machine implements AsyncDisposable {
       await until('namespaces for a machine', () => held.text().includes('ready') || held.ended())
       ;[holder] = childrenOf(holding.pid)
       if (holder === undefined || held.ended()) throw new Error(`cannot make namespaces for a machine: ${held.text()}`)
-      const root = join(`/proc/${holder}/root`, commands.folder, 'root')
-      strip(root)
-      if (commands.folder === PLACE) quiet(root)
+      commands.prepare(join(`/proc/${holder}/root`, commands.folder, 'root'))
       const systemd = await start(commands.boot(holder))
       const machine = new Machine(folder, holding, holder, systemd)
       await until('systemd has started everything', () => machine.#isUp(), BOOT_DEADLINE)
@@ -112,13 +115,15 @@ function sweep(parent: string): void {
 }
 
 function cgroupRoots(): readonly string[] {
-  return ['/sys/fs/cgroup', '/sys/fs/cgroup/unified'].filter((path) => existsSync(join(path, 'cgroup.procs')))
+  return [CGROUPS, join(CGROUPS, 'unified')].filter((path) => existsSync(join(path, 'cgroup.procs')))
 }
 
 /** By what a machine is made. */
 interface Commands {
   /** Its `root` is the machine's, in its namespaces. */
   readonly folder: string
+  /** Makes its root ready to boot. */
+  readonly prepare: (root: string) => void
   readonly hold: readonly [string, ...string[]]
   /** `holder`: the process that holds the namespaces. */
   readonly boot: (holder: number) => readonly [string, ...string[]]

@@ -1,8 +1,8 @@
-import { randomUUID } from 'node:crypto'
 import { messageOf } from '../errors.ts'
 import { ChildProgram } from '../os/processes/child-program.ts'
 import { settledWithin } from '../os/processes/settled-within.ts'
 import { pidNamespace } from '../os/processes/processes.ts'
+import { randomHex } from '../os/random.ts'
 import { SHELL, WITHOUT_VOLUMES } from './namespaces.ts'
 import { CGROUPS } from './node-paths.ts'
 import { until } from './wait.ts'
@@ -62,7 +62,7 @@ export class NodeCgroup implements AsyncDisposable {
 
   /** Rejects with an Error that says why there can be none. */
   static async make(): Promise<NodeCgroup> {
-    const name = [`${PREFIX}${pidNamespace()}-`, `${process.pid}-${randomUUID().slice(0, 8)}`]
+    const name = [`${PREFIX}${pidNamespace()}-`, `${process.pid}-${randomHex(4)}`]
     const holder = new ChildProgram({
       file: 'unshare',
       args: ['--mount', '--propagation', 'private', '--', ...SHELL, HOLD, 'bash', ...name],

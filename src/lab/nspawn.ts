@@ -5,6 +5,7 @@ import { makeDirectories } from '../os/mounts/directories.ts'
 import { processStat } from '../os/processes/processes.ts'
 import { SHELL, WITHOUT_VOLUMES } from './namespaces.ts'
 import type { Network } from './driver/spec.ts'
+import { CGROUPS } from './node-paths.ts'
 import { LAY_ROOT, PLACE } from './own-root.ts'
 
 /** What a file of systemd's is a link to that is to be as if there were none. */
@@ -38,13 +39,13 @@ export const LAYERS_INSIDE = '/run/dummy-fuse-lab'
 const hold = (root: string): string => `${WITHOUT_VOLUMES}
 set -e
 ${root}
-mount -t cgroup2 cgroup2 /sys/fs/cgroup
-mkdir "/sys/fs/cgroup/$2"
+mount -t cgroup2 cgroup2 ${CGROUPS}
+mkdir "${CGROUPS}/$2"
 echo ready
 exec sleep infinity`
 
 /** systemd-nspawn puts its machine below the cgroup that it finds itself in. */
-const BOOT = `echo $$ > "/sys/fs/cgroup/$1/cgroup.procs"
+const BOOT = `echo $$ > "${CGROUPS}/$1/cgroup.procs"
 shift
 exec "$@"`
 

@@ -16,7 +16,7 @@ const MOST = 1000
 const ORIGIN = 'trusted.overlay.origin'
 
 /**
- * A shell function: `lay_root` makes a root in ${PLACE}/root of the new mount namespace. It is an overlay of the machine's, as is each further file system of the
+ * A shell function: `lay_root` makes a root at `root` in {@link PLACE} of the new mount namespace. It is an overlay of the machine's, as is each further file system of the
  * machine. What is written goes into layers on a tmpfs, and ends with the namespace. A file system that may hang, or of which the kernel makes no overlay, is there
  * read-only. The folders that its words name are those of the machine.
  *

@@ -1,6 +1,6 @@
-import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import { makeDirectories } from '../os/mounts/directories.ts'
+import { randomHex } from '../os/random.ts'
 import type { Command } from './command.ts'
 import { removeEmpty } from './empty-folders.ts'
 import { SHELL } from './namespaces.ts'
@@ -16,7 +16,7 @@ const MOVE = 'echo 0 >"$1/cgroup.procs" || exit; shift; exec -a "$0" "$@"'
 export class PodCgroups {
   /** The command that executes another one in a new container of a pod. Throws SystemError if the cgroup of the container cannot be made. */
   inContainer(podUid: string, { executable, args, argv0 }: Command): Command {
-    const cgroup = join(sliceOf(podUid), `cri-containerd-${randomBytes(32).toString('hex')}.scope`)
+    const cgroup = join(sliceOf(podUid), `cri-containerd-${randomHex(32)}.scope`)
     makeDirectories(cgroup)
     const [shell, ...options] = SHELL
     return { executable: shell, argv0: shell, args: [...options, MOVE, argv0, cgroup, executable, ...args] }
