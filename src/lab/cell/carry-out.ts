@@ -53,9 +53,9 @@ export async function carryOutCell(job: CellJob, libc: Libc): Promise<Cell> {
     ...{ failure, mitigation, consumers: kinds },
     volume: job.driver?.volume ?? { ...VOLUME, mountFlags: failure.mountFlags ?? [] },
   }
-  const written = job.driver === undefined ? undefined : writtenOnNode(job.driver, libc)
+  const brought = job.driver === undefined ? undefined : { driver: job.driver, written: writtenOnNode(job.driver, libc) }
   const parts = {
-    disk: new NodeDisk(written),
+    disk: new NodeDisk(brought?.written),
     ...{ programs: job.programs, slice: job.slice, clock, timeline },
     kubelet: new Kubelet(job.driver?.socket ?? SOCKET, job.driver?.callTimeout ?? CALL_DEADLINE),
     reader: labConsumer(consumer, startMs),
@@ -66,8 +66,8 @@ export async function carryOutCell(job: CellJob, libc: Libc): Promise<Cell> {
   using _watch = new ProcessWatch(timeline, comms)
   const observed = { failure, mitigation, expectations: job.consumers, startedAt }
   try {
-    if (job.driver === undefined || written === undefined) return await observeCell(setUpCell(subject, parts), observed)
-    const { driver } = job
+    if (brought === undefined) return await observeCell(setUpCell(subject, parts), observed)
+    const { driver, written } = brought
     return await withDriver(
       driver,
       setUpDriverCell(subject, { ...parts, driver }),
