@@ -7,7 +7,6 @@ import { Plugin } from '../test/support/plugin.ts'
 import { commOf, type Sandbox } from '../test/support/sandbox.ts'
 import { FusedDaemon } from './fused.ts'
 import { timed } from './measure.ts'
-import { memoryOf } from './memory.ts'
 import type { ServedVolume } from './service.ts'
 import type { Life } from './spawner.ts'
 
@@ -82,11 +81,6 @@ export class Host {
     }
     // What it does before it sleeps for good is nobody's time.
     await sleep(10)
-  }
-
-  /** Memory of the plugin and of what serves for it, in MB, by a line of proc_pid_smaps(5): `Pss`, `Private_Dirty`. */
-  memory(line: string, pids: readonly number[]): number {
-    return memoryOf(line, pids)
   }
 
   /** Processes of one name that the plugin has started. */

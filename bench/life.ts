@@ -6,6 +6,7 @@ import { BY_HAND, volumeByHand, volumesByHand } from './by-hand.ts'
 import { Host, type HostName } from './host.ts'
 import { alternate, type Figures, figures, QUICK, timed } from './measure.ts'
 import type { Measurement } from './measurement.ts'
+import { memoryOf } from './memory.ts'
 import { ratio, type Row, value } from './row.ts'
 import { type Life, Spawner } from './spawner.ts'
 
@@ -105,7 +106,7 @@ async function memoryOfOne(sandbox: Sandbox): Promise<Row> {
   if (volume === undefined) throw new Error('no volume')
   await host.begin(volume)
   const daemon = host.plugin.daemonOf(volume.staging)
-  const least = await leastOf(() => host.memory('Private_Dirty', [daemon]))
+  const least = await leastOf(() => memoryOf('Private_Dirty', [daemon]))
   await host.end(volume)
   await host.stop()
   return value({ work: ONE, unit: 'MB', limit: 14, ours: figures('dummy-fuse', [least]) })
@@ -117,7 +118,7 @@ async function memoryOfShared(sandbox: Sandbox): Promise<Row> {
   await Promise.all(volumes.map((volume) => host.begin(volume)))
   const daemons = host.processes('dummy-fused')
   if (daemons.length === 0) throw new Error('the plugin has started no dummy-fused')
-  const least = await leastOf(() => host.memory('Pss', [host.plugin.pid, ...daemons]))
+  const least = await leastOf(() => memoryOf('Pss', [host.plugin.pid, ...daemons]))
   await Promise.all(volumes.map((volume) => host.end(volume)))
   await host.stop()
   return value({ work: SHARED, unit: 'MB', limit: 110, ours: figures('shared', [least]) })

@@ -75,18 +75,26 @@ static void absent(const char *path, uint32_t turn)
 		fail("statx of a name that must be absent", name);
 }
 
-static void read_anew(const char *path, uint32_t turn)
+/* Opens a file of which no page is cached. */
+static int open_uncached(const char *path, int flags)
 {
-	char bytes[4096];
-	ssize_t length;
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_DIRECT);
+	int fd = open(path, O_RDONLY | O_CLOEXEC | flags);
 
-	(void)turn;
 	if (fd < 0)
 		fail("open", path);
 	errno = posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
 	if (errno != 0)
 		fail("posix_fadvise", path);
+	return fd;
+}
+
+static void read_anew(const char *path, uint32_t turn)
+{
+	char bytes[4096];
+	ssize_t length;
+	int fd = open_uncached(path, O_DIRECT);
+
+	(void)turn;
 	length = read(fd, bytes, sizeof bytes);
 	if (length < 0)
 		fail("read", path);
@@ -130,14 +138,9 @@ static void read_block(const char *path, uint32_t turn)
 static void read_whole(const char *path, uint32_t turn)
 {
 	ssize_t length;
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	int fd = open_uncached(path, 0);
 
 	(void)turn;
-	if (fd < 0)
-		fail("open", path);
-	errno = posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
-	if (errno != 0)
-		fail("posix_fadvise", path);
 	while ((length = read(fd, block_memory(), block)) > 0)
 		;
 	if (length < 0)
