@@ -10,7 +10,15 @@ import { renderReport } from '../../src/lab/report/report.ts'
 import type { LabRecord } from '../../src/lab/matrix/lab-record.ts'
 import { sampleRecord } from '../fixtures/lab-record.ts'
 import { ask, HeadlessBrowser, prefer } from '../support/browser.ts'
-import { AXE_VIOLATIONS, type Contrasts, FOCUSED, POOR_CONTRASTS, SIDEWAYS_SCROLL, TWO_CELLS, UNFOLD } from '../support/page-checks.ts'
+import {
+  AXE_VIOLATIONS,
+  type Contrasts,
+  FOCUSED,
+  POOR_CONTRASTS,
+  SIDEWAYS_SCROLL,
+  TWO_CELLS,
+  UNFOLD,
+} from '../support/page-checks.ts'
 import { Sandbox } from '../support/sandbox.ts'
 
 const AXE = readFileSync(fileURLToPath(import.meta.resolve('axe-core/axe.min.js')), 'utf8')
