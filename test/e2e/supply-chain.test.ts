@@ -45,7 +45,7 @@ describe('the executable', () => {
   it('is the same, to the byte, whenever and wherever it is built from the same files', { timeout: 280_000 }, async () => {
     await using sandbox = new Sandbox()
     const checkout = sandbox.directory('another/and deeper')
-    for (const file of ['build.mjs', 'package.json', 'package-lock.json', 'src', 'packaging'])
+    for (const file of ['build.mjs', 'package.json', 'package-lock.json', 'tsconfig.json', 'src', 'packaging'])
       cpSync(join(ROOT, file), join(checkout, file), { recursive: true })
     symlinkSync(join(ROOT, 'node_modules'), join(checkout, 'node_modules'))
     // The executable names its commit, which the copy does not have.
