@@ -84,11 +84,11 @@ static int storage(const char *path)
     }
 }
 
-/* Whether the storage answers: within a second, or in the end. */
+/* Whether the storage answers. Its port is closed while it is down. */
 static int storage_answers(void)
 {
     const char *path = getenv("FUSE_SERVER_STORAGE");
-    if (strcmp(writes, "keeps") != 0) return connected(path, 1);
+    if (strcmp(writes, "keeps") != 0) return connected(path, 20);
     while (!connected(path, 0)) usleep(50000);
     return 1;
 }
@@ -344,7 +344,7 @@ int main(int argc, char **argv)
     char options[100];
     int fd, is_supervised;
     if (argc == 3 && strcmp(argv[1], "storage") == 0) return storage(argv[2]);
-    if (argc == 3 && strcmp(argv[1], "ask") == 0) return !connected(argv[2], 5);
+    if (argc == 3 && strcmp(argv[1], "ask") == 0) return !connected(argv[2], 20);
     fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
     if (argc != 4 || fd < 0) return 2;
     writes = getenv("FUSE_SERVER_WRITES");

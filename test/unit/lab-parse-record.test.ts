@@ -38,6 +38,10 @@ const WHOLE = {
     consumers: cell.consumers.map((one) => ({
       ...one,
       deletedFolder: '/a',
+      writes: {
+        ways: [{ by: 'fsync', acknowledged: 9, lost: 2, lostBefore: 1, notInStorage: 3, refused: { EIO: 4 }, longestMs: 5 }],
+        notReadBack: 'no new pod came',
+      },
       alsoExpected: ['waits'],
       bareNode: { modelled: ['works'], seen: 'waits' },
     })),

@@ -9,10 +9,11 @@ import type { WriteLog, WrittenFile } from './write-log.ts'
 /** By the name of a file of records: its records, or the errno's name where it could not be read. */
 export type FoundRecords = ReadonlyMap<string, readonly RecordRange[] | string>
 
-/** How many of the acknowledged records of a file are missing; undefined if that is not known. */
-export function missingOf({ file, count }: WrittenFile, found: FoundRecords): number | undefined {
+/** When the acknowledged records of a file were that are missing; undefined if it is not known which are. */
+export function missingOf({ file, acknowledgedAt }: WrittenFile, found: FoundRecords): readonly number[] | undefined {
   const ranges = found.get(file)
-  return ranges === undefined || typeof ranges === 'string' ? undefined : missingFrom(ranges, count)
+  if (ranges === undefined || typeof ranges === 'string') return undefined
+  return missingFrom(ranges, acknowledgedAt.length).map((number) => acknowledgedAt[number] ?? 0)
 }
 
 /** The records that the storage has. `folder`: where it keeps the files of the volume, on file systems of the machine. A file that is missing has none. */
@@ -44,9 +45,15 @@ export function withWrites(result: ConsumerResult, writes: WriteLog, failureAtMs
   if (writes.isEmpty) return result
   const ways = writes.seen(failureAtMs).map((way): AcknowledgedWrites => {
     const own = writes.files.filter(({ by }) => by === way.by)
-    const missing = (found: FoundRecords): number => own.reduce((sum, file) => sum + (missingOf(file, found) ?? 0), 0)
+    const missing = (found: FoundRecords): readonly number[] => own.flatMap((file) => missingOf(file, found) ?? [])
     const { stored } = back
-    return { ...way, lost: missing(back.found), ...(stored === undefined ? {} : { notInStorage: missing(stored) }) }
+    const lost = missing(back.found)
+    return {
+      ...way,
+      lost: lost.length,
+      lostBefore: lost.filter((atMs) => atMs < failureAtMs).length,
+      ...(stored === undefined ? {} : { notInStorage: missing(stored).length }),
+    }
   })
   const unknown = writes.files.find((file) => missingOf(file, back.found) === undefined)
   const seen = outcomeOf(ways) ?? result.seen

@@ -43,7 +43,7 @@ export function labConsumer(command: Command, startMs: number): ReaderProgram {
 function followWrite(line: WriteLine, atMs: number, writes: WriteLog): void {
   const attempt = { by: line.by, atMs, tookMs: line.took }
   if ('refused' in line) writes.refuse({ ...attempt, refused: line.refused })
-  else writes.acknowledge(line.file, line.acknowledged, attempt)
+  else writes.acknowledge(line.file, attempt)
 }
 
 /**

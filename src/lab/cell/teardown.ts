@@ -229,8 +229,8 @@ export class CellTeardown {
     const [first] = all
     const isWell = all.length >= ENOUGH && all.slice(-ENOUGH).every(({ saw }) => saw === 'right')
     // What was acknowledged may be stored a moment later.
-    if (isWell && (this.#hasAll(reads.found) || now - (first?.endedMs ?? now) > watch)) return 'right'
     const isOver = now - began > longestWatch(this.#means.times)
+    if (isWell && (isOver || this.#hasAll(reads.found) || now - (first?.endedMs ?? now) > watch)) return 'right'
     if (startedAt === undefined) return isOver || now - began > STEP_DEADLINE + 2 * callTimeout ? 'not started' : undefined
     // On a busy machine a process is slow to begin, and a read to come back.
     if (now - (reads.underWay ?? (first === undefined ? startedAt : now)) > STEP_DEADLINE + watch) return 'HUNG'
@@ -241,7 +241,7 @@ export class CellTeardown {
   /** Whether no record is missing that was acknowledged. */
   #hasAll(found: FoundRecords): boolean {
     const written = this.#means.consumers.flatMap(({ reads }) => reads.writes.files)
-    return written.every((file) => missingOf(file, found) === 0)
+    return written.every((file) => missingOf(file, found)?.length === 0)
   }
 
   /** Does what may fail in the way that the lab or the driver is; notes it then. */

@@ -1,11 +1,12 @@
 import { type Acknowledgement, ACKNOWLEDGEMENTS } from '../consumer/acknowledgements.ts'
 import type { AcknowledgedWrites } from '../matrix/lab-record.ts'
 
-/** A file of records, the first `count` of which were acknowledged. */
+/** A file of records that were acknowledged. */
 export interface WrittenFile {
   readonly file: string
   readonly by: Acknowledgement
-  readonly count: number
+  /** By their numbers, when they were, on the cell's clock. */
+  readonly acknowledgedAt: readonly number[]
 }
 
 /** A record that was refused, or acknowledged. Times on the cell's clock. */
@@ -19,7 +20,7 @@ interface Attempt {
 
 /** Every record that one consumer wrote or tried to write, over its restarts. */
 export class WriteLog {
-  readonly #files = new Map<string, WrittenFile>()
+  readonly #files = new Map<string, WrittenFile & { readonly acknowledgedAt: number[] }>()
   readonly #attempts: Attempt[] = []
 
   /** Whether it tried to write anything. */
@@ -32,9 +33,11 @@ export class WriteLog {
     return [...this.#files.values()]
   }
 
-  /** The record of this number, and all before it in its file, are acknowledged. */
-  acknowledge(file: string, number: number, attempt: Omit<Attempt, 'refused'>): void {
-    this.#files.set(file, { file, by: attempt.by, count: number + 1 })
+  /** The next record of a file is acknowledged. */
+  acknowledge(file: string, attempt: Omit<Attempt, 'refused'>): void {
+    const known = this.#files.get(file) ?? { file, by: attempt.by, acknowledgedAt: [] }
+    known.acknowledgedAt.push(attempt.atMs)
+    this.#files.set(file, known)
     this.#attempts.push(attempt)
   }
 
@@ -43,7 +46,7 @@ export class WriteLog {
   }
 
   /** By each acknowledgement, what came of the records; nothing is known yet of what was lost. */
-  seen(sinceMs: number): readonly Omit<AcknowledgedWrites, 'lost' | 'notInStorage'>[] {
+  seen(sinceMs: number): readonly Omit<AcknowledgedWrites, 'lost' | 'lostBefore' | 'notInStorage'>[] {
     return ACKNOWLEDGEMENTS.map((by) => {
       const refused: Record<string, number> = {}
       let longestMs = 0
@@ -53,7 +56,7 @@ export class WriteLog {
         if (attempt.atMs >= sinceMs) longestMs = Math.max(longestMs, attempt.tookMs)
       }
       const own = this.files.filter((file) => file.by === by)
-      return { by, acknowledged: own.reduce((sum, { count }) => sum + count, 0), refused, longestMs }
+      return { by, acknowledged: own.reduce((sum, { acknowledgedAt }) => sum + acknowledgedAt.length, 0), refused, longestMs }
     })
   }
 }

@@ -229,7 +229,7 @@ export interface ConsumerResult {
 }
 
 /** What a consumer wrote, and what of it a new pod found at the end, when all others had left. */
-export interface Writes {
+interface Writes {
   /** One for each way in which a record is acknowledged. */
   readonly ways: readonly AcknowledgedWrites[]
   /** Why nothing, or not all, is known of what was lost; missing if each file was read back. */
@@ -241,9 +241,11 @@ export interface AcknowledgedWrites {
   /** What returned without an error, when the record counted as acknowledged: write(2) alone, or fsync(2) or close(2) after it. */
   readonly by: 'write' | 'fsync' | 'close'
   readonly acknowledged: number
-  /** Of those, the records that the new pod did not find, as far as files were read back. */
+  /** Of the acknowledged ones, the records that the new pod did not find, as far as files were read back. */
   readonly lost: number
-  /** Of those, the records that are not in the files of the storage at the end; missing where the driver's file does not say where these are. */
+  /** Of the lost ones, those that were acknowledged before the failure. */
+  readonly lostBefore: number
+  /** Of the acknowledged ones, the records that are not in the files of the storage at the end; missing where the driver's file does not say where these are. */
   readonly notInStorage?: number
   /** Attempts that failed, by errno name; `SHORT` for a write that took a part of the record. */
   readonly refused: Readonly<Record<string, number>>

@@ -20,6 +20,7 @@ const WRITES = v.object({
       by: v.picklist(ACKNOWLEDGEMENTS),
       acknowledged: v.number(),
       lost: v.number(),
+      lostBefore: v.number(),
       notInStorage: v.exactOptional(v.number()),
       refused: v.record(v.string(), v.number()),
       longestMs: v.number(),

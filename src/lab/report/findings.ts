@@ -41,7 +41,7 @@ export function driverFindings(record: LabRecord): DriverFindings | undefined {
         ? [
             `No failure was tried with ${record.driver}, because no consumer reads right before one.`,
             first.what,
-            whetherAstray([], record),
+            whetherAstray([], record) + whetherLost([], record),
           ]
         : [whatBreaks(cells, record), howLong(cells, record), whetherAstray(cells, record) + whetherLost(cells, record)],
     findings: [

@@ -7,7 +7,7 @@ function total(cells: readonly Cell[], by: AcknowledgedWrites['by'], what: 'ackn
   return ways.filter((way) => way.by === by).reduce((sum, way) => sum + way[what], 0)
 }
 
-/** What was lost, by the most that had acknowledged it: `3 of 120 records that fsync had acknowledged`. */
+/** What was lost, by what had acknowledged it: `3 of 120 records that fsync had acknowledged`. */
 function lostWords(cells: readonly Cell[]): readonly string[] {
   return (['fsync', 'close', 'write'] as const).flatMap((by) => {
     const lost = total(cells, by, 'lost')
@@ -33,11 +33,13 @@ export function writesWords({ writes }: Pick<ConsumerResult, 'writes'>): readonl
   ]
 }
 
-function wayWords({ acknowledged, lost, notInStorage = 0, refused, longestMs }: AcknowledgedWrites): string {
+function wayWords({ acknowledged, lost, lostBefore, notInStorage = 0, refused, longestMs }: AcknowledgedWrites): string {
   const errors = Object.entries(refused).map(([name, number]) => `${thousands(number)} ${name}`)
   return [
     `${thousands(acknowledged)} acknowledged`,
-    ...(lost > 0 ? [`${thousands(lost)} of them lost`] : []),
+    ...(lost > 0
+      ? [`${thousands(lost)} of them lost${lostBefore > 0 ? ` (${thousands(lostBefore)} from before the failure)` : ''}`]
+      : []),
     ...(notInStorage > lost ? [`${thousands(notInStorage)} of them not in the storage`] : []),
     ...(errors.length > 0 ? [`refused with ${errors.join(', ')}`] : []),
     `the longest took ${duration(longestMs)}`,
@@ -45,10 +47,14 @@ function wayWords({ acknowledged, lost, notInStorage = 0, refused, longestMs }: 
 }
 
 /** Whether acknowledged writes were lost, a sentence with a space before it; empty where nobody was to write. */
-export function whetherLost(cells: readonly Cell[], { catalogue, absent }: Pick<LabRecord, 'catalogue' | 'absent'>): string {
+export function whetherLost(
+  cells: readonly Cell[],
+  { catalogue, absent, firstUse }: Pick<LabRecord, 'catalogue' | 'absent' | 'firstUse'>,
+): string {
   const names = (those: readonly Cell[]): string =>
     listed(those.map(({ failure }) => catalogue.failures[failure]?.title ?? failure))
-  const written = cells.filter(({ consumers }) => consumers.some(({ writes }) => writes !== undefined))
+  const first = firstUse !== undefined && lostWords([firstUse]).length > 0 ? [firstUse] : []
+  const written = [...first, ...cells].filter(({ consumers }) => consumers.some(({ writes }) => writes !== undefined))
   const losing = written.filter((cell) => lostWords([cell]).length > 0)
   const unknown = written.filter(
     (cell) => !losing.includes(cell) && cell.consumers.some(({ writes }) => writes?.notReadBack !== undefined),
