@@ -8,7 +8,9 @@ import type { ConsumerResult } from '../../src/lab/matrix/lab-record.ts'
 import { sampleRecord } from '../fixtures/lab-record.ts'
 import { Sandbox } from '../support/sandbox.ts'
 
-const RESULT = { ...(sampleRecord().cells[0]?.consumers[0] as ConsumerResult), seen: 'recovers' } as const
+const [FIRST] = sampleRecord().cells.flatMap(({ consumers }) => consumers)
+if (FIRST === undefined) throw new Error('the sample has no consumer')
+const RESULT: ConsumerResult = { ...FIRST, seen: 'recovers' }
 
 /** Ten records in each way, the last of which took long; two of fsync were refused before the failure. */
 function log(): WriteLog {
