@@ -3,7 +3,15 @@ import type { Effect } from './effects.ts'
 
 /** What a failure does to the consumers of a driver. */
 export type ConsumerHarm =
-  'lost-synced' | 'lost-unsynced' | 'astray' | 'for-ever' | 'until-restart' | 'undecided' | 'for-a-time' | 'stalls' | 'none'
+  | 'lost-synced'
+  | 'lost-unsynced'
+  | 'astray'
+  | 'for-ever'
+  | 'until-restart'
+  | 'undecided'
+  | 'for-a-time'
+  | 'stalls'
+  | 'none'
 
 /** What is wrong when the pods leave the node. */
 export type TeardownHarm = 'astray' | 'new-pod-broken' | 'stuck' | 'unstage-fails' | 'left-behind'
