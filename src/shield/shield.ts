@@ -408,8 +408,10 @@ export class Shield implements TurnTaker {
     if (this.#stopping) return
     if (this.#mount === undefined) {
       const error = new ProgramError(`${file} ${why} before it had mounted; it has to stay in the foreground`, STATUS.failed)
+      const refuse = (): void => this.#outcome.reject(error)
       // What it has said is why.
-      void (said ?? Promise.resolve()).then(() => this.#outcome.reject(error))
+      if (said === undefined) refuse()
+      else said.then(refuse, refuse)
       return
     }
     const life = this.#servingSince === undefined ? undefined : performance.now() - this.#servingSince

@@ -54,6 +54,8 @@ export async function upgrade(site: UpgradeSite, order: UpgradeOrder): Promise<U
   try {
     site.detain()
     const flushed = await emptied(site, order.drain)
+    // The old one goes on.
+    if (candidate?.end !== undefined) throw new Refused(`the new daemon ${candidate.end} before it served`)
     if (!(await site.retire()))
       throw new Refused('the old daemon is still in the kernel after SIGKILL; it is started again when it has ended')
     candidate ??= await started(site, order)
@@ -64,8 +66,9 @@ export async function upgrade(site: UpgradeSite, order: UpgradeOrder): Promise<U
     const { daemons: incarnation, resent: now } = site.relay.counts
     return { ok: true, pid: candidate.process.pid, incarnation, held, longestHold: longest, resent: now - resent, flushed }
   } catch (error) {
-    if (candidate !== undefined) await site.discard(candidate)
+    // Who waits goes on first.
     site.goOn()
+    if (candidate !== undefined) await site.discard(candidate)
     throw error
   }
 }
