@@ -44,13 +44,12 @@ export class ControlFolder {
   }
 
   /**
-   * Takes the folder of a mount point, and removes what shields have left there and elsewhere that were killed. Throws ProgramError: `alreadyMounted` if a shield has the mount
+   * Takes the folder of a mount point, and removes what a shield has left there that was killed. Throws ProgramError: `alreadyMounted` if a shield has the mount
    * point.
    */
   static async claim(libc: Libc, mountpoint: string): Promise<ControlFolder> {
     const path = folderOf(mountpoint)
     try {
-      await removeStale(libc, path)
       const folder = new ControlFolder(path, await lockOf(libc, path, mountpoint))
       folder.#empty()
       const record: ShieldRecord = { version: 1, mountpoint, mountNamespace: mountNamespace(), pid: process.pid }
@@ -161,17 +160,10 @@ function tryLock(libc: Libc, path: string): number | undefined {
   return undefined
 }
 
-/** Removes the folders of shields that were killed, all but `own`. */
-async function removeStale(libc: Libc, own: string): Promise<void> {
-  for (const folder of folders()) {
-    try {
-      if (folder === own || (await hasListener(socketIn(folder)))) continue
-      const lock = tryLock(libc, folder)
-      if (lock === undefined) continue
-      rmSync(folder, { recursive: true, force: true })
-      closeSync(lock)
-    } catch {
-      // What is no folder of a shield stays.
-    }
-  }
+/** Removes the folder of a shield that was killed, unless another one has it by now. Throws Node's error or SystemError. */
+export function forgetKilled(libc: Libc, { folder }: FoundShield): void {
+  const lock = tryLock(libc, folder)
+  if (lock === undefined) return
+  rmSync(folder, { recursive: true, force: true })
+  closeSync(lock)
 }

@@ -150,23 +150,6 @@ describe('shield status', () => {
     },
   )
 
-  it('removes what a killed shield of another mount point has left', async () => {
-    await using sandbox = new Sandbox()
-    const elsewhere = sandbox.directory('elsewhere')
-    const folder = folderWith(sandbox, 'filled', 'text')
-    const command = ['--', 'bindfs', '-f', folder, '{target}']
-    const env = { ...process.env, TMPDIR: sandbox.directory('other-temporary') }
-    const first = sandbox.start(EXECUTABLE, ['shield', elsewhere, ...command], { env })
-    await eventually('the first serves', () => first.output().includes(' serves '))
-    first.child.kill('SIGKILL')
-    await first.ended
-    assert.ok(shieldAt(elsewhere) !== undefined)
-    umountLazily(elsewhere)
-    const shielded = await Shielded.start(sandbox, command.slice(1))
-    assert.equal(shieldAt(elsewhere), undefined)
-    await shielded.stop(sandbox)
-  })
-
   it('keeps two shields of one mount point apart, in one mount namespace and in two', { timeout: 280_000 }, async () => {
     await using sandbox = new Sandbox()
     const empty = sandbox.directory('empty')
@@ -358,7 +341,9 @@ describe('shield upgrade', () => {
     assert.equal(refused.status, 1)
     assert.match(
       refused.stderr,
-      new RegExp(`refused: the old daemon has not answered within 0.5 s; requests without an answer: 1, of the processes ${reader.pid}`),
+      new RegExp(
+        `refused: the old daemon has not answered within 0.5 s; requests without an answer: 1, of the processes ${reader.pid}`,
+      ),
     )
     process.kill(daemon, 'SIGCONT')
     assert.equal((await reader.ended).stdout, 'text')

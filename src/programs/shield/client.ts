@@ -7,7 +7,7 @@ import { STATUS } from '../../os/processes/exit-status.ts'
 import { processEnds, processStat } from '../../os/processes/processes.ts'
 import { oneLine } from '../../printable.ts'
 import { ask, type Outcome } from '../../shield/control-client.ts'
-import { allShields, type FoundShield, mountNamespace, shieldAt } from '../../shield/control-folder.ts'
+import { allShields, forgetKilled, type FoundShield, mountNamespace, shieldAt } from '../../shield/control-folder.ts'
 import type { ControlRequest, UpgradeReport } from '../../shield/control-protocol.ts'
 import { refuseDead } from '../dummy-fuse/mountpoint.ts'
 import { print } from '../print.ts'
@@ -66,6 +66,7 @@ async function stop({ mountpoint, wait }: OptionsOf<'stop'>): Promise<number> {
   const ours = processStat(found.record.pid)
   const outcome = await ask<'stop'>(found.socket, { do: 'stop' }, wait)
   const place = found.record.mountpoint
+  if (outcome.kind === 'ended') forgetKilled(new Libc(new AddonLoader()), found)
   if (outcome.kind === 'silent') throw new ProgramError(`${place}: ${await whyNotEnded(found, wait)}`, STATUS.failed)
   const { left, openFiles } = answerOf(found, outcome)
   if (ours !== undefined && !(await processEnds(ours, Math.max(end - performance.now(), SHIELD_LIMITS.processEnd))))
