@@ -104,6 +104,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
     'lab',
     'os/processes/daemon-channel.ts',
     'restarter',
+    'shield',
   ],
   yaml: ['yaml.ts'],
   'fuse-native': ['fuse/native'],

@@ -1,5 +1,6 @@
 import { closeSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { createInterface } from 'node:readline'
 import { messageOf } from '../errors.ts'
 import type { ServingLoop } from '../fuse/session/loop.ts'
 import type { Libc } from '../os/libc.ts'
@@ -7,6 +8,7 @@ import { ChildProgram, describeEnd, type ProcessEnd } from '../os/processes/chil
 import type { Killable } from '../os/processes/kill-after.ts'
 import { EXEC_FAILED, type Launcher } from '../os/processes/launcher.ts'
 import { sendSignal } from '../os/processes/processes.ts'
+import { settledWithin } from '../os/processes/settled-within.ts'
 import { DatagramSocket } from '../os/sockets/unix-datagram.ts'
 import { DaemonChannel, widen } from './daemon-channel.ts'
 import { type MountCall, TrappedCalls, type TrapHandler } from './trapped-calls.ts'
@@ -33,6 +35,8 @@ export interface DaemonParts {
   readonly libc: Libc
   readonly loop: ServingLoop
   readonly launcher: Launcher
+  /** Takes each line that a daemon writes to its standard output and error, with the name that it was called by; undefined: both are ours. */
+  readonly output: ((line: string, daemon: string) => void) | undefined
 }
 
 /** What is done about a daemon. */
@@ -46,7 +50,7 @@ export interface DaemonHandler {
   ended(why: string, killed: boolean): void
 }
 
-/** One process of a FUSE daemon, which is started behind the launcher's filter. Its standard output and error are ours. */
+/** One process of a FUSE daemon, which is started behind the launcher's filter. */
 export class DaemonProcess implements Killable {
   readonly #parts: DaemonParts
   readonly #child: ChildProgram
@@ -61,7 +65,7 @@ export class DaemonProcess implements Killable {
 
   /** Throws SystemError if there are no descriptors left. */
   constructor(parts: DaemonParts, command: DaemonCommand, handler: DaemonHandler) {
-    const { libc, loop, launcher } = parts
+    const { libc, loop, launcher, output } = parts
     this.#parts = parts
     const [ours, theirs] = libc.socketPair()
     this.#channel = new DaemonChannel(libc, ours)
@@ -71,13 +75,17 @@ export class DaemonProcess implements Killable {
     this.#inbox = DatagramSocket.ofPair(libc, inbox, 1)
     const { file, args, target } = command
     this.#askedFor = join(target, ASKED_FOR)
+    const stdio = output === undefined ? 'inherit' : 'pipe'
     this.#child = new ChildProgram({
       file: launcher.path,
       args: [file, ...args],
       detached: true,
-      stdio: ['ignore', 'inherit', 'inherit', outbox],
+      stdio: ['ignore', stdio, stdio, outbox],
     })
     closeSync(outbox)
+    if (output !== undefined)
+      for (const input of [this.#child.stdout, this.#child.stderr])
+        if (input !== undefined) createInterface({ input }).on('line', (line) => output(line, args[0] ?? file))
     const traps: TrapHandler = {
       target,
       mount: (call) => this.#mount(call, handler),
@@ -88,6 +96,19 @@ export class DaemonProcess implements Killable {
     this.#child.ended.then(
       (end) => handler.ended(describe(end, file), end.signal === 'SIGKILL'),
       (error: unknown) => handler.ended(`cannot be started: ${messageOf(error)}`, false),
+    )
+  }
+
+  /** 0 if it was not started. */
+  get pid(): number {
+    return this.#child.pid
+  }
+
+  /** Resolves when it has ended and all that it has written is read, or after `time` milliseconds. */
+  async said(time: number): Promise<void> {
+    await settledWithin(
+      this.#child.closed.catch(() => undefined),
+      time,
     )
   }
 

@@ -70,6 +70,15 @@ export class HandleTable {
     return this.#byId.get(id)
   }
 
+  /** How many there are, and all of them. */
+  get size(): number {
+    return this.#byId.size
+  }
+
+  all(): IterableIterator<Handle> {
+    return this.#byId.values()
+  }
+
   add(node: Node, caller: Caller, flags: number): Handle {
     const handle = new Handle(++this.#lastId, node, caller, flags)
     this.#byId.set(handle.id, handle)

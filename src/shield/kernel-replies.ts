@@ -1,3 +1,4 @@
+import { constants } from 'node:os'
 import { OUT_HEADER_SIZE } from '../fuse/protocol/constants.ts'
 import type { Device } from '../fuse/session/device.ts'
 import { MESSAGE_SIZE, OUT } from './messages.ts'
@@ -8,9 +9,15 @@ export class KernelReplies {
   /** For an answer that is made here: its body is put behind {@link OUT.body}. */
   readonly buffer = Buffer.alloc(MESSAGE_SIZE)
   readonly #device: Device
+  #stale = 0
 
   constructor(device: Device) {
     this.#device = device
+  }
+
+  /** How many requests have failed with ESTALE. */
+  get stale(): number {
+    return this.#stale
   }
 
   /** Writes a daemon's answer, or an error (a positive errno) instead of it. */
@@ -27,7 +34,9 @@ export class KernelReplies {
   /** Writes an answer of `length` bytes whose body is in {@link buffer}. */
   respond(pending: Pending, length: number, errno: number): boolean {
     this.#head(pending.unique, length, errno)
-    return this.write(pending, this.buffer, length)
+    const taken = this.write(pending, this.buffer, length)
+    if (taken && errno === constants.errno.ESTALE) this.#stale++
+    return taken
   }
 
   /** Writes a whole answer. False: the caller has been killed (ENOENT). */

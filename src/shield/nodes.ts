@@ -124,6 +124,15 @@ export class NodeTable {
     return this.#byId.get(id)
   }
 
+  /** How many there are, and all of them. */
+  get size(): number {
+    return this.#byId.size
+  }
+
+  all(): IterableIterator<Node> {
+    return this.#byId.values()
+  }
+
   /** A node by the id that the daemon which serves has of it. */
   byDaemonId(id: bigint): Node | undefined {
     return this.#byDaemonId.get(id)

@@ -6,8 +6,10 @@ import { Answers } from './answers.ts'
 import type { DaemonChannel } from './daemon-channel.ts'
 import { DoubtfulChanges } from './doubtful-changes.ts'
 import { type Handle, HandleTable } from './handles.ts'
+import { Flushes } from './flushes.ts'
 import { agreementOf, offer, settle } from './handshake.ts'
 import { HiddenFiles } from './hidden-files.ts'
+import { Hold, type HoldReport } from './hold.ts'
 import { Interrupts } from './interrupts.ts'
 import { KernelReplies } from './kernel-replies.ts'
 import { Listings } from './listings.ts'
@@ -17,6 +19,7 @@ import { translateNotification } from './notifications.ts'
 import { OwnRequests } from './own-requests.ts'
 import { Pending } from './pending.ts'
 import { Rediscovery } from './rediscovery.ts'
+import { invalidations } from './stale-caches.ts'
 import { Suspects } from './suspects.ts'
 
 const { EAGAIN, EBADF, EINTR, EIO, ENODEV, ENOSYS, ESTALE } = constants.errno
@@ -35,18 +38,31 @@ export interface RelayHooks {
   /** The kernel's connection is over. */
   over(): void
   warning(text: string): void
-  /** Writes a notification of the daemon's to the kernel, in another thread: the kernel may wait for an answer of the relay meanwhile. */
-  notify(message: Buffer): void
+  /**
+   * Writes notifications to the kernel one after another, in another thread, and calls `written` after the last: the kernel may wait for an answer of the relay meanwhile.
+   */
+  notify(messages: Iterable<Buffer>, written?: () => void): void
 }
 
-/** What the relay has done so far. */
+/** What the relay has done so far, and what it has. */
 export interface RelayCounts {
   /** Daemons that have served. */
   readonly daemons: number
+  /** Requests without an answer. */
+  readonly inFlight: number
   /** Requests that were given to another daemon when one ended. */
   readonly resent: number
+  /** Changes that a daemon refused, and that an earlier one had made. */
+  readonly takenAsDone: number
   /** Files that could not be found again. */
+  readonly lost: number
+  /** Requests that have failed with ESTALE. */
   readonly stale: number
+  /** Requests that have failed with EIO because daemons ended with them, and because nobody knows whether they were done. */
+  readonly suspectsFailed: number
+  readonly undecided: number
+  readonly nodes: number
+  readonly openFiles: number
 }
 
 /**
@@ -79,8 +95,12 @@ export class Relay {
   /** What every daemon gets, once the kernel has sent it. */
   #init: Buffer | undefined
   #agreement: string | undefined
+  #hold: Hold | undefined
   #daemons = 0
   #resent = 0
+  #takenAsDone = 0
+  #suspectsFailed = 0
+  #undecided = 0
 
   constructor(device: Device, stableInodes: boolean, hooks: RelayHooks) {
     this.#device = device
@@ -101,7 +121,68 @@ export class Relay {
   }
 
   get counts(): RelayCounts {
-    return { daemons: this.#daemons, resent: this.#resent, stale: this.#rediscovery.stale }
+    return {
+      daemons: this.#daemons,
+      inFlight: this.#pending.size,
+      resent: this.#resent,
+      takenAsDone: this.#takenAsDone,
+      lost: this.#rediscovery.stale,
+      stale: this.#replies.stale,
+      suspectsFailed: this.#suspectsFailed,
+      undecided: this.#undecided,
+      nodes: this.#nodes.size,
+      openFiles: this.#handles.size,
+    }
+  }
+
+  /** INIT as every daemon gets it; undefined before the kernel has sent it. */
+  get init(): Buffer | undefined {
+    return this.#init
+  }
+
+  /** Changes a daemon's answer to INIT into the kernel's. Returns why the daemon cannot serve; undefined if it can. */
+  disagreement(answer: Buffer): string | undefined {
+    if (answer.length < OUT.body + 24 || answer.readInt32LE(OUT.error) !== 0) return 'has refused INIT'
+    settle(answer)
+    const agreement = agreementOf(answer)
+    if (this.#agreement === undefined || this.#agreement === agreement) return undefined
+    return `has agreed on ${agreement}, where the mount lives with ${this.#agreement}`
+  }
+
+  /** A daemon that has answered INIT, and agrees, is there instead of the one that has ended. */
+  takeOver(channel: DaemonChannel): void {
+    this.#channel = channel
+    this.#begin()
+  }
+
+  /** Keeps new requests back, and calls `drained` when the daemon owes no answer, or has ended. */
+  hold(drained: () => void): void {
+    this.#hold = new Hold(drained)
+    this.#lookWhetherDrained()
+  }
+
+  /** Requests that the daemon has and has not answered: the threads that wait for them. */
+  owed(): readonly number[] {
+    return [...this.#pending.values()].filter(({ tried }) => tried).map(({ caller }) => caller)
+  }
+
+  /** Has the daemon store what was written to open files. Nothing is told if the daemon ends before. */
+  flush(flushed: (count: number, errno: number | undefined) => void): void {
+    new Flushes(this.#handles, this.#own).flush(flushed)
+  }
+
+  /** Gives what is held to the daemon that serves, or to the next one. */
+  release(): HoldReport {
+    const hold = this.#hold
+    this.#hold = undefined
+    if (this.#serving) this.#forwardAll()
+    return hold?.report() ?? { held: 0, longest: 0 }
+  }
+
+  /** Has the kernel forget what it has cached, because another daemon may say something else. Calls `forgotten` when it has. */
+  forgetCaches(forgotten: () => void): void {
+    const minor = this.#init?.readUInt32LE(IN.body + 4) ?? 0
+    this.#hooks.notify(invalidations(minor, this.#nodes.all()), forgotten)
   }
 
   /** A new daemon is there. It is asked for INIT first. */
@@ -120,6 +201,7 @@ export class Relay {
     this.#unsettled.clear()
     const culprit = this.#suspects.stop()
     for (const pending of [...this.#pending.values()]) this.#outlive(pending, culprit)
+    this.#lookWhetherDrained()
   }
 
   /** Whether there are files that the daemon is to remove in the end. */
@@ -161,6 +243,7 @@ export class Relay {
         return count + 1
       }
       this.#fromDaemon(this.#reply.subarray(0, Math.min(length, this.#reply.length)), length)
+      this.#lookWhetherDrained()
       // It owes nothing.
       if (this.#pending.size === 0 && this.#own.idle) return count + 1
     }
@@ -217,7 +300,13 @@ export class Relay {
       return
     }
     if (handle !== undefined && this.#answeredHere(pending, handle)) return
-    if (!this.#serving || pending.held || (this.#unsettled.size > 0 && !this.#unsettled.has(pending))) return
+    if (
+      this.#hold?.keeps(pending) === true ||
+      !this.#serving ||
+      pending.held ||
+      (this.#unsettled.size > 0 && !this.#unsettled.has(pending))
+    )
+      return
     pending.tried = true
     const waiter = { done: () => this.#forward(pending), failed: (errno: number) => this.#end(pending, errno) }
     if (!this.#nodes.isCurrent(node)) this.#rediscovery.resolve(node, waiter)
@@ -282,7 +371,10 @@ export class Relay {
     if (error === 0) this.#conclude(pending, message, 0)
     else if (this.#doubtfulChanges.concerns(pending))
       this.#doubtfulChanges.judge(pending, error, {
-        done: (body) => this.#conclude(pending, replyOf(unique, body), 0),
+        done: (body) => {
+          this.#takenAsDone++
+          this.#conclude(pending, replyOf(unique, body), 0)
+        },
         refused: (errno) => this.#refused(pending, errno),
       })
     else if (pending.hid !== undefined) this.#refused(pending, error)
@@ -302,22 +394,23 @@ export class Relay {
 
   /** The daemon has answered INIT. */
   #initialised(message: Buffer, error: number): void {
-    if (error !== 0 || message.length < OUT.body + 24) {
-      this.#hooks.refused('has refused INIT')
+    const refusal = error === 0 ? this.disagreement(message) : 'has refused INIT'
+    if (refusal !== undefined) {
+      this.#hooks.refused(refusal)
       return
     }
-    settle(message)
-    const agreement = agreementOf(message)
     if (this.#agreement === undefined) {
       if (this.#device.write(message, message.length) !== 0) {
         this.#hooks.refused('has answered INIT with what the kernel does not take')
         return
       }
-      this.#agreement = agreement
-    } else if (this.#agreement !== agreement) {
-      this.#hooks.refused(`has agreed on ${agreement}, where the mount lives with ${this.#agreement}`)
-      return
+      this.#agreement = agreementOf(message)
     }
+    this.#begin()
+  }
+
+  /** The daemon serves. */
+  #begin(): void {
     this.#serving = true
     this.#daemons++
     this.#own.serve(this.#channel)
@@ -329,6 +422,12 @@ export class Relay {
       if (pending.crashes > 0 && pending.shape.check !== undefined && !pending.held) this.#unsettled.add(pending)
     this.#forwardAll()
     this.#suspects.begin()
+  }
+
+  #lookWhetherDrained(): void {
+    if (this.#hold === undefined || !this.#own.idle) return
+    for (const { tried } of this.#pending.values()) if (tried) return
+    this.#hold.drained()
   }
 
   #forwardAll(): void {
@@ -374,8 +473,11 @@ export class Relay {
     pending.sent = false
     this.#resent++
     if (sent) pending.maybeDone = true
-    if (sent && (pending.shape.once === true || pending.isExchange)) this.#end(pending, EIO)
-    else if (pending === culprit) {
+    if (sent && (pending.shape.once === true || pending.isExchange)) {
+      this.#undecided++
+      this.#end(pending, EIO)
+    } else if (pending === culprit) {
+      this.#suspectsFailed++
       const daemons = CRASHES_OF_SUSPECTS + 1
       this.#hooks.warning(
         `a request of process ${pending.caller} was with ${daemons} daemons in a row that ended; it fails with EIO`,
@@ -391,7 +493,7 @@ export class Relay {
 
   #notification(message: Buffer): void {
     const translated = translateNotification(message, this.#nodes)
-    if (translated !== undefined) this.#hooks.notify(translated)
+    if (translated !== undefined) this.#hooks.notify([translated])
   }
 
   /** Answers a request with an error, or 0 if nothing else is to be said. */

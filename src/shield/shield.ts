@@ -14,10 +14,15 @@ import { killAfter } from '../os/processes/kill-after.ts'
 import type { Launcher } from '../os/processes/launcher.ts'
 import { RestartDelay } from '../os/processes/restart-delay.ts'
 import { settledWithin } from '../os/processes/settled-within.ts'
+import { Candidate } from './candidate.ts'
+import type { ShieldStatus, UpgradeReport } from './control-protocol.ts'
 import type { DaemonChannel } from './daemon-channel.ts'
 import { type DaemonCommand, DaemonProcess } from './daemon-process.ts'
-import { Relay, type RelayHooks } from './relay.ts'
+import type { HoldReport } from './hold.ts'
+import { Refused } from './refused.ts'
+import { Relay, type RelayCounts, type RelayHooks } from './relay.ts'
 import type { MountCall } from './trapped-calls.ts'
+import { upgrade, type UpgradeOrder, type UpgradeSite } from './upgrade.ts'
 
 /**
  * Milliseconds for which the next request or answer is polled for: never. Reader, relay and daemon wake each other in turn, on one processor. A relay that polls takes
@@ -56,8 +61,16 @@ export interface ShieldParts {
   readonly launcher: Launcher
   readonly table: MountTable
   readonly log: Logger
+  /** Takes each line that a daemon writes to its standard output and error, with the name that it was called by; undefined: both are ours. */
+  readonly output: ((line: string, daemon: string) => void) | undefined
   readonly times: ShieldTimes
 }
+
+/** What a shield knows of itself. */
+export type ShieldState = Pick<
+  ShieldStatus,
+  'state' | 'mount' | 'daemon' | 'away' | 'incarnation' | 'restarts' | 'upgrades' | 'requests' | 'nodes' | 'openFiles'
+>
 
 /** How a shield came to its end. */
 export type ShieldEnd = 'stopped' | 'unmounted' | 'aborted' | 'given up'
@@ -76,7 +89,10 @@ export class Shield implements TurnTaker {
   readonly #loop: ServingLoop
   readonly #restartDelay = new RestartDelay()
   readonly #outcome = Promise.withResolvers<ShieldEnd>()
-  readonly #notify: (message: Buffer) => void
+  readonly #mounted = Promise.withResolvers<undefined>()
+  readonly #notify: RelayHooks['notify']
+  readonly #left: string[] = []
+  #command: DaemonCommand
   #stopping = false
   #relay: Relay | undefined
   #device: SessionDescriptor | undefined
@@ -88,6 +104,17 @@ export class Shield implements TurnTaker {
   #servingSince: number | undefined
   /** It is killed because it cannot serve. */
   #fails = false
+  /** Its end is part of an upgrade. */
+  #detained = false
+  #upgrading = false
+  #candidate: Candidate | undefined
+  /** What the first daemon has mounted. */
+  #firstCall: MountCall | undefined
+  #awaySince: number | undefined
+  #why = ''
+  #restarts = 0
+  #upgrades = 0
+  #restartTimer: NodeJS.Timeout | undefined
   #startTimer: NodeJS.Timeout | undefined
   #giveUpTimer: NodeJS.Timeout | undefined
   #hangUpTimer: NodeJS.Timeout | undefined
@@ -96,17 +123,23 @@ export class Shield implements TurnTaker {
     const { libc } = parts
     this.#parts = parts
     this.#order = order
+    this.#command = order.command
     this.#turns = new MainThreadTurns(libc)
     this.#loop = new ServingLoop(new Epoll(libc), new AdaptivePolling(POLL_TIME), libc.yielder())
     this.#loop.listen(this.#turns.neighbour.fd, this.#turns.neighbour.readable)
     this.#notify = notifier(libc, () => this.#device?.fd)
   }
 
+  /** Resolves when a daemon serves for the first time, and the mount is at its place. */
+  get mounted(): Promise<undefined> {
+    return this.#mounted.promise
+  }
+
   /**
    * Runs until `stop` resolves, the mount is gone or no daemon serves it any more. By then the daemon has ended. Rejects with ProgramError if the first daemon does
    * not mount; then nothing is mounted.
    */
-  async run(stop: Promise<NodeJS.Signals>): Promise<ShieldEnd> {
+  async run(stop: Promise<unknown>): Promise<ShieldEnd> {
     this.#turns.begin(this)
     this.#start()
     try {
@@ -121,21 +154,128 @@ export class Shield implements TurnTaker {
     }
   }
 
+  /** What is left after its end and why, one sentence each. */
+  get left(): readonly string[] {
+    return this.#left
+  }
+
+  get state(): ShieldState {
+    const counts = this.#relay?.counts ?? NO_COUNTS
+    const { inFlight, resent, takenAsDone, stale, suspectsFailed, undecided } = counts
+    const since = this.#servingSince
+    const awayFor = this.#awaySince === undefined ? undefined : performance.now() - this.#awaySince
+    return {
+      state: this.#stateWord(),
+      mount: this.#mount === undefined ? 'absent' : this.#mount.there ? 'there' : this.#mount.covered ? 'covered' : 'absent',
+      daemon:
+        this.#daemon === undefined || since === undefined
+          ? null
+          : { pid: this.#daemon.pid, since: new Date(Date.now() - (performance.now() - since)).toISOString() },
+      away: awayFor === undefined ? null : { seconds: Math.round(awayFor / 100) / 10, why: this.#why },
+      incarnation: counts.daemons,
+      restarts: this.#restarts,
+      upgrades: this.#upgrades,
+      requests: { inFlight, resent, takenAsDone, stale, suspectsFailed, undecided },
+      nodes: counts.nodes,
+      openFiles: counts.openFiles,
+    }
+  }
+
+  /** Replaces the daemon. Rejects with Refused. */
+  async upgrade(order: UpgradeOrder): Promise<UpgradeReport> {
+    const relay = this.#relay
+    if (this.#stopping) throw new Refused('the shield ends')
+    if (relay === undefined || this.#mount === undefined) throw new Refused('its first daemon does not serve yet')
+    if (this.#upgrading) throw new Refused('another upgrade is under way')
+    this.#upgrading = true
+    try {
+      return await upgrade(this.#site(relay), order)
+    } finally {
+      this.#upgrading = false
+    }
+  }
+
   turn(timeout: Timeout): void {
     this.#loop.turn(timeout)
   }
 
+  #stateWord(): ShieldState['state'] {
+    if (this.#stopping) return 'ending'
+    if (this.#mount === undefined) return 'starting'
+    return this.#servingSince === undefined ? 'away' : 'serving'
+  }
+
+  #site(relay: Relay): UpgradeSite {
+    const { libc, launcher, output, times } = this.#parts
+    const isServing = (): boolean => this.#servingSince !== undefined
+    const isStopping = (): boolean => this.#stopping
+    return {
+      relay,
+      get serving() {
+        return isServing()
+      },
+      get stopping() {
+        return isStopping()
+      },
+      due: () => this.#turns.due(),
+      start: (command) => {
+        const { init } = relay
+        const mounted = this.#firstCall
+        if (init === undefined || mounted === undefined || this.#stopping) throw new Refused('the shield ends')
+        const terms = { init, mounted, disagreement: (answer: Buffer) => relay.disagreement(answer) }
+        this.#candidate = new Candidate({ libc, loop: this.#loop, launcher, output }, command, terms, () => this.#turns.due())
+        return this.#candidate
+      },
+      detain: () => {
+        this.#detained = true
+        clearTimeout(this.#restartTimer)
+      },
+      endsWithin: async (time) => (await this.#daemon?.endsWithin(time)) ?? true,
+      retire: async () => {
+        const daemon = this.#daemon
+        if (daemon === undefined) return true
+        if (!isServing()) daemon.kill()
+        return await this.#ended(daemon)
+      },
+      adopt: (candidate, command) => this.#adopt(relay, candidate, command),
+      goOn: () => {
+        this.#detained = false
+        relay.release()
+        if (this.#daemon === undefined && !this.#stopping) this.#start()
+      },
+      discard: async (candidate) => {
+        this.#candidate = undefined
+        await candidate.discard(times.killed)
+      },
+    }
+  }
+
+  #adopt(relay: Relay, candidate: Candidate, command: DaemonCommand): HoldReport {
+    const channel = candidate.takeOver((why, killed) => this.#daemonEnded(why, killed))
+    this.#candidate = undefined
+    this.#command = command
+    this.#daemon = candidate.process
+    this.#detained = false
+    this.#fails = false
+    this.#upgrades++
+    this.#listenTo(relay, channel)
+    const report = relay.release()
+    relay.takeOver(channel)
+    return report
+  }
+
   #start(): void {
-    const { libc, launcher, times } = this.#parts
-    const { command } = this.#order
+    const { libc, launcher, output, times } = this.#parts
+    const command = this.#command
     this.#fails = false
     this.#startTimer = setTimeout(() => {
       this.#parts.log.warning(`${command.file} has not answered INIT within ${times.start / 1000} s; it is killed`)
+      this.#why = `it has not answered INIT within ${times.start / 1000} s`
       this.#fails = true
       this.#daemon?.kill()
     }, times.start)
     try {
-      this.#daemon = new DaemonProcess({ libc, loop: this.#loop, launcher }, command, {
+      this.#daemon = new DaemonProcess({ libc, loop: this.#loop, launcher, output }, command, {
         mounting: (call, channel) => this.#mountFor(call, channel),
         ended: (why, killed) => this.#daemonEnded(why, killed),
       })
@@ -154,19 +294,23 @@ export class Shield implements TurnTaker {
       return 'EPERM'
     }
     const relay = this.#relay
-    this.#channel = { fd: channel.fd, serve: (most) => relay.serveChannel(most) }
-    this.#loop.add(this.#channel)
+    this.#listenTo(relay, channel)
     relay.connect(channel)
     return undefined
+  }
+
+  #listenTo(relay: Relay, channel: DaemonChannel): void {
+    this.#channel = { fd: channel.fd, serve: (most) => relay.serveChannel(most) }
+    this.#loop.add(this.#channel)
   }
 
   /** Throws ProgramError. */
   #open(call: MountCall): Relay {
     const { libc } = this.#parts
-    const { mountpoint, command, stableInodes, readOnly } = this.#order
+    const { mountpoint, stableInodes, readOnly } = this.#order
     if (call.type.startsWith('fuseblk'))
       throw new ProgramError(
-        `${command.file} mounts a block device (${call.type}); only daemons of the type fuse can be shielded`,
+        `${this.#command.file} mounts a block device (${call.type}); only daemons of the type fuse can be shielded`,
         STATUS.mountFailed,
       )
     try {
@@ -180,6 +324,7 @@ export class Shield implements TurnTaker {
       })
       if (mounting === undefined) throw new Error('fsopen(2) is missing or forbidden')
       this.#mounting = mounting
+      this.#firstCall = call
       const relay = new Relay(new KernelDevice(libc, fd), stableInodes, this.#hooks())
       this.#device = { fd, serve: (most) => relay.serveDevice(most) }
       this.#loop.add(this.#device)
@@ -193,12 +338,12 @@ export class Shield implements TurnTaker {
 
   #hooks(): RelayHooks {
     const { log, times } = this.#parts
-    const { mountpoint, command } = this.#order
-    const { file } = command
+    const { mountpoint } = this.#order
     return {
       ready: () => this.#ready(),
       refused: (why) => {
-        log.error(`${file} ${why}; it is killed`)
+        log.error(`${this.#command.file} ${why}; it is killed`)
+        this.#why = `it ${why}`
         this.#fails = true
         this.#daemon?.kill()
       },
@@ -224,11 +369,13 @@ export class Shield implements TurnTaker {
   /** The daemon serves. The first time the mount comes to its place. */
   #ready(): void {
     const { libc, table, log } = this.#parts
-    const { mountpoint, command } = this.#order
+    const { mountpoint } = this.#order
+    const command = this.#command
     clearTimeout(this.#startTimer)
     clearTimeout(this.#giveUpTimer)
     this.#turns.due()
     this.#servingSince = performance.now()
+    this.#awaySince = undefined
     const mounting = this.#mounting
     if (mounting === undefined) {
       log.info(`${command.file} serves ${mountpoint} again`)
@@ -239,6 +386,7 @@ export class Shield implements TurnTaker {
       this.#mounting = undefined
       this.#mount = new OwnMount(mountpoint, table, libc, mounting.device)
       log.info(`${command.file} serves ${mountpoint}`)
+      this.#mounted.resolve(undefined)
     } catch (error) {
       const message = withRemedy(`${mountpoint}: cannot mount: ${messageOf(error)}`, error)
       this.#outcome.reject(new ProgramError(message, STATUS.mountFailed, { cause: error }))
@@ -247,7 +395,7 @@ export class Shield implements TurnTaker {
 
   #daemonEnded(why: string, killed: boolean): void {
     const { log, times } = this.#parts
-    const { file } = this.#order.command
+    const { file } = this.#command
     clearTimeout(this.#startTimer)
     clearTimeout(this.#hangUpTimer)
     this.#closeChannel()
@@ -255,19 +403,26 @@ export class Shield implements TurnTaker {
     // What it has started must not go on beside the next one.
     this.#daemon?.kill()
     this.#daemon?.close()
+    const said = this.#daemon?.said(times.killed)
     this.#daemon = undefined
     if (this.#stopping) return
     if (this.#mount === undefined) {
-      this.#outcome.reject(
-        new ProgramError(`${file} ${why} before it had mounted; it has to stay in the foreground`, STATUS.failed),
-      )
+      const error = new ProgramError(`${file} ${why} before it had mounted; it has to stay in the foreground`, STATUS.failed)
+      const refuse = (): void => this.#outcome.reject(error)
+      // What it has said is why.
+      if (said === undefined) refuse()
+      else said.then(refuse, refuse)
       return
     }
     const life = this.#servingSince === undefined ? undefined : performance.now() - this.#servingSince
     this.#servingSince = undefined
-    log.warning(`${file} ${why}; it is started again`)
+    this.#awaySince ??= performance.now()
+    if (!this.#fails) this.#why = `it ${why}`
     if (life !== undefined) this.#giveUpTimer = setTimeout(() => this.#outcome.resolve('given up'), times.giveUp)
-    setTimeout(
+    if (this.#detained) return
+    this.#restarts++
+    log.warning(`${file} ${why}; it is started again`)
+    this.#restartTimer = setTimeout(
       () => {
         if (!this.#stopping) this.#start()
       },
@@ -282,8 +437,8 @@ export class Shield implements TurnTaker {
 
   #tell(): void {
     if (this.#relay === undefined) return
-    const { daemons, resent, stale } = this.#relay.counts
-    this.#parts.log.info(`daemons that served: ${daemons}; requests given to another: ${resent}; files not found again: ${stale}`)
+    const { daemons, resent, lost } = this.#relay.counts
+    this.#parts.log.info(`daemons that served: ${daemons}; requests given to another: ${resent}; files not found again: ${lost}`)
   }
 
   async #hiddenRemoved(relay: Relay): Promise<void> {
@@ -298,41 +453,72 @@ export class Shield implements TurnTaker {
   /** Ends the daemon. */
   async #end(): Promise<void> {
     this.#stopping = true
-    for (const timer of [this.#startTimer, this.#giveUpTimer, this.#hangUpTimer]) clearTimeout(timer)
+    for (const timer of [this.#startTimer, this.#giveUpTimer, this.#hangUpTimer, this.#restartTimer]) clearTimeout(timer)
     this.#mounting?.close()
     const daemon = this.#daemon
-    const { leave, end, killed } = this.#parts.times
+    const { end, killed } = this.#parts.times
+    await this.#candidate?.discard(killed)
     if (
       this.#relay?.hidesFiles === true &&
       (daemon === undefined || (await settledWithin(this.#hiddenRemoved(this.#relay), end)) === 'late')
     )
-      this.#parts.log.warning('the daemon has not removed what was removed while it was open; look for .dummy-shield-*')
-    if (daemon === undefined) return
+      this.#leave('the daemon has not removed what was removed while it was open; look for .dummy-shield-*')
+    if (daemon !== undefined && !(await this.#ended(daemon)))
+      this.#leave(`${this.#command.file} is still in the kernel after SIGKILL`)
+  }
+
+  /** Something is left after the end. */
+  #leave(what: string): void {
+    this.#left.push(what)
+    this.#parts.log.warning(what)
+  }
+
+  /** Ends a daemon. Resolves to whether it has ended. */
+  async #ended(daemon: DaemonProcess): Promise<boolean> {
+    const { leave, end, killed } = this.#parts.times
     daemon.terminate()
     if (!(await daemon.endsWithin(leave))) {
-      this.#closeChannel()
+      if (daemon === this.#daemon) this.#closeChannel()
       daemon.hangUp()
     }
-    if (!(await killAfter(daemon, end, end + killed)))
-      this.#parts.log.warning(`${this.#order.command.file} is still in the kernel after SIGKILL`)
+    return await killAfter(daemon, end, end + killed)
   }
 }
 
-/** Writes notifications to the device one after another, in libuv's pool. What the kernel does not take is lost, as it would be without a relay. */
-function notifier(libc: Libc, device: () => number | undefined): (message: Buffer) => void {
-  const waiting: Buffer[] = []
+const NO_COUNTS: RelayCounts = {
+  daemons: 0,
+  inFlight: 0,
+  resent: 0,
+  takenAsDone: 0,
+  lost: 0,
+  stale: 0,
+  suspectsFailed: 0,
+  undecided: 0,
+  nodes: 0,
+  openFiles: 0,
+}
+
+/**
+ * Writes notifications to the device one after another, in libuv's pool. What the kernel does not take is lost, as it would be without a relay. Each sequence is asked for its
+ * next when the one before has been written.
+ */
+function notifier(libc: Libc, device: () => number | undefined): RelayHooks['notify'] {
+  const waiting: { readonly messages: Iterator<Buffer, unknown>; readonly written: (() => void) | undefined }[] = []
   const write = libc.foreign('long write(int, void *, ulong)')
   const next = (): void => {
-    const [message] = waiting
     const fd = device()
-    if (message === undefined || fd === undefined) return
-    write.async(fd, message, message.length, () => {
+    for (let [first] = waiting; first !== undefined && fd !== undefined; [first] = waiting) {
+      const step = first.messages.next()
+      if (step.done !== true) {
+        write.async(fd, step.value, step.value.length, next)
+        return
+      }
       waiting.shift()
-      next()
-    })
+      first.written?.()
+    }
   }
-  return (message) => {
-    waiting.push(message)
+  return (messages, written) => {
+    waiting.push({ messages: messages[Symbol.iterator](), written })
     if (waiting.length === 1) next()
   }
 }

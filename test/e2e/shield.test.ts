@@ -6,7 +6,7 @@ import { processStat } from '../../src/os/processes/processes.ts'
 import { DUMMY_FUSE, EXECUTABLE } from '../support/paths.ts'
 import { PROGRAMS } from '../support/program-storage.ts'
 import { Sandbox } from '../support/sandbox.ts'
-import { fill, Shielded, ShieldedReader, ShieldedWriter } from '../support/shield.ts'
+import { fill, forgetShield, Shielded, ShieldedReader, ShieldedWriter } from '../support/shield.ts'
 import { umountLazily } from '../support/mounts.ts'
 import { eventually } from '../support/wait.ts'
 
@@ -166,6 +166,7 @@ describe('shield', () => {
     await eventually('the daemon has ended', () => processStat(daemon) === undefined)
     const read = await sandbox.run('ls', [shielded.mountpoint])
     assert.match(read.stderr, /Transport endpoint is not connected/)
+    forgetShield(shielded.mountpoint)
   })
 
   it('lets go of a killed reader while the daemon hangs, and goes on with the daemon', async () => {
