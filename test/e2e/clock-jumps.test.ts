@@ -28,7 +28,7 @@ describe('a wall clock that jumps', { concurrency: true }, () => {
   it('alters no call, no restart and no wait of a plugin and its daemons', async () => {
     await using sandbox = new Sandbox()
     const clock = await MovedClock.make(sandbox)
-    using plugin = await Plugin.start(sandbox, { env: clock.env, args: ['--inject', 'mount-delay=0.3'] })
+    using plugin = await Plugin.start(sandbox, { env: clock.env, args: ['--inject', 'mount-delay=0.3', '--call-deadline', '25'] })
     for (const [index, jump] of JUMPS.entries()) {
       const volume = new Volume(sandbox, plugin, `volume-${index}`)
       const staged = volume.stage()
@@ -62,15 +62,15 @@ describe('a wall clock that jumps', { concurrency: true }, () => {
     it(`ends no call before its deadline, and none after it: by ${jump} s`, async () => {
       await using sandbox = new Sandbox()
       const clock = await MovedClock.make(sandbox)
-      using plugin = await Plugin.start(sandbox, { env: clock.env, args: ['--inject', 'init-hang', '--call-deadline', '5'] })
+      using plugin = await Plugin.start(sandbox, { env: clock.env, args: ['--inject', 'init-hang', '--call-deadline', '20'] })
       const volume = new Volume(sandbox, plugin, 'volume')
       const staged = outcome(volume.stage())
       await eventually('a daemon starts', () => plugin.daemons().length > 0)
       clock.move(jump)
       const { code, details } = await staged
       assert.equal(code, 'DEADLINE_EXCEEDED')
-      // Of 5 s, less the margin of 1 s for undoing and what the plugin takes until it starts the daemon.
-      assert.match(details, /dummy-fuse did not handle INIT within [1-5]\.\d s and was killed/)
+      // Of 20 s, less the margin of 1 s for undoing and what the plugin takes until it starts the daemon.
+      assert.match(details, /dummy-fuse did not handle INIT within 1?\d\.\d s and was killed/)
       assert.deepEqual([plugin.daemons(), plugin.entries(), sandbox.mounts()], [[], [], []])
       assertSane(plugin.log())
     })
