@@ -136,7 +136,7 @@ describe('dummy-fuse-csi lab run', () => {
     )
 
     const report = JSON.parse(readFileSync(json, 'utf8')) as LabRecord
-    assert.equal(report.version, 5)
+    assert.equal(report.version, 6)
     assert.equal(report.passed, true)
     assert.deepEqual(
       report.scenarios.map(({ name, outcome }) => [name, outcome]),
