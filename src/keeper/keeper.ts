@@ -20,6 +20,8 @@ import { RateLimitedLog } from '../os/rate-limited-log.ts'
 /** Times in milliseconds. */
 export interface KeeperOptions {
   readonly storeMax: number
+  /** After which ends the program is started again: also when it ends by itself, or only when a signal ends it. Any other end is the keeper's end then. */
+  readonly restart: 'always' | 'after a signal'
   /** The longest silence of the program; 0: any. */
   readonly watchdog: number
   /** What the watchdog waits for first: READY=1, or the program's first WATCHDOG=1. A program that never says it is not watched then. */
@@ -245,7 +247,8 @@ export class Keeper {
     this.#log.info(`${title} ended: ${describe(end)}`)
     const left = this.#context.tree.killAll()
     if (left > 0) this.#log.warning(`killed ${left} processes that ${title} left behind`)
-    if (this.#intent === 'stop') {
+    if (this.#intent === 'stop' || (this.#options.restart === 'after a signal' && end.signal === null)) {
+      this.#intent = 'stop'
       this.#finish()
       return
     }

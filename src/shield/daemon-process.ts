@@ -71,6 +71,8 @@ export class DaemonProcess implements Killable {
     this.#inbox = DatagramSocket.ofPair(libc, inbox, 1)
     const { file, args, target } = command
     this.#askedFor = join(target, ASKED_FOR)
+    // A process of ours that was killed may have left it.
+    rmSync(this.#askedFor, { force: true })
     this.#child = new ChildProgram({
       file: launcher.path,
       args: [file, ...args],
@@ -89,6 +91,11 @@ export class DaemonProcess implements Killable {
       (end) => handler.ended(describe(end, file), end.signal === 'SIGKILL'),
       (error: unknown) => handler.ended(`cannot be started: ${messageOf(error)}`, false),
     )
+  }
+
+  /** 0 if it was not started. */
+  get pid(): number {
+    return this.#child.pid
   }
 
   async endsWithin(time: number): Promise<boolean> {

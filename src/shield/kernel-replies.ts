@@ -8,9 +8,12 @@ export class KernelReplies {
   /** For an answer that is made here: its body is put behind {@link OUT.body}. */
   readonly buffer = Buffer.alloc(MESSAGE_SIZE)
   readonly #device: Device
+  readonly #commit: (unique: bigint) => void
 
-  constructor(device: Device) {
+  /** `commit`: makes what was noted last for a successor, which the kernel goes by once it has the answer. */
+  constructor(device: Device, commit: (unique: bigint) => void) {
     this.#device = device
+    this.#commit = commit
   }
 
   /** Writes a daemon's answer, or an error (a positive errno) instead of it. */
@@ -31,8 +34,10 @@ export class KernelReplies {
   }
 
   /** Writes a whole answer. False: the caller has been killed (ENOENT). */
-  write({ answered }: Pending, message: Buffer, length: number): boolean {
-    return !answered && this.#device.write(message, length) === 0
+  write({ answered, firstUnique }: Pending, message: Buffer, length: number): boolean {
+    if (answered) return false
+    this.#commit(firstUnique)
+    return this.#device.write(message, length) === 0
   }
 
   /** Writes an error for a request that nothing else is known of. */

@@ -1,12 +1,14 @@
 import { constants } from 'node:os'
 import { OPCODE, OUT_HEADER_SIZE } from '../fuse/protocol/constants.ts'
+import { encodeResend } from '../fuse/protocol/notifications.ts'
 import { wantsReply } from '../fuse/protocol/requests.ts'
+import { Writer } from '../fuse/protocol/writer.ts'
 import type { Device } from '../fuse/session/device.ts'
 import { Answers } from './answers.ts'
 import type { DaemonChannel } from './daemon-channel.ts'
 import { DoubtfulChanges } from './doubtful-changes.ts'
 import { type Handle, HandleTable } from './handles.ts'
-import { agreementOf, offer, settle } from './handshake.ts'
+import { agreementOf, offer, resends, settle } from './handshake.ts'
 import { HiddenFiles } from './hidden-files.ts'
 import { Interrupts } from './interrupts.ts'
 import { KernelReplies } from './kernel-replies.ts'
@@ -17,12 +19,16 @@ import { translateNotification } from './notifications.ts'
 import { OwnRequests } from './own-requests.ts'
 import { Pending } from './pending.ts'
 import { Rediscovery } from './rediscovery.ts'
+import type { ShieldState, StateTables } from './state.ts'
 import { Suspects } from './suspects.ts'
 
 const { EAGAIN, EBADF, EINTR, EIO, ENODEV, ENOSYS, ESTALE } = constants.errno
 
 /** A request that was with so many daemons in a row when they ended is a suspect. If the next one ends with it alone, it is not given to another. */
 const CRASHES_OF_SUSPECTS = 2
+
+/** Requests that are read at once of those that the kernel sends again. */
+const AT_ONCE = 64
 
 /** What the relay tells of itself. */
 export interface RelayHooks {
@@ -58,7 +64,8 @@ export class Relay {
   readonly #device: Device
   readonly #hooks: RelayHooks
   readonly #nodes: NodeTable
-  readonly #handles = new HandleTable()
+  readonly #handles: HandleTable
+  readonly #state: ShieldState
   readonly #pending = new Map<bigint, Pending>()
   readonly #own = new OwnRequests()
   readonly #rediscovery: Rediscovery
@@ -79,17 +86,28 @@ export class Relay {
   /** What every daemon gets, once the kernel has sent it. */
   #init: Buffer | undefined
   #agreement: string | undefined
-  #daemons = 0
-  #resent = 0
+  /** Whether a successor can have the requests again that are not answered; undefined until INIT has come. */
+  #resends: boolean | undefined
+  /** The connection is over. */
+  #isOver = false
 
-  constructor(device: Device, stableInodes: boolean, hooks: RelayHooks) {
+  /** `state`: what a successor is to know. One of an earlier process is to be taken over next. */
+  constructor(device: Device, stableInodes: boolean, hooks: RelayHooks, state: ShieldState) {
     this.#device = device
     this.#hooks = hooks
-    this.#nodes = new NodeTable(stableInodes, (daemonId, lookups) => this.#forget(daemonId, lookups))
-    this.#rediscovery = new Rediscovery(this.#nodes, this.#handles, this.#own)
+    this.#state = state
+    this.#nodes = new NodeTable(stableInodes, (daemonId, lookups) => this.#forget(daemonId, lookups), state)
+    this.#handles = new HandleTable(state)
+    this.#rediscovery = new Rediscovery(this.#nodes, this.#handles, this.#own, () => state.add('stale'))
     this.#doubtfulChanges = new DoubtfulChanges(this.#nodes, this.#own, this.#rediscovery)
-    this.#hidden = new HiddenFiles(this.#nodes, this.#own, this.#rediscovery, (text) => hooks.warning(text))
-    this.#replies = new KernelReplies(device)
+    this.#hidden = new HiddenFiles({
+      nodes: this.#nodes,
+      own: this.#own,
+      rediscovery: this.#rediscovery,
+      notes: state,
+      warn: (text) => hooks.warning(text),
+    })
+    this.#replies = new KernelReplies(device, (unique) => state.commit(unique))
     this.#answers = new Answers({
       nodes: this.#nodes,
       handles: this.#handles,
@@ -97,11 +115,39 @@ export class Relay {
       hidden: this.#hidden,
       replies: this.#replies,
     })
-    this.#listings = new Listings(this.#nodes, this.#rediscovery, this.#hidden, this.#replies)
+    this.#listings = new Listings(this.#nodes, this.#rediscovery, this.#hidden, this.#replies, state)
+    state.attach(this.#tables)
   }
 
   get counts(): RelayCounts {
-    return { daemons: this.#daemons, resent: this.#resent, stale: this.#rediscovery.stale }
+    const [daemons, resent, stale] = (['daemons', 'resent', 'stale'] as const).map((name) => this.#state.count(name))
+    return { daemons: daemons ?? 0, resent: resent ?? 0, stale: stale ?? 0 }
+  }
+
+  /** Whether a successor can have the requests again that are not answered (Linux 6.9). */
+  get resends(): boolean {
+    return this.#resends === true
+  }
+
+  /**
+   * Takes over from a process that was killed: knows what that knew, and reads what the kernel has no answer to, before a daemon is connected. Throws Error if its
+   * state cannot be read.
+   */
+  takeOver(): void {
+    this.#state.restore(this.#tables)
+    const { init, agreement } = this.#state.facts
+    this.#init = init === undefined ? undefined : Buffer.from(init, 'base64')
+    this.#agreement = agreement
+    this.#resends = true
+    const request = new Writer(OUT_HEADER_SIZE)
+    encodeResend(request)
+    this.#device.write(request.buffer, request.length)
+    while (!this.#isOver && this.serveDevice(AT_ONCE) > 0);
+    this.#state.allAgain()
+  }
+
+  get #tables(): StateTables {
+    return { nodes: this.#nodes, handles: this.#handles, hidden: this.#hidden }
   }
 
   /** A new daemon is there. It is asked for INIT first. */
@@ -134,10 +180,24 @@ export class Relay {
 
   /** Reads up to `most` requests of the kernel; how many there were. */
   serveDevice(most: number): number {
+    const count = this.#readDevice(most)
+    this.#state.settle()
+    return count
+  }
+
+  /** Reads up to `most` messages of the daemon; how many there were. */
+  serveChannel(most: number): number {
+    const count = this.#readChannel(most)
+    this.#state.settle()
+    return count
+  }
+
+  #readDevice(most: number): number {
     for (let count = 0; count < most; count++) {
       const length = this.#device.read(this.#request)
       if (length === -EAGAIN) return count
       if (length === -ENODEV) {
+        this.#isOver = true
         this.#hooks.over()
         return count + 1
       }
@@ -149,8 +209,7 @@ export class Relay {
     return most
   }
 
-  /** Reads up to `most` messages of the daemon; how many there were. */
-  serveChannel(most: number): number {
+  #readChannel(most: number): number {
     for (let count = 0; count < most; count++) {
       const channel = this.#channel
       if (channel === undefined) return count
@@ -172,6 +231,7 @@ export class Relay {
     const unique = bytes.readBigUInt64LE(IN.unique)
     switch (opcode) {
       case OPCODE.INIT:
+        this.#resends = resends(bytes)
         this.#init = Buffer.from(bytes)
         offer(this.#init)
         this.#channel?.send(this.#init, this.#init.length)
@@ -194,11 +254,23 @@ export class Relay {
       return
     }
     this.#pending.set(unique, pending)
+    if (pending.again && !this.#sentAgain(pending)) return
     if (opcode === OPCODE.OPEN) {
       pending.opening = this.#nodes.byId(pending.nodeid)
       if (pending.opening !== undefined) pending.opening.opens++
     }
     this.#forward(pending)
+  }
+
+  /** The kernel sends a request again that an earlier process of ours had. Returns whether it is to be done. */
+  #sentAgain(pending: Pending): boolean {
+    this.#state.add('resent')
+    const { maybeDone, noted } = this.#state.again(pending.firstUnique)
+    pending.maybeDone = maybeDone
+    pending.noted = noted
+    if (!maybeDone || (pending.shape.once !== true && !pending.isExchange)) return true
+    this.#end(pending, EIO)
+    return false
   }
 
   /** Gives a request to the daemon, once it knows the node and the open file; without a daemon it is kept. */
@@ -251,6 +323,7 @@ export class Relay {
     if (at !== undefined && handle !== undefined) bytes.writeBigUInt64LE(handle.daemonHandle ?? 0n, IN.body + at)
     if (otherNode !== undefined && other !== undefined) bytes.writeBigUInt64LE(other.daemonId, IN.body + otherNode)
     pending.sent = true
+    if (isNoted(pending)) this.#state.changeSent(pending.firstUnique)
     this.#channel?.send(bytes, bytes.length)
   }
 
@@ -297,7 +370,7 @@ export class Relay {
   /** A change of names has failed. */
   #refused(pending: Pending, errno: number): void {
     if (pending.hid === undefined) this.#end(pending, errno)
-    else this.#hidden.restore(pending, () => this.#end(pending, errno))
+    else this.#hidden.giveBack(pending, () => this.#end(pending, errno))
   }
 
   /** The daemon has answered INIT. */
@@ -309,6 +382,7 @@ export class Relay {
     settle(message)
     const agreement = agreementOf(message)
     if (this.#agreement === undefined) {
+      this.#state.note({ init: this.#init?.toString('base64'), agreement })
       if (this.#device.write(message, message.length) !== 0) {
         this.#hooks.refused('has answered INIT with what the kernel does not take')
         return
@@ -319,14 +393,14 @@ export class Relay {
       return
     }
     this.#serving = true
-    this.#daemons++
+    this.#state.add('daemons')
     this.#own.serve(this.#channel)
     this.#nodes.begin()
     this.#handles.begin()
     this.#hidden.begin()
     this.#hooks.ready()
     for (const pending of this.#pending.values())
-      if (pending.crashes > 0 && pending.shape.check !== undefined && !pending.held) this.#unsettled.add(pending)
+      if ((pending.crashes > 0 || pending.again) && pending.shape.check !== undefined && !pending.held) this.#unsettled.add(pending)
     this.#forwardAll()
     this.#suspects.begin()
   }
@@ -338,9 +412,7 @@ export class Relay {
   /** The kernel has forgotten lookups of a node. */
   #forgotten(id: bigint, lookups: bigint): void {
     const node = this.#nodes.byId(id)
-    if (node === undefined) return
-    node.kernelLookups = Math.max(0, node.kernelLookups - Number(lookups))
-    this.#nodes.dropUnused(node)
+    if (node !== undefined) this.#nodes.forgotten(node, Number(lookups))
   }
 
   #forget(daemonId: bigint, lookups: number): void {
@@ -372,7 +444,7 @@ export class Relay {
     if (!tried) return
     pending.tried = false
     pending.sent = false
-    this.#resent++
+    this.#state.add('resent')
     if (sent) pending.maybeDone = true
     if (sent && (pending.shape.once === true || pending.isExchange)) this.#end(pending, EIO)
     else if (pending === culprit) {
@@ -406,6 +478,7 @@ export class Relay {
     this.#pending.delete(pending.unique)
     this.#interrupts.delete(pending)
     this.#suspects.over(pending)
+    if (pending.again || isNoted(pending)) this.#state.changeOver(pending.firstUnique)
     const { opening } = pending
     if (opening !== undefined) {
       opening.opens--
@@ -414,6 +487,11 @@ export class Relay {
     }
     if (this.#unsettled.delete(pending) && this.#unsettled.size === 0) this.#forwardAll()
   }
+}
+
+/** Whether it matters to a successor that the daemon was given it: it cannot just be done again. */
+function isNoted({ shape }: Pending): boolean {
+  return shape.check !== undefined || shape.once === true
 }
 
 /** A reply as if the daemon had sent it. */

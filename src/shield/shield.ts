@@ -12,11 +12,14 @@ import { OwnMount } from '../os/mounts/own-mount.ts'
 import { STATUS } from '../os/processes/exit-status.ts'
 import { killAfter } from '../os/processes/kill-after.ts'
 import type { Launcher } from '../os/processes/launcher.ts'
+import { processStat } from '../os/processes/processes.ts'
 import { RestartDelay } from '../os/processes/restart-delay.ts'
 import { settledWithin } from '../os/processes/settled-within.ts'
 import type { DaemonChannel } from './daemon-channel.ts'
 import { type DaemonCommand, DaemonProcess } from './daemon-process.ts'
 import { Relay, type RelayHooks } from './relay.ts'
+import type { ShieldState } from './state.ts'
+import { endLeft, type Left, type Succession } from './succession.ts'
 import type { MountCall } from './trapped-calls.ts'
 
 /**
@@ -27,7 +30,9 @@ const POLL_TIME = 0
 
 /** What a shield is for. */
 export interface ShieldOrder {
-  /** An absolute path without symbolic links, where nothing is mounted. */
+  /** The mount point as it was given, made absolute. */
+  readonly given: string
+  /** The same without symbolic links. Nothing is mounted there, or what {@link ShieldParts.left} is of. */
   readonly mountpoint: string
   readonly command: DaemonCommand
   /** An inode number means the same file to each daemon. */
@@ -57,6 +62,9 @@ export interface ShieldParts {
   readonly table: MountTable
   readonly log: Logger
   readonly times: ShieldTimes
+  readonly succession: Succession
+  /** What is taken over of an earlier process. */
+  readonly left: Left | undefined
 }
 
 /** How a shield came to its end. */
@@ -77,6 +85,7 @@ export class Shield implements TurnTaker {
   readonly #restartDelay = new RestartDelay()
   readonly #outcome = Promise.withResolvers<ShieldEnd>()
   readonly #notify: (message: Buffer) => void
+  readonly #state: ShieldState
   #stopping = false
   #relay: Relay | undefined
   #device: SessionDescriptor | undefined
@@ -86,6 +95,8 @@ export class Shield implements TurnTaker {
   #channel: SessionDescriptor | undefined
   /** When the daemon began to serve (performance.now()); undefined while it does not. */
   #servingSince: number | undefined
+  /** The kernel's connection is over. */
+  #isOver = false
   /** It is killed because it cannot serve. */
   #fails = false
   #startTimer: NodeJS.Timeout | undefined
@@ -100,6 +111,7 @@ export class Shield implements TurnTaker {
     this.#loop = new ServingLoop(new Epoll(libc), new AdaptivePolling(POLL_TIME), libc.yielder())
     this.#loop.listen(this.#turns.neighbour.fd, this.#turns.neighbour.readable)
     this.#notify = notifier(libc, () => this.#device?.fd)
+    this.#state = parts.left?.state ?? parts.succession.newState()
   }
 
   /**
@@ -108,8 +120,10 @@ export class Shield implements TurnTaker {
    */
   async run(stop: Promise<NodeJS.Signals>): Promise<ShieldEnd> {
     this.#turns.begin(this)
-    this.#start()
+    const { left } = this.#parts
     try {
+      if (left !== undefined) await this.#takeOver(left)
+      if (!this.#isOver) this.#start()
       const end = await Promise.race([this.#outcome.promise, stop.then(() => 'stopped' as const)])
       // Otherwise readers would find the empty directory below it.
       if (end === 'stopped') this.#mount?.detach()
@@ -117,12 +131,36 @@ export class Shield implements TurnTaker {
     } finally {
       this.#tell()
       await this.#end()
+      await this.#parts.succession.forget()
       this.busy = false
     }
   }
 
   turn(timeout: Timeout): void {
     this.#loop.turn(timeout)
+  }
+
+  /** Takes over the connection of a process that was killed, and ends what is left of its daemon. */
+  async #takeOver({ device: fd, state }: Left): Promise<void> {
+    const { libc, table, succession, times, log } = this.#parts
+    const { mountpoint, command, stableInodes } = this.#order
+    const { daemon, device } = state.facts
+    if (daemon !== undefined && !(await endLeft(daemon, times.killed)))
+      log.warning(`process ${daemon.pid} of ${command.file} is still in the kernel after SIGKILL`)
+    const relay = new Relay(new KernelDevice(libc, fd), stableInodes, this.#hooks(), state)
+    this.#mount = new OwnMount(mountpoint, table, libc, device)
+    this.#relay = relay
+    this.#device = { fd, serve: (most) => relay.serveDevice(most) }
+    this.#loop.add(this.#device)
+    try {
+      relay.takeOver()
+    } catch (error) {
+      const message = `${mountpoint}: what an earlier shield has left cannot be used: ${messageOf(error)}; its mount is dead, unmount it`
+      throw new ProgramError(message, STATUS.failed, { cause: error })
+    }
+    this.#giveUpTimer = setTimeout(() => this.#outcome.resolve('given up'), times.giveUp)
+    succession.ready()
+    log.info(`took ${mountpoint} over from a shield that was killed`)
   }
 
   #start(): void {
@@ -139,6 +177,8 @@ export class Shield implements TurnTaker {
         mounting: (call, channel) => this.#mountFor(call, channel),
         ended: (why, killed) => this.#daemonEnded(why, killed),
       })
+      const { pid } = this.#daemon
+      this.#state.note({ daemon: { pid, start: processStat(pid)?.start ?? '0' } })
     } catch (error) {
       this.#daemonEnded(withRemedy(`cannot be started: ${messageOf(error)}`, error), false)
     }
@@ -163,7 +203,7 @@ export class Shield implements TurnTaker {
   /** Throws ProgramError. */
   #open(call: MountCall): Relay {
     const { libc } = this.#parts
-    const { mountpoint, command, stableInodes, readOnly } = this.#order
+    const { given, mountpoint, command, stableInodes, readOnly } = this.#order
     if (call.type.startsWith('fuseblk'))
       throw new ProgramError(
         `${command.file} mounts a block device (${call.type}); only daemons of the type fuse can be shielded`,
@@ -180,7 +220,8 @@ export class Shield implements TurnTaker {
       })
       if (mounting === undefined) throw new Error('fsopen(2) is missing or forbidden')
       this.#mounting = mounting
-      const relay = new Relay(new KernelDevice(libc, fd), stableInodes, this.#hooks())
+      const relay = new Relay(new KernelDevice(libc, fd), stableInodes, this.#hooks(), this.#state)
+      this.#state.note({ given, mountpoint, target: command.target, stableInodes, device: mounting.device })
       this.#device = { fd, serve: (most) => relay.serveDevice(most) }
       this.#loop.add(this.#device)
       return relay
@@ -207,6 +248,7 @@ export class Shield implements TurnTaker {
         this.#hangUpTimer = setTimeout(() => this.#daemon?.kill(), times.end)
       },
       over: () => {
+        this.#isOver = true
         this.#turns.due()
         if (this.#device !== undefined) this.#loop.remove(this.#device)
         if (this.#mount === undefined) {
@@ -223,7 +265,7 @@ export class Shield implements TurnTaker {
 
   /** The daemon serves. The first time the mount comes to its place. */
   #ready(): void {
-    const { libc, table, log } = this.#parts
+    const { log } = this.#parts
     const { mountpoint, command } = this.#order
     clearTimeout(this.#startTimer)
     clearTimeout(this.#giveUpTimer)
@@ -234,10 +276,23 @@ export class Shield implements TurnTaker {
       log.info(`${command.file} serves ${mountpoint} again`)
       return
     }
+    this.#attach(mounting).catch(this.#outcome.reject)
+  }
+
+  /** Brings the mount to its place once a successor can have it. */
+  async #attach(mounting: DetachedMount): Promise<void> {
+    const { libc, table, log, succession } = this.#parts
+    const { mountpoint, command } = this.#order
+    if (this.#relay?.resends !== true || this.#device === undefined)
+      log.warning('this kernel is older than Linux 6.9: if this process is killed, the mount is dead')
+    else await succession.keep(this.#device.fd, this.#state)
+    if (this.#stopping) return
     try {
       mounting.attach(mountpoint)
       this.#mounting = undefined
       this.#mount = new OwnMount(mountpoint, table, libc, mounting.device)
+      this.#state.note({ attached: true })
+      succession.ready()
       log.info(`${command.file} serves ${mountpoint}`)
     } catch (error) {
       const message = withRemedy(`${mountpoint}: cannot mount: ${messageOf(error)}`, error)

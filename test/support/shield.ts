@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { childrenOf } from '../../src/os/processes/child-processes.ts'
 import { processStat } from '../../src/os/processes/processes.ts'
 import { mountAt } from './mounts.ts'
@@ -51,15 +52,43 @@ export class Shielded {
     return shielded
   }
 
+  /** The process of the shield, below its keeper; undefined while there is none. */
+  get shield(): number | undefined {
+    return childOf(this.running.pid)
+  }
+
   /** The process of the daemon; undefined while there is none. */
   get daemon(): number | undefined {
-    return childrenOf(this.running.pid).find((pid) => processStat(pid) !== undefined)
+    const { shield } = this
+    return shield === undefined ? undefined : childOf(shield)
   }
 
   /** Kills the daemon that serves, and waits until the next one does. */
   async killDaemon(): Promise<void> {
+    await this.kill(['daemon'])
+  }
+
+  /** Kills some of them at one moment, in this order, and waits until the next daemon serves. */
+  async kill(which: readonly ('shield' | 'daemon')[]): Promise<void> {
     const served = this.served
-    this.killAtOnce()
+    const pids = which.map((name) => this[name])
+    for (const pid of pids) {
+      assert.ok(pid !== undefined, this.running.output())
+      process.kill(pid, 'SIGKILL')
+    }
+    await eventually(`the next daemon serves: ${this.running.output()}`, () => this.served > served)
+  }
+
+  /** Kills the shield, and its successor `pause` milliseconds after that has begun. Waits until the next daemon serves. */
+  async killTwice(pause: number): Promise<void> {
+    const served = this.served
+    const first = this.shield ?? 0
+    process.kill(first, 'SIGKILL')
+    await eventually('there is a successor', () => this.shield !== undefined && this.shield !== first)
+    const second = this.shield ?? 0
+    await sleep(pause)
+    process.kill(second, 'SIGKILL')
+    await eventually('there is a successor again', () => this.shield !== undefined && this.shield !== second)
     await eventually(`the next daemon serves: ${this.running.output()}`, () => this.served > served)
   }
 
@@ -97,18 +126,27 @@ export class Shielded {
   }
 }
 
-/** A file that has to be there, below the mount point. */
-interface Expected {
-  readonly name: string
-  readonly sha256: string
+function childOf(parent: number): number | undefined {
+  return childrenOf(parent).find((pid) => processStat(pid) !== undefined)
+}
+
+/** Asserts that no hidden file is left in the sandbox's folder `written`. */
+export async function assertNothingHidden(sandbox: Sandbox): Promise<void> {
+  const folder = join(sandbox.path, 'written')
+  const left = await sandbox.run('find', [folder, '-name', '.dummy-shield-*', '-o', '-name', '.fuse_hidden*'])
+  assert.equal(left.stdout, '')
 }
 
 /** What writes through the deaths of the daemon: shielded-writer.py. */
 export class ShieldedWriter {
+  readonly #sandbox: Sandbox
+  readonly #mountpoint: string
   readonly #running: Running
   #asked = 0
 
   constructor(sandbox: Sandbox, mountpoint: string) {
+    this.#sandbox = sandbox
+    this.#mountpoint = mountpoint
     this.#running = sandbox.start('python3', [join(import.meta.dirname, 'shielded-writer.py'), mountpoint])
   }
 
@@ -118,13 +156,25 @@ export class ShieldedWriter {
     await eventually('the writer goes on', async () => (await this.#turns()) > before, 120_000)
   }
 
-  /** Has it end. Returns what has to be there now. */
-  async end(): Promise<readonly Expected[]> {
+  /** Has it end, and asserts that what it has made is there, and nothing else. */
+  async end(): Promise<void> {
     this.#running.child.stdin?.end()
     const { stdout } = await this.#running.ended
     const [, json] = /^expected (.*)$/m.exec(stdout) ?? []
     assert.ok(json !== undefined, stdout)
-    return Object.entries(JSON.parse(json) as Record<string, string>).map(([name, sha256]) => ({ name, sha256 }))
+    const expected = JSON.parse(json) as Record<string, string>
+    const file = join(this.#sandbox.path, 'expected')
+    writeFileSync(
+      file,
+      Object.entries(expected)
+        .map(([name, sha256]) => `${sha256}  ${name}\n`)
+        .join(''),
+    )
+    const cwd = this.#mountpoint
+    const checked = await this.#sandbox.run('sha256sum', ['--check', '--strict', '--quiet', file], { cwd })
+    assert.equal(checked.status, 0, checked.stdout + checked.stderr)
+    const listed = await this.#sandbox.run('find', ['.', '!', '-type', 'd', '-printf', '%P\\n'], { cwd })
+    assert.deepEqual(listed.stdout.trimEnd().split('\n').toSorted(), Object.keys(expected).toSorted())
   }
 
   async #turns(): Promise<number> {

@@ -1,11 +1,19 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { INIT, NOTIFY, OPCODE } from '../../src/fuse/protocol/constants.ts'
+import { AddonLoader } from '../../src/os/addons.ts'
+import { Libc } from '../../src/os/libc.ts'
 import { agreementOf, offer, settle } from '../../src/shield/handshake.ts'
 import { newRequest } from '../../src/shield/messages.ts'
 import { NodeTable } from '../../src/shield/nodes.ts'
 import { translateNotification } from '../../src/shield/notifications.ts'
 import { Pending } from '../../src/shield/pending.ts'
+import { ShieldState } from '../../src/shield/state.ts'
+
+/** A warning that must not come. */
+const neverCalled = (why?: string): neverCalled => {
+  throw new Error(why)
+}
 
 const ALL = 0xffffffff
 
@@ -61,7 +69,7 @@ describe("the shield's INIT", () => {
 })
 
 describe("the shield's notifications", () => {
-  const nodes = new NodeTable(false, () => undefined)
+  const nodes = new NodeTable(false, () => undefined, ShieldState.create(new Libc(new AddonLoader()), neverCalled))
   nodes.begin()
   const node = nodes.found(nodes.root, 'f', { daemonId: 77n, ino: 77n, mode: 0o100644 })
   const notification = (code: number, ...fields: bigint[]): Buffer => {

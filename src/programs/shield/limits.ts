@@ -7,6 +7,7 @@ export const SHIELD_LIMITS = checkedLimits(
       value: 60_000,
       why: 'A daemon that reaches its storage takes seconds; one that has not mounted after a minute hangs.',
     },
+    store: { value: 10_000, why: 'A service manager that takes no descriptor by then does not keep it; the mount waits for that.' },
     leave: {
       value: 1000,
       why: 'Most daemons end at SIGTERM at once; go-fuse waits for an unmount that cannot come, and ends when its device does.',
