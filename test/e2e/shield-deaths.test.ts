@@ -89,6 +89,19 @@ describe('shield that is killed', () => {
     assert.deepEqual(readdirSync(folder).toSorted(), ['link', 'new-name', 'replaced'])
   })
 
+  it('leaves no mount when it is stopped while it is away', async () => {
+    await using sandbox = new Sandbox()
+    const shielded = await Shielded.start(sandbox, ['bindfs', '-f', sandbox.directory('filled'), '{target}'])
+    const { shield } = shielded
+    assert.ok(shield !== undefined)
+    process.kill(shield, 'SIGKILL')
+    shielded.running.child.kill('SIGTERM')
+    // By its successor, or because there was none.
+    const { status } = await shielded.running.ended
+    assert.ok(status === 0 || status === 128 + 9, shielded.running.output())
+    assert.deepEqual(sandbox.mounts(), [])
+  })
+
   it('ends with its keeper when that is killed, and leaves nothing', async () => {
     await using sandbox = new Sandbox()
     const shielded = await Shielded.start(sandbox, ['bindfs', '-f', sandbox.directory('filled'), '{target}'])

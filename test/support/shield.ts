@@ -52,15 +52,15 @@ export class Shielded {
     return shielded
   }
 
-  /** The process of the shield, below its keeper; undefined while there is none. */
+  /** The process of the shield, below its keeper; undefined while there is none. A daemon that was left behind is the keeper's child too. */
   get shield(): number | undefined {
-    return childOf(this.running.pid)
+    return childrenOf(this.running.pid).find((pid) => processStat(pid)?.comm === 'dummy-shield')
   }
 
   /** The process of the daemon; undefined while there is none. */
   get daemon(): number | undefined {
     const { shield } = this
-    return shield === undefined ? undefined : childOf(shield)
+    return shield === undefined ? undefined : childrenOf(shield).find((pid) => processStat(pid) !== undefined)
   }
 
   /** Kills the daemon that serves, and waits until the next one does. */
@@ -82,13 +82,12 @@ export class Shielded {
   /** Kills the shield, and its successor `pause` milliseconds after that has begun. Waits until the next daemon serves. */
   async killTwice(pause: number): Promise<void> {
     const served = this.served
-    const first = this.shield ?? 0
+    const first = await this.#successorOf(undefined)
     process.kill(first, 'SIGKILL')
-    await eventually('there is a successor', () => this.shield !== undefined && this.shield !== first)
-    const second = this.shield ?? 0
+    const second = await this.#successorOf(first)
     await sleep(pause)
     process.kill(second, 'SIGKILL')
-    await eventually('there is a successor again', () => this.shield !== undefined && this.shield !== second)
+    await this.#successorOf(second)
     await eventually(`the next daemon serves: ${this.running.output()}`, () => this.served > served)
   }
 
@@ -101,6 +100,11 @@ export class Shielded {
   /** The number of its FUSE connection. */
   get connection(): string {
     return mountAt(this.mountpoint).device.split(':')[1] ?? ''
+  }
+
+  /** Resolves to the process of the shield once that is another one. */
+  async #successorOf(former: number | undefined): Promise<number> {
+    return await eventually('there is a shield', () => (this.shield === former ? undefined : this.shield))
   }
 
   /** Ends it by SIGTERM, and asserts that nothing of it is left. */
@@ -124,10 +128,6 @@ export class Shielded {
   get served(): number {
     return this.running.output().match(/ serves /g)?.length ?? 0
   }
-}
-
-function childOf(parent: number): number | undefined {
-  return childrenOf(parent).find((pid) => processStat(pid) !== undefined)
 }
 
 /** Asserts that no hidden file is left in the sandbox's folder `written`. */

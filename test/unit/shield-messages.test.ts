@@ -3,7 +3,7 @@ import { describe, it } from 'node:test'
 import { INIT, NOTIFY, OPCODE } from '../../src/fuse/protocol/constants.ts'
 import { AddonLoader } from '../../src/os/addons.ts'
 import { Libc } from '../../src/os/libc.ts'
-import { agreementOf, offer, settle } from '../../src/shield/handshake.ts'
+import { agreementOf, offer, resends, settle } from '../../src/shield/handshake.ts'
 import { newRequest } from '../../src/shield/messages.ts'
 import { NodeTable } from '../../src/shield/nodes.ts'
 import { translateNotification } from '../../src/shield/notifications.ts'
@@ -11,7 +11,7 @@ import { Pending } from '../../src/shield/pending.ts'
 import { ShieldState } from '../../src/shield/state.ts'
 
 /** A warning that must not come. */
-const neverCalled = (why?: string): neverCalled => {
+const neverCalled = (why?: string): never => {
   throw new Error(why)
 }
 
@@ -55,6 +55,13 @@ describe("the shield's INIT", () => {
     assert.notEqual(flags & INIT.WRITEBACK_CACHE, 0n)
     const [maxWrite, maxPages] = [reply.readUInt32LE(36), reply.readUInt16LE(44)]
     assert.deepEqual([maxWrite, maxPages, reply.readUInt32LE(52), reply.readUInt16LE(56)], [128 * 1024, 32, 0, 0])
+  })
+
+  it('tells whether the kernel sends requests again that were read', () => {
+    const younger = init()
+    const older = init()
+    older.writeUInt32LE(0xffffff7f, 40 + 4 * 4)
+    assert.deepEqual([younger, older, younger.subarray(0, 40 + 16)].map(resends), [true, false, false])
   })
 
   it('takes the short answer of an old daemon, and keeps apart those that agree on different things', () => {

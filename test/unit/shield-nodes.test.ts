@@ -9,7 +9,7 @@ import { NodeTable } from '../../src/shield/nodes.ts'
 import { ShieldState } from '../../src/shield/state.ts'
 
 /** A warning that must not come. */
-const neverCalled = (why?: string): neverCalled => {
+const neverCalled = (why?: string): never => {
   throw new Error(why)
 }
 

@@ -14,7 +14,7 @@ import { ShieldState } from '../../src/shield/state.ts'
 import { StateFile } from '../../src/shield/state-file.ts'
 
 /** A warning that must not come. */
-const neverCalled = (why?: string): neverCalled => {
+const neverCalled = (why?: string): never => {
   throw new Error(why)
 }
 

@@ -33,7 +33,7 @@ export const shield: Program = async (context) => {
   const libc = new Libc(new AddonLoader())
   const log = new Logger(descriptorSink(2))
   const manager = new ServiceManager(env, libc, log)
-  if (!(await storesDescriptors(manager))) return await keepShield(context, options)
+  if (!(await storesDescriptors(manager))) return await keepShield(context, options, libc)
   requireProc()
   const stop = nextStopSignal(DAEMON_STOPPING)
   const inherited = inheritedDescriptors(env, libc)
