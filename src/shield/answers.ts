@@ -142,7 +142,7 @@ export class Answers {
   /** Keeps up with names that a request has taken away or moved. */
   #noteNames(pending: Pending): void {
     const { check } = pending.shape
-    if (pending.noted || (check !== 'gone' && check !== 'moved')) return
+    if (check !== 'gone' && check !== 'moved') return
     const parent = this.#nodes.byId(pending.nodeid)
     const target = this.#nodes.byId(pending.otherNodeid ?? 0n)
     const [name, newName] = pending.names

@@ -10,7 +10,7 @@ export class KernelReplies {
   readonly #device: Device
   readonly #commit: (unique: bigint) => void
 
-  /** `commit`: makes what was noted last for a successor, which the kernel goes by once it has the answer. */
+  /** `commit`: keeps what was noted for a successor, which the kernel goes by once it has the answer. `unique`: the request that is answered with success; 0 for none. */
   constructor(device: Device, commit: (unique: bigint) => void) {
     this.#device = device
     this.#commit = commit
@@ -36,7 +36,8 @@ export class KernelReplies {
   /** Writes a whole answer. False: the caller has been killed (ENOENT). */
   write({ answered, firstUnique }: Pending, message: Buffer, length: number): boolean {
     if (answered) return false
-    this.#commit(firstUnique)
+    // A refusal is made again if the kernel has not got it.
+    this.#commit(message.readInt32LE(OUT.error) === 0 ? firstUnique : 0n)
     return this.#device.write(message, length) === 0
   }
 

@@ -28,8 +28,6 @@ export class Pending {
   sent = false
   /** A daemon that has ended had been given it, and may have done it. */
   maybeDone = false
-  /** The names that it takes away or moves are noted already. */
-  noted = false
   /** Daemons in a row that ended while they had it. */
   crashes = 0
   /** It is not given to the daemon until its turn comes. */

@@ -265,11 +265,13 @@ export class Relay {
   /** The kernel sends a request again that an earlier process of ours had. Returns whether it is to be done. */
   #sentAgain(pending: Pending): boolean {
     this.#state.add('resent')
-    const { maybeDone, noted } = this.#state.again(pending.firstUnique)
+    const { check, once } = pending.shape
+    const { maybeDone, done } = this.#state.again(pending.firstUnique)
     pending.maybeDone = maybeDone
-    pending.noted = noted
-    if (!maybeDone || (pending.shape.once !== true && !pending.isExchange)) return true
-    this.#end(pending, EIO)
+    const takesNames = check === 'gone' || check === 'moved'
+    if (done && takesNames) this.#end(pending, 0)
+    else if (maybeDone && (once === true || pending.isExchange)) this.#end(pending, EIO)
+    else return true
     return false
   }
 

@@ -49,7 +49,7 @@ export interface StateTables {
   readonly hidden: HiddenFiles
 }
 
-/** What a record has noted for the request that was to be answered next, when the process ended. If the kernel sends that again, it has not got the answer. */
+/** What the last record has noted for a request that was to be answered with success next. If the kernel sends it again, it has not got the answer. */
 interface Noted {
   /** A node that it was to learn of, and an open file; 0 for none. */
   node: bigint
@@ -64,7 +64,7 @@ interface Noted {
  *
  * What the kernel is told must be there before it is told: it may ask for it next. So each answer is written after a commit. What the kernel has forgotten may be
  * there too long: then a node is kept until the unmount. A process that is killed between a commit and the answer leaves a record whose request the kernel sends
- * again; {@link again} undoes what is to be noted anew.
+ * again; {@link again} takes back what is to be noted anew.
  */
 export class ShieldState {
   readonly #file: StateFile
@@ -139,10 +139,10 @@ export class ShieldState {
   }
 
   /**
-   * The kernel sends a request again. Returns whether a daemon may have made this change, and whether the names that it changes are noted already. What is to be
-   * noted anew is undone.
+   * The kernel sends a request again. `maybeDone`: a daemon may have made this change. `done`: a daemon has answered with success, and the names that it has changed
+   * are noted. An open file and a lookup that are noted for it are taken back.
    */
-  again(unique: bigint): { readonly maybeDone: boolean; readonly noted: boolean } {
+  again(unique: bigint): { readonly maybeDone: boolean; readonly done: boolean } {
     const noted = this.#unanswered.get(unique)
     if (noted !== undefined && this.#tables !== undefined) {
       const { nodes, handles } = this.#tables
@@ -155,7 +155,7 @@ export class ShieldState {
       if (node !== undefined) nodes.forgotten(node, 1)
       this.#unanswered.set(unique, { node: 0n, handle: 0n, again: true })
     }
-    return { maybeDone: this.#changes.has(unique), noted: noted !== undefined }
+    return { maybeDone: this.#changes.has(unique), done: noted !== undefined }
   }
 
   /** The kernel has sent all requests again that have no answer. */
@@ -173,7 +173,7 @@ export class ShieldState {
     this.counts.set(SLOT[name], this.counts.get(SLOT[name]) + 1)
   }
 
-  /** Makes a record of all events since the last one. `unique`: the request that is answered next. */
+  /** Makes a record of all events since the last one. `unique`: the request that is answered with success next; 0 for none. */
   commit(unique = 0n): void {
     if (this.#writer.length === 0) return
     this.#attempt(() => this.#file.append(this.#record, unique))

@@ -234,16 +234,16 @@ describe("the shield's state", () => {
     const handle = handles.add(made, CALLER, 0)
     state.commit(22n)
     const next = successorOf(successorOf(state).state)
-    assert.equal(next.state.again(20n).noted, false)
+    assert.equal(next.state.again(20n).done, false)
     assert.equal(next.nodes.byId(made.id)?.opens, 1)
-    assert.equal(next.state.again(22n).noted, true)
+    assert.equal(next.state.again(22n).done, true)
     assert.deepEqual([next.nodes.byId(made.id), next.handles.byId(handle.id)], [undefined, undefined])
     assert.equal(next.nodes.byId(before.id)?.opens, 1)
     // Until it is answered: the process may be killed again.
     next.state.allAgain()
-    assert.equal(successorOf(next.state).state.again(22n).noted, true)
+    assert.equal(successorOf(next.state).state.again(22n).done, true)
     next.state.changeOver(22n)
-    assert.equal(next.state.again(22n).noted, false)
+    assert.equal(next.state.again(22n).done, false)
   })
 
   it('is not read by a process that has another format', () => {
