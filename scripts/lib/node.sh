@@ -25,7 +25,7 @@ executable_is_current() {
   [ -x "$executable" ] || return 1
   committed=$(git -C "$CHECKOUT" log -1 --format=%ct 2>/dev/null || echo 0)
   [ "$committed" -le "$(stat -c %Y "$executable")" ] || return 1
-  local sources=("$CHECKOUT"/{src,build.mjs,package.json,package-lock.json})
+  local sources=("$CHECKOUT"/{src,packaging,build.mjs,package.json,package-lock.json,tsconfig.json})
   [ -z "$(find "${sources[@]}" -newer "$executable" -print -quit)" ]
 }
 

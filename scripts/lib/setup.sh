@@ -29,36 +29,70 @@ unlock_setup() {
   exec 9>&-
 }
 
-# Everything that builds and runs the executable. The build needs strip; the lab, unshare, nsenter, mount and ps.
-setup_to_run() {
-  [ "$(uname -s) $(uname -m)" = 'Linux x86_64' ] || fail 'x86-64 Linux only'
-  need_packages npm:npm git:git strip:binutils unshare:util-linux mount:mount ps:procps
+# Debian packages, as need_packages wants them. What builds and runs the executable: the build needs strip; the lab, unshare, nsenter, mount and ps.
+TO_RUN=(npm:npm git:git strip:binutils unshare:util-linux mount:mount ps:procps)
+
+# What the tests and the bench need beside that: C programs as readers and as peers, and a systemd to boot.
+TO_MEASURE=(
+  gcc:gcc /usr/include/stdio.h:libc6-dev pkg-config:pkg-config /usr/include/fuse3/fuse_lowlevel.h:libfuse3-dev
+  systemd-nspawn:systemd-container /lib/systemd/systemd:systemd /lib/systemd/system/dbus.service:dbus
+)
+
+# Programs that serve volumes (docs/programs.md), and their storage.
+FUSE_PROGRAMS=(
+  bindfs:bindfs sshfs:sshfs ssh:openssh-client sshd:openssh-server s3fs:s3fs rclone:rclone gocryptfs:gocryptfs
+  squashfuse:squashfuse mksquashfs:squashfs-tools fuse-overlayfs:fuse-overlayfs mount.fuse3:fuse3
+)
+
+# What the tests need beside those: python3 and what people read files with, and what looks at the lab's report, in a browser and as print.
+TO_TEST=(
+  python3:python3 fio:fio rsync:rsync getfattr:attr strace:strace /bin/busybox:busybox-static
+  chromium:chromium pdftotext:poppler-utils
+)
+
+# setup FILE:PACKAGE...: these packages, and the executable.
+setup() {
+  need_x86_64
+  need_packages "$@"
   need_modules
   need_executable
 }
 
-# What the tests and the bench need beside that: C programs as readers and as peers, and a systemd to boot.
-setup_to_measure() {
-  need_packages gcc:gcc /usr/include/stdio.h:libc6-dev pkg-config:pkg-config /usr/include/fuse3/fuse_lowlevel.h:libfuse3-dev
-  need_packages systemd-nspawn:systemd-container /lib/systemd/systemd:systemd /lib/systemd/system/dbus.service:dbus
+setup_to_run() {
+  setup "${TO_RUN[@]}"
 }
 
-# What the tests need beside that: python3 and what people read files with, and the CSI's own clients.
+setup_to_measure() {
+  setup "${TO_RUN[@]}" "${TO_MEASURE[@]}"
+}
+
+setup_to_run_programs() {
+  setup "${TO_RUN[@]}" "${FUSE_PROGRAMS[@]}"
+}
+
 setup_to_test() {
-  setup_to_measure
-  need_packages python3:python3 fio:fio rsync:rsync getfattr:attr strace:strace /bin/busybox:busybox-static
-  need_fuse_programs
-  # The lab's report is looked at in a browser, and as print.
-  need_packages chromium:chromium pdftotext:poppler-utils
+  need_x86_64
+  # apt-get runs once: it takes ten seconds to begin.
+  need_packages "${TO_RUN[@]}" "${TO_MEASURE[@]}" "${FUSE_PROGRAMS[@]}" "${TO_TEST[@]}"
+  need_go_programs &
+  local programs=$!
+  # Whatever fails in between, it is not left running.
+  trap wait EXIT
+  need_modules
+  need_executable
+  wait $programs
+  trap - EXIT
+}
+
+# The CSI's own clients, and a driver that is not ours. They are compiled while npm waits for its downloads, and the executable is built.
+need_go_programs() {
   need_go_tool github.com/kubernetes-csi/csi-test/v5/cmd/csi-sanity "$CSI_SANITY_VERSION"
   need_go_tool github.com/fullstorydev/grpcurl/cmd/grpcurl "$GRPCURL_VERSION"
   need_go_driver
 }
 
-# Programs that serve volumes (docs/programs.md), and their storage.
-need_fuse_programs() {
-  need_packages bindfs:bindfs sshfs:sshfs ssh:openssh-client sshd:openssh-server s3fs:s3fs rclone:rclone gocryptfs:gocryptfs
-  need_packages squashfuse:squashfuse mksquashfs:squashfs-tools fuse-overlayfs:fuse-overlayfs mount.fuse3:fuse3
+need_x86_64() {
+  [ "$(uname -s) $(uname -m)" = 'Linux x86_64' ] || fail 'x86-64 Linux only'
 }
 
 # The tests mount; /dev/fuse is in every kernel of Debian's, as a module.

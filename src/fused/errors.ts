@@ -2,7 +2,15 @@ import { codeOf, failureKind, withRemedy } from '../errors.ts'
 
 /** What kind of failure an RPC of dummy-fused ended with. `replaced`: this process ends, and the same call to its successor may succeed at once. */
 export type FusedErrorKind =
-  'invalid' | 'missing' | 'conflict' | 'precondition' | 'timeout' | 'unavailable' | 'replaced' | 'exhausted' | 'internal'
+  | 'invalid'
+  | 'missing'
+  | 'conflict'
+  | 'precondition'
+  | 'timeout'
+  | 'unavailable'
+  | 'replaced'
+  | 'exhausted'
+  | 'internal'
 
 /** A request that dummy-fused cannot fulfil; its message is for the caller. */
 export class FusedError extends Error {

@@ -28,7 +28,7 @@ export class HealthService {
   readonly handlers: UnaryHandlers<typeof Health> = {
     check: ({ service }) => {
       // Plain objects are grpc-js's statuses.
-      // eslint-disable-next-line @typescript-eslint/only-throw-error
+      // oxlint-disable-next-line typescript/only-throw-error
       if (!this.#names.has(service)) throw { code: status.NOT_FOUND, details: `no service ${service}`, metadata: new Metadata() }
       return { status: this.#serving }
     },

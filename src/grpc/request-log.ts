@@ -35,7 +35,7 @@ export function requestLog(log: Logger, toStatus: (error: unknown) => StatusObje
       const failed = toStatus(error)
       log.error('GRPC error', { id, data: `rpc error: code = ${codeName(failed.code)} desc = ${failed.details}` })
       // gRPC statuses are plain objects to grpc-js.
-      // eslint-disable-next-line @typescript-eslint/only-throw-error
+      // oxlint-disable-next-line typescript/only-throw-error
       throw failed
     }
   }

@@ -34,6 +34,8 @@ export interface KeeperOptions {
   readonly stopped: number
   /** For what is left after SIGKILL. */
   readonly lastWait: number
+  /** Called each time the program has said that it is ready. */
+  readonly ready?: (() => void) | undefined
 }
 
 /** One life of the program. */
@@ -209,6 +211,7 @@ export class Keeper {
     life.readyAt = performance.now()
     this.#storeManager.takenOver()
     this.#log.info(`${this.#title()} is ready`)
+    this.#options.ready?.()
     const watched = this.#watchdogInterval > 0 && this.#options.watchedFrom === 'ready'
     if (this.#intent === 'run' && watched) this.#watch()
   }

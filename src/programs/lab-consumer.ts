@@ -1,7 +1,10 @@
 import { writeSync } from 'node:fs'
+import { dirname } from 'node:path'
 import { InvalidArgumentError, Option } from 'commander'
 import { Consumer } from '../lab/consumer/consumer.ts'
+import type { ConsumerLine } from '../lab/consumer/line.ts'
 import { READ_METHODS } from '../lab/consumer/read-methods.ts'
+import { RecordReader, RecordWriter } from '../lab/consumer/record-files.ts'
 import { AddonLoader } from '../os/addons.ts'
 import { PageCalls } from '../os/descriptors/mapped-file.ts'
 import { commandLine, parse } from './command-line.ts'
@@ -13,9 +16,11 @@ interface Options {
   expect: string
   interval: number
   exitOnError?: true
+  writes?: true
+  readBack?: string[]
 }
 
-/** dummy-fuse-csi lab-consumer: what the lab starts as a consumer of a volume. Writes a line before and after each read (lab/consumer/line.ts). */
+/** dummy-fuse-csi lab-consumer: what the lab starts as a consumer of a volume. Writes a line before and after each read or round of writes (lab/consumer/line.ts). */
 export const labConsumer: Program = async (context) => {
   const command = commandLine('dummy-fuse-csi lab-consumer', 'Reads a file again and again and writes each result, for the lab.')
     .addOption(
@@ -25,10 +30,16 @@ export const labConsumer: Program = async (context) => {
     .option('--expect <text>', 'the content that the file must have', 'Hello world!\n')
     .option('--interval <ms>', 'milliseconds between two reads', milliseconds, 25)
     .option('--exit-on-error', 'exit with 1 at the first read that is not right')
+    .option('--writes', 'when a read was right, write numbered records beside the file instead of reading on')
+    .option('--read-back <names>', 'say which records are in these files beside the file', names)
   parse(command, context.args)
   const options = command.opts<Options>()
   const make = READ_METHODS[options.way]
   if (make === undefined) throw new Error(`no way '${options.way}'`)
+  const tell = (line: ConsumerLine): void => {
+    writeSync(1, `${JSON.stringify(line)}\n`)
+  }
+  const folder = dirname(options.file)
   const consumer = new Consumer(
     make(options.file, new PageCalls(new AddonLoader())),
     {
@@ -36,10 +47,10 @@ export const labConsumer: Program = async (context) => {
       expected: Buffer.from(options.expect),
       interval: options.interval,
       exitOnError: options.exitOnError === true,
+      ...(options.writes === true ? { writer: new RecordWriter(folder, tell) } : {}),
+      ...(options.readBack === undefined ? {} : { records: new RecordReader(folder, options.readBack, tell) }),
     },
-    (line) => {
-      writeSync(1, `${JSON.stringify(line)}\n`)
-    },
+    tell,
   )
   return await consumer.run()
 }
@@ -48,4 +59,8 @@ function milliseconds(value: string): number {
   const number = Number(value)
   if (!(number >= 0 && number <= 60_000)) throw new InvalidArgumentError('It is a number of milliseconds up to 60000.')
   return number
+}
+
+function names(value: string): string[] {
+  return value.split(',')
 }

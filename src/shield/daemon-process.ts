@@ -1,12 +1,14 @@
-import { closeSync, rmSync, writeFileSync } from 'node:fs'
+import { closeSync, rmdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { messageOf } from '../errors.ts'
+import { createInterface } from 'node:readline'
+import { codeOf, messageOf } from '../errors.ts'
 import type { ServingLoop } from '../fuse/session/loop.ts'
 import type { Libc } from '../os/libc.ts'
 import { ChildProgram, describeEnd, type ProcessEnd } from '../os/processes/child-program.ts'
 import type { Killable } from '../os/processes/kill-after.ts'
 import { EXEC_FAILED, type Launcher } from '../os/processes/launcher.ts'
 import { sendSignal } from '../os/processes/processes.ts'
+import { settledWithin } from '../os/processes/settled-within.ts'
 import { DatagramSocket } from '../os/sockets/unix-datagram.ts'
 import { DaemonChannel, widen } from './daemon-channel.ts'
 import { type MountCall, TrappedCalls, type TrapHandler } from './trapped-calls.ts'
@@ -23,6 +25,8 @@ const ASKED_FOR = '.go-fuse-epoll-hack'
 /** A command whose processes are to be started. */
 export interface DaemonCommand {
   readonly file: string
+  /** As it was given, with its placeholders. */
+  readonly words: readonly string[]
   readonly args: readonly string[]
   /** The empty directory that the arguments name as the mount point. Nothing is ever mounted there. */
   readonly target: string
@@ -33,6 +37,8 @@ export interface DaemonParts {
   readonly libc: Libc
   readonly loop: ServingLoop
   readonly launcher: Launcher
+  /** Takes each line that a daemon writes to its standard output and error, with the name that it was called by; undefined: both are ours. */
+  readonly output: ((line: string, daemon: string) => void) | undefined
 }
 
 /** What is done about a daemon. */
@@ -46,7 +52,7 @@ export interface DaemonHandler {
   ended(why: string, killed: boolean): void
 }
 
-/** One process of a FUSE daemon, which is started behind the launcher's filter. Its standard output and error are ours. */
+/** One process of a FUSE daemon, which is started behind the launcher's filter. */
 export class DaemonProcess implements Killable {
   readonly #parts: DaemonParts
   readonly #child: ChildProgram
@@ -61,7 +67,7 @@ export class DaemonProcess implements Killable {
 
   /** Throws SystemError if there are no descriptors left. */
   constructor(parts: DaemonParts, command: DaemonCommand, handler: DaemonHandler) {
-    const { libc, loop, launcher } = parts
+    const { libc, loop, launcher, output } = parts
     this.#parts = parts
     const [ours, theirs] = libc.socketPair()
     this.#channel = new DaemonChannel(libc, ours)
@@ -73,13 +79,17 @@ export class DaemonProcess implements Killable {
     this.#askedFor = join(target, ASKED_FOR)
     // A process of ours that was killed may have left it.
     rmSync(this.#askedFor, { force: true })
+    const stdio = output === undefined ? 'inherit' : 'pipe'
     this.#child = new ChildProgram({
       file: launcher.path,
       args: [file, ...args],
       detached: true,
-      stdio: ['ignore', 'inherit', 'inherit', outbox],
+      stdio: ['ignore', stdio, stdio, outbox],
     })
     closeSync(outbox)
+    if (output !== undefined)
+      for (const input of [this.#child.stdout, this.#child.stderr])
+        if (input !== undefined) createInterface({ input }).on('line', (line) => output(line, args[0] ?? file))
     const traps: TrapHandler = {
       target,
       mount: (call) => this.#mount(call, handler),
@@ -96,6 +106,14 @@ export class DaemonProcess implements Killable {
   /** 0 if it was not started. */
   get pid(): number {
     return this.#child.pid
+  }
+
+  /** Resolves when it has ended and all that it has written is read, or after `time` milliseconds. */
+  async said(time: number): Promise<void> {
+    await settledWithin(
+      this.#child.closed.catch(() => undefined),
+      time,
+    )
   }
 
   async endsWithin(time: number): Promise<boolean> {
@@ -166,6 +184,16 @@ export class DaemonProcess implements Killable {
   #closeTheirs(): void {
     if (this.#theirs !== undefined) closeSync(this.#theirs)
     this.#theirs = undefined
+  }
+}
+
+/** Removes the directory of daemons that have ended. It stays if one has left something in it. May be called twice. */
+export function removeTarget(target: string): void {
+  rmSync(join(target, ASKED_FOR), { force: true })
+  try {
+    rmdirSync(target)
+  } catch (error) {
+    if (codeOf(error) !== 'ENOENT' && codeOf(error) !== 'ENOTEMPTY') throw error
   }
 }
 

@@ -82,7 +82,12 @@ export class HandleTable {
     return this.#byId.get(id)
   }
 
-  all(): Iterable<Handle> {
+  /** How many there are, and all of them. */
+  get size(): number {
+    return this.#byId.size
+  }
+
+  all(): IterableIterator<Handle> {
     return this.#byId.values()
   }
 

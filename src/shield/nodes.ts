@@ -144,9 +144,20 @@ export class NodeTable {
     return this.#byId.get(id)
   }
 
+  /** How many there are, with the root. */
+  get size(): number {
+    return this.#byId.size
+  }
+
   /** All nodes but the root. */
   *all(): Generator<Node> {
     for (const node of this.#byId.values()) if (node !== this.root) yield node
+  }
+
+  /** Those that the kernel knows: the root, and what it was told of. */
+  *known(): Generator<Node> {
+    const { counts } = this.#notes
+    for (const node of this.#byId.values()) if (node === this.root || counts.get(node.slot) > 0) yield node
   }
 
   /** The kernel is told of a node. */

@@ -8,8 +8,10 @@ import { Answers } from './answers.ts'
 import type { DaemonChannel } from './daemon-channel.ts'
 import { DoubtfulChanges } from './doubtful-changes.ts'
 import { type Handle, HandleTable } from './handles.ts'
+import { Flushes } from './flushes.ts'
 import { agreementOf, offer, resends, settle } from './handshake.ts'
 import { HiddenFiles } from './hidden-files.ts'
+import { Hold, type HoldReport } from './hold.ts'
 import { Interrupts } from './interrupts.ts'
 import { KernelReplies } from './kernel-replies.ts'
 import { Listings } from './listings.ts'
@@ -19,7 +21,8 @@ import { translateNotification } from './notifications.ts'
 import { OwnRequests } from './own-requests.ts'
 import { Pending } from './pending.ts'
 import { Rediscovery } from './rediscovery.ts'
-import type { ShieldState, StateTables } from './state.ts'
+import { invalidations } from './stale-caches.ts'
+import type { CountName, ShieldState, StateTables } from './state.ts'
 import { Suspects } from './suspects.ts'
 
 const { EAGAIN, EBADF, EINTR, EIO, ENODEV, ENOSYS, ESTALE } = constants.errno
@@ -41,18 +44,18 @@ export interface RelayHooks {
   /** The kernel's connection is over. */
   over(): void
   warning(text: string): void
-  /** Writes a notification of the daemon's to the kernel, in another thread: the kernel may wait for an answer of the relay meanwhile. */
-  notify(message: Buffer): void
+  /**
+   * Writes notifications to the kernel one after another, in another thread, and calls `written` after the last: the kernel may wait for an answer of the relay meanwhile.
+   */
+  notify(messages: Iterable<Buffer>, written?: () => void): void
 }
 
-/** What the relay has done so far. */
-export interface RelayCounts {
-  /** Daemons that have served. */
-  readonly daemons: number
-  /** Requests that were given to another daemon when one ended. */
-  readonly resent: number
-  /** Files that could not be found again. */
-  readonly stale: number
+/** What was done so far, by earlier processes too, and what there is now. */
+export interface RelayCounts extends Readonly<Record<CountName, number>> {
+  /** Requests without an answer. */
+  readonly inFlight: number
+  readonly nodes: number
+  readonly openFiles: number
 }
 
 /**
@@ -90,6 +93,7 @@ export class Relay {
   #resends: boolean | undefined
   /** The connection is over. */
   #isOver = false
+  #hold: Hold | undefined
 
   /** `state`: what a successor is to know. One of an earlier process is to be taken over next. */
   constructor(device: Device, stableInodes: boolean, hooks: RelayHooks, state: ShieldState) {
@@ -98,7 +102,7 @@ export class Relay {
     this.#state = state
     this.#nodes = new NodeTable(stableInodes, (daemonId, lookups) => this.#forget(daemonId, lookups), state)
     this.#handles = new HandleTable(state)
-    this.#rediscovery = new Rediscovery(this.#nodes, this.#handles, this.#own, () => state.add('stale'))
+    this.#rediscovery = new Rediscovery(this.#nodes, this.#handles, this.#own, () => state.add('lost'))
     this.#doubtfulChanges = new DoubtfulChanges(this.#nodes, this.#own, this.#rediscovery)
     this.#hidden = new HiddenFiles({
       nodes: this.#nodes,
@@ -107,7 +111,7 @@ export class Relay {
       notes: state,
       warn: (text) => hooks.warning(text),
     })
-    this.#replies = new KernelReplies(device, (unique) => state.commit(unique))
+    this.#replies = new KernelReplies(device, state)
     this.#answers = new Answers({
       nodes: this.#nodes,
       handles: this.#handles,
@@ -120,8 +124,12 @@ export class Relay {
   }
 
   get counts(): RelayCounts {
-    const [daemons, resent, stale] = (['daemons', 'resent', 'stale'] as const).map((name) => this.#state.count(name))
-    return { daemons: daemons ?? 0, resent: resent ?? 0, stale: stale ?? 0 }
+    return {
+      ...this.#state.totals,
+      inFlight: this.#pending.size,
+      nodes: this.#nodes.size,
+      openFiles: this.#handles.size,
+    }
   }
 
   /** Whether a successor can have the requests again that are not answered (Linux 6.9). */
@@ -130,10 +138,10 @@ export class Relay {
   }
 
   /**
-   * Takes over from a process that was killed: knows what that knew, and reads what the kernel has no answer to, before a daemon is connected. Throws Error if its
-   * state cannot be read.
+   * Goes on with what a process has left that was killed: knows what that knew, and reads what the kernel has no answer to, before a daemon is connected. Throws Error if
+   * its state cannot be read.
    */
-  takeOver(): void {
+  resume(): void {
     this.#state.restore(this.#tables)
     const { init, agreement } = this.#state.facts
     this.#init = init === undefined ? undefined : Buffer.from(init, 'base64')
@@ -148,6 +156,59 @@ export class Relay {
 
   get #tables(): StateTables {
     return { nodes: this.#nodes, handles: this.#handles, hidden: this.#hidden }
+  }
+
+  /** INIT as every daemon gets it; undefined before the kernel has sent it. */
+  get init(): Buffer | undefined {
+    return this.#init
+  }
+
+  /** Changes a daemon's answer to INIT into the kernel's. Returns why the daemon cannot serve; undefined if it can. */
+  disagreement(answer: Buffer): string | undefined {
+    if (answer.length < OUT.body + 24 || answer.readInt32LE(OUT.error) !== 0) return 'has refused INIT'
+    settle(answer)
+    const agreement = agreementOf(answer)
+    if (this.#agreement === undefined || this.#agreement === agreement) return undefined
+    return `has agreed on ${agreement}, where the mount lives with ${this.#agreement}`
+  }
+
+  /** A daemon that has answered INIT, and agrees, is there instead of the one that has ended. */
+  takeOver(channel: DaemonChannel): void {
+    this.#channel = channel
+    this.#begin()
+  }
+
+  /** Keeps new requests back, and calls `drained` when the daemon owes no answer, or has ended. */
+  hold(drained: () => void): void {
+    this.#hold = new Hold(drained)
+    this.#lookWhetherDrained()
+  }
+
+  /** Requests that the daemon has and has not answered: the threads that wait for them. */
+  owed(): readonly number[] {
+    return [...this.#pending.values()].filter(({ tried }) => tried).map(({ caller }) => caller)
+  }
+
+  /** Has the daemon store what was written to open files. Nothing is told if the daemon ends before. */
+  flush(flushed: (count: number, errno: number | undefined) => void): void {
+    new Flushes(this.#handles, this.#own).flush(flushed)
+  }
+
+  /** Gives what is held to the daemon that serves, or to the next one. */
+  release(): HoldReport {
+    const hold = this.#hold
+    this.#hold = undefined
+    if (this.#serving) this.#forwardAll()
+    return hold?.report() ?? { held: 0, longest: 0 }
+  }
+
+  /** Has the kernel forget what it has cached, because another daemon may say something else. Calls `forgotten` when it has. */
+  forgetCaches(forgotten: () => void): void {
+    const minor = this.#init?.readUInt32LE(IN.body + 4) ?? 0
+    this.#hooks.notify(invalidations(minor, this.#nodes.known()), () => {
+      this.#state.note({ cachesDiffer: false })
+      forgotten()
+    })
   }
 
   /** A new daemon is there. It is asked for INIT first. */
@@ -166,6 +227,7 @@ export class Relay {
     this.#unsettled.clear()
     const culprit = this.#suspects.stop()
     for (const pending of [...this.#pending.values()]) this.#outlive(pending, culprit)
+    this.#lookWhetherDrained()
   }
 
   /** Whether there are files that the daemon is to remove in the end. */
@@ -220,6 +282,7 @@ export class Relay {
         return count + 1
       }
       this.#fromDaemon(this.#reply.subarray(0, Math.min(length, this.#reply.length)), length)
+      this.#lookWhetherDrained()
       // It owes nothing.
       if (this.#pending.size === 0 && this.#own.idle) return count + 1
     }
@@ -270,8 +333,10 @@ export class Relay {
     pending.maybeDone = maybeDone
     const takesNames = check === 'gone' || check === 'moved'
     if (done && takesNames) this.#end(pending, 0)
-    else if (maybeDone && (once === true || pending.isExchange)) this.#end(pending, EIO)
-    else return true
+    else if (maybeDone && (once === true || pending.isExchange)) {
+      this.#state.add('undecided')
+      this.#end(pending, EIO)
+    } else return true
     return false
   }
 
@@ -291,7 +356,13 @@ export class Relay {
       return
     }
     if (handle !== undefined && this.#answeredHere(pending, handle)) return
-    if (!this.#serving || pending.held || (this.#unsettled.size > 0 && !this.#unsettled.has(pending))) return
+    if (
+      this.#hold?.keeps(pending) === true ||
+      !this.#serving ||
+      pending.held ||
+      (this.#unsettled.size > 0 && !this.#unsettled.has(pending))
+    )
+      return
     pending.tried = true
     const waiter = { done: () => this.#forward(pending), failed: (errno: number) => this.#end(pending, errno) }
     if (!this.#nodes.isCurrent(node)) this.#rediscovery.resolve(node, waiter)
@@ -357,7 +428,10 @@ export class Relay {
     if (error === 0) this.#conclude(pending, message, 0)
     else if (this.#doubtfulChanges.concerns(pending))
       this.#doubtfulChanges.judge(pending, error, {
-        done: (body) => this.#conclude(pending, replyOf(unique, body), 0),
+        done: (body) => {
+          this.#state.add('takenAsDone')
+          this.#conclude(pending, replyOf(unique, body), 0)
+        },
         refused: (errno) => this.#refused(pending, errno),
       })
     else if (pending.hid !== undefined) this.#refused(pending, error)
@@ -377,23 +451,25 @@ export class Relay {
 
   /** The daemon has answered INIT. */
   #initialised(message: Buffer, error: number): void {
-    if (error !== 0 || message.length < OUT.body + 24) {
-      this.#hooks.refused('has refused INIT')
+    const refusal = error === 0 ? this.disagreement(message) : 'has refused INIT'
+    if (refusal !== undefined) {
+      this.#hooks.refused(refusal)
       return
     }
-    settle(message)
-    const agreement = agreementOf(message)
     if (this.#agreement === undefined) {
+      const agreement = agreementOf(message)
       this.#state.note({ init: this.#init?.toString('base64'), agreement })
       if (this.#device.write(message, message.length) !== 0) {
         this.#hooks.refused('has answered INIT with what the kernel does not take')
         return
       }
       this.#agreement = agreement
-    } else if (this.#agreement !== agreement) {
-      this.#hooks.refused(`has agreed on ${agreement}, where the mount lives with ${this.#agreement}`)
-      return
     }
+    this.#begin()
+  }
+
+  /** The daemon serves. */
+  #begin(): void {
     this.#serving = true
     this.#state.add('daemons')
     this.#own.serve(this.#channel)
@@ -405,6 +481,12 @@ export class Relay {
       if ((pending.crashes > 0 || pending.again) && pending.shape.check !== undefined && !pending.held) this.#unsettled.add(pending)
     this.#forwardAll()
     this.#suspects.begin()
+  }
+
+  #lookWhetherDrained(): void {
+    if (this.#hold === undefined || !this.#own.idle) return
+    for (const { tried } of this.#pending.values()) if (tried) return
+    this.#hold.drained()
   }
 
   #forwardAll(): void {
@@ -448,8 +530,11 @@ export class Relay {
     pending.sent = false
     this.#state.add('resent')
     if (sent) pending.maybeDone = true
-    if (sent && (pending.shape.once === true || pending.isExchange)) this.#end(pending, EIO)
-    else if (pending === culprit) {
+    if (sent && (pending.shape.once === true || pending.isExchange)) {
+      this.#state.add('undecided')
+      this.#end(pending, EIO)
+    } else if (pending === culprit) {
+      this.#state.add('suspectsFailed')
       const daemons = CRASHES_OF_SUSPECTS + 1
       this.#hooks.warning(
         `a request of process ${pending.caller} was with ${daemons} daemons in a row that ended; it fails with EIO`,
@@ -465,7 +550,7 @@ export class Relay {
 
   #notification(message: Buffer): void {
     const translated = translateNotification(message, this.#nodes)
-    if (translated !== undefined) this.#hooks.notify(translated)
+    if (translated !== undefined) this.#hooks.notify([translated])
   }
 
   /** Answers a request with an error, or 0 if nothing else is to be said. */

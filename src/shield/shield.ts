@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import { messageOf, ProgramError, withRemedy } from '../errors.ts'
 import { KernelDevice, openFuseDevice } from '../fuse/session/device.ts'
 import { ServingLoop, type SessionDescriptor, type Timeout } from '../fuse/session/loop.ts'
@@ -15,12 +16,18 @@ import type { Launcher } from '../os/processes/launcher.ts'
 import { processStat } from '../os/processes/processes.ts'
 import { RestartDelay } from '../os/processes/restart-delay.ts'
 import { settledWithin } from '../os/processes/settled-within.ts'
+import { Candidate } from './candidate.ts'
+import type { ShieldStatus, UpgradeReport } from './control-protocol.ts'
 import type { DaemonChannel } from './daemon-channel.ts'
-import { type DaemonCommand, DaemonProcess } from './daemon-process.ts'
+import { type DaemonCommand, DaemonProcess, removeTarget } from './daemon-process.ts'
+import type { HoldReport } from './hold.ts'
+import { Refused } from './refused.ts'
 import { Relay, type RelayHooks } from './relay.ts'
 import type { ShieldState } from './state.ts'
 import { endLeft, type Left, type Succession } from './succession.ts'
+import type { SessionFacts } from './session-facts.ts'
 import type { MountCall } from './trapped-calls.ts'
+import { upgrade, type UpgradeOrder, type UpgradeSite } from './upgrade.ts'
 
 /**
  * Milliseconds for which the next request or answer is polled for: never. Reader, relay and daemon wake each other in turn, on one processor. A relay that polls takes
@@ -34,6 +41,9 @@ export interface ShieldOrder {
   readonly given: string
   /** The same without symbolic links. Nothing is mounted there, or what {@link ShieldParts.left} is of. */
   readonly mountpoint: string
+  /** The words of the command that the shield was called with. */
+  readonly called: readonly string[]
+  /** The command of the daemon that is started first: that one, or what the last upgrade of an earlier process gave. */
   readonly command: DaemonCommand
   /** An inode number means the same file to each daemon. */
   readonly stableInodes: boolean
@@ -61,11 +71,32 @@ export interface ShieldParts {
   readonly launcher: Launcher
   readonly table: MountTable
   readonly log: Logger
+  /** Takes each line that a daemon writes to its standard output and error, with the name that it was called by; undefined: both are ours. */
+  readonly output: ((line: string, daemon: string) => void) | undefined
   readonly times: ShieldTimes
   readonly succession: Succession
   /** What is taken over of an earlier process. */
   readonly left: Left | undefined
+  /** Called once: a daemon serves, and the mount is about to be there. */
+  readonly standing: () => void
 }
+
+/** What a shield knows of itself. */
+export type ShieldSummary = Pick<
+  ShieldStatus,
+  | 'state'
+  | 'mount'
+  | 'command'
+  | 'daemon'
+  | 'away'
+  | 'incarnation'
+  | 'restarts'
+  | 'upgrades'
+  | 'deaths'
+  | 'requests'
+  | 'nodes'
+  | 'openFiles'
+>
 
 /** How a shield came to its end. */
 export type ShieldEnd = 'stopped' | 'unmounted' | 'aborted' | 'given up'
@@ -84,8 +115,10 @@ export class Shield implements TurnTaker {
   readonly #loop: ServingLoop
   readonly #restartDelay = new RestartDelay()
   readonly #outcome = Promise.withResolvers<ShieldEnd>()
-  readonly #notify: (message: Buffer) => void
+  readonly #notify: RelayHooks['notify']
   readonly #state: ShieldState
+  readonly #remains: string[] = []
+  #command: DaemonCommand
   #stopping = false
   #relay: Relay | undefined
   #device: SessionDescriptor | undefined
@@ -99,6 +132,15 @@ export class Shield implements TurnTaker {
   #isOver = false
   /** It is killed because it cannot serve. */
   #fails = false
+  /** Its end is part of an upgrade. */
+  #detained = false
+  #upgrading = false
+  #candidate: Candidate | undefined
+  /** What the first daemon has mounted. */
+  #mounted: SessionFacts['mounted']
+  #awaySince: number | undefined
+  #why = ''
+  #restartTimer: NodeJS.Timeout | undefined
   #startTimer: NodeJS.Timeout | undefined
   #giveUpTimer: NodeJS.Timeout | undefined
   #hangUpTimer: NodeJS.Timeout | undefined
@@ -107,6 +149,7 @@ export class Shield implements TurnTaker {
     const { libc } = parts
     this.#parts = parts
     this.#order = order
+    this.#command = order.command
     this.#turns = new MainThreadTurns(libc)
     this.#loop = new ServingLoop(new Epoll(libc), new AdaptivePolling(POLL_TIME), libc.yielder())
     this.#loop.listen(this.#turns.neighbour.fd, this.#turns.neighbour.readable)
@@ -118,7 +161,7 @@ export class Shield implements TurnTaker {
    * Runs until `stop` resolves, the mount is gone or no daemon serves it any more. By then the daemon has ended. Rejects with ProgramError if the first daemon does
    * not mount; then nothing is mounted.
    */
-  async run(stop: Promise<NodeJS.Signals>): Promise<ShieldEnd> {
+  async run(stop: Promise<unknown>): Promise<ShieldEnd> {
     this.#turns.begin(this)
     const { left } = this.#parts
     try {
@@ -136,49 +179,197 @@ export class Shield implements TurnTaker {
     }
   }
 
+  /** What is left after its end and why, one sentence each. */
+  get remains(): readonly string[] {
+    return this.#remains
+  }
+
+  get summary(): ShieldSummary {
+    const counts = this.#relay?.counts ?? { ...this.#state.totals, inFlight: 0, nodes: 0, openFiles: 0 }
+    const { inFlight, resent, takenAsDone, stale, suspectsFailed, undecided } = counts
+    const since = this.#servingSince
+    const awayFor = this.#awaySince === undefined ? undefined : performance.now() - this.#awaySince
+    return {
+      state: this.#stateWord(),
+      mount: this.#mount === undefined ? 'absent' : this.#mount.there ? 'there' : this.#mount.covered ? 'covered' : 'absent',
+      command: [...this.#command.words],
+      daemon:
+        this.#daemon === undefined || since === undefined
+          ? null
+          : { pid: this.#daemon.pid, since: new Date(Date.now() - (performance.now() - since)).toISOString() },
+      away: awayFor === undefined ? null : { seconds: Math.round(awayFor / 100) / 10, why: this.#why },
+      incarnation: counts.daemons,
+      restarts: counts.restarts,
+      upgrades: counts.upgrades,
+      deaths: counts.deaths,
+      requests: { inFlight, resent, takenAsDone, stale, suspectsFailed, undecided },
+      nodes: counts.nodes,
+      openFiles: counts.openFiles,
+    }
+  }
+
+  /** Replaces the daemon. Rejects with Refused. */
+  async upgrade(order: UpgradeOrder): Promise<UpgradeReport> {
+    const relay = this.#relay
+    if (this.#stopping) throw new Refused('the shield ends')
+    if (relay === undefined || this.#mount === undefined) throw new Refused('its first daemon does not serve yet')
+    if (this.#upgrading) throw new Refused('another upgrade is under way')
+    this.#upgrading = true
+    try {
+      return await upgrade(this.#site(relay), order)
+    } finally {
+      this.#upgrading = false
+    }
+  }
+
   turn(timeout: Timeout): void {
     this.#loop.turn(timeout)
   }
 
-  /** Takes over the connection of a process that was killed, and ends what is left of its daemon. */
+  /** Takes over the connection of a process that was killed, and ends what is left of its daemons. */
   async #takeOver({ device: fd, state }: Left): Promise<void> {
     const { libc, table, succession, times, log } = this.#parts
-    const { mountpoint, command, stableInodes } = this.#order
-    const { daemon, device } = state.facts
-    if (daemon !== undefined && !(await endLeft(daemon, times.killed)))
-      log.warning(`process ${daemon.pid} of ${command.file} is still in the kernel after SIGKILL`)
+    const { mountpoint, stableInodes } = this.#order
+    state.add('deaths')
+    this.#awaySince = performance.now()
+    this.#why = 'the shield was killed'
+    const { daemon, spare, device, mounted } = state.facts
+    for (const left of [daemon, spare?.daemon])
+      if (left !== undefined && !(await endLeft(left, times.killed)))
+        log.warning(`process ${left.pid}, a daemon of the shield that was killed, is still in the kernel after SIGKILL`)
+    if (spare !== undefined) removeTarget(spare.target)
+    state.note({ spare: undefined })
     const relay = new Relay(new KernelDevice(libc, fd), stableInodes, this.#hooks(), state)
     this.#mount = new OwnMount(mountpoint, table, libc, device)
+    this.#mounted = mounted
     this.#relay = relay
     this.#device = { fd, serve: (most) => relay.serveDevice(most) }
     this.#loop.add(this.#device)
     try {
-      relay.takeOver()
+      relay.resume()
     } catch (error) {
       const message = `${mountpoint}: what an earlier shield has left cannot be used: ${messageOf(error)}; its mount is dead, unmount it`
       throw new ProgramError(message, STATUS.failed, { cause: error })
     }
+    this.#noteOrder()
+    if (state.facts.cachesDiffer === true) relay.forgetCaches(() => undefined)
     this.#giveUpTimer = setTimeout(() => this.#outcome.resolve('given up'), times.giveUp)
     succession.ready()
     log.info(`took ${mountpoint} over from a shield that was killed`)
   }
 
+  /** Notes what a successor is to go on with. */
+  #noteOrder(): void {
+    const { given, mountpoint, called, stableInodes, readOnly } = this.#order
+    const { file, words, target } = this.#command
+    const { command } = this.#state.facts
+    const isAnother = command !== undefined && !isDeepStrictEqual(command.words, words)
+    this.#state.note({
+      given,
+      mountpoint,
+      called: [...called],
+      stableInodes,
+      readOnly,
+      command: { file, words: [...words] },
+      target,
+      ...(isAnother && { cachesDiffer: true }),
+    })
+  }
+
+  #stateWord(): ShieldSummary['state'] {
+    if (this.#stopping) return 'ending'
+    if (this.#mount === undefined) return 'starting'
+    return this.#servingSince === undefined ? 'away' : 'serving'
+  }
+
+  #site(relay: Relay): UpgradeSite {
+    const { libc, launcher, output, times } = this.#parts
+    const isServing = (): boolean => this.#servingSince !== undefined
+    const isStopping = (): boolean => this.#stopping
+    return {
+      relay,
+      get serving() {
+        return isServing()
+      },
+      get stopping() {
+        return isStopping()
+      },
+      due: () => this.#turns.due(),
+      start: (command) => {
+        const { init } = relay
+        const mounted = this.#mounted
+        if (init === undefined || mounted === undefined || this.#stopping) throw new Refused('the shield ends')
+        const terms = { init, mounted, disagreement: (answer: Buffer) => relay.disagreement(answer) }
+        const { target } = command
+        this.#state.note({ spare: { target } })
+        this.#candidate = new Candidate({ libc, loop: this.#loop, launcher, output }, command, terms, () => this.#turns.due())
+        this.#state.note({ spare: { target, daemon: identityOf(this.#candidate.process) } })
+        return this.#candidate
+      },
+      detain: () => {
+        this.#detained = true
+        clearTimeout(this.#restartTimer)
+      },
+      endsWithin: async (time) => (await this.#daemon?.endsWithin(time)) ?? true,
+      retire: async () => {
+        const daemon = this.#daemon
+        if (daemon === undefined) return true
+        if (!isServing()) daemon.kill()
+        return await this.#ended(daemon)
+      },
+      adopt: (candidate, order) => this.#adopt(relay, candidate, order),
+      goOn: () => {
+        this.#detained = false
+        relay.release()
+        if (this.#daemon === undefined && !this.#stopping) this.#start()
+      },
+      discard: async (candidate) => {
+        this.#candidate = undefined
+        await candidate.discard(times.killed)
+      },
+    }
+  }
+
+  #adopt(relay: Relay, candidate: Candidate, { command, differs }: UpgradeOrder): HoldReport {
+    const channel = candidate.takeOver((why, killed) => this.#daemonEnded(why, killed))
+    const { target } = this.#command
+    this.#candidate = undefined
+    this.#command = command
+    this.#daemon = candidate.process
+    this.#detained = false
+    this.#fails = false
+    const { file, words } = command
+    // From here on a successor goes on with this command: it is about to be given requests.
+    this.#state.note({
+      command: { file, words: [...words] },
+      target: command.target,
+      daemon: identityOf(candidate.process),
+      spare: { target },
+      ...(differs && { cachesDiffer: true }),
+    })
+    this.#state.add('upgrades')
+    this.#listenTo(relay, channel)
+    const report = relay.release()
+    relay.takeOver(channel)
+    return report
+  }
+
   #start(): void {
-    const { libc, launcher, times } = this.#parts
-    const { command } = this.#order
+    const { libc, launcher, output, times } = this.#parts
+    const command = this.#command
     this.#fails = false
     this.#startTimer = setTimeout(() => {
       this.#parts.log.warning(`${command.file} has not answered INIT within ${times.start / 1000} s; it is killed`)
+      this.#why = `it has not answered INIT within ${times.start / 1000} s`
       this.#fails = true
       this.#daemon?.kill()
     }, times.start)
     try {
-      this.#daemon = new DaemonProcess({ libc, loop: this.#loop, launcher }, command, {
+      this.#daemon = new DaemonProcess({ libc, loop: this.#loop, launcher, output }, command, {
         mounting: (call, channel) => this.#mountFor(call, channel),
         ended: (why, killed) => this.#daemonEnded(why, killed),
       })
-      const { pid } = this.#daemon
-      this.#state.note({ daemon: { pid, start: processStat(pid)?.start ?? '0' } })
+      this.#state.note({ daemon: identityOf(this.#daemon) })
     } catch (error) {
       this.#daemonEnded(withRemedy(`cannot be started: ${messageOf(error)}`, error), false)
     }
@@ -194,19 +385,23 @@ export class Shield implements TurnTaker {
       return 'EPERM'
     }
     const relay = this.#relay
-    this.#channel = { fd: channel.fd, serve: (most) => relay.serveChannel(most) }
-    this.#loop.add(this.#channel)
+    this.#listenTo(relay, channel)
     relay.connect(channel)
     return undefined
+  }
+
+  #listenTo(relay: Relay, channel: DaemonChannel): void {
+    this.#channel = { fd: channel.fd, serve: (most) => relay.serveChannel(most) }
+    this.#loop.add(this.#channel)
   }
 
   /** Throws ProgramError. */
   #open(call: MountCall): Relay {
     const { libc } = this.#parts
-    const { given, mountpoint, command, stableInodes, readOnly } = this.#order
+    const { mountpoint, stableInodes, readOnly } = this.#order
     if (call.type.startsWith('fuseblk'))
       throw new ProgramError(
-        `${command.file} mounts a block device (${call.type}); only daemons of the type fuse can be shielded`,
+        `${this.#command.file} mounts a block device (${call.type}); only daemons of the type fuse can be shielded`,
         STATUS.mountFailed,
       )
     try {
@@ -221,7 +416,9 @@ export class Shield implements TurnTaker {
       if (mounting === undefined) throw new Error('fsopen(2) is missing or forbidden')
       this.#mounting = mounting
       const relay = new Relay(new KernelDevice(libc, fd), stableInodes, this.#hooks(), this.#state)
-      this.#state.note({ given, mountpoint, target: command.target, stableInodes, device: mounting.device })
+      this.#mounted = { flags, data }
+      this.#noteOrder()
+      this.#state.note({ mounted: this.#mounted, device: mounting.device })
       this.#device = { fd, serve: (most) => relay.serveDevice(most) }
       this.#loop.add(this.#device)
       return relay
@@ -234,12 +431,12 @@ export class Shield implements TurnTaker {
 
   #hooks(): RelayHooks {
     const { log, times } = this.#parts
-    const { mountpoint, command } = this.#order
-    const { file } = command
+    const { mountpoint } = this.#order
     return {
       ready: () => this.#ready(),
       refused: (why) => {
-        log.error(`${file} ${why}; it is killed`)
+        log.error(`${this.#command.file} ${why}; it is killed`)
+        this.#why = `it ${why}`
         this.#fails = true
         this.#daemon?.kill()
       },
@@ -266,11 +463,13 @@ export class Shield implements TurnTaker {
   /** The daemon serves. The first time the mount comes to its place. */
   #ready(): void {
     const { log } = this.#parts
-    const { mountpoint, command } = this.#order
+    const { mountpoint } = this.#order
+    const command = this.#command
     clearTimeout(this.#startTimer)
     clearTimeout(this.#giveUpTimer)
     this.#turns.due()
     this.#servingSince = performance.now()
+    this.#awaySince = undefined
     const mounting = this.#mounting
     if (mounting === undefined) {
       log.info(`${command.file} serves ${mountpoint} again`)
@@ -281,8 +480,8 @@ export class Shield implements TurnTaker {
 
   /** Brings the mount to its place once a successor can have it. */
   async #attach(mounting: DetachedMount): Promise<void> {
-    const { libc, table, log, succession } = this.#parts
-    const { mountpoint, command } = this.#order
+    const { libc, table, log, succession, standing } = this.#parts
+    const { mountpoint } = this.#order
     if (this.#relay?.resends !== true || this.#device === undefined)
       log.warning('this kernel is older than Linux 6.9: if this process is killed, the mount is dead')
     else await succession.keep(this.#device.fd, this.#state)
@@ -292,8 +491,9 @@ export class Shield implements TurnTaker {
       this.#mounting = undefined
       this.#mount = new OwnMount(mountpoint, table, libc, mounting.device)
       this.#state.note({ attached: true })
+      standing()
       succession.ready()
-      log.info(`${command.file} serves ${mountpoint}`)
+      log.info(`${this.#command.file} serves ${mountpoint}`)
     } catch (error) {
       const message = withRemedy(`${mountpoint}: cannot mount: ${messageOf(error)}`, error)
       this.#outcome.reject(new ProgramError(message, STATUS.mountFailed, { cause: error }))
@@ -302,7 +502,7 @@ export class Shield implements TurnTaker {
 
   #daemonEnded(why: string, killed: boolean): void {
     const { log, times } = this.#parts
-    const { file } = this.#order.command
+    const { file } = this.#command
     clearTimeout(this.#startTimer)
     clearTimeout(this.#hangUpTimer)
     this.#closeChannel()
@@ -310,19 +510,26 @@ export class Shield implements TurnTaker {
     // What it has started must not go on beside the next one.
     this.#daemon?.kill()
     this.#daemon?.close()
+    const said = this.#daemon?.said(times.killed)
     this.#daemon = undefined
     if (this.#stopping) return
     if (this.#mount === undefined) {
-      this.#outcome.reject(
-        new ProgramError(`${file} ${why} before it had mounted; it has to stay in the foreground`, STATUS.failed),
-      )
+      const error = new ProgramError(`${file} ${why} before it had mounted; it has to stay in the foreground`, STATUS.failed)
+      const refuse = (): void => this.#outcome.reject(error)
+      // What it has said is why.
+      if (said === undefined) refuse()
+      else said.then(refuse, refuse)
       return
     }
     const life = this.#servingSince === undefined ? undefined : performance.now() - this.#servingSince
     this.#servingSince = undefined
-    log.warning(`${file} ${why}; it is started again`)
+    this.#awaySince ??= performance.now()
+    if (!this.#fails) this.#why = `it ${why}`
     if (life !== undefined) this.#giveUpTimer = setTimeout(() => this.#outcome.resolve('given up'), times.giveUp)
-    setTimeout(
+    if (this.#detained) return
+    this.#state.add('restarts')
+    log.warning(`${file} ${why}; it is started again`)
+    this.#restartTimer = setTimeout(
       () => {
         if (!this.#stopping) this.#start()
       },
@@ -337,8 +544,8 @@ export class Shield implements TurnTaker {
 
   #tell(): void {
     if (this.#relay === undefined) return
-    const { daemons, resent, stale } = this.#relay.counts
-    this.#parts.log.info(`daemons that served: ${daemons}; requests given to another: ${resent}; files not found again: ${stale}`)
+    const { daemons, resent, lost } = this.#relay.counts
+    this.#parts.log.info(`daemons that served: ${daemons}; requests given to another: ${resent}; files not found again: ${lost}`)
   }
 
   async #hiddenRemoved(relay: Relay): Promise<void> {
@@ -353,41 +560,64 @@ export class Shield implements TurnTaker {
   /** Ends the daemon. */
   async #end(): Promise<void> {
     this.#stopping = true
-    for (const timer of [this.#startTimer, this.#giveUpTimer, this.#hangUpTimer]) clearTimeout(timer)
+    for (const timer of [this.#startTimer, this.#giveUpTimer, this.#hangUpTimer, this.#restartTimer]) clearTimeout(timer)
     this.#mounting?.close()
     const daemon = this.#daemon
-    const { leave, end, killed } = this.#parts.times
+    const { end, killed } = this.#parts.times
+    await this.#candidate?.discard(killed)
     if (
       this.#relay?.hidesFiles === true &&
       (daemon === undefined || (await settledWithin(this.#hiddenRemoved(this.#relay), end)) === 'late')
     )
-      this.#parts.log.warning('the daemon has not removed what was removed while it was open; look for .dummy-shield-*')
-    if (daemon === undefined) return
+      this.#leave('the daemon has not removed what was removed while it was open; look for .dummy-shield-*')
+    if (daemon !== undefined && !(await this.#ended(daemon)))
+      this.#leave(`${this.#command.file} is still in the kernel after SIGKILL`)
+  }
+
+  /** Something is left after the end. */
+  #leave(what: string): void {
+    this.#remains.push(what)
+    this.#parts.log.warning(what)
+  }
+
+  /** Ends a daemon. Resolves to whether it has ended. */
+  async #ended(daemon: DaemonProcess): Promise<boolean> {
+    const { leave, end, killed } = this.#parts.times
     daemon.terminate()
     if (!(await daemon.endsWithin(leave))) {
-      this.#closeChannel()
+      if (daemon === this.#daemon) this.#closeChannel()
       daemon.hangUp()
     }
-    if (!(await killAfter(daemon, end, end + killed)))
-      this.#parts.log.warning(`${this.#order.command.file} is still in the kernel after SIGKILL`)
+    return await killAfter(daemon, end, end + killed)
   }
 }
 
-/** Writes notifications to the device one after another, in libuv's pool. What the kernel does not take is lost, as it would be without a relay. */
-function notifier(libc: Libc, device: () => number | undefined): (message: Buffer) => void {
-  const waiting: Buffer[] = []
+/** By what a successor knows a daemon again. */
+function identityOf({ pid }: DaemonProcess): NonNullable<SessionFacts['daemon']> {
+  return { pid, start: processStat(pid)?.start ?? '0' }
+}
+
+/**
+ * Writes notifications to the device one after another, in libuv's pool. What the kernel does not take is lost, as it would be without a relay. Each sequence is asked for its
+ * next when the one before has been written.
+ */
+function notifier(libc: Libc, device: () => number | undefined): RelayHooks['notify'] {
+  const waiting: { readonly messages: Iterator<Buffer, unknown>; readonly written: (() => void) | undefined }[] = []
   const write = libc.foreign('long write(int, void *, ulong)')
   const next = (): void => {
-    const [message] = waiting
     const fd = device()
-    if (message === undefined || fd === undefined) return
-    write.async(fd, message, message.length, () => {
+    for (let [first] = waiting; first !== undefined && fd !== undefined; [first] = waiting) {
+      const step = first.messages.next()
+      if (step.done !== true) {
+        write.async(fd, step.value, step.value.length, next)
+        return
+      }
       waiting.shift()
-      next()
-    })
+      first.written?.()
+    }
   }
-  return (message) => {
-    waiting.push(message)
+  return (messages, written) => {
+    waiting.push({ messages: messages[Symbol.iterator](), written })
     if (waiting.length === 1) next()
   }
 }

@@ -9,8 +9,9 @@ const FORMAT = Buffer.from('shield\0\x01', 'latin1')
  * The file: its format, the number of the area that counts, the head twice, and two areas. Each has counts and a log, and room for more than any machine has memory.
  */
 const AREA_PLACE = 8
-const HEADS = [2 ** 20, 2 ** 21]
-const HEAD_SIZE = 2 ** 20
+const HEADS = [2 ** 23, 2 ** 24]
+/** Enough for two commands, of 2 MiB at the most (execve(2)). */
+const HEAD_SIZE = 2 ** 23
 const AREA_SIZE = 2 ** 40
 const LOG = 2 ** 38
 const FILE_SIZE = 3 * AREA_SIZE
@@ -87,8 +88,9 @@ export class StateFile {
     return newest
   }
 
-  /** Replaces the head, up to a megabyte. Throws Node's error (ENOSPC, ENOMEM). */
+  /** Replaces the head. Throws Error if it is too long, and Node's error (ENOSPC, ENOMEM). */
   writeHead(body: Buffer): void {
+    if (HEADER_SIZE + body.length > HEAD_SIZE) throw new Error('the command is too long')
     const version = ++this.#headVersion
     this.#write(HEADS[Number(version % 2n)] ?? 0, Buffer.concat([Buffer.alloc(HEADER_SIZE), body]), version)
   }

@@ -40,7 +40,29 @@ const EVENT_SIZE = 8 * 1024
 const LEAST_GROWTH = 1024 * 1024
 
 /** Slots of counts that are no node's. */
-const SLOT = { daemons: 1, resent: 2, stale: 3 } as const
+const SLOT = {
+  /** Daemons that have served. */
+  daemons: 1,
+  /** Requests that were given to another daemon when one ended. */
+  resent: 2,
+  /** Files that could not be found again. */
+  lost: 3,
+  /** Changes that a daemon refused, and that an earlier one had made. */
+  takenAsDone: 4,
+  /** Requests that have failed with ESTALE. */
+  stale: 5,
+  /** Requests that have failed with EIO because daemons ended with them, and because nobody knows whether they were done. */
+  suspectsFailed: 6,
+  undecided: 7,
+  /** Daemons that ended by themselves, and that were replaced. */
+  restarts: 8,
+  upgrades: 9,
+  /** Processes of the shield that were killed. */
+  deaths: 10,
+} as const
+
+/** What is counted from the mount to its end, whichever process serves it. */
+export type CountName = keyof typeof SLOT
 
 /** What the state is of, and is read back into. */
 export interface StateTables {
@@ -164,12 +186,25 @@ export class ShieldState {
     this.settle()
   }
 
-  /** How often {@link add} was called, by earlier processes too. */
-  count(name: keyof typeof SLOT): number {
-    return this.counts.get(SLOT[name])
+  /** How often {@link add} was called for each name, by earlier processes too. */
+  get totals(): Readonly<Record<CountName, number>> {
+    const { counts } = this
+    const total = (name: CountName): number => counts.get(SLOT[name])
+    return {
+      daemons: total('daemons'),
+      resent: total('resent'),
+      lost: total('lost'),
+      takenAsDone: total('takenAsDone'),
+      stale: total('stale'),
+      suspectsFailed: total('suspectsFailed'),
+      undecided: total('undecided'),
+      restarts: total('restarts'),
+      upgrades: total('upgrades'),
+      deaths: total('deaths'),
+    }
   }
 
-  add(name: keyof typeof SLOT): void {
+  add(name: CountName): void {
     this.counts.set(SLOT[name], this.counts.get(SLOT[name]) + 1)
   }
 

@@ -26,6 +26,7 @@ export class Succession {
   readonly #libc: Libc
   readonly #manager: ServiceManager
   readonly #time: number
+  #keeps = false
   readonly #log: Logger
 
   /** `time`: milliseconds in which the service manager has to take a descriptor. */
@@ -34,6 +35,11 @@ export class Succession {
     this.#manager = manager
     this.#time = time
     this.#log = log
+  }
+
+  /** Whether the service manager has what a successor needs. */
+  get keeps(): boolean {
+    return this.#keeps
   }
 
   /** A new state. Throws SystemError. */
@@ -50,7 +56,10 @@ export class Succession {
         const [events = 0] = this.#libc.pollErrors([device])
         // It was killed just before its mount came to its place, and the mount has ended with it.
         const neverThere = (events & POLLERR) !== 0 && adopted.facts.attached !== true
-        if (!neverThere) return { device, state: adopted }
+        if (!neverThere) {
+          this.#keeps = true
+          return { device, state: adopted }
+        }
       }
     } catch (error) {
       this.#log.error(`what an earlier shield has left cannot be used: ${messageOf(error)}; its mount is dead, unmount it`)
@@ -65,6 +74,7 @@ export class Succession {
     const signal = AbortSignal.timeout(this.#time)
     try {
       await Promise.all([this.#manager.store(DEVICE, device, signal), this.#manager.store(STATE, state.fd, signal)])
+      this.#keeps = true
     } catch (error) {
       this.#lost(messageOf(error))
     }
@@ -83,6 +93,7 @@ export class Succession {
   }
 
   #lost(why: string): void {
+    this.#keeps = false
     this.#log.warning(`nothing is kept for a successor: ${why}; if this process is killed, the mount is dead`)
     this.forget().catch(() => undefined)
   }

@@ -31,7 +31,7 @@ describe('any sequence of calls and crashes is answered, and leaves the mount ta
           throw error
         }
       })
-      await fc.assert(property, { numRuns: RUNS, interruptAfterTimeLimit: 250_000, seed: seedOf(process.env) })
+      await fc.assert(property, { numRuns: RUNS, plugins: [fc.interruptAfterTimeLimit(250_000)], seed: seedOf(process.env) })
       t.diagnostic(`${run} sequences`)
     })
   }

@@ -273,7 +273,7 @@ describe('lab run --cluster', () => {
     await using lab = await LabOnStandIn.begin()
     const file = join(lab.sandbox.path, 'bare.json')
     const record = {
-      version: 5,
+      version: 6,
       tool: { version: '0.0.1', commit: 'x' },
       driver: 'dummy-fuse-csi',
       node: { kernel: '6.18' },

@@ -92,7 +92,7 @@ describe('lab report --compare', () => {
     {
       name: 'a record of another version',
       args: ['--compare', 'old.json', 'a.json'],
-      says: /old\.json: it is a record of version 2, and this lab reads version 5/,
+      says: /old\.json: it is a record of version 2, and this lab reads version 6/,
     },
     {
       name: 'another option',

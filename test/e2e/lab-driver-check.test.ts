@@ -6,6 +6,7 @@ import type { Finding } from '../../src/lab/driver/findings.ts'
 import { parseDriver } from '../../src/lab/driver/parse.ts'
 import type { DriverSeen } from '../../src/lab/driver/seen.ts'
 import { parseYaml } from '../../src/yaml.ts'
+import { peer } from '../support/driver-run.ts'
 import { DUMMY_FUSE, EXECUTABLE, ROOT } from '../support/paths.ts'
 import { type Result, Sandbox } from '../support/sandbox.ts'
 import { GO_DRIVER } from '../support/tools.ts'
@@ -22,7 +23,7 @@ const GO = {
 
 const LEAKING = {
   name: 'leaking-driver',
-  start: [process.execPath, join(ROOT, 'test/peers/leaking-driver.ts'), '{socket}'],
+  start: peer('leaking-driver', '{socket}'),
   callTimeout: 60,
   fuse: false,
   volume: { id: 'some-volume', secrets: { password: 'MARKED-c0ffee-SECRET' } },
@@ -33,7 +34,7 @@ const LEAKING = {
 /** Mounts FUSE at each target, and stages nothing. */
 const FUSE = {
   name: 'fuse-driver',
-  start: [process.execPath, join(ROOT, 'test/peers/fuse-driver.ts'), '{socket}', DUMMY_FUSE],
+  start: peer('fuse-driver', '{socket}', DUMMY_FUSE),
   daemon: 'dummy-fuse',
   container: ['dummy-fuse'],
   callTimeout: 60,

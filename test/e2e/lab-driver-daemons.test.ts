@@ -56,9 +56,15 @@ function numberIn(lines: readonly string[], pattern: RegExp): number {
 }
 
 describe('who answers for the volume of a driver', () => {
-  it('is told apart from its supervisor of the same name, and each is a failure of its own', async () => {
+  it('is told apart from its supervisor of the same name, which brings another one after 1.3 s; each is a failure of its own', async () => {
     await using sandbox = new Sandbox()
-    const ran = await run(sandbox, await served('supervised'), 'daemon-killed,holder-killed', 'keeps-open')
+    const ran = await run(sandbox, await served('supervised=1300'), 'daemon-killed,holder-killed', 'keeps-open')
+    const [waited] = cellOf(ran, 'daemon-killed').consumers
+    assert.ok(waited?.seen === 'waits' && waited.longestStallMs >= 1200, JSON.stringify(waited))
+    assert.match(
+      ran.markdown,
+      /^1\. \*\*Stalls\*\*: FUSE daemon killed\b.* Keeps its file open waits, then works\. The longest that a read took was [\d.]+ s\.$/m,
+    )
     for (const [failure, word, other] of [
       ['daemon-killed', 'FUSE daemon', 'answers for the volume'],
       ['holder-killed', 'what only holds the connection', 'only holds a descriptor'],
@@ -72,6 +78,27 @@ describe('who answers for the volume of a driver', () => {
       assert.ok(lane.includes(`end process ${struck} is gone`))
       assert.equal(lane.filter((line) => line.startsWith('restart ')).length, failure === 'daemon-killed' ? 1 : 0, lane.join('\n'))
     }
+  })
+
+  it('is given up by its supervisor some time after it was killed: reads wait, and then fail for as long as was watched', async () => {
+    await using sandbox = new Sandbox()
+    const ran = await run(sandbox, { ...(await served('gives-up=2500')), watch: 8 }, 'daemon-killed', 'keeps-open')
+    const cell = cellOf(ran, 'daemon-killed')
+    const [result] = cell.consumers
+    assert.ok(result?.seen === 'errors' && result.longestStallMs >= 2000 && result.watchedMs >= 8000, JSON.stringify(result))
+    assert.deepEqual(
+      Object.keys(result.reads.failed).filter((name) => !['ENOTCONN', 'ECONNABORTED'].includes(name)),
+      [],
+    )
+    assert.equal(
+      numberIn(events(cell, 'node'), /^failure .*FUSE daemon, process (\d+)$/),
+      numberIn(events(cell, 'node'), /served\[(\d+)\] answers for the volume/),
+    )
+    assert.equal(cell.teardown?.newPod?.saw, 'right')
+    assert.match(
+      ran.markdown,
+      /\*\*Errors for ever\*\*: FUSE daemon killed\b.*The lab watched each of them for 8(\.\d+)? s or longer\./,
+    )
   })
 
   it('is struck although the file names a process that only holds a descriptor, and the run says so', async () => {

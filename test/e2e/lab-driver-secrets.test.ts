@@ -3,7 +3,8 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import type { LabRecord } from '../../src/lab/matrix/lab-record.ts'
-import { EXECUTABLE, ROOT } from '../support/paths.ts'
+import { peer } from '../support/driver-run.ts'
+import { EXECUTABLE } from '../support/paths.ts'
 import { argumentsOf, commOf, type Result, Sandbox } from '../support/sandbox.ts'
 
 /** Stands for every secret of the file, and is nowhere else. */
@@ -14,7 +15,7 @@ const KEY = `-----BEGIN KEY-----\n${MARK}-1 "quoted"\n${MARK}-2\n-----END KEY---
 
 const FILE = {
   name: 'leaking-driver',
-  start: [process.execPath, join(ROOT, 'test/peers/leaking-driver.ts'), '{socket}'],
+  start: peer('leaking-driver', '{socket}'),
   fuse: false,
   callTimeout: 60,
   volume: {

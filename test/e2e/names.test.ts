@@ -144,6 +144,9 @@ const PROGRAMS: Readonly<Record<string, readonly [args: readonly string[], name:
   'dummy-fuse-csi fused': [['fused'], 'dummy-fused', '--socket', '--state-dir', '--takeover-deadline', 'Exit status: '],
   'dummy-fuse-csi keep': [['keep'], 'dummy-fuse-csi keep', '--socket', '--takeover-deadline', 'xit status'],
   'dummy-fuse-csi shield': [['shield'], 'dummy-fuse-csi shield', '--read-only', '--stable-inodes', '--give-up', 'xit status'],
+  'dummy-fuse-csi shield status': [['shield', 'status'], 'dummy-fuse-csi shield status', '--json', 'xit status'],
+  'dummy-fuse-csi shield stop': [['shield', 'stop'], 'dummy-fuse-csi shield stop', '--wait', 'xit status'],
+  'dummy-fuse-csi shield upgrade': [['shield', 'upgrade'], 'dummy-fuse-csi shield upgrade', '--stop-first', 'xit status'],
   'dummy-fuse-csi standby': [['standby'], 'dummy-fuse-csi standby', '--state-dir', '--takeover-deadline', 'xit status'],
   'dummy-fuse-csi workload': [
     ['workload'],

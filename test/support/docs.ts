@@ -152,9 +152,9 @@ export class NameCheck {
   #allPrograms(): readonly (readonly string[])[] {
     const overview = this.#help(['dummy-fuse-csi']) ?? ''
     const names = [...overview.slice(overview.indexOf('Programs:')).matchAll(/^ {2}([a-z-]+) /gm)].map(([, name = '']) => name)
-    const programs = [...names, 'lab run', 'lab report', 'lab mount', 'lab driver check', 'lab driver init', 'lab-consumer'].map(
-      (name) => ['dummy-fuse-csi', ...name.split(' ')],
-    )
+    const ofLab = ['lab run', 'lab report', 'lab mount', 'lab driver check', 'lab driver init', 'lab-consumer']
+    const ofShield = ['shield status', 'shield stop', 'shield upgrade']
+    const programs = [...names, ...ofLab, ...ofShield].map((name) => ['dummy-fuse-csi', ...name.split(' ')])
     return [...programs, ...globSync('scripts/*', { cwd: ROOT }).flatMap((file) => (file === 'scripts/lib' ? [] : [[file]]))]
   }
 
@@ -209,16 +209,16 @@ function tokens(line: string): readonly string[] {
     .filter((word) => word !== '')
 }
 
-/** The program that a word of a command line names. A page leaves `dummy-fuse-csi` out before serve, lab and keep. */
+/** The program that a word of a command line names. A page leaves `dummy-fuse-csi` out before serve, lab, keep and shield. */
 function programOf(word: string, first: boolean): readonly string[] | undefined {
   const name = word.replace(/^dist\/|^\/usr\/local\/bin\//, '')
   if (Object.hasOwn(NAMES, name)) return name === 'dummy-fuse-csi' ? [name] : ['dummy-fuse-csi', ...(NAMES[name] ?? [])]
   if (/^scripts\/[a-z]+$/.test(name) && existsSync(join(ROOT, name))) return [name]
-  return first && /^(serve|lab|keep)$/.test(word) ? ['dummy-fuse-csi', word] : undefined
+  return first && /^(serve|lab|keep|shield)$/.test(word) ? ['dummy-fuse-csi', word] : undefined
 }
 
 function takesSubcommand(program: readonly string[]): boolean {
-  return ['dummy-fuse-csi', 'dummy-fuse-csi lab', 'dummy-fuse-csi lab driver'].includes(program.join(' '))
+  return ['dummy-fuse-csi', 'dummy-fuse-csi lab', 'dummy-fuse-csi lab driver', 'dummy-fuse-csi shield'].includes(program.join(' '))
 }
 
 function runHelp([name = '', ...words]: readonly string[]): string | undefined {

@@ -5,7 +5,7 @@
  *       node test/support/fuse-traffic-recorder.ts FOLDER [OUT]
  *
  * Mounts below FOLDER and writes OUT, `traffic.json` in FOLDER unless it is given. Prints the client's results.
- * test/fixtures/fuse-traffic/linux-VERSION.json is such an OUT, put into shape by prettier.
+ * test/fixtures/fuse-traffic/linux-VERSION.json is such an OUT, put into shape by oxfmt.
  */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'

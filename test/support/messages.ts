@@ -20,6 +20,7 @@ const ERRORS = new Set([
   'NotRunning',
   'ProgramError',
   'QueuedError',
+  'Refused',
   'UnsupportedKernelError',
   'VolumeError',
 ])

@@ -5,10 +5,11 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { childrenOf } from '../../src/os/processes/child-processes.ts'
 import { processStat } from '../../src/os/processes/processes.ts'
+import { shieldAt } from '../../src/shield/control-folder.ts'
 import { mountAt } from './mounts.ts'
 import { EXECUTABLE } from './paths.ts'
 import { SeededRandom } from './random.ts'
-import { argumentsOf, type Running, type Sandbox } from './sandbox.ts'
+import { argumentsOf, type Result, type Running, type Sandbox } from './sandbox.ts'
 import { eventually } from './wait.ts'
 
 /** How many names the folder `names` of {@link fill} has: a listing takes several calls of the reader, and several of the daemon. */
@@ -122,6 +123,7 @@ export class Shielded {
     // The daemon has its target there.
     const left = sandbox.processes().filter((pid) => argumentsOf(pid).some((word) => word.includes(this.#temporary)))
     assert.deepEqual(left, [])
+    assert.equal(shieldAt(this.mountpoint), undefined)
   }
 
   /** How many daemons have served so far. */
@@ -226,4 +228,36 @@ export class ShieldedReader {
     )
     assert.equal(lines().slice(0, wanted).at(-1), 'ok', this.#running.output())
   }
+}
+
+/** What `shield status --json` says. */
+export interface ShieldJson {
+  readonly mountpoint: string
+  readonly mountNamespace: string
+  readonly state: string
+  readonly mount: string
+  readonly pid: number
+  readonly keeper: { readonly name: string; readonly pid: number | null } | null
+  readonly command: readonly string[]
+  readonly daemon: { readonly pid: number } | null
+  readonly away: { readonly seconds: number; readonly why: string } | null
+  readonly incarnation: number
+  readonly restarts: number
+  readonly upgrades: number
+  readonly deaths: number
+  readonly requests: Readonly<Record<string, number>>
+  readonly openFiles: number
+  readonly options: { readonly readOnly: boolean; readonly stableInodes: boolean; readonly giveUp: number }
+}
+
+/** Runs `shield WORD`; a busy machine has time enough. */
+export async function runShield(sandbox: Sandbox, word: string, ...args: readonly string[]): Promise<Result> {
+  return await sandbox.run(EXECUTABLE, ['shield', word, '--wait', '120', ...args], { timeout: 150_000 })
+}
+
+/** The state of the shield of a mount point. */
+export async function shieldStatus(sandbox: Sandbox, mountpoint: string): Promise<ShieldJson> {
+  const { status, stdout, stderr } = await runShield(sandbox, 'status', '--json', mountpoint)
+  assert.equal(status, 0, stderr + stdout)
+  return JSON.parse(stdout) as ShieldJson
 }

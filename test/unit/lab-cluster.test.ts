@@ -190,7 +190,7 @@ describe('the lab on a cluster', () => {
       { failure: 'plugin-killed', mitigation: 'separate', consumers: [{ consumer: 'keeps-open', seen: 'errors' as const }] },
     ]
     const record = {
-      version: 5 as const,
+      version: 6 as const,
       tool: { version: '1', commit: 'x' },
       driver: 'd',
       node: { kernel: '6' },

@@ -75,6 +75,23 @@ describe('what a failure cannot do to a driver', () => {
     assert.deepEqual(more({ helpers: [{ ...HELPER, storage: true }] }), none)
   })
 
+  it('is that somebody writes, where the volume refuses writes', () => {
+    const plan = (shown: Shown, consumers: readonly string[] = []): ReturnType<typeof planDriver> =>
+      planDriver(
+        parseDriver(JSON.stringify(FILE), 'driver.yaml'),
+        { failures: ['storage-down', 'daemon-killed'], mitigations: ['as-is'], consumers },
+        shown,
+      )
+    const writing = ({ cells }: ReturnType<typeof planDriver>): readonly string[] =>
+      cells.filter(({ consumers }) => Object.hasOwn(consumers, 'writes')).map(({ failure }) => failure.id)
+    assert.deepEqual(writing(plan(SHOWN)), ['storage-down'])
+    const refused = plan({ ...SHOWN, refusesWrites: 'Read-only file system' })
+    assert.deepEqual(writing(refused), [])
+    const where = { failure: 'storage-down', mitigation: 'as-is', consumer: 'writes' }
+    assert.deepEqual(refused.absent, [{ ...where, reason: 'The volume refuses writes: Read-only file system.' }])
+    assert.deepEqual(plan({ ...SHOWN, refusesWrites: 'Read-only file system' }, ['private']).absent, [])
+  })
+
   it('is the health column, where NodeGetVolumeHealth is not implemented', () => {
     assert.deepEqual(more({}, { ...SHOWN, health: 'no capability' }), {
       health: 'It does not implement NodeGetVolumeHealth: it has no capability GET_VOLUME_HEALTH.',

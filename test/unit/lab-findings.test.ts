@@ -71,6 +71,81 @@ const CELLS = [
   cell('staging-unmounted', 'as-is', { 'starts-after': ASTRAY, 'keeps-open': DEAD }, ['/var/lib/a', '/var/lib/b', '/var/lib/c']),
 ]
 
+/** A consumer that lost records of one way. */
+function losing(by: 'write' | 'fsync'): Seen {
+  const ways = (['write', 'fsync', 'close'] as const).map((one) => ({
+    ...{ by: one, acknowledged: 1200, refused: one === 'fsync' ? { EIO: 30 } : {}, longestMs: 3100 },
+    lost: one === by ? 41 : 0,
+    lostBefore: one === by ? 2 : 0,
+  }))
+  return { seen: by === 'fsync' ? 'loses-synced' : 'loses-unsynced', writes: { ways } }
+}
+
+describe('writes that were acknowledged and are lost', () => {
+  const synced = cell('machine-crash', 'as-is', { 'keeps-open': losing('fsync'), 'opens-anew': DEAD })
+  const unsynced = cell('plugin-killed', 'as-is', { 'keeps-open': losing('write') })
+
+  it('are the first finding where fsync had acknowledged them, and come after errors for ever where it had not', () => {
+    const { findings } = found([...CELLS.filter(({ failure }) => failure !== 'plugin-killed'), unsynced, synced])
+    assert.deepEqual(
+      findings.map(({ harm }) => harm),
+      ['lost-synced', 'astray', 'for-ever', 'lost-unsynced', 'until-restart', 'for-a-time', 'stalls'],
+    )
+    const [first] = findings
+    assert.equal(
+      first?.what,
+      '1 of 4 consumers (Keeps its file open) loses acknowledged writes, and 1 stays broken. Not in the files at the end: 41 of 1,200 records that fsync had acknowledged.',
+    )
+    assert.match(
+      first.evidence[0]?.text ?? '',
+      /^write: 1,200 acknowledged, the longest took 3.1 s; fsync: 1,200 acknowledged, 41 of them lost \(2 from before the failure\), refused with 30 EIO, the longest took 3.1 s; close: /,
+    )
+    assert.match(findings[3]?.what ?? '', /41 of 1,200 records that write alone had acknowledged\.$/)
+    assert.match(findings[3]?.cure ?? '', /Consumers that need their data call fsync\.$/)
+  })
+
+  it('are in the three sentences, and so is that none were lost, or that it is not known', () => {
+    const none = losing('write')
+    assert.ok(typeof none !== 'string' && none.writes !== undefined)
+    const { ways } = none.writes
+    const kept = ways.map((way) => ({ ...way, lost: 0, lostBefore: 0 }))
+    const sentences = (cells: readonly Cell[]): readonly string[] => found(cells).sentences
+    const [breaks, long, astray] = sentences([synced])
+    assert.match(breaks ?? '', /^1 of the 1 failure tried breaks consumers/)
+    assert.match(long ?? '', /for ever for the writes that were lost, with Machine loses power/)
+    assert.match(
+      astray ?? '',
+      /^No data went astray: .* With Machine loses power, acknowledged writes are lost: 41 of 1,200 records that fsync had acknowledged\.$/,
+    )
+    const well = cell('daemon-hung', 'as-is', { 'keeps-open': { seen: 'waits', writes: { ways: kept } } })
+    assert.match(sentences([well])[2] ?? '', /No acknowledged write was lost with FUSE daemon hung\.$/)
+    const open = cell('daemon-hung', 'as-is', {
+      'keeps-open': { seen: 'waits', writes: { ways: kept, notReadBack: 'no new pod came' } },
+    })
+    assert.match(sentences([open])[2] ?? '', /Whether acknowledged writes were lost with FUSE daemon hung is not known\.$/)
+    const first = { ...synced, failure: 'first-use' }
+    assert.match(
+      driverFindings({ ...record([well]), firstUse: first })?.sentences[2] ?? '',
+      / With first-use, acknowledged writes are lost: .* No acknowledged write was lost with FUSE daemon hung\.$/,
+    )
+    const where = { failure: 'daemon-hung', mitigation: 'as-is', consumer: 'writes', reason: 'The volume refuses writes: EROFS.' }
+    assert.match(
+      driverFindings({ ...record(CELLS.slice(1, 2)), absent: [where] })?.sentences[2] ?? '',
+      / No consumer wrote\. The volume refuses writes: EROFS\.$/,
+    )
+  })
+
+  it('fail a test of JUnit, and are worse than any other outcome in a comparison', () => {
+    const [before, after] = [cell('plugin-killed', 'as-is', { 'keeps-open': DEAD }), unsynced]
+    assert.match(
+      junit(record([after])),
+      /<failure message="loses writes" type="loses-unsynced">[^]*Writes, write: 1,200 acknowledged, 41 of them lost/,
+    )
+    const side = (one: Cell): Side => ({ file: 'a.json', record: record([one]) })
+    assert.ok(anythingWorse(compareRecords(side(before), side(after))))
+  })
+})
+
 describe('what a failure does', () => {
   const HARMS = ['none', 'stalls', 'for-a-time', 'until-restart', 'for-ever', 'for-ever', 'astray']
   CELLS.forEach((one, index) => {

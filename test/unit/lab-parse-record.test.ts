@@ -38,6 +38,10 @@ const WHOLE = {
     consumers: cell.consumers.map((one) => ({
       ...one,
       deletedFolder: '/a',
+      writes: {
+        ways: [{ by: 'fsync', acknowledged: 9, lost: 2, lostBefore: 1, notInStorage: 3, refused: { EIO: 4 }, longestMs: 5 }],
+        notReadBack: 'no new pod came',
+      },
       alsoExpected: ['waits'],
       bareNode: { modelled: ['works'], seen: 'waits' },
     })),
@@ -73,17 +77,17 @@ describe('the record of a run, read again', () => {
     {
       name: 'the first version',
       text: JSON.stringify({ version: 1, scenarios: [] }),
-      says: 'it is a record of version 1, and this lab reads version 5',
+      says: 'it is a record of version 1, and this lab reads version 6',
     },
     {
       name: 'a later version',
-      text: JSON.stringify({ ...SAMPLE, version: 6 }),
-      says: 'it is a record of version 6, and this lab reads version 5',
+      text: JSON.stringify({ ...SAMPLE, version: 7 }),
+      says: 'it is a record of version 7, and this lab reads version 6',
     },
     {
       name: 'another object',
       text: '{"name": "x", "version": "1.0.0"}',
-      says: 'it is no record of the lab: version "1.0.0" is not 5',
+      says: 'it is no record of the lab: version "1.0.0" is not 6',
     },
     { name: 'a part less', text: JSON.stringify({ ...SAMPLE, absent: undefined }), says: 'absent is missing' },
     {

@@ -100,7 +100,7 @@ describe("the shield's state", () => {
     assert.equal(next.handles.byId(closed.id), undefined)
     assert.ok(next.handles.add(again, CALLER, 0).id > closed.id)
     assert.deepEqual(next.state.facts, { mountpoint: '/m', attached: true })
-    assert.equal(next.state.count('resent'), 1)
+    assert.equal(next.state.totals.resent, 1)
   })
 
   it('has no node that nothing refers to, and never gives its id again', () => {

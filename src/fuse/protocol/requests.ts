@@ -16,7 +16,11 @@ export type * from './messages/session.ts'
 
 /** All that the kernel asks of a file system. */
 export type Request =
-  session.SessionRequest | names.NamesRequest | attributes.AttributesRequest | files.FilesRequest | devices.DevicesRequest
+  | session.SessionRequest
+  | names.NamesRequest
+  | attributes.AttributesRequest
+  | files.FilesRequest
+  | devices.DevicesRequest
 
 /** The request of one opcode, or of one of several. */
 export type RequestOf<Op extends Request['op']> = Extract<Request, { readonly op: Op }>

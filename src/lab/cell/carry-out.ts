@@ -8,7 +8,7 @@ import type { DriverSpec } from '../driver/spec.ts'
 import { DRIVER_FAILURES, FAILURES } from '../failures/all.ts'
 import { firstUse } from '../failures/first-use.ts'
 import { Kubelet, VOLUME } from '../kubelet.ts'
-import { CONSUMERS } from '../matrix/consumers.ts'
+import { CONSUMERS, DRIVER_CONSUMERS } from '../matrix/consumers.ts'
 import type { CellJob } from '../matrix/job.ts'
 import type { Cell } from '../matrix/lab-record.ts'
 import { MITIGATIONS } from '../mitigations.ts'
@@ -22,6 +22,7 @@ import { NodeDisk } from './node-disk.ts'
 import { LogFiles } from './log-files.ts'
 import { momentsOf, observeCell, observeFirstUse } from './observe.ts'
 import type { PrivateHarness } from './private-harness.ts'
+import { recordsStored, withWrites } from './read-back.ts'
 import { ProcessWatch } from './process-watch.ts'
 import { labConsumer } from './reader-programs.ts'
 import { STEP_DEADLINE } from '../wait.ts'
@@ -46,7 +47,7 @@ export async function carryOutCell(job: CellJob, libc: Libc): Promise<Cell> {
   const timeline = new Timeline(clock)
   const failure = named(job.driver === undefined ? FAILURES : [firstUse, ...DRIVER_FAILURES], job.failure)
   const mitigation = named(job.driver === undefined ? MITIGATIONS : DRIVER_MITIGATIONS, job.mitigation)
-  const kinds = CONSUMERS.filter(({ id }) => Object.hasOwn(job.consumers, id))
+  const kinds = (job.driver === undefined ? CONSUMERS : DRIVER_CONSUMERS).filter(({ id }) => Object.hasOwn(job.consumers, id))
   const { consumer: program } = job.programs
   const consumer = job.driver === undefined ? program : withArgs(program, ['--expect', job.driver.content])
   const subject = {
@@ -118,9 +119,16 @@ async function withDriver(
     await plugin.kill().catch(() => undefined)
     await plugin.heard(LAST_WORDS)
     await logFiles.end()
+    const files = consumers.flatMap(({ reads }) => reads.writes.files)
+    const stored = driver.stored === undefined ? undefined : await recordsStored(driver.stored, files)
+    const back = { found: end.found, newPod: end.teardown.newPod, stored }
+    const results = cell.consumers.map((one) => {
+      const writes = consumers.find(({ kind }) => kind.id === one.consumer)?.reads.writes
+      return writes === undefined ? one : withWrites(one, writes, cell.failureAtMs, back)
+    })
     const later = [...timeline.eventsOf('kubelet').slice(observed), ...timeline.eventsOf('new-pod'), ...end.events]
     return {
-      ...{ ...cell, tookMs, teardown: end.teardown, lanes: timeline.lanes() },
+      ...{ ...cell, tookMs, consumers: results, teardown: end.teardown, lanes: timeline.lanes() },
       events: [...cell.events, ...later].sort((a, b) => a.atMs - b.atMs),
       evidence: { ...cell.evidence, logs: timeline.logs(momentsOf(cell)), ...written.since(driver.socket) },
     }

@@ -23,8 +23,7 @@ export class PluginDaemons implements PrivateDaemons {
 
   get #pids(): readonly number[] {
     if (this.#path === undefined) return this.#comms.flatMap(processesOf)
-    return this.#comms
-      .flatMap(processesNamed)
+    return processesNamed(...this.#comms)
       .filter(({ stat, args }) => args.at(-1) === this.#path && sharesMounts(stat.pid))
       .map(({ stat }) => stat.pid)
   }

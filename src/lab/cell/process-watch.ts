@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { parentOf } from '../../os/processes/child-processes.ts'
-import { processesNamed, processStat, sharesMounts } from '../../os/processes/processes.ts'
+import { LONGEST_COMM, processesNamed, processStat, sharesMounts } from '../../os/processes/processes.ts'
 import { type Change, ProcessPlaces, type Seen } from './process-places.ts'
 import type { Timeline } from './timeline.ts'
 
@@ -23,9 +23,10 @@ export class ProcessWatch implements Disposable {
   }
 
   look(): void {
+    const all = processesNamed(...this.#names.map(({ comm }) => comm)).filter(({ stat }) => sharesMounts(stat.pid))
     for (const { comm, title, places } of this.#names) {
-      const now = processesNamed(comm)
-        .filter(({ stat }) => sharesMounts(stat.pid))
+      const now = all
+        .filter(({ stat }) => stat.comm === comm.slice(0, LONGEST_COMM))
         .map(({ stat: { pid, start }, args }) => ({ pid, start, args, ...originOf(pid) }))
         // Of one that has ended meanwhile, not all is known.
         .filter(({ pid }) => processStat(pid) !== undefined)

@@ -1,4 +1,6 @@
+import type { RecordRange } from '../consumer/record-ranges.ts'
 import type { CellEvent, Reads } from '../matrix/lab-record.ts'
+import { WriteLog } from './write-log.ts'
 
 /** One read of a consumer. Times on the cell's clock. */
 export interface Read {
@@ -17,6 +19,10 @@ const HANGS = 1000
 
 /** Every read of one consumer, over its restarts. A reader's program says how it is filled (reader-programs.ts). */
 export class ReadLog {
+  /** What the same consumer wrote. */
+  readonly writes = new WriteLog()
+  /** By the name of a file of records, what was last read back: its records, or the errno's name. */
+  readonly found = new Map<string, readonly RecordRange[] | string>()
   readonly #reads: Read[] = []
   #open: number | undefined
   #wrote: { atMs: number; path: string } | undefined

@@ -1,10 +1,11 @@
 import { constants } from 'node:os'
 import { errnoText } from '../../errors.ts'
 import type { Command } from '../command.ts'
-import { parseLine } from '../consumer/line.ts'
+import { parseLine, type WriteLine } from '../consumer/line.ts'
 import type { ConsumerSpec } from '../matrix/consumers.ts'
 import type { LogLine } from '../scenario-record.ts'
 import type { ReadLog } from './read-log.ts'
+import type { WriteLog } from './write-log.ts'
 
 /** A program that reads one file again and again, and tells of each read. */
 export interface ReaderProgram {
@@ -19,16 +20,30 @@ export interface ReaderProgram {
 export function labConsumer(command: Command, startMs: number): ReaderProgram {
   return {
     command,
-    flags: ({ way, exitsOnError }) => ['--way', way, ...(exitsOnError ? ['--exit-on-error'] : [])],
+    flags: ({ way, exitsOnError, writes, readsBack = [] }) => [
+      ...['--way', way],
+      ...(exitsOnError ? ['--exit-on-error'] : []),
+      ...(writes === true ? ['--writes'] : []),
+      ...(readsBack.length > 0 ? ['--read-back', readsBack.join(',')] : []),
+    ],
     follow: ({ line: text }, reads) => {
       const line = parseLine(text)
       if (line === undefined) return false
       if ('began' in line) reads.begin(line.began - startMs)
       else if ('wrote' in line) reads.write(line.at - startMs, line.wrote)
-      else reads.end(line.ended - startMs, line.saw)
+      else if ('saw' in line) reads.end(line.ended - startMs, line.saw)
+      else if ('found' in line) reads.found.set(line.file, line.found)
+      else if ('unreadable' in line) reads.found.set(line.file, line.unreadable)
+      else followWrite(line, line.at - startMs, reads.writes)
       return true
     },
   }
+}
+
+function followWrite(line: WriteLine, atMs: number, writes: WriteLog): void {
+  const attempt = { by: line.by, atMs, tookMs: line.took }
+  if ('refused' in line) writes.refuse({ ...attempt, refused: line.refused })
+  else writes.acknowledge(line.file, attempt)
 }
 
 /**

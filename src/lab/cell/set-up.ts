@@ -187,7 +187,7 @@ function harnessOf<P extends PluginControl>(
         timeline,
       ),
     shell: (command) => node.shell(command),
-    newPod: () => consumer(NEW_POD),
+    newPod: () => consumer({ ...NEW_POD, readsBack: consumers.flatMap(({ reads }) => reads.writes.files.map(({ file }) => file)) }),
   }
 }
 

@@ -14,6 +14,7 @@ import type { CellConsumer } from './cell-consumer.ts'
 import { holdersLeft, mountsLeft } from './evidence.ts'
 import type { PluginControl } from './harness.ts'
 import type { NodeDisk } from './node-disk.ts'
+import { type FoundRecords, missingOf } from './read-back.ts'
 import { eventsOf } from './read-log.ts'
 import type { Timeline } from './timeline.ts'
 import type { VolumeOperations } from './volume-operations.ts'
@@ -82,8 +83,8 @@ export class CellTeardown {
     this.#means = means
   }
 
-  /** Never rejects because of what the driver does. Returns what was seen, and the reads of the new pod as events. */
-  async run(): Promise<{ readonly teardown: Teardown; readonly events: readonly CellEvent[] }> {
+  /** Never rejects because of what the driver does. Returns what was seen, the reads of the new pod as events, and the records that it found. */
+  async run(): Promise<{ readonly teardown: Teardown; readonly events: readonly CellEvent[]; readonly found: FoundRecords }> {
     const { clock, operations, consumers } = this.#means
     const began = clock()
     const calls = await this.leave()
@@ -96,6 +97,7 @@ export class CellTeardown {
     return {
       teardown: { tookMs: clock() - began, calls, left, ...(came === undefined ? {} : { newPod: came.newPod }) },
       events: came?.events ?? [],
+      found: came?.found ?? new Map(),
     }
   }
 
@@ -198,7 +200,9 @@ export class CellTeardown {
   }
 
   /** `isLast`: whether no other pod has the volume, so that it is unstaged after this one. */
-  async #newPod(isLast: boolean): Promise<{ readonly newPod: NewPod; readonly events: readonly CellEvent[] }> {
+  async #newPod(
+    isLast: boolean,
+  ): Promise<{ readonly newPod: NewPod; readonly events: readonly CellEvent[]; readonly found: FoundRecords }> {
     const { clock, times } = this.#means
     const pod = this.#means.newPod()
     const began = clock()
@@ -213,6 +217,7 @@ export class CellTeardown {
     return {
       newPod: { saw, ...why, watchedMs: now - began, wroteToNode: wrote !== undefined, calls },
       events: eventsOf(pod.kind.id, pod.reads.reads(now), now),
+      found: pod.reads.found,
     }
   }
 
@@ -222,13 +227,21 @@ export class CellTeardown {
     const now = this.#means.clock()
     const all = reads.ended(-Infinity)
     const [first] = all
-    if (all.length >= ENOUGH && all.slice(-ENOUGH).every(({ saw }) => saw === 'right')) return 'right'
+    const isWell = all.length >= ENOUGH && all.slice(-ENOUGH).every(({ saw }) => saw === 'right')
+    // What was acknowledged may be stored a moment later.
     const isOver = now - began > longestWatch(this.#means.times)
+    if (isWell && (isOver || this.#hasAll(reads.found) || now - (first?.endedMs ?? now) > watch)) return 'right'
     if (startedAt === undefined) return isOver || now - began > STEP_DEADLINE + 2 * callTimeout ? 'not started' : undefined
     // On a busy machine a process is slow to begin, and a read to come back.
     if (now - (reads.underWay ?? (first === undefined ? startedAt : now)) > STEP_DEADLINE + watch) return 'HUNG'
     const isBad = reads.lastWrong !== undefined && now - Math.max(first?.endedMs ?? now, reads.lastRight ?? 0) > watch
     return isBad || isOver ? (all.findLast(({ saw }) => saw !== 'right')?.saw ?? 'HUNG') : undefined
+  }
+
+  /** Whether no record is missing that was acknowledged. */
+  #hasAll(found: FoundRecords): boolean {
+    const written = this.#means.consumers.flatMap(({ reads }) => reads.writes.files)
+    return written.every((file) => missingOf(file, found)?.length === 0)
   }
 
   /** Does what may fail in the way that the lab or the driver is; notes it then. */

@@ -6,6 +6,7 @@ import { monotonicMs } from '../clock.ts'
 import type { ConsumerLine } from './line.ts'
 import { PROBE } from './probe.ts'
 import type { ReadMethod } from './read-methods.ts'
+import type { RecordReader, RecordWriter } from './record-files.ts'
 
 /** How a consumer is to read. */
 export interface ConsumerOptions {
@@ -16,15 +17,21 @@ export interface ConsumerOptions {
   readonly interval: number
   /** Whether a read that is not right ends it. */
   readonly exitOnError: boolean
+  /** Writes once a read was right, instead of further reads. */
+  readonly writer?: RecordWriter
+  /** Looks at records before each read. */
+  readonly records?: RecordReader
 }
 
-/** Reads one file for ever in one way, and tells of each read as it begins and ends. */
+/** Reads one file for ever in one way, or writes, and tells of each read or round of writes as it begins and ends. */
 export class Consumer {
   readonly #way: ReadMethod
   readonly #options: ConsumerOptions
   readonly #tell: (line: ConsumerLine) => void
   readonly #buffer: Buffer
   #probed = false
+  /** Whether what is there was seen to be the volume. */
+  #sure = false
 
   constructor(way: ReadMethod, options: ConsumerOptions, tell: (line: ConsumerLine) => void) {
     this.#way = way
@@ -37,13 +44,22 @@ export class Consumer {
   async run(): Promise<number> {
     for (;;) {
       this.#tell({ began: monotonicMs() })
-      const saw = this.#read()
+      const saw = this.#round()
       this.#tell({ ended: monotonicMs(), saw })
       if (saw === 'ENOENT') this.#probe()
       else if (saw === 'right') this.#probed = false
       if (saw !== 'right' && this.#options.exitOnError) return 1
       await sleep(this.#options.interval)
     }
+  }
+
+  #round(): string {
+    const { writer, records } = this.#options
+    if (writer !== undefined && this.#sure) return writer.round()
+    records?.look()
+    const saw = this.#read()
+    this.#sure ||= saw === 'right'
+    return saw
   }
 
   #read(): string {

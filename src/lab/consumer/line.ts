@@ -1,5 +1,7 @@
 import * as v from 'valibot'
 import { jsonOrUndefined } from '../../schema.ts'
+import { type Acknowledgement, ACKNOWLEDGEMENTS } from './acknowledgements.ts'
+import type { RecordRange } from './record-ranges.ts'
 
 /*
  * What a lab consumer writes to its standard output, one JSON object a line. Times are milliseconds on CLOCK_MONOTONIC with fractions,
@@ -26,12 +28,50 @@ interface WroteLine {
   readonly at: number
 }
 
-export type ConsumerLine = BeganLine | EndedLine | WroteLine
+/** A record of this number is in a file, and what was to acknowledge it has returned without an error. `took`: milliseconds, up to `at`. */
+interface AcknowledgedLine {
+  readonly acknowledged: number
+  readonly file: string
+  readonly by: Acknowledgement
+  readonly at: number
+  readonly took: number
+}
+
+/** A record was refused with this errno's name. */
+interface RefusedLine {
+  readonly refused: string
+  readonly by: Acknowledgement
+  readonly at: number
+  readonly took: number
+}
+
+/** What was read back of a file of records. */
+interface FoundLine {
+  readonly file: string
+  readonly found: readonly RecordRange[]
+}
+
+/** A file of records could not be read back: the errno's name. A file that is missing has no records. */
+interface UnreadableLine {
+  readonly file: string
+  readonly unreadable: string
+}
+
+/** What came of one record. */
+export type WriteLine = AcknowledgedLine | RefusedLine
+
+export type ConsumerLine = BeganLine | EndedLine | WroteLine | WriteLine | FoundLine | UnreadableLine
+
+const BY = v.picklist(ACKNOWLEDGEMENTS)
 
 const LINE = v.union([
   v.object({ began: v.number() }),
   v.object({ ended: v.number(), saw: v.string() }),
   v.object({ wrote: v.string(), at: v.number() }),
+  v.object({ acknowledged: v.number(), file: v.string(), by: BY, at: v.number(), took: v.number() }),
+  v.object({ refused: v.string(), by: BY, at: v.number(), took: v.number() }),
+  v.object({ file: v.string(), found: v.array(v.tuple([v.number(), v.number()])) }),
+  v.object({ file: v.string(), unreadable: v.string() }),
 ])
 
 /** Reads a line; undefined for one that is none of these. */

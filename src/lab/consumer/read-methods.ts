@@ -1,7 +1,7 @@
-import { closeSync, openSync, readSync } from 'node:fs'
+import { openSync, readSync } from 'node:fs'
 import { basename, dirname } from 'node:path'
-import { codeOf } from '../../errors.ts'
 import type { MappedPages, PageCalls } from '../../os/descriptors/mapped-file.ts'
+import { close } from './close.ts'
 
 /** One way of reading a file again and again. Each read asks the file system; none is answered out of the page cache. */
 export interface ReadMethod {
@@ -67,13 +67,4 @@ function readOnce(file: string, into: Buffer, calls: PageCalls): number {
 function readFresh(fd: number, into: Buffer, calls: PageCalls): number {
   calls.dropPages(fd)
   return readSync(fd, into, 0, into.length, 0)
-}
-
-function close(fd: number): void {
-  try {
-    closeSync(fd)
-  } catch (error) {
-    // FUSE tells of its death at close too, and the descriptor is gone all the same (close(2)).
-    if (codeOf(error) === undefined) throw error
-  }
 }

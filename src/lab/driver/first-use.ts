@@ -1,7 +1,7 @@
 import { firstUse } from '../failures/first-use.ts'
-import { CONSUMERS, type ConsumerSpec } from '../matrix/consumers.ts'
+import { type ConsumerSpec, DRIVER_CONSUMERS } from '../matrix/consumers.ts'
 import type { Absent, Cell, ConsumerResult } from '../matrix/lab-record.ts'
-import { TO_THE_END } from '../matrix/outcomes.ts'
+import { LOSING, TO_THE_END } from '../matrix/outcomes.ts'
 import type { PlannedCell } from '../matrix/plan.ts'
 import type { Mitigation } from '../mitigations.ts'
 
@@ -23,7 +23,7 @@ export function planFirstUse(cells: readonly PlannedCell[]): PlannedCell | undef
   if (first === undefined) return undefined
   const { mitigation } = first
   const alike = cells.filter((cell) => cell.mitigation.id === mitigation.id)
-  const ids = CONSUMERS.map(({ id }) => id).filter((id) => alike.some(({ consumers }) => Object.hasOwn(consumers, id)))
+  const ids = DRIVER_CONSUMERS.map(({ id }) => id).filter((id) => alike.some(({ consumers }) => Object.hasOwn(consumers, id)))
   return { failure: firstUse, mitigation, consumers: Object.fromEntries(ids.map((id) => [id, null])) }
 }
 
@@ -46,7 +46,7 @@ export function withoutUnready({ cells, absent }: Plan, planned: PlannedCell, se
 
 function isUnready(id: string, mitigation: Mitigation, first: Mitigation, { consumers }: Cell): boolean {
   const result = consumers.find(({ consumer }) => consumer === id)
-  const kind = CONSUMERS.find((one) => one.id === id)
+  const kind = DRIVER_CONSUMERS.find((one) => one.id === id)
   if (result === undefined || kind === undefined) return false
   // One that starts later starts badly again, and the failure would be blamed for it.
   if (kind.starts !== 'before') return isBad(result) || LATE.includes(result.seen)
@@ -54,7 +54,7 @@ function isUnready(id: string, mitigation: Mitigation, first: Mitigation, { cons
 }
 
 function isBad({ seen }: ConsumerResult): boolean {
-  return seen === 'undecided' || TO_THE_END.includes(seen)
+  return seen === 'undecided' || TO_THE_END.includes(seen) || LOSING.includes(seen)
 }
 
 function livesAlike(kind: ConsumerSpec, one: Mitigation, other: Mitigation): boolean {

@@ -1,6 +1,6 @@
 import { DRIVER_FAILURES } from '../failures/all.ts'
 import { firstUse } from '../failures/first-use.ts'
-import { CONSUMERS } from '../matrix/consumers.ts'
+import { DRIVER_CONSUMERS, WRITER } from '../matrix/consumers.ts'
 import { type PlannedCell, titles } from '../matrix/plan.ts'
 import type { Absent, Catalogue } from '../matrix/lab-record.ts'
 import { OUTCOMES } from '../matrix/outcomes.ts'
@@ -34,11 +34,8 @@ export const DRIVER_MITIGATIONS: readonly Mitigation[] = [
   },
 ]
 
-/** The file names one volume. */
-const DRIVER_CONSUMERS = CONSUMERS.filter(({ volume }) => volume === 'struck')
-
 /** What a trial has shown that decides which failures and mitigations there are for a driver. */
-export type Shown = Pick<DriverSeen, 'mounts' | 'read' | 'holders' | 'health'>
+export type Shown = Pick<DriverSeen, 'mounts' | 'read' | 'holders' | 'health' | 'refusesWrites'>
 
 /** Failures that the lab causes for its own plugin alone, and why. */
 const OF_OUR_PLUGIN: Readonly<Record<string, string>> = {
@@ -206,7 +203,15 @@ export function planDriver(
         continue
       }
       const off = failure.id === 'machine-crash' || failure.id === 'daemon-hung' ? 'starts-during' : undefined
-      const kinds = DRIVER_CONSUMERS.filter(({ id }) => wanted(choice.consumers, id) && id !== off)
+      const writerIsOff = failure.strikesStorage !== true || shown?.refusesWrites !== undefined
+      const kinds = DRIVER_CONSUMERS.filter(
+        ({ id }) => wanted(choice.consumers, id) && id !== off && !(id === WRITER.id && writerIsOff),
+      )
+      if (failure.strikesStorage === true && shown?.refusesWrites !== undefined && wanted(choice.consumers, WRITER.id))
+        absent.push({
+          ...{ failure: failure.id, mitigation: mitigation.id, consumer: WRITER.id },
+          reason: `The volume refuses writes: ${shown.refusesWrites}.`,
+        })
       if (kinds.length > 0) cells.push({ failure, mitigation, consumers: Object.fromEntries(kinds.map(({ id }) => [id, null])) })
     }
   }

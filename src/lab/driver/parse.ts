@@ -56,8 +56,10 @@ function specOf(file: DriverFile): DriverSpec {
     prepare,
     populate,
     create,
+    stored,
   } = filled
   if (upgrade?.length === 0) throw new Error('upgrade is empty')
+  if (stored !== undefined && !isAbsolute(stored)) throw new Error('stored is not an absolute path')
   if (populate?.includes('{target}') === false) throw new Error('populate has no {target}, where the volume is published')
   return {
     name: filled.name,
@@ -76,7 +78,7 @@ function specOf(file: DriverFile): DriverSpec {
     container: filled.container?.map(String) ?? [],
     logs: logsOf(filled.logs ?? []),
     fuse: filled.fuse ?? true,
-    ...{ daemon, prepare, populate },
+    ...{ daemon, prepare, populate, stored },
     volume: volumeOf(filled),
     create: create === undefined ? undefined : creationOf(create ?? {}),
     file: filled.file,

@@ -155,6 +155,12 @@ export const DRIVER_FILE = strict({
   populate: v.optional(
     described(v.string(), 'A shell line with {target} that is run when the volume is published for the first time.'),
   ),
+  stored: v.optional(
+    described(
+      v.string(),
+      'The folder of the node in which the storage keeps the files of the volume, an absolute path. The lab looks there at the end for what a consumer wrote beside file.',
+    ),
+  ),
   file: described(v.string(), 'The file that consumers read, below the volume.'),
   content: described(v.string(), 'What it holds, byte for byte.'),
 })

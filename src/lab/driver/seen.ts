@@ -18,6 +18,8 @@ export interface DriverSeen {
   readonly health: HealthSeen | undefined
   /** What a pod saw of the file; undefined if it came to no pod. */
   readonly read: ReadSeen | undefined
+  /** Why a file could not be written, of a driver with storage that the lab runs, whose file reads right; missing if it could be. */
+  readonly refusesWrites?: string
   /** What was left after the last step: mounts, and processes that hold /dev/fuse. */
   readonly left: readonly string[]
   /** What was written outside of its state, and how much more there is than is listed. */

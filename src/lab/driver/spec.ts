@@ -61,6 +61,8 @@ export interface DriverSpec {
   readonly prepare: string | undefined
   /** A shell's line that is run when the volume is published for the first time; {target} in it is where. */
   readonly populate: string | undefined
+  /** Where the storage keeps the files of the volume, a folder of the node; undefined if that is not known. */
+  readonly stored: string | undefined
   /** The file that consumers read, below the volume. */
   readonly file: string
   /** What it holds, byte for byte. */

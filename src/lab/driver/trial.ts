@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { codeOf, messageOf } from '../../errors.ts'
 import { CallError } from '../../grpc/client.ts'
@@ -74,6 +74,7 @@ class Trial {
   #holders: readonly Holder[] = []
   #health: HealthSeen | undefined
   #read: ReadSeen | undefined
+  #refusesWrites: string | undefined
 
   constructor({ driver, whole }: DriverJob, written: WrittenFiles) {
     this.#written = written
@@ -116,6 +117,7 @@ class Trial {
       holders: this.#holders,
       health: this.#health,
       read: this.#read,
+      ...(this.#refusesWrites === undefined ? {} : { refusesWrites: this.#refusesWrites }),
       left,
       ...this.#written.since(this.#driver.socket),
       log: this.#log,
@@ -206,6 +208,8 @@ class Trial {
   /** Looks at what is published. */
   async #look(target: string, publishedAt: number): Promise<void> {
     this.#read = await this.#reads(target, publishedAt)
+    const hasStorage = this.#driver.helpers.some(({ storage }) => storage)
+    if (hasStorage && this.#read.saw === 'right') this.#refusesWrites = await whyNotWritten(join(target, this.#driver.file))
     const staging = stagingPath(this.#volume.pv)
     const lines = parseMountinfo(readFileSync('/proc/self/mountinfo', 'utf8'))
     const below = lines.map(({ mountPoint }) => mountPoint).filter((path) => path.startsWith(`${KUBELET}/`))
@@ -341,6 +345,19 @@ async function hasPodCgroups(): Promise<void> {
   cgroups.remove(uid)
   if (!stdout.replaceAll('_', '-').includes(`-pod${uid}.slice/cri-containerd-`))
     throw new Error(`a process cannot be brought into the cgroup of a pod: ${stderr.trim() || stdout.trim()}`)
+}
+
+/** Why a file beside `file` cannot be written as a consumer writes (consumer/record-files.ts); undefined if it can. Removes it again. */
+async function whyNotWritten(file: string): Promise<string | undefined> {
+  const path = join(dirname(file), `trial-of-the-lab-${randomUUID().slice(0, 8)}`)
+  const record = 'dd if=/dev/zero of="$0" bs=64 count=1 conv=notrunc,fsync status=none'
+  const { kind, status, stderr } = await run(
+    'sh',
+    ['-c', `${record} && ${record} seek=1; was=$?; rm -f "$0"; exit $was`, path],
+    STEP_DEADLINE,
+  )
+  if (kind !== 'exited') return `no answer within ${STEP_DEADLINE / 1000} s`
+  return status === 0 ? undefined : (stderr.trim().split('\n')[0] ?? '').replace(/^.*: /, '')
 }
 
 async function inShell(line: string): Promise<void> {

@@ -19,6 +19,8 @@ export interface Failure extends Title {
   readonly untilPodComes?: true
   /** Whether the plugin has to be a unit of systemd's. */
   readonly needsSystemd?: true
+  /** Whether it strikes the storage, so that a consumer that writes meets it too. */
+  readonly strikesStorage?: true
   /** Finds what it strikes, before it counts. Undefined if there is nothing to find. Rejects with an Error if it is not there. */
   aim?(harness: Harness): Promise<void> | undefined
   /** Makes it happen; resolves when it has. */

@@ -8,6 +8,7 @@ export const storageDown: Failure = {
   words:
     'The processes of the storage are killed, so that its connections break and its port is closed, and started again after three seconds.',
   lastsMs: 3000,
+  strikesStorage: true,
   strike: async (harness) => {
     const storage = storageOf(harness)
     harness.timeline.note('node', 'failure', `SIGKILL to the storage, processes ${(await storage.pids()).join(', ')}`)

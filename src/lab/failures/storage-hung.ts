@@ -7,6 +7,7 @@ export const storageHung: Failure = {
   title: 'Storage hung',
   words: 'The processes of the storage are stopped (SIGSTOP) for three seconds, and then resumed. Connections stay open.',
   lastsMs: 3000,
+  strikesStorage: true,
   strike: async (harness) => {
     const storage = storageOf(harness)
     harness.timeline.note('node', 'failure', `SIGSTOP to the storage, processes ${(await storage.pids()).join(', ')}`)

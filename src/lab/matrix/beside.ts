@@ -9,7 +9,7 @@ const OUTCOME = v.picklist(Object.keys(OUTCOMES) as OutcomeId[])
 
 /** What of a record is put beside a cluster's. */
 const RECORD = v.object({
-  version: v.literal(5),
+  version: v.literal(6),
   tool: v.object({ version: v.string(), commit: v.string() }),
   driver: v.string(),
   node: v.object({ kernel: v.string(), cluster: v.optional(v.unknown()) }),

@@ -15,5 +15,5 @@ export function composeRecord({ complete, ...run }: Run): LabRecord {
     complete &&
     run.scenarios.every(({ outcome }) => outcome === 'as expected') &&
     run.cells.every(({ verdict }) => verdict === 'as-modelled' || verdict === 'measured')
-  return { version: 5, ...run, passed }
+  return { version: 6, ...run, passed }
 }

@@ -20,6 +20,10 @@ export interface ConsumerSpec {
   readonly starts: 'before' | 'during' | 'after'
   /** Whether it ends at its first error, and is started again by the node agent. */
   readonly exitsOnError: boolean
+  /** Whether it writes records when it has read right. */
+  readonly writes?: true
+  /** Files of records that it reads back. */
+  readonly readsBack?: readonly string[]
 }
 
 /** One kind of consumer of the matrix. */
@@ -129,3 +133,18 @@ export const CONSUMERS: readonly ConsumerKind[] = [
     volume: 'neighbour',
   },
 ]
+
+/** The consumer that writes, where the failure is one of the storage. It is none of our own plugin's, whose volumes are read-only. */
+export const WRITER: ConsumerKind = {
+  id: 'writes',
+  title: 'Pod that writes',
+  words:
+    'A pod with private mounts that writes numbered records with checksums into three files of its own: by write alone, by write and fsync, and by write and close. A read of it is a round of the three. A new pod reads the files back at the end.',
+  way: 'opens-anew',
+  place: 'private',
+  ...RUNNING,
+  writes: true,
+}
+
+/** Every kind that a driver meets which is brought; it has one volume. */
+export const DRIVER_CONSUMERS: readonly ConsumerKind[] = [...CONSUMERS.filter(({ volume }) => volume === 'struck'), WRITER]

@@ -1,7 +1,7 @@
 import type { ScenarioRecord } from '../scenario-record.ts'
 
 /*
- * What `lab run --json` writes, version 5 (docs/lab-record.md says the same in prose). All `…Ms` are milliseconds with fractions on
+ * What `lab run --json` writes, version 6 (docs/lab-record.md says the same in prose). All `…Ms` are milliseconds with fractions on
  * CLOCK_MONOTONIC, which every process of the machine reads alike; `atMs` counts from the start of its cell. Ids are lower-case words
  * joined by dashes, and each stands in the catalogue.
  */
@@ -25,7 +25,9 @@ type ConsumerId = string
  * `errors` reads fail to the end;
  * `never-starts` it could not be started to the end;
  * `hangs` a read has not come back at the end;
- * `writes-to-host` it sees the node's own folder in place of the volume to the end: what it writes lands on the node's disk.
+ * `loses-unsynced` of the consumer that writes: records that write(2) or close(2) acknowledged, and fsync(2) did not, are not in the file at the end;
+ * `writes-to-host` it sees the node's own folder in place of the volume to the end: what it writes lands on the node's disk;
+ * `loses-synced` of the consumer that writes: records that fsync(2) acknowledged are not in the file at the end.
  */
 export type OutcomeId =
   | 'works'
@@ -38,7 +40,9 @@ export type OutcomeId =
   | 'errors'
   | 'never-starts'
   | 'hangs'
+  | 'loses-unsynced'
   | 'writes-to-host'
+  | 'loses-synced'
 
 /**
  * How a cell compares with the model: `as-modelled`, every consumer came out as foreseen; `better` or `worse`, at least one did, and none
@@ -57,7 +61,7 @@ export interface Title {
 /** All that a run was about and saw. */
 export interface LabRecord {
   /** Of this shape: raised when a reader of the older one would misread it. Version 1 had only scenarios. */
-  readonly version: 5
+  readonly version: 6
   readonly tool: {
     readonly name: string
     readonly version: string
@@ -220,6 +224,33 @@ export interface ConsumerResult {
    * that path. Missing if there is none.
    */
   readonly deletedFolder?: string
+  /** Of the consumer that writes, if it came to that; `reads` are rounds of writes then. */
+  readonly writes?: Writes
+}
+
+/** What a consumer wrote, and what of it a new pod found at the end, when all others had left. */
+interface Writes {
+  /** One for each way in which a record is acknowledged. */
+  readonly ways: readonly AcknowledgedWrites[]
+  /** Why nothing, or not all, is known of what was lost; missing if each file was read back. */
+  readonly notReadBack?: string
+}
+
+/** Records of one way. Over the whole cell, unless it says otherwise. */
+export interface AcknowledgedWrites {
+  /** What returned without an error, when the record counted as acknowledged: write(2) alone, or fsync(2) or close(2) after it. */
+  readonly by: 'write' | 'fsync' | 'close'
+  readonly acknowledged: number
+  /** Of the acknowledged ones, the records that the new pod did not find, as far as files were read back. */
+  readonly lost: number
+  /** Of the lost ones, those that were acknowledged before the failure. */
+  readonly lostBefore: number
+  /** Of the acknowledged ones, the records that are not in the files of the storage at the end; missing where the driver's file does not say where these are. */
+  readonly notInStorage?: number
+  /** Attempts that failed, by errno name; `SHORT` for a write that took a part of the record. */
+  readonly refused: Readonly<Record<string, number>>
+  /** The longest time that one attempt took which came back after the failure. */
+  readonly longestMs: number
 }
 
 export interface Reads {

@@ -47,16 +47,32 @@ export const OUTCOMES: Catalogue['outcomes'] = {
   },
   'never-starts': { rank: 5, symbol: '⊘', title: 'never starts', words: 'It could not be started at all.' },
   hangs: { rank: 6, symbol: '∞', title: 'hangs', words: 'A read did not return.' },
+  'loses-unsynced': {
+    rank: 6,
+    symbol: '▽',
+    title: 'loses writes',
+    words:
+      'Records that write or close had acknowledged, and fsync had not, are not in the file at the end. Without fsync, nothing promises that they are stored.',
+  },
   'writes-to-host': {
     rank: 7,
     symbol: '⚠',
     title: "node's own disk",
     words: "It sees the node's own folder instead of the volume, to the end. Data that it writes is on the node's disk.",
   },
+  'loses-synced': {
+    rank: 8,
+    symbol: '▼',
+    title: 'loses synced writes',
+    words: 'Records that fsync had acknowledged are not in the file at the end, although fsync promises that they are stored.',
+  },
 }
 
 /** Outcomes of a consumer that does not read right at the end of its watch. */
 export const TO_THE_END: readonly OutcomeId[] = ['errors', 'never-starts', 'hangs', 'writes-to-host']
+
+/** Outcomes of a consumer that lost records which had been acknowledged. */
+export const LOSING: readonly OutcomeId[] = ['loses-unsynced', 'loses-synced']
 
 /** How one consumer's outcome compares with the model's. What is undecided is neither better nor worse than anything. */
 export function compare(seen: OutcomeId, expected: OutcomeId): 'same' | 'better' | 'worse' | 'different' {

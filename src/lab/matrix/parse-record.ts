@@ -1,10 +1,11 @@
 import * as v from 'valibot'
 import { UsageError } from '../../errors.ts'
 import { parseJson } from '../../schema.ts'
+import { ACKNOWLEDGEMENTS } from '../consumer/acknowledgements.ts'
 import type { LabRecord, OutcomeId } from './lab-record.ts'
 import { OUTCOMES } from './outcomes.ts'
 
-const VERSION = 5
+const VERSION = 6
 
 const OUTCOME = v.picklist(Object.keys(OUTCOMES) as OutcomeId[])
 const TITLE = v.object({ title: v.string(), words: v.string() })
@@ -12,6 +13,21 @@ const TITLES = v.record(v.string(), TITLE)
 const LINES = v.array(v.string())
 const WHICH = { failure: v.string(), mitigation: v.string() }
 const CHECK = v.object({ name: v.string(), expected: v.string(), seen: v.string(), passed: v.boolean() })
+
+const WRITES = v.object({
+  ways: v.array(
+    v.object({
+      by: v.picklist(ACKNOWLEDGEMENTS),
+      acknowledged: v.number(),
+      lost: v.number(),
+      lostBefore: v.number(),
+      notInStorage: v.exactOptional(v.number()),
+      refused: v.record(v.string(), v.number()),
+      longestMs: v.number(),
+    }),
+  ),
+  notReadBack: v.exactOptional(v.string()),
+})
 
 const CONSUMER = v.object({
   consumer: v.string(),
@@ -32,6 +48,7 @@ const CONSUMER = v.object({
   watchedMs: v.number(),
   mountTable: LINES,
   deletedFolder: v.exactOptional(v.string()),
+  writes: v.exactOptional(WRITES),
 })
 
 const EVENT = v.object({

@@ -4,6 +4,7 @@ import { listing } from './evidence.ts'
 import { type Html, html } from './html.ts'
 import { icon } from './icons.ts'
 import { duration, thousands } from './text.ts'
+import { writesWords } from './writes.ts'
 
 /** What each consumer saw, beside what the model says, with its reason. A table, or cards where it is narrow: hence the roles. */
 export function consumersTable(cell: Cell, { catalogue }: LabRecord): Html {
@@ -55,7 +56,9 @@ export function consumersTable(cell: Cell, { catalogue }: LabRecord): Html {
     </details>`
 }
 
-function reads({ reads: { right, wrong, failed }, failedBefore, restarts, wroteToNode, watchedMs }: ConsumerResult): Html {
+function reads(result: ConsumerResult): Html {
+  const { failedBefore, restarts, wroteToNode, watchedMs } = result
+  const { right, wrong, failed } = result.reads
   const parts = [
     `${thousands(right)} right`,
     ...(wrong > 0 ? [`${thousands(wrong)} wrong`] : []),
@@ -63,7 +66,8 @@ function reads({ reads: { right, wrong, failed }, failedBefore, restarts, wroteT
     ...(restarts > 0 ? [`started again ${restarts === 1 ? 'once' : `${restarts} times`}`] : []),
     ...(failedBefore > 0 ? [`${thousands(failedBefore)} not right before the failure`] : []),
   ]
-  return html`${parts.join(', ')}${wroteToNode && html`, <b>could write to the node's disk</b>`}<br /><span class="soft"
+  const written = writesWords(result).map((words) => html`<br />${words}`)
+  return html`${parts.join(', ')}${wroteToNode && html`, <b>could write to the node's disk</b>`}${written}<br /><span class="soft"
       >watched for ${duration(watchedMs)}</span
     >`
 }

@@ -5,7 +5,7 @@ import { duration, listed, sentence } from './text.ts'
 const MOST_NAMES = 3
 
 /** What an outcome comes to for the workload, the best first. */
-export type Effect = 'kept' | 'waited' | 'recovered' | 'undecided' | 'broken' | 'wrong'
+export type Effect = 'kept' | 'waited' | 'recovered' | 'undecided' | 'broken' | 'wrong' | 'lost'
 
 /** How an effect is told. `few` is for one consumer, `many` goes on after `3 of 9`. */
 export interface EffectLabels {
@@ -29,9 +29,14 @@ export const EFFECTS: Readonly<Record<Effect, EffectLabels>> = {
     many: 'see the wrong disk',
     meaning: "it sees the node's own disk instead of the volume: data is written there",
   },
+  lost: {
+    few: 'loses acknowledged writes',
+    many: 'lose acknowledged writes',
+    meaning: 'what it wrote, and was told to be written, is not in the file at the end',
+  },
 }
 
-export const WORST_FIRST: readonly Effect[] = ['wrong', 'broken', 'undecided', 'recovered', 'waited', 'kept']
+export const WORST_FIRST: readonly Effect[] = ['lost', 'wrong', 'broken', 'undecided', 'recovered', 'waited', 'kept']
 
 const OF_OUTCOME: Readonly<Record<OutcomeId, Effect>> = {
   works: 'kept',
@@ -44,12 +49,15 @@ const OF_OUTCOME: Readonly<Record<OutcomeId, Effect>> = {
   errors: 'broken',
   'never-starts': 'broken',
   hangs: 'broken',
+  'loses-unsynced': 'lost',
   'writes-to-host': 'wrong',
+  'loses-synced': 'lost',
 }
 
 /** A consumer that saw the bare folder for a time is taken for one that lost data only if it could write there. */
 export function effectOf({ seen, wroteToNode }: ConsumerResult): Effect {
-  return wroteToNode ? 'wrong' : OF_OUTCOME[seen]
+  const effect = OF_OUTCOME[seen]
+  return wroteToNode && effect !== 'lost' ? 'wrong' : effect
 }
 
 /** How many of the cell's consumers fared how; none did in a cell that was not run. */
@@ -63,6 +71,7 @@ export function tally(cells: readonly Cell[]): Readonly<Record<Effect, number>> 
     undecided: of('undecided'),
     broken: of('broken'),
     wrong: of('wrong'),
+    lost: of('lost'),
     all: effects.length,
   }
 }
@@ -88,7 +97,7 @@ export function withoutError(cell: Cell): boolean {
   return worst === 'kept' || worst === 'waited'
 }
 
-/** Each consumer worked at the end, and none saw the wrong disk. */
+/** Each consumer worked at the end, none saw the wrong disk, and none lost writes. */
 export function worksInTheEnd(cell: Cell): boolean {
   return withoutError(cell) || worstOf(cell) === 'recovered'
 }
@@ -99,7 +108,7 @@ export function shortly(cell: Cell): readonly [onHowMany: string, effect: string
   if (worst === undefined) return ['', 'not run']
   const counts = tally([cell])
   if (counts.all === 1) return ['', EFFECTS[worst].few]
-  const besides = worst === 'wrong' && counts.broken > 0 ? `, ${counts.broken} ${EFFECTS.broken.many}` : ''
+  const besides = (worst === 'wrong' || worst === 'lost') && counts.broken > 0 ? `, ${counts.broken} ${EFFECTS.broken.many}` : ''
   return [`${counts[worst] === counts.all ? 'all' : `${counts[worst]} of`} ${counts.all}`, EFFECTS[worst].many + besides]
 }
 

@@ -4,6 +4,7 @@ import { allCells, type Effect, effectOf, EFFECTS, ran } from './effects.ts'
 import { type ConsumerHarm, type Finding, HARM_ORDER, HARMS } from './harms.ts'
 import { allLeavingHelps, teardownFindings } from './teardown-findings.ts'
 import { count, duration, listed, thousands } from './text.ts'
+import { lostSentence, whetherLost, writesWords } from './writes.ts'
 
 /** Most files of the node's disk that are named. */
 const MOST_FILES = 2
@@ -40,9 +41,9 @@ export function driverFindings(record: LabRecord): DriverFindings | undefined {
         ? [
             `No failure was tried with ${record.driver}, because no consumer reads right before one.`,
             first.what,
-            whetherAstray([], record),
+            whetherAstray([], record) + whetherLost([], record),
           ]
-        : [whatBreaks(cells, record), howLong(cells, record), whetherAstray(cells, record)],
+        : [whatBreaks(cells, record), howLong(cells, record), whetherAstray(cells, record) + whetherLost(cells, record)],
     findings: [
       ...(first === undefined ? [] : [first]),
       ...[...[...findings.values()].map((alike) => findingOf(alike, record)), ...teardownFindings(record, baseline)].sort(
@@ -60,10 +61,17 @@ export function driverFindings(record: LabRecord): DriverFindings | undefined {
  */
 export function harmOf(cell: Cell): ConsumerHarm {
   const struck = (effect: Effect): readonly ConsumerResult[] => cell.consumers.filter((one) => effectOf(one) === effect)
+  if (cell.consumers.some(({ seen }) => seen === 'loses-synced')) return 'lost-synced'
   if (struck('wrong').length > 0 || cell.evidence.disk.length > 0) return 'astray'
   const broken = struck('broken')
-  if (broken.length > 0 && freshIn(cell).every((one) => effectOf(one) !== 'undecided'))
-    return restartHelps(cell, broken) ? 'until-restart' : 'for-ever'
+  const ofBroken =
+    broken.length > 0 && freshIn(cell).every((one) => effectOf(one) !== 'undecided')
+      ? restartHelps(cell, broken)
+        ? 'until-restart'
+        : 'for-ever'
+      : undefined
+  if (struck('lost').length > 0 && ofBroken !== 'for-ever') return 'lost-unsynced'
+  if (ofBroken !== undefined) return ofBroken
   if (struck('undecided').length > 0) return 'undecided'
   if (struck('recovered').length > 0) return 'for-a-time'
   return struck('waited').length > 0 ? 'stalls' : 'none'
@@ -120,10 +128,25 @@ function firstUseFinding(record: LabRecord): Finding | undefined {
     failures: [cell.failure],
     what: sawNode ? `${hasMounted(cell) ? EARLY : NEVER} ${what}` : `Consumers do badly without any failure. ${what}`,
     evidence,
-    cure: sawNode
-      ? 'NodePublishVolume answers OK only when the volume is mounted at the target path and answers.'
-      : 'NodePublishVolume answers OK only when the volume can be read.',
+    cure: isLoss(harm)
+      ? LOSS_CURES[harm]
+      : sawNode
+        ? 'NodePublishVolume answers OK only when the volume is mounted at the target path and answers.'
+        : 'NodePublishVolume answers OK only when the volume can be read.',
   }
+}
+
+type Loss = 'lost-synced' | 'lost-unsynced'
+
+/** What a driver has to do that lost writes. */
+const LOSS_CURES: Readonly<Record<Loss, string>> = {
+  'lost-synced': 'The driver answers fsync only when the storage has the data, and with an error if it cannot have it.',
+  'lost-unsynced':
+    'The driver keeps what it has acknowledged until the storage has it, or answers close and the next write with an error. Consumers that need their data call fsync.',
+}
+
+function isLoss(harm: ConsumerHarm): harm is Loss {
+  return harm in LOSS_CURES
 }
 
 /** The names are those of the reports of it. */
@@ -148,7 +171,7 @@ function whom(cell: Cell, { catalogue }: LabRecord): string {
 /** Of those that have not the worst of it, how many stay broken. */
 function rest(cell: Cell): string {
   const broken = cell.consumers.filter((one) => effectOf(one) === 'broken').length
-  if (!['astray', 'undecided'].includes(harmOf(cell)) || broken === 0) return ''
+  if (!['lost-synced', 'lost-unsynced', 'astray', 'undecided'].includes(harmOf(cell)) || broken === 0) return ''
   return `, and ${broken} ${broken === 1 ? 'stays' : 'stay'} broken`
 }
 
@@ -157,6 +180,9 @@ function lasting(cells: readonly Cell[], harm: ConsumerHarm): string {
   const [first] = cells
   const fresh = first === undefined || first.failure === 'first-use' ? '' : ` ${freshOnes(first)}`
   switch (harm) {
+    case 'lost-synced':
+    case 'lost-unsynced':
+      return lostSentence(cells)
     case 'astray':
       return cells.every(endsWell) ? `It was over after at most ${recovery(cells)}.` : `It lasted to the end. ${watched}${fresh}`
     case 'for-ever':
@@ -217,7 +243,9 @@ function evidenceOf(cell: Cell): string {
   const inDeleted = cell.consumers.filter(({ deletedFolder }) => deletedFolder !== undefined).length
   const { disk } = cell.evidence
   const more = disk.length > MOST_FILES ? ` and ${count(disk.length - MOST_FILES, 'more file')}` : ''
+  const written = cell.consumers.flatMap(writesWords)
   const parts = [
+    ...written,
     ...(disk.length > 0 ? [`on the node's disk: ${disk.slice(0, MOST_FILES).join(', ')}${more}`] : []),
     ...(inDeleted > 0
       ? [
@@ -235,7 +263,12 @@ function evidenceOf(cell: Cell): string {
 
 /** What makes the least of it: a mitigation, or that all pods leave. */
 function cureOf(cell: Cell, record: LabRecord): string {
-  return [bestMitigation(cell, record), ...(needsAllToLeave(cell) ? [ALL_LEAVE] : [])].join(' ')
+  const harm = harmOf(cell)
+  return [
+    bestMitigation(cell, record),
+    ...(needsAllToLeave(cell) ? [ALL_LEAVE] : []),
+    ...(isLoss(harm) ? [LOSS_CURES[harm]] : []),
+  ].join(' ')
 }
 
 const ALL_LEAVE = 'Every pod of the node has to leave; the next one reads right.'
@@ -267,11 +300,11 @@ function bestMitigation(cell: Cell, record: LabRecord): string {
 }
 
 function whatBreaks(cells: readonly Cell[], { driver, catalogue }: LabRecord): string {
-  const bad = cells.filter((cell) => ['astray', 'for-ever', 'until-restart'].includes(harmOf(cell)))
+  const bad = cells.filter((cell) => ['lost-synced', 'lost-unsynced', 'astray', 'for-ever', 'until-restart'].includes(harmOf(cell)))
   const tried = count(cells.length, 'failure')
   if (bad.length === 0) return `No consumer of ${driver} broke for good in the ${tried} tried.`
   const byNumber = Map.groupBy(bad, (cell) => {
-    const hurt = cell.consumers.filter((one) => ['broken', 'wrong'].includes(effectOf(one))).length
+    const hurt = cell.consumers.filter((one) => ['broken', 'wrong', 'lost'].includes(effectOf(one))).length
     return hurt === cell.consumers.length ? `all ${hurt} consumers` : `${hurt} of ${cell.consumers.length} consumers`
   })
   const parts = [...byNumber].map(
@@ -287,9 +320,11 @@ function howLong(cells: readonly Cell[], { catalogue }: LabRecord): string {
   const open = cells.filter((cell) => !endsWell(cell) && !undecided.includes(cell))
   const untilRestart = open.filter((cell) => restartHelps(cell, cell.consumers.filter(isToTheEnd)))
   const toTheEnd = open.filter((cell) => !untilRestart.includes(cell))
-  const passing = cells.filter((cell) => endsWell(cell) && !['stalls', 'none'].includes(harmOf(cell)))
+  const losing = cells.filter((cell) => isLoss(harmOf(cell)))
+  const passing = cells.filter((cell) => endsWell(cell) && !['stalls', 'none'].includes(harmOf(cell)) && !losing.includes(cell))
   const stalls = cells.filter((cell) => harmOf(cell) === 'stalls')
   const parts = [
+    ...(losing.length > 0 ? [`for ever for the writes that were lost, with ${names(losing)}`] : []),
     ...(toTheEnd.length > 0
       ? [
           `for ever, as far as the lab watched (${duration(watchedMs(toTheEnd.flatMap(({ consumers }) => consumers.filter(isToTheEnd))))} or longer), with ${names(toTheEnd)}`,

@@ -2,7 +2,16 @@ import type { Cell } from '../matrix/lab-record.ts'
 import type { Effect } from './effects.ts'
 
 /** What a failure does to the consumers of a driver. */
-export type ConsumerHarm = 'astray' | 'for-ever' | 'until-restart' | 'undecided' | 'for-a-time' | 'stalls' | 'none'
+export type ConsumerHarm =
+  | 'lost-synced'
+  | 'lost-unsynced'
+  | 'astray'
+  | 'for-ever'
+  | 'until-restart'
+  | 'undecided'
+  | 'for-a-time'
+  | 'stalls'
+  | 'none'
 
 /** What is wrong when the pods leave the node. */
 export type TeardownHarm = 'astray' | 'new-pod-broken' | 'stuck' | 'unstage-fails' | 'left-behind'
@@ -11,9 +20,11 @@ export type Harm = ConsumerHarm | TeardownHarm
 
 /** The worst first. */
 export const HARMS: Readonly<Record<Harm, { readonly title: string; readonly effect: Effect }>> = {
+  'lost-synced': { title: 'Writes lost that fsync had acknowledged', effect: 'lost' },
   astray: { title: "Data on the node's own disk", effect: 'wrong' },
   'new-pod-broken': { title: 'A new pod does not read when all others have left', effect: 'broken' },
   'for-ever': { title: 'Errors for ever', effect: 'broken' },
+  'lost-unsynced': { title: 'Writes lost that write or close had acknowledged', effect: 'lost' },
   stuck: { title: 'Stuck in Terminating', effect: 'broken' },
   'unstage-fails': { title: 'The volume cannot leave the node', effect: 'broken' },
   'until-restart': { title: 'Errors until the consumer is restarted', effect: 'broken' },

@@ -14,6 +14,7 @@ export const SPRITE: Html = html`<svg class="sprite" aria-hidden="true" focusabl
   <symbol id="i-undecided" viewBox="0 0 24 24"><path d="M5 12h.1M12 12h.1M19 12h.1" stroke-width="4" /></symbol>
   <symbol id="i-broken" viewBox="0 0 24 24"><path d="M5.5 5.5l13 13M18.5 5.5l-13 13" /></symbol>
   <symbol id="i-wrong" viewBox="0 0 24 24"><path d="M12 3.5L22 20.5H2zM12 10v4.5M12 17.6v.1" /></symbol>
+  <symbol id="i-lost" viewBox="0 0 24 24"><path d="M12 3v11M7 10l5 5 5-5M4 21h3M10.5 21h3M17 21h3" /></symbol>
   <symbol id="i-unknown" viewBox="0 0 24 24"><path d="M5 12h14" /></symbol>
   <symbol id="i-failure" viewBox="0 0 24 24">
     <path d="M13.5 2L5 13.5h6L9.5 22 19 9.5h-6.5z" fill="currentColor" stroke="none" />

@@ -5,6 +5,7 @@ import { effectOf, ran } from './effects.ts'
 import { type Html, html as xml } from './html.ts'
 import { isWrongAnyway, teardownProblems, teardownWords } from './teardown-findings.ts'
 import { duration } from './text.ts'
+import { writesWords } from './writes.ts'
 
 /** What came of a test, with its reason; a test that passed or was skipped may have `text`, which viewers show as its output. */
 interface TestCase {
@@ -30,7 +31,7 @@ interface TestSuite {
  * of the schema of Jenkins's xunit plugin, junit-10.xsd). A suite is a mitigation, a test is what one consumer saw of one failure; the scenarios are
  * one more suite, whose tests are their checks. What is undecided is skipped. The cell without a failure is a suite
  * where a consumer, or its teardown, did badly in it. The consumers of a cell share its time. A test fails where the model says otherwise. Where there is no
- * model (another driver), it fails if the consumer stays broken or sees the node's own disk, and each cell has one more test: its teardown.
+ * model (another driver), it fails if the consumer stays broken, sees the node's own disk or loses writes, and each cell has one more test: its teardown.
  */
 export function junit(record: LabRecord): string {
   const nothingRan = record.cells.length > 0 && !record.cells.some(ran)
@@ -99,17 +100,19 @@ function differenceOf({ seen, expected, alsoExpected = [] }: ConsumerResult): st
 
 function harmOf(result: ConsumerResult): string | undefined {
   const effect = effectOf(result)
-  if (effect !== 'broken' && effect !== 'wrong') return undefined
+  if (effect !== 'broken' && effect !== 'wrong' && effect !== 'lost') return undefined
   return OUTCOMES[result.seen].title + (result.wroteToNode ? ", could write to the node's own disk" : '')
 }
 
-function seenBy({ seen, reason, reads, longestStallMs, firstRightAfterFailureMs, watchedMs }: ConsumerResult): string {
+function seenBy(result: ConsumerResult): string {
+  const { seen, reason, reads, longestStallMs, firstRightAfterFailureMs, watchedMs } = result
   const failed = Object.entries(reads.failed).map(([name, number]) => `, ${number} ${name}`)
   const again = firstRightAfterFailureMs === null ? 'never' : duration(firstRightAfterFailureMs)
   return [
     `${OUTCOMES[seen].title}: ${OUTCOMES[seen].words}`,
     `Reads: ${reads.right} right, ${reads.wrong} wrong${failed.join('')}.`,
     `Watched for ${duration(watchedMs)}. Longest read: ${duration(longestStallMs)}. Right again after: ${again}.`,
+    ...writesWords(result).map((words) => `Writes, ${words}.`),
     ...(reason === '' ? [] : [`The model: ${reason}`]),
   ].join('\n')
 }

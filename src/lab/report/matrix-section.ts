@@ -1,6 +1,6 @@
 import type { Absent, Cell, LabRecord } from '../matrix/lab-record.ts'
 import type { Advice, Score } from './advice.ts'
-import { effectOf, EFFECTS, ran, shortly, tally, worstOf, WORST_FIRST } from './effects.ts'
+import { type Effect, effectOf, EFFECTS, ran, shortly, tally, worstOf, WORST_FIRST } from './effects.ts'
 import { type DriverFindings, unchangedWords } from './findings.ts'
 import { absentId, cellId } from './ids.ts'
 import { type Html, html } from './html.ts'
@@ -79,8 +79,12 @@ export function matrixSection(record: LabRecord, advice: Advice, found?: DriverF
   </section>`
 }
 
+/** Effects that are explained only where they were seen. */
+const RARE: readonly Effect[] = ['undecided', 'lost']
+
 function legend(cells: readonly Cell[]): Html {
-  const shown = WORST_FIRST.toReversed().filter((effect) => effect !== 'undecided' || tally(cells).undecided > 0)
+  const counts = tally(cells)
+  const shown = WORST_FIRST.toReversed().filter((effect) => !RARE.includes(effect) || counts[effect] > 0)
   return html`<ul class="legend" aria-label="What the cells mean, the best first">
     ${shown.map(
       (effect) =>

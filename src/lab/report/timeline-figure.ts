@@ -11,7 +11,7 @@ const SHAPES = [
   { kind: 'log', spans: [[19, 4]] },
   { kind: 'right', spans: [[12, 9]] },
   { kind: 'stall', spans: [[9, 3]] },
-  { kind: 'wrong', spans: [[3, 6], [13, 8]] }, // prettier-ignore
+  { kind: 'wrong', spans: [[3, 6], [13, 8]] }, // oxfmt-ignore
   { kind: 'error', spans: [[3, 18]] },
 ] as const
 

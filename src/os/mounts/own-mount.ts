@@ -26,6 +26,11 @@ export class OwnMount {
     return this.device !== undefined && deviceAt(this.#table, this.path) === this.device
   }
 
+  /** Whether another mount is on top of it at its path. */
+  get covered(): boolean {
+    return !this.there && this.#table.layers(this.path).some(({ device }) => device === this.device)
+  }
+
   /** Unmounts it and each of its binds at its path, also while they are in use. Throws SystemError. */
   detach(): void {
     detachLayers(this.#libc, this.path, (device) => device === this.device)

@@ -50,10 +50,11 @@ export function processIds(): readonly number[] {
     .map(Number)
 }
 
-/** The processes of one name (its first {@link LONGEST_COMM} bytes) with their arguments. */
-export function processesNamed(comm: string): { stat: ProcessStat; args: readonly string[] }[] {
+/** The processes that have one of these names (its first {@link LONGEST_COMM} bytes), with their arguments. */
+export function processesNamed(...comms: readonly string[]): { stat: ProcessStat; args: readonly string[] }[] {
+  const shown = comms.map((comm) => `${comm.slice(0, LONGEST_COMM)}\n`)
   return processIds().flatMap((pid) => {
-    if (readOrUndefined(`/proc/${pid}/comm`) !== `${comm.slice(0, LONGEST_COMM)}\n`) return []
+    if (!shown.includes(readOrUndefined(`/proc/${pid}/comm`) ?? '')) return []
     const stat = processStat(pid)
     const args = readOrUndefined(`/proc/${pid}/cmdline`)
     return stat === undefined || args === undefined ? [] : [{ stat, args: args.split('\0').slice(0, -1) }]

@@ -1,6 +1,5 @@
-import { closeSync, openSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { codeOf, errnoMeaning, errnoText, messageOf, ProgramError, withRemedy } from '../../errors.ts'
+import { codeOf, errnoMeaning, messageOf, ProgramError, withRemedy } from '../../errors.ts'
 import type { Backend, Session, SessionEnd } from '../../fuse/backend.ts'
 import { DEFAULT_OPTIONS } from '../../fuse/mount-option-rules.ts'
 import { descriptorSink, Logger, type LogSink } from '../../log.ts'
@@ -8,6 +7,7 @@ import { detachUnless } from '../../os/mounts/leftover.ts'
 import type { Libc } from '../../os/libc.ts'
 import { deviceAt, openMountTable } from '../../os/mounts/mount-table.ts'
 import { syslogSink } from '../../os/syslog.ts'
+import { backgroundSink, openLogFile } from '../background-log.ts'
 import type { StarterChannel } from './channel.ts'
 import { STATUS } from '../../os/processes/exit-status.ts'
 import { DUMMY_FUSE_LIMITS } from './limits.ts'
@@ -58,7 +58,7 @@ export async function serve(options: FuseOptions, context: DaemonContext): Promi
   const ordered = options.foreground && channel !== undefined
   const allowed = { nonempty: ordered || options.mountOptions.includes('nonempty'), links: ordered ? 'refuse' : 'follow' } as const
   const mountpoint = await preflight(options.mountpoint, allowed, () => openMountTable(context.libc()))
-  const logFile = openLogFile(options, context)
+  const logFile = inBackground(options, context) && options.logFile !== undefined ? openLogFile(options.logFile) : undefined
   if (inBackground(options, context)) process.chdir('/')
   const table = openMountTable(context.libc())
   const before = deviceAt(table, mountpoint)
@@ -158,30 +158,14 @@ function inBackground(options: FuseOptions, context: DaemonContext): boolean {
   return !options.foreground && context.channel !== undefined
 }
 
-/** Called before the mount, so that the waiting parent gets the error of a log file that cannot be written. */
-function openLogFile(options: FuseOptions, context: DaemonContext): number | undefined {
-  if (options.logFile === undefined || !inBackground(options, context)) return undefined
-  try {
-    return openSync(options.logFile, 'a')
-  } catch (error) {
-    const why = errnoText(codeOf(error) ?? messageOf(error))
-    throw new ProgramError(`cannot write the log file ${options.logFile}: ${why}; name another with --log-file`, STATUS.failed)
-  }
-}
-
 /**
  * In the foreground messages go on to standard error, and to syslog once its reader has gone, as a plugin's end makes it go.
  * In the background the parent's pipe is given up for the log file, or for syslog.
  */
 function sinkAfterStart(options: FuseOptions, context: DaemonContext, logFile: number | undefined): LogSink {
-  const syslog = syslogSink('dummy-fuse', context.libc)
-  if (options.foreground && context.channel === undefined && !options.debug) return quiet(descriptorSink(2, syslog))
-  if (options.foreground) return descriptorSink(2, syslog)
-  // At once: threads open descriptors meanwhile, and would take a number that is free for a moment.
-  const target = logFile ?? openSync('/dev/null', 'a')
-  context.libc().duplicate(target, 2)
-  closeSync(target)
-  return logFile === undefined ? syslog : descriptorSink(2)
+  if (!options.foreground) return backgroundSink('dummy-fuse', context.libc, logFile)
+  const sink = descriptorSink(2, syslogSink('dummy-fuse', context.libc))
+  return context.channel === undefined && !options.debug ? quiet(sink) : sink
 }
 
 /** In the foreground by hand, without `-d`, information is left out: the user sees that the command ends. */

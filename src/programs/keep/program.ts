@@ -55,6 +55,8 @@ const OWN_DESCRIPTORS = 128
 export const keep: Program = async ({ args, env }) => {
   const { options, program } = parseKeep(args)
   const log = new Logger(descriptorSink(2), options.logFormat)
+  // They would go on to the program, each time.
+  closeForeignDescriptors()
   return await keepProgram({
     command: new Command(program, env),
     options: { ...options, restart: 'always' },
@@ -70,14 +72,16 @@ export interface KeptProgram {
   /** What SIGHUP does. */
   readonly hangUp: 'upgrade' | 'stop'
   readonly log: Logger
+  /** Called each time the program has said that it is ready. */
+  readonly ready?: () => void
+  /** The program ends for good when it resolves. */
+  readonly stop?: Promise<unknown> | undefined
 }
 
 /** Runs a program and keeps its descriptors, until it has ended for good. Resolves to the exit status. Throws ProgramError. */
-export async function keepProgram({ command, options, hangUp, log }: KeptProgram): Promise<number> {
+export async function keepProgram({ command, options, hangUp, log, ready, stop }: KeptProgram): Promise<number> {
   if (command.find() === undefined)
     throw new ProgramError(`${command.given} does not exist or is not executable; name an executable file`, 1)
-  // They would go on to the program, each time.
-  closeForeignDescriptors()
   const libc = new Libc(new AddonLoader())
   becomeSubreaper(libc)
   const launcher = new Launcher(libc, launcherImage('keep'))
@@ -95,8 +99,12 @@ export async function keepProgram({ command, options, hangUp, log }: KeptProgram
     stopped: KEEP_LIMITS.stopped,
     lastWait: KEEP_LIMITS.lastWait,
   }
-  const keeper = new Keeper(command, launcher, sockets, context, { storeMax, restart, ...times }, log)
+  const keeper = new Keeper(command, launcher, sockets, context, { storeMax, restart, ready, ...times }, log)
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => keeper.stop())
+  stop?.then(
+    () => keeper.stop(),
+    () => keeper.stop(),
+  )
   process.on('SIGHUP', () => {
     if (hangUp === 'stop') keeper.stop()
     else keeper.upgrade()

@@ -127,7 +127,7 @@ const HEALTH: Readonly<Record<HealthSeen, string>> = {
 }
 
 /** What was seen, a line each. */
-function describe({ steps, plugin, mounts, holders, health, read, written, writtenMore }: DriverSeen): string {
+function describe({ steps, plugin, mounts, holders, health, read, refusesWrites, written, writtenMore }: DriverSeen): string {
   const lines = steps.map(({ name, tookMs, attempts, failure }) => {
     const tries = attempts > 1 ? `, ${attempts} attempts` : ''
     return `${(failure === undefined ? 'ok' : 'failed').padEnd(10)} ${name} (${tookMs} ms${tries})`
@@ -146,6 +146,7 @@ function describe({ steps, plugin, mounts, holders, health, read, written, writt
     lines.push(`/dev/fuse  ${comm}[${pid}], connection ${connection}: ${what}`)
   }
   if (read !== undefined) lines.push(`read       ${read.saw}, ${read.afterMs} ms after NodePublishVolume`)
+  if (refusesWrites !== undefined) lines.push(`writes     refused: ${refusesWrites}`)
   const shown = written.slice(0, FILES)
   for (const one of shown) lines.push(`wrote      ${one.path} (${inKind(one)})`)
   const more = written.length - shown.length + writtenMore

@@ -14,6 +14,18 @@ export const SHIELD_LIMITS = checkedLimits(
     },
     end: { value: 10_000, why: 'A daemon that is asked to end may have to tell its server first.' },
     killed: { value: 2000, why: 'A process that SIGKILL has not ended by then is in the kernel, where nothing ends it.' },
+    answer: { value: 5000, why: 'A shield answers within milliseconds; a busy machine may take seconds.' },
+    look: { value: 50, why: 'Between two looks for the successor of a shield that was killed.' },
+    processEnd: { value: 5000, why: 'A process that has done all but end takes milliseconds, on a busy machine seconds.' },
+    background: {
+      value: 90_000,
+      why: 'A shield that has not said by then whether its daemon serves hangs itself: it kills a daemon after a minute.',
+    },
   },
-  () => [],
+  ({ background, start, end, killed }) => [
+    [
+      'the wait for a shield in the background is longer than the start and the end of its daemon',
+      background > start + end + killed,
+    ],
+  ],
 )

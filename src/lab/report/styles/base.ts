@@ -81,7 +81,7 @@ footer { margin: 4rem 0 2rem; padding-top: 1rem; border-top: 1px solid var(--lin
 .waited { --tint: var(--waited); --tint-ink: var(--waited-ink); --mark: var(--waited-mark); }
 .recovered { --tint: var(--recovered); --tint-ink: var(--recovered-ink); --mark: var(--recovered-mark); }
 .broken { --tint: var(--broken); --tint-ink: var(--broken-ink); --mark: var(--broken-mark); }
-.wrong { --tint: var(--wrong); --tint-ink: var(--wrong-ink); --mark: var(--wrong-mark); }
+.wrong, .lost { --tint: var(--wrong); --tint-ink: var(--wrong-ink); --mark: var(--wrong-mark); }
 .undecided, .unknown { --tint: var(--unknown); --tint-ink: var(--unknown-ink); --mark: var(--unknown-mark); }
 .chip { display: inline-flex; gap: .4em; align-items: center; padding: .1rem .55rem; border-radius: 999px; background: var(--tint); color: var(--tint-ink); font-size: .85rem; line-height: 1.45; text-align: left; }
 .badge { display: inline-block; padding: 0 .4rem; border: 1px solid currentColor; border-radius: 4px; font-size: .75rem; font-weight: 600; line-height: 1.4; }

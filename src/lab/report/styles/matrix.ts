@@ -29,6 +29,7 @@ a.cell:hover .words { text-decoration: underline; }
 .strip i { width: 8px; height: 8px; border-radius: 2px; background: var(--mark); }
 .strip i.broken { border-radius: 50%; }
 .strip i.wrong { rotate: 45deg; border-radius: 0; scale: .85; }
+.strip i.lost { border-radius: 0; }
 .strip i.undecided { border-radius: 50%; scale: .6; }
 .strip i.recovered { border-radius: 2px 2px 50% 50%; }
 .strip i.dim { opacity: .25; }

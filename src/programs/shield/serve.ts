@@ -1,0 +1,123 @@
+import { ProgramError } from '../../errors.ts'
+import type { Logger } from '../../log.ts'
+import type { InheritedDescriptor } from '../../os/descriptors/inherited.ts'
+import type { Libc } from '../../os/libc.ts'
+import { openMountTable } from '../../os/mounts/mount-table.ts'
+import { exitAtOnce } from '../../os/processes/exit.ts'
+import { STATUS } from '../../os/processes/exit-status.ts'
+import { Launcher } from '../../os/processes/launcher.ts'
+import type { ServiceManager } from '../../sd/service-manager.ts'
+import { ControlFolder } from '../../shield/control-folder.ts'
+import type { ShieldKeeper } from '../../shield/control-protocol.ts'
+import { ControlServer } from '../../shield/control-server.ts'
+import type { SessionFacts } from '../../shield/session-facts.ts'
+import { Shield, type ShieldEnd } from '../../shield/shield.ts'
+import { Succession } from '../../shield/succession.ts'
+import { type Allowed, preflight } from '../dummy-fuse/preflight.ts'
+import { launcherImage } from '../launcher-image.ts'
+import { DAEMON_STOPPING, nextStopSignal } from '../stop-signal.ts'
+import { Commands } from './commands.ts'
+import { ShieldControl } from './control.ts'
+import { SHIELD_LIMITS } from './limits.ts'
+import type { Messages } from './messages.ts'
+import type { ShieldOptions } from './options.ts'
+
+/** Where a shield mounts. */
+export const MOUNT_POINT: Allowed = { nonempty: false, links: 'follow' }
+
+/** What a shield needs from outside. */
+export interface ServeContext {
+  readonly env: NodeJS.ProcessEnv
+  readonly libc: Libc
+  readonly messages: Messages
+  readonly manager: ServiceManager
+  /** The process of a keeper of its own. */
+  readonly keeper: number | undefined
+  /** What the service manager has passed. */
+  readonly inherited: readonly InheritedDescriptor[]
+}
+
+/**
+ * Mounts, or goes on with the mount of a shield that was killed. Serves until it is unmounted, stopped or given up. Returns the exit status. Throws ProgramError if it cannot
+ * mount.
+ */
+export async function serve(
+  options: ShieldOptions,
+  { env, libc, messages, manager, keeper, inherited }: ServeContext,
+): Promise<number> {
+  const signal = nextStopSignal(DAEMON_STOPPING)
+  const { log } = messages
+  const table = openMountTable(libc)
+  const succession = new Succession(libc, manager, SHIELD_LIMITS.store, log)
+  const left = await succession.left(inherited)
+  if (left !== undefined) requireSame(options, left.state.facts)
+  const commands = Commands.of(options.command, env, left?.state.facts)
+  try {
+    const mountpoint = left?.state.facts.mountpoint ?? (await preflight(options.mountpoint, MOUNT_POINT, () => table))
+    exitAtOnce(libc)
+    const launcher = new Launcher(libc, launcherImage('shield'))
+    const keptBy = keeperOf(manager, keeper)
+    const folder = await ControlFolder.claim(libc, mountpoint, keptBy)
+    try {
+      const { mountpoint: given, stableInodes, readOnly, giveUp } = options
+      const called = options.command.words
+      const times = { ...SHIELD_LIMITS, giveUp }
+      const standing = (): void => messages.leaveTerminal()
+      const shield = new Shield(
+        { libc, launcher, table, log, output: messages.ofDaemons, times, succession, left, standing },
+        { given, mountpoint, called, command: commands.current, stableInodes, readOnly },
+      )
+      const keeps = (): ShieldKeeper => (succession.keeps ? keptBy : null)
+      const control = new ShieldControl({ shield, commands, mountpoint, options, keeper: keeps, log })
+      const server = await ControlServer.open(libc, folder.socket, log, async (request) => await control.answer(request))
+      try {
+        const end = await shield.run(Promise.race([signal, control.stop]))
+        return finish(end, mountpoint, log)
+      } finally {
+        commands.removeTarget()
+        control.ended()
+        await server.close()
+      }
+    } finally {
+      folder.remove()
+    }
+  } finally {
+    commands.removeTarget()
+  }
+}
+
+/** A successor goes on with the mount that is there: it looks nothing up on it, because nobody would answer. Throws ProgramError. */
+function requireSame({ mountpoint, stableInodes, readOnly }: ShieldOptions, facts: SessionFacts): void {
+  const differs = (what: string): ProgramError =>
+    new ProgramError(
+      `the shield of ${facts.given} that was killed had ${what}; start it as before, or stop the service that keeps its mount`,
+      STATUS.usage,
+    )
+  if (facts.given !== mountpoint) throw differs('that mount point')
+  if (facts.stableInodes !== stableInodes) throw differs(facts.stableInodes === true ? '--stable-inodes' : 'no --stable-inodes')
+  if (facts.readOnly !== readOnly) throw differs(facts.readOnly === true ? '--read-only' : 'no --read-only')
+}
+
+function keeperOf({ supervisor }: ServiceManager, keeper: number | undefined): ShieldKeeper {
+  if (keeper !== undefined) return { name: 'dummy-fuse-keep', pid: keeper }
+  return supervisor === 'none' ? null : { name: supervisor, pid: null }
+}
+
+function finish(end: ShieldEnd, mountpoint: string, log: Logger): number {
+  switch (end) {
+    case 'stopped':
+      log.info(`unmounted ${mountpoint}`)
+      return STATUS.ok
+    case 'unmounted':
+      log.info(`${mountpoint} was unmounted`)
+      return STATUS.ok
+    case 'aborted':
+      log.error(`the connection of ${mountpoint} was aborted; what is mounted there is dead: umount ${mountpoint}`)
+      return STATUS.aborted
+    case 'given up':
+      log.error(
+        `no daemon serves ${mountpoint}, and what is mounted there is dead; repair the daemon, umount ${mountpoint}, and start again`,
+      )
+      return STATUS.aborted
+  }
+}
