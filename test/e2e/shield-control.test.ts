@@ -176,9 +176,9 @@ describe('shield status', () => {
 
       const last = await hang()
       running.child.kill('SIGKILL')
-      await running.ended
+      await eventually('the keeper has ended', () => processStat(running.pid) === undefined)
       process.kill(last, 'SIGKILL')
-      await eventually('both have ended', () => processStat(last) === undefined)
+      await running.ended
       const killed = await runShield(sandbox, 'status', mountpoint)
       assert.deepEqual([killed.status, killed.stdout.includes(': killed: ')], [1, true], killed.stdout)
       assert.match((await runShield(sandbox, 'stop', mountpoint)).stderr, /was killed; umount /)
