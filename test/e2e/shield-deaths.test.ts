@@ -3,6 +3,7 @@ import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it, type TestContext } from 'node:test'
 import { processStat } from '../../src/os/processes/processes.ts'
+import { shieldAt } from '../../src/shield/control-folder.ts'
 import { SeededRandom, seedOf, wholeNumber } from '../support/random.ts'
 import { Sandbox } from '../support/sandbox.ts'
 import { DAEMONS, WRITABLE } from '../support/shield-daemons.ts'
@@ -99,7 +100,7 @@ describe('shield that is killed', () => {
     // By its successor, or because there was none.
     const { status } = await shielded.running.ended
     assert.ok(status === 0 || status === 128 + 9, shielded.running.output())
-    assert.deepEqual(sandbox.mounts(), [])
+    assert.deepEqual([sandbox.mounts(), shieldAt(shielded.mountpoint)], [[], undefined])
   })
 
   it('ends with its keeper when that is killed, and leaves nothing', async () => {

@@ -4,6 +4,7 @@ import { detachDead } from '../../os/mounts/leftover.ts'
 import { deviceAt, openMountTable } from '../../os/mounts/mount-table.ts'
 import { STATUS } from '../../os/processes/exit-status.ts'
 import { setProcessName } from '../../os/processes/process-name.ts'
+import { allShields, forgetKilled } from '../../shield/control-folder.ts'
 import { StarterChannel } from '../dummy-fuse/channel.ts'
 import { keepProgram } from '../keep/program.ts'
 import type { ProgramContext } from '../program.ts'
@@ -68,6 +69,7 @@ export async function keepShield(
   })
   // A shield that was killed while it was being stopped, or before it could heed the signal, has not unmounted.
   if (status === STATUS.ok || status > KILLED) await detachDead(table, () => libc, mountpoint, before)
+  for (const found of allShields()) if (found.record.keeper?.pid === process.pid) forgetKilled(libc, found)
   return status
 }
 
