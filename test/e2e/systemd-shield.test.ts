@@ -7,13 +7,13 @@ import { eventually } from '../support/wait.ts'
 
 const UNIT = 'shield.service'
 
-/** As in docs/shield.md. */
-const FILE = `[Unit]
+/** As in docs/shield.md. What the kernel has cached, it does not ask for again by itself. */
+const fileFor = (folder: string): string => `[Unit]
 StartLimitIntervalSec=0
 
 [Service]
 Type=notify
-ExecStart=${CHECKOUT_INSIDE}/dist/dummy-fuse-csi shield /srv/view -- bindfs -f /srv/data {target}
+ExecStart=${CHECKOUT_INSIDE}/dist/dummy-fuse-csi shield /srv/view -- bindfs -f -o attr_timeout=3600,entry_timeout=3600 ${folder} {target}
 FileDescriptorStoreMax=2
 Restart=on-abnormal
 RestartSec=0
@@ -22,9 +22,11 @@ RestartSec=0
 describe('the shield as a unit of systemd', () => {
   it('has its mount outlive it where systemd stores its descriptors, without a keeper of its own', async () => {
     await using machine = await Machine.create()
-    for (const folder of ['data', 'view']) mkdirSync(join(machine.root, 'srv', folder))
+    for (const folder of ['data', 'other', 'view']) mkdirSync(join(machine.root, 'srv', folder))
     writeFileSync(join(machine.root, 'srv/data/file'), 'text\n')
-    writeFileSync(join(machine.root, 'etc/systemd/system', UNIT), FILE)
+    writeFileSync(join(machine.root, 'srv/other/file'), 'changed\n')
+    const unit = join(machine.root, 'etc/systemd/system', UNIT)
+    writeFileSync(unit, fileFor('/srv/data'))
     await machine.boot()
     await machine.systemctl('start', UNIT)
     const mainPid = async (): Promise<number> => Number(await machine.property(UNIT, 'MainPID'))
@@ -42,11 +44,17 @@ describe('the shield as a unit of systemd', () => {
     assert.equal(await machine.output('cat', ['/run/got']), 'text')
     assert.notEqual(await mainPid(), killed)
     assert.match(await machine.journal(UNIT), /took \/srv\/view over from a shield that was killed/)
+    // Another command in the unit is what the next successor starts.
+    writeFileSync(unit, fileFor('/srv/other'))
+    await machine.systemctl('daemon-reload')
+    await machine.output('kill', ['-9', String(await mainPid())])
+    const changed = async (): Promise<boolean> => (await machine.output('cat', ['/srv/view/file'])) === 'changed'
+    await eventually('the other folder is served', changed, 60_000)
     await machine.systemctl('stop', UNIT)
     assert.equal(await machine.property(UNIT, 'Result'), 'success')
     assert.equal((await machine.run('mountpoint', ['-q', '/srv/view'])).status, 32)
     // Nothing of it is left that the next one would take over.
     await machine.systemctl('start', UNIT)
-    assert.equal(await machine.output('cat', ['/srv/view/file']), 'text')
+    assert.equal(await machine.output('cat', ['/srv/view/file']), 'changed')
   })
 })
