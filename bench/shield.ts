@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readlinkSync, statSync, writeFileSync } from 'node:fs'
 import { lstat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Sandbox } from '../test/support/sandbox.ts'
@@ -103,23 +103,35 @@ async function memory(sandbox: Sandbox): Promise<readonly Row[]> {
   for (let number = 0; number < files; number++) writeFileSync(join(folder, 'files', `file-${number}`), '')
   const shielded = await Shielded.start(sandbox, ['bindfs', '-f', folder, '{target}'], ['--read-only'])
   const place = join(shielded.mountpoint, 'files')
-  const dirty = (): number => KB * memoryOf('Private_Dirty', [shielded.running.pid])
+  const dirty = (): number => KB * memoryOf('Private_Dirty', [shielded.shield ?? 0])
   // What the first requests need is no file's.
   readdirSync(shielded.mountpoint)
-  const before = dirty()
+  const [before, stateBefore] = [dirty(), stateSize(shielded.shield)]
   await sandbox.run('find', [place, '-size', '+1k'])
-  const known = dirty()
+  const [known, stateKnown] = [dirty(), stateSize(shielded.shield)]
   const opener = `ulimit -n ${2 * handles}; exec python3 -c 'import os,sys
 held = [os.open(sys.argv[1] + "/file-%d" % number, os.O_RDONLY) for number in range(${handles})]
 print("ready", flush=True); sys.stdin.read()' "$0"`
   const holder = sandbox.start('sh', ['-c', opener, place])
   await eventually('the files are open', () => holder.output() === 'ready\n', 120_000)
-  const open = dirty()
+  const [open, stateOpen] = [dirty(), stateSize(shielded.shield)]
   holder.child.stdin?.end()
   await holder.ended
   const row = (what: string, bytes: number, used: number): Row =>
-    value({ work: `memory of the shield for each ${what}`, unit: 'KB', limit: bytes / KB, ours: single('shield', used) })
-  return [row('file that is known', 400, (known - before) / files), row('open file', 300, (open - known) / handles)]
+    value({ work: `memory of the shield${what}`, unit: 'KB', limit: bytes / KB, ours: single('shield', used) })
+  return [
+    row(' for each file that is known', 400, (known - before) / files),
+    row(' for each open file', 300, (open - known) / handles),
+    row("'s state for each file that is known", 250, (stateKnown - stateBefore) / files),
+    row("'s state for each open file", 150, (stateOpen - stateKnown) / handles),
+  ]
+}
+
+/** Kilobytes of memory that the file takes which a shield keeps for its successor. */
+function stateSize(shield = 0): number {
+  const folder = `/proc/${shield}/fd`
+  const fd = readdirSync(folder).find((name) => readlinkSync(join(folder, name)).includes('dummy-shield-state'))
+  return fd === undefined ? 0 : statSync(join(folder, fd)).blocks / 2
 }
 
 export const shields: readonly Measurement[] = [

@@ -55,7 +55,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   metrics: ['grpc/service.ts', 'grpc/code-name.ts', 'restarter/restarter.ts'],
   restarter: ['kubernetes', 'os'],
   sd: ['os'],
-  shield: ['fuse/protocol', 'fuse/session', 'os'],
+  shield: ['fuse/protocol', 'fuse/session', 'sd', 'os'],
   lab: ['rpc', 'os', 'grpc/client.ts'],
   'lab/cluster': ['lab', 'kubernetes', 'os'],
   os: [],

@@ -35,10 +35,13 @@ const OURS = [
 
 /** The program that is kept, by name or path, and its words. */
 export class Command {
+  readonly #file: string
   readonly #args: readonly [string, ...string[]]
   readonly #env: NodeJS.ProcessEnv
 
-  constructor(args: readonly [string, ...string[]], env: NodeJS.ProcessEnv) {
+  /** `args`: the name that the program is called by, and its words. `file`: its path, or a name that is looked up in PATH. */
+  constructor(args: readonly [string, ...string[]], env: NodeJS.ProcessEnv, file: string = args[0]) {
+    this.#file = file
     this.#args = args
     this.#env = Object.fromEntries(Object.entries(env).filter(([name]) => !OURS.includes(name)))
   }
@@ -50,12 +53,12 @@ export class Command {
 
   /** The program as it was given. */
   get given(): string {
-    return this.#args[0]
+    return this.#file
   }
 
   /** The path at which the program is now; undefined when there is nothing that can be executed. */
   find(): string | undefined {
-    return executablePath(this.#args[0], this.#env.PATH ?? '/usr/local/bin:/usr/bin:/bin')
+    return executablePath(this.#file, this.#env.PATH ?? '/usr/local/bin:/usr/bin:/bin')
   }
 
   /** How it is started by way of `launcher`, and served by `service`. */

@@ -20,6 +20,8 @@ import { RateLimitedLog } from '../os/rate-limited-log.ts'
 /** Times in milliseconds. */
 export interface KeeperOptions {
   readonly storeMax: number
+  /** After which ends the program is started again: also when it ends by itself, or only when a signal ends it. Any other end is the keeper's end then. */
+  readonly restart: 'always' | 'after a signal'
   /** The longest silence of the program; 0: any. */
   readonly watchdog: number
   /** What the watchdog waits for first: READY=1, or the program's first WATCHDOG=1. A program that never says it is not watched then. */
@@ -32,6 +34,8 @@ export interface KeeperOptions {
   readonly stopped: number
   /** For what is left after SIGKILL. */
   readonly lastWait: number
+  /** Called each time the program has said that it is ready. */
+  readonly ready?: (() => void) | undefined
 }
 
 /** One life of the program. */
@@ -207,6 +211,7 @@ export class Keeper {
     life.readyAt = performance.now()
     this.#storeManager.takenOver()
     this.#log.info(`${this.#title()} is ready`)
+    this.#options.ready?.()
     const watched = this.#watchdogInterval > 0 && this.#options.watchedFrom === 'ready'
     if (this.#intent === 'run' && watched) this.#watch()
   }
@@ -245,7 +250,8 @@ export class Keeper {
     this.#log.info(`${title} ended: ${describe(end)}`)
     const left = this.#context.tree.killAll()
     if (left > 0) this.#log.warning(`killed ${left} processes that ${title} left behind`)
-    if (this.#intent === 'stop') {
+    if (this.#intent === 'stop' || (this.#options.restart === 'after a signal' && end.signal === null)) {
+      this.#intent = 'stop'
       this.#finish()
       return
     }

@@ -55,6 +55,7 @@ interface Koffi {
   errno(): number
   /** The address of a buffer's bytes. */
   address(buffer: Buffer): bigint
+  view(address: bigint, length: number): ArrayBuffer
 }
 
 /** The system calls that Node lacks, by way of glibc. All but `pollAsync` block the calling thread. */
@@ -233,6 +234,11 @@ export class Libc {
   /** Where a buffer's bytes lie, for structs that hold pointers. The number keeps nothing alive. */
   addressOf(buffer: Buffer): bigint {
     return this.#koffi.address(buffer)
+  }
+
+  /** Memory of this process that is no buffer's. It must stay mapped for as long as the result is used. */
+  memoryAt(address: bigint, length: number): ArrayBuffer {
+    return this.#koffi.view(address, length)
   }
 }
 

@@ -85,8 +85,8 @@ export class Answers {
       return
     }
     const node = this.#enter(parent, name, found, entry)
-    if (this.#replies.pass(pending, message, 0)) node.kernelLookups++
-    else this.#nodes.dropUnused(node)
+    this.#nodes.told(node)
+    if (!this.#replies.pass(pending, message, 0)) this.#nodes.forgotten(node, 1)
   }
 
   /** Changes what a daemon says of a name into what the kernel is told. */
@@ -111,8 +111,10 @@ export class Answers {
     const handle = this.#handles.add(node, pending.identity, pending.openFlags)
     this.#handles.opened(handle, found.daemonId, body.readBigUInt64LE(ENTRY.size))
     body.writeBigUInt64LE(handle.id, ENTRY.size)
-    if (this.#replies.pass(pending, message, 0)) node.kernelLookups++
-    else this.#unlearnt(handle)
+    this.#nodes.told(node)
+    if (this.#replies.pass(pending, message, 0)) return
+    this.#unlearnt(handle)
+    this.#nodes.forgotten(node, 1)
   }
 
   /** `body`: struct fuse_open_out; undefined for a daemon that knows no handles. */

@@ -10,8 +10,8 @@ import type { MountCall } from './trapped-calls.ts'
 export interface Terms {
   /** The INIT that it is asked. */
   readonly init: Buffer
-  /** What the first daemon has mounted. */
-  readonly mounted: MountCall
+  /** What the first daemon has asked for. */
+  readonly mounted: Pick<MountCall, 'flags' | 'data'>
   /** Why an answer to INIT is not one to live with; undefined if it is. */
   readonly disagreement: (answer: Buffer) => string | undefined
 }
@@ -114,7 +114,7 @@ export class Candidate {
 }
 
 /** What a daemon asks of its mount, in one order: names of types and sources aside, which users alone see. */
-function optionsOf({ flags, data }: MountCall): string {
+function optionsOf({ flags, data }: Pick<MountCall, 'flags' | 'data'>): string {
   const options = data.split(',').filter((option) => option !== '')
   return `${options.toSorted().join(',')} (flags 0x${flags.toString(16)})`
 }

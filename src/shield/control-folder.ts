@@ -10,7 +10,7 @@ import { makeDirectories } from '../os/mounts/directories.ts'
 import { STATUS } from '../os/processes/exit-status.ts'
 import { hasListener } from '../os/sockets/unix-socket.ts'
 import { jsonOrUndefined } from '../schema.ts'
-import { RECORD, type ShieldRecord } from './control-protocol.ts'
+import { RECORD, type ShieldKeeper, type ShieldRecord } from './control-protocol.ts'
 
 /** Where each shield of this machine has a folder. */
 const ROOT = '/run/dummy-fuse-shield'
@@ -44,15 +44,15 @@ export class ControlFolder {
   }
 
   /**
-   * Takes the folder of a mount point, and removes what a shield has left there that was killed. Throws ProgramError: `alreadyMounted` if a shield has the mount
+   * Takes the folder of a mount point, and removes what a shield has left there that was killed. `keeper`: what is to have a successor take it over. Throws ProgramError: `alreadyMounted` if a shield has the mount
    * point.
    */
-  static async claim(libc: Libc, mountpoint: string): Promise<ControlFolder> {
+  static async claim(libc: Libc, mountpoint: string, keeper: ShieldKeeper): Promise<ControlFolder> {
     const path = folderOf(mountpoint)
     try {
       const folder = new ControlFolder(path, await lockOf(libc, path, mountpoint))
       folder.#empty()
-      const record: ShieldRecord = { version: 1, mountpoint, mountNamespace: mountNamespace(), pid: process.pid }
+      const record: ShieldRecord = { version: 1, mountpoint, mountNamespace: mountNamespace(), pid: process.pid, keeper }
       replaceFile(join(path, RECORD_FILE), `${JSON.stringify(record)}\n`)
       return folder
     } catch (error) {
@@ -83,6 +83,11 @@ const RECORD_FILE = 'shield.json'
 /** The shield of a mount point, an absolute path without symbolic links, in this mount namespace. It may have been killed. */
 export function shieldAt(mountpoint: string): FoundShield | undefined {
   return found(folderOf(mountpoint))
+}
+
+/** What is in the folder of a shield by now; undefined if the folder is gone. */
+export function lookAgain({ folder }: FoundShield): FoundShield | undefined {
+  return found(folder)
 }
 
 /** All shields, also of other mount namespaces, and those that were killed. */

@@ -32,6 +32,15 @@ export const REFUSED = v.object({ ok: v.literal(false), why: v.string() })
 
 const COUNT = v.number()
 
+/**
+ * What has a successor go on with the mount if the shield is killed: `dummy-fuse-keep`, a process of the shield's own, which ends with it; or the service manager that the shield was
+ * started by. Null: nothing.
+ */
+const KEEPER = v.nullable(v.object({ name: v.picklist(['dummy-fuse-keep', 'keep', 'systemd']), pid: v.nullable(COUNT) }))
+
+/** {@link KEEPER}. */
+export type ShieldKeeper = v.InferOutput<typeof KEEPER>
+
 /** The answer to `status`. Times are ISO 8601, or seconds. */
 const STATUS_ANSWER = v.object({
   ok: v.literal(true),
@@ -40,15 +49,18 @@ const STATUS_ANSWER = v.object({
   state: v.picklist(['starting', 'serving', 'away', 'ending']),
   pid: COUNT,
   since: v.string(),
+  keeper: KEEPER,
   /** Whether its mount is the topmost one at the mount point, below another one, or nowhere there. */
   mount: v.picklist(['there', 'covered', 'absent']),
   command: v.array(v.string()),
   daemon: v.nullable(v.object({ pid: COUNT, since: v.string() })),
   away: v.nullable(v.object({ seconds: COUNT, why: v.string() })),
-  /** How many daemons have served; how many of them ended by themselves; and how many were replaced by `upgrade`. */
+  /** Since the mount came to its place: how many daemons have served; how many of them ended by themselves; and how many were replaced by `upgrade`. */
   incarnation: COUNT,
   restarts: COUNT,
   upgrades: COUNT,
+  /** How many processes of the shield were killed. The one that answers is the successor of the last. */
+  deaths: COUNT,
   requests: v.object({
     inFlight: COUNT,
     resent: COUNT,
@@ -104,6 +116,7 @@ export const RECORD = v.object({
   mountpoint: v.string(),
   mountNamespace: v.string(),
   pid: COUNT,
+  keeper: KEEPER,
 })
 
 /** {@link RECORD}. */

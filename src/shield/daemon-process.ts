@@ -1,7 +1,7 @@
-import { closeSync, rmSync, writeFileSync } from 'node:fs'
+import { closeSync, rmdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { messageOf } from '../errors.ts'
+import { codeOf, messageOf } from '../errors.ts'
 import type { ServingLoop } from '../fuse/session/loop.ts'
 import type { Libc } from '../os/libc.ts'
 import { ChildProgram, describeEnd, type ProcessEnd } from '../os/processes/child-program.ts'
@@ -25,6 +25,8 @@ const ASKED_FOR = '.go-fuse-epoll-hack'
 /** A command whose processes are to be started. */
 export interface DaemonCommand {
   readonly file: string
+  /** As it was given, with its placeholders. */
+  readonly words: readonly string[]
   readonly args: readonly string[]
   /** The empty directory that the arguments name as the mount point. Nothing is ever mounted there. */
   readonly target: string
@@ -75,6 +77,8 @@ export class DaemonProcess implements Killable {
     this.#inbox = DatagramSocket.ofPair(libc, inbox, 1)
     const { file, args, target } = command
     this.#askedFor = join(target, ASKED_FOR)
+    // A process of ours that was killed may have left it.
+    rmSync(this.#askedFor, { force: true })
     const stdio = output === undefined ? 'inherit' : 'pipe'
     this.#child = new ChildProgram({
       file: launcher.path,
@@ -180,6 +184,16 @@ export class DaemonProcess implements Killable {
   #closeTheirs(): void {
     if (this.#theirs !== undefined) closeSync(this.#theirs)
     this.#theirs = undefined
+  }
+}
+
+/** Removes the directory of daemons that have ended. It stays if one has left something in it. May be called twice. */
+export function removeTarget(target: string): void {
+  rmSync(join(target, ASKED_FOR), { force: true })
+  try {
+    rmdirSync(target)
+  } catch (error) {
+    if (codeOf(error) !== 'ENOENT' && codeOf(error) !== 'ENOTEMPTY') throw error
   }
 }
 

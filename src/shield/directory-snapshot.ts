@@ -39,6 +39,21 @@ export class DirectorySnapshot {
     return place
   }
 
+  /** All entries, as {@link add} takes them in again, in parts of `size` bytes at the most. */
+  parts(size: number): readonly Buffer[] {
+    const parts: Buffer[][] = [[]]
+    let length = 0
+    for (const { bytes } of this.#entries) {
+      length += bytes.length
+      if (length > size) {
+        parts.push([])
+        length = bytes.length
+      }
+      parts.at(-1)?.push(bytes)
+    }
+    return parts.map((part) => Buffer.concat(part))
+  }
+
   /**
    * Writes a reply to READDIR for a reader at a place of ours, of `size` bytes at the most beside its header. Returns the reply's length. `ino`: what the reader
    * gets for the daemon's inode number.

@@ -41,11 +41,23 @@ export class Handle {
   }
 }
 
+/** What notes all changes of the table, so that a successor can have them. */
+interface HandleNotes {
+  handleAdded(handle: Handle): void
+  handleRemoved(handle: Handle): void
+}
+
 /** All open files. */
 export class HandleTable {
+  /** The highest id so far. */
+  lastId = 0n
+  readonly #notes: HandleNotes
   readonly #byId = new Map<bigint, Handle>()
-  #lastId = 0n
   #epoch = 0
+
+  constructor(notes: HandleNotes) {
+    this.#notes = notes
+  }
 
   /** Another daemon serves from now on, which has opened nothing. */
   begin(): void {
@@ -80,9 +92,17 @@ export class HandleTable {
   }
 
   add(node: Node, caller: Caller, flags: number): Handle {
-    const handle = new Handle(++this.#lastId, node, caller, flags)
-    this.#byId.set(handle.id, handle)
+    const handle = this.restore(this.lastId + 1n, node, caller, flags)
+    this.#notes.handleAdded(handle)
+    return handle
+  }
+
+  /** Adds an open file that an earlier process had, by its id of then. */
+  restore(id: bigint, node: Node, caller: Caller, flags: number): Handle {
+    const handle = new Handle(id, node, caller, flags)
+    this.#byId.set(id, handle)
     node.opens++
+    if (id > this.lastId) this.lastId = id
     return handle
   }
 
@@ -90,5 +110,6 @@ export class HandleTable {
     if (!this.#byId.delete(handle.id)) return
     handle.node.opens--
     if (handle.node.opens === 0) handle.node.pinned = NONE
+    this.#notes.handleRemoved(handle)
   }
 }

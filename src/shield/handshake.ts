@@ -37,6 +37,11 @@ const NOT_OFFERED =
 /** What the kernel is not told: it would ask for nodes in listings, which are served from snapshots. */
 const NOT_TAKEN = INIT.DO_READDIRPLUS | INIT.READDIRPLUS_AUTO
 
+/** Whether the kernel that sends this INIT sends requests again that were read and not answered (FUSE_NOTIFY_RESEND, Linux 6.9). */
+export function resends(request: Buffer): boolean {
+  return request.length >= INIT_IN.flags2 + 4 && (request.readUInt32LE(INIT_IN.flags2) & Number(INIT.HAS_RESEND >> 32n)) !== 0
+}
+
 /** Changes the kernel's INIT into the one that every daemon gets. */
 export function offer(request: Buffer): void {
   clearFlags(request, INIT_IN.flags, NOT_OFFERED)

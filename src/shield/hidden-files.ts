@@ -9,11 +9,28 @@ import type { Rediscovery, Waiter } from './rediscovery.ts'
 
 const { ENOENT } = constants.errno
 
-interface Hidden {
+export interface Hidden {
   readonly name: string
   /** Who took its name away: the file is removed in that name. */
   readonly caller: Caller
   removing: boolean
+}
+
+/** What notes all changes of the hidden files, so that a successor can have them. */
+interface HiddenNotes {
+  /** At once: the daemon is asked next. */
+  hiding(file: Node, name: string): void
+  hidden(file: Node, name: string, caller: Caller): void
+  shown(file: Node): void
+}
+
+/** The dependencies of {@link HiddenFiles}. */
+interface HiddenFilesParts {
+  readonly nodes: NodeTable
+  readonly own: OwnRequests
+  readonly rediscovery: Rediscovery
+  readonly notes: HiddenNotes
+  readonly warn: (text: string) => void
 }
 
 /**
@@ -24,21 +41,23 @@ export class HiddenFiles {
   readonly #nodes: NodeTable
   readonly #own: OwnRequests
   readonly #rediscovery: Rediscovery
+  readonly #notes: HiddenNotes
   readonly #warn: (text: string) => void
   readonly #files = new Map<Node, Hidden>()
   readonly #names = new Set<string>()
   /** The names of files that are being hidden, which the next daemon is asked for again. */
-  readonly #chosen = new WeakMap<Node, string>()
+  readonly #chosen = new Map<Node, string>()
   /** Called when one more file is removed; dropped when the daemon ends. */
   #removals: (() => void)[] = []
   readonly #prefix = `.dummy-shield-${randomHex(8)}-`
   #count = 0
   #serving = false
 
-  constructor(nodes: NodeTable, own: OwnRequests, rediscovery: Rediscovery, warn: (text: string) => void) {
+  constructor({ nodes, own, rediscovery, notes, warn }: HiddenFilesParts) {
     this.#nodes = nodes
     this.#own = own
     this.#rediscovery = rediscovery
+    this.#notes = notes
     this.#warn = warn
   }
 
@@ -48,6 +67,38 @@ export class HiddenFiles {
 
   has(file: Node): boolean {
     return this.#files.has(file)
+  }
+
+  all(): Iterable<readonly [file: Node, hidden: Hidden]> {
+    return this.#files
+  }
+
+  /** Files that are being hidden, and the names that they get. */
+  chosen(): Iterable<readonly [file: Node, name: string]> {
+    return this.#chosen
+  }
+
+  /** Adds a file that an earlier process was hiding under a name. */
+  restoreChosen(file: Node, name: string): void {
+    this.#chosen.set(file, name)
+  }
+
+  /** Adds a file that an earlier process has hidden. */
+  restore(file: Node, name: string, caller: Caller): void {
+    this.#chosen.delete(file)
+    this.#names.add(name)
+    file.uses++
+    this.#files.set(file, { name, caller, removing: false })
+  }
+
+  /** A file is not hidden any more, and not being hidden. */
+  forget(file: Node): void {
+    this.#chosen.delete(file)
+    const hidden = this.#files.get(file)
+    if (hidden === undefined) return
+    this.#files.delete(file)
+    this.#names.delete(hidden.name)
+    file.uses--
   }
 
   /** Whether a name (latin1) is one that a file is hidden under. */
@@ -85,7 +136,7 @@ export class HiddenFiles {
     // Two names of one file: nothing is taken away.
     if (target !== undefined && directory.child(name)?.ino === file.ino) return false
     const failed = (): void => {
-      this.#chosen.delete(file)
+      if (this.#chosen.has(file)) this.#shown(file)
       pending.hidesNothing = true
       waiter.done()
     }
@@ -97,12 +148,11 @@ export class HiddenFiles {
     }
     const hiddenName = chosen ?? `${this.#prefix}${++this.#count}`
     this.#chosen.set(file, hiddenName)
+    if (chosen === undefined) this.#notes.hiding(file, hiddenName)
     const done = (): void => {
       pending.hid = { file, directory: parent, name: taken }
-      this.#names.add(hiddenName)
-      this.#chosen.delete(file)
-      file.uses++
-      this.#files.set(file, { name: hiddenName, caller: pending.identity, removing: false })
+      this.restore(file, hiddenName, pending.identity)
+      this.#notes.hidden(file, hiddenName, pending.identity)
       this.closed(file)
       waiter.done()
     }
@@ -111,7 +161,7 @@ export class HiddenFiles {
   }
 
   /** A request that has hidden a file has failed: the file gets its name back, if it still can. */
-  restore({ hid, identity }: Pending, done: () => void): void {
+  giveBack({ hid, identity }: Pending, done: () => void): void {
     const hidden = hid === undefined ? undefined : this.#files.get(hid.file)
     const [link] = hid?.file.links ?? []
     if (hid === undefined || hidden === undefined || link === undefined || hidden.removing) {
@@ -120,7 +170,7 @@ export class HiddenFiles {
     }
     const { file, directory, name } = hid
     const back = (): void => {
-      this.#shown(file, hidden)
+      this.#shown(file)
       done()
     }
     this.#move(
@@ -196,7 +246,7 @@ export class HiddenFiles {
     const [link] = file.links
     if (!this.#serving || hidden.removing) return
     if (link === undefined) {
-      this.#gone(file, hidden)
+      this.#gone(file)
       return
     }
     hidden.removing = true
@@ -205,7 +255,7 @@ export class HiddenFiles {
       if (errno !== ENOENT)
         this.#warn(`the file ${name}, which was removed while it was open, cannot be removed: errno ${errno}; remove it`)
       this.#nodes.absent(parent, name)
-      this.#gone(file, hidden)
+      this.#gone(file)
     }
     const ask = (): void => {
       const bytes = Buffer.from(`${name}\0`, 'latin1')
@@ -217,17 +267,16 @@ export class HiddenFiles {
     else this.#rediscovery.resolve(parent, { done: ask, failed })
   }
 
-  #gone(file: Node, hidden: Hidden): void {
-    this.#shown(file, hidden)
+  #gone(file: Node): void {
+    this.#shown(file)
     this.#nodes.dropUnused(file)
     const removals = this.#removals
     this.#removals = []
     for (const act of removals) act()
   }
 
-  #shown(file: Node, { name }: Hidden): void {
-    this.#files.delete(file)
-    this.#names.delete(name)
-    file.uses--
+  #shown(file: Node): void {
+    this.forget(file)
+    this.#notes.shown(file)
   }
 }

@@ -39,8 +39,8 @@ export class Node {
   former: Map<bigint, number> | undefined
   /** Ids by which that daemon has opened it. */
   pinned: readonly bigint[] = NONE
-  /** How often the kernel was told of it. */
-  kernelLookups = 0
+  /** Where it is counted how often the kernel was told of it. */
+  slot = 0
   /** How often it is open, or being opened. */
   opens = 0
   /** What else needs it. */
@@ -92,23 +92,43 @@ export class Node {
   }
 }
 
+/** What notes all changes of the table, so that a successor can have them. */
+export interface NodeNotes {
+  readonly counts: LookupCounts
+  nodeAdded(node: Node, slot: number): void
+  linked(node: Node, parent: Node, name: string): void
+  unlinked(node: Node, parent: Node, name: string): void
+  nodeDropped(node: Node): void
+}
+
+/** How often the kernel was told of nodes, by their slots. */
+interface LookupCounts {
+  allocate(): number
+  free(slot: number): void
+  get(slot: number): number
+  set(slot: number, count: number): void
+}
+
 /** All nodes that the kernel, an open file or another node refers to. */
 export class NodeTable {
   readonly root: Node
   readonly #stableInodes: boolean
   readonly #forget: (daemonId: bigint, lookups: number) => void
+  readonly #notes: NodeNotes
   readonly #byId = new Map<bigint, Node>()
   /** Of the daemon that serves. */
   readonly #byDaemonId = new Map<bigint, Node>()
-  #lastId: bigint = ROOT_NODE
+  /** The highest id so far. */
+  lastId: bigint = ROOT_NODE
   #epoch = 0
 
   /**
    * `stableInodes`: an inode number means the same file to each daemon. `forget`: tells the daemon that serves to forget a node of its own.
    */
-  constructor(stableInodes: boolean, forget: (daemonId: bigint, lookups: number) => void) {
+  constructor(stableInodes: boolean, forget: (daemonId: bigint, lookups: number) => void, notes: NodeNotes) {
     this.#stableInodes = stableInodes
     this.#forget = forget
+    this.#notes = notes
     this.root = new Node(ROOT_NODE, { ino: ROOT_NODE, mode: 0o40000 })
     this.#byId.set(ROOT_NODE, this.root)
   }
@@ -124,13 +144,41 @@ export class NodeTable {
     return this.#byId.get(id)
   }
 
-  /** How many there are, and all of them. */
+  /** How many there are, with the root. */
   get size(): number {
     return this.#byId.size
   }
 
-  all(): IterableIterator<Node> {
-    return this.#byId.values()
+  /** All nodes but the root. */
+  *all(): Generator<Node> {
+    for (const node of this.#byId.values()) if (node !== this.root) yield node
+  }
+
+  /** Those that the kernel knows: the root, and what it was told of. */
+  *known(): Generator<Node> {
+    const { counts } = this.#notes
+    for (const node of this.#byId.values()) if (node === this.root || counts.get(node.slot) > 0) yield node
+  }
+
+  /** The kernel is told of a node. */
+  told(node: Node): void {
+    const { counts } = this.#notes
+    counts.set(node.slot, counts.get(node.slot) + 1)
+  }
+
+  /** The kernel has forgotten lookups of a node. */
+  forgotten(node: Node, lookups: number): void {
+    const { counts } = this.#notes
+    counts.set(node.slot, Math.max(0, counts.get(node.slot) - lookups))
+    this.dropUnused(node)
+  }
+
+  /** Adds a node that an earlier process had, by an id and a slot of then. */
+  restore(id: bigint, found: Pick<Found, 'ino' | 'mode'>, slot: number): void {
+    const node = new Node(id, found)
+    node.slot = slot
+    this.#byId.set(id, node)
+    if (id > this.lastId) this.lastId = id
   }
 
   /** A node by the id that the daemon which serves has of it. */
@@ -165,7 +213,7 @@ export class NodeTable {
       there !== undefined &&
       (known === there || (this.isCurrent(there) ? isRenumbered(there, found, known) : this.matches(there, found)))
     const node = isThere ? there : (known ?? this.#add(found))
-    if (!isThere) this.#link(node, parent, name)
+    if (!isThere) this.link(node, parent, name)
     if (!this.isCurrent(node)) this.#attach(node, found.daemonId)
     else if (node.daemonId === found.daemonId) node.daemonLookups++
     else this.#renumber(node, found.daemonId)
@@ -176,7 +224,7 @@ export class NodeTable {
   absent(parent: Node, name: string): void {
     const node = parent.child(name)
     if (node === undefined) return
-    this.#unlink(node, parent, name)
+    this.unlink(node, parent, name)
     this.dropUnused(parent)
   }
 
@@ -184,10 +232,10 @@ export class NodeTable {
   moved(from: Node, name: string, to: Node, newName: string, exchange: boolean): void {
     const node = from.child(name)
     const other = to.child(newName)
-    if (node !== undefined) this.#unlink(node, from, name)
-    if (other !== undefined) this.#unlink(other, to, newName)
-    if (node !== undefined) this.#link(node, to, newName)
-    if (exchange && other !== undefined) this.#link(other, from, name)
+    if (node !== undefined) this.unlink(node, from, name)
+    if (other !== undefined) this.unlink(other, to, newName)
+    if (node !== undefined) this.link(node, to, newName)
+    if (exchange && other !== undefined) this.link(other, from, name)
     this.dropUnused(from)
     this.dropUnused(to)
   }
@@ -205,20 +253,30 @@ export class NodeTable {
 
   /** Returns the parents of a node that was dropped. */
   #drop(node: Node): readonly Node[] {
-    if (node === this.root || node.kernelLookups > 0 || node.opens > 0 || node.uses > 0 || node.hasChildren) return []
-    if (!this.#byId.delete(node.id)) return []
+    if (node === this.root || node.opens > 0 || node.uses > 0 || node.hasChildren) return []
+    if (this.#byId.get(node.id) !== node || this.#notes.counts.get(node.slot) > 0) return []
     if (this.isCurrent(node)) {
       this.#forgetId(node, node.daemonId, node.daemonLookups)
       for (const [id, lookups] of node.former ?? []) this.#forgetId(node, id, lookups)
     }
     const parents = node.links.map(({ parent }) => parent)
-    for (const { parent, name } of node.links) this.#unlink(node, parent, name)
+    this.remove(node)
+    this.#notes.nodeDropped(node)
     return parents
   }
 
+  /** Takes a node away, whatever refers to it. */
+  remove(node: Node): void {
+    if (!this.#byId.delete(node.id)) return
+    this.#notes.counts.free(node.slot)
+    for (const { parent, name } of node.links) unlink(node, parent, name)
+  }
+
   #add(found: Found): Node {
-    const node = new Node(++this.#lastId, found)
+    const node = new Node(++this.lastId, found)
     this.#byId.set(node.id, node)
+    node.slot = this.#notes.counts.allocate()
+    this.#notes.nodeAdded(node, node.slot)
     return node
   }
 
@@ -251,17 +309,24 @@ export class NodeTable {
     this.#forget(daemonId, lookups)
   }
 
-  #link(node: Node, parent: Node, name: string): void {
+  /** A node has a name in a directory, which another one loses. */
+  link(node: Node, parent: Node, name: string): void {
     const before = parent.child(name)
-    if (before !== undefined) this.#unlink(before, parent, name)
+    if (before !== undefined) this.unlink(before, parent, name)
     parent.setChild(name, node)
     node.addLink({ parent, name })
+    this.#notes.linked(node, parent, name)
   }
 
-  #unlink(node: Node, parent: Node, name: string): void {
-    node.removeLink(parent, name)
-    if (parent.child(name) === node) parent.deleteChild(name)
+  unlink(node: Node, parent: Node, name: string): void {
+    unlink(node, parent, name)
+    this.#notes.unlinked(node, parent, name)
   }
+}
+
+function unlink(node: Node, parent: Node, name: string): void {
+  node.removeLink(parent, name)
+  if (parent.child(name) === node) parent.deleteChild(name)
 }
 
 /** Whether what the daemon has found is a node that it knows, by another id that is no other node's (`known`). */

@@ -1,4 +1,5 @@
-import { OPCODE } from '../fuse/protocol/constants.ts'
+import { OPCODE, RESEND_BIT } from '../fuse/protocol/constants.ts'
+import { isResent } from '../fuse/protocol/requests.ts'
 import { type Caller, IN, type Shape, SHAPES } from './messages.ts'
 import type { Node } from './nodes.ts'
 
@@ -13,6 +14,8 @@ export class Pending {
   readonly unique: bigint
   readonly opcode: number
   readonly shape: Shape
+  /** The kernel sends it again: another process of ours had it. */
+  readonly again: boolean
   /** The kernel's, that is ours. */
   readonly nodeid: bigint
   /** The second node that it names, if it names one. */
@@ -43,6 +46,7 @@ export class Pending {
     this.opcode = opcode
     this.shape = shape
     this.unique = this.bytes.readBigUInt64LE(IN.unique)
+    this.again = isResent(this.unique)
     this.nodeid = this.bytes.readBigUInt64LE(IN.nodeid)
     const { otherNode, fh: at } = shape
     this.otherNodeid = otherNode === undefined ? undefined : this.bytes.readBigUInt64LE(IN.body + otherNode)
@@ -55,6 +59,11 @@ export class Pending {
     const opcode = bytes.readUInt32LE(IN.opcode)
     const shape = SHAPES.get(opcode)
     return shape === undefined ? undefined : new Pending(bytes, opcode, shape)
+  }
+
+  /** Its number when the kernel sent it first. */
+  get firstUnique(): bigint {
+    return this.again ? this.unique & ~RESEND_BIT : this.unique
   }
 
   /** The daemon's node that it was sent for. */

@@ -26,17 +26,14 @@ export class Rediscovery {
   readonly #resolving = new Waiting<Node>()
   readonly #opening = new Waiting<Handle>()
   readonly #listing = new Waiting<Handle>()
-  #stale = 0
+  readonly #onStale: () => void
 
-  constructor(nodes: NodeTable, handles: HandleTable, own: OwnRequests) {
+  /** `onStale`: a file cannot be found again. */
+  constructor(nodes: NodeTable, handles: HandleTable, own: OwnRequests, onStale: () => void) {
+    this.#onStale = onStale
     this.#nodes = nodes
     this.#handles = handles
     this.#own = own
-  }
-
-  /** Files that could not be found again so far. */
-  get stale(): number {
-    return this.#stale
   }
 
   /** The daemon that served has ended. */
@@ -91,7 +88,7 @@ export class Rediscovery {
           opened(undefined)
           return
         }
-        if (errno === ENOENT) this.#stale++
+        if (errno === ENOENT) this.#onStale()
         this.#opening.settle(handle, errno === ENOENT ? ESTALE : errno)
       },
     })
@@ -116,7 +113,7 @@ export class Rediscovery {
   #tryNames(node: Node, settle: (errno?: number) => void): void {
     const [link] = node.links
     if (link === undefined) {
-      this.#stale++
+      this.#onStale()
       settle(ESTALE)
       return
     }

@@ -1,13 +1,15 @@
 import { constants } from 'node:os'
 import { OPCODE, OUT_HEADER_SIZE } from '../fuse/protocol/constants.ts'
+import { encodeResend } from '../fuse/protocol/notifications.ts'
 import { wantsReply } from '../fuse/protocol/requests.ts'
+import { Writer } from '../fuse/protocol/writer.ts'
 import type { Device } from '../fuse/session/device.ts'
 import { Answers } from './answers.ts'
 import type { DaemonChannel } from './daemon-channel.ts'
 import { DoubtfulChanges } from './doubtful-changes.ts'
 import { type Handle, HandleTable } from './handles.ts'
 import { Flushes } from './flushes.ts'
-import { agreementOf, offer, settle } from './handshake.ts'
+import { agreementOf, offer, resends, settle } from './handshake.ts'
 import { HiddenFiles } from './hidden-files.ts'
 import { Hold, type HoldReport } from './hold.ts'
 import { Interrupts } from './interrupts.ts'
@@ -20,12 +22,16 @@ import { OwnRequests } from './own-requests.ts'
 import { Pending } from './pending.ts'
 import { Rediscovery } from './rediscovery.ts'
 import { invalidations } from './stale-caches.ts'
+import type { CountName, ShieldState, StateTables } from './state.ts'
 import { Suspects } from './suspects.ts'
 
 const { EAGAIN, EBADF, EINTR, EIO, ENODEV, ENOSYS, ESTALE } = constants.errno
 
 /** A request that was with so many daemons in a row when they ended is a suspect. If the next one ends with it alone, it is not given to another. */
 const CRASHES_OF_SUSPECTS = 2
+
+/** Requests that are read at once of those that the kernel sends again. */
+const AT_ONCE = 64
 
 /** What the relay tells of itself. */
 export interface RelayHooks {
@@ -44,23 +50,10 @@ export interface RelayHooks {
   notify(messages: Iterable<Buffer>, written?: () => void): void
 }
 
-/** What the relay has done so far, and what it has. */
-export interface RelayCounts {
-  /** Daemons that have served. */
-  readonly daemons: number
+/** What was done so far, by earlier processes too, and what there is now. */
+export interface RelayCounts extends Readonly<Record<CountName, number>> {
   /** Requests without an answer. */
   readonly inFlight: number
-  /** Requests that were given to another daemon when one ended. */
-  readonly resent: number
-  /** Changes that a daemon refused, and that an earlier one had made. */
-  readonly takenAsDone: number
-  /** Files that could not be found again. */
-  readonly lost: number
-  /** Requests that have failed with ESTALE. */
-  readonly stale: number
-  /** Requests that have failed with EIO because daemons ended with them, and because nobody knows whether they were done. */
-  readonly suspectsFailed: number
-  readonly undecided: number
   readonly nodes: number
   readonly openFiles: number
 }
@@ -74,7 +67,8 @@ export class Relay {
   readonly #device: Device
   readonly #hooks: RelayHooks
   readonly #nodes: NodeTable
-  readonly #handles = new HandleTable()
+  readonly #handles: HandleTable
+  readonly #state: ShieldState
   readonly #pending = new Map<bigint, Pending>()
   readonly #own = new OwnRequests()
   readonly #rediscovery: Rediscovery
@@ -95,21 +89,29 @@ export class Relay {
   /** What every daemon gets, once the kernel has sent it. */
   #init: Buffer | undefined
   #agreement: string | undefined
+  /** Whether a successor can have the requests again that are not answered; undefined until INIT has come. */
+  #resends: boolean | undefined
+  /** The connection is over. */
+  #isOver = false
   #hold: Hold | undefined
-  #daemons = 0
-  #resent = 0
-  #takenAsDone = 0
-  #suspectsFailed = 0
-  #undecided = 0
 
-  constructor(device: Device, stableInodes: boolean, hooks: RelayHooks) {
+  /** `state`: what a successor is to know. One of an earlier process is to be taken over next. */
+  constructor(device: Device, stableInodes: boolean, hooks: RelayHooks, state: ShieldState) {
     this.#device = device
     this.#hooks = hooks
-    this.#nodes = new NodeTable(stableInodes, (daemonId, lookups) => this.#forget(daemonId, lookups))
-    this.#rediscovery = new Rediscovery(this.#nodes, this.#handles, this.#own)
+    this.#state = state
+    this.#nodes = new NodeTable(stableInodes, (daemonId, lookups) => this.#forget(daemonId, lookups), state)
+    this.#handles = new HandleTable(state)
+    this.#rediscovery = new Rediscovery(this.#nodes, this.#handles, this.#own, () => state.add('lost'))
     this.#doubtfulChanges = new DoubtfulChanges(this.#nodes, this.#own, this.#rediscovery)
-    this.#hidden = new HiddenFiles(this.#nodes, this.#own, this.#rediscovery, (text) => hooks.warning(text))
-    this.#replies = new KernelReplies(device)
+    this.#hidden = new HiddenFiles({
+      nodes: this.#nodes,
+      own: this.#own,
+      rediscovery: this.#rediscovery,
+      notes: state,
+      warn: (text) => hooks.warning(text),
+    })
+    this.#replies = new KernelReplies(device, state)
     this.#answers = new Answers({
       nodes: this.#nodes,
       handles: this.#handles,
@@ -117,22 +119,43 @@ export class Relay {
       hidden: this.#hidden,
       replies: this.#replies,
     })
-    this.#listings = new Listings(this.#nodes, this.#rediscovery, this.#hidden, this.#replies)
+    this.#listings = new Listings(this.#nodes, this.#rediscovery, this.#hidden, this.#replies, state)
+    state.attach(this.#tables)
   }
 
   get counts(): RelayCounts {
     return {
-      daemons: this.#daemons,
+      ...this.#state.totals,
       inFlight: this.#pending.size,
-      resent: this.#resent,
-      takenAsDone: this.#takenAsDone,
-      lost: this.#rediscovery.stale,
-      stale: this.#replies.stale,
-      suspectsFailed: this.#suspectsFailed,
-      undecided: this.#undecided,
       nodes: this.#nodes.size,
       openFiles: this.#handles.size,
     }
+  }
+
+  /** Whether a successor can have the requests again that are not answered (Linux 6.9). */
+  get resends(): boolean {
+    return this.#resends === true
+  }
+
+  /**
+   * Goes on with what a process has left that was killed: knows what that knew, and reads what the kernel has no answer to, before a daemon is connected. Throws Error if
+   * its state cannot be read.
+   */
+  resume(): void {
+    this.#state.restore(this.#tables)
+    const { init, agreement } = this.#state.facts
+    this.#init = init === undefined ? undefined : Buffer.from(init, 'base64')
+    this.#agreement = agreement
+    this.#resends = true
+    const request = new Writer(OUT_HEADER_SIZE)
+    encodeResend(request)
+    this.#device.write(request.buffer, request.length)
+    while (!this.#isOver && this.serveDevice(AT_ONCE) > 0);
+    this.#state.allAgain()
+  }
+
+  get #tables(): StateTables {
+    return { nodes: this.#nodes, handles: this.#handles, hidden: this.#hidden }
   }
 
   /** INIT as every daemon gets it; undefined before the kernel has sent it. */
@@ -182,7 +205,10 @@ export class Relay {
   /** Has the kernel forget what it has cached, because another daemon may say something else. Calls `forgotten` when it has. */
   forgetCaches(forgotten: () => void): void {
     const minor = this.#init?.readUInt32LE(IN.body + 4) ?? 0
-    this.#hooks.notify(invalidations(minor, this.#nodes.all()), forgotten)
+    this.#hooks.notify(invalidations(minor, this.#nodes.known()), () => {
+      this.#state.note({ cachesDiffer: false })
+      forgotten()
+    })
   }
 
   /** A new daemon is there. It is asked for INIT first. */
@@ -216,10 +242,24 @@ export class Relay {
 
   /** Reads up to `most` requests of the kernel; how many there were. */
   serveDevice(most: number): number {
+    const count = this.#readDevice(most)
+    this.#state.settle()
+    return count
+  }
+
+  /** Reads up to `most` messages of the daemon; how many there were. */
+  serveChannel(most: number): number {
+    const count = this.#readChannel(most)
+    this.#state.settle()
+    return count
+  }
+
+  #readDevice(most: number): number {
     for (let count = 0; count < most; count++) {
       const length = this.#device.read(this.#request)
       if (length === -EAGAIN) return count
       if (length === -ENODEV) {
+        this.#isOver = true
         this.#hooks.over()
         return count + 1
       }
@@ -231,8 +271,7 @@ export class Relay {
     return most
   }
 
-  /** Reads up to `most` messages of the daemon; how many there were. */
-  serveChannel(most: number): number {
+  #readChannel(most: number): number {
     for (let count = 0; count < most; count++) {
       const channel = this.#channel
       if (channel === undefined) return count
@@ -255,6 +294,7 @@ export class Relay {
     const unique = bytes.readBigUInt64LE(IN.unique)
     switch (opcode) {
       case OPCODE.INIT:
+        this.#resends = resends(bytes)
         this.#init = Buffer.from(bytes)
         offer(this.#init)
         this.#channel?.send(this.#init, this.#init.length)
@@ -277,11 +317,27 @@ export class Relay {
       return
     }
     this.#pending.set(unique, pending)
+    if (pending.again && !this.#sentAgain(pending)) return
     if (opcode === OPCODE.OPEN) {
       pending.opening = this.#nodes.byId(pending.nodeid)
       if (pending.opening !== undefined) pending.opening.opens++
     }
     this.#forward(pending)
+  }
+
+  /** The kernel sends a request again that an earlier process of ours had. Returns whether it is to be done. */
+  #sentAgain(pending: Pending): boolean {
+    this.#state.add('resent')
+    const { check, once } = pending.shape
+    const { maybeDone, done } = this.#state.again(pending.firstUnique)
+    pending.maybeDone = maybeDone
+    const takesNames = check === 'gone' || check === 'moved'
+    if (done && takesNames) this.#end(pending, 0)
+    else if (maybeDone && (once === true || pending.isExchange)) {
+      this.#state.add('undecided')
+      this.#end(pending, EIO)
+    } else return true
+    return false
   }
 
   /** Gives a request to the daemon, once it knows the node and the open file; without a daemon it is kept. */
@@ -340,6 +396,7 @@ export class Relay {
     if (at !== undefined && handle !== undefined) bytes.writeBigUInt64LE(handle.daemonHandle ?? 0n, IN.body + at)
     if (otherNode !== undefined && other !== undefined) bytes.writeBigUInt64LE(other.daemonId, IN.body + otherNode)
     pending.sent = true
+    if (isNoted(pending)) this.#state.changeSent(pending.firstUnique)
     this.#channel?.send(bytes, bytes.length)
   }
 
@@ -372,7 +429,7 @@ export class Relay {
     else if (this.#doubtfulChanges.concerns(pending))
       this.#doubtfulChanges.judge(pending, error, {
         done: (body) => {
-          this.#takenAsDone++
+          this.#state.add('takenAsDone')
           this.#conclude(pending, replyOf(unique, body), 0)
         },
         refused: (errno) => this.#refused(pending, errno),
@@ -389,7 +446,7 @@ export class Relay {
   /** A change of names has failed. */
   #refused(pending: Pending, errno: number): void {
     if (pending.hid === undefined) this.#end(pending, errno)
-    else this.#hidden.restore(pending, () => this.#end(pending, errno))
+    else this.#hidden.giveBack(pending, () => this.#end(pending, errno))
   }
 
   /** The daemon has answered INIT. */
@@ -400,11 +457,13 @@ export class Relay {
       return
     }
     if (this.#agreement === undefined) {
+      const agreement = agreementOf(message)
+      this.#state.note({ init: this.#init?.toString('base64'), agreement })
       if (this.#device.write(message, message.length) !== 0) {
         this.#hooks.refused('has answered INIT with what the kernel does not take')
         return
       }
-      this.#agreement = agreementOf(message)
+      this.#agreement = agreement
     }
     this.#begin()
   }
@@ -412,14 +471,14 @@ export class Relay {
   /** The daemon serves. */
   #begin(): void {
     this.#serving = true
-    this.#daemons++
+    this.#state.add('daemons')
     this.#own.serve(this.#channel)
     this.#nodes.begin()
     this.#handles.begin()
     this.#hidden.begin()
     this.#hooks.ready()
     for (const pending of this.#pending.values())
-      if (pending.crashes > 0 && pending.shape.check !== undefined && !pending.held) this.#unsettled.add(pending)
+      if ((pending.crashes > 0 || pending.again) && pending.shape.check !== undefined && !pending.held) this.#unsettled.add(pending)
     this.#forwardAll()
     this.#suspects.begin()
   }
@@ -437,9 +496,7 @@ export class Relay {
   /** The kernel has forgotten lookups of a node. */
   #forgotten(id: bigint, lookups: bigint): void {
     const node = this.#nodes.byId(id)
-    if (node === undefined) return
-    node.kernelLookups = Math.max(0, node.kernelLookups - Number(lookups))
-    this.#nodes.dropUnused(node)
+    if (node !== undefined) this.#nodes.forgotten(node, Number(lookups))
   }
 
   #forget(daemonId: bigint, lookups: number): void {
@@ -471,13 +528,13 @@ export class Relay {
     if (!tried) return
     pending.tried = false
     pending.sent = false
-    this.#resent++
+    this.#state.add('resent')
     if (sent) pending.maybeDone = true
     if (sent && (pending.shape.once === true || pending.isExchange)) {
-      this.#undecided++
+      this.#state.add('undecided')
       this.#end(pending, EIO)
     } else if (pending === culprit) {
-      this.#suspectsFailed++
+      this.#state.add('suspectsFailed')
       const daemons = CRASHES_OF_SUSPECTS + 1
       this.#hooks.warning(
         `a request of process ${pending.caller} was with ${daemons} daemons in a row that ended; it fails with EIO`,
@@ -508,6 +565,7 @@ export class Relay {
     this.#pending.delete(pending.unique)
     this.#interrupts.delete(pending)
     this.#suspects.over(pending)
+    if (pending.again || isNoted(pending)) this.#state.changeOver(pending.firstUnique)
     const { opening } = pending
     if (opening !== undefined) {
       opening.opens--
@@ -516,6 +574,11 @@ export class Relay {
     }
     if (this.#unsettled.delete(pending) && this.#unsettled.size === 0) this.#forwardAll()
   }
+}
+
+/** Whether it matters to a successor that the daemon was given it: it cannot just be done again. */
+function isNoted({ shape }: Pending): boolean {
+  return shape.check !== undefined || shape.once === true
 }
 
 /** A reply as if the daemon had sent it. */

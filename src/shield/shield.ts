@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import { messageOf, ProgramError, withRemedy } from '../errors.ts'
 import { KernelDevice, openFuseDevice } from '../fuse/session/device.ts'
 import { ServingLoop, type SessionDescriptor, type Timeout } from '../fuse/session/loop.ts'
@@ -12,15 +13,19 @@ import { OwnMount } from '../os/mounts/own-mount.ts'
 import { STATUS } from '../os/processes/exit-status.ts'
 import { killAfter } from '../os/processes/kill-after.ts'
 import type { Launcher } from '../os/processes/launcher.ts'
+import { processStat } from '../os/processes/processes.ts'
 import { RestartDelay } from '../os/processes/restart-delay.ts'
 import { settledWithin } from '../os/processes/settled-within.ts'
 import { Candidate } from './candidate.ts'
 import type { ShieldStatus, UpgradeReport } from './control-protocol.ts'
 import type { DaemonChannel } from './daemon-channel.ts'
-import { type DaemonCommand, DaemonProcess } from './daemon-process.ts'
+import { type DaemonCommand, DaemonProcess, removeTarget } from './daemon-process.ts'
 import type { HoldReport } from './hold.ts'
 import { Refused } from './refused.ts'
-import { Relay, type RelayCounts, type RelayHooks } from './relay.ts'
+import { Relay, type RelayHooks } from './relay.ts'
+import type { ShieldState } from './state.ts'
+import { endLeft, type Left, type Succession } from './succession.ts'
+import type { SessionFacts } from './session-facts.ts'
 import type { MountCall } from './trapped-calls.ts'
 import { upgrade, type UpgradeOrder, type UpgradeSite } from './upgrade.ts'
 
@@ -32,8 +37,13 @@ const POLL_TIME = 0
 
 /** What a shield is for. */
 export interface ShieldOrder {
-  /** An absolute path without symbolic links, where nothing is mounted. */
+  /** The mount point as it was given, made absolute. */
+  readonly given: string
+  /** The same without symbolic links. Nothing is mounted there, or what {@link ShieldParts.left} is of. */
   readonly mountpoint: string
+  /** The words of the command that the shield was called with. */
+  readonly called: readonly string[]
+  /** The command of the daemon that is started first: that one, or what the last upgrade of an earlier process gave. */
   readonly command: DaemonCommand
   /** An inode number means the same file to each daemon. */
   readonly stableInodes: boolean
@@ -64,12 +74,28 @@ export interface ShieldParts {
   /** Takes each line that a daemon writes to its standard output and error, with the name that it was called by; undefined: both are ours. */
   readonly output: ((line: string, daemon: string) => void) | undefined
   readonly times: ShieldTimes
+  readonly succession: Succession
+  /** What is taken over of an earlier process. */
+  readonly left: Left | undefined
+  /** Called once: a daemon serves, and the mount is about to be there. */
+  readonly standing: () => void
 }
 
 /** What a shield knows of itself. */
-export type ShieldState = Pick<
+export type ShieldSummary = Pick<
   ShieldStatus,
-  'state' | 'mount' | 'daemon' | 'away' | 'incarnation' | 'restarts' | 'upgrades' | 'requests' | 'nodes' | 'openFiles'
+  | 'state'
+  | 'mount'
+  | 'command'
+  | 'daemon'
+  | 'away'
+  | 'incarnation'
+  | 'restarts'
+  | 'upgrades'
+  | 'deaths'
+  | 'requests'
+  | 'nodes'
+  | 'openFiles'
 >
 
 /** How a shield came to its end. */
@@ -89,9 +115,9 @@ export class Shield implements TurnTaker {
   readonly #loop: ServingLoop
   readonly #restartDelay = new RestartDelay()
   readonly #outcome = Promise.withResolvers<ShieldEnd>()
-  readonly #mounted = Promise.withResolvers<undefined>()
   readonly #notify: RelayHooks['notify']
-  readonly #left: string[] = []
+  readonly #state: ShieldState
+  readonly #remains: string[] = []
   #command: DaemonCommand
   #stopping = false
   #relay: Relay | undefined
@@ -102,6 +128,8 @@ export class Shield implements TurnTaker {
   #channel: SessionDescriptor | undefined
   /** When the daemon began to serve (performance.now()); undefined while it does not. */
   #servingSince: number | undefined
+  /** The kernel's connection is over. */
+  #isOver = false
   /** It is killed because it cannot serve. */
   #fails = false
   /** Its end is part of an upgrade. */
@@ -109,11 +137,9 @@ export class Shield implements TurnTaker {
   #upgrading = false
   #candidate: Candidate | undefined
   /** What the first daemon has mounted. */
-  #firstCall: MountCall | undefined
+  #mounted: SessionFacts['mounted']
   #awaySince: number | undefined
   #why = ''
-  #restarts = 0
-  #upgrades = 0
   #restartTimer: NodeJS.Timeout | undefined
   #startTimer: NodeJS.Timeout | undefined
   #giveUpTimer: NodeJS.Timeout | undefined
@@ -128,11 +154,7 @@ export class Shield implements TurnTaker {
     this.#loop = new ServingLoop(new Epoll(libc), new AdaptivePolling(POLL_TIME), libc.yielder())
     this.#loop.listen(this.#turns.neighbour.fd, this.#turns.neighbour.readable)
     this.#notify = notifier(libc, () => this.#device?.fd)
-  }
-
-  /** Resolves when a daemon serves for the first time, and the mount is at its place. */
-  get mounted(): Promise<undefined> {
-    return this.#mounted.promise
+    this.#state = parts.left?.state ?? parts.succession.newState()
   }
 
   /**
@@ -141,8 +163,10 @@ export class Shield implements TurnTaker {
    */
   async run(stop: Promise<unknown>): Promise<ShieldEnd> {
     this.#turns.begin(this)
-    this.#start()
+    const { left } = this.#parts
     try {
+      if (left !== undefined) await this.#takeOver(left)
+      if (!this.#isOver) this.#start()
       const end = await Promise.race([this.#outcome.promise, stop.then(() => 'stopped' as const)])
       // Otherwise readers would find the empty directory below it.
       if (end === 'stopped') this.#mount?.detach()
@@ -150,31 +174,34 @@ export class Shield implements TurnTaker {
     } finally {
       this.#tell()
       await this.#end()
+      await this.#parts.succession.forget()
       this.busy = false
     }
   }
 
   /** What is left after its end and why, one sentence each. */
-  get left(): readonly string[] {
-    return this.#left
+  get remains(): readonly string[] {
+    return this.#remains
   }
 
-  get state(): ShieldState {
-    const counts = this.#relay?.counts ?? NO_COUNTS
+  get summary(): ShieldSummary {
+    const counts = this.#relay?.counts ?? { ...this.#state.totals, inFlight: 0, nodes: 0, openFiles: 0 }
     const { inFlight, resent, takenAsDone, stale, suspectsFailed, undecided } = counts
     const since = this.#servingSince
     const awayFor = this.#awaySince === undefined ? undefined : performance.now() - this.#awaySince
     return {
       state: this.#stateWord(),
       mount: this.#mount === undefined ? 'absent' : this.#mount.there ? 'there' : this.#mount.covered ? 'covered' : 'absent',
+      command: [...this.#command.words],
       daemon:
         this.#daemon === undefined || since === undefined
           ? null
           : { pid: this.#daemon.pid, since: new Date(Date.now() - (performance.now() - since)).toISOString() },
       away: awayFor === undefined ? null : { seconds: Math.round(awayFor / 100) / 10, why: this.#why },
       incarnation: counts.daemons,
-      restarts: this.#restarts,
-      upgrades: this.#upgrades,
+      restarts: counts.restarts,
+      upgrades: counts.upgrades,
+      deaths: counts.deaths,
       requests: { inFlight, resent, takenAsDone, stale, suspectsFailed, undecided },
       nodes: counts.nodes,
       openFiles: counts.openFiles,
@@ -199,7 +226,57 @@ export class Shield implements TurnTaker {
     this.#loop.turn(timeout)
   }
 
-  #stateWord(): ShieldState['state'] {
+  /** Takes over the connection of a process that was killed, and ends what is left of its daemons. */
+  async #takeOver({ device: fd, state }: Left): Promise<void> {
+    const { libc, table, succession, times, log } = this.#parts
+    const { mountpoint, stableInodes } = this.#order
+    state.add('deaths')
+    this.#awaySince = performance.now()
+    this.#why = 'the shield was killed'
+    const { daemon, spare, device, mounted } = state.facts
+    for (const left of [daemon, spare?.daemon])
+      if (left !== undefined && !(await endLeft(left, times.killed)))
+        log.warning(`process ${left.pid}, a daemon of the shield that was killed, is still in the kernel after SIGKILL`)
+    if (spare !== undefined) removeTarget(spare.target)
+    state.note({ spare: undefined })
+    const relay = new Relay(new KernelDevice(libc, fd), stableInodes, this.#hooks(), state)
+    this.#mount = new OwnMount(mountpoint, table, libc, device)
+    this.#mounted = mounted
+    this.#relay = relay
+    this.#device = { fd, serve: (most) => relay.serveDevice(most) }
+    this.#loop.add(this.#device)
+    try {
+      relay.resume()
+    } catch (error) {
+      const message = `${mountpoint}: what an earlier shield has left cannot be used: ${messageOf(error)}; its mount is dead, unmount it`
+      throw new ProgramError(message, STATUS.failed, { cause: error })
+    }
+    this.#noteOrder()
+    if (state.facts.cachesDiffer === true) relay.forgetCaches(() => undefined)
+    this.#giveUpTimer = setTimeout(() => this.#outcome.resolve('given up'), times.giveUp)
+    succession.ready()
+    log.info(`took ${mountpoint} over from a shield that was killed`)
+  }
+
+  /** Notes what a successor is to go on with. */
+  #noteOrder(): void {
+    const { given, mountpoint, called, stableInodes, readOnly } = this.#order
+    const { file, words, target } = this.#command
+    const { command } = this.#state.facts
+    const isAnother = command !== undefined && !isDeepStrictEqual(command.words, words)
+    this.#state.note({
+      given,
+      mountpoint,
+      called: [...called],
+      stableInodes,
+      readOnly,
+      command: { file, words: [...words] },
+      target,
+      ...(isAnother && { cachesDiffer: true }),
+    })
+  }
+
+  #stateWord(): ShieldSummary['state'] {
     if (this.#stopping) return 'ending'
     if (this.#mount === undefined) return 'starting'
     return this.#servingSince === undefined ? 'away' : 'serving'
@@ -220,10 +297,13 @@ export class Shield implements TurnTaker {
       due: () => this.#turns.due(),
       start: (command) => {
         const { init } = relay
-        const mounted = this.#firstCall
+        const mounted = this.#mounted
         if (init === undefined || mounted === undefined || this.#stopping) throw new Refused('the shield ends')
         const terms = { init, mounted, disagreement: (answer: Buffer) => relay.disagreement(answer) }
+        const { target } = command
+        this.#state.note({ spare: { target } })
         this.#candidate = new Candidate({ libc, loop: this.#loop, launcher, output }, command, terms, () => this.#turns.due())
+        this.#state.note({ spare: { target, daemon: identityOf(this.#candidate.process) } })
         return this.#candidate
       },
       detain: () => {
@@ -237,7 +317,7 @@ export class Shield implements TurnTaker {
         if (!isServing()) daemon.kill()
         return await this.#ended(daemon)
       },
-      adopt: (candidate, command) => this.#adopt(relay, candidate, command),
+      adopt: (candidate, order) => this.#adopt(relay, candidate, order),
       goOn: () => {
         this.#detained = false
         relay.release()
@@ -250,14 +330,24 @@ export class Shield implements TurnTaker {
     }
   }
 
-  #adopt(relay: Relay, candidate: Candidate, command: DaemonCommand): HoldReport {
+  #adopt(relay: Relay, candidate: Candidate, { command, differs }: UpgradeOrder): HoldReport {
     const channel = candidate.takeOver((why, killed) => this.#daemonEnded(why, killed))
+    const { target } = this.#command
     this.#candidate = undefined
     this.#command = command
     this.#daemon = candidate.process
     this.#detained = false
     this.#fails = false
-    this.#upgrades++
+    const { file, words } = command
+    // From here on a successor goes on with this command: it is about to be given requests.
+    this.#state.note({
+      command: { file, words: [...words] },
+      target: command.target,
+      daemon: identityOf(candidate.process),
+      spare: { target },
+      ...(differs && { cachesDiffer: true }),
+    })
+    this.#state.add('upgrades')
     this.#listenTo(relay, channel)
     const report = relay.release()
     relay.takeOver(channel)
@@ -279,6 +369,7 @@ export class Shield implements TurnTaker {
         mounting: (call, channel) => this.#mountFor(call, channel),
         ended: (why, killed) => this.#daemonEnded(why, killed),
       })
+      this.#state.note({ daemon: identityOf(this.#daemon) })
     } catch (error) {
       this.#daemonEnded(withRemedy(`cannot be started: ${messageOf(error)}`, error), false)
     }
@@ -324,8 +415,10 @@ export class Shield implements TurnTaker {
       })
       if (mounting === undefined) throw new Error('fsopen(2) is missing or forbidden')
       this.#mounting = mounting
-      this.#firstCall = call
-      const relay = new Relay(new KernelDevice(libc, fd), stableInodes, this.#hooks())
+      const relay = new Relay(new KernelDevice(libc, fd), stableInodes, this.#hooks(), this.#state)
+      this.#mounted = { flags, data }
+      this.#noteOrder()
+      this.#state.note({ mounted: this.#mounted, device: mounting.device })
       this.#device = { fd, serve: (most) => relay.serveDevice(most) }
       this.#loop.add(this.#device)
       return relay
@@ -352,6 +445,7 @@ export class Shield implements TurnTaker {
         this.#hangUpTimer = setTimeout(() => this.#daemon?.kill(), times.end)
       },
       over: () => {
+        this.#isOver = true
         this.#turns.due()
         if (this.#device !== undefined) this.#loop.remove(this.#device)
         if (this.#mount === undefined) {
@@ -368,7 +462,7 @@ export class Shield implements TurnTaker {
 
   /** The daemon serves. The first time the mount comes to its place. */
   #ready(): void {
-    const { libc, table, log } = this.#parts
+    const { log } = this.#parts
     const { mountpoint } = this.#order
     const command = this.#command
     clearTimeout(this.#startTimer)
@@ -381,12 +475,25 @@ export class Shield implements TurnTaker {
       log.info(`${command.file} serves ${mountpoint} again`)
       return
     }
+    this.#attach(mounting).catch(this.#outcome.reject)
+  }
+
+  /** Brings the mount to its place once a successor can have it. */
+  async #attach(mounting: DetachedMount): Promise<void> {
+    const { libc, table, log, succession, standing } = this.#parts
+    const { mountpoint } = this.#order
+    if (this.#relay?.resends !== true || this.#device === undefined)
+      log.warning('this kernel is older than Linux 6.9: if this process is killed, the mount is dead')
+    else await succession.keep(this.#device.fd, this.#state)
+    if (this.#stopping) return
     try {
       mounting.attach(mountpoint)
       this.#mounting = undefined
       this.#mount = new OwnMount(mountpoint, table, libc, mounting.device)
-      log.info(`${command.file} serves ${mountpoint}`)
-      this.#mounted.resolve(undefined)
+      this.#state.note({ attached: true })
+      standing()
+      succession.ready()
+      log.info(`${this.#command.file} serves ${mountpoint}`)
     } catch (error) {
       const message = withRemedy(`${mountpoint}: cannot mount: ${messageOf(error)}`, error)
       this.#outcome.reject(new ProgramError(message, STATUS.mountFailed, { cause: error }))
@@ -420,7 +527,7 @@ export class Shield implements TurnTaker {
     if (!this.#fails) this.#why = `it ${why}`
     if (life !== undefined) this.#giveUpTimer = setTimeout(() => this.#outcome.resolve('given up'), times.giveUp)
     if (this.#detained) return
-    this.#restarts++
+    this.#state.add('restarts')
     log.warning(`${file} ${why}; it is started again`)
     this.#restartTimer = setTimeout(
       () => {
@@ -469,7 +576,7 @@ export class Shield implements TurnTaker {
 
   /** Something is left after the end. */
   #leave(what: string): void {
-    this.#left.push(what)
+    this.#remains.push(what)
     this.#parts.log.warning(what)
   }
 
@@ -485,17 +592,9 @@ export class Shield implements TurnTaker {
   }
 }
 
-const NO_COUNTS: RelayCounts = {
-  daemons: 0,
-  inFlight: 0,
-  resent: 0,
-  takenAsDone: 0,
-  lost: 0,
-  stale: 0,
-  suspectsFailed: 0,
-  undecided: 0,
-  nodes: 0,
-  openFiles: 0,
+/** By what a successor knows a daemon again. */
+function identityOf({ pid }: DaemonProcess): NonNullable<SessionFacts['daemon']> {
+  return { pid, start: processStat(pid)?.start ?? '0' }
 }
 
 /**

@@ -1,4 +1,4 @@
-import { NOTIFY, ROOT_NODE } from '../fuse/protocol/constants.ts'
+import { NOTIFY } from '../fuse/protocol/constants.ts'
 import { OUT } from './messages.ts'
 import type { Node } from './nodes.ts'
 
@@ -6,13 +6,12 @@ import type { Node } from './nodes.ts'
 const INC_EPOCH_SINCE = 44
 
 /**
- * Notifications that have the kernel forget the names, attributes and contents that it has cached. They are made one by one as they are asked for, because there may be a million
+ * Notifications that have the kernel forget the names, attributes and contents that it has cached of `nodes`. They are made one by one as they are asked for, because there may be a million
  * nodes. A kernel of a version `minor` without INC_EPOCH is told of each name that there is, and keeps what it knows of names that there are not.
  */
 export function* invalidations(minor: number, nodes: Iterable<Node>): Generator<Buffer> {
   if (minor >= INC_EPOCH_SINCE) yield notification(NOTIFY.INC_EPOCH, 0)
   for (const node of nodes) {
-    if (node.kernelLookups === 0 && node.id !== ROOT_NODE) continue
     // struct fuse_notify_inval_inode_out: the node, and all of its contents.
     const ofInode = notification(NOTIFY.INVAL_INODE, 24)
     ofInode.writeBigUInt64LE(node.id, OUT.body)

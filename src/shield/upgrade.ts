@@ -36,7 +36,7 @@ export interface UpgradeSite {
   /** Ends the old daemon, whether it serves or not. Resolves to whether it has ended. */
   retire(): Promise<boolean>
   /** The new daemon serves. */
-  adopt(candidate: Candidate, command: DaemonCommand): HoldReport
+  adopt(candidate: Candidate, order: UpgradeOrder): HoldReport
   /** The old daemon goes on, or is started again if it has ended. */
   goOn(): void
   /** Ends a candidate that does not take over. */
@@ -48,7 +48,7 @@ export interface UpgradeSite {
  * request when the old one has ended. Rejects with Refused.
  */
 export async function upgrade(site: UpgradeSite, order: UpgradeOrder): Promise<UpgradeReport> {
-  const { command, stopFirst } = order
+  const { stopFirst } = order
   const { resent } = site.relay.counts
   let candidate = stopFirst ? undefined : await started(site, order)
   try {
@@ -61,7 +61,7 @@ export async function upgrade(site: UpgradeSite, order: UpgradeOrder): Promise<U
     candidate ??= await started(site, order)
     if (site.stopping) throw new Refused('the shield ends')
     if (candidate.end !== undefined) throw new Refused(`the new daemon ${candidate.end} before it served`)
-    const { held, longest } = site.adopt(candidate, command)
+    const { held, longest } = site.adopt(candidate, order)
     if (order.differs) await forgotten(site, order.drain)
     const { daemons: incarnation, resent: now } = site.relay.counts
     return { ok: true, pid: candidate.process.pid, incarnation, held, longestHold: longest, resent: now - resent, flushed }

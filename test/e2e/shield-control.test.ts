@@ -21,6 +21,18 @@ function wishful(sandbox: Sandbox, folder: string): { readonly wish: string; rea
   }
 }
 
+/** The state of a shield once its daemon with this number serves. */
+async function serving(sandbox: Sandbox, mountpoint: string, incarnation: number): Promise<ShieldJson> {
+  return await eventually(
+    `daemon ${incarnation} serves`,
+    async () => {
+      const now = await shieldStatus(sandbox, mountpoint)
+      return now.state === 'serving' && now.incarnation === incarnation ? now : undefined
+    },
+    120_000,
+  )
+}
+
 /** A folder with one file. */
 function folderWith(sandbox: Sandbox, name: string, content: string): string {
   const folder = sandbox.directory(name)
@@ -37,14 +49,25 @@ describe('shield --background', () => {
     const started = await sandbox.run(EXECUTABLE, args, { env: { ...process.env, TMPDIR: temporary }, timeout: 120_000 })
     assert.deepEqual([started.status, started.stdout], [0, ''], started.stderr)
     assert.equal((await sandbox.run('cat', [join(mountpoint, 'f')])).stdout, 'text')
-    const { pid, daemon } = await shieldStatus(sandbox, mountpoint)
-    process.kill(daemon?.pid ?? 0, 'SIGKILL')
+    const first = await shieldStatus(sandbox, mountpoint)
+    process.kill(first.daemon?.pid ?? 0, 'SIGKILL')
     assert.equal((await sandbox.run('cat', [join(mountpoint, 'f')], { timeout: 120_000 })).stdout, 'text')
     const logged = /ended with SIGKILL; it is started again\n[^]* sh: the daemon starts\n/
     await eventually('the log says so', () => logged.test(readFileSync(log, 'utf8')))
+
+    process.kill(first.pid, 'SIGKILL')
+    const successor = await serving(sandbox, mountpoint, 3)
+    assert.notEqual(successor.pid, first.pid)
+    assert.deepEqual(successor.keeper, first.keeper)
+    assert.equal(successor.keeper?.name, 'dummy-fuse-keep')
+    assert.deepEqual([successor.restarts, successor.deaths], [1, 1])
+    assert.equal((await sandbox.run('cat', [join(mountpoint, 'f')])).stdout, 'text')
+    const ofSuccessor = / over from a shield that was killed\n[^]* sh: the daemon starts\n/
+    await eventually('the log has what the successor and its daemon say', () => ofSuccessor.test(readFileSync(log, 'utf8')))
+
     const stopped = await runShield(sandbox, 'stop', mountpoint)
     assert.deepEqual([stopped.status, stopped.stderr], [0, ''])
-    assert.equal(processStat(pid), undefined)
+    for (const pid of [successor.pid, successor.keeper.pid ?? 0]) assert.equal(processStat(pid), undefined)
     assert.deepEqual(sandbox.mounts(), [])
     assert.deepEqual(readdirSync(temporary), [])
     assert.equal(shieldAt(mountpoint), undefined)
@@ -82,14 +105,14 @@ describe('shield status', () => {
     const { mountpoint } = shielded
     const holder = sandbox.start('sh', ['-c', 'exec 3<"$1"; echo ready; read wait', 'sh', join(mountpoint, 'f')])
     await eventually('the file is held', () => holder.output() === 'ready\n')
-    const serving = await shieldStatus(sandbox, mountpoint)
+    const first = await shieldStatus(sandbox, mountpoint)
     assert.deepEqual(
-      [serving.mountpoint, serving.state, serving.mount, serving.pid, serving.daemon?.pid, serving.away],
-      [mountpoint, 'serving', 'there', shielded.running.pid, shielded.daemon, null],
+      [first.mountpoint, first.state, first.mount, first.pid, first.daemon?.pid, first.away],
+      [mountpoint, 'serving', 'there', shielded.shield, shielded.daemon, null],
     )
-    assert.deepEqual([serving.incarnation, serving.restarts, serving.upgrades, serving.openFiles], [1, 0, 0, 1])
-    assert.deepEqual(serving.options, { readOnly: true, stableInodes: true, giveUp: 300 })
-    assert.deepEqual(serving.command, command)
+    assert.deepEqual([first.incarnation, first.restarts, first.upgrades, first.deaths, first.openFiles], [1, 0, 0, 0, 1])
+    assert.deepEqual(first.options, { readOnly: true, stableInodes: true, giveUp: 300 })
+    assert.deepEqual([first.command, first.keeper], [command, { name: 'dummy-fuse-keep', pid: shielded.running.pid }])
 
     rmSync(wish)
     shielded.killAtOnce()
@@ -117,26 +140,44 @@ describe('shield status', () => {
   })
 
   it(
-    'says that a shield hangs, which stop cannot end, and that one was killed, whose place is free',
+    'says that a shield hangs, which stop cannot end, that one has a successor, and that one has none, whose place is free',
     { timeout: 280_000 },
     async () => {
       await using sandbox = new Sandbox()
       const shielded = await Shielded.start(sandbox, ['bindfs', '-f', folderWith(sandbox, 'filled', 'text'), '{target}'])
       const { mountpoint, running } = shielded
-      process.kill(running.pid, 'SIGSTOP')
-      await eventually('the shield is stopped', () => processStat(running.pid)?.state === 'T')
+      const hang = async (): Promise<number> => {
+        const { shield = 0 } = shielded
+        process.kill(shield, 'SIGSTOP')
+        await eventually('the shield is stopped', () => processStat(shield)?.state === 'T')
+        return shield
+      }
+      const first = await hang()
       const hung = await sandbox.run(EXECUTABLE, ['shield', 'status', '--wait', '0.5', mountpoint])
-      assert.deepEqual(
-        [hung.status, hung.stdout],
-        [1, `${mountpoint}: hung: process ${running.pid}, the shield, does not answer\n`],
-      )
+      assert.deepEqual([hung.status, hung.stdout], [1, `${mountpoint}: hung: process ${first}, the shield, does not answer\n`])
       const kept = await sandbox.run(EXECUTABLE, ['shield', 'stop', '--wait', '0.5', mountpoint])
       assert.equal(kept.status, 1)
       assert.match(
         kept.stderr,
-        new RegExp(`process ${running.pid}, the shield, has not ended within 0.5 s and does not answer; kill -9 `),
+        new RegExp(
+          `process ${first}, the shield, has not ended within 0.5 s and does not answer; kill -9 ${first}, then call again`,
+        ),
       )
+      process.kill(first, 'SIGKILL')
+      const { pid, deaths } = await serving(sandbox, mountpoint, 2)
+      assert.deepEqual([pid, deaths], [shielded.shield, 1])
+      const text = (await runShield(sandbox, 'status', mountpoint)).stdout
+      assert.match(
+        text,
+        new RegExp(
+          `process ${pid} since .*, the successor of one that was killed\n +keeper +dummy-fuse-keep, process ${running.pid}\n`,
+        ),
+      )
+
+      const last = await hang()
       running.child.kill('SIGKILL')
+      await eventually('the keeper has ended', () => processStat(running.pid) === undefined)
+      process.kill(last, 'SIGKILL')
       await running.ended
       const killed = await runShield(sandbox, 'status', mountpoint)
       assert.deepEqual([killed.status, killed.stdout.includes(': killed: ')], [1, true], killed.stdout)
@@ -145,7 +186,7 @@ describe('shield status', () => {
       for (const name of readdirSync(join(sandbox.path, 'temporary')))
         rmSync(join(sandbox.path, 'temporary', name), { recursive: true })
       const next = await Shielded.start(sandbox, ['bindfs', '-f', join(sandbox.path, 'filled'), '{target}'])
-      assert.equal((await shieldStatus(sandbox, mountpoint)).pid, next.running.pid)
+      assert.equal((await shieldStatus(sandbox, mountpoint)).pid, next.shield)
       await next.stop(sandbox)
     },
   )
@@ -162,10 +203,10 @@ describe('shield status', () => {
     const all = JSON.parse((await runShield(sandbox, 'status', '--json')).stdout) as { shields: readonly ShieldJson[] }
     const both = all.shields.filter((one) => one.mountpoint === mountpoint)
     assert.equal(new Set(both.map(({ mountNamespace }) => mountNamespace)).size, 2)
-    assert.equal((await shieldStatus(sandbox, mountpoint)).pid, shielded.running.pid)
+    assert.equal((await shieldStatus(sandbox, mountpoint)).pid, shielded.shield)
     const again = await sandbox.run(EXECUTABLE, args)
     assert.equal(again.status, 6)
-    assert.match(again.stderr, new RegExp(`process ${shielded.running.pid} is the shield of this mount point; stop it first`))
+    assert.match(again.stderr, new RegExp(`process ${shielded.shield} is the shield of this mount point; stop it first`))
     other.child.kill('SIGTERM')
     assert.equal((await other.ended).status, 0)
     await shielded.stop(sandbox)
@@ -195,7 +236,7 @@ describe('shield upgrade', () => {
     await using sandbox = new Sandbox()
     const folder = sandbox.directory('filled')
     fill(folder)
-    const written = sandbox.directory('filled', 'written')
+    sandbox.directory('filled', 'written')
     const shielded = await Shielded.start(sandbox, ['bindfs', '-f', folder, '{target}'])
     const { mountpoint } = shielded
     const reader = await ShieldedReader.start(sandbox, mountpoint)
@@ -214,11 +255,7 @@ describe('shield upgrade', () => {
       await writer.goesOn()
     }
     await reader.end()
-    const expected = await writer.end()
-    const sums = join(sandbox.path, 'sums')
-    writeFileSync(sums, expected.map(({ name, sha256 }) => `${sha256}  ${name}\n`).join(''))
-    const checked = await sandbox.run('sha256sum', ['--check', '--strict', '--quiet', sums], { cwd: written })
-    assert.equal(checked.status, 0, checked.stdout + checked.stderr)
+    await writer.end()
     const { incarnation, restarts, upgrades, requests, command } = await shieldStatus(sandbox, mountpoint)
     assert.deepEqual([incarnation, restarts, upgrades, requests.resent, requests.stale], [6, 0, 5, 0, 0])
     assert.ok(command.includes('fsname=other'))
@@ -322,7 +359,7 @@ describe('shield upgrade', () => {
     )
     assert.equal((await sandbox.run('cat', [file])).stdout, 'text')
     assert.deepEqual(
-      childrenOf(shielded.running.pid).filter((pid) => processStat(pid) !== undefined),
+      childrenOf(shielded.shield ?? 0).filter((pid) => processStat(pid) !== undefined),
       [daemon],
     )
     assert.equal(readdirSync(join(sandbox.path, 'temporary')).length, 1)
@@ -348,6 +385,53 @@ describe('shield upgrade', () => {
     process.kill(daemon, 'SIGCONT')
     assert.equal((await reader.ended).stdout, 'text')
     assert.deepEqual([shielded.daemon, (await shieldStatus(sandbox, mountpoint)).requests.resent], [daemon, 0])
+    await shielded.stop(sandbox)
+  })
+})
+
+describe('shield that is killed', () => {
+  it('goes on with the command of the last upgrade, and can be upgraded again', { timeout: 280_000 }, async () => {
+    await using sandbox = new Sandbox()
+    const [before, after] = [folderWith(sandbox, 'before', 'old'), folderWith(sandbox, 'after', 'new')]
+    const command = (folder: string): readonly string[] => ['bindfs', '-f', folder, '{target}']
+    const shielded = await Shielded.start(sandbox, command(before), ['--read-only'])
+    const { mountpoint } = shielded
+    const file = join(mountpoint, 'f')
+    const upgraded = await runShield(sandbox, 'upgrade', mountpoint, '--', ...command(after))
+    assert.equal(upgraded.status, 0, upgraded.stderr)
+    const holder = sandbox.start('sh', ['-c', 'exec 3<"$1"; echo ready; read wait; cat <&3', 'sh', file])
+    await eventually('the file is held', () => holder.output() === 'ready\n')
+    await shielded.kill(['shield'])
+    holder.child.stdin?.end('\n')
+    assert.equal((await holder.ended).stdout, 'ready\nnew')
+    const again = await runShield(sandbox, 'upgrade', mountpoint)
+    assert.equal(again.status, 0, again.stderr)
+    assert.equal((await sandbox.run('cat', [file])).stdout, 'new')
+    const status = await shieldStatus(sandbox, mountpoint)
+    assert.deepEqual([status.command, status.incarnation, status.upgrades, status.deaths], [command(after), 4, 2, 1])
+    await shielded.stop(sandbox)
+  })
+
+  it('goes on with the old command during an upgrade, and leaves nothing of the new daemon', { timeout: 280_000 }, async () => {
+    await using sandbox = new Sandbox()
+    const command = ['bindfs', '-f', folderWith(sandbox, 'filled', 'text'), '{target}']
+    const shielded = await Shielded.start(sandbox, command)
+    const { mountpoint } = shielded
+    const started = join(sandbox.path, 'started')
+    const words = ['sh', '-c', `sleep 3600 & echo $! >${started}; wait`, '{target}']
+    const upgrading = runShield(sandbox, 'upgrade', mountpoint, '--', ...words)
+    const group = await eventually(
+      'the new daemon is there',
+      () => existsSync(started) && readFileSync(started, 'utf8').trim(),
+      120_000,
+    )
+    await shielded.kill(['shield'])
+    assert.equal((await upgrading).status, 1)
+    assert.equal((await sandbox.run('cat', [join(mountpoint, 'f')])).stdout, 'text')
+    await eventually('what the new daemon has started has ended', () => processStat(Number(group)) === undefined)
+    const status = await shieldStatus(sandbox, mountpoint)
+    assert.deepEqual([status.command, status.upgrades, status.deaths], [command, 0, 1])
+    assert.equal(readdirSync(join(sandbox.path, 'temporary')).length, 1)
     await shielded.stop(sandbox)
   })
 })

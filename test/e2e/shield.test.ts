@@ -4,50 +4,13 @@ import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { processStat } from '../../src/os/processes/processes.ts'
 import { DUMMY_FUSE, EXECUTABLE } from '../support/paths.ts'
-import { PROGRAMS } from '../support/program-storage.ts'
 import { Sandbox } from '../support/sandbox.ts'
-import { fill, forgetShield, Shielded, ShieldedReader, ShieldedWriter } from '../support/shield.ts'
+import { DAEMONS, WRITABLE } from '../support/shield-daemons.ts'
+import { assertNothingHidden, fill, Shielded, ShieldedReader, ShieldedWriter } from '../support/shield.ts'
 import { umountLazily } from '../support/mounts.ts'
 import { eventually } from '../support/wait.ts'
 
 const KILLS = 6
-
-/** The command of each daemon for a folder that {@link fill} has filled. */
-const DAEMONS: Readonly<Record<string, (sandbox: Sandbox, folder: string) => Promise<readonly string[]>>> = {
-  bindfs: (_, folder) => Promise.resolve(['bindfs', '-f', folder, '{target}']),
-  squashfuse: async (sandbox, folder) => {
-    const image = join(sandbox.path, 'image.squashfs')
-    const made = await sandbox.run('mksquashfs', [folder, image, '-quiet', '-no-progress'])
-    assert.equal(made.status, 0, made.stderr)
-    return ['squashfuse', '-f', image, '{target}']
-  },
-  sshfs: async (sandbox, folder) => {
-    const { parameters, secrets } = (await PROGRAMS.sshfs?.(sandbox)) ?? {}
-    const knownHosts = join(sandbox.path, 'known-hosts')
-    writeFileSync(knownHosts, secrets?.knownHosts ?? '')
-    const options = [`IdentityFile=${join(sandbox.path, 'ssh', 'key')}`, `UserKnownHostsFile=${knownHosts}`, 'BatchMode=yes']
-    const port = `port=${parameters?.port}`
-    return ['sshfs', '-f', `root@127.0.0.1:${folder}`, '{target}', ...[...options, port].flatMap((option) => ['-o', option])]
-  },
-  'fuse-overlayfs': (sandbox, folder) => {
-    const [upper, work] = [sandbox.directory('upper'), sandbox.directory('work')]
-    return Promise.resolve(['fuse-overlayfs', '-f', '-o', `lowerdir=${folder},upperdir=${upper},workdir=${work}`, '{target}'])
-  },
-  gocryptfs: async (sandbox, folder) => {
-    const [cipher, plain] = [sandbox.directory('cipher'), sandbox.directory('plain')]
-    const password = join(sandbox.path, 'password')
-    writeFileSync(password, 'a good password\n')
-    const words = ['-q', '-passfile', password]
-    for (const args of [
-      ['-init', '-scryptn', '10', ...words, cipher],
-      [...words, cipher, plain],
-    ])
-      assert.equal((await sandbox.run('gocryptfs', args)).status, 0)
-    assert.equal((await sandbox.run('cp', ['-a', `${folder}/.`, plain])).status, 0)
-    assert.equal((await sandbox.run('umount', [plain])).status, 0)
-    return ['gocryptfs', '-fg', ...words, cipher, '{target}']
-  },
-}
 
 /** How many requests of a mount have no answer, by way of a `connections` in the sandbox, where that is mounted. */
 async function requestsOf(sandbox: Sandbox, shielded: Shielded): Promise<() => number> {
@@ -80,14 +43,6 @@ describe('shield', () => {
     )
   }
 
-  /** Each command for a folder `written`, below which everything ends up. */
-  const WRITABLE: Readonly<Record<string, (sandbox: Sandbox) => readonly string[]>> = {
-    bindfs: (sandbox) => ['bindfs', '-f', sandbox.directory('written'), '{target}'],
-    'fuse-overlayfs': (sandbox) => {
-      const [lower, upper, work] = ['lower', 'written', 'work'].map((name) => sandbox.directory(name))
-      return ['fuse-overlayfs', '-f', '-o', `lowerdir=${lower},upperdir=${upper},workdir=${work}`, '{target}']
-    },
-  }
   for (const [name, command] of Object.entries(WRITABLE))
     it(`has each change by ${name} done exactly once while it is killed again and again`, { timeout: 280_000 }, async () => {
       await using sandbox = new Sandbox()
@@ -97,23 +52,9 @@ describe('shield', () => {
         await shielded.killDaemon()
         await writer.goesOn()
       }
-      const expected = await writer.end()
-      const file = join(sandbox.path, 'expected')
-      writeFileSync(file, expected.map(({ name, sha256 }) => `${sha256}  ${name}\n`).join(''))
-      const checked = await sandbox.run('sha256sum', ['--check', '--strict', '--quiet', file], { cwd: shielded.mountpoint })
-      assert.equal(checked.status, 0, checked.stdout + checked.stderr)
-      const listed = await sandbox.run('find', ['.', '!', '-type', 'd', '-printf', '%P\\n'], { cwd: shielded.mountpoint })
-      assert.deepEqual(listed.stdout.trimEnd().split('\n').toSorted(), expected.map(({ name }) => name).toSorted())
+      await writer.end()
       await shielded.stop(sandbox)
-      const left = await sandbox.run('find', [
-        join(sandbox.path, 'written'),
-        '-name',
-        '.dummy-shield-*',
-        '-o',
-        '-name',
-        '.fuse_hidden*',
-      ])
-      assert.equal(left.stdout, '')
+      await assertNothingHidden(sandbox)
     })
 
   it('keeps files that are held while they are renamed, removed or replaced, and their folder removed, and leaves nothing of them', async () => {
@@ -155,18 +96,6 @@ describe('shield', () => {
     umountLazily(shielded.mountpoint)
     assert.equal((await shielded.running.ended).status, 0)
     shielded.assertGone(sandbox)
-  })
-
-  it('has its daemon end with it when it is killed itself', async () => {
-    await using sandbox = new Sandbox()
-    const shielded = await Shielded.start(sandbox, ['bindfs', '-f', sandbox.directory('filled'), '{target}'])
-    const { daemon = 0 } = shielded
-    shielded.running.child.kill('SIGKILL')
-    await shielded.running.ended
-    await eventually('the daemon has ended', () => processStat(daemon) === undefined)
-    const read = await sandbox.run('ls', [shielded.mountpoint])
-    assert.match(read.stderr, /Transport endpoint is not connected/)
-    forgetShield(shielded.mountpoint)
   })
 
   it('lets go of a killed reader while the daemon hangs, and goes on with the daemon', async () => {

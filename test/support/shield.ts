@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
-import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { childrenOf } from '../../src/os/processes/child-processes.ts'
 import { processStat } from '../../src/os/processes/processes.ts'
 import { shieldAt } from '../../src/shield/control-folder.ts'
@@ -52,15 +53,42 @@ export class Shielded {
     return shielded
   }
 
+  /** The process of the shield, below its keeper; undefined while there is none. A daemon that was left behind is the keeper's child too. */
+  get shield(): number | undefined {
+    return childrenOf(this.running.pid).find((pid) => processStat(pid)?.comm === 'dummy-shield')
+  }
+
   /** The process of the daemon; undefined while there is none. */
   get daemon(): number | undefined {
-    return childrenOf(this.running.pid).find((pid) => processStat(pid) !== undefined)
+    const { shield } = this
+    return shield === undefined ? undefined : childrenOf(shield).find((pid) => processStat(pid) !== undefined)
   }
 
   /** Kills the daemon that serves, and waits until the next one does. */
   async killDaemon(): Promise<void> {
+    await this.kill(['daemon'])
+  }
+
+  /** Kills some of them at one moment, in this order, and waits until the next daemon serves. */
+  async kill(which: readonly ('shield' | 'daemon')[]): Promise<void> {
     const served = this.served
-    this.killAtOnce()
+    const pids = which.map((name) => this[name])
+    for (const pid of pids) {
+      assert.ok(pid !== undefined, this.running.output())
+      process.kill(pid, 'SIGKILL')
+    }
+    await eventually(`the next daemon serves: ${this.running.output()}`, () => this.served > served)
+  }
+
+  /** Kills the shield, and its successor `pause` milliseconds after that has begun. Waits until the next daemon serves. */
+  async killTwice(pause: number): Promise<void> {
+    const served = this.served
+    const first = await this.#successorOf(undefined)
+    process.kill(first, 'SIGKILL')
+    const second = await this.#successorOf(first)
+    await sleep(pause)
+    process.kill(second, 'SIGKILL')
+    await this.#successorOf(second)
     await eventually(`the next daemon serves: ${this.running.output()}`, () => this.served > served)
   }
 
@@ -73,6 +101,11 @@ export class Shielded {
   /** The number of its FUSE connection. */
   get connection(): string {
     return mountAt(this.mountpoint).device.split(':')[1] ?? ''
+  }
+
+  /** Resolves to the process of the shield once that is another one. */
+  async #successorOf(former: number | undefined): Promise<number> {
+    return await eventually('there is a shield', () => (this.shield === former ? undefined : this.shield))
   }
 
   /** Ends it by SIGTERM, and asserts that nothing of it is left. */
@@ -99,18 +132,23 @@ export class Shielded {
   }
 }
 
-/** A file that has to be there, below the mount point. */
-interface Expected {
-  readonly name: string
-  readonly sha256: string
+/** Asserts that no hidden file is left in the sandbox's folder `written`. */
+export async function assertNothingHidden(sandbox: Sandbox): Promise<void> {
+  const folder = join(sandbox.path, 'written')
+  const left = await sandbox.run('find', [folder, '-name', '.dummy-shield-*', '-o', '-name', '.fuse_hidden*'])
+  assert.equal(left.stdout, '')
 }
 
 /** What writes through the deaths of the daemon: shielded-writer.py. */
 export class ShieldedWriter {
+  readonly #sandbox: Sandbox
+  readonly #mountpoint: string
   readonly #running: Running
   #asked = 0
 
   constructor(sandbox: Sandbox, mountpoint: string) {
+    this.#sandbox = sandbox
+    this.#mountpoint = mountpoint
     this.#running = sandbox.start('python3', [join(import.meta.dirname, 'shielded-writer.py'), mountpoint])
   }
 
@@ -120,13 +158,25 @@ export class ShieldedWriter {
     await eventually('the writer goes on', async () => (await this.#turns()) > before, 120_000)
   }
 
-  /** Has it end. Returns what has to be there now. */
-  async end(): Promise<readonly Expected[]> {
+  /** Has it end, and asserts that what it has made is there, and nothing else. */
+  async end(): Promise<void> {
     this.#running.child.stdin?.end()
     const { stdout } = await this.#running.ended
     const [, json] = /^expected (.*)$/m.exec(stdout) ?? []
     assert.ok(json !== undefined, stdout)
-    return Object.entries(JSON.parse(json) as Record<string, string>).map(([name, sha256]) => ({ name, sha256 }))
+    const expected = JSON.parse(json) as Record<string, string>
+    const file = join(this.#sandbox.path, 'expected')
+    writeFileSync(
+      file,
+      Object.entries(expected)
+        .map(([name, sha256]) => `${sha256}  ${name}\n`)
+        .join(''),
+    )
+    const cwd = this.#mountpoint
+    const checked = await this.#sandbox.run('sha256sum', ['--check', '--strict', '--quiet', file], { cwd })
+    assert.equal(checked.status, 0, checked.stdout + checked.stderr)
+    const listed = await this.#sandbox.run('find', ['.', '!', '-type', 'd', '-printf', '%P\\n'], { cwd })
+    assert.deepEqual(listed.stdout.trimEnd().split('\n').toSorted(), Object.keys(expected).toSorted())
   }
 
   async #turns(): Promise<number> {
@@ -187,12 +237,14 @@ export interface ShieldJson {
   readonly state: string
   readonly mount: string
   readonly pid: number
+  readonly keeper: { readonly name: string; readonly pid: number | null } | null
   readonly command: readonly string[]
   readonly daemon: { readonly pid: number } | null
   readonly away: { readonly seconds: number; readonly why: string } | null
   readonly incarnation: number
   readonly restarts: number
   readonly upgrades: number
+  readonly deaths: number
   readonly requests: Readonly<Record<string, number>>
   readonly openFiles: number
   readonly options: { readonly readOnly: boolean; readonly stableInodes: boolean; readonly giveUp: number }
@@ -208,11 +260,4 @@ export async function shieldStatus(sandbox: Sandbox, mountpoint: string): Promis
   const { status, stdout, stderr } = await runShield(sandbox, 'status', '--json', mountpoint)
   assert.equal(status, 0, stderr + stdout)
   return JSON.parse(stdout) as ShieldJson
-}
-
-/** Removes the folder that a shield has left below /run which was killed. */
-export function forgetShield(mountpoint: string): void {
-  const found = shieldAt(mountpoint)
-  assert.ok(found !== undefined)
-  rmSync(found.folder, { recursive: true })
 }

@@ -25,6 +25,7 @@ becomeSubreaper(libc)
 /** Times in milliseconds, of the mocked clock; `lastWait` of the real one. */
 const OPTIONS: KeeperOptions = {
   storeMax: 10,
+  restart: 'always' as const,
   watchdog: 1000,
   watchedFrom: 'ready',
   stopTimeout: 90_000,

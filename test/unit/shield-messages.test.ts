@@ -1,11 +1,19 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { INIT, NOTIFY, OPCODE } from '../../src/fuse/protocol/constants.ts'
-import { agreementOf, offer, settle } from '../../src/shield/handshake.ts'
+import { AddonLoader } from '../../src/os/addons.ts'
+import { Libc } from '../../src/os/libc.ts'
+import { agreementOf, offer, resends, settle } from '../../src/shield/handshake.ts'
 import { newRequest } from '../../src/shield/messages.ts'
 import { NodeTable } from '../../src/shield/nodes.ts'
 import { translateNotification } from '../../src/shield/notifications.ts'
 import { Pending } from '../../src/shield/pending.ts'
+import { ShieldState } from '../../src/shield/state.ts'
+
+/** A warning that must not come. */
+const neverCalled = (why?: string): never => {
+  throw new Error(why)
+}
 
 const ALL = 0xffffffff
 
@@ -49,6 +57,13 @@ describe("the shield's INIT", () => {
     assert.deepEqual([maxWrite, maxPages, reply.readUInt32LE(52), reply.readUInt16LE(56)], [128 * 1024, 32, 0, 0])
   })
 
+  it('tells whether the kernel sends requests again that were read', () => {
+    const younger = init()
+    const older = init()
+    older.writeUInt32LE(0xffffff7f, 40 + 4 * 4)
+    assert.deepEqual([younger, older, younger.subarray(0, 40 + 16)].map(resends), [true, false, false])
+  })
+
   it('takes the short answer of an old daemon, and keeps apart those that agree on different things', () => {
     const short = answer(24)
     settle(short)
@@ -61,7 +76,7 @@ describe("the shield's INIT", () => {
 })
 
 describe("the shield's notifications", () => {
-  const nodes = new NodeTable(false, () => undefined)
+  const nodes = new NodeTable(false, () => undefined, ShieldState.create(new Libc(new AddonLoader()), neverCalled))
   nodes.begin()
   const node = nodes.found(nodes.root, 'f', { daemonId: 77n, ino: 77n, mode: 0o100644 })
   const notification = (code: number, ...fields: bigint[]): Buffer => {

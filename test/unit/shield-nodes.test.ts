@@ -1,17 +1,27 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import { AddonLoader } from '../../src/os/addons.ts'
+import { Libc } from '../../src/os/libc.ts'
 import { DirectorySnapshot } from '../../src/shield/directory-snapshot.ts'
 import { HandleTable } from '../../src/shield/handles.ts'
 import { DIRENT } from '../../src/shield/messages.ts'
 import { NodeTable } from '../../src/shield/nodes.ts'
+import { ShieldState } from '../../src/shield/state.ts'
+
+/** A warning that must not come. */
+const neverCalled = (why?: string): never => {
+  throw new Error(why)
+}
 
 const FILE = 0o100644
+
+const newState = (): ShieldState => ShieldState.create(new Libc(new AddonLoader()), neverCalled)
 const DIRECTORY = 0o40755
 
 /** A table that notes what the daemon is told to forget. */
 function table(stableInodes = false) {
   const forgotten: (readonly [bigint, number])[] = []
-  const nodes = new NodeTable(stableInodes, (daemonId, lookups) => forgotten.push([daemonId, lookups]))
+  const nodes = new NodeTable(stableInodes, (daemonId, lookups) => forgotten.push([daemonId, lookups]), newState())
   nodes.begin()
   return { nodes, forgotten }
 }
@@ -61,7 +71,7 @@ describe("the shield's nodes", () => {
 
   it('have the ids forgotten that a daemon has replaced long ago, but not one by which the file is open', () => {
     const { nodes, forgotten } = table()
-    const handles = new HandleTable()
+    const handles = new HandleTable(newState())
     handles.begin()
     const file = nodes.found(nodes.root, 'f', found(1000n, FILE, 77n))
     const handle = handles.add(file, { uid: 0, gid: 0, pid: 0 }, 0)
@@ -98,12 +108,11 @@ describe("the shield's nodes", () => {
     const folder = nodes.found(nodes.root, 'folder', found(7n, DIRECTORY))
     const file = nodes.found(folder, 'file', found(8n))
     nodes.found(folder, 'file', found(8n))
-    file.kernelLookups = 1
+    nodes.told(file)
     nodes.dropUnused(folder)
     nodes.dropUnused(file)
     assert.deepEqual(forgotten, [])
-    file.kernelLookups = 0
-    nodes.dropUnused(file)
+    nodes.forgotten(file, 1)
     assert.deepEqual(forgotten, [
       [8n, 2],
       [7n, 1],

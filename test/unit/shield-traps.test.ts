@@ -65,7 +65,7 @@ describe('a daemon behind the launcher of shield', () => {
     const said = join(sandbox.path, 'said')
     const mounts: MountCall[] = []
     let end: string | undefined
-    const command = { file: '/usr/bin/python3', args: ['python3', '-c', DAEMON, target, said], target }
+    const command = { file: '/usr/bin/python3', words: [], args: ['python3', '-c', DAEMON, target, said], target }
     const daemon = new DaemonProcess({ libc, loop, launcher, output: undefined }, command, {
       mounting: (call) => {
         mounts.push(call)
@@ -113,7 +113,7 @@ describe('a daemon behind the launcher of shield', () => {
     const launcher = new Launcher(libc, launcherImage(sandbox, 'shield'))
     const loop = new ServingLoop(new Epoll(libc), new AdaptivePolling(0), libc.yielder())
     const ended = Promise.withResolvers<string>()
-    const command = { file: '/no/program', args: ['program'], target: sandbox.directory('target') }
+    const command = { file: '/no/program', words: [], args: ['program'], target: sandbox.directory('target') }
     const daemon = new DaemonProcess({ libc, loop, launcher, output: undefined }, command, {
       mounting: () => 'EPERM',
       ended: ended.resolve,

@@ -64,6 +64,11 @@ export class Writer {
     this.buffer.write(value, this.#take(size), 'utf8')
   }
 
+  /** A character for each byte. */
+  latin1(value: string): void {
+    this.buffer.write(value, this.#take(value.length), 'latin1')
+  }
+
   zero(count: number): void {
     const at = this.#take(count)
     this.buffer.fill(0, at, at + count)

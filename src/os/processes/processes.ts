@@ -5,6 +5,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 export interface ProcessStat {
   readonly pid: number
   readonly comm: string
+  /** The id of its process group. */
+  readonly group: number
   /** One letter of proc_pid_stat(5): `T` stopped, `D` waiting for I/O, `Z` its first thread has ended. */
   readonly state: string
   readonly start: string
@@ -28,7 +30,14 @@ export function processStat(pid: number): ProcessStat | undefined {
   const fields = text.slice(close + 2).split(' ')
   const [state = ''] = fields
   if ((state === 'Z' || state === 'X') && Number(fields[17]) <= 1) return undefined
-  return { pid, comm: text.slice(open + 1, close), state, start: fields[19] ?? '', exiting: (Number(fields[6]) & PF_EXITING) !== 0 }
+  return {
+    pid,
+    comm: text.slice(open + 1, close),
+    group: Number(fields[2]),
+    state,
+    start: fields[19] ?? '',
+    exiting: (Number(fields[6]) & PF_EXITING) !== 0,
+  }
 }
 
 /** Bytes of the name of a process that the kernel keeps (proc_pid_comm(5)). */

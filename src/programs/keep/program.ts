@@ -3,7 +3,7 @@ import { basename } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { ProgramError } from '../../errors.ts'
 import { Command } from '../../keeper/command.ts'
-import { Keeper } from '../../keeper/keeper.ts'
+import { Keeper, type KeeperOptions } from '../../keeper/keeper.ts'
 import { KeptSocket } from '../../keeper/kept-socket.ts'
 import { isDescriptorName } from '../../sd/notify-message.ts'
 import { ProcessTree } from '../../keeper/process-tree.ts'
@@ -54,12 +54,34 @@ const OWN_DESCRIPTORS = 128
 /** dummy-fuse-csi keep: a service manager for one program, where there is no systemd. */
 export const keep: Program = async ({ args, env }) => {
   const { options, program } = parseKeep(args)
-  const command = new Command(program, env)
-  if (command.find() === undefined)
-    throw new ProgramError(`${command.given} does not exist or is not executable; name an executable file`, 1)
   const log = new Logger(descriptorSink(2), options.logFormat)
   // They would go on to the program, each time.
   closeForeignDescriptors()
+  return await keepProgram({
+    command: new Command(program, env),
+    options: { ...options, restart: 'always' },
+    hangUp: 'upgrade',
+    log,
+  })
+}
+
+/** What is kept, and how. */
+export interface KeptProgram {
+  readonly command: Command
+  readonly options: Omit<Parsed, 'logFormat'> & Pick<KeeperOptions, 'restart'>
+  /** What SIGHUP does. */
+  readonly hangUp: 'upgrade' | 'stop'
+  readonly log: Logger
+  /** Called each time the program has said that it is ready. */
+  readonly ready?: () => void
+  /** The program ends for good when it resolves. */
+  readonly stop?: Promise<unknown> | undefined
+}
+
+/** Runs a program and keeps its descriptors, until it has ended for good. Resolves to the exit status. Throws ProgramError. */
+export async function keepProgram({ command, options, hangUp, log, ready, stop }: KeptProgram): Promise<number> {
+  if (command.find() === undefined)
+    throw new ProgramError(`${command.given} does not exist or is not executable; name an executable file`, 1)
   const libc = new Libc(new AddonLoader())
   becomeSubreaper(libc)
   const launcher = new Launcher(libc, launcherImage('keep'))
@@ -67,6 +89,7 @@ export const keep: Program = async ({ args, env }) => {
   const context = { libc, tree: new ProcessTree(libc), watch: new DescriptorWatch(libc) }
   const storeMax = Math.min(options.storeMax, room())
   if (storeMax < options.storeMax) log.warning(`holds at most ${storeMax} descriptors: the limit of open files allows no more`)
+  const { restart } = options
   const times = {
     watchdog: options.watchdog === undefined ? KEEP_LIMITS.watchdog : options.watchdog * 1000,
     watchedFrom: options.watchdog === undefined ? ('first sign' as const) : ('ready' as const),
@@ -76,9 +99,16 @@ export const keep: Program = async ({ args, env }) => {
     stopped: KEEP_LIMITS.stopped,
     lastWait: KEEP_LIMITS.lastWait,
   }
-  const keeper = new Keeper(command, launcher, sockets, context, { storeMax, ...times }, log)
+  const keeper = new Keeper(command, launcher, sockets, context, { storeMax, restart, ready, ...times }, log)
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => keeper.stop())
-  process.on('SIGHUP', () => keeper.upgrade())
+  stop?.then(
+    () => keeper.stop(),
+    () => keeper.stop(),
+  )
+  process.on('SIGHUP', () => {
+    if (hangUp === 'stop') keeper.stop()
+    else keeper.upgrade()
+  })
   process.on('SIGCHLD', () => {
     context.tree.reapOrphans()
     keeper.childChanged()

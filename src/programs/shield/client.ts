@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { codeOf, messageOf, ProgramError } from '../../errors.ts'
 import { AddonLoader } from '../../os/addons.ts'
 import { Libc } from '../../os/libc.ts'
@@ -7,8 +8,8 @@ import { STATUS } from '../../os/processes/exit-status.ts'
 import { processEnds, processStat } from '../../os/processes/processes.ts'
 import { oneLine } from '../../printable.ts'
 import { ask, type Outcome } from '../../shield/control-client.ts'
-import { allShields, forgetKilled, type FoundShield, mountNamespace, shieldAt } from '../../shield/control-folder.ts'
-import type { ControlRequest, UpgradeReport } from '../../shield/control-protocol.ts'
+import { allShields, forgetKilled, type FoundShield, lookAgain, mountNamespace, shieldAt } from '../../shield/control-folder.ts'
+import type { ControlRequest, ShieldKeeper, UpgradeReport } from '../../shield/control-protocol.ts'
 import { refuseDead } from '../dummy-fuse/mountpoint.ts'
 import { print } from '../print.ts'
 import type { ClientOptions } from './client-options.ts'
@@ -41,39 +42,67 @@ async function status({ mountpoint, json, wait }: OptionsOf<'status'>): Promise<
   return shown.every(({ state }) => state !== 'hung' && state !== 'killed' && state !== 'strange') ? STATUS.ok : STATUS.failed
 }
 
-async function look(found: FoundShield, wait: number): Promise<ShownShield> {
-  const { record } = found
-  const { mountpoint, mountNamespace, pid } = record
-  const outcome = await ask<'status'>(found.socket, { do: 'status' }, wait)
+/** What starts a successor of a shield that was killed; null if nothing does. */
+function keeperOf({ record: { keeper } }: FoundShield): ShieldKeeper {
+  return keeper?.pid != null && processStat(keeper.pid) === undefined ? null : keeper
+}
+
+/** Asks a shield for something that its successor may be asked for too: where one was killed and is kept, its successor is waited for. `time`: milliseconds. */
+async function askAny<K extends 'status' | 'stop'>(
+  first: FoundShield,
+  request: Extract<ControlRequest, { do: K }>,
+  time: number,
+): Promise<{ readonly found: FoundShield; readonly outcome: Outcome<K> }> {
+  const end = performance.now() + time
+  for (let found = first; ;) {
+    const outcome = await ask<K>(found.socket, request, Math.max(end - performance.now(), SHIELD_LIMITS.look))
+    const { kind } = outcome
+    const isGone = kind === 'ended' || (kind === 'strange' && processStat(found.record.pid) === undefined)
+    const keeper = keeperOf(found)
+    // Nobody knows of a service manager whether it starts one.
+    const patience = keeper?.pid == null ? Math.min(time, SHIELD_LIMITS.answer) : time
+    if (!isGone || keeper === null || performance.now() > end - time + patience) return { found, outcome }
+    await sleep(SHIELD_LIMITS.look)
+    const now = lookAgain(found)
+    if (now === undefined) return { found, outcome }
+    found = now
+  }
+}
+
+async function look(first: FoundShield, wait: number): Promise<ShownShield> {
+  const { found, outcome } = await askAny<'status'>(first, { do: 'status' }, wait)
+  const { mountpoint, mountNamespace, pid } = found.record
+  const keeper = keeperOf(found)
   switch (outcome.kind) {
     case 'answered': {
       const { ok: _ok, ...answer } = outcome.answer
       return { ...answer, mountNamespace }
     }
     case 'silent':
-      return { mountpoint, mountNamespace, pid, state: 'hung' }
+      return { mountpoint, mountNamespace, pid, state: 'hung', keeper }
     case 'ended':
-      return { mountpoint, mountNamespace, pid, state: 'killed' }
+      return { mountpoint, mountNamespace, pid, state: 'killed', keeper }
     case 'refused':
     case 'strange':
-      return { mountpoint, mountNamespace, pid, state: 'strange' }
+      return { mountpoint, mountNamespace, pid, state: 'strange', keeper }
   }
 }
 
 async function stop({ mountpoint, wait }: OptionsOf<'stop'>): Promise<number> {
   const end = performance.now() + wait
-  const found = await shieldOf(mountpoint)
-  const ours = processStat(found.record.pid)
-  const outcome = await ask<'stop'>(found.socket, { do: 'stop' }, wait)
-  const place = found.record.mountpoint
-  if (outcome.kind === 'ended') forgetKilled(new Libc(new AddonLoader()), found)
+  const { found, outcome } = await askAny<'stop'>(await shieldOf(mountpoint), { do: 'stop' }, wait)
+  const { mountpoint: place, pid, keeper } = found.record
+  if (outcome.kind === 'ended' && keeperOf(found) === null) forgetKilled(new Libc(new AddonLoader()), found)
   if (outcome.kind === 'silent') throw new ProgramError(`${place}: ${await whyNotEnded(found, wait)}`, STATUS.failed)
   const { left, openFiles } = answerOf(found, outcome)
-  if (ours !== undefined && !(await processEnds(ours, Math.max(end - performance.now(), SHIELD_LIMITS.processEnd))))
-    throw new ProgramError(
-      `${place}: process ${ours.pid}, the shield, has unmounted and has not ended; look at /proc/${ours.pid}/stack`,
-      STATUS.failed,
-    )
+  for (const one of [pid, keeper?.pid]) {
+    const ours = one == null ? undefined : processStat(one)
+    if (ours !== undefined && !(await processEnds(ours, Math.max(end - performance.now(), SHIELD_LIMITS.processEnd))))
+      throw new ProgramError(
+        `${place}: process ${one}, the shield, has unmounted and has not ended; look at /proc/${one}/stack`,
+        STATUS.failed,
+      )
+  }
   if (openFiles > 0) await print(`${place}: files that were open, and whose users get errors: ${openFiles}\n`)
   if (left.length > 0) throw new ProgramError(`${place}: ${left.join('; ')}`, STATUS.failed)
   return STATUS.ok
@@ -85,7 +114,7 @@ async function whyNotEnded(found: FoundShield, wait: number): Promise<string> {
   const shown = await look(found, SHIELD_LIMITS.answer)
   const time = `has not ended within ${wait / 1000} s`
   if (shown.state === 'hung')
-    return `process ${pid}, the shield, ${time} and does not answer; kill -9 ${pid}, then umount its mount point`
+    return `process ${pid}, the shield, ${time} and does not answer; kill -9 ${pid}, then ${shown.keeper === null ? 'umount its mount point' : 'call again: its successor can be stopped'}`
   const daemon = 'daemon' in shown ? (shown.daemon?.pid ?? 0) : 0
   const state = daemon === 0 ? undefined : processStat(daemon)?.state
   return state === undefined
@@ -112,10 +141,10 @@ function upgraded({ pid, incarnation, held, longestHold, resent, flushed }: Upgr
 
 /** Throws ProgramError for anything but an answer. */
 function answerOf<K extends ControlRequest['do']>(
-  { record }: FoundShield,
+  found: FoundShield,
   outcome: Outcome<K>,
 ): Extract<Outcome<K>, { kind: 'answered' }>['answer'] {
-  const { mountpoint, pid } = record
+  const { mountpoint, pid } = found.record
   switch (outcome.kind) {
     case 'answered':
       return outcome.answer
@@ -127,6 +156,11 @@ function answerOf<K extends ControlRequest['do']>(
         STATUS.failed,
       )
     case 'ended':
+      if (keeperOf(found) !== null)
+        throw new ProgramError(
+          `${mountpoint}: process ${pid}, the shield, was killed, and has no successor yet; call again`,
+          STATUS.failed,
+        )
       throw new ProgramError(
         `${mountpoint}: process ${pid}, the shield, was killed; umount ${mountpoint} if a dead mount is there, and start again`,
         STATUS.failed,

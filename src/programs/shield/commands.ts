@@ -1,11 +1,14 @@
-import { mkdtempSync, realpathSync, rmdirSync } from 'node:fs'
+import { mkdtempSync, realpathSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { codeOf, messageOf, ProgramError } from '../../errors.ts'
+import { isDeepStrictEqual } from 'node:util'
+import { messageOf, ProgramError } from '../../errors.ts'
+import { makeDirectories } from '../../os/mounts/directories.ts'
 import { executablePath } from '../../os/processes/executable-on-path.ts'
 import { STATUS } from '../../os/processes/exit-status.ts'
-import type { DaemonCommand } from '../../shield/daemon-process.ts'
-import type { DaemonWords } from './options.ts'
+import { type DaemonCommand, removeTarget } from '../../shield/daemon-process.ts'
+import type { SessionFacts } from '../../shield/session-facts.ts'
+import { type DaemonWords, parseCommand } from './options.ts'
 
 /** The file that a command executes, as an absolute path. Throws ProgramError. */
 export function executableOf({ words: [program = ''] }: DaemonWords, env: NodeJS.ProcessEnv): string {
@@ -17,24 +20,25 @@ export function executableOf({ words: [program = ''] }: DaemonWords, env: NodeJS
 
 /** The command that starts daemons, and the directory that its daemons are to mount at. Nothing is ever mounted there. */
 export class Commands {
-  #file: string
-  #words: DaemonWords
   #current: DaemonCommand
 
-  /** Makes a directory. Throws ProgramError. */
-  constructor(file: string, words: DaemonWords) {
-    this.#file = file
-    this.#words = words
-    this.#current = filled(file, words)
+  private constructor(current: DaemonCommand) {
+    this.#current = current
+  }
+
+  /**
+   * The command that the shield was called with, or what an upgrade has replaced it by since, before an earlier process was killed (`facts`). Makes a directory, if need be.
+   * Throws ProgramError.
+   */
+  static of(called: DaemonWords, env: NodeJS.ProcessEnv, facts: SessionFacts = {}): Commands {
+    const { command, target } = facts
+    const isUpgraded = command !== undefined && isDeepStrictEqual(facts.called, called.words)
+    const file = isUpgraded ? command.file : executableOf(called, env)
+    return new Commands(filled(file, isUpgraded ? parseCommand(command.words) : called, makeTarget(target)))
   }
 
   get current(): DaemonCommand {
     return this.#current
-  }
-
-  /** As they were given. */
-  get words(): readonly string[] {
-    return this.#words.words
   }
 
   /**
@@ -45,35 +49,37 @@ export class Commands {
     next: { file: string; words: DaemonWords } | undefined,
     act: (command: DaemonCommand) => Promise<T>,
   ): Promise<T> {
-    const { file, words } = next ?? { file: this.#file, words: this.#words }
-    const command = filled(file, words)
+    const { file, words } = next ?? { file: this.#current.file, words: parseCommand(this.#current.words) }
+    const command = filled(file, words, makeTarget())
     let unused = command.target
     try {
       const result = await act(command)
       unused = this.#current.target
-      this.#file = file
-      this.#words = words
       this.#current = command
       return result
     } finally {
-      remove(unused)
+      removeTarget(unused)
     }
   }
 
   /** Removes the directory of the current command, whose daemon has ended. May be called twice. */
   removeTarget(): void {
-    remove(this.#current.target)
+    removeTarget(this.#current.target)
   }
 }
 
-function filled(file: string, { words: [program = ''], args }: DaemonWords): DaemonCommand {
-  const target = makeTarget()
-  return { file, args: [program, ...args(target)], target }
+function filled(file: string, { words, args }: DaemonWords, target: string): DaemonCommand {
+  const [program = ''] = words
+  return { file, words, args: [program, ...args(target)], target }
 }
 
-/** Throws ProgramError. */
-function makeTarget(): string {
+/** `left`: that of an earlier process. Throws ProgramError. */
+function makeTarget(left?: string): string {
   try {
+    if (left !== undefined) {
+      makeDirectories(left, 0o700)
+      return left
+    }
     // Some daemons resolve it, and mount at what they have found.
     return mkdtempSync(join(realpathSync(tmpdir()), 'dummy-fuse-shield-'))
   } catch (error) {
@@ -81,14 +87,5 @@ function makeTarget(): string {
     throw new ProgramError(`cannot make a directory for the daemon: ${messageOf(error)}; ${advice}`, STATUS.failed, {
       cause: error,
     })
-  }
-}
-
-/** A daemon may have removed it, or left something in it. */
-function remove(target: string): void {
-  try {
-    rmdirSync(target)
-  } catch (error) {
-    if (codeOf(error) !== 'ENOENT' && codeOf(error) !== 'ENOTEMPTY') throw error
   }
 }

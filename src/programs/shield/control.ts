@@ -1,6 +1,13 @@
 import { messageOf } from '../../errors.ts'
 import type { Logger } from '../../log.ts'
-import type { ControlRequest, ShieldStatus, StopReport, UpgradeReport, UpgradeRequest } from '../../shield/control-protocol.ts'
+import type {
+  ControlRequest,
+  ShieldKeeper,
+  ShieldStatus,
+  StopReport,
+  UpgradeReport,
+  UpgradeRequest,
+} from '../../shield/control-protocol.ts'
 import { Refused } from '../../shield/refused.ts'
 import type { Shield } from '../../shield/shield.ts'
 import type { Commands } from './commands.ts'
@@ -12,6 +19,8 @@ interface ShieldControlParts {
   readonly commands: Commands
   readonly mountpoint: string
   readonly options: ShieldOptions
+  /** What keeps the mount when the shield is killed. */
+  readonly keeper: () => ShieldKeeper
   readonly log: Logger
 }
 
@@ -50,25 +59,25 @@ export class ShieldControl {
   }
 
   #status(): ShieldStatus {
-    const { shield, commands, mountpoint, options } = this.#parts
+    const { shield, mountpoint, options, keeper } = this.#parts
     const { readOnly, stableInodes, giveUp } = options
     return {
       ok: true,
       mountpoint,
       pid: process.pid,
       since: this.#since,
-      command: [...commands.words],
-      ...shield.state,
+      keeper: keeper(),
+      ...shield.summary,
       options: { readOnly, stableInodes, giveUp: giveUp / 1000 },
     }
   }
 
   async #stopped(): Promise<StopReport> {
     const { shield } = this.#parts
-    this.#openFiles = Math.max(this.#openFiles, shield.state.openFiles)
+    this.#openFiles = Math.max(this.#openFiles, shield.summary.openFiles)
     this.#stop.resolve('stop')
     await this.#ended.promise
-    return { ok: true, pid: process.pid, left: [...shield.left], openFiles: this.#openFiles }
+    return { ok: true, pid: process.pid, left: [...shield.remains], openFiles: this.#openFiles }
   }
 
   async #upgrade({ command, stopFirst, wait, drain }: UpgradeRequest): Promise<UpgradeReport> {

@@ -7,6 +7,7 @@ export const SHIELD_LIMITS = checkedLimits(
       value: 60_000,
       why: 'A daemon that reaches its storage takes seconds; one that has not mounted after a minute hangs.',
     },
+    store: { value: 10_000, why: 'A service manager that takes no descriptor by then does not keep it; the mount waits for that.' },
     leave: {
       value: 1000,
       why: 'Most daemons end at SIGTERM at once; go-fuse waits for an unmount that cannot come, and ends when its device does.',
@@ -14,6 +15,7 @@ export const SHIELD_LIMITS = checkedLimits(
     end: { value: 10_000, why: 'A daemon that is asked to end may have to tell its server first.' },
     killed: { value: 2000, why: 'A process that SIGKILL has not ended by then is in the kernel, where nothing ends it.' },
     answer: { value: 5000, why: 'A shield answers within milliseconds; a busy machine may take seconds.' },
+    look: { value: 50, why: 'Between two looks for the successor of a shield that was killed.' },
     processEnd: { value: 5000, why: 'A process that has done all but end takes milliseconds, on a busy machine seconds.' },
     background: {
       value: 90_000,

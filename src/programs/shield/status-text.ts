@@ -1,5 +1,5 @@
 import { oneLine } from '../../printable.ts'
-import type { ShieldStatus } from '../../shield/control-protocol.ts'
+import type { ShieldKeeper, ShieldStatus } from '../../shield/control-protocol.ts'
 
 /** A shield as `status` shows it. One that has not answered is `hung`, `killed`, or of another version (`strange`). */
 export type ShownShield =
@@ -9,6 +9,8 @@ export type ShownShield =
       readonly mountNamespace: string
       readonly pid: number
       readonly state: 'hung' | 'killed' | 'strange'
+      /** What is to start its successor. */
+      readonly keeper: ShieldKeeper
     }
 
 const LIMITS =
@@ -22,7 +24,7 @@ export function asText(shield: ShownShield, namespace: string): string {
     case 'hung':
       return `${oneLine(mountpoint)}: hung: process ${pid}, the shield, does not answer${elsewhere}\n`
     case 'killed':
-      return `${oneLine(mountpoint)}: killed: process ${pid}, the shield, is gone; a mount of it is dead${elsewhere}\n`
+      return `${oneLine(mountpoint)}: killed: process ${pid}, the shield, is gone; ${successorWords(shield.keeper)}${elsewhere}\n`
     case 'strange':
       return `${oneLine(mountpoint)}: process ${pid}, the shield, is of another version${elsewhere}\n`
     default:
@@ -37,15 +39,25 @@ function mountWords({ mount, state }: Answered): string {
   return mount === 'absent' && state !== 'starting' ? ', not mounted there any more' : ''
 }
 
+function successorWords(keeper: ShieldKeeper): string {
+  return keeper === null ? 'a mount of it is dead' : `${keeperWords(keeper)}, is to start another`
+}
+
+function keeperWords({ name, pid }: NonNullable<ShieldKeeper>): string {
+  return pid === null ? name : `${name}, process ${pid}`
+}
+
 function details({
   pid,
   since,
+  keeper,
   command,
   daemon,
   away,
   incarnation,
   restarts,
   upgrades,
+  deaths,
   requests,
   nodes,
   openFiles,
@@ -54,11 +66,12 @@ function details({
   const { inFlight, resent, takenAsDone, stale, suspectsFailed, undecided } = requests
   const inodes = options.stableInodes ? 'stable inode numbers' : 'inode numbers of the shield'
   const lines = [
-    `shield    process ${pid} since ${since}`,
+    `shield    process ${pid} since ${since}${deaths === 0 ? '' : ', the successor of one that was killed'}`,
+    `keeper    ${keeper === null ? 'none: if the shield is killed, the mount is dead' : keeperWords(keeper)}`,
     `command   ${oneLine(command.join(' '))}`,
     daemon === null ? 'daemon    none serves' : `daemon    process ${daemon.pid} since ${daemon.since}`,
     ...(away === null ? [] : [`away      for ${away.seconds} s: ${oneLine(away.why)}`]),
-    `history   ${incarnation} have served; ${restarts} restarts, ${upgrades} upgrades`,
+    `history   ${incarnation} have served; ${restarts} restarts, ${upgrades} upgrades; the shield was killed ${deaths} times`,
     `requests  ${inFlight} in flight, ${resent} resent, ${takenAsDone} taken as done`,
     `errors    ${stale} ESTALE, ${suspectsFailed} EIO of requests that end daemons, ${undecided} EIO of requests that may have been done`,
     `files     ${nodes} known, ${openFiles} open`,

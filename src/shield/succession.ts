@@ -1,0 +1,116 @@
+import { closeSync } from 'node:fs'
+import { messageOf } from '../errors.ts'
+import type { Logger } from '../log.ts'
+import type { InheritedDescriptor } from '../os/descriptors/inherited.ts'
+import type { Libc } from '../os/libc.ts'
+import { processEnds, processIds, type ProcessStat, processStat, sendSignal } from '../os/processes/processes.ts'
+import type { ServiceManager } from '../sd/service-manager.ts'
+import type { SessionFacts } from './session-facts.ts'
+import { ShieldState } from './state.ts'
+
+/** The names of the two descriptors in the service manager's store. */
+const DEVICE = 'shield-device'
+const STATE = 'shield-state'
+
+const POLLERR = 8
+
+/** What a shield that was killed has left. */
+export interface Left {
+  /** The kernel's connection. */
+  readonly device: number
+  readonly state: ShieldState
+}
+
+/** Has the service manager keep what a successor needs, and takes it from there. */
+export class Succession {
+  readonly #libc: Libc
+  readonly #manager: ServiceManager
+  readonly #time: number
+  #keeps = false
+  readonly #log: Logger
+
+  /** `time`: milliseconds in which the service manager has to take a descriptor. */
+  constructor(libc: Libc, manager: ServiceManager, time: number, log: Logger) {
+    this.#libc = libc
+    this.#manager = manager
+    this.#time = time
+    this.#log = log
+  }
+
+  /** Whether the service manager has what a successor needs. */
+  get keeps(): boolean {
+    return this.#keeps
+  }
+
+  /** A new state. Throws SystemError. */
+  newState(): ShieldState {
+    return ShieldState.create(this.#libc, (why) => this.#lost(why))
+  }
+
+  /** What an earlier process has left; undefined if it has left nothing that can be used. */
+  async left(inherited: readonly InheritedDescriptor[]): Promise<Left | undefined> {
+    const [device, state] = [DEVICE, STATE].map((name) => inherited.find((one) => one.name === name)?.fd)
+    try {
+      if (device !== undefined && state !== undefined) {
+        const adopted = ShieldState.adopt(this.#libc, state, (why) => this.#lost(why))
+        const [events = 0] = this.#libc.pollErrors([device])
+        // It was killed just before its mount came to its place, and the mount has ended with it.
+        const neverThere = (events & POLLERR) !== 0 && adopted.facts.attached !== true
+        if (!neverThere) {
+          this.#keeps = true
+          return { device, state: adopted }
+        }
+      }
+    } catch (error) {
+      this.#log.error(`what an earlier shield has left cannot be used: ${messageOf(error)}; its mount is dead, unmount it`)
+    }
+    for (const { fd } of inherited) closeSync(fd)
+    if (inherited.length > 0) await this.forget()
+    return undefined
+  }
+
+  /** Resolves when the service manager has what a successor needs, or the log says that it has not. */
+  async keep(device: number, state: ShieldState): Promise<void> {
+    const signal = AbortSignal.timeout(this.#time)
+    try {
+      await Promise.all([this.#manager.store(DEVICE, device, signal), this.#manager.store(STATE, state.fd, signal)])
+      this.#keeps = true
+    } catch (error) {
+      this.#lost(messageOf(error))
+    }
+  }
+
+  /** Tells the service manager that the mount is there. */
+  ready(): void {
+    this.#manager.announce('READY=1')
+  }
+
+  /** Has the service manager let go of everything. */
+  async forget(): Promise<void> {
+    this.#manager.unstore(DEVICE)
+    this.#manager.unstore(STATE)
+    await this.#manager.barrier(AbortSignal.timeout(this.#time)).catch(() => undefined)
+  }
+
+  #lost(why: string): void {
+    this.#keeps = false
+    this.#log.warning(`nothing is kept for a successor: ${why}; if this process is killed, the mount is dead`)
+    this.forget().catch(() => undefined)
+  }
+}
+
+/**
+ * Kills what is left of a daemon that an earlier process has started, and waits up to `time` milliseconds for its end. Returns whether it has ended. A group whose first
+ * process is another one now has got its id later.
+ */
+export async function endLeft(daemon: NonNullable<SessionFacts['daemon']>, time: number): Promise<boolean> {
+  const group = processIds()
+    .map((pid) => processStat(pid))
+    .filter((stat): stat is ProcessStat => stat?.group === daemon.pid)
+  const first = group.find(({ pid }) => pid === daemon.pid)
+  if (first !== undefined && first.start !== daemon.start) return true
+  const left = group.filter(({ start }) => BigInt(start) >= BigInt(daemon.start))
+  for (const { pid } of left) sendSignal(pid, 'SIGKILL')
+  const ended = await Promise.all(left.map(async (stat) => await processEnds(stat, time)))
+  return ended.every((one) => one)
+}

@@ -1,0 +1,115 @@
+import assert from 'node:assert/strict'
+import { readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, it, type TestContext } from 'node:test'
+import { processStat } from '../../src/os/processes/processes.ts'
+import { shieldAt } from '../../src/shield/control-folder.ts'
+import { SeededRandom, seedOf, wholeNumber } from '../support/random.ts'
+import { Sandbox } from '../support/sandbox.ts'
+import { DAEMONS, WRITABLE } from '../support/shield-daemons.ts'
+import { assertNothingHidden, fill, Shielded, ShieldedReader, ShieldedWriter } from '../support/shield.ts'
+import { eventually } from '../support/wait.ts'
+
+/** How often something is killed in each case. DUMMY_FUSE_SHIELD_DEATHS sets another number. */
+const DEATHS = wholeNumber(process.env, 'DUMMY_FUSE_SHIELD_DEATHS') ?? 6
+
+/** What is killed at one moment. In place of the third the shield is killed, and its successor too. */
+const WHICH = [['shield'], ['shield', 'daemon'], [], ['daemon', 'shield'], ['daemon']] as const
+
+/** Milliseconds of a successor's life: it is killed while it starts, takes over or serves. */
+const LONGEST_PAUSE = 500
+
+/** Kills the shield, its daemon or both, again and again; each time what uses the mount has to go on. DUMMY_FUSE_SEED repeats what is killed. */
+async function die(context: TestContext, shielded: Shielded, goesOn: () => Promise<void>): Promise<void> {
+  const seed = seedOf(process.env)
+  context.diagnostic(`DUMMY_FUSE_SEED=${seed}`)
+  const random = new SeededRandom(seed)
+  for (let death = 0; death < DEATHS; death++) {
+    // Each case has the shield alone killed first, both next, and its successor after that.
+    const which = death < 3 ? death : random.between(0, WHICH.length - 1)
+    if (which === 2) await shielded.killTwice(random.between(0, LONGEST_PAUSE))
+    else await shielded.kill(WHICH[which] ?? [])
+    await goesOn()
+  }
+}
+
+describe('shield that is killed', () => {
+  for (const name of ['bindfs', 'squashfuse', 'sshfs'])
+    it(
+      `has readers of ${name} not notice it, alone and together with its daemon, and leaves nothing`,
+      { timeout: 280_000 },
+      async (context) => {
+        await using sandbox = new Sandbox()
+        const folder = sandbox.directory('filled')
+        fill(folder)
+        const command = (await DAEMONS[name]?.(sandbox, folder)) ?? []
+        const shielded = await Shielded.start(sandbox, command, ['--read-only'])
+        const reader = await ShieldedReader.start(sandbox, shielded.mountpoint)
+        await die(context, shielded, async () => await reader.check())
+        await reader.end()
+        await shielded.stop(sandbox)
+      },
+    )
+
+  for (const [name, command] of Object.entries(WRITABLE))
+    it(
+      `has each change by ${name} done exactly once, alone and together with its daemon`,
+      { timeout: 280_000 },
+      async (context) => {
+        await using sandbox = new Sandbox()
+        const shielded = await Shielded.start(sandbox, command(sandbox))
+        const writer = new ShieldedWriter(sandbox, shielded.mountpoint)
+        await die(context, shielded, async () => await writer.goesOn())
+        await writer.end()
+        await shielded.stop(sandbox)
+        await assertNothingHidden(sandbox)
+      },
+    )
+
+  it('keeps files that are held while they are renamed, removed or replaced, and their folder removed', async (context) => {
+    await using sandbox = new Sandbox()
+    const folder = sandbox.directory('written')
+    const shielded = await Shielded.start(sandbox, ['bindfs', '-f', folder, '{target}'])
+    const script = join(import.meta.dirname, '../support/shielded-holder.py')
+    const holder = sandbox.start('python3', [script, shielded.mountpoint, folder])
+    let lines = 0
+    const says = async (): Promise<void> => {
+      const wanted = ++lines
+      const isThere = (): boolean => holder.output().length >= 3 * wanted || holder.child.exitCode !== null
+      await eventually(`the holder has checked: ${holder.output()}`, isThere, 120_000)
+      assert.equal(holder.output(), 'ok\n'.repeat(wanted))
+    }
+    await says()
+    await die(context, shielded, async () => {
+      holder.child.stdin?.write('check\n')
+      await says()
+    })
+    holder.child.stdin?.end()
+    assert.equal((await holder.ended).status, 0)
+    await shielded.stop(sandbox)
+    assert.deepEqual(readdirSync(folder).toSorted(), ['link', 'new-name', 'replaced'])
+  })
+
+  it('leaves no mount when it is stopped while it is away', async () => {
+    await using sandbox = new Sandbox()
+    const shielded = await Shielded.start(sandbox, ['bindfs', '-f', sandbox.directory('filled'), '{target}'])
+    const { shield } = shielded
+    assert.ok(shield !== undefined)
+    process.kill(shield, 'SIGKILL')
+    shielded.running.child.kill('SIGTERM')
+    // By its successor, or because there was none.
+    const { status } = await shielded.running.ended
+    assert.ok(status === 0 || status === 128 + 9, shielded.running.output())
+    assert.deepEqual([sandbox.mounts(), shieldAt(shielded.mountpoint)], [[], undefined])
+  })
+
+  it('ends with its keeper when that is killed, and leaves nothing', async () => {
+    await using sandbox = new Sandbox()
+    const shielded = await Shielded.start(sandbox, ['bindfs', '-f', sandbox.directory('filled'), '{target}'])
+    const pids = [shielded.shield, shielded.daemon]
+    shielded.running.child.kill('SIGKILL')
+    await shielded.running.ended
+    await eventually('both have ended', () => pids.every((pid) => pid !== undefined && processStat(pid) === undefined))
+    shielded.assertGone(sandbox)
+  })
+})
