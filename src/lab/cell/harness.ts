@@ -42,7 +42,7 @@ export interface DaemonControl {
 
 /** What a failure can do to the storage of the volume. */
 export interface StorageControl {
-  /** Its processes. */
+  /** Its processes. Rejects with an Error if one of its helpers has none. */
   pids(): Promise<readonly number[]>
   /** SIGSTOP; resolves when they have stopped. */
   hang(): Promise<void>

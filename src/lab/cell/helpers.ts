@@ -43,9 +43,9 @@ export class Helpers {
     if (all.length === 0) return undefined
     const pids = (): readonly number[] => all.flatMap((helper) => helper.pids())
     return {
-      pids: async () => await Promise.resolve(pids()),
+      pids: async () => await Promise.resolve(all.flatMap(runningOf)),
       hang: async () => {
-        await stopAll(pids())
+        await stopAll(all.flatMap(runningOf))
       },
       resume: async () => {
         signalAll(pids(), 'SIGCONT')
@@ -137,13 +137,18 @@ class Helper implements HelperControl {
       this.#ready = process.running
       return
     }
+    const ended = async (when: string): Promise<Error> => {
+      const end = describeEnd(await process.ended())
+      return new Error(`the helper ${name} ended ${when} it was ready (${end}); its command has to stay in the foreground`)
+    }
     const isReady = async (): Promise<'ready' | 'ended' | false> => {
       if ((await runShell([], ready)).status === 0) return 'ready'
       return process.running ? false : 'ended'
     }
-    if ((await until(`the helper ${name} is ready (${ready})`, isReady)) === 'ended')
-      throw new Error(`the helper ${name} ended before it was ready (${describeEnd(await process.ended())})`)
-    this.#ready = process.running
+    if ((await until(`the helper ${name} is ready (${ready})`, isReady)) === 'ended') throw await ended('before')
+    // One that has gone to the background cannot be stopped, and nobody would see its end.
+    if (!process.running) throw await ended('when')
+    this.#ready = true
   }
 
   /** Notes its end, and starts a service again. */
@@ -154,4 +159,14 @@ class Helper implements HelperControl {
     await sleep(RESTART)
     if (this.#wanted) await this.#launch('restart')
   }
+}
+
+/** The processes of a helper that a failure is to strike. Throws an Error if it has none. */
+export function runningOf(helper: Pick<HelperControl, 'name' | 'pids'>): readonly number[] {
+  const pids = helper.pids()
+  if (pids.length === 0)
+    throw new Error(
+      `the helper ${helper.name} cannot be struck, because its process has ended; its command has to stay in the foreground`,
+    )
+  return pids
 }

@@ -1,5 +1,6 @@
 import type { HelperControl } from '../cell/harness.ts'
 import { messageOf } from '../../errors.ts'
+import { runningOf } from '../cell/helpers.ts'
 import type { Failure } from './failure.ts'
 
 /** What a node does about a helper that has crashed. */
@@ -17,9 +18,10 @@ export const helperKilled: Failure = {
     "Every helper of the driver's file that is not the storage is killed (SIGKILL), with all processes that it has started. A service is started again at once. The others stay away, because nothing but the container or the machine starts them.",
   strike: async ({ helpers = [], timeline }) => {
     if (helpers.length === 0) throw new Error('the lab runs no helper of this driver')
-    for (const helper of helpers) {
+    const struck = helpers.map((helper) => ({ helper, pids: runningOf(helper) }))
+    for (const { helper, pids } of struck) {
       const { name, belongs } = helper
-      timeline.note('node', 'failure', `SIGKILL to the helper ${name}, process ${helper.pids().join(', ')}, ${AFTERWARDS[belongs]}`)
+      timeline.note('node', 'failure', `SIGKILL to the helper ${name}, process ${pids.join(', ')}, ${AFTERWARDS[belongs]}`)
       await helper.crash()
     }
   },
