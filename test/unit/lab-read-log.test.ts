@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { parseLine } from '../../src/lab/consumer/line.ts'
-import { countReads, eventsOf, ReadLog } from '../../src/lab/cell/read-log.ts'
+import { countReads, eventsOf, ReadLog, rightAgain } from '../../src/lab/cell/read-log.ts'
 import { labConsumer } from '../../src/lab/cell/reader-programs.ts'
 
 const began = (at: number): string => JSON.stringify({ began: at })
@@ -71,5 +71,22 @@ describe('a log of reads', () => {
         ['stall', 'a read that waited', 10, 100, undefined],
       ],
     )
+  })
+})
+
+describe('the read that is right again', () => {
+  const again = (...lines: string[]): number | undefined => rightAgain(logOf(...lines).reads(99_000), 100, 99_000)?.endedMs
+
+  it('is the first one after the last that failed, and not one in between', () => {
+    const before = [began(1050), ended(1051, 'right'), began(1110), ended(1111, 'ENOTCONN')]
+    const flicker = [...before, began(1200), ended(1201, 'right'), began(1300), ended(1301, 'ENOTCONN')]
+    assert.equal(again(...flicker), undefined)
+    assert.equal(again(...flicker, began(31_000), ended(31_001, 'right'), began(31_100), ended(31_101, 'right')), 30_001)
+  })
+
+  it('is the first one that waited where none failed, and otherwise the first that began after the failure', () => {
+    const quick = [began(1090), ended(1101, 'right'), began(1110), ended(1111, 'right')]
+    assert.equal(again(...quick), 111)
+    assert.equal(again(...quick, began(1120), ended(1320, 'right'), began(1330), ended(1331, 'right')), 320)
   })
 })

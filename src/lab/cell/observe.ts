@@ -8,7 +8,7 @@ import { until } from '../wait.ts'
 import { type Course, takeCourse } from './course.ts'
 import { deletedFolderIn } from './evidence.ts'
 import type { Consumer, Harness, Patience } from './harness.ts'
-import { countReads, eventsOf, stalled } from './read-log.ts'
+import { countReads, eventsOf, rightAgain } from './read-log.ts'
 import { decided, watchedFrom } from './watch.ts'
 
 /** A cell as it is observed. */
@@ -199,9 +199,7 @@ async function resultOf(
     (a, b) => (a === undefined || b.took > a.took ? b : a),
     undefined,
   )
-  // A read that was under way may wait for a moment and still be right, before the others fail.
-  const hurt = sinceThen.find(({ saw }) => saw !== 'right') ?? sinceThen.find((read) => stalled(read, now))
-  const firstRight = all.find(({ beganMs, saw }) => beganMs >= (hurt?.beganMs ?? failureAt) && saw === 'right')
+  const firstRight = rightAgain(all, failureAt, now)
   const holds = kind.way !== 'opens-anew' && kind.starts === 'before'
   const { wrote } = reads
   const mountTable = await consumer.mountTable()

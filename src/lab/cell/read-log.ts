@@ -92,6 +92,17 @@ export function stalled({ beganMs, endedMs }: Read, nowMs: number): boolean {
   return (endedMs ?? nowMs) - beganMs > STALL
 }
 
+/**
+ * The first right read after the last one since the failure that was not right; where none was, the first that took long, or after it; where no read did
+ * badly, the first that began after the failure. Undefined if there was none: a right read after which others fail is no cure.
+ */
+export function rightAgain(reads: readonly Read[], failureAtMs: number, nowMs: number): Read | undefined {
+  // A read that was under way may wait for a moment and still be right, before the others fail.
+  const since = reads.filter(({ endedMs }) => (endedMs ?? Infinity) >= failureAtMs)
+  const hurt = since.findLast(({ saw }) => saw !== 'right') ?? since.find((read) => stalled(read, nowMs))
+  return reads.find(({ beganMs, saw }) => beganMs >= (hurt?.beganMs ?? failureAtMs) && saw === 'right')
+}
+
 /** Reads that came to the same one after another, as one event each, and each stall as one. */
 export function eventsOf(lane: string, reads: readonly Read[], nowMs: number): readonly CellEvent[] {
   const events: (CellEvent & { until: number; count: number })[] = []

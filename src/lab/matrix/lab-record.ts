@@ -202,8 +202,8 @@ export interface ConsumerResult {
   /** When the longest began; null if there was no such read. */
   readonly longestStallAtMs: number | null
   /**
-   * From the failure to the end of the first right read that came through it: the first after one that was not right; where none was, the first that took
-   * long; where no read did badly, the first that began after the failure. Null if there was none.
+   * From the failure to the end of the first right read that came through it: the first after the last one that was not right; where none was, the first
+   * that took long; where no read did badly, the first that began after the failure. Null if there was none.
    */
   readonly firstRightAfterFailureMs: number | null
   /** Whether the descriptor or memory map that was there before the failure still reads right at the end; null for who holds none. */
