@@ -55,6 +55,13 @@ describe("the lab's record", () => {
     })
   }
 
+  it('says so only where not all that was chosen has begun', () => {
+    assert.ok(!('complete' in record([cell('not-run')])))
+    const ended = record([cell('measured')], false)
+    assert.equal(ended.complete, false)
+    assert.deepEqual(problemsWith(JSON.parse(JSON.stringify(ended))), [])
+  })
+
   it('has passed only if everything ran and came out as modelled', () => {
     assert.equal(record([cell('as-modelled'), cell('measured')]).passed, true)
     for (const verdict of ['better', 'worse', 'different', 'not-run'] as const) {

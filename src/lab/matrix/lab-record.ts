@@ -94,6 +94,8 @@ export interface LabRecord {
   readonly seed: number
   /** Whether every cell and scenario that was chosen ran and came out as the model says. */
   readonly passed: boolean
+  /** False where the run was ended before all that was chosen had begun; missing otherwise. */
+  readonly complete?: false
   /** Every id in the order in which it is to be shown, whether it ran or not. */
   readonly catalogue: Catalogue
   /** The cells that were chosen, row by row (failure), also those that did not run. */

@@ -176,6 +176,7 @@ const RECORD = v.object({
   jobs: v.number(),
   seed: v.number(),
   passed: v.boolean(),
+  complete: v.exactOptional(v.literal(false)),
   catalogue: v.object({
     failures: TITLES,
     mitigations: TITLES,
