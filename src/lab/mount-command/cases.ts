@@ -157,3 +157,10 @@ function lastOf(output: string): string {
   const lines = output.split('\n').filter((line) => line.trim() !== '')
   return lines.length === 0 ? ', and said nothing' : `, and said: ${lines.slice(-3).join('; ')}`
 }
+
+/** Those that `only` names, and the first, which mounts; all of them if it is empty, or if it asks for messages and names no case that could have one. */
+export function casesToRun<T extends Pick<MountCase, 'name'>>(cases: readonly T[], only: readonly string[]): readonly T[] {
+  const isNamed = ({ name }: T): boolean => only.includes(name)
+  const all = only.length === 0 || (only.includes('messages') && !cases.some((one) => one.name !== 'mounts' && isNamed(one)))
+  return all ? cases : cases.filter((one) => one.name === 'mounts' || isNamed(one))
+}

@@ -1,5 +1,12 @@
 import { UsageError } from '../../errors.ts'
-import { casesOf, judgeDescriptors, judgeMessages, type MountCase, type Verdict } from '../../lab/mount-command/cases.ts'
+import {
+  casesOf,
+  casesToRun,
+  judgeDescriptors,
+  judgeMessages,
+  type MountCase,
+  type Verdict,
+} from '../../lab/mount-command/cases.ts'
 import type { MountSeen } from '../../lab/mount-command/seen.ts'
 import { preflight } from '../../lab/preflight.ts'
 import { carryOutOnPrivateNode } from '../../lab/private-node-process.ts'
@@ -48,7 +55,7 @@ export async function mountCommand(context: ProgramContext, args: readonly strin
     .option('--wait <seconds>', 'how long a command has, beyond what delays it', seconds(0.5, 90), 10)
     .option('--unreachable <line>', 'a shell line with {target} that is COMMAND with storage that cannot be reached')
     .option('--forbidden <line>', 'a shell line with {target} that is COMMAND with an option that is forbidden')
-    .option('--only <case>', 'only this case, and mounts; may be given several times', repeated, [])
+    .option('--only <case>', 'only this case, and mounts; may be given several times; messages alone runs every case', repeated, [])
     .addHelpText('after', HELP)
   parse(command, separator < 0 ? args : args.slice(0, separator))
   const words = separator < 0 ? [] : args.slice(separator + 1)
@@ -65,7 +72,7 @@ export async function mountCommand(context: ProgramContext, args: readonly strin
   const unknown = only.find((name) => !names.includes(name))
   if (unknown !== undefined) throw new UsageError(`--only: there is no case '${unknown}'; there are ${names.join(', ')}`)
   preflight()
-  const wanted = cases.filter(({ name }) => only.length === 0 || name === 'mounts' || only.includes(name))
+  const wanted = casesToRun(cases, only)
   const told = json
     ? (): Promise<void> => Promise.resolve()
     : async (verdict: Verdict): Promise<void> => await print(lineFor(verdict))
@@ -89,11 +96,13 @@ async function verdictsOn(
     verdicts.push(verdict)
     await told(verdict)
   }
+  // A case that runs for its message alone has no verdict.
+  const isTold = (name: string): boolean => only.length === 0 || name === 'mounts' || only.includes(name)
   for (const one of cases) {
     const mounts = verdicts.find(({ name }) => name === 'mounts')
     const why = mounts !== undefined && mounts.seen?.stoodAfter === undefined ? 'the command does not mount here at all' : undefined
     const verdict = why === undefined ? await verdictOn(context, one) : { name: one.name, result: 'not run' as const, what: why }
-    await add(verdict)
+    if (isTold(one.name)) await add(verdict)
     if (verdict.seen !== undefined && one.name !== 'mounts') failed.push({ name: one.name, seen: verdict.seen })
     if (one.name === 'mounts' && verdict.seen?.stoodAfter !== undefined && (only.length === 0 || only.includes('descriptors')))
       await add({ name: 'descriptors', ...judgeDescriptors(verdict.seen) })
