@@ -99,12 +99,20 @@ describe('the plan after the first use', () => {
     ])
   })
 
-  it('begins with the cells that show how long a cure takes: one of the session and one of the mounts, with the first mitigation', () => {
+  it('begins with the cells that show how long a cure takes: one of each thing that can be struck, with the first mitigation', () => {
+    const helper = (name: string, storage: boolean): object => ({ name, command: ['/bin/h'], belongs: 'node', storage })
+    const helped = { ...FILE, helpers: [helper('h', false), helper('s', true)] }
+    const driver = parseDriver(JSON.stringify(helped), 'driver.yaml')
     const trial = (...failures: readonly string[]): readonly string[] => {
-      const { cells } = planDriver(DRIVER, { failures, mitigations: ['as-is', 'host-to-container'], consumers: [] })
+      const { cells } = planDriver(driver, { failures, mitigations: ['as-is', 'host-to-container'], consumers: [] })
       return cureTrial(cells).map(({ failure, mitigation }) => `${failure.id} ${mitigation.id}`)
     }
-    assert.deepEqual(trial(), ['daemon-killed as-is', 'target-unmounted as-is'])
+    const each = ['daemon-killed', 'target-unmounted', 'holder-killed', 'helper-killed', 'storage-down', 'all-pods-replaced']
+    assert.deepEqual(
+      trial(),
+      each.map((failure) => `${failure} as-is`),
+    )
+    for (const failure of [...each, 'storage-hung', 'pod-replaced']) assert.deepEqual(trial(failure), [`${failure} as-is`])
     assert.deepEqual(trial('plugin-killed', 'connection-aborted', 'machine-crash'), ['connection-aborted as-is'])
     assert.deepEqual(trial('out-of-descriptors'), [])
   })

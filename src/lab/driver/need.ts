@@ -21,11 +21,15 @@ const MARGIN = 2
 const CURABLE: readonly (readonly string[])[] = [
   ['daemon-killed', 'connection-aborted', 'plugin-killed', 'plugin-upgraded', 'machine-crash'],
   ['target-unmounted', 'staging-unmounted'],
+  ['holder-killed'],
+  ['helper-killed'],
+  ['storage-down', 'storage-hung'],
+  ['all-pods-replaced', 'pod-replaced'],
 ]
 
 /**
  * Of the cells of a driver whose file does not say how long a cure takes, those that are to show it before the others run: with the first mitigation, one
- * failure of the session and one of the mounts.
+ * failure of each thing that can be struck.
  */
 export function cureTrial(cells: readonly PlannedCell[]): readonly PlannedCell[] {
   const alike = cells.filter(({ mitigation }) => mitigation.id === cells[0]?.mitigation.id)
