@@ -1,5 +1,5 @@
 import { openSync, readdirSync } from 'node:fs'
-import { basename, dirname, join } from 'node:path'
+import { basename, join } from 'node:path'
 import { codeOf } from '../../errors.ts'
 import { makeDirectories } from '../../os/mounts/directories.ts'
 import { O_PATH } from '../../os/mounts/pinned-paths.ts'
@@ -38,14 +38,13 @@ export class NodeDisk {
 
   /**
    * The files that lie where volumes belong: any below the kubelet's folder; elsewhere those that a consumer has written where a FUSE mount was when
-   * this was called, now or before. Rejects as `open` does.
+   * this was called, now or before, or below that. Rejects as `open` does.
    */
   async files(): Promise<readonly string[]> {
     const root = `/proc/self/fd/${await this.#open()}`
     const below = VOLUMES.flatMap((folder) => filesBelow(root, folder))
     for (const path of this.#fuse.paths()) if (!path.startsWith(`${KUBELET}/`)) this.#elsewhere.add(path)
-    const astray = (path: string): boolean => basename(path) === PROBE && this.#elsewhere.has(dirname(path))
-    return [...below, ...(this.#written?.paths() ?? []).filter(astray)]
+    return [...below, ...probesBelow([...this.#elsewhere], this.#written?.paths() ?? [])]
   }
 
   /** Those of some folders of the kubelet's that exist, with names of what is in them on the node's own disk. Rejects as `open` does. */
@@ -65,6 +64,11 @@ export class NodeDisk {
     this.#kubelet ??= openKubelet()
     return this.#kubelet
   }
+}
+
+/** Those of `paths` that a consumer has made in one of these folders or below it: the target of a volume may be a bind of a folder in a FUSE mount. */
+export function probesBelow(folders: readonly string[], paths: readonly string[]): readonly string[] {
+  return paths.filter((path) => basename(path) === PROBE && folders.some((folder) => path.startsWith(`${folder}/`)))
 }
 
 /** A descriptor of the kubelet's folder as it is without the mounts in it. The bind has no path any more. */
