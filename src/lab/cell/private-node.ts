@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { topmostAt } from '../../os/mounts/mountinfo.ts'
 import { processStat } from '../../os/processes/processes.ts'
 import { run } from '../../os/processes/run.ts'
 import type { FuseMounts } from '../fuse-mounts.ts'
@@ -52,7 +53,12 @@ export class PrivateNode implements NodeControl {
   }
 
   async unmount(paths: readonly string[]): Promise<void> {
-    await this.shell(paths.map((path) => `umount -n -l ${path}`).join('\n'))
+    const table = this.#on.mounts.now()
+    const mounted = paths.filter((path) => topmostAt(table, path) !== undefined)
+    for (const path of paths.filter((one) => !mounted.includes(one)))
+      this.#timeline.note('node', 'log', `nothing is mounted at ${path}`)
+    if (mounted.length === 0) throw new Error(`nothing is mounted at ${paths.join(', ')}`)
+    await this.shell(['set -e', ...mounted.map((path) => `umount -n -l ${path}`)].join('\n'))
   }
 
   async abortConnections(): Promise<readonly number[]> {
