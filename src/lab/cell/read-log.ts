@@ -88,7 +88,7 @@ export class ReadLog {
 }
 
 /** Whether a read has taken so long that it is worth showing. */
-export function stalled({ beganMs, endedMs }: Read, nowMs: number): boolean {
+function stalled({ beganMs, endedMs }: Read, nowMs: number): boolean {
   return (endedMs ?? nowMs) - beganMs > STALL
 }
 
