@@ -221,6 +221,8 @@ class Trial {
       const { fsType, source } = mount
       return [{ at, fsType, source, fuse: isFuse(fsType), connection: this.#fuse.connectionsAt([path])[0] }]
     })
+    // What was mounted just after the last read.
+    if (this.#read.saw !== 'right') this.#read = await this.#reads(target, publishedAt)
     this.#health = await this.#healthOf()
     this.#holders = await this.#looked(this.#fuse.mountsOf([target, staging]))
   }
