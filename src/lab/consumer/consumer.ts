@@ -6,7 +6,7 @@ import { monotonicMs } from '../clock.ts'
 import type { ConsumerLine } from './line.ts'
 import { isOnFuse } from './on-fuse.ts'
 import { PROBE } from './probe.ts'
-import type { ReadMethod } from './read-methods.ts'
+import { mapLength, type ReadMethod } from './read-methods.ts'
 import type { RecordReader, RecordWriter } from './record-files.ts'
 
 /** How a consumer is to read. */
@@ -41,7 +41,7 @@ export class Consumer {
     this.#way = way
     this.#options = options
     this.#tell = tell
-    this.#buffer = Buffer.alloc(Math.max(4096, options.expected.length + 1))
+    this.#buffer = Buffer.alloc(mapLength(options.expected.length + 1))
   }
 
   /** Resolves, to 1, only when a read is not right and `exitOnError` is set. */
