@@ -189,7 +189,7 @@ async function tried(context: ProgramContext, driver: DriverSpec, whole: boolean
       },
       signal,
       (inner) => node.command(inner),
-      SLOW_CALLS * driver.callTimeout,
+      SLOW_CALLS * driver.callTimeout + 2 * driver.watch,
     )
     return { seen, reason }
   } catch (error) {
