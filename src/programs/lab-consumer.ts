@@ -40,11 +40,12 @@ export const labConsumer: Program = async (context) => {
     writeSync(1, `${JSON.stringify(line)}\n`)
   }
   const folder = dirname(options.file)
+  const expected = Buffer.from(options.expect)
   const consumer = new Consumer(
-    make(options.file, new PageCalls(new AddonLoader())),
+    make(options.file, new PageCalls(new AddonLoader()), expected),
     {
       file: options.file,
-      expected: Buffer.from(options.expect),
+      expected,
       interval: options.interval,
       exitOnError: options.exitOnError === true,
       ...(options.writes === true ? { writer: new RecordWriter(folder, tell) } : {}),

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict'
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { Consumer } from '../../src/lab/consumer/consumer.ts'
 import type { ConsumerLine } from '../../src/lab/consumer/line.ts'
+import { isOnFuse } from '../../src/lab/consumer/on-fuse.ts'
 import { RecordReader, recordsIn, RecordWriter } from '../../src/lab/consumer/record-files.ts'
 import { missingFrom } from '../../src/lab/consumer/record-ranges.ts'
 import { Sandbox } from '../support/sandbox.ts'
@@ -58,6 +59,39 @@ describe('a consumer that finds no file', () => {
     })
     await assert.rejects(consumer.run(), /enough/)
     assert.deepEqual(said, ['ENOENT', 'wrote', 'ENOENT', 'right', 'ENOENT', 'wrote', 'right', 'SHORT'])
+  })
+})
+
+describe('a consumer that finds no file on a FUSE mount', () => {
+  it("says so, and makes none: that is the volume, and not the node's own disk", async () => {
+    await using sandbox = new Sandbox()
+    const lines: ConsumerLine[] = []
+    const way = {
+      read: (): number => {
+        throw Object.assign(new Error('no such file'), { code: 'ENOENT' })
+      },
+    }
+    const options = { file: join(sandbox.path, 'file'), expected: Buffer.from(CONTENT), interval: 1, exitOnError: true }
+    const consumer = new Consumer(
+      way,
+      options,
+      (line) => lines.push(line),
+      () => true,
+    )
+    assert.equal(await consumer.run(), 1)
+    assert.deepEqual(
+      lines.flatMap((line) => ('saw' in line ? [line.saw] : 'wrote' in line ? ['wrote'] : [])),
+      ['MISSING'],
+    )
+    assert.deepEqual(readdirSync(sandbox.path), [])
+  })
+
+  it('knows a folder of the disk, also below one that is not there', async () => {
+    await using sandbox = new Sandbox()
+    assert.deepEqual(
+      ['file', 'none/file'].map((name) => isOnFuse(join(sandbox.path, name))),
+      [false, false],
+    )
   })
 })
 

@@ -69,6 +69,7 @@ describe("a driver's file", () => {
     })
 
   const WRONG: readonly (readonly [what: string, change: Change, says: RegExp])[] = [
+    ['the content is empty', { content: '' }, /content is empty, and no memory map can read an empty file; name one/],
     [
       'an access mode that there is not',
       { volume: { id: 'v', accessMode: 'RWX' } },

@@ -16,6 +16,17 @@ const MOST_NAMES = 20
 /** Where the kubelet has volumes. */
 const VOLUMES = ['pods', 'plugins/kubernetes.io']
 
+/** The targets and the staging paths of volumes (node-paths.ts). */
+const VOLUME = new RegExp(`^${KUBELET}/(pods/[^/]+/volumes/[^/]+/[^/]+/mount|plugins/kubernetes\\.io/csi/pv/[^/]+/globalmount)/`)
+
+/**
+ * Whether a file below the kubelet's folder lies where the data of a volume belongs: at a target or a staging path, below one of `mounted`, or wherever a
+ * consumer has made it. What a driver keeps beside them, as a kubelet keeps vol_data.json, is its own.
+ */
+export function isAtVolume(path: string, mounted: Iterable<string>): boolean {
+  return VOLUME.test(path) || basename(path) === PROBE || [...mounted].some((folder) => path.startsWith(`${folder}/`))
+}
+
 /**
  * The node's own disk, seen past whatever is mounted on it. The kubelet's folder is reached by a bind of its own that nothing is mounted in, and the
  * folders elsewhere in which a driver has mounted FUSE by the layers of the node. Made before anything runs on the node.
@@ -23,7 +34,8 @@ const VOLUMES = ['pods', 'plugins/kubernetes.io']
 export class NodeDisk {
   readonly #written: WrittenFiles | undefined
   readonly #fuse = new FuseMounts()
-  readonly #elsewhere = new Set<string>()
+  /** Where a driver was seen to have mounted FUSE. */
+  readonly #mounted = new Set<string>()
   #kubelet: Promise<number> | undefined
 
   /** `written`: of a node with a root of its own. */
@@ -37,14 +49,15 @@ export class NodeDisk {
   }
 
   /**
-   * The files that lie where volumes belong: any below the kubelet's folder; elsewhere those that a consumer has written where a FUSE mount was when
+   * The files that lie where volumes belong: any of those below the kubelet's folder; elsewhere those that a consumer has written where a FUSE mount was when
    * this was called, now or before, or below that. Rejects as `open` does.
    */
   async files(): Promise<readonly string[]> {
     const root = `/proc/self/fd/${await this.#open()}`
-    const below = VOLUMES.flatMap((folder) => filesBelow(root, folder))
-    for (const path of this.#fuse.paths()) if (!path.startsWith(`${KUBELET}/`)) this.#elsewhere.add(path)
-    return [...below, ...probesBelow([...this.#elsewhere], this.#written?.paths() ?? [])]
+    for (const path of this.#fuse.paths()) this.#mounted.add(path)
+    const below = VOLUMES.flatMap((folder) => filesBelow(root, folder)).filter((path) => isAtVolume(path, this.#mounted))
+    const elsewhere = [...this.#mounted].filter((path) => !path.startsWith(`${KUBELET}/`))
+    return [...below, ...probesBelow(elsewhere, this.#written?.paths() ?? [])]
   }
 
   /** Those of some folders of the kubelet's that exist, with names of what is in them on the node's own disk. Rejects as `open` does. */

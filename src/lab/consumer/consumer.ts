@@ -4,8 +4,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { codeOf } from '../../errors.ts'
 import { monotonicMs } from '../clock.ts'
 import type { ConsumerLine } from './line.ts'
+import { isOnFuse } from './on-fuse.ts'
 import { PROBE } from './probe.ts'
-import type { ReadMethod } from './read-methods.ts'
+import { mapLength, type ReadMethod } from './read-methods.ts'
 import type { RecordReader, RecordWriter } from './record-files.ts'
 
 /** How a consumer is to read. */
@@ -33,11 +34,14 @@ export class Consumer {
   /** Whether what is there was seen to be the volume. */
   #sure = false
 
-  constructor(way: ReadMethod, options: ConsumerOptions, tell: (line: ConsumerLine) => void) {
+  readonly #isOnFuse: (path: string) => boolean
+
+  constructor(way: ReadMethod, options: ConsumerOptions, tell: (line: ConsumerLine) => void, onFuse = isOnFuse) {
+    this.#isOnFuse = onFuse
     this.#way = way
     this.#options = options
     this.#tell = tell
-    this.#buffer = Buffer.alloc(Math.max(4096, options.expected.length + 1))
+    this.#buffer = Buffer.alloc(mapLength(options.expected.length + 1))
   }
 
   /** Resolves, to 1, only when a read is not right and `exitOnError` is set. */
@@ -69,6 +73,7 @@ export class Consumer {
     } catch (error) {
       const code = codeOf(error)
       if (code === undefined) throw error
+      if (code === 'ENOENT' && this.#isOnFuse(this.#options.file)) return 'MISSING'
       return code === 'EFAULT' ? 'SIGBUS' : code
     }
   }

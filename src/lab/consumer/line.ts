@@ -15,7 +15,7 @@ interface BeganLine {
 
 /**
  * `saw`: `right`, `wrong`, or the errno's name of the call that failed; `SIGBUS` for a page of a memory map that could not be had, `SHORT` for a read
- * that got the first bytes of the file, or none, and no error.
+ * that got the first bytes of the file, or none, and no error; `MISSING` for ENOENT on a FUSE mount, where `ENOENT` is that of another file system.
  */
 interface EndedLine {
   readonly ended: number

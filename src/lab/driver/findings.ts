@@ -101,7 +101,7 @@ export function ofDaemon({ daemon }: Pick<DriverSpec, 'daemon'>, seen: Pick<Driv
   return [{ about: 'file', what: `daemon: ${daemon} ${what}; it is ${who} that answers for the volume` }]
 }
 
-function ofRead({ file }: DriverSpec, { read }: DriverSeen): readonly Finding[] {
+function ofRead({ file }: DriverSpec, { read }: Pick<DriverSeen, 'read'>): readonly Finding[] {
   if (read === undefined) return []
   const { saw, afterMs, names, held } = read
   if (saw === 'right')
@@ -127,6 +127,21 @@ function ofRead({ file }: DriverSpec, { read }: DriverSeen): readonly Finding[] 
       what: `${file} cannot be read: ${saw} (${there}); say another file, or put it there by prepare or populate, unless the driver loses it`,
     },
   ]
+}
+
+/** What reading a path says that is not there, or is no file. */
+const NO_FILE = ['No such file or directory', 'Not a directory', 'Is a directory']
+
+/**
+ * What the file says wrongly of what consumers read, although the volume is mounted: each of them would read wrong in every cell, with and without a failure.
+ * Undefined if it says that right, or if the driver may be the cause: a file that populate has written before the mount came is not in the volume.
+ */
+export function misnamedFile(driver: DriverSpec, seen: Pick<DriverSeen, 'mounts' | 'read'>): Finding | undefined {
+  const { read, mounts } = seen
+  const target = mounts.find(({ at }) => at === 'target')
+  if (read === undefined || target === undefined || (driver.fuse && !target.fuse)) return undefined
+  const isMissing = NO_FILE.includes(read.saw) && driver.populate === undefined
+  return isMissing || read.saw === 'wrong' ? ofRead(driver, seen)[0] : undefined
 }
 
 /** Milliseconds from which on a first right read is late. */

@@ -17,10 +17,7 @@ export interface RunningPlugin {
 export function firstFile({ socket, plugin, nodeId, command }: RunningPlugin): string {
   const stages = plugin.node.includes('STAGE_UNSTAGE_VOLUME')
   const creates = plugin.controller?.includes('CREATE_DELETE_VOLUME') === true
-  const words = command?.map((word) => {
-    const withSocket = word.replaceAll(socket, '{socket}')
-    return nodeId.length >= 3 ? withSocket.replaceAll(nodeId, '{node}') : withSocket
-  })
+  const words = command?.map((word, index) => (index === 0 ? word : withPlaces(word, socket, nodeId)))
   const start = words ?? ['/path/of/the/plugin', '--endpoint', 'unix://{socket}']
   return `# The plugin at ${JSON.stringify(socket)}: ${plugin.name} ${plugin.version}
 # Node service: ${plugin.node.join(', ') || 'no capabilities'}
@@ -51,4 +48,16 @@ populate: printf '%s' 'read me' > {target}/lab-file
 file: lab-file
 content: read me
 `
+}
+
+/** An argument with placeholders. The node id is replaced where it is the whole argument or the whole value of an option: shorter ids are parts of other words. */
+function withPlaces(argument: string, socket: string, nodeId: string): string {
+  const [option, value] = argument.startsWith('-') ? optionOf(argument) : ['', argument]
+  return nodeId.length >= 3 && value === nodeId ? `${option}{node}` : argument.replaceAll(socket, '{socket}')
+}
+
+/** `--name=value` as `--name=` and `value`. */
+function optionOf(argument: string): readonly [string, string | undefined] {
+  const end = argument.indexOf('=') + 1
+  return end === 0 ? [argument, undefined] : [argument.slice(0, end), argument.slice(end)]
 }

@@ -58,6 +58,8 @@ function specOf(file: DriverFile): DriverSpec {
     create,
     stored,
   } = filled
+  if (filled.content === '')
+    throw new Error('content is empty, and no memory map can read an empty file; name one that holds something')
   if (upgrade?.length === 0) throw new Error('upgrade is empty')
   if (stored !== undefined && !isAbsolute(stored)) throw new Error('stored is not an absolute path')
   if (populate?.includes('{target}') === false) throw new Error('populate has no {target}, where the volume is published')

@@ -29,6 +29,8 @@ import { driverContainer, nodeHelpers } from './container.ts'
 import { makeDriverFolders, writtenOnNode } from './node.ts'
 import { refusedField } from './refused-field.ts'
 import type { About, DriverSeen, HealthSeen, Holder, MountedAt, PluginSeen, ReadSeen, StepFailure, TrialStep } from './seen.ts'
+import { misnamedFile } from './findings.ts'
+import { firstRead } from './first-read.ts'
 import type { DriverSpec } from './spec.ts'
 import { wantsSystemd } from './wants-systemd.ts'
 
@@ -42,9 +44,8 @@ export interface DriverJob {
 /** Milliseconds between two attempts. */
 const BACK_OFF = 250
 
-/** Milliseconds in which a file is read, and in which a file that is late may come to read right. */
-const ANSWER = 1000
-const LATE_READ = 5000
+/** Milliseconds in which what the plugin has said at its end is heard. */
+const LAST_WORDS = 1000
 
 /** Milliseconds that a daemon has to end when its volume has gone. */
 const LATE_END = 2000
@@ -109,7 +110,7 @@ class Trial {
     const left = await this.#left()
     if (this.#whole) await this.#once('stop', 'driver', () => this.#plugin.stop()).catch(ended)
     else await this.#plugin.kill()
-    await this.#plugin.heard(ANSWER)
+    await this.#plugin.heard(LAST_WORDS)
     return {
       steps: this.#steps,
       plugin: this.#said,
@@ -221,6 +222,9 @@ class Trial {
       const { fsType, source } = mount
       return [{ at, fsType, source, fuse: isFuse(fsType), connection: this.#fuse.connectionsAt([path])[0] }]
     })
+    // What was mounted just after the last read.
+    if (misnamedFile(this.#driver, { mounts: this.#mounts, read: this.#read }) !== undefined)
+      this.#read = await this.#reads(target, publishedAt)
     this.#health = await this.#healthOf()
     this.#holders = await this.#looked(this.#fuse.mountsOf([target, staging]))
   }
@@ -248,17 +252,24 @@ class Trial {
   }
 
   async #reads(target: string, publishedAt: number): Promise<ReadSeen> {
-    const { file, content } = this.#driver
-    for (;;) {
-      const { kind, status, stdout, stderr } = await run('cat', [join(target, file)], ANSWER)
-      const wrong = stdout === content ? 'right' : 'wrong'
-      const saw =
-        kind !== 'exited' ? `no answer within ${ANSWER / 1000} s` : status === 0 ? wrong : stderr.trim().replace(/^.*: /, '')
-      const afterMs = Math.round(performance.now() - publishedAt)
-      if (saw === 'right' || afterMs > LATE_READ)
-        return { saw, afterMs, names: kind === 'exited' ? namesIn(target) : [], held: saw === 'wrong' ? stdout : undefined }
-      await sleep(BACK_OFF)
-    }
+    const { file, content, fuse, watch } = this.#driver
+    const { attempt, afterMs } = await firstRead({
+      elapsed: () => performance.now() - publishedAt,
+      read: async (deadline) => {
+        const { kind, status, stdout, stderr } = await run('cat', [join(target, file)], deadline)
+        const wrong = stdout === content ? 'right' : 'wrong'
+        const saw =
+          kind !== 'exited' ? `no answer within ${deadline / 1000} s` : status === 0 ? wrong : stderr.trim().replace(/^.*: /, '')
+        return { kind, saw, held: stdout }
+      },
+      isMounted: () => {
+        const mount = topmostAt(parseMountinfo(readFileSync('/proc/self/mountinfo', 'utf8')), target)
+        return mount !== undefined && (!fuse || isFuse(mount.fsType))
+      },
+      watch,
+    })
+    const { kind, saw, held } = attempt
+    return { saw, afterMs, names: kind === 'exited' ? namesIn(target) : [], held: saw === 'wrong' ? held : undefined }
   }
 
   async #holding(): Promise<readonly Omit<Holder, 'answers'>[]> {

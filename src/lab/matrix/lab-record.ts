@@ -261,7 +261,7 @@ export interface Reads {
   /** Answered, with other bytes. */
   readonly wrong: number
   /**
-   * By errno name: `ENOTCONN`. `SIGBUS` of a memory map; `HUNG` (at most 1) for a read that has not come back at the end.
+   * By errno name: `ENOTCONN`. `SIGBUS` of a memory map; `MISSING` for a file that is not there on a FUSE mount; `HUNG` (at most 1) for a read that has not come back at the end.
    */
   readonly failed: Readonly<Record<string, number>>
 }

@@ -47,7 +47,9 @@ export class PageCalls {
       },
       read: (into, memory) => {
         // write(2) takes the page fault in the kernel, where a failed fault is EFAULT instead of SIGBUS.
-        this.#checked('write', 'long pwrite(int, ulong, ulong, long)', memory, address, length, 0)
+        const count = this.#checked('write', 'long pwrite(int, ulong, ulong, long)', memory, address, length, 0)
+        // A fault after the first page ends it early, without an error.
+        if (count < length) throw systemError('write', constants.errno.EFAULT)
         return readSync(memory, into, 0, length, 0)
       },
     }

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { messageOf, ProgramError, UsageError } from '../../errors.ts'
 import { askPlugin } from '../../lab/driver/ask.ts'
-import { findingsOf, inWords } from '../../lab/driver/findings.ts'
+import { findingsOf, inWords, misnamedFile } from '../../lab/driver/findings.ts'
 import { firstFile } from '../../lab/driver/first-file.ts'
 import { Redaction } from '../../lab/driver/redaction.ts'
 import { type DriverSeen, type HealthSeen, hopeless } from '../../lab/driver/seen.ts'
@@ -81,6 +81,12 @@ export async function requireDriver(
   const seen = await trial(context, driver, false, signal)
   const failed = hopeless(seen)
   if (signal.aborted) return undefined
+  const misnamed = misnamedFile(driver, seen)
+  if (misnamed !== undefined)
+    throw new ProgramError(
+      `the driver ${driver.name} cannot be tested: ${misnamed.what}. 'dummy-fuse-csi lab driver check' tells more`,
+      1,
+    )
   if (failed?.failure === undefined) return seen
   const { name, failure } = failed
   const { answer } = failure
@@ -183,7 +189,7 @@ async function tried(context: ProgramContext, driver: DriverSpec, whole: boolean
       },
       signal,
       (inner) => node.command(inner),
-      SLOW_CALLS * driver.callTimeout,
+      SLOW_CALLS * driver.callTimeout + 2 * driver.watch,
     )
     return { seen, reason }
   } catch (error) {
