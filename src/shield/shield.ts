@@ -592,9 +592,9 @@ export class Shield implements TurnTaker {
   }
 }
 
-/** By what a successor knows a daemon again. */
-function identityOf({ pid }: DaemonProcess): NonNullable<SessionFacts['daemon']> {
-  return { pid, start: processStat(pid)?.start ?? '0' }
+/** By what a successor knows a daemon again; undefined if its process was not started. */
+function identityOf({ pid }: DaemonProcess): SessionFacts['daemon'] {
+  return pid === 0 ? undefined : { pid, start: processStat(pid)?.start ?? '0' }
 }
 
 /**
