@@ -51,9 +51,10 @@ export class ControlFolder {
     const path = folderOf(mountpoint)
     try {
       const folder = new ControlFolder(path, await lockOf(libc, path, mountpoint))
-      folder.#empty()
       const record: ShieldRecord = { version: 1, mountpoint, mountNamespace: mountNamespace(), pid: process.pid, keeper }
+      // There is a record at all times: without one, a command would say that there is no shield.
       replaceFile(join(path, RECORD_FILE), `${JSON.stringify(record)}\n`)
+      folder.#removeOthers()
       return folder
     } catch (error) {
       if (error instanceof ProgramError) throw error
@@ -73,8 +74,10 @@ export class ControlFolder {
     closeSync(this.#lock)
   }
 
-  #empty(): void {
-    for (const name of readdirSync(this.path)) rmSync(join(this.path, name), { recursive: true, force: true })
+  /** Removes everything but the record. */
+  #removeOthers(): void {
+    for (const name of readdirSync(this.path))
+      if (name !== RECORD_FILE) rmSync(join(this.path, name), { recursive: true, force: true })
   }
 }
 

@@ -154,10 +154,9 @@ export class NodeTable {
     for (const node of this.#byId.values()) if (node !== this.root) yield node
   }
 
-  /** Those that the kernel knows: the root, and what it was told of. */
+  /** Those that the kernel knows: the root, and what it was told of. The counts may become others between two of them. */
   *known(): Generator<Node> {
-    const { counts } = this.#notes
-    for (const node of this.#byId.values()) if (node === this.root || counts.get(node.slot) > 0) yield node
+    for (const node of this.#byId.values()) if (node === this.root || this.#notes.counts.get(node.slot) > 0) yield node
   }
 
   /** The kernel is told of a node. */

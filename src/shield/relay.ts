@@ -94,6 +94,8 @@ export class Relay {
   /** The connection is over. */
   #isOver = false
   #hold: Hold | undefined
+  /** How often the kernel was to forget its caches. */
+  #forgets = 0
 
   /** `state`: what a successor is to know. One of an earlier process is to be taken over next. */
   constructor(device: Device, stableInodes: boolean, hooks: RelayHooks, state: ShieldState) {
@@ -205,8 +207,10 @@ export class Relay {
   /** Has the kernel forget what it has cached, because another daemon may say something else. Calls `forgotten` when it has. */
   forgetCaches(forgotten: () => void): void {
     const minor = this.#init?.readUInt32LE(IN.body + 4) ?? 0
+    const number = ++this.#forgets
     this.#hooks.notify(invalidations(minor, this.#nodes.known()), () => {
-      this.#state.note({ cachesDiffer: false })
+      // A later one is still to come otherwise.
+      if (number === this.#forgets) this.#state.note({ cachesDiffer: false })
       forgotten()
     })
   }

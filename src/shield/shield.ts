@@ -138,6 +138,8 @@ export class Shield implements TurnTaker {
   #candidate: Candidate | undefined
   /** What the first daemon has mounted. */
   #mounted: SessionFacts['mounted']
+  /** The kernel is to forget its caches once a daemon serves: before, nobody answers what its thread would wait for, and SIGKILL would not end that. */
+  #forgetsCaches = false
   #awaySince: number | undefined
   #why = ''
   #restartTimer: NodeJS.Timeout | undefined
@@ -252,7 +254,7 @@ export class Shield implements TurnTaker {
       throw new ProgramError(message, STATUS.failed, { cause: error })
     }
     this.#noteOrder()
-    if (state.facts.cachesDiffer === true) relay.forgetCaches(() => undefined)
+    this.#forgetsCaches = state.facts.cachesDiffer === true
     this.#giveUpTimer = setTimeout(() => this.#outcome.resolve('given up'), times.giveUp)
     succession.ready()
     log.info(`took ${mountpoint} over from a shield that was killed`)
@@ -473,6 +475,8 @@ export class Shield implements TurnTaker {
     const mounting = this.#mounting
     if (mounting === undefined) {
       log.info(`${command.file} serves ${mountpoint} again`)
+      if (this.#forgetsCaches) this.#relay?.forgetCaches(() => undefined)
+      this.#forgetsCaches = false
       return
     }
     this.#attach(mounting).catch(this.#outcome.reject)
@@ -592,9 +596,9 @@ export class Shield implements TurnTaker {
   }
 }
 
-/** By what a successor knows a daemon again. */
-function identityOf({ pid }: DaemonProcess): NonNullable<SessionFacts['daemon']> {
-  return { pid, start: processStat(pid)?.start ?? '0' }
+/** By what a successor knows a daemon again; undefined if its process was not started. */
+function identityOf({ pid }: DaemonProcess): SessionFacts['daemon'] {
+  return pid === 0 ? undefined : { pid, start: processStat(pid)?.start ?? '0' }
 }
 
 /**

@@ -101,9 +101,10 @@ export class Succession {
 
 /**
  * Kills what is left of a daemon that an earlier process has started, and waits up to `time` milliseconds for its end. Returns whether it has ended. A group whose first
- * process is another one now has got its id later.
+ * process is another one now has got its id later. A daemon that was not started (0) has none: group 0 is of the kernel, and of processes of another PID namespace.
  */
 export async function endLeft(daemon: NonNullable<SessionFacts['daemon']>, time: number): Promise<boolean> {
+  if (daemon.pid === 0) return true
   const group = processIds()
     .map((pid) => processStat(pid))
     .filter((stat): stat is ProcessStat => stat?.group === daemon.pid)

@@ -4,7 +4,7 @@ import { mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { childrenOf } from '../../src/os/processes/child-processes.ts'
-import { processStat } from '../../src/os/processes/processes.ts'
+import { processStat, sendSignal } from '../../src/os/processes/processes.ts'
 import { shieldAt } from '../../src/shield/control-folder.ts'
 import { mountAt } from './mounts.ts'
 import { EXECUTABLE } from './paths.ts'
@@ -73,9 +73,11 @@ export class Shielded {
   async kill(which: readonly ('shield' | 'daemon')[]): Promise<void> {
     const served = this.served
     const pids = which.map((name) => this[name])
-    for (const pid of pids) {
+    for (const [index, pid] of pids.entries()) {
       assert.ok(pid !== undefined, this.running.output())
-      process.kill(pid, 'SIGKILL')
+      // The end of the first may have ended the others meanwhile.
+      if (index === 0) process.kill(pid, 'SIGKILL')
+      else sendSignal(pid, 'SIGKILL')
     }
     await eventually(`the next daemon serves: ${this.running.output()}`, () => this.served > served)
   }

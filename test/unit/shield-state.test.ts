@@ -161,6 +161,21 @@ describe("the shield's state", () => {
     assert.equal(next.handles.byId(handle.id)?.node.id, held.id)
   })
 
+  it('tells all nodes that the kernel knows, also when it is written anew before the last', () => {
+    const { state, nodes } = newProcess()
+    const held = ['one', 'two'].map((name, index) => nodes.found(nodes.root, name, found(BigInt(7 + index))))
+    for (const node of held) nodes.told(node)
+    const known = nodes.known()
+    assert.equal(known.next().value, nodes.root)
+    const before = state.counts
+    for (let number = 0; state.counts === before; number++) {
+      assert.ok(number < 60_000, 'it was not written anew')
+      nodes.dropUnused(nodes.found(nodes.root, `${number}-${'x'.repeat(200)}`, found(BigInt(100 + number))))
+      state.settle()
+    }
+    assert.deepEqual([...known], held)
+  })
+
   it('has a listing that a reader has begun, however long', () => {
     const { state, nodes, handles } = newProcess()
     const handle = handles.add(nodes.root, CALLER, 0)
