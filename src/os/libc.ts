@@ -39,6 +39,11 @@ const FD_CLOEXEC = 1
 
 const POLL = 'int poll(void *, ulong, int)'
 
+/** What may be done with mapped memory (mmap(2)). */
+export const PROT = { READ: 1, WRITE: 2 } as const
+const MAP_SHARED = 1
+const MAP_FAILED = 2n ** 64n - 1n
+
 interface PollWatch {
   readonly fd: number
   readonly events: number
@@ -231,6 +236,17 @@ export class Libc {
     throw this.lastError(name, path)
   }
 
+  /**
+   * mmap(2): maps a part of a file, shared with all others that map it. It begins at `place`, a multiple of a page. `protection`: as in {@link PROT}.
+   * Returns where it lies. Throws SystemError (ENODEV: a file that cannot be mapped).
+   */
+  map(fd: number, place: number, length: number, protection: number): bigint {
+    const mmap = this.foreign('ulong mmap(ulong, ulong, int, int, int, long)')
+    const address = BigInt(mmap(0, length, protection, MAP_SHARED, fd, place))
+    if (address === MAP_FAILED) throw this.lastError('mmap')
+    return address
+  }
+
   /** Where a buffer's bytes lie, for structs that hold pointers. The number keeps nothing alive. */
   addressOf(buffer: Buffer): bigint {
     return this.#koffi.address(buffer)
@@ -256,7 +272,7 @@ function reventsOf(polled: Buffer): readonly number[] {
   return Array.from({ length: polled.length / 8 }, (_, index) => polled.readInt16LE(8 * index + 6))
 }
 
-function errnoName(errno: number): string {
+export function errnoName(errno: number): string {
   const found = Object.entries(constants.errno).find(([, number]) => number === errno)
   return found?.[0] ?? `errno ${errno}`
 }

@@ -7,6 +7,7 @@ import { READ_METHODS } from '../lab/consumer/read-methods.ts'
 import { RecordReader, RecordWriter } from '../lab/consumer/record-files.ts'
 import { AddonLoader } from '../os/addons.ts'
 import { PageCalls } from '../os/descriptors/mapped-file.ts'
+import { Libc } from '../os/libc.ts'
 import { commandLine, parse } from './command-line.ts'
 import type { Program } from './program.ts'
 
@@ -42,7 +43,7 @@ export const labConsumer: Program = async (context) => {
   const folder = dirname(options.file)
   const expected = Buffer.from(options.expect)
   const consumer = new Consumer(
-    make(options.file, new PageCalls(new AddonLoader()), expected),
+    make(options.file, new PageCalls(new Libc(new AddonLoader())), expected),
     {
       file: options.file,
       expected,

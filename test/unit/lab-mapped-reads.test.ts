@@ -6,6 +6,7 @@ import { Consumer } from '../../src/lab/consumer/consumer.ts'
 import { READ_METHODS } from '../../src/lab/consumer/read-methods.ts'
 import { AddonLoader } from '../../src/os/addons.ts'
 import { PageCalls } from '../../src/os/descriptors/mapped-file.ts'
+import { Libc } from '../../src/os/libc.ts'
 import { Sandbox } from '../support/sandbox.ts'
 
 /** What a memory map sees of a file, of which `content` is expected: as it is, and after it was cut to `cut` bytes. */
@@ -14,7 +15,7 @@ async function mapped(held: string, content: string, cut?: number): Promise<read
   const file = join(sandbox.path, 'file')
   writeFileSync(file, held)
   const expected = Buffer.from(content)
-  const way = READ_METHODS.mapped?.(file, new PageCalls(new AddonLoader()), expected)
+  const way = READ_METHODS.mapped?.(file, new PageCalls(new Libc(new AddonLoader())), expected)
   assert.ok(way !== undefined)
   const saw: string[] = []
   const consumer = new Consumer(way, { file, expected, interval: 1, exitOnError: false }, (line) => {

@@ -1,11 +1,7 @@
 import { fstatSync, ftruncateSync, readSync, writeSync } from 'node:fs'
-import type { Libc } from '../libc.ts'
+import { type Libc, PROT } from '../libc.ts'
 
 const MFD_CLOEXEC = 1
-/** mmap(2) */
-const PROT_READ_WRITE = 3
-const MAP_SHARED = 1
-const MAP_FAILED = 2n ** 64n - 1n
 /** fallocate(2): FALLOC_FL_KEEP_SIZE and FALLOC_FL_PUNCH_HOLE. */
 const PUNCH_HOLE = 3
 
@@ -55,9 +51,7 @@ export class MemoryFile {
 
   /** Maps a part, which begins and ends at multiples of a page. Throws SystemError. */
   map(place: number, length: number): MappedPart {
-    const mmap = this.#libc.foreign('ulong mmap(ulong, ulong, int, int, int, long)')
-    const address = BigInt(mmap(0, length, PROT_READ_WRITE, MAP_SHARED, this.fd, place))
-    if (address === MAP_FAILED) throw this.#libc.lastError('mmap')
+    const address = this.#libc.map(this.fd, place, length, PROT.READ | PROT.WRITE)
     return {
       memory: this.#libc.memoryAt(address, length),
       unmap: () => {
