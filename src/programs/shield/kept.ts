@@ -8,17 +8,12 @@ import { allShields, forgetKilled } from '../../shield/control-folder.ts'
 import { StarterChannel } from '../dummy-fuse/channel.ts'
 import { keepProgram } from '../keep/program.ts'
 import type { ProgramContext } from '../program.ts'
+import { SHIELD_LIMITS } from './limits.ts'
 import type { Messages } from './messages.ts'
 import type { ShieldOptions } from './options.ts'
 
-/** Seconds in which a shield that was killed has a successor, at the least. */
-const LEAST_DEADLINE = 60
-
 /** An exit status of more says that a signal ended the shield. */
 const KILLED = 128
-
-/** Seconds that a shield has to end; its own times for the daemon are shorter. */
-const STOP_TIMEOUT = 90
 
 /** Has the process id of the keeper in the environment of a shield that runs below a keeper of its own. */
 const KEEPER = 'DUMMY_SHIELD_KEEPER'
@@ -55,8 +50,8 @@ export async function keepShield(
       socket: [],
       storeMax: 16,
       watchdog: 0,
-      stopTimeout: STOP_TIMEOUT,
-      takeoverDeadline: Math.max(giveUp / 1000, LEAST_DEADLINE),
+      stopTimeout: SHIELD_LIMITS.stop / 1000,
+      takeoverDeadline: Math.max(giveUp, SHIELD_LIMITS.takeover) / 1000,
       restart: 'after a signal',
     },
     hangUp: 'stop',

@@ -17,12 +17,15 @@ export const SHIELD_LIMITS = checkedLimits(
     answer: { value: 5000, why: 'A shield answers within milliseconds; a busy machine may take seconds.' },
     look: { value: 50, why: 'Between two looks for the successor of a shield that was killed.' },
     processEnd: { value: 5000, why: 'A process that has done all but end takes milliseconds, on a busy machine seconds.' },
+    takeover: { value: 60_000, why: 'The least time that the keeper of a shield waits for a successor; --give-up may be shorter.' },
+    stop: { value: 90_000, why: 'A shield that has not ended by then hangs itself, and its keeper kills it.' },
     background: {
       value: 90_000,
       why: 'A shield that has not said by then whether its daemon serves hangs itself: it kills a daemon after a minute.',
     },
   },
-  ({ background, start, end, killed }) => [
+  ({ background, stop, start, leave, end, killed }) => [
+    ['the wait for the end of a shield is longer than the wait for the end of its daemon', stop > 2 * end + leave + 2 * killed],
     [
       'the wait for a shield in the background is longer than the start and the end of its daemon',
       background > start + end + killed,
