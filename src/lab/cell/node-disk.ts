@@ -24,7 +24,7 @@ const VOLUME = new RegExp(`^${KUBELET}/(pods/[^/]+/volumes/[^/]+/[^/]+/mount|plu
  * consumer has made it. What a driver keeps beside them, as a kubelet keeps vol_data.json, is its own.
  */
 export function isAtVolume(path: string, mounted: Iterable<string>): boolean {
-  return VOLUME.test(path) || basename(path) === PROBE || [...mounted].some((folder) => path.startsWith(`${folder}/`))
+  return VOLUME.test(path) || basename(path) === PROBE || isBelow(path, [...mounted])
 }
 
 /**
@@ -81,7 +81,11 @@ export class NodeDisk {
 
 /** Those of `paths` that a consumer has made in one of these folders or below it: the target of a volume may be a bind of a folder in a FUSE mount. */
 export function probesBelow(folders: readonly string[], paths: readonly string[]): readonly string[] {
-  return paths.filter((path) => basename(path) === PROBE && folders.some((folder) => path.startsWith(`${folder}/`)))
+  return paths.filter((path) => basename(path) === PROBE && isBelow(path, folders))
+}
+
+function isBelow(path: string, folders: readonly string[]): boolean {
+  return folders.some((folder) => path.startsWith(`${folder}/`))
 }
 
 /** A descriptor of the kubelet's folder as it is without the mounts in it. The bind has no path any more. */

@@ -1,13 +1,12 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { codeOf } from '../../errors.ts'
-import { recordsIn } from '../consumer/record-files.ts'
-import { missingFrom, type RecordRange } from '../consumer/record-ranges.ts'
+import { type Found, foundAt, recordsIn } from '../consumer/record-files.ts'
+import { missingFrom } from '../consumer/record-ranges.ts'
 import type { AcknowledgedWrites, ConsumerResult, NewPod, OutcomeId } from '../matrix/lab-record.ts'
 import type { WriteLog, WrittenFile } from './write-log.ts'
 
-/** By the name of a file of records: its records, or the errno's name where it could not be read. */
-export type FoundRecords = ReadonlyMap<string, readonly RecordRange[] | string>
+/** What was found, by the name of the file. */
+export type FoundRecords = ReadonlyMap<string, Found>
 
 /** When the acknowledged records of a file were that are missing; undefined if it is not known which are. */
 export function missingOf({ file, acknowledgedAt }: WrittenFile, found: FoundRecords): readonly number[] | undefined {
@@ -18,13 +17,11 @@ export function missingOf({ file, acknowledgedAt }: WrittenFile, found: FoundRec
 
 /** The records that the storage has. `folder`: where it keeps the files of the volume, on file systems of the machine. A file that is missing has none. */
 export async function recordsStored(folder: string, files: readonly WrittenFile[]): Promise<FoundRecords> {
-  const read = async ({ file }: WrittenFile): Promise<[string, readonly RecordRange[] | string]> => {
+  const read = async ({ file }: WrittenFile): Promise<[string, Found]> => {
     try {
       return [file, recordsIn(file, await readFile(join(folder, file)))]
     } catch (error) {
-      const code = codeOf(error)
-      if (code === undefined) throw error
-      return [file, code === 'ENOENT' ? [] : code]
+      return [file, foundAt(error)]
     }
   }
   return new Map(await Promise.all(files.map(read)))

@@ -1,4 +1,4 @@
-import type { RecordRange } from '../consumer/record-ranges.ts'
+import type { Found } from '../consumer/record-files.ts'
 import type { CellEvent, Reads } from '../matrix/lab-record.ts'
 import { WriteLog } from './write-log.ts'
 
@@ -21,8 +21,8 @@ const HANGS = 1000
 export class ReadLog {
   /** What the same consumer wrote. */
   readonly writes = new WriteLog()
-  /** By the name of a file of records, what was last read back: its records, or the errno's name. */
-  readonly found = new Map<string, readonly RecordRange[] | string>()
+  /** By the name of a file of records, what was last read back. */
+  readonly found = new Map<string, Found>()
   readonly #reads: Read[] = []
   #open: number | undefined
   #wrote: { atMs: number; path: string } | undefined

@@ -111,14 +111,27 @@ export class RecordReader {
   }
 
   #lineOf(file: string): ConsumerLine {
+    const found = this.#recordsOf(file)
+    return typeof found === 'string' ? { file, unreadable: found } : { file, found }
+  }
+
+  #recordsOf(file: string): Found {
     try {
-      return { file, found: recordsIn(file, readFileSync(join(this.#folder, file))) }
+      return recordsIn(file, readFileSync(join(this.#folder, file)))
     } catch (error) {
-      const code = codeOf(error)
-      if (code === undefined) throw error
-      return code === 'ENOENT' ? { file, found: [] } : { file, unreadable: code }
+      return foundAt(error)
     }
   }
+}
+
+/** The records of a file, or the errno's name where it could not be read. */
+export type Found = readonly RecordRange[] | string
+
+/** What is found where a file of records cannot be read: none in one that is missing. Throws an error that has no errno's name. */
+export function foundAt(error: unknown): Found {
+  const code = codeOf(error)
+  if (code === undefined) throw error
+  return code === 'ENOENT' ? [] : code
 }
 
 /** The records of a file that are as they were written, in order. `name`: of the file. */

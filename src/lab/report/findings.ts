@@ -171,7 +171,8 @@ function whom(cell: Cell, { catalogue }: LabRecord): string {
 /** Of those that have not the worst of it, how many stay broken. */
 function rest(cell: Cell): string {
   const broken = cell.consumers.filter((one) => effectOf(one) === 'broken').length
-  if (!['lost-synced', 'lost-unsynced', 'astray', 'undecided'].includes(harmOf(cell)) || broken === 0) return ''
+  const harm = harmOf(cell)
+  if ((!isLoss(harm) && harm !== 'astray' && harm !== 'undecided') || broken === 0) return ''
   return `, and ${broken} ${broken === 1 ? 'stays' : 'stay'} broken`
 }
 
@@ -300,7 +301,7 @@ function bestMitigation(cell: Cell, record: LabRecord): string {
 }
 
 function whatBreaks(cells: readonly Cell[], { driver, catalogue }: LabRecord): string {
-  const bad = cells.filter((cell) => ['lost-synced', 'lost-unsynced', 'astray', 'for-ever', 'until-restart'].includes(harmOf(cell)))
+  const bad = cells.filter((cell) => isLoss(harmOf(cell)) || ['astray', 'for-ever', 'until-restart'].includes(harmOf(cell)))
   const tried = count(cells.length, 'failure')
   if (bad.length === 0) return `No consumer of ${driver} broke for good in the ${tried} tried.`
   const byNumber = Map.groupBy(bad, (cell) => {
