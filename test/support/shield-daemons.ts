@@ -22,8 +22,7 @@ export const DAEMONS: Readonly<Record<string, (sandbox: Sandbox, folder: string)
     return ['sshfs', '-f', `root@127.0.0.1:${folder}`, '{target}', ...[...options, port].flatMap((option) => ['-o', option])]
   },
   'fuse-overlayfs': (sandbox, folder) => {
-    const [upper, work] = [sandbox.directory('upper'), sandbox.directory('work')]
-    return Promise.resolve(['fuse-overlayfs', '-f', '-o', `lowerdir=${folder},upperdir=${upper},workdir=${work}`, '{target}'])
+    return Promise.resolve(overlayfs(folder, sandbox.directory('upper'), sandbox.directory('work')))
   },
   gocryptfs: async (sandbox, folder) => {
     const [cipher, plain] = [sandbox.directory('cipher'), sandbox.directory('plain')]
@@ -45,7 +44,10 @@ export const DAEMONS: Readonly<Record<string, (sandbox: Sandbox, folder: string)
 export const WRITABLE: Readonly<Record<string, (sandbox: Sandbox) => readonly string[]>> = {
   bindfs: (sandbox) => ['bindfs', '-f', sandbox.directory('written'), '{target}'],
   'fuse-overlayfs': (sandbox) => {
-    const [lower, upper, work] = ['lower', 'written', 'work'].map((name) => sandbox.directory(name))
-    return ['fuse-overlayfs', '-f', '-o', `lowerdir=${lower},upperdir=${upper},workdir=${work}`, '{target}']
+    return overlayfs(sandbox.directory('lower'), sandbox.directory('written'), sandbox.directory('work'))
   },
+}
+
+function overlayfs(lower: string, upper: string, work: string): readonly string[] {
+  return ['fuse-overlayfs', '-f', '-o', `lowerdir=${lower},upperdir=${upper},workdir=${work}`, '{target}']
 }
