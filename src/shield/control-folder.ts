@@ -44,8 +44,8 @@ export class ControlFolder {
   }
 
   /**
-   * Takes the folder of a mount point, and removes what a shield has left there that was killed. `keeper`: what is to have a successor take it over. Throws ProgramError: `alreadyMounted` if a shield has the mount
-   * point.
+   * Takes the folder of a mount point, and removes what a shield has left there that was killed. `keeper`: what is to have a successor take it over.
+   * Throws ProgramError; its status is `alreadyMounted` if a shield has the mount point.
    */
   static async claim(libc: Libc, mountpoint: string, keeper: ShieldKeeper): Promise<ControlFolder> {
     const path = folderOf(mountpoint)

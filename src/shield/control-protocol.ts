@@ -33,8 +33,8 @@ export const REFUSED = v.object({ ok: v.literal(false), why: v.string() })
 const COUNT = v.number()
 
 /**
- * What has a successor go on with the mount if the shield is killed: `dummy-fuse-keep`, a process of the shield's own, which ends with it; or the service manager that the shield was
- * started by. Null: nothing.
+ * What starts a successor if the shield is killed: `dummy-fuse-keep`, a process of the shield's own, which ends with it; or the service manager that has
+ * started the shield. Null: nothing.
  */
 const KEEPER = v.nullable(v.object({ name: v.picklist(['dummy-fuse-keep', 'keep', 'systemd']), pid: v.nullable(COUNT) }))
 

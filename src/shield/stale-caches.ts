@@ -6,8 +6,8 @@ import type { Node } from './nodes.ts'
 const INC_EPOCH_SINCE = 44
 
 /**
- * Notifications that have the kernel forget the names, attributes and contents that it has cached of `nodes`. They are made one by one as they are asked for, because there may be a million
- * nodes. A kernel of a version `minor` without INC_EPOCH is told of each name that there is, and keeps what it knows of names that there are not.
+ * Notifications that have the kernel forget the names, attributes and contents that it has cached of `nodes`. They are made one by one as they are asked for,
+ * because there may be a million nodes. A kernel of a version `minor` without INC_EPOCH is told of each name that there is, and keeps what it knows of names that there are not.
  */
 export function* invalidations(minor: number, nodes: Iterable<Node>): Generator<Buffer> {
   if (minor >= INC_EPOCH_SINCE) yield notification(NOTIFY.INC_EPOCH, 0)

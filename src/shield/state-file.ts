@@ -135,8 +135,9 @@ export class StateFile {
   }
 
   /**
-   * Replaces all records by others, and the counts. `write` is given what puts a record there, as {@link append} takes it, and the new counts, while {@link counts} are the old ones. A process that
-   * is killed meanwhile leaves the old ones. Throws what `write` throws, SystemError or Node's error; then nothing has changed.
+   * Replaces all records by others, and the counts. `write` is given what puts a record there, as {@link append} takes it, and the new counts. Meanwhile
+   * {@link counts} are the old ones, and a process that is killed leaves the old ones. Throws what `write` throws, SystemError or Node's error; then nothing
+   * has changed.
    */
   replace(write: (put: (record: Buffer) => void, counts: KeptCounts) => void): void {
     const other = 3 - this.#area

@@ -5,7 +5,10 @@ import { close } from './close.ts'
 
 /** One way of reading a file again and again. Each read asks the file system; none is answered out of the page cache. */
 export interface ReadMethod {
-  /** Reads the file from its beginning into the buffer, which has room for the whole pages of a memory map and a byte more than is expected, and returns how many bytes there were. Throws errors that carry an errno's name. */
+  /**
+   * Reads the file from its beginning into the buffer, and returns how many bytes there were. The buffer has room for the whole pages of a memory map, and for a
+   * byte more than is expected. Throws errors that carry an errno's name.
+   */
   read(into: Buffer): number
 }
 
