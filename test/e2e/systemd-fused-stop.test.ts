@@ -87,7 +87,7 @@ describe('dummy-fused.service, stopped for good', () => {
     assert.doesNotMatch(await machine.journal(FUSED_UNIT), /is in use/)
     await machine.systemctl('start', FUSED_UNIT)
     await machine.systemctl('restart', 'dummy-fuse-csi.service')
-    assert.equal((await plugin.read(target)).stdout, 'Hello world!\n')
+    await plugin.restored(target)
     await plugin.unpublish('volume', 'one', 'two')
     assert.deepEqual(await fused.leftovers(), NOTHING_LEFT)
   })
