@@ -21,7 +21,7 @@ for line in sys.stdin:
     try: print(os.preadv(fd, [page], 0), flush=True)
     except OSError as error: print(error.strerror, flush=True)`
   const running = sandbox.start('python3', ['-c', code, `${path}/dummy-file.txt`])
-  await eventually('the file is held open', () => running.output().includes('open'))
+  await eventually('the file is held open', () => running.output().includes('open\n'))
   return running
 }
 

@@ -169,7 +169,7 @@ describe('volumes beside a slow or broken one', { concurrency: 3 }, () => {
       'except OSError as error: print(error.errno)',
     ].join('\n')
     const holder = sandbox.start('python3', ['-c', code, `${path}/dummy-file.txt`])
-    await eventually('it is open', () => holder.output().includes('open'))
+    await eventually('it is open', () => holder.output().includes('open\n'))
     assert.equal(await fused.unmount(path, 300), true)
     assert.deepEqual([...sandbox.mounts(), ...fused.records()], [])
     await eventually('its descriptors are closed', () => devicesOf(fused.pid) + devicesOf(fused.running.pid) === 0)
