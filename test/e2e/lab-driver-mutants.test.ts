@@ -5,7 +5,7 @@ import { describe, it } from 'node:test'
 import type { LabRecord } from '../../src/lab/matrix/lab-record.ts'
 import { teardownProblems } from '../../src/lab/report/teardown-findings.ts'
 import { type DriverRun, runDriver } from '../support/driver-run.ts'
-import { mutated, type SourceMutation } from '../support/mutated.ts'
+import { mutatedPlugin, type SourceMutation } from '../support/mutated.ts'
 import { EXECUTABLE } from '../support/paths.ts'
 import { Sandbox } from '../support/sandbox.ts'
 
@@ -13,8 +13,8 @@ import { Sandbox } from '../support/sandbox.ts'
 async function labRun(failures: string, source?: SourceMutation): Promise<DriverRun> {
   await using sandbox = new Sandbox()
   const program = join(sandbox.path, 'product')
-  const command = source === undefined ? EXECUTABLE : `${process.execPath} ${mutated(sandbox, source)}`
-  writeFileSync(program, `#!/bin/bash\nexec -a dummy-fuse-csi ${command} "$@"\n`, { mode: 0o755 })
+  const command = source === undefined ? `exec -a dummy-fuse-csi ${EXECUTABLE}` : await mutatedPlugin(sandbox, source)
+  writeFileSync(program, `#!/bin/bash\n${command} "$@"\n`, { mode: 0o755 })
   const file = {
     name: 'dummy-fuse-csi',
     start: [program, 'serve', '--endpoint', 'unix://{socket}', '--state-dir', '{state}', '--nodeid', '{node}'],

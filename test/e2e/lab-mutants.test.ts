@@ -3,7 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import type { Cell, LabRecord } from '../../src/lab/matrix/lab-record.ts'
-import { mutated, type SourceMutation } from '../support/mutated.ts'
+import { mutatedPlugin, type SourceMutation } from '../support/mutated.ts'
 import { EXECUTABLE, ROOT } from '../support/paths.ts'
 import { Sandbox } from '../support/sandbox.ts'
 
@@ -21,20 +21,17 @@ async function labWith(
   { serve, fused, consumer, source }: Mutation,
   args: readonly string[],
 ): Promise<{ status: number | null; output: string }> {
-  const program = (name: string, argv0: string, flags = ''): string => {
+  const program = (name: string, command: string, flags = ''): string => {
     const path = join(sandbox.path, name)
-    const command = source === undefined || name !== 'serve' ? EXECUTABLE : `${process.execPath} ${mutated(sandbox, source)}`
-    // What runs from source takes a second of a processor to start, without a cache of what is compiled.
-    const cache = join(sandbox.path, 'compiled')
-    writeFileSync(path, `#!/bin/bash\nexport NODE_COMPILE_CACHE=${cache}\nexec -a ${argv0} ${command} "$@" ${flags}\n`, {
-      mode: 0o755,
-    })
+    writeFileSync(path, `#!/bin/bash\n${command} "$@" ${flags}\n`, { mode: 0o755 })
     return path
   }
+  const ours = (argv0: string): string => `exec -a ${argv0} ${EXECUTABLE}`
+  const plugin = source === undefined ? ours('dummy-fuse-csi') : await mutatedPlugin(sandbox, source)
   const paths = {
-    serve: program('serve', 'dummy-fuse-csi', serve),
-    fused: program('fused', 'dummy-fused', fused),
-    consumer: program('consumer', 'dummy-fuse-csi', consumer),
+    serve: program('serve', plugin, serve),
+    fused: program('fused', ours('dummy-fused'), fused),
+    consumer: program('consumer', ours('dummy-fuse-csi'), consumer),
   }
   const script = join(sandbox.path, 'lab.ts')
   writeFileSync(

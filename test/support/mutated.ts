@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { cpSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { ROOT } from './paths.ts'
+import { EXECUTABLE, ROOT } from './paths.ts'
 import type { Sandbox } from './sandbox.ts'
 
 /** A place of our source that is to be another one; `from` is there once. */
@@ -11,8 +11,12 @@ export interface SourceMutation {
   readonly to: string
 }
 
-/** A copy of our source with one place changed; returns its main module. */
-export function mutated(sandbox: Sandbox, { file, from, to }: SourceMutation): string {
+/**
+ * A copy of the plugin's source with one place changed. Returns the lines of a shell script that run it; what follows them are further arguments. Its daemons are
+ * the executable's, and what it is compiled to is kept from a first start on: from its source it takes several times as long to start, and a call of the
+ * lab has few seconds.
+ */
+export async function mutatedPlugin(sandbox: Sandbox, { file, from, to }: SourceMutation): Promise<string> {
   const root = sandbox.directory('mutated')
   cpSync(join(ROOT, 'src'), join(root, 'src'), { recursive: true })
   cpSync(join(ROOT, 'package.json'), join(root, 'package.json'))
@@ -21,5 +25,15 @@ export function mutated(sandbox: Sandbox, { file, from, to }: SourceMutation): s
   const text = readFileSync(path, 'utf8')
   assert.equal(text.split(from).length, 2, `${file} has '${from}' not just once`)
   writeFileSync(path, text.replace(from, to))
-  return join(root, 'src/main.ts')
+  const start = join(root, 'src/start.ts')
+  writeFileSync(
+    start,
+    `const { argv0, argv } = process
+if (argv0 !== 'dummy-fuse-csi') process.execve(${JSON.stringify(EXECUTABLE)}, [argv0, ...argv.slice(2)], process.env)
+await import('./main.ts')`,
+  )
+  const run = `export NODE_COMPILE_CACHE=${sandbox.path}/compiled\nexec -a dummy-fuse-csi ${process.execPath} ${start}`
+  const { status, stderr } = await sandbox.run('bash', ['-c', `${run} serve --version`])
+  assert.equal(status, 0, stderr)
+  return run
 }
