@@ -496,12 +496,13 @@ describe('the successor of a shield', () => {
       shielded.killAtOnce()
       await eventually('no daemon serves', async () => (await shieldStatus(sandbox, mountpoint)).state === 'away')
       reader.child.stdin?.end('\n')
-      await eventually('the reader waits', async () => (await shieldStatus(sandbox, mountpoint)).requests.inFlight === 1)
+      const waits = async (): Promise<boolean> => (await shieldStatus(sandbox, mountpoint)).requests.inFlight === 1
+      await eventually('the reader waits', waits)
       const late = command('set -- --inject read-delay=3600;')
       const upgraded = await runShield(sandbox, 'upgrade', '--drain', '1', mountpoint, '--', ...late)
       assert.equal(upgraded.status, 0, upgraded.stderr)
       await shielded.kill(['shield'])
-      assert.deepEqual((await shieldStatus(sandbox, mountpoint)).requests.inFlight, 1)
+      await eventually('the reader waits again', waits)
       await shielded.stop(sandbox)
       assert.equal((await reader.ended).stdout, 'ready\n')
     },
