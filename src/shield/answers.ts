@@ -141,13 +141,12 @@ export class Answers {
 
   /** Keeps up with names that a request has taken away or moved. */
   #noteNames(pending: Pending): void {
-    const { check } = pending.shape
-    if (check !== 'gone' && check !== 'moved') return
+    if (!pending.takesNames) return
     const parent = this.#nodes.byId(pending.nodeid)
     const target = this.#nodes.byId(pending.otherNodeid ?? 0n)
     const [name, newName] = pending.names
     if (parent === undefined) return
-    if (check === 'gone') this.#nodes.absent(parent, name)
+    if (pending.shape.check === 'gone') this.#nodes.absent(parent, name)
     else if (target !== undefined) this.#nodes.moved(parent, name, target, newName, pending.isExchange)
   }
 }

@@ -73,9 +73,9 @@ export class Candidate {
 
   #mounting(call: MountCall, channel: DaemonChannel): 'EPERM' | undefined {
     const { init, mounted } = this.#terms
-    const [theirs, ours] = [optionsOf(call), optionsOf(mounted)]
-    if (theirs !== ours) {
-      this.#fail(`asks for the mount options ${theirs}, where the mount lives with ${ours}`)
+    const disagreement = mountDisagreement(call, mounted)
+    if (disagreement !== undefined) {
+      this.#fail(disagreement)
       return 'EPERM'
     }
     this.#channel = channel
@@ -113,8 +113,14 @@ export class Candidate {
   }
 }
 
+/** Why a daemon that mounts like this cannot serve a mount that another one has asked for (`mounted`); undefined if it can. */
+export function mountDisagreement(call: MountCall, mounted: Terms['mounted']): string | undefined {
+  const [theirs, ours] = [optionsOf(call), optionsOf(mounted)]
+  return theirs === ours ? undefined : `asks for the mount options ${theirs}, where the mount lives with ${ours}`
+}
+
 /** What a daemon asks of its mount, in one order: names of types and sources aside, which users alone see. */
-function optionsOf({ flags, data }: Pick<MountCall, 'flags' | 'data'>): string {
+function optionsOf({ flags, data }: Terms['mounted']): string {
   const options = data.split(',').filter((option) => option !== '')
   return `${options.toSorted().join(',')} (flags 0x${flags.toString(16)})`
 }

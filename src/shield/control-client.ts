@@ -9,13 +9,13 @@ import { ANSWERS, type ControlRequest, REFUSED } from './control-protocol.ts'
 type AnswerTo<K extends ControlRequest['do']> = InferOutput<(typeof ANSWERS)[K]>
 
 /**
- * What came of a question. `silent`: the shield has not answered in time. `ended`: no process listens. `strange`: it is of a version that says something else, or has ended before it
- * has answered.
+ * What came of a question. `silent`: the shield has not answered in time. `ended`: no process listens. `cut`: it has ended before it has answered. `strange`: it is of a version that
+ * says something else.
  */
 export type Outcome<K extends ControlRequest['do']> =
   | { readonly kind: 'answered'; readonly answer: AnswerTo<K> }
   | { readonly kind: 'refused'; readonly why: string }
-  | { readonly kind: 'silent' | 'ended' | 'strange' }
+  | { readonly kind: 'silent' | 'ended' | 'cut' | 'strange' }
 
 /** Asks the shield that listens on a socket; `time`: milliseconds. Rejects with Node's error if the socket cannot be used (EACCES). */
 export async function ask<K extends ControlRequest['do']>(
@@ -27,6 +27,7 @@ export async function ask<K extends ControlRequest['do']>(
   try {
     const text = await settledWithin(exchange(connection, `${JSON.stringify(request)}\n`), time)
     if (text === 'late') return { kind: 'silent' }
+    if (text === '') return { kind: 'cut' }
     const answer = jsonOrUndefined(ANSWERS[request.do], text)
     if (answer !== undefined) return { kind: 'answered', answer }
     const refused = jsonOrUndefined(REFUSED, text)
@@ -38,7 +39,7 @@ export async function ask<K extends ControlRequest['do']>(
         return { kind: 'ended' }
       case 'ECONNRESET':
       case 'EPIPE':
-        return { kind: 'strange' }
+        return { kind: 'cut' }
       // Its queue of connections is full.
       case 'EAGAIN':
         return { kind: 'silent' }

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { closeSync, fstatSync, readdirSync, readFileSync, readlinkSync, rmSync, statSync } from 'node:fs'
+import { closeSync, existsSync, fstatSync, readdirSync, readFileSync, readlinkSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { codeOf, messageOf, ProgramError } from '../errors.ts'
@@ -168,10 +168,11 @@ function tryLock(libc: Libc, path: string): number | undefined {
   return undefined
 }
 
-/** Removes the folder of a shield that was killed, unless another one has it by now. Throws Node's error or SystemError. */
-export function forgetKilled(libc: Libc, { folder }: FoundShield): void {
+/** Removes the folder of a shield that was killed, unless another one has it by now. Returns whether it is gone. Throws Node's error or SystemError. */
+export function forgetKilled(libc: Libc, { folder }: FoundShield): boolean {
   const lock = tryLock(libc, folder)
-  if (lock === undefined) return
+  if (lock === undefined) return !existsSync(folder)
   rmSync(folder, { recursive: true, force: true })
   closeSync(lock)
+  return true
 }

@@ -69,11 +69,10 @@ export class DaemonProcess implements Killable {
   constructor(parts: DaemonParts, command: DaemonCommand, handler: DaemonHandler) {
     const { libc, loop, launcher, output } = parts
     this.#parts = parts
-    const [ours, theirs] = libc.socketPair()
+    const [[ours, theirs], [inbox, outbox]] = twoPairs(libc)
     this.#channel = new DaemonChannel(libc, ours)
     widen(libc, theirs)
     this.#theirs = theirs
-    const [inbox, outbox] = libc.socketPair()
     this.#inbox = DatagramSocket.ofPair(libc, inbox, 1)
     const { file, args, target } = command
     this.#askedFor = join(target, ASKED_FOR)
@@ -184,6 +183,17 @@ export class DaemonProcess implements Killable {
   #closeTheirs(): void {
     if (this.#theirs !== undefined) closeSync(this.#theirs)
     this.#theirs = undefined
+  }
+}
+
+/** Two {@link Libc.socketPair}, or none. Throws SystemError. */
+function twoPairs(libc: Libc): readonly [readonly [number, number], readonly [number, number]] {
+  const first = libc.socketPair()
+  try {
+    return [first, libc.socketPair()]
+  } catch (error) {
+    for (const fd of first) closeSync(fd)
+    throw error
   }
 }
 

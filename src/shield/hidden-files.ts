@@ -4,7 +4,7 @@ import { randomHex } from '../os/random.ts'
 import { type Caller, DIRECTORY, foundIn, IN, newRequest } from './messages.ts'
 import type { Node, NodeTable } from './nodes.ts'
 import type { OwnRequests } from './own-requests.ts'
-import type { Pending } from './pending.ts'
+import type { Pending, Taken } from './pending.ts'
 import type { Rediscovery, Waiter } from './rediscovery.ts'
 
 const { ENOENT } = constants.errno
@@ -22,6 +22,16 @@ interface HiddenNotes {
   hiding(file: Node, name: string): void
   hidden(file: Node, name: string, caller: Caller): void
   shown(file: Node): void
+  /** The request `unique` has taken a name from a file that is hidden, and may still be refused. */
+  taken(unique: bigint, taken: Taken): void
+  /** It has come out. */
+  settled(unique: bigint): void
+}
+
+/** A {@link Taken} whose request has not come out. */
+interface Taking extends Taken {
+  /** Nobody waits for the request any more, and no daemon will answer it: whether it was done shows in the names that there are. */
+  abandoned: boolean
 }
 
 /** The dependencies of {@link HiddenFiles}. */
@@ -31,6 +41,8 @@ interface HiddenFilesParts {
   readonly rediscovery: Rediscovery
   readonly notes: HiddenNotes
   readonly warn: (text: string) => void
+  /** It is known of one more abandoned request whether it was done: {@link HiddenFiles.settling} may have changed. */
+  readonly settled: () => void
 }
 
 /**
@@ -43,6 +55,9 @@ export class HiddenFiles {
   readonly #rediscovery: Rediscovery
   readonly #notes: HiddenNotes
   readonly #warn: (text: string) => void
+  readonly #onSettled: () => void
+  /** By the numbers of their requests. */
+  readonly #takings = new Map<bigint, Taking>()
   readonly #files = new Map<Node, Hidden>()
   readonly #names = new Set<string>()
   /** The names of files that are being hidden, which the next daemon is asked for again. */
@@ -53,12 +68,13 @@ export class HiddenFiles {
   #count = 0
   #serving = false
 
-  constructor({ nodes, own, rediscovery, notes, warn }: HiddenFilesParts) {
+  constructor({ nodes, own, rediscovery, notes, warn, settled }: HiddenFilesParts) {
     this.#nodes = nodes
     this.#own = own
     this.#rediscovery = rediscovery
     this.#notes = notes
     this.#warn = warn
+    this.#onSettled = settled
   }
 
   get any(): boolean {
@@ -91,6 +107,47 @@ export class HiddenFiles {
     this.#files.set(file, { name, caller, removing: false })
   }
 
+  /** Names that requests have taken which have not come out, by the numbers of the requests. */
+  takings(): Iterable<readonly [unique: bigint, taken: Taken]> {
+    return this.#takings
+  }
+
+  /** Adds one of an earlier process. It counts as abandoned until {@link reclaim}. */
+  restoreTaking(unique: bigint, taken: Taken): void {
+    this.#takings.set(unique, { ...taken, abandoned: true })
+  }
+
+  /** A request that an earlier process had has come out. */
+  forgetTaking(unique: bigint): void {
+    this.#takings.delete(unique)
+  }
+
+  /** The kernel sends a request again. Returns what it has taken. */
+  reclaim(unique: bigint): Taken | undefined {
+    const taking = this.#takings.get(unique)
+    if (taking !== undefined) taking.abandoned = false
+    return taking
+  }
+
+  /** Nobody waits for a request any more, and the daemon that had it has ended or was never given it. */
+  abandon(unique: bigint): void {
+    const taking = this.#takings.get(unique)
+    if (taking === undefined) return
+    taking.abandoned = true
+    if (this.#serving) this.#settle(unique, taking)
+  }
+
+  /** A request is done with, whether the daemon has done it or not. */
+  over(unique: bigint): void {
+    if (this.#takings.get(unique)?.abandoned === false) this.#drop(unique)
+  }
+
+  /** While it is so, nobody knows what has which name. */
+  get settling(): boolean {
+    for (const { abandoned } of this.#takings.values()) if (abandoned) return true
+    return false
+  }
+
   /** A file is not hidden any more, and not being hidden. */
   forget(file: Node): void {
     this.#chosen.delete(file)
@@ -113,6 +170,7 @@ export class HiddenFiles {
       hidden.removing = false
       this.closed(file)
     }
+    for (const [unique, taking] of this.#takings) if (taking.abandoned) this.#settle(unique, taking)
   }
 
   /** The daemon that served has ended. */
@@ -153,6 +211,7 @@ export class HiddenFiles {
       pending.hid = { file, directory: parent, name: taken }
       this.restore(file, hiddenName, pending.identity)
       this.#notes.hidden(file, hiddenName, pending.identity)
+      if (pending.replaces) this.#take(pending, pending.hid)
       this.closed(file)
       waiter.done()
     }
@@ -161,28 +220,26 @@ export class HiddenFiles {
   }
 
   /** A request that has hidden a file has failed: the file gets its name back, if it still can. */
-  giveBack({ hid, identity }: Pending, done: () => void): void {
-    const hidden = hid === undefined ? undefined : this.#files.get(hid.file)
-    const [link] = hid?.file.links ?? []
-    if (hid === undefined || hidden === undefined || link === undefined || hidden.removing) {
+  giveBack({ file, directory, name }: Taken, caller: Caller, done: () => void): void {
+    const hidden = this.#files.get(file)
+    const [link] = file.links
+    if (hidden === undefined || link === undefined || hidden.removing) {
       done()
       return
     }
-    const { file, directory, name } = hid
     const back = (): void => {
       this.#shown(file)
       done()
     }
-    this.#move(
-      { file, from: link.parent, name: link.name, to: directory, newName: name, caller: identity },
-      { done: back, failed: done },
-    )
+    const move = (): void =>
+      this.#move({ file, from: link.parent, name: link.name, to: directory, newName: name, caller }, { done: back, failed: done })
+    this.#whenCurrent([link.parent, directory], { done: move, failed: done })
   }
 
   /** One who had a file open has closed it. */
   closed(file: Node): void {
     const hidden = this.#files.get(file)
-    if (hidden !== undefined && file.opens === 0) this.#remove(file, hidden)
+    if (hidden !== undefined && file.opens === 0 && !this.#isBeingTaken(file)) this.#remove(file, hidden)
   }
 
   /** Removes all of them, open or not, and calls `removed` when the daemon has; never if it ends before. */
@@ -193,6 +250,59 @@ export class HiddenFiles {
     }
     for (const [file, hidden] of this.#files) this.#remove(file, hidden)
     look()
+  }
+
+  /** A request that may be refused has taken a name. */
+  #take({ firstUnique, answered }: Pending, taken: Taken): void {
+    this.#takings.set(firstUnique, { ...taken, abandoned: false })
+    this.#notes.taken(firstUnique, taken)
+    // Its caller was killed meanwhile.
+    if (answered) this.abandon(firstUnique)
+  }
+
+  #isBeingTaken(file: Node): boolean {
+    for (const taking of this.#takings.values()) if (taking.file === file) return true
+    return false
+  }
+
+  #drop(unique: bigint): void {
+    const taking = this.#takings.get(unique)
+    if (!this.#takings.delete(unique) || taking === undefined) return
+    this.#notes.settled(unique)
+    this.closed(taking.file)
+  }
+
+  /** Finds out whether an abandoned request was done: then another file has the name. Otherwise the file gets it back. */
+  #settle(unique: bigint, { file, directory, name }: Taken): void {
+    const over = (): void => {
+      this.#drop(unique)
+      this.#onSettled()
+    }
+    const hidden = this.#files.get(file)
+    if (hidden === undefined) {
+      over()
+      return
+    }
+    const absent = (): void => this.giveBack({ file, directory, name }, hidden.caller, over)
+    const look = (): void =>
+      this.#rediscovery.lookUp(directory, name, {
+        done: (entry) => {
+          if (foundIn(entry) === undefined) absent()
+          else over()
+        },
+        failed: (errno) => {
+          if (errno === ENOENT) absent()
+          else over()
+        },
+      })
+    this.#whenCurrent([directory], { done: look, failed: over })
+  }
+
+  /** Tells `waiter` once the daemon that serves knows all of these nodes. */
+  #whenCurrent(nodes: readonly Node[], waiter: Waiter): void {
+    const unknown = nodes.find((node) => !this.#nodes.isCurrent(node))
+    if (unknown === undefined) waiter.done()
+    else this.#rediscovery.resolve(unknown, { done: () => this.#whenCurrent(nodes, waiter), failed: waiter.failed })
   }
 
   /** Hidden files must not be in a directory that is removed: they go to the one above. */
@@ -263,8 +373,7 @@ export class HiddenFiles {
       bytes.copy(request, IN.body)
       this.#own.ask(request, { done: () => failed(ENOENT), failed })
     }
-    if (this.#nodes.isCurrent(parent)) ask()
-    else this.#rediscovery.resolve(parent, { done: ask, failed })
+    this.#whenCurrent([parent], { done: ask, failed })
   }
 
   #gone(file: Node): void {

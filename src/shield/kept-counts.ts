@@ -28,6 +28,12 @@ export class KeptCounts {
     return slot
   }
 
+  /** Slots below this are in use: none of them is given out. */
+  beginAt(slot: number): void {
+    this.#next = Math.max(this.#next, slot)
+    this.#free.length = 0
+  }
+
   /** Its count must not be used any more. */
   free(slot: number): void {
     this.#free.push(slot)

@@ -7,6 +7,13 @@ import type { Node } from './nodes.ts'
 const RENAME_NOREPLACE = 1
 const RENAME_EXCHANGE = 2
 
+/** A name that a request has taken from an open file, which was hidden. */
+export interface Taken {
+  readonly file: Node
+  readonly directory: Node
+  readonly name: string
+}
+
 /** A request of the kernel that has no answer yet. */
 export class Pending {
   /** A copy, in which nodes and handles become the daemon's when it is sent. */
@@ -24,6 +31,8 @@ export class Pending {
   readonly fh: bigint | undefined
   /** The daemon that serves has been given it, or something for its sake. */
   tried = false
+  /** The daemon that serves was asked something for its sake, and has not answered that. */
+  waiting = false
   /** The daemon has been given the request itself. */
   sent = false
   /** A daemon that has ended had been given it, and may have done it. */
@@ -34,10 +43,12 @@ export class Pending {
   held = false
   /** The kernel has its answer; the daemon's is still to come. */
   answered = false
+  /** What waits until it is done with. Dropped if the daemon ends first. */
+  followers: (() => void)[] = []
   /** The file that it opens. */
   opening: Node | undefined
   /** The open file that was hidden because this takes its name. */
-  hid: { readonly file: Node; readonly directory: Node; readonly name: string } | undefined
+  hid: Taken | undefined
   /** The open file whose name it takes cannot be hidden. */
   hidesNothing = false
 
@@ -100,6 +111,11 @@ export class Pending {
   /** Whether it gives a file a name that another file may have, which loses it. */
   get replaces(): boolean {
     return this.shape.check === 'moved' && (this.#renameFlags & (RENAME_EXCHANGE | RENAME_NOREPLACE)) === 0
+  }
+
+  /** Whether it takes names away or moves them. */
+  get takesNames(): boolean {
+    return this.shape.check === 'gone' || this.shape.check === 'moved'
   }
 
   get #renameFlags(): number {

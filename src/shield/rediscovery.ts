@@ -18,6 +18,16 @@ export interface Waiter {
   readonly failed: (errno: number) => void
 }
 
+/** What is outside of {@link Rediscovery}. */
+interface RediscoveryHooks {
+  /** A file cannot be found again. */
+  stale(): void
+  /**
+   * Has `act` be called when a change of names in a directory has come out which the daemon was given. Returns false if there is none. It is dropped if the daemon ends first.
+   */
+  afterChange(directory: Node, act: () => void): boolean
+}
+
 /** Makes known to the daemon that serves what an earlier one has told of or opened: by LOOKUP, OPEN and READDIR, when it is first needed. */
 export class Rediscovery {
   readonly #nodes: NodeTable
@@ -26,11 +36,10 @@ export class Rediscovery {
   readonly #resolving = new Waiting<Node>()
   readonly #opening = new Waiting<Handle>()
   readonly #listing = new Waiting<Handle>()
-  readonly #onStale: () => void
+  readonly #hooks: RediscoveryHooks
 
-  /** `onStale`: a file cannot be found again. */
-  constructor(nodes: NodeTable, handles: HandleTable, own: OwnRequests, onStale: () => void) {
-    this.#onStale = onStale
+  constructor(nodes: NodeTable, handles: HandleTable, own: OwnRequests, hooks: RediscoveryHooks) {
+    this.#hooks = hooks
     this.#nodes = nodes
     this.#handles = handles
     this.#own = own
@@ -88,7 +97,7 @@ export class Rediscovery {
           opened(undefined)
           return
         }
-        if (errno === ENOENT) this.#onStale()
+        if (errno === ENOENT) this.#hooks.stale()
         this.#opening.settle(handle, errno === ENOENT ? ESTALE : errno)
       },
     })
@@ -113,14 +122,17 @@ export class Rediscovery {
   #tryNames(node: Node, settle: (errno?: number) => void): void {
     const [link] = node.links
     if (link === undefined) {
-      this.#onStale()
+      this.#hooks.stale()
       settle(ESTALE)
       return
     }
     const { parent, name } = link
+    const again = (): void => this.#tryNames(node, settle)
     const tryNext = (): void => {
+      // It may have been renamed: a daemon of several threads may answer the LOOKUP before the change that it has made.
+      if (this.#hooks.afterChange(parent, again)) return
       this.#nodes.absent(parent, name)
-      this.#tryNames(node, settle)
+      again()
     }
     const own: Own = {
       done: (entry) => {
@@ -136,7 +148,7 @@ export class Rediscovery {
         }
         // Another file has the name.
         this.#nodes.dropUnused(other)
-        this.#tryNames(node, settle)
+        again()
       },
       failed: (errno) => {
         if (errno === ENOENT) tryNext()

@@ -21,7 +21,7 @@ import { translateNotification } from './notifications.ts'
 import { OwnRequests } from './own-requests.ts'
 import { Pending } from './pending.ts'
 import { Rediscovery } from './rediscovery.ts'
-import { invalidations } from './stale-caches.ts'
+import { invalidation, invalidations } from './stale-caches.ts'
 import type { CountName, ShieldState, StateTables } from './state.ts'
 import { Suspects } from './suspects.ts'
 
@@ -94,8 +94,10 @@ export class Relay {
   /** The connection is over. */
   #isOver = false
   #hold: Hold | undefined
-  /** How often the kernel was to forget its caches. */
+  /** Sequences of notifications that have the kernel forget its caches, and that are not written yet. */
   #forgets = 0
+  /** Ids of nodes whose contents the kernel is to forget once nothing of them is read or written: a notification would wait for that in the kernel, where no signal ends it. */
+  readonly #keptContents = new Set<bigint>()
 
   /** `state`: what a successor is to know. One of an earlier process is to be taken over next. */
   constructor(device: Device, stableInodes: boolean, hooks: RelayHooks, state: ShieldState) {
@@ -104,7 +106,10 @@ export class Relay {
     this.#state = state
     this.#nodes = new NodeTable(stableInodes, (daemonId, lookups) => this.#forget(daemonId, lookups), state)
     this.#handles = new HandleTable(state)
-    this.#rediscovery = new Rediscovery(this.#nodes, this.#handles, this.#own, () => state.add('lost'))
+    this.#rediscovery = new Rediscovery(this.#nodes, this.#handles, this.#own, {
+      stale: () => state.add('lost'),
+      afterChange: (directory, act) => this.#afterChange(directory, act),
+    })
     this.#doubtfulChanges = new DoubtfulChanges(this.#nodes, this.#own, this.#rediscovery)
     this.#hidden = new HiddenFiles({
       nodes: this.#nodes,
@@ -112,6 +117,7 @@ export class Relay {
       rediscovery: this.#rediscovery,
       notes: state,
       warn: (text) => hooks.warning(text),
+      settled: () => this.#forwardAll(),
     })
     this.#replies = new KernelReplies(device, state)
     this.#answers = new Answers({
@@ -207,12 +213,12 @@ export class Relay {
   /** Has the kernel forget what it has cached, because another daemon may say something else. Calls `forgotten` when it has. */
   forgetCaches(forgotten: () => void): void {
     const minor = this.#init?.readUInt32LE(IN.body + 4) ?? 0
-    const number = ++this.#forgets
-    this.#hooks.notify(invalidations(minor, this.#nodes.known()), () => {
-      // A later one is still to come otherwise.
-      if (number === this.#forgets) this.#state.note({ cachesDiffer: false })
-      forgotten()
-    })
+    const keeps = (node: Node): boolean => {
+      const isKept = this.#isTransferred(node.id)
+      if (isKept) this.#keptContents.add(node.id)
+      return isKept
+    }
+    this.#haveForgotten(invalidations(minor, this.#nodes.known(), keeps), forgotten)
   }
 
   /** A new daemon is there. It is asked for INIT first. */
@@ -332,11 +338,11 @@ export class Relay {
   /** The kernel sends a request again that an earlier process of ours had. Returns whether it is to be done. */
   #sentAgain(pending: Pending): boolean {
     this.#state.add('resent')
-    const { check, once } = pending.shape
+    const { once } = pending.shape
     const { maybeDone, done } = this.#state.again(pending.firstUnique)
     pending.maybeDone = maybeDone
-    const takesNames = check === 'gone' || check === 'moved'
-    if (done && takesNames) this.#end(pending, 0)
+    pending.hid = this.#hidden.reclaim(pending.firstUnique)
+    if (done && pending.takesNames) this.#end(pending, 0)
     else if (maybeDone && (once === true || pending.isExchange)) {
       this.#state.add('undecided')
       this.#end(pending, EIO)
@@ -346,7 +352,7 @@ export class Relay {
 
   /** Gives a request to the daemon, once it knows the node and the open file; without a daemon it is kept. */
   #forward(pending: Pending): void {
-    if (pending.answered || this.#pending.get(pending.unique) !== pending) return
+    if (pending.answered || pending.sent || pending.waiting || this.#pending.get(pending.unique) !== pending) return
     const { nodeid, otherNodeid, fh } = pending
     const node = this.#nodes.byId(nodeid)
     const other = otherNodeid === undefined ? undefined : this.#nodes.byId(otherNodeid)
@@ -364,17 +370,26 @@ export class Relay {
       this.#hold?.keeps(pending) === true ||
       !this.#serving ||
       pending.held ||
+      this.#hidden.settling ||
       (this.#unsettled.size > 0 && !this.#unsettled.has(pending))
     )
       return
     pending.tried = true
-    const waiter = { done: () => this.#forward(pending), failed: (errno: number) => this.#end(pending, errno) }
+    const waiter = {
+      done: () => {
+        pending.waiting = false
+        this.#forward(pending)
+      },
+      failed: (errno: number) => this.#end(pending, errno),
+    }
+    pending.waiting = true
     if (!this.#nodes.isCurrent(node)) this.#rediscovery.resolve(node, waiter)
     else if (other !== undefined && !this.#nodes.isCurrent(other)) this.#rediscovery.resolve(other, waiter)
     else if (handle !== undefined && !this.#handles.isCurrent(handle)) this.#rediscovery.reopen(handle, waiter)
     else if (pending.opcode === OPCODE.READDIR && handle !== undefined) {
       if (this.#listings.answer(pending, node, handle, waiter)) this.#over(pending)
     } else if (pending.shape.check === undefined || !this.#hidden.prepare(pending, node, other, waiter)) {
+      pending.waiting = false
       // The file has another name instead.
       if (pending.opcode === OPCODE.UNLINK && pending.hid !== undefined) this.#end(pending, 0)
       else this.#send(pending, node, handle, other)
@@ -450,7 +465,7 @@ export class Relay {
   /** A change of names has failed. */
   #refused(pending: Pending, errno: number): void {
     if (pending.hid === undefined) this.#end(pending, errno)
-    else this.#hidden.giveBack(pending, () => this.#end(pending, errno))
+    else this.#hidden.giveBack(pending.hid, pending.identity, () => this.#end(pending, errno))
   }
 
   /** The daemon has answered INIT. */
@@ -479,10 +494,10 @@ export class Relay {
     this.#own.serve(this.#channel)
     this.#nodes.begin()
     this.#handles.begin()
-    this.#hidden.begin()
     this.#hooks.ready()
     for (const pending of this.#pending.values())
       if ((pending.crashes > 0 || pending.again) && pending.shape.check !== undefined && !pending.held) this.#unsettled.add(pending)
+    this.#hidden.begin()
     this.#forwardAll()
     this.#suspects.begin()
   }
@@ -519,18 +534,26 @@ export class Relay {
     this.#replies.fail(pending, EINTR)
     pending.answered = true
     // What the daemon has done for it is still to be undone.
-    if (!pending.sent) this.#over(pending)
+    if (!pending.sent) this.#abandon(pending)
+  }
+
+  /** The kernel has the answer of a request, and the daemon will not do it. */
+  #abandon(pending: Pending): void {
+    if (pending.hid !== undefined) this.#hidden.abandon(pending.firstUnique)
+    this.#over(pending)
   }
 
   /** The daemon that a request may have been with has ended. `culprit`: the suspect that it was given last. */
   #outlive(pending: Pending, culprit: Pending | undefined): void {
+    pending.followers = []
     if (pending.answered) {
-      this.#over(pending)
+      this.#abandon(pending)
       return
     }
     const { tried, sent } = pending
     if (!tried) return
     pending.tried = false
+    pending.waiting = false
     pending.sent = false
     this.#state.add('resent')
     if (sent) pending.maybeDone = true
@@ -557,6 +580,29 @@ export class Relay {
     if (translated !== undefined) this.#hooks.notify([translated])
   }
 
+  #haveForgotten(notifications: Iterable<Buffer>, forgotten: () => void): void {
+    this.#forgets++
+    this.#hooks.notify(notifications, () => {
+      this.#forgets--
+      if (this.#forgets === 0 && this.#keptContents.size === 0) this.#state.note({ cachesDiffer: false })
+      forgotten()
+    })
+  }
+
+  /** Whether the kernel waits for contents of a file, or for them to be written. */
+  #isTransferred(id: bigint): boolean {
+    for (const { nodeid, opcode } of this.#pending.values())
+      if (nodeid === id && (opcode === OPCODE.READ || opcode === OPCODE.WRITE)) return true
+    return false
+  }
+
+  /** A request about a node is done with. */
+  #lookWhetherTransferred(id: bigint): void {
+    if (!this.#keptContents.has(id) || this.#isTransferred(id)) return
+    this.#keptContents.delete(id)
+    this.#haveForgotten([invalidation(id)], () => undefined)
+  }
+
   /** Answers a request with an error, or 0 if nothing else is to be said. */
   #end(pending: Pending, errno: number): void {
     if (!this.#pending.has(pending.unique)) return
@@ -570,6 +616,8 @@ export class Relay {
     this.#interrupts.delete(pending)
     this.#suspects.over(pending)
     if (pending.again || isNoted(pending)) this.#state.changeOver(pending.firstUnique)
+    if (this.#keptContents.size > 0) this.#lookWhetherTransferred(pending.nodeid)
+    if (pending.hid !== undefined) this.#hidden.over(pending.firstUnique)
     const { opening } = pending
     if (opening !== undefined) {
       opening.opens--
@@ -577,6 +625,18 @@ export class Relay {
       this.#nodes.dropUnused(opening)
     }
     if (this.#unsettled.delete(pending) && this.#unsettled.size === 0) this.#forwardAll()
+    for (const act of pending.followers) act()
+  }
+
+  /** Has `act` be called when a change of names in a directory is done with which the daemon has been given. Returns false if there is none. */
+  #afterChange(directory: Node, act: () => void): boolean {
+    for (const pending of this.#pending.values()) {
+      const { sent, takesNames, nodeid, otherNodeid, followers } = pending
+      if (!sent || !takesNames || (nodeid !== directory.id && otherNodeid !== directory.id)) continue
+      followers.push(act)
+      return true
+    }
+    return false
   }
 }
 

@@ -8,6 +8,7 @@ import type { Logger } from '../log.ts'
 import { Epoll } from '../os/descriptors/epoll.ts'
 import { type Libc, MS } from '../os/libc.ts'
 import { DetachedMount } from '../os/mounts/detached-mount.ts'
+import { abortConnection } from '../os/mounts/fuse-connections.ts'
 import type { MountTable } from '../os/mounts/mount-table.ts'
 import { OwnMount } from '../os/mounts/own-mount.ts'
 import { STATUS } from '../os/processes/exit-status.ts'
@@ -16,11 +17,12 @@ import type { Launcher } from '../os/processes/launcher.ts'
 import { processStat } from '../os/processes/processes.ts'
 import { RestartDelay } from '../os/processes/restart-delay.ts'
 import { settledWithin } from '../os/processes/settled-within.ts'
-import { Candidate } from './candidate.ts'
+import { Candidate, mountDisagreement } from './candidate.ts'
 import type { ShieldStatus, UpgradeReport } from './control-protocol.ts'
 import type { DaemonChannel } from './daemon-channel.ts'
 import { type DaemonCommand, DaemonProcess, removeTarget } from './daemon-process.ts'
 import type { HoldReport } from './hold.ts'
+import { Notifier } from './notifier.ts'
 import { Refused } from './refused.ts'
 import { Relay, type RelayHooks } from './relay.ts'
 import type { ShieldState } from './state.ts'
@@ -115,7 +117,7 @@ export class Shield implements TurnTaker {
   readonly #loop: ServingLoop
   readonly #restartDelay = new RestartDelay()
   readonly #outcome = Promise.withResolvers<ShieldEnd>()
-  readonly #notify: RelayHooks['notify']
+  readonly #notifier: Notifier
   readonly #state: ShieldState
   readonly #remains: string[] = []
   #command: DaemonCommand
@@ -155,7 +157,7 @@ export class Shield implements TurnTaker {
     this.#turns = new MainThreadTurns(libc)
     this.#loop = new ServingLoop(new Epoll(libc), new AdaptivePolling(POLL_TIME), libc.yielder())
     this.#loop.listen(this.#turns.neighbour.fd, this.#turns.neighbour.readable)
-    this.#notify = notifier(libc, () => this.#device?.fd)
+    this.#notifier = new Notifier(libc, () => this.#device?.fd)
     this.#state = parts.left?.state ?? parts.succession.newState()
   }
 
@@ -380,6 +382,13 @@ export class Shield implements TurnTaker {
   /** The daemon mounts. What the first one asks for decides about our mount. */
   #mountFor(call: MountCall, channel: DaemonChannel): 'EPERM' | undefined {
     this.#turns.due()
+    const disagreement = this.#mounted === undefined ? undefined : mountDisagreement(call, this.#mounted)
+    if (disagreement !== undefined) {
+      const advice = 'to have other options, stop the shield or its unit and start it anew'
+      this.#parts.log.error(`${this.#command.file} ${disagreement}; it is killed; ${advice}`)
+      this.#refuse(disagreement)
+      return 'EPERM'
+    }
     try {
       this.#relay ??= this.#open(call)
     } catch (error) {
@@ -438,9 +447,7 @@ export class Shield implements TurnTaker {
       ready: () => this.#ready(),
       refused: (why) => {
         log.error(`${this.#command.file} ${why}; it is killed`)
-        this.#why = `it ${why}`
-        this.#fails = true
-        this.#daemon?.kill()
+        this.#refuse(why)
       },
       hungUp: () => {
         this.#closeChannel()
@@ -458,8 +465,15 @@ export class Shield implements TurnTaker {
       warning: (text) => {
         log.warning(text)
       },
-      notify: this.#notify,
+      notify: (messages, written) => this.#notifier.notify(messages, written),
     }
+  }
+
+  /** Kills the daemon, which cannot serve. */
+  #refuse(why: string): void {
+    this.#why = `it ${why}`
+    this.#fails = true
+    this.#daemon?.kill()
   }
 
   /** The daemon serves. The first time the mount comes to its place. */
@@ -576,6 +590,25 @@ export class Shield implements TurnTaker {
       this.#leave('the daemon has not removed what was removed while it was open; look for .dummy-shield-*')
     if (daemon !== undefined && !(await this.#ended(daemon)))
       this.#leave(`${this.#command.file} is still in the kernel after SIGKILL`)
+    await this.#endNotifications()
+  }
+
+  /**
+   * Ends the connection, if a notification waits in the kernel for what the daemon has not answered. The thread that wrote it would go on as a part of this process, which could not
+   * end, and hold the connection.
+   */
+  async #endNotifications(): Promise<void> {
+    const { libc, times } = this.#parts
+    const connection = this.#state.facts.device?.split(':')[1]
+    try {
+      if (this.#notifier.busy && connection !== undefined) abortConnection(libc, Number(connection))
+    } catch (error) {
+      this.#parts.log.warning(`connection ${connection} cannot be aborted: ${messageOf(error)}`)
+    }
+    if (!(await this.#notifier.end(times.killed)))
+      this.#leave(
+        `a notification of the daemon is still in the kernel; end the connection: echo 1 >/sys/fs/fuse/connections/${connection}/abort`,
+      )
   }
 
   /** Something is left after the end. */
@@ -599,29 +632,4 @@ export class Shield implements TurnTaker {
 /** By what a successor knows a daemon again; undefined if its process was not started. */
 function identityOf({ pid }: DaemonProcess): SessionFacts['daemon'] {
   return pid === 0 ? undefined : { pid, start: processStat(pid)?.start ?? '0' }
-}
-
-/**
- * Writes notifications to the device one after another, in libuv's pool. What the kernel does not take is lost, as it would be without a relay. Each sequence is asked for its
- * next when the one before has been written.
- */
-function notifier(libc: Libc, device: () => number | undefined): RelayHooks['notify'] {
-  const waiting: { readonly messages: Iterator<Buffer, unknown>; readonly written: (() => void) | undefined }[] = []
-  const write = libc.foreign('long write(int, void *, ulong)')
-  const next = (): void => {
-    const fd = device()
-    for (let [first] = waiting; first !== undefined && fd !== undefined; [first] = waiting) {
-      const step = first.messages.next()
-      if (step.done !== true) {
-        write.async(fd, step.value, step.value.length, next)
-        return
-      }
-      waiting.shift()
-      first.written?.()
-    }
-  }
-  return (messages, written) => {
-    waiting.push({ messages: messages[Symbol.iterator](), written })
-    if (waiting.length === 1) next()
-  }
 }

@@ -5,19 +5,34 @@ import type { Node } from './nodes.ts'
 /** The version of FUSE that has FUSE_NOTIFY_INC_EPOCH: 7.44, Linux 6.16. */
 const INC_EPOCH_SINCE = 44
 
+/** Offsets of INVAL_INODE: all contents of the file, or none, which leaves its attributes. */
+const ALL = 0n
+const NONE = -1n
+
 /**
  * Notifications that have the kernel forget the names, attributes and contents that it has cached of `nodes`. They are made one by one as they are asked for,
  * because there may be a million nodes. A kernel of a version `minor` without INC_EPOCH is told of each name that there is, and keeps what it knows of names that there are not.
+ * It keeps the contents of nodes for which `keeps` returns true.
  */
-export function* invalidations(minor: number, nodes: Iterable<Node>): Generator<Buffer> {
+export function* invalidations(minor: number, nodes: Iterable<Node>, keeps: (node: Node) => boolean): Generator<Buffer> {
   if (minor >= INC_EPOCH_SINCE) yield notification(NOTIFY.INC_EPOCH, 0)
   for (const node of nodes) {
-    // struct fuse_notify_inval_inode_out: the node, and all of its contents.
-    const ofInode = notification(NOTIFY.INVAL_INODE, 24)
-    ofInode.writeBigUInt64LE(node.id, OUT.body)
-    yield ofInode
+    yield ofInode(node.id, keeps(node) ? NONE : ALL)
     if (minor < INC_EPOCH_SINCE) for (const { parent, name } of node.links) yield ofName(parent.id, name)
   }
+}
+
+/** A notification that has the kernel forget the attributes and the contents of a node. */
+export function invalidation(node: bigint): Buffer {
+  return ofInode(node, ALL)
+}
+
+/** struct fuse_notify_inval_inode_out: the node, where its contents begin that are to be forgotten, and their length; 0 to the end. */
+function ofInode(node: bigint, offset: bigint): Buffer {
+  const message = notification(NOTIFY.INVAL_INODE, 24)
+  message.writeBigUInt64LE(node, OUT.body)
+  message.writeBigInt64LE(offset, OUT.body + 8)
+  return message
 }
 
 /** struct fuse_notify_inval_entry_out, and the name (latin1). */

@@ -8,6 +8,7 @@ import type { HiddenFiles } from './hidden-files.ts'
 import type { KeptCounts } from './kept-counts.ts'
 import type { Caller } from './messages.ts'
 import type { Node, NodeTable } from './nodes.ts'
+import type { Taken } from './pending.ts'
 import { type SessionFacts, sessionFacts } from './session-facts.ts'
 import { HEADER_SIZE, StateFile } from './state-file.ts'
 
@@ -27,6 +28,8 @@ const EVENT = {
   shown: 12,
   changeSent: 13,
   changeOver: 14,
+  taken: 15,
+  settled: 16,
 } as const
 
 /** Bytes of a record: what one request changes is in one record, and never takes so much. */
@@ -154,6 +157,10 @@ export class ShieldState {
       while (reader.remaining > 0) this.#restore(tables, reader, last.noted)
     })
     if (last !== undefined && last.unique !== 0n) this.#unanswered.set(last.unique, last.noted)
+    // If there is no memory to write everything anew, these slots stay in use.
+    let used = 0
+    for (const { slot } of nodes.all()) used = Math.max(used, slot + 1)
+    this.counts.beginAt(used)
     for (const node of nodes.all()) nodes.dropUnused(node)
     this.#writing = true
     this.#tables = tables
@@ -282,6 +289,16 @@ export class ShieldState {
     this.#putId(EVENT.shown, id)
   }
 
+  /** A change has taken a name from an open file that is hidden, and may still be refused. */
+  taken(unique: bigint, { file, directory, name }: Taken): void {
+    this.#putName(EVENT.taken, [unique, file.id, directory.id], name)
+  }
+
+  /** Such a change has come out. */
+  settled(unique: bigint): void {
+    this.#putId(EVENT.settled, unique)
+  }
+
   /** The daemon is about to be given a change that must not be done twice. It is noted at once. */
   changeSent(unique: bigint): void {
     if (this.#changes.has(unique)) return
@@ -382,6 +399,14 @@ export class ShieldState {
         if (node !== undefined) hidden.forget(node)
         return
       }
+      case EVENT.taken: {
+        const [unique, file, directory, name] = [reader.u64(), nodeOf(), nodeOf(), text()]
+        if (file !== undefined && directory !== undefined) hidden.restoreTaking(unique, { file, directory, name })
+        return
+      }
+      case EVENT.settled:
+        hidden.forgetTaking(reader.u64())
+        return
       case EVENT.changeSent:
         this.#changes.add(reader.u64())
         return
@@ -438,6 +463,7 @@ export class ShieldState {
     }
     for (const [file, name] of hidden.chosen()) this.#putName(EVENT.hiding, [file.id], name)
     for (const [file, { name, caller }] of hidden.all()) this.hidden(file, name, caller)
+    for (const [unique, taken] of hidden.takings()) this.taken(unique, taken)
     for (const unique of this.#changes) this.#putId(EVENT.changeSent, unique)
     for (const [unique, { node, handle }] of this.#unanswered) {
       const writer = this.#begin(EVENT.unanswered)

@@ -229,6 +229,46 @@ describe('shield stop', () => {
     holder.child.stdin?.end()
     await holder.ended
   })
+
+  it('ends a shield that has a notification in the kernel, which waits for a read that the daemon does not answer', async () => {
+    await using sandbox = new Sandbox()
+    const daemon = join(import.meta.dirname, '../support/holding-daemon.py')
+    const shielded = await Shielded.start(sandbox, ['python3', daemon, '{target}'], ['--read-only'])
+    const { shield = 0 } = shielded
+    const reader = sandbox.start('cat', [join(shielded.mountpoint, 'f')])
+    // In state D no signal ends it.
+    const states = (): readonly (string | undefined)[] =>
+      readdirSync(`/proc/${shield}/task`).map((thread) => processStat(Number(thread))?.state)
+    await eventually('a thread of the shield waits in the kernel', () => states().includes('D'))
+    const stopped = await runShield(sandbox, 'stop', shielded.mountpoint)
+    assert.deepEqual([stopped.status, stopped.stderr], [0, ''])
+    assert.equal((await shielded.running.ended).status, 0)
+    shielded.assertGone(sandbox)
+    assert.equal((await reader.ended).status, 1)
+  })
+
+  it('forgets a shield that was killed and has no successor of its service manager', { timeout: 280_000 }, async () => {
+    await using sandbox = new Sandbox()
+    const [mountpoint, folder] = [sandbox.directory('mount'), folderWith(sandbox, 'filled', 'text')]
+    const args = ['keep', EXECUTABLE, 'shield', mountpoint, '--', 'bindfs', '-f', folder, '{target}']
+    const kept = sandbox.start(EXECUTABLE, args, { env: { ...process.env, TMPDIR: sandbox.directory('temporary') } })
+    await eventually('it serves', () => kept.output().includes(' serves '))
+    const { pid, keeper } = await shieldStatus(sandbox, mountpoint)
+    assert.deepEqual(keeper, { name: 'keep', pid: null })
+    process.kill(pid, 'SIGSTOP')
+    kept.child.kill('SIGKILL')
+    await eventually('keep has ended', () => processStat(kept.pid) === undefined)
+    process.kill(pid, 'SIGKILL')
+    await kept.ended
+    const stopped = await sandbox.run(EXECUTABLE, ['shield', 'stop', '--wait', '0.5', mountpoint])
+    assert.equal(stopped.status, 1)
+    assert.match(
+      stopped.stderr,
+      new RegExp(`process ${pid}, the shield, was killed, and has no successor; umount ${mountpoint} if`),
+    )
+    assert.equal(shieldAt(mountpoint), undefined)
+    umountLazily(mountpoint)
+  })
 })
 
 describe('shield upgrade', () => {
@@ -426,13 +466,73 @@ describe('shield that is killed', () => {
       120_000,
     )
     await shielded.kill(['shield'])
-    assert.equal((await upgrading).status, 1)
+    const { status: failed, stderr } = await upgrading
+    assert.equal(failed, 1)
+    assert.match(stderr, /has ended before it has answered; 'shield status .*' shows whether another goes on/)
     assert.equal((await sandbox.run('cat', [join(mountpoint, 'f')])).stdout, 'text')
     await eventually('what the new daemon has started has ended', () => processStat(Number(group)) === undefined)
     const status = await shieldStatus(sandbox, mountpoint)
     assert.deepEqual([status.command, status.upgrades, status.deaths], [command, 0, 1])
     assert.equal(readdirSync(join(sandbox.path, 'temporary')).length, 1)
     await shielded.stop(sandbox)
+  })
+})
+
+describe('the successor of a shield', () => {
+  it(
+    'serves when the shield is killed after an upgrade to another command that answers a read late',
+    { timeout: 280_000 },
+    async () => {
+      await using sandbox = new Sandbox()
+      const wish = join(sandbox.path, 'wish')
+      writeFileSync(wish, '')
+      const command = (words: string): readonly string[] => ['sh', '-c', `${words} exec ${DUMMY_FUSE} -f "$@" "$0"`, '{target}']
+      const shielded = await Shielded.start(sandbox, command(`test -e ${wish} || exit 7;`), ['--read-only'])
+      const { mountpoint } = shielded
+      const file = join(mountpoint, 'dummy-file.txt')
+      const reader = sandbox.start('sh', ['-c', 'exec 3<"$1"; echo ready; read wait; cat <&3', 'sh', file])
+      await eventually('the file is held', () => reader.output() === 'ready\n')
+      rmSync(wish)
+      shielded.killAtOnce()
+      await eventually('no daemon serves', async () => (await shieldStatus(sandbox, mountpoint)).state === 'away')
+      reader.child.stdin?.end('\n')
+      const waits = async (): Promise<boolean> => (await shieldStatus(sandbox, mountpoint)).requests.inFlight === 1
+      await eventually('the reader waits', waits)
+      const late = command('set -- --inject read-delay=3600;')
+      const upgraded = await runShield(sandbox, 'upgrade', '--drain', '1', mountpoint, '--', ...late)
+      assert.equal(upgraded.status, 0, upgraded.stderr)
+      await shielded.kill(['shield'])
+      await eventually('the reader waits again', waits)
+      await shielded.stop(sandbox)
+      assert.equal((await reader.ended).stdout, 'ready\n')
+    },
+  )
+
+  it('refuses a daemon with other mount options than those of the mount', { timeout: 280_000 }, async () => {
+    await using sandbox = new Sandbox()
+    const [mountpoint, folder] = [sandbox.directory('mount'), folderWith(sandbox, 'filled', 'text')]
+    const words = join(sandbox.path, 'words')
+    const choose = (options: string): void => writeFileSync(words, `-f ${options}`)
+    choose('')
+    const script = 'exec "$0" shield "$1" -- bindfs $(cat "$2") "$3" {target}'
+    const args = ['keep', 'sh', '-c', script, EXECUTABLE, mountpoint, words, folder]
+    const kept = sandbox.start(EXECUTABLE, args, { env: { ...process.env, TMPDIR: sandbox.directory('temporary') } })
+    await eventually('it serves', () => kept.output().includes(' serves '))
+    const kill = async (): Promise<void> => {
+      process.kill((await shieldStatus(sandbox, mountpoint)).pid, 'SIGKILL')
+    }
+    choose('-o noatime')
+    await kill()
+    const said = /asks for the mount options .*, where the mount lives with .*; it is killed; to have other options, stop/
+    await eventually('the daemon is refused', () => said.test(kept.output()), 120_000)
+    const { state, away } = await shieldStatus(sandbox, mountpoint)
+    assert.deepEqual([state, away?.why.startsWith('it asks for the mount options ')], ['away', true])
+    choose('')
+    await kill()
+    assert.equal((await sandbox.run('cat', [join(mountpoint, 'f')], { timeout: 120_000 })).stdout, 'text')
+    kept.child.kill('SIGTERM')
+    assert.equal((await kept.ended).status, 0)
+    assert.deepEqual(sandbox.mounts(), [])
   })
 })
 

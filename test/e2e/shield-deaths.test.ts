@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict'
-import { readdirSync } from 'node:fs'
+import { readdirSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it, type TestContext } from 'node:test'
+import { childrenOf } from '../../src/os/processes/child-processes.ts'
 import { processStat } from '../../src/os/processes/processes.ts'
 import { shieldAt } from '../../src/shield/control-folder.ts'
+import { EXECUTABLE } from '../support/paths.ts'
 import { SeededRandom, seedOf, wholeNumber } from '../support/random.ts'
 import { Sandbox } from '../support/sandbox.ts'
 import { DAEMONS, WRITABLE } from '../support/shield-daemons.ts'
@@ -101,6 +103,21 @@ describe('shield that is killed', () => {
     const { status } = await shielded.running.ended
     assert.ok(status === 0 || status === 128 + 9, shielded.running.output())
     assert.deepEqual([sandbox.mounts(), shieldAt(shielded.mountpoint)], [[], undefined])
+  })
+
+  it('leaves no mount when it is killed while it is stopped, also where its mount point is given by a link', async () => {
+    await using sandbox = new Sandbox()
+    const mountpoint = join(sandbox.path, 'link')
+    symlinkSync(sandbox.directory('mount'), mountpoint)
+    const args = ['shield', mountpoint, '--', 'bindfs', '-f', sandbox.directory('filled'), '{target}']
+    const running = sandbox.start(EXECUTABLE, args, { env: { ...process.env, TMPDIR: sandbox.directory('temporary') } })
+    await eventually('it serves', () => running.output().includes(' serves '))
+    const shield = childrenOf(running.pid).find((pid) => processStat(pid)?.comm === 'dummy-shield') ?? 0
+    process.kill(shield, 'SIGSTOP')
+    running.child.kill('SIGTERM')
+    process.kill(shield, 'SIGKILL')
+    await running.ended
+    assert.deepEqual(sandbox.mounts(), [])
   })
 
   it('ends with its keeper when that is killed, and leaves nothing', async () => {

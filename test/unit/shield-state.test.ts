@@ -22,13 +22,21 @@ const libc = new Libc(new AddonLoader())
 const CALLER = { uid: 1, gid: 2, pid: 3 }
 const READ_WRITE = 2
 
+/** A libc for which fallocate(2) fails: what is written anew goes to a part that is emptied first. */
+class WithoutMemory extends Libc {
+  override checked(name: string, ...rest: readonly unknown[]): number {
+    if (name === 'fallocate') throw new Error('Cannot allocate memory')
+    return super.checked(name, ...(rest as [string | undefined, string]))
+  }
+}
+
 /** The tables of one process, whose state it is. */
 function tablesOf(state: ShieldState) {
   const nodes = new NodeTable(false, () => undefined, state)
   const handles = new HandleTable(state)
   const own = new OwnRequests()
-  const rediscovery = new Rediscovery(nodes, handles, own, neverCalled)
-  const hidden = new HiddenFiles({ nodes, own, rediscovery, notes: state, warn: neverCalled })
+  const rediscovery = new Rediscovery(nodes, handles, own, { stale: neverCalled, afterChange: () => neverCalled() })
+  const hidden = new HiddenFiles({ nodes, own, rediscovery, notes: state, warn: neverCalled, settled: neverCalled })
   nodes.begin()
   return { nodes, handles, hidden }
 }
@@ -223,6 +231,42 @@ describe("the shield's state", () => {
       [[second.id, '.hidden-2', CALLER]],
     )
     assert.equal(next.hidden.hasName('.hidden-2'), true)
+  })
+
+  it('knows the names that requests have taken which have not come out', () => {
+    const { state, nodes, handles, hidden } = newProcess()
+    const file = nodes.found(nodes.root, 'a', found(7n))
+    handles.add(file, CALLER, 0)
+    hidden.restore(file, '.hidden-1', CALLER)
+    state.hidden(file, '.hidden-1', CALLER)
+    state.taken(10n, { file, directory: nodes.root, name: 'a' })
+    state.taken(12n, { file, directory: nodes.root, name: 'a' })
+    state.settled(12n)
+    state.commit()
+    const next = successorOf(successorOf(state).state)
+    assert.equal(next.hidden.settling, true)
+    const { directory, name, file: again } = next.hidden.reclaim(10n) ?? {}
+    assert.deepEqual([directory, name, again?.id], [next.nodes.root, 'a', file.id])
+    assert.equal(next.hidden.reclaim(12n), undefined)
+    assert.equal(next.hidden.settling, false)
+  })
+
+  it('gives out no slot twice where there is no memory to write everything anew', () => {
+    const { state, nodes } = newProcess()
+    const held = ['one', 'two'].map((name, index) => nodes.found(nodes.root, name, found(BigInt(7 + index))))
+    for (const node of held) nodes.told(node)
+    state.commit()
+    const lost: string[] = []
+    const adopted = ShieldState.adopt(new WithoutMemory(new AddonLoader()), state.fd, (why) => lost.push(why))
+    const tables = tablesOf(adopted)
+    adopted.restore(tables)
+    assert.equal(lost.length, 1)
+    const more = tables.nodes.found(tables.nodes.root, 'three', found(9n))
+    tables.nodes.forgotten(more, 1)
+    assert.deepEqual(
+      held.map(({ slot }) => adopted.counts.get(slot)),
+      [1, 1],
+    )
   })
 
   it('says of a request that comes again whether it may have been done', () => {

@@ -64,7 +64,7 @@ export class DetachedMount {
       configure(FSCONFIG.setString, 'source', source)
       if (subtype !== undefined) configure(FSCONFIG.setString, 'subtype', subtype)
       for (const [flag, option] of SUPER_BLOCK_FLAGS) if ((flags & flag) !== 0) configure(FSCONFIG.setFlag, option, null)
-      for (const option of data.split(',')) {
+      for (const option of data.split(',').filter((one) => one !== '')) {
         const [key = '', value] = option.split('=')
         configure(value === undefined ? FSCONFIG.setFlag : FSCONFIG.setString, key, value ?? null)
       }
@@ -98,6 +98,11 @@ export class DetachedMount {
       throw new SystemError('move_mount', 'ELOOP', constants.errno.ELOOP, path)
     }
     this.close()
+  }
+
+  /** A path that leads to its root while it is neither attached nor closed, for this process alone. */
+  get path(): string {
+    return `/proc/self/fd/${this.#fd}`
   }
 
   /** Closes a mount that is not attached; its super block ends. */

@@ -1,5 +1,9 @@
-import { readdirSync, readlinkSync } from 'node:fs'
+import { readdirSync, readlinkSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { codeOf } from '../../errors.ts'
 import { fdinfoField } from '../descriptors/fdinfo.ts'
+import type { Libc } from '../libc.ts'
+import { DetachedMount } from './detached-mount.ts'
 
 /**
  * The connection that a device of a process belongs to: the minor number of its mounts' super block, and its folder's name below
@@ -9,6 +13,22 @@ import { fdinfoField } from '../descriptors/fdinfo.ts'
 export function connectionOf(fd: number, pid: number | 'self' = 'self'): number | undefined {
   const number = fdinfoField('fuse_connection', fd, pid)
   return number === undefined ? undefined : Number(number)
+}
+
+/**
+ * Aborts a connection, by its number, whether or not fusectl is mounted on this machine (Documentation/filesystems/fuse/fuse.rst): all of its requests fail, and what waits for
+ * them in the kernel goes on. Does nothing if there is no such connection. Throws SystemError and Node's error.
+ */
+export function abortConnection(libc: Libc, connection: number): void {
+  const control = DetachedMount.create(libc, { source: 'none', type: 'fusectl', flags: 0, data: '' })
+  if (control === undefined) throw new Error('fsopen(2) is missing or forbidden')
+  try {
+    writeFileSync(join(control.path, String(connection), 'abort'), '1')
+  } catch (error) {
+    if (codeOf(error) !== 'ENOENT') throw error
+  } finally {
+    control.close()
+  }
 }
 
 /**

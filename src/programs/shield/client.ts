@@ -57,11 +57,11 @@ async function askAny<K extends 'status' | 'stop'>(
   for (let found = first; ;) {
     const outcome = await ask<K>(found.socket, request, Math.max(end - performance.now(), SHIELD_LIMITS.look))
     const { kind } = outcome
-    const isGone = kind === 'ended' || (kind === 'strange' && processStat(found.record.pid) === undefined)
+    const isGone = kind === 'cut' || (kind === 'ended' && keeperOf(found) !== null)
     const keeper = keeperOf(found)
     // Nobody knows of a service manager whether it starts one.
     const patience = keeper?.pid == null ? Math.min(time, SHIELD_LIMITS.answer) : time
-    if (!isGone || keeper === null || performance.now() > end - time + patience) return { found, outcome }
+    if (!isGone || performance.now() > end - time + patience) return { found, outcome }
     await sleep(SHIELD_LIMITS.look)
     const now = lookAgain(found)
     if (now === undefined) return { found, outcome }
@@ -81,6 +81,7 @@ async function look(first: FoundShield, wait: number): Promise<ShownShield> {
     case 'silent':
       return { mountpoint, mountNamespace, pid, state: 'hung', keeper }
     case 'ended':
+    case 'cut':
       return { mountpoint, mountNamespace, pid, state: 'killed', keeper }
     case 'refused':
     case 'strange':
@@ -92,7 +93,15 @@ async function stop({ mountpoint, wait }: OptionsOf<'stop'>): Promise<number> {
   const end = performance.now() + wait
   const { found, outcome } = await askAny<'stop'>(await shieldOf(mountpoint), { do: 'stop' }, wait)
   const { mountpoint: place, pid, keeper } = found.record
-  if (outcome.kind === 'ended' && keeperOf(found) === null) forgetKilled(new Libc(new AddonLoader()), found)
+  if (outcome.kind === 'ended' && keeperOf(found)?.pid == null) {
+    const isForgotten = forgetKilled(new Libc(new AddonLoader()), found)
+    // A service manager may have been told not to start another one.
+    if (isForgotten && keeperOf(found) !== null)
+      throw new ProgramError(
+        `${place}: process ${pid}, the shield, was killed, and has no successor; umount ${place} if a dead mount is there, and start its unit again`,
+        STATUS.failed,
+      )
+  }
   if (outcome.kind === 'silent') throw new ProgramError(`${place}: ${await whyNotEnded(found, wait)}`, STATUS.failed)
   const { left, openFiles } = answerOf(found, outcome)
   for (const one of [pid, keeper?.pid]) {
@@ -165,9 +174,14 @@ function answerOf<K extends ControlRequest['do']>(
         `${mountpoint}: process ${pid}, the shield, was killed; umount ${mountpoint} if a dead mount is there, and start again`,
         STATUS.failed,
       )
+    case 'cut':
+      throw new ProgramError(
+        `${mountpoint}: process ${pid}, the shield, has ended before it has answered; 'shield status ${mountpoint}' shows whether another goes on, and by which command`,
+        STATUS.failed,
+      )
     case 'strange':
       throw new ProgramError(
-        `${mountpoint}: process ${pid}, the shield, has ended meanwhile, or is of another version; use the executable that it was started by`,
+        `${mountpoint}: process ${pid}, the shield, is of another version; use the executable that it was started by`,
         STATUS.failed,
       )
   }

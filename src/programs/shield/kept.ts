@@ -6,11 +6,13 @@ import { STATUS } from '../../os/processes/exit-status.ts'
 import { setProcessName } from '../../os/processes/process-name.ts'
 import { allShields, forgetKilled } from '../../shield/control-folder.ts'
 import { StarterChannel } from '../dummy-fuse/channel.ts'
+import { preflight } from '../dummy-fuse/preflight.ts'
 import { keepProgram } from '../keep/program.ts'
 import type { ProgramContext } from '../program.ts'
 import { SHIELD_LIMITS } from './limits.ts'
 import type { Messages } from './messages.ts'
 import type { ShieldOptions } from './options.ts'
+import { MOUNT_POINT } from './serve.ts'
 
 /** An exit status of more says that a signal ended the shield. */
 const KILLED = 128
@@ -36,12 +38,13 @@ interface KeptContext {
 /** Runs the shield below a keeper of its own, in a process beside it: its descriptors are kept when it is killed. Resolves to the shield's exit status. */
 export async function keepShield(
   { args, env, self }: ProgramContext,
-  { mountpoint, giveUp }: ShieldOptions,
+  { mountpoint: given, giveUp }: ShieldOptions,
   { libc, messages, readyFd }: KeptContext,
 ): Promise<number> {
   setProcessName('dummy-fuse-keep')
   const starter = readyFd === undefined ? undefined : new Starter(libc, readyFd)
   const table = openMountTable(libc)
+  const mountpoint = await preflight(given, MOUNT_POINT, () => table)
   const before = deviceAt(table, mountpoint)
   const { executable, args: words, argv0 } = self(args)
   const status = await keepProgram({
