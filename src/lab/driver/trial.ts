@@ -31,6 +31,7 @@ import { refusedField } from './refused-field.ts'
 import type { About, DriverSeen, HealthSeen, Holder, MountedAt, PluginSeen, ReadSeen, StepFailure, TrialStep } from './seen.ts'
 import { misnamedFile } from './findings.ts'
 import { firstRead } from './first-read.ts'
+import { fillPlaces } from './places.ts'
 import type { DriverSpec } from './spec.ts'
 import { wantsSystemd } from './wants-systemd.ts'
 
@@ -379,7 +380,7 @@ async function inShell(line: string): Promise<void> {
 /** Runs `populate` on a published volume. Rejects with an Error that tells what the volume has if that is not empty. */
 async function populated(line: string, target: string): Promise<void> {
   try {
-    await inShell(line.replaceAll('{target}', target))
+    await inShell(fillPlaces(line, ['target'], () => target))
   } catch (error) {
     const names = namesIn(target)
     if (names.length === 0) throw error
