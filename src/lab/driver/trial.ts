@@ -101,8 +101,10 @@ class Trial {
       if (this.#driver.helpers.length > 0) await this.#once('helpers', 'file', () => helpers.start())
       await this.#once('start', 'driver', () => this.#start())
       await this.#call('GetPluginInfo', () => this.#kubelet.register())
-      this.#said = await askCapabilities(this.#driver.socket, this.#driver.callTimeout)
-      await this.#once('NodeGetCapabilities', 'file', () => this.#agrees())
+      await this.#call('NodeGetCapabilities', async () => {
+        this.#said = await askCapabilities(this.#driver.socket, this.#driver.callTimeout)
+        this.#agrees(this.#said)
+      })
       if (create === undefined) await this.#throughNode()
       else await this.#throughCreation(create)
     } catch (error) {
@@ -147,16 +149,14 @@ class Trial {
     }
   }
 
-  /** Whether the file says what the driver says of staging. */
-  async #agrees(): Promise<void> {
-    const stages = this.#said?.node.includes('STAGE_UNSTAGE_VOLUME') === true
+  /** Throws Error if the file does not say what the driver says of staging. */
+  #agrees({ node }: PluginSeen): void {
+    const stages = node.includes('STAGE_UNSTAGE_VOLUME')
     if (stages === (this.#volume.staged !== false)) return
-    await Promise.reject(
-      new Error(
-        stages
-          ? 'the driver stages volumes (STAGE_UNSTAGE_VOLUME), and the file says volume.staged: false'
-          : 'the driver stages no volumes (it has no STAGE_UNSTAGE_VOLUME); say volume.staged: false',
-      ),
+    throw new Error(
+      stages
+        ? 'the driver stages volumes (STAGE_UNSTAGE_VOLUME), and the file says volume.staged: false'
+        : 'the driver stages no volumes (it has no STAGE_UNSTAGE_VOLUME); say volume.staged: false',
     )
   }
 
