@@ -33,6 +33,18 @@ export function targetPath(podUid: string, pv: string): string {
   return join(KUBELET, 'pods', podUid, 'volumes/kubernetes.io~csi', pv, 'mount')
 }
 
+/** What stands for any name in the paths of {@link OF_VOLUMES}. */
+const ANY = '*'
+
+/** The staging path and the target of any volume, name by name. */
+const OF_VOLUMES = [stagingPath(ANY), targetPath(ANY, ANY)].map((path) => path.split('/'))
+
+/** Whether a path is below a staging path or a target, of whatever volume. */
+export function isInVolume(path: string): boolean {
+  const names = path.split('/')
+  return OF_VOLUMES.some((place) => names.length > place.length && place.every((name, at) => name === ANY || name === names[at]))
+}
+
 /** Where the hierarchy of cgroups is. */
 export const CGROUPS = '/sys/fs/cgroup'
 

@@ -179,6 +179,24 @@ describe('lab driver check', () => {
       )
     })
 
+  for (const [code, attempts] of [
+    ['UNAVAILABLE', 2],
+    ['PERMISSION_DENIED', 1],
+  ] as const)
+    it(`makes NodeGetCapabilities ${attempts === 1 ? 'once' : 'again'} where it fails with ${code}, and says what came of it`, async () => {
+      await using sandbox = new Sandbox()
+      const { status, seen, findings } = await check(sandbox, { ...FUSE, env: { FUSE_DRIVER_UNABLE: code } })
+      const well = attempts === 2
+      assert.equal(status, well ? 0 : 1)
+      const step = seen.steps.find(({ name }) => name === 'NodeGetCapabilities')
+      assert.deepEqual([step?.attempts, seen.plugin?.name], [attempts, well ? 'fuse-driver' : undefined])
+      assert.deepEqual(
+        findings.map(({ about, what }) => [about, what.replace(/: \S*NodeGetCapabilities: /, ': ')]),
+        well ? [] : [['driver', `NodeGetCapabilities: ${code}: not yet`]],
+      )
+      assert.ok(seen.log.includes('NodeGetCapabilities'))
+    })
+
   it('says what is wrong in words, a line each, and where all is that the driver said', async () => {
     await using sandbox = new Sandbox()
     const path = join(sandbox.path, 'driver.yaml')

@@ -137,6 +137,30 @@ describe('the pods of a driver that gives new pods a dead mount until the last h
   })
 })
 
+describe('a driver that starts its FUSE server in a mount namespace of its own', () => {
+  it('loses it to a crash of the machine, and has it found where it stays after its volume', async () => {
+    await using sandbox = new Sandbox()
+    const file = { ...(await served('daemonises')), env: { FUSE_DRIVER_BY: 'unshare' }, watch: 20 }
+    const ran = await run(sandbox, file, 'machine-crash', 'keeps-open')
+    const cell = cellOf(ran, 'machine-crash')
+    assert.match(outcomes(cell)['keeps-open'] ?? '', /^(restarted|starts-late)$/)
+    const servers = (lines: readonly string[]): readonly string[] =>
+      lines.flatMap((line) => /^served\[(\d+)\] /.exec(line)?.[1] ?? [])
+    const before = servers(cell.evidence.holdersBefore)
+    assert.ok(before.length > 0)
+    const again = cell.events.find(({ lane, kind }) => lane === 'plugin' && kind === 'restart')?.atMs ?? 0
+    const gone = cell.events.filter(({ lane, kind, atMs }) => lane === 'served' && kind === 'end' && atMs < again)
+    for (const pid of before)
+      assert.ok(
+        gone.some(({ text }) => text === `process ${pid} is gone`),
+        events(cell, 'served').join('\n'),
+      )
+    const left = servers(cell.teardown?.left.holders ?? [])
+    assert.ok(left.length > 0 && left.every((pid) => !before.includes(pid)), left.join())
+    assert.ok(ran.markdown.includes('**Left on the node**'))
+  })
+})
+
 describe('a driver that starts its FUSE server as a unit of systemd', () => {
   const unit = async (): Promise<object> => ({
     ...(await served('daemonises')),

@@ -60,6 +60,41 @@ describe('what is seen of a driver when every pod leaves', () => {
     assert.ok(report.includes('Stuck in Terminating'))
   })
 
+  it('is that a pod is stuck in Terminating that was replaced before: its NodeUnpublishVolume fails on a dead mount', async () => {
+    await using sandbox = new Sandbox()
+    const file = {
+      name: 'fuse-driver',
+      start: peer('fuse-driver', '{socket}', DUMMY_FUSE),
+      env: { FUSE_DRIVER_REFUSES_DEAD: 'yes' },
+      daemon: 'dummy-fuse',
+      callTimeout: 60,
+      watch: 20,
+      volume: { id: 'some-volume', staged: false },
+      file: 'dummy-file.txt',
+      content: 'Hello world!\n',
+    }
+    const cells = ['--mitigation', 'as-is', '--failure', 'all-pods-replaced', '--consumer', 'keeps-open,private']
+    const { record, markdown } = await runDriver(sandbox, file, cells)
+    const { calls, left, newPod } = teardownOf(record.cells[0])
+    const refused = calls.filter(({ succeeded }) => !succeeded)
+    assert.deepEqual(
+      callsOf({ calls }).toSorted(),
+      ['INVALID_ARGUMENT', 'INVALID_ARGUMENT', 'OK', 'OK'].map((how) => `NodeUnpublishVolume ${how}`),
+    )
+    // Each is the target of a pod that is gone, and not that of its successor.
+    assert.equal(new Set(calls.map(({ path }) => path)).size, 4)
+    for (const { path, attempts, failure } of refused) {
+      assert.equal(attempts, 4)
+      assert.equal(failure?.message, `${path} does not answer`)
+      assert.ok(left.folders.some((one) => one.path === path))
+    }
+    assert.equal(newPod?.saw, 'right')
+    assert.match(
+      markdown,
+      /\*\*Stuck in Terminating\*\*: Daemon killed and all pods replaced\. NodeUnpublishVolume fails in each attempt/,
+    )
+  })
+
   it('is that the volume cannot leave the node: NodeUnstageVolume fails where its mount is gone', async () => {
     await using sandbox = new Sandbox()
     const { record, markdown } = await labRun(sandbox, 'staging', 'staging-unmounted', 'opens-anew')

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import type { Cell, LabRecord } from '../../src/lab/matrix/lab-record.ts'
@@ -193,5 +194,33 @@ describe("somebody's own driver in the lab", () => {
       ) ?? []
     assert.deepEqual(readFileSync(log, 'utf8').trimEnd().split('\n').sort(), ['one', 'two'])
     assert.ok(!existsSync(json))
+  })
+
+  it('ends the run at once, with one message, where its first use cannot be run', async () => {
+    await using sandbox = new Sandbox()
+    // The storage on the network of the machine has the bucket of the trial already.
+    let asked = 0
+    const server = createServer((connection) => connection.end(asked++ === 0 ? 'made\n' : 'the bucket is there already\n'))
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    try {
+      const address = server.address()
+      const port = typeof address === 'object' ? (address?.port ?? 0) : 0
+      const prepare = `exec 3<> /dev/tcp/127.0.0.1/${port} && read -r said <&3 && echo "$said" && test "$said" = made`
+      const [file, json] = [join(sandbox.path, 'driver.yaml'), join(sandbox.path, 'seen.json')]
+      writeFileSync(file, JSON.stringify({ ...(parseYaml(DRIVER) as object), network: 'host', prepare }))
+      const args = ['lab', 'run', '--driver', file, '--failure', 'plugin-killed,staging-unmounted', '--json', json]
+      const { status, stdout, stderr } = await sandbox.run(EXECUTABLE, args, { timeout: 120_000 })
+      assert.equal(status, 1, stdout + stderr)
+      assert.match(
+        stderr,
+        /the driver go-driver cannot be tested: the first use, which is without a failure, cannot be run: on the node: .*: the bucket is there already/,
+      )
+      assert.equal(stderr.trimEnd().split('\n').length, 1)
+      // The trial, and the first use.
+      assert.equal(asked, 2)
+      assert.ok(!existsSync(json))
+    } finally {
+      server.close()
+    }
   })
 })

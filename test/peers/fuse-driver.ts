@@ -6,6 +6,9 @@
 // to the bare target, and FUSE_DRIVER_INTO, a program (bind-into.c), binds it into the pods that have the bare folder at /mnt (as seaweedfs does).
 // FUSE_DRIVER_AT=PATH: it mounts once, at that path, and binds that to each target. It unmounts a mount there that is dead, and goes on with the bare folder.
 // FUSE_DRIVER_BY=systemd: the program is a unit of its own, which systemd-run(1) starts, so that it outlives the plugin.
+// FUSE_DRIVER_BY=unshare: the program has a mount namespace of its own. The node sees its mount, and a bind of its own stays when that is unmounted.
+// FUSE_DRIVER_REFUSES_DEAD=yes: NodeUnpublishVolume fails, with the code of FUSE_DRIVER_REFUSES, where the mount at the target does not answer.
+// FUSE_DRIVER_UNABLE=CODE: the first NodeGetCapabilities fails with that code.
 import { status } from '@grpc/grpc-js'
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { NodeServiceCapability_RPC_Type as Rpc } from '../../src/rpc/csi_pb.ts'
@@ -27,6 +30,8 @@ const {
   FUSE_DRIVER_BY: by,
   FUSE_DRIVER_LATE: late,
   FUSE_DRIVER_INTO: into = '',
+  FUSE_DRIVER_REFUSES_DEAD: refusesDead,
+  FUSE_DRIVER_UNABLE: unable,
 } = process.env
 
 /** Targets whose mount does not stand yet. */
@@ -34,10 +39,27 @@ const bare = new Set<string>()
 
 const capabilities = [Rpc.GET_VOLUME_HEALTH, ...(stages === 'yes' ? [Rpc.STAGE_UNSTAGE_VOLUME] : [])]
 let mounted = false
+let asked = false
 
 function mountAt(path: string): void {
-  if (by === 'systemd') run('systemd-run', '--quiet', '--collect', '--service-type=forking', '--', program, ...words, path)
+  if (by === 'unshare') {
+    const keep = 'at=$1; shift; "$@" && mount --make-rprivate / && mount --bind "$at" /mnt'
+    run('unshare', '--mount', '--propagation', 'unchanged', '--', 'sh', '-c', keep, 'sh', path, program, ...words, path)
+  } else if (by === 'systemd') run('systemd-run', '--quiet', '--collect', '--service-type=forking', '--', program, ...words, path)
   else run(program, ...words, path)
+}
+
+function codeOf(name: string): status {
+  return status[name as keyof typeof status]
+}
+
+function isDead(path: string): boolean {
+  try {
+    readdirSync(path)
+    return false
+  } catch {
+    return true
+  }
 }
 
 function mountOnce(path: string): void {
@@ -46,11 +68,7 @@ function mountOnce(path: string): void {
     mountAt(path)
     mounted = true
   }
-  try {
-    readdirSync(path)
-  } catch {
-    run('umount', '-l', path)
-  }
+  if (isDead(path)) run('umount', '-l', path)
 }
 
 function mountLate(): void {
@@ -82,14 +100,19 @@ function podsWith(target: string): readonly string[] {
 
 const handlers: Readonly<Record<string, Handler<Request>>> = {
   nodeGetInfo: () => ({ nodeId: 'node' }),
-  nodeGetCapabilities: () => ({ capabilities: capabilities.map((type) => ({ type: { case: 'rpc', value: { type } } })) }),
+  nodeGetCapabilities: () => {
+    const isFirst = !asked
+    asked = true
+    if (isFirst && unable !== undefined) throw new Refusal(codeOf(unable), 'not yet')
+    return { capabilities: capabilities.map((type) => ({ type: { case: 'rpc', value: { type } } })) }
+  },
   nodeStageVolume: ({ stagingTargetPath }) => {
     mountAt(stagingTargetPath)
     return {}
   },
   nodePublishVolume: ({ targetPath, stagingTargetPath, volumeCapability }) => {
     const unknown = volumeCapability?.accessType.value?.mountFlags.find((flag) => flag !== 'noatime')
-    if (unknown !== undefined) throw new Refusal(status[refuses as keyof typeof status], `fuse: unknown option '${unknown}'`)
+    if (unknown !== undefined) throw new Refusal(codeOf(refuses), `fuse: unknown option '${unknown}'`)
     mkdirSync(targetPath, { recursive: true })
     if (at !== undefined) {
       mountOnce(at)
@@ -101,6 +124,7 @@ const handlers: Readonly<Record<string, Handler<Request>>> = {
   },
   nodeUnpublishVolume: ({ targetPath }) => {
     bare.delete(targetPath)
+    if (refusesDead === 'yes' && isDead(targetPath)) throw new Refusal(codeOf(refuses), `${targetPath} does not answer`)
     if (isMounted(targetPath)) run('umount', '-l', targetPath)
     rmSync(targetPath, { recursive: true })
     return {}

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { toJsonSchema } from '@valibot/to-json-schema'
 import { parseDriver } from '../../src/lab/driver/parse.ts'
+import { fillPlaces } from '../../src/lab/driver/places.ts'
 import { DRIVER_FILE } from '../../src/lab/driver/schema.ts'
 import { ROOT } from '../support/paths.ts'
 
@@ -29,8 +30,8 @@ describe("a driver's file", () => {
   })
 
   it('has placeholders filled in wherever there is a text, and leaves other braces alone', () => {
-    const text = '{socket} {state} {node} {staging} {other} ${node} {'
-    const filled = `/s/csi.sock ${STATE} lab-node /var/lib/kubelet/plugins/kubernetes.io/csi/pv/driver-pv/globalmount {other} $lab-node {`
+    const text = '{socket} {state} {node} {staging} {other} ${other} {{other}} {'
+    const filled = `/s/csi.sock ${STATE} lab-node /var/lib/kubelet/plugins/kubernetes.io/csi/pv/driver-pv/globalmount {other} \${other} {{other}} {`
     const spec = read({
       socket: '/s/csi.sock',
       ...{ start: ['/bin/d', text], upgrade: ['/bin/d', text], env: { A: text }, prepare: text, file: text, content: text },
@@ -52,6 +53,20 @@ describe("a driver's file", () => {
       b: 'true',
     })
     assert.equal(read({ socket: '{state}/own/s.sock' }).socket, `${STATE}/own/s.sock`)
+  })
+
+  it('has a placeholder itself where its braces are written twice, and a variable of the shell where a $ comes before those', () => {
+    const text = '{{node}} ${{state}} {{target}} {"a":{"b":"{node}"}}'
+    const { prepare, content } = read({ prepare: text, content: text })
+    for (const one of [prepare, content]) assert.equal(one, '{node} ${state} {target} {"a":{"b":"lab-node"}}')
+  })
+
+  it('has its populate filled in with the target at last, and what is written twice stays', () => {
+    const { populate = '' } = read({ populate: '{{target}} {target} {{node}} ${{target}}' })
+    assert.equal(
+      fillPlaces(populate, ['target'], () => '/t'),
+      '{target} /t {node} ${target}',
+    )
   })
 
   const CAPACITIES: readonly (readonly [unknown, number, number])[] = [
@@ -126,6 +141,18 @@ describe("a driver's file", () => {
       'a target where there is none',
       { volume: { id: 'v', attributes: { a: '{target}' } } },
       /volume\.attributes\.a has \{target\}.*only populate/,
+    ],
+    ['populate whose only target is none', { populate: 'touch {{target}}' }, /populate has no \{target\}/],
+    [
+      'what may be a variable of the shell',
+      { prepare: 'node=x; echo ${node}' },
+      /: prepare has \$\{node\}, and \{node\} is filled in .*write \$node or \$\{\{node\}\} for a variable/,
+    ],
+    ['what may be one in populate', { populate: ': ${target} {target}' }, /: populate has \$\{target\}, and /],
+    [
+      'what may be one for a helper',
+      { helpers: [{ ...HELPER, ready: 'test -S ${state}/s' }] },
+      /: helpers\.ready has \$\{state\}, /,
     ],
     ['an empty command', { start: [] }, /start does not begin with an absolute path/],
     ['an empty next version', { upgrade: [] }, /upgrade is empty/],

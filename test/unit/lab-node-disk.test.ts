@@ -19,7 +19,7 @@ describe("a file of the node's own disk", () => {
 
   it("is the driver's own beside them", () => {
     for (const path of [
-      ...[join(TARGET, '../meta.json'), join(STAGING, '../vol_data.json'), `${TARGET}.json`],
+      ...[join(TARGET, '../meta.json'), TARGET, STAGING, join(STAGING, '../vol_data.json'), `${TARGET}.json`],
       ...[join(KUBELET, 'pods/uid/etc-hosts'), join(OTHER, '../file')],
     ])
       assert.ok(!isAtVolume(path, [OTHER]), path)

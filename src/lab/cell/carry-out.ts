@@ -92,7 +92,7 @@ async function withDriver(
   { timeline, written, disk }: { readonly timeline: Timeline; readonly written: WrittenFiles; readonly disk: NodeDisk },
   act: (harness: PrivateHarness) => Promise<Cell>,
 ): Promise<Cell> {
-  const { clock, kubelet, operations, plugin, consumers, mounts, newPod, shell } = harness
+  const { clock, kubelet, operations, plugin, consumers, pods, mounts, newPod, shell } = harness
   makeDriverFolders(driver)
   await using logFiles = new LogFiles(timeline, driver.logs)
   await logFiles.begin()
@@ -102,7 +102,7 @@ async function withDriver(
   const provisioner = new Provisioner(driver.socket, driver.callTimeout)
   const volume = new DriverVolume({ driver, operations, provisioner, timeline, shell })
   const before = new MountSnapshot()
-  const parts = { clock, timeline, kubelet, operations, plugin, consumers, newPod, before, disk, times: driver }
+  const parts = { clock, timeline, kubelet, operations, plugin, consumers, pods, newPod, before, disk, times: driver }
   const teardown = new CellTeardown(parts)
   const register = async (): Promise<void> => {
     await kubelet.register()

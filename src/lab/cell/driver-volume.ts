@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { messageOf } from '../../errors.ts'
+import { fillPlaces } from '../driver/places.ts'
 import type { DriverSpec } from '../driver/spec.ts'
 import { targetPath } from '../node-paths.ts'
 import type { Provisioner } from '../provisioner.ts'
@@ -45,7 +46,7 @@ export class DriverVolume {
     if (populate === undefined) return
     const uid = randomUUID()
     await callUntilOk('the volume is published to be populated', () => operations.publish(uid))
-    await shell(populate.replaceAll('{target}', targetPath(uid, operations.volume.pv)))
+    await shell(fillPlaces(populate, ['target'], () => targetPath(uid, operations.volume.pv)))
     await callUntilOk('the populated volume is unpublished', () => operations.unpublish(uid))
   }
 

@@ -1,10 +1,11 @@
 import { readFileSync } from 'node:fs'
 import { connectionOfDevice } from '../../os/mounts/mount-table.ts'
 import { type MountinfoLine, parseMountinfo } from '../../os/mounts/mountinfo.ts'
-import { processIds, sharesMounts } from '../../os/processes/processes.ts'
+import { processIds } from '../../os/processes/processes.ts'
 import { type FuseDescriptor, fuseDescriptorsOf } from '../fuse-holders.ts'
 import type { MountSnapshot } from '../mount-snapshot.ts'
 import { BOOT_ID, KUBELET } from '../node-paths.ts'
+import { isOnNode } from './node-processes.ts'
 
 const POD_MOUNT = '/mnt'
 
@@ -76,6 +77,6 @@ export function holdersLeft(before: MountSnapshot): readonly string[] {
 
 function holders(): readonly FuseDescriptor[] {
   return processIds()
-    .filter((pid) => sharesMounts(pid) || pid === 1)
+    .filter((pid) => isOnNode(pid) || pid === 1)
     .flatMap(fuseDescriptorsOf)
 }

@@ -1,7 +1,7 @@
 import { processIds, type ProcessStat, processStat } from '../../os/processes/processes.ts'
 import { run } from '../../os/processes/run.ts'
 import { until } from '../wait.ts'
-import { killAll, signalAll } from './node-processes.ts'
+import { killUntilNone, signalAll } from './node-processes.ts'
 
 /** Milliseconds for one call of systemctl. */
 const DEADLINE = 20_000
@@ -28,11 +28,7 @@ export class MachineProcesses {
     signalAll(this.#others(), 'SIGSTOP')
     // One that has ended by itself meanwhile is no error.
     if (units.length > 0) await run('systemctl', ['stop', '--no-block', ...units], DEADLINE)
-    await until('the processes of the node are gone', async () => {
-      const others = this.#others()
-      await killAll(others)
-      return others.length === 0
-    })
+    await killUntilNone(() => this.#others())
     if (units.length === 0) return
     await until(`systemd has stopped ${units.join(', ')}`, async () => (await active(units)).length === 0)
     await run('systemctl', ['reset-failed', ...units], DEADLINE)

@@ -6,7 +6,7 @@ import { O_PATH } from '../../os/mounts/pinned-paths.ts'
 import { PROBE } from '../consumer/probe.ts'
 import { FuseMounts } from '../fuse-mounts.ts'
 import type { Leftovers } from '../matrix/lab-record.ts'
-import { KUBELET } from '../node-paths.ts'
+import { isInVolume, KUBELET } from '../node-paths.ts'
 import type { WrittenFiles } from '../own-root.ts'
 import { runShell } from '../shell.ts'
 
@@ -16,15 +16,12 @@ const MOST_NAMES = 20
 /** Where the kubelet has volumes. */
 const VOLUMES = ['pods', 'plugins/kubernetes.io']
 
-/** The targets and the staging paths of volumes (node-paths.ts). */
-const VOLUME = new RegExp(`^${KUBELET}/(pods/[^/]+/volumes/[^/]+/[^/]+/mount|plugins/kubernetes\\.io/csi/pv/[^/]+/globalmount)/`)
-
 /**
  * Whether a file below the kubelet's folder lies where the data of a volume belongs: at a target or a staging path, below one of `mounted`, or wherever a
  * consumer has made it. What a driver keeps beside them, as a kubelet keeps vol_data.json, is its own.
  */
 export function isAtVolume(path: string, mounted: Iterable<string>): boolean {
-  return VOLUME.test(path) || basename(path) === PROBE || isBelow(path, [...mounted])
+  return isInVolume(path) || basename(path) === PROBE || isBelow(path, [...mounted])
 }
 
 /**

@@ -1,7 +1,7 @@
-import { processesNamed, sharesMounts } from '../../os/processes/processes.ts'
+import { processesNamed } from '../../os/processes/processes.ts'
 import { until } from '../wait.ts'
 import type { PluginControl } from './harness.ts'
-import { killAll, processesOf, signalAll, stopAll } from './node-processes.ts'
+import { isOnNode, killAll, processesOf, signalAll, stopAll } from './node-processes.ts'
 import type { PrivateDaemons } from './private-harness.ts'
 
 /** Processes that the plugin has started: the one of them that serves the volume which the failure strikes. */
@@ -24,7 +24,7 @@ export class PluginDaemons implements PrivateDaemons {
   get #pids(): readonly number[] {
     if (this.#path === undefined) return this.#comms.flatMap(processesOf)
     return processesNamed(...this.#comms)
-      .filter(({ stat, args }) => args.at(-1) === this.#path && sharesMounts(stat.pid))
+      .filter(({ stat, args }) => args.at(-1) === this.#path && isOnNode(stat.pid))
       .map(({ stat }) => stat.pid)
   }
 

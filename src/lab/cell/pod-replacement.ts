@@ -14,6 +14,13 @@ const ORDINARY = 'private'
 /** Milliseconds between two attempts at a call. */
 const BACK_OFF = 250
 
+/** A pod that was deleted and whose volume could not be unpublished: it stays in Terminating, and its successor has another uid. */
+export interface TerminatingPod {
+  readonly uid: string
+  /** Where its volume is published on the node. */
+  readonly target: string
+}
+
 /**
  * Deletes pods of one volume and makes them anew, in the kubelet's order of calls (kubernetes pkg/kubelet/volumemanager/reconciler): the processes end, then
  * NodeUnpublishVolume for each, then NodeUnstageVolume if no pod has the volume any more. A new pod has a uid of its own. A call is made again for a time.
@@ -23,12 +30,18 @@ export class PodReplacement implements PodControl {
   readonly #consumers: readonly CellConsumer[]
   readonly #operations: VolumeOperations
   readonly #timeline: Timeline
+  readonly #terminating: TerminatingPod[] = []
 
   /** `consumers`: those of the volume. */
   constructor(consumers: readonly CellConsumer[], operations: VolumeOperations, timeline: Timeline) {
     this.#consumers = consumers
     this.#operations = operations
     this.#timeline = timeline
+  }
+
+  /** The pods that it has deleted and that are not gone. */
+  get terminating(): readonly TerminatingPod[] {
+    return this.#terminating
   }
 
   async replaceOne(): Promise<void> {
@@ -81,7 +94,10 @@ export class PodReplacement implements PodControl {
       await sleep(BACK_OFF)
       failed = await this.#unpublish(failed.map(({ pod }) => pod))
     }
-    for (const { pod, error } of failed) this.#note(`NodeUnpublishVolume fails for the pod of ${pod.kind.id}: ${messageOf(error)}`)
+    for (const { pod, error } of failed) {
+      this.#note(`NodeUnpublishVolume fails for the pod of ${pod.kind.id}: ${messageOf(error)}`)
+      this.#terminating.push({ uid: pod.pod.uid, target: pod.target })
+    }
     return failed.length === 0
   }
 

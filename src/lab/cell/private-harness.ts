@@ -3,6 +3,7 @@ import type { Kubelet, Volume } from '../kubelet.ts'
 import type { MountSnapshot } from '../mount-snapshot.ts'
 import type { CellConsumer } from './cell-consumer.ts'
 import type { DaemonControl, Harness, PluginControl } from './harness.ts'
+import type { PodReplacement } from './pod-replacement.ts'
 import type { VolumeOperations } from './volume-operations.ts'
 
 /** The daemons of a private node. */
@@ -15,6 +16,8 @@ export interface PrivateDaemons extends DaemonControl {
 export interface PrivateHarness<Plugin extends PluginControl = PluginControl> extends Harness {
   readonly plugin: Plugin
   readonly consumers: readonly CellConsumer[]
+  /** Those of the volume that the failure strikes. */
+  readonly pods: PodReplacement
   readonly kubelet: Kubelet
   /** The volume that the failure strikes. */
   readonly volume: Volume

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { parentOf } from '../../os/processes/child-processes.ts'
-import { LONGEST_COMM, processesNamed, processStat, sharesMounts } from '../../os/processes/processes.ts'
+import { LONGEST_COMM, processesNamed, processStat } from '../../os/processes/processes.ts'
+import { isOnNode } from './node-processes.ts'
 import { type Change, ProcessPlaces, type Seen } from './process-places.ts'
 import type { Timeline } from './timeline.ts'
 
@@ -23,7 +24,7 @@ export class ProcessWatch implements Disposable {
   }
 
   look(): void {
-    const all = processesNamed(...this.#names.map(({ comm }) => comm)).filter(({ stat }) => sharesMounts(stat.pid))
+    const all = processesNamed(...this.#names.map(({ comm }) => comm)).filter(({ stat }) => isOnNode(stat.pid))
     for (const { comm, title, places } of this.#names) {
       const now = all
         .filter(({ stat }) => stat.comm === comm.slice(0, LONGEST_COMM))

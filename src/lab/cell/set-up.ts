@@ -21,7 +21,7 @@ import { HealthWatch, type WatchedVolume } from './health-watch.ts'
 import { KeeperDaemons } from './keeper-daemons.ts'
 import { MachineProcesses } from './machine-processes.ts'
 import type { NodeDisk } from './node-disk.ts'
-import { killAll, othersOnNode } from './node-processes.ts'
+import { killUntilNone, othersOnNode } from './node-processes.ts'
 import { PrivatePassingPod } from './passing-pod.ts'
 import { PodReplacement } from './pod-replacement.ts'
 import { PluginDaemons } from './plugin-daemons.ts'
@@ -122,7 +122,7 @@ export function setUpDriverCell(
 
 /** What ends all that a driver has on its node. */
 function enderOf({ systemd }: DriverSpec): () => Promise<void> {
-  if (!systemd) return () => killAll(othersOnNode())
+  if (!systemd) return () => killUntilNone(othersOnNode)
   const machine = new MachineProcesses()
   return () => machine.end()
 }

@@ -14,6 +14,7 @@ import type { CellConsumer } from './cell-consumer.ts'
 import { holdersLeft, mountsLeft } from './evidence.ts'
 import type { PluginControl } from './harness.ts'
 import type { NodeDisk } from './node-disk.ts'
+import type { PodReplacement } from './pod-replacement.ts'
 import { type FoundRecords, missingOf } from './read-back.ts'
 import { eventsOf } from './read-log.ts'
 import type { Timeline } from './timeline.ts'
@@ -41,6 +42,8 @@ interface Means {
   readonly operations: VolumeOperations
   readonly plugin: PluginControl
   readonly consumers: readonly CellConsumer[]
+  /** Those that were deleted before, and are not gone, leave with the others. */
+  readonly pods: Pick<PodReplacement, 'terminating'>
   readonly newPod: () => CellConsumer
   /** What was mounted before the volume was used for the first time. */
   readonly before: MountSnapshot
@@ -85,10 +88,10 @@ export class CellTeardown {
 
   /** Never rejects because of what the driver does. Returns what was seen, the reads of the new pod as events, and the records that it found. */
   async run(): Promise<{ readonly teardown: Teardown; readonly events: readonly CellEvent[]; readonly found: FoundRecords }> {
-    const { clock, operations, consumers } = this.#means
+    const { clock, operations, consumers, pods } = this.#means
     const began = clock()
     const calls = await this.leave()
-    const paths = [stagingPath(operations.volume.pv), ...consumers.map(({ target }) => target)]
+    const paths = [stagingPath(operations.volume.pv), ...[...consumers, ...pods.terminating].map(({ target }) => target)]
     const left = await this.#left(paths, calls.every(({ succeeded }) => succeeded) ? LATE_END : 0)
     const isLast = calls.every(({ rpc, succeeded }) => rpc !== 'NodeUnpublishVolume' || succeeded)
     // A plugin that does not answer publishes nothing.
@@ -103,12 +106,14 @@ export class CellTeardown {
 
   /** The first half alone: every pod of the cell leaves, and the volume leaves the node. */
   async leave(): Promise<readonly TeardownCall[]> {
-    const { clock, timeline, times, plugin, consumers } = this.#means
+    const { clock, timeline, times, plugin, consumers, pods } = this.#means
     this.#latest = clock() + latest(times)
     // A DaemonSet starts a plugin again that has ended.
     if ((await plugin.pids()).length === 0) await this.#attempt('the plugin is started', () => plugin.start())
     timeline.note('kubelet', 'log', 'every pod leaves')
-    const calls = (await Promise.all(consumers.map((consumer) => this.#leaves(consumer)))).flat()
+    const leaving = consumers.map((consumer) => this.#leaves(consumer))
+    const deleted = pods.terminating.map(async ({ uid, target }) => [await this.#unpublish(uid, target)])
+    const calls = (await Promise.all([...leaving, ...deleted])).flat()
     return calls.every(({ succeeded }) => succeeded) ? [...calls, ...(await this.#unstage())] : calls
   }
 
@@ -127,16 +132,20 @@ export class CellTeardown {
 
   /** One pod leaves, as soon as its processes have ended: those of a node do so at their own pace. */
   async #leaves(consumer: CellConsumer): Promise<readonly TeardownCall[]> {
-    const { kubelet, operations, times } = this.#means
     const { kind, target, pod } = consumer
     // A call for it that is under way comes to its end first.
     await this.#attempt(`the process of ${kind.id} ends`, async () => {
-      await within('it ends', consumer.halt(), STEP_DEADLINE + 4 * times.callTimeout)
+      await within('it ends', consumer.halt(), STEP_DEADLINE + 4 * this.#means.times.callTimeout)
     })
     if (!this.#hasVolume(consumer)) return []
-    const call = await this.#call('NodeUnpublishVolume', target, () => kubelet.unpublish(operations.volume, pod.uid))
+    const call = await this.#unpublish(pod.uid, target)
     if (call.succeeded) consumer.forget()
     return [call]
+  }
+
+  async #unpublish(uid: string, target: string): Promise<TeardownCall> {
+    const { kubelet, operations } = this.#means
+    return await this.#call('NodeUnpublishVolume', target, () => kubelet.unpublish(operations.volume, uid))
   }
 
   /** No call for a volume that is not staged. One whose unstaging fails is staged again for the next pod (operation_generator.go, MarkDeviceAsUncertain). */

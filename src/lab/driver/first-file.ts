@@ -1,3 +1,4 @@
+import { hasPlace, withoutPlaces } from './places.ts'
 import type { PluginSeen } from './seen.ts'
 
 /** What a first file has in place of the id of a volume. */
@@ -17,7 +18,7 @@ export interface RunningPlugin {
 export function firstFile({ socket, plugin, nodeId, command }: RunningPlugin): string {
   const stages = plugin.node.includes('STAGE_UNSTAGE_VOLUME')
   const creates = plugin.controller?.includes('CREATE_DELETE_VOLUME') === true
-  const words = command?.map((word, index) => (index === 0 ? word : withPlaces(word, socket, nodeId)))
+  const words = command?.map((word, index) => (index === 0 ? withoutPlaces(word) : withPlaces(word, socket, nodeId)))
   const start = words ?? ['/path/of/the/plugin', '--endpoint', 'unix://{socket}']
   return `# The plugin at ${JSON.stringify(socket)}: ${plugin.name} ${plugin.version}
 # Node service: ${plugin.node.join(', ') || 'no capabilities'}
@@ -28,7 +29,7 @@ ${words === undefined ? '# Put the command of the plugin here: its process canno
 start: ${JSON.stringify(start)}
 # Variables of its environment; they are not copied from the process, since they may be secrets.
 env: {}
-${words === undefined || words.some((word) => word.includes('{socket}')) ? '' : `# No argument of the process names its socket.\nsocket: ${JSON.stringify(socket)}\n`}${
+${words === undefined || words.some((word) => hasPlace(word, 'socket')) ? '' : `# No argument of the process names its socket.\nsocket: ${JSON.stringify(withoutPlaces(socket))}\n`}${
     creates
       ? `# It creates volumes. Put the parameters of your StorageClass here.
 create: { parameters: {} }
@@ -53,7 +54,8 @@ content: read me
 /** An argument with placeholders. The node id is replaced where it is the whole argument or the whole value of an option: shorter ids are parts of other words. */
 function withPlaces(argument: string, socket: string, nodeId: string): string {
   const [option, value] = argument.startsWith('-') ? optionOf(argument) : ['', argument]
-  return nodeId.length >= 3 && value === nodeId ? `${option}{node}` : argument.replaceAll(socket, '{socket}')
+  if (nodeId.length >= 3 && value === nodeId) return `${withoutPlaces(option)}{node}`
+  return argument.split(socket).map(withoutPlaces).join('{socket}')
 }
 
 /** `--name=value` as `--name=` and `value`. */

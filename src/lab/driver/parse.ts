@@ -6,6 +6,7 @@ import { parseYaml } from '../../yaml.ts'
 import type { Volume } from '../kubelet.ts'
 import { PLUGIN_FOLDER, SOCKET, stagingPath } from '../node-paths.ts'
 import type { Creation } from '../provisioner.ts'
+import { fillPlaces, hasPlace, type Place, PLACES } from './places.ts'
 import { DRIVER_FILE, type DriverFile } from './schema.ts'
 import type { DriverSpec, HelperSpec } from './spec.ts'
 
@@ -13,7 +14,7 @@ import type { DriverSpec, HelperSpec } from './spec.ts'
 const PV = 'driver-pv'
 
 /** What {state}, {node} and {staging} stand for. */
-const PLACES = { state: PLUGIN_FOLDER, node: 'lab-node', staging: stagingPath(PV) }
+const STANDARD = { state: PLUGIN_FOLDER, node: 'lab-node', staging: stagingPath(PV) }
 
 /** Seconds for a call. */
 const STANDARD_CALL = 3
@@ -44,7 +45,7 @@ export function parseDriver(text: string, name: string): DriverSpec {
 
 function specOf(file: DriverFile): DriverSpec {
   const socket = socketOf(file.socket)
-  const filled = fillIn(file, { ...PLACES, socket }, '')
+  const filled = fillIn(file, { ...STANDARD, socket }, '')
   const start = filled.start.map(String)
   if (!isAbsolute(start[0] ?? '')) throw new Error('start does not begin with an absolute path')
   const {
@@ -62,7 +63,7 @@ function specOf(file: DriverFile): DriverSpec {
     throw new Error('content is empty, and no memory map can read an empty file; name one that holds something')
   if (upgrade?.length === 0) throw new Error('upgrade is empty')
   if (stored !== undefined && !isAbsolute(stored)) throw new Error('stored is not an absolute path')
-  if (populate?.includes('{target}') === false) throw new Error('populate has no {target}, where the volume is published')
+  if (populate !== undefined && !hasTarget(populate)) throw new Error('populate has no {target}, where the volume is published')
   return {
     name: filled.name,
     start,
@@ -90,8 +91,7 @@ function specOf(file: DriverFile): DriverSpec {
 
 function socketOf(text: string | undefined): string {
   if (text === undefined) return SOCKET
-  const socket = fillIn(text, PLACES, 'socket')
-  if (socket.includes('{socket}')) throw new Error('socket has {socket}, which is what it says itself')
+  const socket = fillIn(text, STANDARD, 'socket')
   if (!isAbsolute(socket)) throw new Error('socket is not an absolute path, without unix: before it')
   if (socket.endsWith('/')) throw new Error('socket is a folder, and not the path of a socket')
   if (Buffer.byteLength(socket) > LONGEST_SOCKET_PATH)
@@ -159,18 +159,36 @@ function texts(entries: Readonly<Record<string, string | number | boolean>> | nu
   return Object.fromEntries(Object.entries(entries ?? {}).map(([name, text]) => [name, String(text)]))
 }
 
-/** The same value with each `{place}` of its texts filled in. `where`: the field. Throws Error for {target} where nothing is published. */
-function fillIn<T>(value: T, places: Readonly<Record<string, string>>, where: string): T {
+/** The same value with each place of its texts filled in; {target} of `populate` stays. `where`: the field. Throws Error for a place that the field may not have. */
+function fillIn<T>(value: T, values: Readonly<Partial<Record<Place, string>>>, where: string): T {
   const filled = (one: unknown, at: string): unknown => {
     if (Array.isArray(one)) return one.map((each) => filled(each, at))
     if (typeof one === 'object' && one !== null)
       return Object.fromEntries(Object.entries(one).map(([key, each]) => [key, filled(each, at === '' ? key : `${at}.${key}`)]))
     if (typeof one !== 'string') return one
-    if (at !== 'populate' && one.includes('{target}'))
-      throw new Error(`${at} has {target}, where the volume is published for a pod; only populate has that`)
-    return one.replaceAll(/\{([a-z]+)\}/g, (found, place: string) =>
-      Object.hasOwn(places, place) ? (places[place] ?? found) : found,
-    )
+    const places = at === 'populate' ? PLACES.filter((place) => place !== 'target') : PLACES
+    return ofField(at, () => fillPlaces(one, places, (place) => values[place] ?? refuse(place)))
   }
   return filled(value, where) as T
+}
+
+function refuse(place: Place): never {
+  throw new Error(
+    place === 'target'
+      ? 'has {target}, where the volume is published for a pod; only populate has that'
+      : `has {${place}}, which is what it says itself`,
+  )
+}
+
+function hasTarget(populate: string): boolean {
+  return ofField('populate', () => hasPlace(populate, 'target'))
+}
+
+/** Has an error say first which field it is about. */
+function ofField<T>(field: string, act: () => T): T {
+  try {
+    return act()
+  } catch (error) {
+    throw new Error(`${field} ${messageOf(error)}`, { cause: error })
+  }
 }

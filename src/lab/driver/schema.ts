@@ -36,6 +36,10 @@ const VARIABLES = v.record(
   'is not a list of names with values',
 )
 
+/** Of shell lines, which have braces of their own. */
+const PLACES_IN_SHELL =
+  'A placeholder as {state} is filled in; {{state}} is that text itself, ${{state}} a variable of the shell, and other braces stay.'
+
 const CALL_SECRETS = strict({
   controllerCreate: v.optional(described(TEXTS, 'Of CreateVolume.')),
   controllerDelete: v.optional(described(TEXTS, 'Of DeleteVolume.')),
@@ -73,7 +77,9 @@ const HELPER = strict({
     'Its name in the report.',
   ),
   command: described(WORDS, 'The program, from an absolute path, and its arguments; no shell reads them.'),
-  ready: v.optional(described(v.string(), 'A shell line that succeeds when it is ready. Default: it is once it runs.')),
+  ready: v.optional(
+    described(v.string(), `A shell line that succeeds when it is ready. ${PLACES_IN_SHELL} Default: it is once it runs.`),
+  ),
   belongs: described(
     v.picklist(['container', 'node', 'service'], 'is not container, node or service'),
     "container: it starts and ends with the plugin's container. node: it starts and ends with the machine. service: the same, and it is started again whenever it ends.",
@@ -149,11 +155,14 @@ export const DRIVER_FILE = strict({
       'Log files of the driver, by absolute paths; * stands for any part of a name. What is added to them in a cell is kept with what the driver prints.',
     ),
   ),
-  prepare: v.optional(described(v.string(), 'A shell line that is run on the node before the plugin starts.')),
+  prepare: v.optional(described(v.string(), `A shell line that is run on the node before the plugin starts. ${PLACES_IN_SHELL}`)),
   volume: described(VOLUME, 'The volume.'),
   create: v.optional(described(v.nullable(CREATE), 'Has the volume created by CreateVolume, and deleted at the end.')),
   populate: v.optional(
-    described(v.string(), 'A shell line with {target} that is run when the volume is published for the first time.'),
+    described(
+      v.string(),
+      `A shell line with {target} that is run when the volume is published for the first time. ${PLACES_IN_SHELL}`,
+    ),
   ),
   stored: v.optional(
     described(

@@ -31,6 +31,7 @@ import { refusedField } from './refused-field.ts'
 import type { About, DriverSeen, HealthSeen, Holder, MountedAt, PluginSeen, ReadSeen, StepFailure, TrialStep } from './seen.ts'
 import { misnamedFile } from './findings.ts'
 import { firstRead } from './first-read.ts'
+import { fillPlaces } from './places.ts'
 import type { DriverSpec } from './spec.ts'
 import { wantsSystemd } from './wants-systemd.ts'
 
@@ -100,8 +101,10 @@ class Trial {
       if (this.#driver.helpers.length > 0) await this.#once('helpers', 'file', () => helpers.start())
       await this.#once('start', 'driver', () => this.#start())
       await this.#call('GetPluginInfo', () => this.#kubelet.register())
-      this.#said = await askCapabilities(this.#driver.socket, this.#driver.callTimeout)
-      await this.#once('NodeGetCapabilities', 'file', () => this.#agrees())
+      await this.#call('NodeGetCapabilities', async () => {
+        this.#said = await askCapabilities(this.#driver.socket, this.#driver.callTimeout)
+        this.#agrees(this.#said)
+      })
       if (create === undefined) await this.#throughNode()
       else await this.#throughCreation(create)
     } catch (error) {
@@ -146,16 +149,14 @@ class Trial {
     }
   }
 
-  /** Whether the file says what the driver says of staging. */
-  async #agrees(): Promise<void> {
-    const stages = this.#said?.node.includes('STAGE_UNSTAGE_VOLUME') === true
+  /** Throws Error if the file does not say what the driver says of staging. */
+  #agrees({ node }: PluginSeen): void {
+    const stages = node.includes('STAGE_UNSTAGE_VOLUME')
     if (stages === (this.#volume.staged !== false)) return
-    await Promise.reject(
-      new Error(
-        stages
-          ? 'the driver stages volumes (STAGE_UNSTAGE_VOLUME), and the file says volume.staged: false'
-          : 'the driver stages no volumes (it has no STAGE_UNSTAGE_VOLUME); say volume.staged: false',
-      ),
+    throw new Error(
+      stages
+        ? 'the driver stages volumes (STAGE_UNSTAGE_VOLUME), and the file says volume.staged: false'
+        : 'the driver stages no volumes (it has no STAGE_UNSTAGE_VOLUME); say volume.staged: false',
     )
   }
 
@@ -379,7 +380,7 @@ async function inShell(line: string): Promise<void> {
 /** Runs `populate` on a published volume. Rejects with an Error that tells what the volume has if that is not empty. */
 async function populated(line: string, target: string): Promise<void> {
   try {
-    await inShell(line.replaceAll('{target}', target))
+    await inShell(fillPlaces(line, ['target'], () => target))
   } catch (error) {
     const names = namesIn(target)
     if (names.length === 0) throw error

@@ -25,7 +25,7 @@ import { LateSystemd } from '../../lab/systemd.ts'
 import { preflight } from '../../lab/preflight.ts'
 import { Printer } from '../../lab/printer.ts'
 import type { ScenarioRecord } from '../../lab/scenario-record.ts'
-import { oneLine, printable } from '../../printable.ts'
+import { oneLine, printable, shortened } from '../../printable.ts'
 import { version } from '../../version.ts'
 import type { ProgramContext } from '../program.ts'
 import { notTriedLines, reasonsOf } from './absent.ts'
@@ -35,6 +35,9 @@ import { type ClusterChoice, parseRunOptions, type RunOptions } from './options.
 import { save, writable } from './output-file.ts'
 
 const ENDING = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
+
+/** Bytes of the reason for which a driver cannot be tested: it has the driver's last lines too. */
+const LONGEST_REASON = 1500
 
 /** What ran came out as the model says, and some of it could not run. */
 const NOT_ALL_RAN = 4
@@ -108,7 +111,6 @@ async function onPrivateNodes({ context, options, folder, signal }: How): Promis
   const chosen = planned(options, shown)
   const { cells, absent } = chosen
   requireCells(chosen, options)
-  const scenarios = await runScenarios(context, options, folder, signal)
   await using systemd = new LateSystemd(options.systemd, tmpdir(), executables(context))
   const carryOutWith =
     (given: DriverSpec | undefined) =>
@@ -121,11 +123,13 @@ async function onPrivateNodes({ context, options, folder, signal }: How): Promis
   const whose = driver?.systemd === true ? `nspawn ${await systemdVersion()}` : undefined
   const node = (): Ran['part']['node'] => ({ kernel: release(), systemd: whose ?? systemd.name, cpus: cpus().length })
   if (driver === undefined) {
+    const scenarios = await runScenarios(context, options, folder, signal)
     const seen = await runMatrix(how, cells, carryOutWith(undefined))
     return { part: { node: node(), catalogue: CATALOGUE, cells: seen, absent, scenarios }, planned: cells.length }
   }
-  const first = await tryFirstUse(chosen, driver, shown, carryOutWith(driver))
+  const first = await tryFirstUse(chosen, driver, shown, carryOutWith(driver), signal)
   if (first.seen !== undefined) folder?.addCell(first.seen)
+  const scenarios = await runScenarios(context, options, folder, signal)
   const seen = first.driver.watchIsGiven
     ? await runMatrix(how, first.plan.cells, carryOutWith(first.driver))
     : await runWithCureTrial(how, first.plan.cells, first.driver, carryOutWith)
@@ -133,18 +137,27 @@ async function onPrivateNodes({ context, options, folder, signal }: How): Promis
   return { part: { ...part, ...(first.seen === undefined ? {} : { firstUse: first.seen }) }, planned: first.plan.cells.length }
 }
 
-/** Carries out the cell without a failure, and says in a line what was seen. Returns what is left of the plan, and how the driver is watched. */
+/**
+ * Carries out the cell without a failure, and says in a line what was seen. Returns what is left of the plan, and how the driver is watched. Throws ProgramError,
+ * status 1, with the reason if that cell cannot be run: no other can, and each would say the same.
+ */
 async function tryFirstUse(
   whole: ReturnType<typeof plan>,
   driver: DriverSpec,
   shown: DriverSeen | undefined,
   carryOut: (cell: PlannedCell) => Promise<Cell>,
+  signal: AbortSignal,
 ): Promise<{ readonly seen?: Cell; readonly plan: ReturnType<typeof plan>; readonly driver: DriverSpec }> {
   const first = planFirstUse(whole.cells)
   if (first === undefined) return { plan: whole, driver }
   const seen = await carryOut(first)
-  // Each cell that comes says the same then.
-  if (seen.verdict === 'not-run') return { plan: whole, driver: watchedForItsNeed(driver, shown, []) }
+  if (seen.verdict === 'not-run') {
+    if (signal.aborted) return { plan: whole, driver }
+    throw new ProgramError(
+      `the driver ${driver.name} cannot be tested: the first use, which is without a failure, cannot be run: ${shortened(seen.why ?? 'no reason was given', LONGEST_REASON)}`,
+      1,
+    )
+  }
   const badly = seen.consumers.filter(({ seen: outcome }) => OUTCOMES[outcome].rank > OUTCOMES.waits.rank)
   const others = badly.map(({ consumer, seen: outcome }) => `${consumer} (${OUTCOMES[outcome].title})`)
   process.stdout.write(
