@@ -6,7 +6,7 @@ import type { Finding } from '../../src/lab/driver/findings.ts'
 import { parseDriver } from '../../src/lab/driver/parse.ts'
 import type { DriverSeen } from '../../src/lab/driver/seen.ts'
 import { parseYaml } from '../../src/yaml.ts'
-import { peer } from '../support/driver-run.ts'
+import { peer, STORE } from '../support/driver-run.ts'
 import { DUMMY_FUSE, EXECUTABLE, ROOT } from '../support/paths.ts'
 import { type Result, Sandbox } from '../support/sandbox.ts'
 import { GO_DRIVER } from '../support/tools.ts'
@@ -110,6 +110,24 @@ describe('lab driver check', () => {
         ['file', 'volume.id is still CHANGE-ME'],
         ['file', 'greeting.txt holds "Hello", and not the content that the file says'],
       ],
+    )
+  })
+
+  it('says that a volume which the driver does not know may have to be created', async () => {
+    await using sandbox = new Sandbox()
+    const { create: _create, ...file } = STORE
+    const volume = { ...STORE.volume, callSecrets: { nodeStage: { of: 'of-stage' } }, id: 'some-volume' }
+    const known = { fuse: false, file: 'file', content: 'content' }
+    const { status, seen, findings } = await check(sandbox, { ...file, ...known, volume, callTimeout: 5 })
+    assert.equal(status, 1)
+    assert.deepEqual(
+      seen.steps.filter(({ failure }) => failure !== undefined).map(({ name }) => name),
+      ['NodeStageVolume'],
+    )
+    assert.match(findings[0]?.what ?? '', /^NodeStageVolume .*there is no volume some-volume/)
+    assert.deepEqual(
+      findings.slice(1).map(({ about, what }) => [about, what.replace(/^.*: /, '')]),
+      [['file', 'say create']],
     )
   })
 
