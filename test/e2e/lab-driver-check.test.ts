@@ -83,7 +83,7 @@ describe('lab driver check', () => {
     await using sandbox = new Sandbox()
     const text = readFileSync(join(ROOT, 'examples/drivers/dummy-fuse-csi.yaml'), 'utf8')
     const file = parseYaml(text.replace('/usr/local/bin/dummy-fuse-csi', EXECUTABLE)) as object
-    const { status, seen, findings } = await check(sandbox, file)
+    const { status, seen, findings } = await check(sandbox, { ...file, callTimeout: 60 })
     assert.deepEqual(findings, [])
     assert.equal(status, 0)
     assert.ok(seen.holders.some(({ comm, answers }) => comm === 'dummy-fuse' && answers === true))
@@ -146,7 +146,7 @@ describe('lab driver check', () => {
     await using sandbox = new Sandbox()
     const text = readFileSync(join(ROOT, 'examples/drivers/dummy-fuse-csi.yaml'), 'utf8')
     const file = parseYaml(text.replace('/usr/local/bin/dummy-fuse-csi', EXECUTABLE).replace('daemon: dummy-fuse', '')) as object
-    const { status, findings } = await check(sandbox, file)
+    const { status, findings } = await check(sandbox, { ...file, callTimeout: 60 })
     assert.equal(status, 1)
     assert.match(
       findings[0]?.what ?? '',
