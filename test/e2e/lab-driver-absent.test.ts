@@ -74,6 +74,40 @@ describe('what a failure cannot do to a driver', () => {
     assert.ok(report.includes('Health watched: It does not implement NodeGetVolumeHealth: '))
   })
 
+  it('is all that needs FUSE, for a driver that binds a folder; that lives through the rest, and needs new pods after a crash of the machine', async () => {
+    await using sandbox = new Sandbox()
+    const daemons = ['daemon-killed', 'daemon-hung', 'daemon-replaced', 'holder-killed', 'pod-replaced', 'all-pods-replaced']
+    const failures = [...daemons, 'connection-aborted', 'staging-unmounted', 'plugin-killed', 'machine-crash']
+    const file = { ...FOLDER, fuse: false, watch: 30 }
+    const cells = ['--failure', failures.join(','), '--mitigation', 'as-is']
+    const consumers = ['--consumer', 'keeps-open,opens-anew,private,starts-after']
+    const { record, markdown } = await runDriver(sandbox, file, [...cells, ...consumers])
+    const noFuse = 'It has made no FUSE mount: a mount of tmpfs is at the target.'
+    assert.deepEqual(
+      Object.fromEntries(record.absent.map(({ failure, reason }) => [failure, reason])),
+      Object.fromEntries([
+        ...[...daemons, 'connection-aborted'].map((failure) => [failure, noFuse]),
+        ['staging-unmounted', 'It mounts nothing at the staging path, although it stages volumes.'],
+      ]),
+    )
+    const [killed, crashed] = record.cells
+    assert.equal(record.cells.length, 2)
+    assert.deepEqual(
+      killed?.consumers.map(({ consumer, reads, restarts }) => [consumer, reads.wrong, reads.failed, restarts]),
+      ['keeps-open', 'opens-anew', 'private', 'starts-after'].map((consumer) => [consumer, 0, {}, 0]),
+    )
+    const [last, ...running] = crashed?.consumers.toReversed() ?? []
+    assert.deepEqual(
+      running.map(({ seen, restarts, firstRightAfterFailureMs }) => [seen, restarts, firstRightAfterFailureMs !== null]),
+      running.map(() => ['restarted', 1, true]),
+    )
+    assert.equal(running.length, 3)
+    assert.deepEqual([last?.consumer, last?.reads.failed, last?.restarts], ['starts-after', {}, 0])
+    assert.doesNotMatch(markdown, /for ever|undecided|stays? broken/i)
+    assert.match(markdown, /\n1\. \*\*Errors for a time\*\*: Machine crashes\. 3 of 4 consumers /)
+    assert.ok(markdown.includes(noFuse))
+  })
+
   it('is not to abort the connections of a driver that stages nothing, or to kill the daemons that answer when the file names another', async () => {
     await using sandbox = new Sandbox()
     const file = { ...FUSE, helpers: [HELPER], daemon: 'nobodys' }

@@ -6,7 +6,7 @@ import type { Finding } from '../../src/lab/driver/findings.ts'
 import { parseDriver } from '../../src/lab/driver/parse.ts'
 import type { DriverSeen } from '../../src/lab/driver/seen.ts'
 import { parseYaml } from '../../src/yaml.ts'
-import { peer } from '../support/driver-run.ts'
+import { peer, STORE } from '../support/driver-run.ts'
 import { DUMMY_FUSE, EXECUTABLE, ROOT } from '../support/paths.ts'
 import { type Result, Sandbox } from '../support/sandbox.ts'
 import { GO_DRIVER } from '../support/tools.ts'
@@ -83,7 +83,7 @@ describe('lab driver check', () => {
     await using sandbox = new Sandbox()
     const text = readFileSync(join(ROOT, 'examples/drivers/dummy-fuse-csi.yaml'), 'utf8')
     const file = parseYaml(text.replace('/usr/local/bin/dummy-fuse-csi', EXECUTABLE)) as object
-    const { status, seen, findings } = await check(sandbox, file)
+    const { status, seen, findings } = await check(sandbox, { ...file, callTimeout: 60 })
     assert.deepEqual(findings, [])
     assert.equal(status, 0)
     assert.ok(seen.holders.some(({ comm, answers }) => comm === 'dummy-fuse' && answers === true))
@@ -113,6 +113,24 @@ describe('lab driver check', () => {
     )
   })
 
+  it('says that a volume which the driver does not know may have to be created', async () => {
+    await using sandbox = new Sandbox()
+    const { create: _create, ...file } = STORE
+    const volume = { ...STORE.volume, callSecrets: { nodeStage: { of: 'of-stage' } }, id: 'some-volume' }
+    const known = { fuse: false, file: 'file', content: 'content' }
+    const { status, seen, findings } = await check(sandbox, { ...file, ...known, volume, callTimeout: 5 })
+    assert.equal(status, 1)
+    assert.deepEqual(
+      seen.steps.filter(({ failure }) => failure !== undefined).map(({ name }) => name),
+      ['NodeStageVolume'],
+    )
+    assert.match(findings[0]?.what ?? '', /^NodeStageVolume .*there is no volume some-volume/)
+    assert.deepEqual(
+      findings.slice(1).map(({ about, what }) => [about, what.replace(/^.*: /, '')]),
+      [['file', 'say create']],
+    )
+  })
+
   it('says what the volume has when populate fails', async () => {
     await using sandbox = new Sandbox()
     const { status, findings } = await check(sandbox, { ...GO, populate: 'echo Hello > {target}/other.txt' })
@@ -128,7 +146,7 @@ describe('lab driver check', () => {
     await using sandbox = new Sandbox()
     const text = readFileSync(join(ROOT, 'examples/drivers/dummy-fuse-csi.yaml'), 'utf8')
     const file = parseYaml(text.replace('/usr/local/bin/dummy-fuse-csi', EXECUTABLE).replace('daemon: dummy-fuse', '')) as object
-    const { status, findings } = await check(sandbox, file)
+    const { status, findings } = await check(sandbox, { ...file, callTimeout: 60 })
     assert.equal(status, 1)
     assert.match(
       findings[0]?.what ?? '',

@@ -69,6 +69,41 @@ describe('the file of a driver that wants much', () => {
     assert.match(stderr, /cannot be tested: helpers: the helper service ended before it was ready \(exit status 1\)/)
   })
 
+  it('has calls that take longer than a call may by default, and as long as callTimeout says', async () => {
+    await using sandbox = new Sandbox()
+    const cells = ['--failure', 'plugin-killed', '--mitigation', 'as-is', '--consumer', 'opens-anew']
+    const file = { ...STORE, env: { ...STORE.env, STORE_SLOW: '4000' }, callTimeout: 60, watch: 30 }
+    const { record, stdout } = await runDriver(sandbox, file, cells)
+    assert.doesNotMatch(stdout, /callTimeout/)
+    const all = [record.firstUse, ...record.cells]
+    assert.equal(all.length, 2)
+    for (const cell of all) {
+      assert.deepEqual(
+        cell?.consumers.map(({ reads }) => [reads.wrong, reads.failed]),
+        [[0, {}]],
+      )
+      const said = cell.events.map(({ text }) => text).filter((text) => /DEADLINE_EXCEEDED|ABORTED/.test(text))
+      assert.deepEqual([said, cell.teardown?.newPod?.saw], [[], 'right'])
+    }
+  })
+
+  it('has calls that take longer than it says: the check names callTimeout', async () => {
+    await using sandbox = new Sandbox()
+    const path = join(sandbox.path, 'driver.yaml')
+    const { callTimeout: _longer, ...file } = { ...STORE, env: { ...STORE.env, STORE_SLOW: '10000' } }
+    writeFileSync(path, JSON.stringify(file))
+    const { status, stdout } = await sandbox.run(EXECUTABLE, ['lab', 'driver', 'check', path], {
+      timeout: 120_000,
+      env: { ...process.env, TMPDIR: sandbox.path },
+    })
+    assert.equal(status, 1, stdout)
+    // The driver answers ABORTED until its first attempt is done. On a busy machine that may take longer than attempts are made.
+    assert.match(
+      stdout,
+      /^wrong {6}file: NodePublishVolume( \(\d+ attempts\))?: no answer within 3 s \(callTimeout\) in \d+ of \d+ attempts; say a longer callTimeout, unless the driver hangs/m,
+    )
+  })
+
   it('has a cure that comes late seen, if the file says how long to wait', async () => {
     await using sandbox = new Sandbox()
     const cells = ['--failure', 'target-unmounted', '--mitigation', 'as-is', '--consumer', 'slave-folder']

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
+import { PROBE } from '../../src/lab/consumer/probe.ts'
 import type { Cell, Teardown } from '../../src/lab/matrix/lab-record.ts'
 import { type DriverRun, peer, runDriver } from '../support/driver-run.ts'
 import { DUMMY_FUSE } from '../support/paths.ts'
@@ -10,14 +11,14 @@ import { schemaOf } from '../support/type-check.ts'
 
 const problemsWith = schemaOf('src/lab/matrix/lab-record.ts', 'LabRecord')
 
-/** Runs one failure with a driver that stages a FUSE mount (test/peers/staging-driver.ts). */
-async function labRun(sandbox: Sandbox, leaves: string, failure: string, consumers: string): Promise<DriverRun> {
+/** Runs one failure with a driver that stages a FUSE mount (test/peers/staging-driver.ts). `heals`: HEALS of the driver; then it is watched for longer. */
+async function labRun(sandbox: Sandbox, leaves: string, failure: string, consumers: string, heals?: string): Promise<DriverRun> {
   const file = {
     name: 'staging-driver',
     start: peer('staging-driver', '{socket}', DUMMY_FUSE),
-    env: { LEAVES: leaves },
+    env: { LEAVES: leaves, ...(heals === undefined ? {} : { HEALS: heals }) },
     callTimeout: 60,
-    watch: 5,
+    watch: heals === undefined ? 5 : 60,
     volume: { id: 'some-volume' },
     file: 'dummy-file.txt',
     content: 'Hello world!\n',
@@ -93,6 +94,38 @@ describe('what is seen of a driver when every pod leaves', () => {
       markdown,
       /\*\*Stuck in Terminating\*\*: Daemon killed and all pods replaced\. NodeUnpublishVolume fails in each attempt/,
     )
+  })
+
+  it('is what a pod wrote while its dead mount was replaced: the data is on the disk of the node, and the pod is stuck in Terminating', async () => {
+    await using sandbox = new Sandbox()
+    const { record, markdown } = await labRun(sandbox, 'target', 'daemon-killed', 'opens-anew,slave-folder', 'yes')
+    const [cell] = record.cells
+    const { calls, newPod } = teardownOf(cell)
+    // The target was bare until each had written there. Each reads right again, which does not hide that.
+    assert.deepEqual(
+      cell?.consumers.map(({ consumer, seen, wroteToNode, restarts, reads }) => [
+        consumer,
+        seen,
+        wroteToNode,
+        restarts,
+        reads.wrong,
+      ]),
+      ['opens-anew', 'slave-folder'].map((consumer) => [consumer, 'writes-to-host-recovers', true, 0, 0]),
+    )
+    for (const { reads } of cell.consumers) assert.ok((reads.failed.ENOENT ?? 0) > 0)
+    assert.deepEqual(cell.evidence.disk.toSorted(), calls.map(({ path }) => join(path, PROBE)).toSorted())
+    assert.match(
+      markdown,
+      /\n1\. \*\*Data on the node's own disk\*\*: FUSE daemon killed\. All 2 consumers see the wrong disk\. It was over after at most /,
+    )
+    assert.match(
+      markdown,
+      /Data goes astray with FUSE daemon killed: 2 consumers could write .*, and 2 files were there at the end/,
+    )
+    assert.deepEqual(callsOf({ calls }), ['NodeUnpublishVolume INTERNAL', 'NodeUnpublishVolume INTERNAL'])
+    for (const { failure } of calls) assert.match(failure?.message ?? '', /ENOTEMPTY/)
+    assert.match(markdown, /\*\*Stuck in Terminating\*\*: FUSE daemon killed\. NodeUnpublishVolume fails in each attempt/)
+    assert.equal(newPod?.saw, 'right')
   })
 
   it('is that the volume cannot leave the node: NodeUnstageVolume fails where its mount is gone', async () => {

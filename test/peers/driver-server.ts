@@ -14,8 +14,8 @@ import { dirname } from 'node:path'
 import { serviceDefinition } from '../../src/grpc/service.ts'
 import { Identity, Node, NodeServiceCapability_RPC_Type as Rpc } from '../../src/rpc/csi_pb.ts'
 
-/** Answers a request by the fields of the answer, or throws. */
-export type Handler<Request> = (request: Request) => Record<string, unknown>
+/** Answers a request by the fields of the answer, at once or later, or throws. */
+export type Handler<Request> = (request: Request) => Record<string, unknown> | Promise<Record<string, unknown>>
 
 /** An answer with a status. */
 export class Refusal extends Error {
@@ -104,14 +104,18 @@ function answering<Request>(
   const entries = service.methods.flatMap((method) => {
     const handler = all[method.localName]
     if (handler === undefined) return []
+    const answer = async (request: Request): Promise<Message> => create(method.output, await handler(request))
     const handle = ({ request }: ServerUnaryCall<Request, Message>, done: sendUnaryData<Message>): void => {
       log(method.name, request)
-      try {
-        done(null, create(method.output, handler(request)))
-      } catch (error) {
-        const code = error instanceof Refusal ? error.code : status.INTERNAL
-        done({ code, details: error instanceof Refusal ? error.message : String(error) })
-      }
+      answer(request).then(
+        (message) => {
+          done(null, message)
+        },
+        (error: unknown) => {
+          const code = error instanceof Refusal ? error.code : status.INTERNAL
+          done({ code, details: error instanceof Refusal ? error.message : String(error) })
+        },
+      )
     }
     return [[method.localName, handle] as const]
   })

@@ -1,10 +1,13 @@
 // A CSI plugin that wants much of its file: CreateVolume before anything else, an access mode that it has alone, a variable of its environment,
-// secrets of each call, the pod in the context, and time. It stages volumes and mounts nothing there. A volume is a folder below its state.
-// With STORE_HEALS, it binds a target that was unmounted again, that many milliseconds later.
+// secrets of each call, the pod in the context, and time. It stages volumes and mounts nothing there. A volume is a folder below its state, and a target is
+// a bind of that (as with csi-driver-host-path). A call for a volume that was not created is answered NOT_FOUND.
+// STORE_SLOW: milliseconds that NodePublishVolume takes; a second if not given. Another call for the target is answered ABORTED meanwhile.
+// STORE_HEALS: it binds a target that was unmounted again, that many milliseconds later.
 // Started as `node store-driver.ts STATE`; it listens on /run/store-driver/csi.sock, whose folder it does not make.
 import { status } from '@grpc/grpc-js'
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import {
   Controller,
   ControllerServiceCapability_RPC_Type as ControllerRpc,
@@ -13,7 +16,7 @@ import {
   NodeServiceCapability_RPC_Type as Rpc,
   VolumeCapability_AccessMode_Mode as Mode,
 } from '../../src/rpc/csi_pb.ts'
-import { type Handler, Refusal, run, serve } from './driver-server.ts'
+import { type Handler, isMounted, Refusal, run, serve } from './driver-server.ts'
 
 interface Request {
   readonly name: string
@@ -27,11 +30,13 @@ interface Request {
 }
 
 const [state = ''] = process.argv.slice(2)
-/** The first attempt of each publication takes a second. */
-const SLOW = 1000
+const { STORE_SLOW: slow = '1000', STORE_HEALS: heals = '0', STORE_PLACE: place } = process.env
 
 /** By target: what is bound there, and since when it is not. */
 const published = new Map<string, { readonly path: string; readonly goneAt?: number }>()
+
+/** Targets of which a publication is under way. */
+const underWay = new Set<string>()
 
 function heal(after: number): void {
   const mounts = readFileSync('/proc/self/mountinfo', 'utf8')
@@ -39,6 +44,18 @@ function heal(after: number): void {
     if (mounts.includes(` ${target} `)) published.set(target, { path })
     else if (Date.now() - goneAt < after) published.set(target, { path, goneAt })
     else run('mount', '--bind', path, target)
+}
+
+async function bindLater(path: string, target: string): Promise<void> {
+  if (underWay.has(target)) throw new Refusal(status.ABORTED, 'a publication is under way there')
+  underWay.add(target)
+  try {
+    await sleep(Number(slow))
+    mkdirSync(target, { recursive: true })
+    run('mount', '--bind', path, target)
+  } finally {
+    underWay.delete(target)
+  }
 }
 
 function requireThat(holds: boolean, what: string): void {
@@ -62,15 +79,13 @@ const node: Readonly<Record<string, Handler<Request>>> = {
     requireThat(request.volumeContext['csi.storage.k8s.io/pod.uid'] === undefined, 'a pod is no matter of NodeStageVolume')
     return {}
   },
-  nodePublishVolume: (request) => {
+  nodePublishVolume: async (request) => {
     const path = volume(request)
     requireThat(request.secrets.of === 'of-all', 'the secret of NodePublishVolume is missing')
     const keys = ['pod.name', 'pod.namespace', 'pod.uid', 'serviceAccount.name', 'ephemeral']
     const [name = '', , uid = '', , ephemeral] = keys.map((key) => request.volumeContext[`csi.storage.k8s.io/${key}`])
     requireThat(name !== '' && request.targetPath.includes(uid) && uid !== '' && ephemeral === 'false', 'the pod is missing')
-    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, SLOW)
-    mkdirSync(request.targetPath, { recursive: true })
-    run('mount', '--bind', path, request.targetPath)
+    if (!isMounted(request.targetPath)) await bindLater(path, request.targetPath)
     published.set(request.targetPath, { path })
     return {}
   },
@@ -102,9 +117,8 @@ const controller: Readonly<Record<string, Handler<Request>>> = {
   },
 }
 
-const heals = Number(process.env.STORE_HEALS ?? 0)
-if (heals > 0) setInterval(heal, 100, heals)
-if (process.env.STORE_PLACE !== `${state}/here`) throw new Error('STORE_PLACE is not in the environment')
+if (Number(heals) > 0) setInterval(heal, 100, Number(heals))
+if (place !== `${state}/here`) throw new Error('STORE_PLACE is not in the environment')
 writeFileSync(join(state, 'started'), '')
 const socket = '/run/store-driver/csi.sock'
 rmSync(socket, { force: true })

@@ -86,6 +86,38 @@ describe('a consumer that finds no file on a FUSE mount', () => {
     assert.deepEqual(readdirSync(sandbox.path), [])
   })
 
+  it('takes back what it made if the volume came back before that, and makes another one when it finds no file again', async () => {
+    await using sandbox = new Sandbox()
+    const said: string[] = []
+    const way = {
+      read: (): number => {
+        throw Object.assign(new Error('no such file'), { code: 'ENOENT' })
+      },
+    }
+    const options = { file: join(sandbox.path, 'file'), expected: Buffer.from(CONTENT), interval: 1, exitOnError: false }
+    let looks = 0
+    const onFuse = (path: string): boolean => {
+      if (!path.startsWith('/proc/self/fd/')) return false
+      looks++
+      // What was made is there still.
+      assert.equal(readdirSync(sandbox.path).length, 1)
+      return looks === 1
+    }
+    const consumer = new Consumer(
+      way,
+      options,
+      (line) => {
+        if ('saw' in line) said.push(`${line.saw}, ${readdirSync(sandbox.path).length}`)
+        else if ('wrote' in line) said.push('wrote')
+        if (said.length === 4) throw new Error('enough')
+      },
+      onFuse,
+    )
+    await assert.rejects(consumer.run(), /enough/)
+    assert.deepEqual(said, ['ENOENT, 0', 'ENOENT, 0', 'wrote', 'ENOENT, 1'])
+    assert.equal(looks, 2)
+  })
+
   it('knows a folder of the disk, also below one that is not there', async () => {
     await using sandbox = new Sandbox()
     assert.deepEqual(

@@ -124,6 +124,7 @@ describe('the plan after the first use', () => {
         name,
         tookMs,
         attempts: 1,
+        late: 0,
         failure: undefined,
       })),
     })

@@ -1,8 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { Clock } from '../clock.ts'
 import type { Failure } from '../failures/failure.ts'
 import { ENOUGH } from '../matrix/classify.ts'
 import { until } from '../wait.ts'
 import type { Consumer, Harness, Patience } from './harness.ts'
+import { lastStart } from './watch.ts'
 
 /** When the failure struck and when the repair was done, on the cell's clock. */
 export interface Course {
@@ -41,7 +43,7 @@ export async function takeCourse(harness: Harness, failure: Failure, stages: Sta
   for (const consumer of those('before')) consumer.want()
   if (!strikesMounting) {
     await stages.mounted?.()
-    await allRead(those('before'), patience.start, stages.unready)
+    await allRead(those('before'), { clock, deadline: patience.start }, stages.unready)
   }
   await aim(harness, failure, those('before'))
   await stages.before?.()
@@ -81,18 +83,24 @@ function durationOf({ lastsMs = 0, hangs, untilPodComes }: Failure, { hang, arri
   return Math.max(lastsMs, hangs === true ? hang : 0) + (untilPodComes === true ? arrival : 0)
 }
 
-/** Waits until each of them reads right. Tells `unready` of those that do not, or throws an Error that names them. */
-async function allRead(consumers: readonly Consumer[], deadline: number, unready: Stages['unready']): Promise<void> {
-  const well = ({ reads }: Consumer): boolean => reads.ended(-Infinity).filter(({ saw }) => saw === 'right').length >= ENOUGH
-  const late = (): string =>
-    consumers
-      .filter((consumer) => !well(consumer))
-      .map(({ kind }) => kind.id)
-      .join(', ')
-  await until('every consumer reads before the failure', () => late() === '', deadline).catch((error: unknown) => {
-    if (unready !== undefined && consumers.some(well)) unready(consumers.filter((one) => !well(one)))
-    else throw new Error(`these did not read right before the failure: ${late()}`, { cause: error })
-  })
+/**
+ * Waits until each of them reads right, and gives up `deadline` milliseconds after the last start of one. Tells `unready` of those that do not read right, or throws
+ * an Error that names them.
+ */
+export async function allRead<C extends Pick<Consumer, 'kind' | 'reads' | 'startedAt'>>(
+  consumers: readonly C[],
+  { clock, deadline }: { readonly clock: Clock; readonly deadline: number },
+  unready?: (those: readonly C[]) => void,
+): Promise<void> {
+  const began = clock()
+  const well = ({ reads }: C): boolean => reads.ended(-Infinity).filter(({ saw }) => saw === 'right').length >= ENOUGH
+  const late = (): readonly C[] => consumers.filter((consumer) => !well(consumer))
+  const isOver = (): boolean => clock() - lastStart(consumers, began) > deadline
+  await until('every consumer reads before the failure', () => late().length === 0 || isOver(), (consumers.length + 2) * deadline)
+  const those = late()
+  if (those.length === 0) return
+  if (unready !== undefined && those.length < consumers.length) unready(those)
+  else throw new Error(`these did not read right before the failure: ${those.map(({ kind }) => kind.id).join(', ')}`)
 }
 
 /** Waits until each of them that runs has met the failure, at most `most` milliseconds. */

@@ -9,7 +9,7 @@ import { type Course, takeCourse } from './course.ts'
 import { deletedFolderIn } from './evidence.ts'
 import type { Consumer, Harness, Patience } from './harness.ts'
 import { countReads, eventsOf, rightAgain } from './read-log.ts'
-import { decided, watchedFrom } from './watch.ts'
+import { decided, lastStart, watchedFrom } from './watch.ts'
 
 /** A cell as it is observed. */
 interface Observed {
@@ -65,10 +65,10 @@ export async function observeFirstUse(harness: Harness, observed: Observed, watc
   const settled = (consumer: Consumer): boolean => {
     // A call or a first read may be slow: that is no fault.
     const isSlow = !consumer.started || consumer.reads.ended(-Infinity).length === 0
-    if (isSlow && clock() - askedAt <= patience.settle) return false
-    return hasSettled(consumer, observed.expectations, course, { clock, patience })
+    if (isSlow && clock() - lastStart(consumers, askedAt) <= patience.settle) return false
+    return hasSettled(consumer, observed.expectations, course, { clock, patience, consumers })
   }
-  await until('the consumers have settled', () => consumers.every(settled), 2 * limitOf(null, patience) + 1000)
+  await until('the consumers have settled', () => consumers.every(settled), longestSettling(consumers, patience))
   return await seenIn({ ...harness, patience }, observed, { course, before, left: undefined, unready: [] })
 }
 
@@ -143,7 +143,7 @@ async function run(harness: Harness, observed: Observed): Promise<Run> {
   })
   const settled = (): boolean =>
     consumers.every((consumer) => unready.includes(consumer) || hasSettled(consumer, expectations, course, harness))
-  await until('the consumers have settled', settled, 2 * limitOf(null, patience) + 1000)
+  await until('the consumers have settled', settled, longestSettling(consumers, patience))
   // A failure that strikes the mounting has no such pod.
   return { course, before, left: failure.flaw === undefined ? await departed.left() : undefined, unready }
 }
@@ -153,7 +153,7 @@ function hasSettled(
   consumer: Consumer,
   expectations: Observed['expectations'],
   course: Course,
-  { clock, patience }: Pick<Harness, 'clock' | 'patience'>,
+  { clock, patience, consumers }: Pick<Harness, 'clock' | 'patience' | 'consumers'>,
 ): boolean {
   const now = clock()
   const last = consumer.reads.ended(Math.max(course.mendedAtMs, consumer.runningSince ?? Infinity)).slice(-ENOUGH)
@@ -163,7 +163,17 @@ function hasSettled(
   const asModelled = model === null ? seen !== 'undecided' : model.outcome === seen || model.or?.includes(seen) === true
   const limit = limitOf(model, patience)
   const watched = now - watchedFrom(consumer, course.mendedAtMs)
-  return watched > (asModelled ? patience.watch : limit) || now - course.mendedAtMs > 2 * limitOf(null, patience)
+  return watched > (asModelled ? patience.watch : limit) || now - lastStart(consumers, course.mendedAtMs) > longestWatch(patience)
+}
+
+/** Milliseconds after which a consumer is watched no longer, whatever comes of it, since the last start of any. */
+function longestWatch(patience: Patience): number {
+  return 2 * limitOf(null, patience)
+}
+
+/** Milliseconds in which the consumers have settled, each of which is started before the longest watch after the start of another is over. */
+function longestSettling(consumers: readonly Consumer[], patience: Patience): number {
+  return (consumers.length + 1) * longestWatch(patience) + 1000
 }
 
 /** Milliseconds for which a consumer is watched at most that does not come out as the model says, or of which it is undecided what comes of it. */

@@ -14,6 +14,14 @@ export function watchedFrom({ startedAt, wantedAt }: Watched, mendedAtMs: number
 }
 
 /**
+ * When the last of these consumers was started for the first time, `sinceMs` at least. The volume is published for one pod after the other, so that each may have
+ * waited for the calls of all before it.
+ */
+export function lastStart(consumers: readonly Pick<Consumer, 'startedAt'>[], sinceMs: number): number {
+  return Math.max(sinceMs, ...consumers.map(({ startedAt }) => startedAt ?? sinceMs))
+}
+
+/**
  * What is said of a consumer that is seen so (`classify`): the same, or `undecided` if it did not do badly for `watch` milliseconds on end. A right read
  * begins that time anew, and a read that hangs counts from its own beginning. A failure must have been seen in its watch: a read that came back and was
  * not right, or an attempt to start it that began in the watch and failed.

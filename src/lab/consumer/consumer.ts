@@ -1,4 +1,4 @@
-import { closeSync, openSync } from 'node:fs'
+import { closeSync, openSync, rmSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { codeOf } from '../../errors.ts'
@@ -84,8 +84,15 @@ export class Consumer {
     this.#probed = true
     const path = join(dirname(this.#options.file), PROBE)
     try {
-      closeSync(openSync(path, 'a'))
-      this.#tell({ wrote: path, at: monotonicMs() })
+      const fd = openSync(path, 'a')
+      const isVolume = this.#isOnFuse(`/proc/self/fd/${fd}`)
+      closeSync(fd)
+      if (!isVolume) this.#tell({ wrote: path, at: monotonicMs() })
+      else {
+        // The volume has come back since the read.
+        this.#probed = false
+        rmSync(path, { force: true })
+      }
     } catch (error) {
       if (codeOf(error) === undefined) throw error
     }

@@ -1,7 +1,7 @@
 import { LONGEST_COMM } from '../../os/processes/processes.ts'
 import { shortened } from '../../printable.ts'
 import { PLACEHOLDER_ID } from './first-file.ts'
-import { type About, type DriverSeen, heldBy, type Holder, type MountedAt } from './seen.ts'
+import { type About, type DriverSeen, heldBy, type Holder, type MountedAt, type TrialStep } from './seen.ts'
 import type { DriverSpec } from './spec.ts'
 
 /** Something that is wrong, in words. `about`: what has to be changed, as far as the lab can tell. */
@@ -25,6 +25,7 @@ export function findingsOf(driver: DriverSpec, seen: DriverSeen): readonly Findi
         ? []
         : [{ about: failure.about, what: `${name}${attempts > 1 ? ` (${attempts} attempts)` : ''}: ${failure.what}` }],
     ),
+    ...ofTime(driver, seen),
     ...ofVolume(driver),
     ...missingPrograms(seen),
     ...ofNetwork(driver, seen),
@@ -34,6 +35,21 @@ export function findingsOf(driver: DriverSpec, seen: DriverSeen): readonly Findi
     ...ofRead(driver, seen),
     ...seen.left.map((one) => ({ about: 'driver' as const, what: `this is left after the volume has gone: ${one}` })),
   ]
+}
+
+/** Calls that were answered only in a later attempt, because `callTimeout` is too short. A call that failed says so itself. */
+export function ofTime(driver: Pick<DriverSpec, 'callTimeout'>, { steps }: Pick<DriverSeen, 'steps'>): readonly Finding[] {
+  return steps
+    .filter(({ late, failure }) => late > 0 && failure === undefined)
+    .map((step) => ({ about: 'file', what: `${step.name}: ${lateWords(driver, step)}` }))
+}
+
+/** What is said of a call of which an attempt was not answered in time. */
+export function lateWords(
+  { callTimeout }: Pick<DriverSpec, 'callTimeout'>,
+  { late, attempts }: Pick<TrialStep, 'late' | 'attempts'>,
+): string {
+  return `no answer within ${callTimeout / 1000} s (callTimeout) in ${late} of ${attempts} attempts; say a longer callTimeout, unless the driver hangs`
 }
 
 function missingPrograms({ log, steps }: DriverSeen): readonly Finding[] {

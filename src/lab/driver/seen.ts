@@ -34,6 +34,8 @@ export interface TrialStep {
   /** Milliseconds of the attempt that succeeded, or of all if none did. */
   readonly tookMs: number
   readonly attempts: number
+  /** Attempts that were not answered within `callTimeout`. */
+  readonly late: number
   /** Undefined if it succeeded. */
   readonly failure: StepFailure | undefined
 }

@@ -29,7 +29,7 @@ import { driverContainer, nodeHelpers } from './container.ts'
 import { makeDriverFolders, writtenOnNode } from './node.ts'
 import { refusedField } from './refused-field.ts'
 import type { About, DriverSeen, HealthSeen, Holder, MountedAt, PluginSeen, ReadSeen, StepFailure, TrialStep } from './seen.ts'
-import { misnamedFile } from './findings.ts'
+import { lateWords, misnamedFile } from './findings.ts'
 import { firstRead } from './first-read.ts'
 import { fillPlaces } from './places.ts'
 import type { DriverSpec } from './spec.ts'
@@ -44,6 +44,9 @@ export interface DriverJob {
 
 /** Milliseconds between two attempts. */
 const BACK_OFF = 250
+
+/** The part of `callTimeout` after which an answer DEADLINE_EXCEEDED is due to that. Drivers give up themselves just before their caller does. */
+const NEARLY_ALL = 0.9
 
 /** Milliseconds in which what the plugin has said at its end is heard. */
 const LAST_WORDS = 1000
@@ -282,18 +285,22 @@ class Trial {
   async #call(name: string, act: () => Promise<unknown>, needed = true): Promise<void> {
     if (!needed) return
     const began = performance.now()
-    const deadline = STEP_DEADLINE + this.#driver.callTimeout
+    const { callTimeout } = this.#driver
+    const deadline = STEP_DEADLINE + callTimeout
+    let late = 0
     for (let attempts = 1; ; attempts++) {
       const start = performance.now()
       try {
         await act()
-        this.#steps.push({ name, tookMs: Math.round(performance.now() - start), attempts, failure: undefined })
+        this.#steps.push({ name, tookMs: Math.round(performance.now() - start), attempts, late, failure: undefined })
         return
       } catch (error) {
-        const tookMs = Math.round(performance.now() - began)
+        const now = performance.now()
+        const tookMs = Math.round(now - began)
         if (!(error instanceof CallError))
-          this.#fail(name, { about: 'file', what: messageOf(error), answer: undefined }, tookMs, attempts)
+          this.#fail(name, { about: 'file', what: messageOf(error), answer: undefined }, { tookMs, attempts, late })
         const { code, details } = error
+        if (code === 'DEADLINE_EXCEEDED' && now - start >= NEARLY_ALL * callTimeout) late++
         const field = refusedField(this.#driver, name, error)
         // An option that a mount program does not know is refused for good, whatever code the driver makes of that.
         const final = isFinal(error) || this.#missesSystemd(details) || (field !== undefined && code !== 'NOT_FOUND')
@@ -301,9 +308,10 @@ class Trial {
           await sleep(BACK_OFF)
           continue
         }
-        const about: About = field !== undefined || code === 'UNIMPLEMENTED' ? 'file' : 'driver'
-        const what = field === undefined ? messageOf(error) : `the driver refuses ${field}: ${code}: ${details}`
-        this.#fail(name, { about, what, answer: details }, tookMs, attempts)
+        const about: About = field !== undefined || code === 'UNIMPLEMENTED' || late > 0 ? 'file' : 'driver'
+        const answer = field === undefined ? messageOf(error) : `the driver refuses ${field}: ${code}: ${details}`
+        const what = late > 0 ? `${lateWords(this.#driver, { late, attempts })}: ${answer}` : answer
+        this.#fail(name, { about, what, answer: details }, { tookMs, attempts, late })
       }
     }
   }
@@ -312,20 +320,20 @@ class Trial {
     const began = performance.now()
     try {
       await act()
-      this.#steps.push({ name, tookMs: Math.round(performance.now() - began), attempts: 1, failure: undefined })
+      this.#steps.push({ name, tookMs: Math.round(performance.now() - began), attempts: 1, late: 0, failure: undefined })
     } catch (error) {
       const failure = { about: error instanceof Blamed ? error.about : about, what: messageOf(error), answer: undefined }
-      this.#fail(name, failure, Math.round(performance.now() - began), 1)
+      this.#fail(name, failure, { tookMs: Math.round(performance.now() - began), attempts: 1, late: 0 })
     }
   }
 
-  #fail(name: string, failure: StepFailure, tookMs: number, attempts: number): never {
+  #fail(name: string, failure: StepFailure, how: Pick<TrialStep, 'tookMs' | 'attempts' | 'late'>): never {
     const { what, answer } = failure
     const misses = this.#missesSystemd(what) || (name === 'start' && this.#log.some((line) => this.#missesSystemd(line)))
     const told: StepFailure = misses
       ? { about: 'file', what: `the driver asks for systemd, and its node has none; say systemd: true: ${what}`, answer }
       : failure
-    this.#steps.push({ name, tookMs, attempts, failure: told })
+    this.#steps.push({ name, ...how, failure: told })
     throw new Ended(name)
   }
 

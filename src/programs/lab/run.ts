@@ -4,7 +4,7 @@ import type { Programs } from '../../lab/command.ts'
 import { KeptFolder } from '../../lab/kept-folder.ts'
 import { Lab, type Observer } from '../../lab/lab.ts'
 import { composeRecord, type Run } from '../../lab/matrix/compose.ts'
-import { ofDaemon } from '../../lab/driver/findings.ts'
+import { ofDaemon, ofTime } from '../../lab/driver/findings.ts'
 import { driverCatalogue, planDriver } from '../../lab/driver/matrix.ts'
 import { planFirstUse, withoutUnready } from '../../lab/driver/first-use.ts'
 import { cureTrial, undecidedBelowNeed, watchedForCure, watchedForItsNeed } from '../../lab/driver/need.ts'
@@ -107,7 +107,8 @@ async function onPrivateNodes({ context, options, folder, signal }: How): Promis
   requireCells(planned(options), options)
   const shown = driver === undefined ? undefined : await requireDriver(context, driver, signal)
   if (driver !== undefined && shown !== undefined)
-    for (const { what } of ofDaemon(driver, shown)) process.stdout.write(`${oneLine(`the driver's file: ${what}`)}\n`)
+    for (const { what } of [...ofTime(driver, shown), ...ofDaemon(driver, shown)])
+      process.stdout.write(`${oneLine(`the driver's file: ${what}`)}\n`)
   const chosen = planned(options, shown)
   const { cells, absent } = chosen
   requireCells(chosen, options)
