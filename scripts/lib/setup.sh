@@ -44,6 +44,9 @@ FUSE_PROGRAMS=(
   squashfuse:squashfuse mksquashfs:squashfs-tools fuse-overlayfs:fuse-overlayfs mount.fuse3:fuse3
 )
 
+# A Ceph cluster and its FUSE program, which no test has.
+CEPH=(ceph-mon:ceph-mon ceph-osd:ceph-osd ceph-mds:ceph-mds ceph-fuse:ceph-fuse)
+
 # What the tests need beside those: python3 and what people read files with, and what looks at the lab's report, in a browser and as print.
 TO_TEST=(
   python3:python3 fio:fio rsync:rsync getfattr:attr strace:strace /bin/busybox:busybox-static
@@ -67,7 +70,8 @@ setup_to_measure() {
 }
 
 setup_to_run_programs() {
-  setup "${TO_RUN[@]}" "${FUSE_PROGRAMS[@]}"
+  # The lab delays and refuses mounts by strace.
+  setup "${TO_RUN[@]}" "${FUSE_PROGRAMS[@]}" strace:strace
 }
 
 setup_to_test() {

@@ -35,7 +35,7 @@ const HELPER = {
 /** Runs cells of a driver without CAP_SYS_RESOURCE, as in most containers. */
 async function run(sandbox: Sandbox, file: object, failures: string, mitigations: string, consumers: string): Promise<DriverRun> {
   const cells = ['--failure', failures, '--mitigation', mitigations, '--consumer', consumers]
-  return await runDriver(sandbox, file, cells, ['setpriv', '--bounding-set', '-sys_resource'])
+  return await runDriver(sandbox, file, cells, { by: ['setpriv', '--bounding-set', '-sys_resource'] })
 }
 
 describe('what a failure cannot do to a driver', () => {

@@ -3,25 +3,10 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import type { Cell } from '../../src/lab/matrix/lab-record.ts'
-import { compileC } from '../support/compile.ts'
-import { type DriverRun, peer, runDriver } from '../support/driver-run.ts'
-import { EXECUTABLE, ROOT } from '../support/paths.ts'
+import { type DriverRun, runDriver } from '../support/driver-run.ts'
+import { EXECUTABLE } from '../support/paths.ts'
 import { type Result, Sandbox } from '../support/sandbox.ts'
-
-/** A driver whose volumes are served by test/peers/fuse-server.c, in one of its ways, by processes of the name `served`. */
-async function served(how: string): Promise<object> {
-  const server = await compileC(join(ROOT, 'test/peers/fuse-server.c'))
-  return {
-    name: 'fuse-driver',
-    start: peer('fuse-driver', '{socket}', server, how, 'served'),
-    daemon: 'served',
-    callTimeout: 60,
-    watch: 5,
-    volume: { id: 'some-volume', staged: false },
-    file: 'dummy-file.txt',
-    content: 'Hello world!\n',
-  }
-}
+import { served } from '../support/small-drivers.ts'
 
 /** Runs cells under `as-is`, all of which must run. */
 async function run(sandbox: Sandbox, file: object, failures: string, consumers: string): Promise<DriverRun> {

@@ -1,20 +1,16 @@
 import assert from 'node:assert/strict'
-import { writeFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import type { LabRecord } from '../../src/lab/matrix/lab-record.ts'
 import { teardownProblems } from '../../src/lab/report/teardown-findings.ts'
 import { type DriverRun, runDriver } from '../support/driver-run.ts'
-import { mutatedPlugin, type SourceMutation } from '../support/mutated.ts'
+import { mutatedExecutable, type SourceMutation } from '../support/mutated.ts'
 import { EXECUTABLE } from '../support/paths.ts'
 import { Sandbox } from '../support/sandbox.ts'
 
 /** Runs failures with our product as somebody's driver, or with a mutant of it. */
 async function labRun(failures: string, source?: SourceMutation): Promise<DriverRun> {
   await using sandbox = new Sandbox()
-  const program = join(sandbox.path, 'product')
-  const command = source === undefined ? `exec -a dummy-fuse-csi ${EXECUTABLE}` : await mutatedPlugin(sandbox, source)
-  writeFileSync(program, `#!/bin/bash\n${command} "$@"\n`, { mode: 0o755 })
+  const program = source === undefined ? EXECUTABLE : await mutatedExecutable(sandbox, source)
   const file = {
     name: 'dummy-fuse-csi',
     start: [program, 'serve', '--endpoint', 'unix://{socket}', '--state-dir', '{state}', '--nodeid', '{node}'],

@@ -1,43 +1,13 @@
 import assert from 'node:assert/strict'
-import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import type { ConsumerResult } from '../../src/lab/matrix/lab-record.ts'
 import { PROBE } from '../../src/lab/consumer/probe.ts'
-import { compileC } from '../support/compile.ts'
-import { type DriverRun, peer, runDriver } from '../support/driver-run.ts'
-import { ROOT } from '../support/paths.ts'
+import { type DriverRun, runDriver } from '../support/driver-run.ts'
 import { Sandbox } from '../support/sandbox.ts'
+import { BINDING, late } from '../support/small-drivers.ts'
 import { schemaOf } from '../support/type-check.ts'
 
 const problemsWith = schemaOf('src/lab/matrix/lab-record.ts', 'LabRecord')
-
-/** Of a driver that answers before its FUSE mount stands, from when its volume was populated on (test/peers/fuse-driver.ts). */
-async function late(): Promise<object> {
-  const [server, into] = await Promise.all(['fuse-server', 'bind-into'].map((name) => compileC(join(ROOT, `test/peers/${name}.c`))))
-  return {
-    name: 'fuse-driver',
-    start: peer('fuse-driver', '{socket}', server ?? '', 'daemonises', 'served'),
-    env: { FUSE_DRIVER_LATE: '{state}/populated', FUSE_DRIVER_INTO: into },
-    callTimeout: 60,
-    watch: 30,
-    populate: ': {target} > {state}/populated',
-    volume: { id: 'some-volume', staged: false },
-    file: 'dummy-file.txt',
-    content: 'Hello world!\n',
-  }
-}
-
-/** Of a driver whose volumes are bind mounts (test/peers/binding-driver.ts). */
-const BINDING = {
-  name: 'binding-driver',
-  start: peer('binding-driver', '{socket}', '{state}/volume'),
-  fuse: false,
-  callTimeout: 60,
-  prepare: "mkdir {state}/volume && printf '%s' content > {state}/volume/file",
-  volume: { id: 'some-volume', staged: false },
-  file: 'file',
-  content: 'content',
-}
 
 async function labRun(file: object, ...cells: readonly string[]): Promise<DriverRun> {
   await using sandbox = new Sandbox()

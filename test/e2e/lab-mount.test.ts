@@ -87,6 +87,13 @@ describe('lab mount', () => {
     assert.equal(found.status, 0)
   })
 
+  it('does not take a command that returns some time after its mount stands for a program in the foreground', async () => {
+    await using sandbox = new Sandbox()
+    const found = await mountOf(sandbox, 'bindfs "$0" "$1"; sleep 2', ['descriptors'])
+    assert.deepEqual(results(found), { mounts: 'well', descriptors: 'finding' })
+    assert.match(found.verdicts.mounts?.what ?? '', /^it returned 0 after .* s, when its mount stood$/)
+  })
+
   it('tells #1079: a command that returns before its mount stands', async () => {
     await using sandbox = new Sandbox()
     const found = await mountOf(sandbox, '(sleep 0.7; exec bindfs -f "$0" "$1") >/dev/null 2>&1 3>&- & exit 0', [

@@ -3,7 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import type { Cell, LabRecord } from '../../src/lab/matrix/lab-record.ts'
-import { mutatedPlugin, type SourceMutation } from '../support/mutated.ts'
+import { mutatedExecutable, type SourceMutation } from '../support/mutated.ts'
 import { EXECUTABLE, ROOT } from '../support/paths.ts'
 import { Sandbox } from '../support/sandbox.ts'
 
@@ -21,17 +21,16 @@ async function labWith(
   { serve, fused, consumer, source }: Mutation,
   args: readonly string[],
 ): Promise<{ status: number | null; output: string }> {
-  const program = (name: string, command: string, flags = ''): string => {
+  const program = (name: string, argv0: string, flags = '', executable = EXECUTABLE): string => {
     const path = join(sandbox.path, name)
-    writeFileSync(path, `#!/bin/bash\n${command} "$@" ${flags}\n`, { mode: 0o755 })
+    writeFileSync(path, `#!/bin/bash\nexec -a ${argv0} ${executable} "$@" ${flags}\n`, { mode: 0o755 })
     return path
   }
-  const ours = (argv0: string): string => `exec -a ${argv0} ${EXECUTABLE}`
-  const plugin = source === undefined ? ours('dummy-fuse-csi') : await mutatedPlugin(sandbox, source)
+  const plugin = source === undefined ? undefined : await mutatedExecutable(sandbox, source)
   const paths = {
-    serve: program('serve', plugin, serve),
-    fused: program('fused', ours('dummy-fused'), fused),
-    consumer: program('consumer', ours('dummy-fuse-csi'), consumer),
+    serve: program('serve', 'dummy-fuse-csi', serve, plugin),
+    fused: program('fused', 'dummy-fused', fused),
+    consumer: program('consumer', 'dummy-fuse-csi', consumer),
   }
   const script = join(sandbox.path, 'lab.ts')
   writeFileSync(
@@ -160,7 +159,7 @@ describe('a cell with a product that is not what it should be', () => {
       from: 'this.#cache.remove(',
       to: 'void (',
     }
-    // From its source a product starts slowly, and one consumer is enough here.
+    // One consumer is enough here.
     const cell = await cellOf({ source }, 'plugin-killed', 'restore', '--consumer', 'opens-anew')
     assert.equal(cell.verdict, 'worse', cell.why)
     assert.match(cell.why ?? '', /the volume is mounted again at .*, where it was unpublished before the failure/)

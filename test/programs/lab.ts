@@ -1,28 +1,12 @@
-import { readFileSync, symlinkSync, writeFileSync } from 'node:fs'
-import { basename, join } from 'node:path'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import type { LabRecord } from '../../src/lab/matrix/lab-record.ts'
 import { LONGEST_COMM } from '../../src/os/processes/processes.ts'
 import { EXECUTABLE } from '../support/paths.ts'
 import { EXAMPLES } from '../support/program.ts'
-import { CONTENT, PROGRAMS, type StorageServer } from '../support/program-storage.ts'
+import { CONTENT, type StorageServer } from '../support/program-storage.ts'
 import type { Sandbox } from '../support/sandbox.ts'
-import { RCLONE } from '../support/tools.ts'
-
-/** A program that the lab can be run with, and where its executable comes from. */
-export interface LabProgram {
-  /** As it is named on the command line and in the table: `rclone-1.76.0`. */
-  readonly name: string
-  /** The name of its file below examples/programs, and of its executable. */
-  readonly file: string
-  /** An executable that stands for the one on PATH. */
-  readonly executable?: string
-}
-
-/** The programs of examples/programs as Debian has them, and rclone once more as a Go module. */
-export const LAB_PROGRAMS: readonly LabProgram[] = [
-  ...Object.keys(PROGRAMS).map((name) => ({ name, file: name })),
-  { name: basename(RCLONE), file: 'rclone', executable: RCLONE },
-]
+import { type LabProgram, pathWith, storageOf } from './program.ts'
 
 /** How the lab is run with each program. */
 export interface LabChoice {
@@ -45,13 +29,11 @@ const CALL_SECONDS = 20
  */
 export async function labOf(sandbox: Sandbox, program: LabProgram, choice: LabChoice): Promise<LabRecord> {
   const { host, watch, out, words } = choice
-  const { parameters, secrets, mountFlags, server } = await (PROGRAMS[program.file] ?? missing(program.file))(sandbox)
-  const path = sandbox.directory('bin')
-  if (program.executable !== undefined) symlinkSync(program.executable, join(path, program.file))
+  const { parameters, secrets, mountFlags, server } = await storageOf(sandbox, program)
   const driver = {
     name: program.name,
     start: [EXECUTABLE, ...serve(program, choice)],
-    env: { PATH: `${path}:${process.env.PATH ?? ''}`, HOME: '{state}' },
+    env: { PATH: pathWith(sandbox, program), HOME: '{state}' },
     daemon: processesOf(program)[0],
     container: host === 'child' ? processesOf(program) : [],
     ...(server === undefined ? {} : { helpers: [await asHelper(server)] }),
@@ -94,8 +76,4 @@ async function asHelper({ command, port, running }: StorageServer): Promise<obje
 function processesOf({ file }: LabProgram): readonly string[] {
   // sshfs reaches its server by ssh.
   return [file.slice(0, LONGEST_COMM), ...(file === 'sshfs' ? ['ssh'] : [])]
-}
-
-function missing(file: string): never {
-  throw new Error(`there is no storage for ${file}`)
 }

@@ -55,17 +55,25 @@ export interface DriverRun {
   readonly xml: string
 }
 
-/** Runs cells of the lab with a driver's file, which must end with 0. `by`: a command that executes another, and its arguments. */
+/** How the lab is started. */
+interface Start {
+  /** A command that executes another, and its arguments. */
+  readonly by?: readonly string[]
+  /** The executable; ours if it is left out. */
+  readonly lab?: string
+}
+
+/** Runs cells of the lab with a driver's file, which must end with 0. */
 export async function runDriver(
   sandbox: Sandbox,
   file: object,
   cells: readonly string[],
-  by: readonly string[] = [],
+  { by = [], lab = EXECUTABLE }: Start = {},
 ): Promise<DriverRun> {
   const at = (name: string): string => join(sandbox.path, name)
   writeFileSync(at('driver.yaml'), JSON.stringify(file))
   const files = ['--json', at('seen.json'), '--markdown', at('seen.md'), '--report', at('seen.html'), '--junit', at('seen.xml')]
-  const [program = '', ...args] = [...by, EXECUTABLE, 'lab', 'run', '--driver', at('driver.yaml'), ...cells, ...files]
+  const [program = '', ...args] = [...by, lab, 'lab', 'run', '--driver', at('driver.yaml'), ...cells, ...files]
   const { status, stdout, stderr } = await sandbox.run(program, args, { timeout: 240_000 })
   assert.equal(status, 0, stdout + stderr)
   const [json = '', markdown = '', report = '', xml = ''] = ['json', 'md', 'html', 'xml'].map((kind) =>

@@ -33,7 +33,7 @@ export interface StorageServer {
 }
 
 /** A port of this machine that is free. */
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const server = createServer()
   const { promise, resolve } = Promise.withResolvers<number>()
   server.listen(0, '127.0.0.1', () => {
@@ -85,10 +85,7 @@ async function s3(sandbox: Sandbox): Promise<{ readonly endpoint: string; readon
   const server = await serving(sandbox, port, [process.execPath, join(ROOT, 'node_modules/s3rver/bin/s3rver.js'), ...arguments_])
   const endpoint = `http://127.0.0.1:${port}`
   const config = join(sandbox.path, 'rclone.conf')
-  writeFileSync(
-    config,
-    `[s3]\ntype = s3\nprovider = Other\naccess_key_id = ${KEY_ID}\nsecret_access_key = ${SECRET_KEY}\nendpoint = ${endpoint}\n`,
-  )
+  writeFileSync(config, rcloneConfig(endpoint))
   writeFileSync(join(sandbox.path, 'f'), CONTENT)
   const copied = await sandbox.run('rclone', ['--config', config, 'copyto', join(sandbox.path, 'f'), 's3:volumes/f'], {
     env: CLEAN,
@@ -98,6 +95,12 @@ async function s3(sandbox: Sandbox): Promise<{ readonly endpoint: string; readon
 }
 
 export const S3_SECRETS = { accessKeyID: KEY_ID, secretAccessKey: SECRET_KEY }
+
+/** The text of a configuration with which rclone calls the S3 server at an address `s3`. */
+export function rcloneConfig(endpoint: string): string {
+  const lines = { type: 's3', provider: 'Other', access_key_id: KEY_ID, secret_access_key: SECRET_KEY, endpoint }
+  return ['[s3]', ...Object.entries(lines).map(([key, value]) => `${key} = ${value}`), ''].join('\n')
+}
 
 /** Each program of examples/programs with its storage on this machine: a server on the loopback interface, a folder or an image, with the file `f`. */
 export const PROGRAMS: Readonly<Record<string, (sandbox: Sandbox) => Promise<ProgramStorage>>> = {

@@ -43,15 +43,15 @@ export function casesOf({ words, unreachable, forbidden }: MountCommands, wait: 
     name,
     words: command,
     how: { hidesDevice: false, patience: wait, ...how },
-    judge: judgeFailure,
+    judge: (seen) => judgeFailure(seen, wait),
   })
   return [
-    { name: 'mounts', words, how: { hidesDevice: false, patience: wait }, judge: judgeMount },
+    { name: 'mounts', words, how: { hidesDevice: false, patience: wait }, judge: (seen) => judgeMount(seen, wait) },
     ...DELAYS.map((delay): MountCase => ({
       name: `mount-takes-${delay}s`,
       words,
       how: { hidesDevice: false, injection: `${MOUNTING}:delay_enter=${delay * 1e6}:when=1`, patience: wait + delay * 1000 },
-      judge: judgeSlow,
+      judge: (seen) => judgeSlow(seen, wait + delay * 1000),
     })),
     failing('no-fuse-device', words, { hidesDevice: true }),
     failing('mount-refused', words, { injection: `${MOUNTING}:error=EPERM` }),
@@ -84,10 +84,13 @@ export function judgeMessages(failed: readonly { readonly name: string; readonly
     : { result: 'finding', what: `it returns that it has failed and says nothing: ${silent.join(', ')}` }
 }
 
-function judgeMount({ returned, stoodAtReturn, stoodAfter, output }: MountSeen): Judgement {
+function judgeMount({ returned, stoodAtReturn, stoodAfter, output }: MountSeen, patience: number): Judgement {
   const said = lastOf(output)
   if (stoodAfter === undefined) {
-    const end = returned === undefined ? 'it went on' : `it returned ${describe(returned)} after ${seconds(returned.after)}`
+    const end =
+      returned === undefined
+        ? `it had not returned after ${seconds(patience)} (--wait)`
+        : `it returned ${describe(returned)} after ${seconds(returned.after)}`
     const isUnnoticed = returned?.status === 0
     return { ...(isUnnoticed ? { issue: '#1081' } : {}), result: 'finding', what: `nothing was mounted: ${end}${said}` }
   }
@@ -102,11 +105,11 @@ function judgeMount({ returned, stoodAtReturn, stoodAfter, output }: MountSeen):
   return { result: 'well', what: `it returned 0 after ${seconds(returned.after)}, when its mount stood` }
 }
 
-function judgeSlow(seen: MountSeen): Judgement {
+function judgeSlow(seen: MountSeen, patience: number): Judgement {
   const { returned, stoodAfter, output } = seen
   if (returned === undefined || returned.status === 0) {
-    if (stoodAfter !== undefined || returned !== undefined) return judgeMount(seen)
-    return { result: 'finding', what: `it neither mounted nor returned${lastOf(output)}` }
+    if (stoodAfter !== undefined || returned !== undefined) return judgeMount(seen, patience)
+    return { result: 'finding', what: `it neither mounted nor returned in ${seconds(patience)} (--wait)${lastOf(output)}` }
   }
   if (stoodAfter !== undefined)
     return {
@@ -120,12 +123,14 @@ function judgeSlow(seen: MountSeen): Judgement {
   }
 }
 
-function judgeFailure({ returned, stoodAfter, output }: MountSeen): Judgement {
+function judgeFailure({ returned, stoodAfter, output }: MountSeen, patience: number): Judgement {
   if (returned === undefined)
     return {
       result: 'finding',
       what:
-        stoodAfter === undefined ? 'it had neither failed nor mounted when its time was over (--wait)' : 'it mounted all the same',
+        stoodAfter === undefined
+          ? `it neither returned nor mounted in ${seconds(patience)} (--wait)${lastOf(output)}`
+          : 'it mounted all the same',
     }
   if (stoodAfter !== undefined) return { result: 'finding', what: `it mounted all the same, after ${seconds(stoodAfter)}` }
   if (returned.status === 0)

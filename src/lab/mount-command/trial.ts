@@ -8,6 +8,7 @@ import { parseMountinfo, topmostAt } from '../../os/mounts/mountinfo.ts'
 import { probe } from '../../os/mounts/probe.ts'
 import { ChildProgram } from '../../os/processes/child-program.ts'
 import { processIds } from '../../os/processes/processes.ts'
+import { processesWithFuse } from '../cell/who-answers.ts'
 import { COVER } from '../namespaces.ts'
 import { runShell } from '../shell.ts'
 import type { MountSeen, MountTrial } from './seen.ts'
@@ -61,7 +62,7 @@ export async function carryOutTrial({ words, cwd, env, injection, hidesDevice, p
       if (after !== undefined) returned.stood ??= stands
       const failed = after !== undefined && child.end?.status !== 0
       if (stands && after !== undefined) break
-      if (stands && stoodAfter !== undefined && now() - stoodAfter > SETTLE) break
+      if (stands && stoodAfter !== undefined && now() - stoodAfter > SETTLE && servesItself(child.pid)) break
       // What nothing serves any more will not mount.
       if (after !== undefined && !stands && (failed || now() - after > SETTLE) && others().length === 0) break
       // A look begins after the time is over, so that a pause of this process hides neither an end nor a mount.
@@ -89,10 +90,22 @@ function callsOf(injection: string): string {
   return injection.split(':', 1)[0] ?? ''
 }
 
-/** Whether a FUSE mount is at a path and answers. */
+/** Whether a FUSE mount is at a path and answers. Where it is gone after the answer, the directory below it may have answered. */
 async function standsAt(path: string): Promise<boolean> {
+  const mount = fuseMountAt(path)
+  return mount !== undefined && (await probe(path, ANSWER)).kind === 'alive' && fuseMountAt(path) === mount
+}
+
+/** The id of the FUSE mount on top at a path. */
+function fuseMountAt(path: string): number | undefined {
   const top = topmostAt(parseMountinfo(readFileSync('/proc/self/mountinfo', 'utf8')), path)
-  return top !== undefined && isFuse(top.fsType) && (await probe(path, ANSWER)).kind === 'alive'
+  return top !== undefined && isFuse(top.fsType) ? top.id : undefined
+}
+
+/** Whether this process alone has a FUSE connection: one that starts a daemon has it together with that, or not at all, until it returns. */
+function servesItself(pid: number): boolean {
+  const holders = processesWithFuse()
+  return holders.length > 0 && holders.every((holder) => holder.pid === pid)
 }
 
 /** The processes of the node that are neither this one nor its parents. */
