@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { build } from 'esbuild'
-import { EXECUTABLE, ROOT } from './paths.ts'
+import { ROOT } from './paths.ts'
 import type { Sandbox } from './sandbox.ts'
 
 /** A place of our source that is to be another one; `from` is there once. */
@@ -23,8 +23,8 @@ function changed({ file, from, to }: SourceMutation): string {
 const NOT_BUNDLED = ['fuse-native', 'koffi', '@kubernetes/client-node']
 
 /**
- * Our product with one place of its source changed, as an executable file. What it starts of itself is changed too, but for dummy-fuse, which is the executable's
- * and starts faster. It is a bundle, which starts in a third of the time of its source.
+ * Our product with one place of its source changed, as an executable file. What it starts of itself is changed too. It is a bundle, which starts in a third of
+ * the time of its source.
  */
 export async function mutatedExecutable(sandbox: Sandbox, mutation: SourceMutation): Promise<string> {
   const root = sandbox.directory('mutated')
@@ -49,14 +49,7 @@ export async function mutatedExecutable(sandbox: Sandbox, mutation: SourceMutati
       },
     ],
   })
-  const main = join(folder, 'start.mjs')
-  writeFileSync(
-    main,
-    `if (process.argv0 === 'dummy-fuse')
-  process.execve(${JSON.stringify(EXECUTABLE)}, ['dummy-fuse', ...process.argv.slice(2)], process.env)
-await import('./main.mjs')`,
-  )
   const program = join(root, 'product')
-  writeFileSync(program, `#!/bin/bash\nexec -a dummy-fuse-csi ${process.execPath} ${main} "$@"\n`, { mode: 0o755 })
+  writeFileSync(program, `#!/bin/bash\nexec -a dummy-fuse-csi ${process.execPath} ${join(folder, 'main.mjs')} "$@"\n`, { mode: 0o755 })
   return program
 }
