@@ -36,7 +36,7 @@ export async function carryOut(job: Job, libc: Libc, tell: (message: Message) =>
     const driver = driverOf(job)
     if (driver?.network === 'loopback') raiseLoopback(libc)
     if (job.kind === 'cell') tell({ kind: 'cell', cell: await carryOutCell(job, libc) })
-    else if (job.kind === 'mount') tell({ kind: 'mount', seen: await carryOutTrial(job.trial) })
+    else if (job.kind === 'mount') tell({ kind: 'mount', seen: await carryOutTrial(libc, job.trial) })
     else if (job.kind === 'driver') tell({ kind: 'driver', seen: await carryOutDriverTrial(job, libc) })
     else await carryOutScenario(job, tell)
     tell({ kind: 'end' })

@@ -94,6 +94,19 @@ describe('lab mount', () => {
     assert.match(found.verdicts.mounts?.what ?? '', /^it returned 0 after .* s, when its mount stood$/)
   })
 
+  it('ends a command that nothing can kill: it waits in the kernel for its own mount', async () => {
+    await using sandbox = new Sandbox()
+    const daemon = join(import.meta.dirname, '../support/holding-daemon.py')
+    // The daemon has the kernel forget what it is asked for, and waits there for its own answer.
+    const line = `python3 ${daemon} "$1" & daemon=$!
+      until mountpoint -q "$1"; do sleep 0.05; done
+      cat "$1/f" &
+      until grep -q '^State:.D' "/proc/$daemon/status"; do sleep 0.05; done`
+    const found = await mountOf(sandbox, line, ['descriptors'])
+    assert.equal(found.verdicts.mounts?.result, 'well', JSON.stringify(found))
+    assert.deepEqual([sandbox.mounts(), sandbox.processes()], [[], []])
+  })
+
   it('tells #1079: a command that returns before its mount stands', async () => {
     await using sandbox = new Sandbox()
     const found = await mountOf(sandbox, '(sleep 0.7; exec bindfs -f "$0" "$1") >/dev/null 2>&1 3>&- & exit 0', [

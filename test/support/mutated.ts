@@ -50,6 +50,8 @@ export async function mutatedExecutable(sandbox: Sandbox, mutation: SourceMutati
     ],
   })
   const program = join(root, 'product')
-  writeFileSync(program, `#!/bin/bash\nexec -a dummy-fuse-csi ${process.execPath} ${join(folder, 'main.mjs')} "$@"\n`, { mode: 0o755 })
+  writeFileSync(program, `#!/bin/bash\nexec -a dummy-fuse-csi ${process.execPath} ${join(folder, 'main.mjs')} "$@"\n`, {
+    mode: 0o755,
+  })
   return program
 }

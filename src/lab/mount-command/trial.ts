@@ -3,6 +3,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { messageOf } from '../../errors.ts'
+import type { Libc } from '../../os/libc.ts'
+import { abortConnection } from '../../os/mounts/fuse-connections.ts'
 import { isFuse } from '../../os/mounts/mount-table.ts'
 import { parseMountinfo, topmostAt } from '../../os/mounts/mountinfo.ts'
 import { probe } from '../../os/mounts/probe.ts'
@@ -27,7 +29,10 @@ const SETTLE = 300
 const ANSWER = 1000
 
 /** Carries a trial out, on a private node that ends after it with all that it leaves. Rejects if the command cannot be started. */
-export async function carryOutTrial({ words, cwd, env, injection, hidesDevice, patience }: MountTrial): Promise<MountSeen> {
+export async function carryOutTrial(
+  libc: Libc,
+  { words, cwd, env, injection, hidesDevice, patience }: MountTrial,
+): Promise<MountSeen> {
   if (hidesDevice) {
     const { status, output } = await runShell([], `set -e\n${COVER}\ncover /dev fuse`)
     if (status !== 0) throw new Error(`cannot take /dev/fuse away: ${output}`)
@@ -82,6 +87,8 @@ export async function carryOutTrial({ words, cwd, env, injection, hidesDevice, p
   } finally {
     closeSync(out)
     closeSync(extra)
+    // A process that waits in the kernel for a mount whose device it holds itself cannot be killed, and the node would never end.
+    for (const connection of new Set(processesWithFuse().map((holder) => holder.connection))) abortConnection(libc, connection)
   }
 }
 
