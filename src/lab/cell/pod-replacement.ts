@@ -14,6 +14,12 @@ const ORDINARY = 'private'
 /** Milliseconds between two attempts at a call. */
 const BACK_OFF = 250
 
+/** Milliseconds for which a call is made again that is answered, and not for lack of time: its answer seldom changes, and no Deployment waits for it. */
+const ANSWERED = 3000
+
+/** Codes of a plugin that has not come to the call, or has not ended it. */
+const IN_TIME: ReadonlySet<string> = new Set(['UNAVAILABLE', 'DEADLINE_EXCEEDED', 'ABORTED', 'CANCELLED'])
+
 /** A pod that was deleted and whose volume could not be unpublished: it stays in Terminating, and its successor has another uid. */
 export interface TerminatingPod {
   readonly uid: string
@@ -21,9 +27,16 @@ export interface TerminatingPod {
   readonly target: string
 }
 
+/** A pod whose NodeUnpublishVolume has failed. */
+interface FailedUnpublish {
+  readonly pod: CellConsumer
+  readonly error: CallError
+}
+
 /**
  * Deletes pods of one volume and makes them anew, in the kubelet's order of calls (kubernetes pkg/kubelet/volumemanager/reconciler): the processes end, then
- * NodeUnpublishVolume for each, then NodeUnstageVolume if no pod has the volume any more. A new pod has a uid of its own. A call is made again for a time.
+ * NodeUnpublishVolume for each, then NodeUnstageVolume if no pod has the volume any more. A new pod has a uid of its own. A call is made again for a time, which is shorter
+ * where it is answered.
  * If it does not succeed, the new pod comes all the same, as a Deployment makes it while the old one is terminating.
  */
 export class PodReplacement implements PodControl {
@@ -88,9 +101,11 @@ export class PodReplacement implements PodControl {
 
   /** Calls NodeUnpublishVolume for each of them until it succeeds. Returns whether it has. */
   async #unpublished(pods: readonly CellConsumer[]): Promise<boolean> {
-    const end = performance.now() + STEP_DEADLINE
+    const began = performance.now()
+    const mayChange = ({ error }: FailedUnpublish): boolean =>
+      !isFinal(error) && performance.now() - began < (IN_TIME.has(error.code) ? STEP_DEADLINE : ANSWERED)
     let failed = await this.#unpublish(pods)
-    while (failed.some(({ error }) => !isFinal(error)) && performance.now() < end) {
+    while (failed.some(mayChange)) {
       await sleep(BACK_OFF)
       failed = await this.#unpublish(failed.map(({ pod }) => pod))
     }
@@ -101,8 +116,8 @@ export class PodReplacement implements PodControl {
     return failed.length === 0
   }
 
-  async #unpublish(pods: readonly CellConsumer[]): Promise<readonly { readonly pod: CellConsumer; readonly error: CallError }[]> {
-    const failed: { pod: CellConsumer; error: CallError }[] = []
+  async #unpublish(pods: readonly CellConsumer[]): Promise<readonly FailedUnpublish[]> {
+    const failed: FailedUnpublish[] = []
     for (const pod of pods) {
       try {
         await this.#operations.unpublish(pod.pod.uid)
