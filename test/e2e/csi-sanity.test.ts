@@ -8,17 +8,20 @@ import { devicesOf, Sandbox } from '../support/sandbox.ts'
 import { eventually } from '../support/wait.ts'
 import { CSI_SANITY } from '../support/tools.ts'
 
-/** Specs of csi-sanity 5.6.0: 103, one of them pending. A number that changes is a spec that has begun or ceased to run. */
-const CASES = [
-  { role: 'identity,node', passed: 29, skipped: 73 },
-  { role: 'identity,node,controller', passed: 48, skipped: 54 },
-]
-
 /** What --fuse-host is followed by. */
 const HOSTS = [['child'], ['detached'], ['service'], ['child', '--daemons', 'shared'], ['detached', '--daemons', 'shared']]
 
-for (const { role, passed, skipped } of CASES) {
-  for (const args of HOSTS) {
+/**
+ * Specs of csi-sanity 5.6.0: 103, one of them pending. A number that changes is a spec that has begun or ceased to run. The specs of a plugin without a
+ * controller are among those of one with it.
+ */
+const CASES = [
+  { role: 'identity,node', hosts: HOSTS.slice(0, 1), passed: 29, skipped: 73 },
+  { role: 'identity,node,controller', hosts: HOSTS, passed: 48, skipped: 54 },
+]
+
+for (const { role, hosts, passed, skipped } of CASES) {
+  for (const args of hosts) {
     const host = args.join(' ')
     void test(`csi-sanity passes ${passed} specs and skips ${skipped} with --role ${role} --fuse-host ${host}, and leaves nothing`, async () => {
       assert.ok(existsSync(CSI_SANITY), `${CSI_SANITY} is missing; run scripts/test --setup-only`)

@@ -18,7 +18,6 @@ function limited(files: number): readonly string[] {
 /** Which process lacks descriptors, and the plugin that stages with it. */
 const HOSTS: Readonly<Record<string, (sandbox: Sandbox) => Promise<Plugin>>> = {
   'serve, child': (sandbox) => Plugin.start(sandbox, { by: limited(64) }),
-  'serve, detached': (sandbox) => Plugin.start(sandbox, { by: limited(64), args: ['--fuse-host', 'detached'] }),
   'serve and its dummy-fused': (sandbox) => Plugin.start(sandbox, { by: limited(64), args: ['--daemons', 'shared'] }),
   'dummy-fused': async (sandbox) => {
     const { socket } = await FusedProcess.start(sandbox, { by: limited(64) })

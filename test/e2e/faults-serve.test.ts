@@ -65,22 +65,24 @@ class Life {
 
 describe('a system call of serve that fails', () => {
   for (const { steps, fresh = false, toLog = false, ...row } of ROWS) {
-    for (const step of steps) {
-      it(`${row.call} in ${step}, by ${row.errors.join(', ')}`, { timeout: 120_000 }, async (t) => {
-        await using sandbox = new Sandbox()
-        const log = join(sandbox.path, 'log')
-        using plugin = await Plugin.start(sandbox, { log })
-        const cases = await sweep(toLog ? { ...row, path: log } : row, async (fault) => {
-          if (fresh) {
-            await plugin.stop()
-            await plugin.restart()
-          }
-          const volume = new Volume(sandbox, plugin, `${fault.error.toLowerCase()}-${fault.when}`)
-          return await fail(sandbox, plugin, volume, step, fault)
+    it(`${row.call} in ${steps.join(', ')}, by ${row.errors.join(', ')}`, { timeout: 240_000 }, async (t) => {
+      await using sandbox = new Sandbox()
+      const log = join(sandbox.path, 'log')
+      using plugin = await Plugin.start(sandbox, { log })
+      for (const step of steps) {
+        await t.test(step, async () => {
+          const cases = await sweep(toLog ? { ...row, path: log } : row, async (fault) => {
+            if (fresh) {
+              await plugin.stop()
+              await plugin.restart()
+            }
+            const volume = new Volume(sandbox, plugin, `${step}-${fault.error.toLowerCase()}-${fault.when}`)
+            return await fail(sandbox, plugin, volume, step, fault)
+          })
+          t.diagnostic(`${step}: ${cases} cases`)
         })
-        t.diagnostic(`${cases} cases`)
-      })
-    }
+      }
+    })
   }
 })
 

@@ -6,8 +6,7 @@ import { seedOf } from '../support/random.ts'
 /** A small one of scripts/chaos paths. */
 const CASES = [
   { mode: 'child', attacker: ATTACKERS[0] },
-  { mode: 'detached', attacker: ATTACKERS[1] },
-  { mode: 'service', attacker: ATTACKERS[0] },
+  { mode: 'service', attacker: ATTACKERS[1] },
 ] as const
 
 describe('directories that are swapped for symbolic links while volumes are mounted', () => {

@@ -105,7 +105,7 @@ umount /run/{1..50}; rmdir /run/{1..50}; ${LEFT}`
     const root = new MinimalRoot(sandbox)
     await root.prepare()
     const script = `mkdir /run/mnt
-for ms in {20..120..4}; do
+for ms in {20..120..10}; do
   dummy-fuse -f /run/mnt & sleep 0.$(printf %03d $ms); kill -9 $!; wait $! 2>/dev/null; umount -l /run/mnt 2>/dev/null
 done
 rmdir /run/mnt; ${LEFT}; echo done`

@@ -3,7 +3,7 @@ import { chownSync, lchownSync, mkdirSync, renameSync, symlinkSync } from 'node:
 import { join } from 'node:path'
 import { describe, it, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { MODES, startHosted } from '../model/hosts.ts'
+import { startHosted } from '../model/hosts.ts'
 import { Node } from '../../src/rpc/csi_pb.ts'
 import { outcome } from '../support/csi-client.ts'
 import { layersAt, mountAt, serves } from '../support/mounts.ts'
@@ -31,6 +31,12 @@ async function persist(call: () => Promise<void>): Promise<void> {
     await sleep(200)
   }
 }
+
+/**
+ * A volume that is mounted again, one that is found, and one whose path goes to another program. Names are resolved before a host gets them
+ * (volumes/mount-points.ts).
+ */
+const MODES = ['child', 'detached', 'service'] as const
 
 describe('a directory with several names', () => {
   for (const mode of MODES) {

@@ -10,7 +10,7 @@ import { Volume } from '../support/volume.ts'
 import { eventually } from '../support/wait.ts'
 
 /** Moments, spread over the time that the calls take, at which the plugin is killed. */
-const MOMENTS = 6
+const MOMENTS = 3
 
 type Step = 'stage' | 'publish' | 'unpublish' | 'unstage'
 

@@ -82,7 +82,8 @@ const COMBINATIONS: readonly (readonly [
 
 void test('a repeated Publish leaves a mount that serves as it is, whatever Stage and Publish were told', async (t) => {
   await using sandbox = new Sandbox()
-  using plugin = await Plugin.start(sandbox)
+  // The binds are the same in each host mode, and one process serves so many volumes sooner.
+  using plugin = await Plugin.start(sandbox, { args: ['--daemons', 'shared'] })
   for (const [index, [stage, publish, readonly, expected]] of COMBINATIONS.entries()) {
     await t.test(`Stage ${stage.join() || '-'}, Publish ${publish.join() || '-'}${readonly ? ', readonly' : ''}`, async () => {
       const volume = new Volume(sandbox, plugin, `volume-${index}`, mountCapability('MULTI_NODE_READER_ONLY', stage))
@@ -96,7 +97,7 @@ void test('a repeated Publish leaves a mount that serves as it is, whatever Stag
       const options = mountAt(volume.target).options.filter((one) => expected.split(',').includes(one) || one !== 'relatime')
       assert.deepEqual([...options].sort(), expected.split(',').sort())
       const consumer = await Consumer.at(sandbox, volume.target)
-      for (let call = 0; call < 10; call++) await again()
+      for (let call = 0; call < 4; call++) await again()
       assert.deepEqual(await consumer.ends(), ['create EROFS', 'read ok'])
       assert.deepEqual(layersAt(volume.target), before)
       await volume.unpublish()

@@ -124,14 +124,14 @@ describe('serve --restore-mounts', () => {
     for (const target of targets) await volume.publish(target, target.includes('/b/'))
     const pods = await Promise.all(targets.map(async (target) => await node.pod(target)))
     const counts: number[] = []
-    for (const _ of ['once', 'twice', 'three times']) {
+    for (const _ of ['once', 'twice']) {
       await node.restart()
       for (const pod of pods) await pod.recovers()
       for (const target of targets) node.layers(volume, target, 2)
       counts.push(node.sandbox.mounts().length)
     }
     // The folder, the staging path, and two at each target.
-    assert.deepEqual(counts, [10, 10, 10])
+    assert.deepEqual(counts, [10, 10])
     assert.deepEqual(
       targets.map((target) => optionsAt(target)[0]),
       ['rw', 'ro', 'rw', 'rw'],
@@ -161,33 +161,44 @@ describe('serve --restore-mounts', () => {
     await node.end(volume, volume.target)
   })
 
-  for (const [moment, call, when] of [
-    ['before the new mount is attached', 'move_mount', 1],
-    ['while it leaves its mount namespace', 'unshare', 2],
-    ['after the new mount is attached', 'setns', 5],
-    ['while it unmounts the dead one', 'umount2', 1],
-  ] as const) {
-    it(`goes on after a plugin that was killed in the middle: ${moment}`, async () => {
-      await using node = await StackingNode.start('--restore-mounts=stack')
-      const volume = new Volume(node.sandbox, node.plugin, 'volume')
-      await volume.publish()
-      const pod = await node.pod(volume.target)
-      await node.restart()
-      await pod.recovers()
-      await node.plugin.kill()
-      const traced = ['strace', '-qq', '-o', '/dev/null', '-e', `trace=${call}`, '-e', `inject=${call}:signal=SIGKILL:when=${when}`]
-      const { signal, stderr } = await Plugin.fails(node.sandbox, {
-        args: ['--restore-mounts=stack'],
-        by: [...IN_CONTAINER, ...traced],
+  it('goes on after a plugin that was killed in the middle of its work', async (t) => {
+    await using node = await StackingNode.start('--restore-mounts=stack')
+    const volume = new Volume(node.sandbox, node.plugin, 'volume')
+    await volume.publish()
+    const pod = await node.pod(volume.target)
+    await node.restart()
+    await pod.recovers()
+    for (const [moment, call, when] of [
+      ['before the new mount is attached', 'move_mount', 1],
+      ['while it leaves its mount namespace', 'unshare', 2],
+      ['after the new mount is attached', 'setns', 5],
+      ['while it unmounts the dead one', 'umount2', 1],
+    ] as const) {
+      await t.test(moment, async () => {
+        await node.plugin.kill()
+        const traced = [
+          'strace',
+          '-qq',
+          '-o',
+          '/dev/null',
+          '-e',
+          `trace=${call}`,
+          '-e',
+          `inject=${call}:signal=SIGKILL:when=${when}`,
+        ]
+        const { signal, stderr } = await Plugin.fails(node.sandbox, {
+          args: ['--restore-mounts=stack'],
+          by: [...IN_CONTAINER, ...traced],
+        })
+        assert.equal(signal, 'SIGKILL', stderr)
+        await node.plugin.restart()
+        await pod.recovers()
+        node.layers(volume, volume.target, 2)
+        assert.equal(pod.layers(), 2)
       })
-      assert.equal(signal, 'SIGKILL', stderr)
-      await node.plugin.restart()
-      await pod.recovers()
-      node.layers(volume, volume.target, 2)
-      assert.equal(pod.layers(), 2)
-      await node.end(volume, volume.target)
-    })
-  }
+    }
+    await node.end(volume, volume.target)
+  })
 
   it('replaces the top where it may make no mount namespace, once eight mounts lie there', async () => {
     await using node = await StackingNode.start('--restore-mounts=stack')
@@ -198,7 +209,7 @@ describe('serve --restore-mounts', () => {
     // setns(2) and chroot(2) need the capability.
     const without = ['setpriv', '--bounding-set', '-sys_chroot', '--']
     using plugin = await Plugin.start(node.sandbox, { args: ['--restore-mounts=stack'], by: [...IN_CONTAINER, ...without] })
-    for (let restart = 1; restart <= 9; restart++) {
+    for (let restart = 1; restart <= 8; restart++) {
       if (restart > 1) {
         await plugin.kill()
         await plugin.restart()
@@ -210,7 +221,7 @@ describe('serve --restore-mounts', () => {
       assert.ok(await serves(node.sandbox, volume.target))
     }
     await plugin.kill()
-    assert.deepEqual(counts, [2, 3, 4, 5, 6, 7, 8, 8, 8])
+    assert.deepEqual(counts, [2, 3, 4, 5, 6, 7, 8, 8])
     await node.plugin.restart()
     node.layers(volume, volume.target, 2)
     await node.end(volume, volume.target)

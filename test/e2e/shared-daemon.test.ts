@@ -58,7 +58,7 @@ async function end(sandbox: Sandbox, plugin: Plugin, volumes: readonly Volume[])
 
 for (const host of HOSTS) {
   describe(`--fuse-host ${host} --daemons shared`, () => {
-    it('has every volume served by one dummy-fused, which is started with the first', async () => {
+    it('has every volume served by one dummy-fused, which is started with the first, and which status shows', async () => {
       await using sandbox = new Sandbox()
       using plugin = await start(sandbox, host)
       assert.deepEqual(sandbox.processes('dummy-fused'), [])
@@ -72,141 +72,137 @@ for (const host of HOSTS) {
         assert.deepEqual(await volume.reasons(), [])
       }
       assert.doesNotMatch(plugin.log(), /no service manager keeps/)
+      const other = join(sandbox.path, 'other.sock')
+      const args = ['status', '--state-dir', plugin.stateDir, '--fused-socket', other, '--json']
+      const { stdout, status } = await sandbox.run(EXECUTABLE, args)
+      assert.equal(status, 0, stdout)
+      const shown = (JSON.parse(stdout) as { volumes: { state: string; daemon: { pid: number } | null }[] }).volumes
+      assert.deepEqual(
+        shown.map(({ state, daemon }) => [state, daemon?.pid]),
+        volumes.map(() => ['MOUNTED', daemon]),
+      )
       await end(sandbox, plugin, volumes)
       assert.deepEqual(await served(plugin), [])
       assert.equal(daemonIn(sandbox), daemon)
       await plugin.stop()
     })
-
-    it('is shown by status, with the process that serves it', async () => {
-      await using sandbox = new Sandbox()
-      using plugin = await start(sandbox, host)
-      const [volume] = volumesOf(sandbox, plugin, 'volume')
-      await volume?.publish()
-      const other = join(sandbox.path, 'other.sock')
-      const args = ['status', '--state-dir', plugin.stateDir, '--fused-socket', other, '--json']
-      const { stdout, status } = await sandbox.run(EXECUTABLE, args)
-      assert.equal(status, 0, stdout)
-      const { volumes } = JSON.parse(stdout) as { volumes: { state: string; daemon: { pid: number } | null }[] }
-      assert.deepEqual(
-        volumes.map(({ state, daemon }) => [state, daemon?.pid]),
-        [['MOUNTED', daemonIn(sandbox)]],
-      )
-    })
-
-    it('has every volume dead when its daemon is killed; each is mounted anew by the next call for it', async () => {
-      await using sandbox = new Sandbox()
-      using plugin = await start(sandbox, host)
-      const volumes = volumesOf(sandbox, plugin, 'one', 'two')
-      for (const volume of volumes) await volume.publish()
-      const daemon = daemonIn(sandbox)
-      await kill(daemon)
-      for (const volume of volumes) {
-        assert.match((await read(sandbox, volume.target)).stderr, /Transport endpoint is not connected/)
-        assert.deepEqual(await volume.reasons(), ['DaemonDead'])
-      }
-      await plugin.logged(`dummy-fused[${daemon}] ended: SIGKILL; the sessions of all volumes have ended with it`)
-      assert.deepEqual(sandbox.processes('dummy-fused'), [], 'a question starts none')
-      await Promise.all(volumes.map((volume) => volume.stage()))
-      assert.notEqual(daemonIn(sandbox), daemon)
-      for (const volume of volumes) {
-        assert.deepEqual(await volume.reasons(), ['StaleBind'])
-        await volume.publish()
-        assert.ok(await serves(sandbox, volume.target))
-        assert.deepEqual(await volume.reasons(), [])
-      }
-      await end(sandbox, plugin, volumes)
-    })
-
-    it('unpublishes and unstages volumes whose daemon was killed, and starts no other for that', async () => {
-      await using sandbox = new Sandbox()
-      using plugin = await start(sandbox, host)
-      const volumes = volumesOf(sandbox, plugin, 'one', 'two')
-      for (const volume of volumes) await volume.publish()
-      await kill(daemonIn(sandbox))
-      await end(sandbox, plugin, volumes)
-      assert.deepEqual(sandbox.processes('dummy-fused'), [])
-      // Records of the one that was killed mean nothing to the next.
-      const [volume] = volumes
-      await volume?.publish()
-      assert.deepEqual(await served(plugin), [volume?.staging])
-      await end(sandbox, plugin, volumes.slice(0, 1))
-    })
-
-    it('stages and publishes 110 volumes at the same time', async () => {
-      await using sandbox = new Sandbox()
-      // A busy machine takes longer than ten seconds from the start of the daemon to the last of so many mounts.
-      using plugin = await start(sandbox, host, [], { callDeadline: 60 })
-      const volumes = volumesOf(sandbox, plugin, ...Array.from({ length: 110 }, (_, index) => `volume-${index}`))
-      const staged = await Promise.all(volumes.map((volume) => outcome(volume.stage())))
-      assert.deepEqual([...new Set(staged.map(({ code, details }) => `${code} ${details}`))], ['OK '])
-      await Promise.all(volumes.map((volume) => volume.publish()))
-      assert.equal((await served(plugin)).length, 110)
-      daemonIn(sandbox)
-      await Promise.all(volumes.map((volume) => volume.unpublish()))
-      await Promise.all(volumes.map((volume) => volume.unstage()))
-      assert.deepEqual([...sandbox.mounts(), ...plugin.entries()], [])
-    })
-
-    it('ends calls by their deadline while its daemon is stopped, kills it for no volume, and goes on with it', async () => {
-      await using sandbox = new Sandbox()
-      using plugin = await start(sandbox, host, ['--call-deadline', '3'])
-      const [one, two] = volumesOf(sandbox, plugin, 'one', 'two') as [Volume, Volume]
-      await untilDone(() => one.publish())
-      const session = mountAt(one.target).device
-      const daemon = daemonIn(sandbox)
-      await stop(daemon)
-      for (let attempt = 0; attempt < 2; attempt++) {
-        const begun = performance.now()
-        const calls = await Promise.all([one.publish(one.another('second')), two.stage()].map(outcome))
-        for (const { code, details } of calls) assert.ok(['UNAVAILABLE', 'DEADLINE_EXCEEDED'].includes(code), `${code} ${details}`)
-        assert.ok(performance.now() - begun < 10_000)
-      }
-      assert.ok((await one.reasons()).includes('DaemonHung'))
-      process.kill(daemon, 'SIGCONT')
-      await untilDone(() => two.publish())
-      assert.equal(daemonIn(sandbox), daemon)
-      assert.ok(await serves(sandbox, one.target))
-      await one.stage()
-      await one.publish()
-      assert.equal(mountAt(one.target).device, session, 'no other volume has cost it its session')
-      assert.deepEqual(await one.reasons(), [])
-      await end(sandbox, plugin, [one, two])
-    })
-
-    it('replaces a daemon that has answered nothing for the time of three calls', async () => {
-      await using sandbox = new Sandbox()
-      using plugin = await start(sandbox, host, ['--call-deadline', '2'])
-      const [one, two] = volumesOf(sandbox, plugin, 'one', 'two') as [Volume, Volume]
-      await untilDone(() => one.publish())
-      const daemon = daemonIn(sandbox)
-      await stop(daemon)
-      await untilDone(() => two.publish())
-      assert.notEqual(daemonIn(sandbox), daemon)
-      await plugin.logged(
-        `dummy-fused[${daemon}] has answered nothing for 6 s and is killed; the sessions of all volumes end with it`,
-      )
-      await untilDone(() => one.publish())
-      assert.ok(await serves(sandbox, one.target))
-      await end(sandbox, plugin, [one, two])
-    })
-
-    it('answers UNAVAILABLE with what dummy-fused says where that cannot start, and leaves nothing', async () => {
-      await using sandbox = new Sandbox()
-      using plugin = await start(sandbox, host)
-      // In the place of its state folder.
-      await sandbox.run('touch', [join(plugin.stateDir, 'fused')])
-      const [volume] = volumesOf(sandbox, plugin, 'volume') as [Volume]
-      const { code, details } = await outcome(volume.stage())
-      assert.equal(code, 'UNAVAILABLE', details)
-      assert.match(details, /cannot use the state folder .*fused/)
-      assert.deepEqual([...sandbox.mounts(), ...plugin.entries(), ...sandbox.processes('dummy-fused')], [])
-      await sandbox.run('rm', [join(plugin.stateDir, 'fused')])
-      await volume.publish()
-      await end(sandbox, plugin, [volume])
-    })
   })
 }
+
+// Below, the one host class of both acts: they differ in the command of their dummy-fused (hosts/executions.ts).
+describe('--fuse-host detached --daemons shared, as with child', () => {
+  it('has every volume dead when its daemon is killed; each is mounted anew by the next call for it', async () => {
+    await using sandbox = new Sandbox()
+    using plugin = await start(sandbox, 'detached')
+    const volumes = volumesOf(sandbox, plugin, 'one', 'two')
+    for (const volume of volumes) await volume.publish()
+    const daemon = daemonIn(sandbox)
+    await kill(daemon)
+    for (const volume of volumes) {
+      assert.match((await read(sandbox, volume.target)).stderr, /Transport endpoint is not connected/)
+      assert.deepEqual(await volume.reasons(), ['DaemonDead'])
+    }
+    await plugin.logged(`dummy-fused[${daemon}] ended: SIGKILL; the sessions of all volumes have ended with it`)
+    assert.deepEqual(sandbox.processes('dummy-fused'), [], 'a question starts none')
+    await Promise.all(volumes.map((volume) => volume.stage()))
+    assert.notEqual(daemonIn(sandbox), daemon)
+    for (const volume of volumes) {
+      assert.deepEqual(await volume.reasons(), ['StaleBind'])
+      await volume.publish()
+      assert.ok(await serves(sandbox, volume.target))
+      assert.deepEqual(await volume.reasons(), [])
+    }
+    await end(sandbox, plugin, volumes)
+  })
+
+  it('unpublishes and unstages volumes whose daemon was killed, and starts no other for that', async () => {
+    await using sandbox = new Sandbox()
+    using plugin = await start(sandbox, 'detached')
+    const volumes = volumesOf(sandbox, plugin, 'one', 'two')
+    for (const volume of volumes) await volume.publish()
+    await kill(daemonIn(sandbox))
+    await end(sandbox, plugin, volumes)
+    assert.deepEqual(sandbox.processes('dummy-fused'), [])
+    // Records of the one that was killed mean nothing to the next.
+    const [volume] = volumes
+    await volume?.publish()
+    assert.deepEqual(await served(plugin), [volume?.staging])
+    await end(sandbox, plugin, volumes.slice(0, 1))
+  })
+
+  it('stages and publishes 110 volumes at the same time', async () => {
+    await using sandbox = new Sandbox()
+    // A busy machine takes longer than ten seconds from the start of the daemon to the last of so many mounts.
+    using plugin = await start(sandbox, 'detached', [], { callDeadline: 60 })
+    const volumes = volumesOf(sandbox, plugin, ...Array.from({ length: 110 }, (_, index) => `volume-${index}`))
+    const staged = await Promise.all(volumes.map((volume) => outcome(volume.stage())))
+    assert.deepEqual([...new Set(staged.map(({ code, details }) => `${code} ${details}`))], ['OK '])
+    await Promise.all(volumes.map((volume) => volume.publish()))
+    assert.equal((await served(plugin)).length, 110)
+    daemonIn(sandbox)
+    await Promise.all(volumes.map((volume) => volume.unpublish()))
+    await Promise.all(volumes.map((volume) => volume.unstage()))
+    assert.deepEqual([...sandbox.mounts(), ...plugin.entries()], [])
+  })
+
+  it('ends calls by their deadline while its daemon is stopped, kills it for no volume, and goes on with it', async () => {
+    await using sandbox = new Sandbox()
+    using plugin = await start(sandbox, 'detached', ['--call-deadline', '3'])
+    const [one, two] = volumesOf(sandbox, plugin, 'one', 'two') as [Volume, Volume]
+    await untilDone(() => one.publish())
+    const session = mountAt(one.target).device
+    const daemon = daemonIn(sandbox)
+    await stop(daemon)
+    for (let attempt = 0; attempt < 2; attempt++) {
+      const begun = performance.now()
+      const calls = await Promise.all([one.publish(one.another('second')), two.stage()].map(outcome))
+      for (const { code, details } of calls) assert.ok(['UNAVAILABLE', 'DEADLINE_EXCEEDED'].includes(code), `${code} ${details}`)
+      assert.ok(performance.now() - begun < 10_000)
+    }
+    assert.ok((await one.reasons()).includes('DaemonHung'))
+    process.kill(daemon, 'SIGCONT')
+    await untilDone(() => two.publish())
+    assert.equal(daemonIn(sandbox), daemon)
+    assert.ok(await serves(sandbox, one.target))
+    await one.stage()
+    await one.publish()
+    assert.equal(mountAt(one.target).device, session, 'no other volume has cost it its session')
+    assert.deepEqual(await one.reasons(), [])
+    await end(sandbox, plugin, [one, two])
+  })
+
+  it('replaces a daemon that has answered nothing for the time of three calls', async () => {
+    await using sandbox = new Sandbox()
+    using plugin = await start(sandbox, 'detached', ['--call-deadline', '2'])
+    const [one, two] = volumesOf(sandbox, plugin, 'one', 'two') as [Volume, Volume]
+    await untilDone(() => one.publish())
+    const daemon = daemonIn(sandbox)
+    await stop(daemon)
+    await untilDone(() => two.publish())
+    assert.notEqual(daemonIn(sandbox), daemon)
+    await plugin.logged(
+      `dummy-fused[${daemon}] has answered nothing for 6 s and is killed; the sessions of all volumes end with it`,
+    )
+    await untilDone(() => one.publish())
+    assert.ok(await serves(sandbox, one.target))
+    await end(sandbox, plugin, [one, two])
+  })
+
+  it('answers UNAVAILABLE with what dummy-fused says where that cannot start, and leaves nothing', async () => {
+    await using sandbox = new Sandbox()
+    using plugin = await start(sandbox, 'detached')
+    // In the place of its state folder.
+    await sandbox.run('touch', [join(plugin.stateDir, 'fused')])
+    const [volume] = volumesOf(sandbox, plugin, 'volume') as [Volume]
+    const { code, details } = await outcome(volume.stage())
+    assert.equal(code, 'UNAVAILABLE', details)
+    assert.match(details, /cannot use the state folder .*fused/)
+    assert.deepEqual([...sandbox.mounts(), ...plugin.entries(), ...sandbox.processes('dummy-fused')], [])
+    await sandbox.run('rm', [join(plugin.stateDir, 'fused')])
+    await volume.publish()
+    await end(sandbox, plugin, [volume])
+  })
+})
 
 describe('--fuse-host child --daemons shared', () => {
   for (const how of ['kill', 'stop'] as const) {

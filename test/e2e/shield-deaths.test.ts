@@ -13,7 +13,7 @@ import { assertNothingHidden, fill, Shielded, ShieldedReader, ShieldedWriter } f
 import { eventually } from '../support/wait.ts'
 
 /** How often something is killed in each case. DUMMY_FUSE_SHIELD_DEATHS sets another number. */
-const DEATHS = wholeNumber(process.env, 'DUMMY_FUSE_SHIELD_DEATHS') ?? 6
+const DEATHS = wholeNumber(process.env, 'DUMMY_FUSE_SHIELD_DEATHS') ?? 4
 
 /** What is killed at one moment. In place of the third the shield is killed, and its successor too. */
 const WHICH = [['shield'], ['shield', 'daemon'], [], ['daemon', 'shield'], ['daemon']] as const

@@ -10,7 +10,7 @@ import { assertNothingHidden, fill, Shielded, ShieldedReader, ShieldedWriter } f
 import { umountLazily } from '../support/mounts.ts'
 import { eventually } from '../support/wait.ts'
 
-const KILLS = 6
+const KILLS = 3
 
 /** How many requests of a mount have no answer, by way of a `connections` in the sandbox, where that is mounted. */
 async function requestsOf(sandbox: Sandbox, shielded: Shielded): Promise<() => number> {

@@ -225,7 +225,10 @@ function runHelp([name = '', ...words]: readonly string[]): string | undefined {
   const command: readonly [string, readonly string[]] = name.startsWith('scripts/')
     ? [join(ROOT, name), ['--help']]
     : [process.execPath, [join(ROOT, 'src/main.ts'), ...words, '--help']]
-  const { status, stdout } = spawnSync(command[0], command[1], { argv0: name, encoding: 'utf8', cwd: ROOT })
+  // Each program imports much of the same sources: scripts/test gives a folder for what is compiled of them.
+  const { TEST_COMPILE_CACHE: cache } = process.env
+  const env = { ...process.env, ...(cache === undefined ? {} : { NODE_COMPILE_CACHE: cache }) }
+  const { status, stdout } = spawnSync(command[0], command[1], { argv0: name, encoding: 'utf8', cwd: ROOT, env })
   return status === 0 ? stdout : undefined
 }
 

@@ -11,6 +11,11 @@ export function layersAt(path: string): readonly MountinfoLine[] {
   return parseMountinfo(readFileSync('/proc/self/mountinfo', 'utf8')).filter((line) => line.mountPoint === path)
 }
 
+/** Every path at which something is mounted. */
+export function mountPoints(): ReadonlySet<string> {
+  return new Set(parseMountinfo(readFileSync('/proc/self/mountinfo', 'utf8')).map(({ mountPoint }) => mountPoint))
+}
+
 /** The topmost mount at a path. Throws if there is none. */
 export function mountAt(path: string): MountinfoLine {
   const top = layersAt(path).at(-1)
