@@ -15,10 +15,16 @@ const STORE = {
 }
 
 describe('the file of a driver that wants much', () => {
-  it('has its volume created, populated, published with the pod and its secrets, and deleted at the end', async () => {
+  it('has its volume created, populated, published with the pod and its secrets, and deleted at the end; its helpers end with the container, with the machine, or not at all', async () => {
     await using sandbox = new Sandbox()
+    const command = (line: string): readonly string[] => ['/bin/sh', '-c', line]
+    const helpers = [
+      { name: 'on-node', command: command('echo "$STORE_PLACE"; : > {state}/on-node; sleep 1000'), belongs: 'node' },
+      { name: 'service', command: command('test -e {state}/on-node && : > {state}/service; sleep 1'), belongs: 'service' },
+      { name: 'beside', command: command('test -e {state}/service && : > {state}/beside; sleep 1000'), belongs: 'container' },
+    ].map((helper) => ({ ...helper, ready: `test -e {state}/${helper.name}` }))
     const cells = ['--failure', 'plugin-killed', '--mitigation', 'as-is', '--consumer', 'keeps-open,opens-anew']
-    const { cells: seen } = (await runDriver(sandbox, STORE, cells)).record
+    const { cells: seen } = (await runDriver(sandbox, { ...STORE, helpers }, cells)).record
     const [cell] = seen
     assert.ok(cell?.verdict === 'measured', cell?.why)
     // On a busy machine a read may take a second.
@@ -38,24 +44,13 @@ describe('the file of a driver that wants much', () => {
     const calls = cell.evidence.logs.filter(({ lane }) => lane === 'plugin').map(({ text }) => text)
     assert.deepEqual(calls.slice(-2), [`NodeUnstageVolume ${id}`, `DeleteVolume ${id}`])
     assert.ok(!existsSync('/run/store-driver'), 'the folder of the socket is on the machine')
-  })
 
-  it('has helpers that end with the container, with the machine, or not at all', async () => {
-    await using sandbox = new Sandbox()
-    const command = (line: string): readonly string[] => ['/bin/sh', '-c', line]
-    const helpers = [
-      { name: 'on-node', command: command('echo "$STORE_PLACE"; : > {state}/on-node; sleep 1000'), belongs: 'node' },
-      { name: 'service', command: command('test -e {state}/on-node && : > {state}/service; sleep 1'), belongs: 'service' },
-      { name: 'beside', command: command('test -e {state}/service && : > {state}/beside; sleep 1000'), belongs: 'container' },
-    ].map((helper) => ({ ...helper, ready: `test -e {state}/${helper.name}` }))
-    const cells = ['--failure', 'plugin-killed', '--mitigation', 'as-is', '--consumer', 'opens-anew']
-    const { cells: seen } = (await runDriver(sandbox, { ...STORE, helpers }, cells)).record
-    const kinds = (id: string): readonly string[] =>
-      seen[0]?.events.filter(({ lane }) => lane === `helper-${id}`).map(({ kind }) => kind) ?? []
+    const kinds = (name: string): readonly string[] =>
+      cell.events.filter(({ lane }) => lane === `helper-${name}`).map(({ kind }) => kind)
     assert.deepEqual(kinds('on-node'), ['start'])
     assert.deepEqual(kinds('beside'), ['start', 'end', 'restart'])
     assert.deepEqual(kinds('service').slice(0, 3), ['start', 'end', 'restart'])
-    const logs = seen[0]?.evidence.logs.filter(({ lane }) => lane === 'helper-on-node').map(({ text }) => text)
+    const logs = cell.evidence.logs.filter(({ lane }) => lane === 'helper-on-node').map(({ text }) => text)
     assert.deepEqual(logs, ['/var/lib/kubelet/plugins/dummy-fuse-csi/here'])
   })
 

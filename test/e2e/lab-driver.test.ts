@@ -44,6 +44,8 @@ describe("somebody's own driver in the lab", () => {
       failures,
       '--mitigation',
       'as-is,consumers-exit',
+      '--consumer',
+      'keeps-open,private,exits-on-error,starts-after',
       '--json',
       json,
       '--junit',
@@ -51,7 +53,7 @@ describe("somebody's own driver in the lab", () => {
       '--markdown',
       md,
     ]
-    const { status, stdout, stderr } = await sandbox.run(EXECUTABLE, ['lab', 'run', ...args], { timeout: 120_000 })
+    const { status, stdout, stderr } = await sandbox.run(EXECUTABLE, ['lab', 'run', ...args], { timeout: 240_000 })
     assert.equal(status, 0, stdout + stderr)
     assert.match(
       stdout,

@@ -117,7 +117,7 @@ describe('cells of the matrix', () => {
   it('that need systemd are told apart where there is none, while the others run', async () => {
     await using sandbox = new Sandbox()
     const args = ['--failure', 'plugin-restarted,staging-unmounted', '--mitigation', 'none', '--systemd', 'none']
-    const run = await runCells(sandbox, ...args)
+    const run = await runCells(sandbox, ...args, '--consumer', 'keeps-open,private')
     assert.equal(run.status, 4, run.output)
     assert.deepEqual(
       run.record.cells.map(({ failure, verdict }) => [failure, verdict]),
@@ -131,11 +131,13 @@ describe('cells of the matrix', () => {
 
   it('that need systemd have a real one, which is gone afterwards', async () => {
     await using sandbox = new Sandbox()
-    const run = await runCells(sandbox, '--failure', 'plugin-restarted,daemon-killed', '--mitigation', 'separate,service')
+    const args = ['--failure', 'plugin-restarted,daemon-killed', '--mitigation', 'separate,service']
+    const run = await runCells(sandbox, ...args, '--consumer', 'keeps-open,private,neighbour')
     assert.equal(run.status, 0, run.output)
     assert.match(run.record.node.systemd, /^nspawn \d+$/)
     const kept = cellOf(run, 'daemon-killed', 'service')
     // On a busy machine a read may have waited for a second.
+    assert.equal(kept.consumers.length, 3)
     for (const { consumer, seen } of kept.consumers) assert.ok(seen === 'works' || seen === 'waits', `${consumer}: ${seen}`)
     assert.match(kept.evidence.holdersAfter.join('\n'), /^systemd\[1\] fd \d+: connection \d+$/m)
     assert.deepEqual(readdirSync(sandbox.directory('tmp')), [])
