@@ -12,7 +12,7 @@ import {
 import { stagingPath, targetPath } from './node-paths.ts'
 
 /** Milliseconds for one call: more than the plugin's own 10 s limit, so that it is the plugin that answers. */
-const CALL_DEADLINE = 12_000
+export const STANDARD_DEADLINE = 12_000
 
 /** How a volume may be used, by the names of the CSI specification. */
 export type AccessMode = Exclude<keyof typeof Mode, 'UNKNOWN'>
@@ -48,11 +48,16 @@ export const NEIGHBOUR: Volume = { id: 'neighbour-volume', pv: 'neighbour-pv' }
 /** Calls the plugin as the kubelet does, in its order, and makes the directories that are the kubelet's to make. */
 export class Kubelet {
   readonly #socket: string
-  readonly #deadline: number
+  #deadline: number
 
   /** `deadline`: milliseconds for one call. */
-  constructor(socket: string, deadline = CALL_DEADLINE) {
+  constructor(socket: string, deadline = STANDARD_DEADLINE) {
     this.#socket = socket
+    this.#deadline = deadline
+  }
+
+  /** From now on, a call has that many milliseconds. */
+  hurry(deadline: number): void {
     this.#deadline = deadline
   }
 

@@ -33,9 +33,6 @@ import { Timeline } from './timeline.ts'
 /** By comm, the titles of the lanes of our daemons. */
 const OURS = { 'dummy-fuse': 'FUSE daemon', [FUSED]: 'FUSE service' }
 
-/** Milliseconds for one of the kubelet's calls. The kubelet calls a plugin that does not answer again. */
-const CALL_DEADLINE = 3000
-
 /** Milliseconds for what a driver has written to come to its log when it has ended. A daemon of its own may keep the output open. */
 const LAST_WORDS = 1000
 
@@ -58,7 +55,7 @@ export async function carryOutCell(job: CellJob, libc: Libc): Promise<Cell> {
   const parts = {
     disk: new NodeDisk(brought?.written),
     ...{ programs: job.programs, slice: job.slice, clock, timeline },
-    kubelet: new Kubelet(job.driver?.socket ?? SOCKET, job.driver?.callTimeout ?? CALL_DEADLINE),
+    kubelet: new Kubelet(job.driver?.socket ?? SOCKET, job.driver?.callTimeout),
     reader: labConsumer(consumer, startMs),
   }
   const comms =

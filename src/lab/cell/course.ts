@@ -50,6 +50,7 @@ export async function takeCourse(harness: Harness, failure: Failure, stages: Sta
 
   if (!strikesMounting) failureAtMs = clock()
   else for (const consumer of those('during')) consumer.want()
+  if (!strikesMounting) harness.hurry()
   await failure.strike(harness)
   const struckAtMs = clock()
   if (!strikesMounting) for (const consumer of those('during')) consumer.want()

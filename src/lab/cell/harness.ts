@@ -190,6 +190,8 @@ export interface Harness {
   readonly stagingPath: string
   /** Resolves when the node agent knows the plugin. */
   register(): Promise<void>
+  /** A failure strikes next: from now on calls have the time after which the kubelet is to call again. Before, they have that of a busy machine. */
+  hurry(): void
   passingPod(): PassingPod
   /** Starts the node agent that asks for the volumes' health, and makes the pods anew whose volume is INACCESSIBLE. */
   watchHealth(): AsyncDisposable

@@ -5,7 +5,7 @@ import { driverContainer, nodeHelpers } from '../driver/container.ts'
 import type { DriverSpec } from '../driver/spec.ts'
 import type { Failure } from '../failures/failure.ts'
 import { FuseMounts } from '../fuse-mounts.ts'
-import { type Kubelet, NEIGHBOUR, type Volume } from '../kubelet.ts'
+import { type Kubelet, NEIGHBOUR, STANDARD_DEADLINE, type Volume } from '../kubelet.ts'
 import type { ConsumerSpec } from '../matrix/consumers.ts'
 import type { Hosting, Mitigation } from '../mitigations.ts'
 import { MountSnapshot } from '../mount-snapshot.ts'
@@ -78,8 +78,11 @@ function evidenceOf(disk: NodeDisk): NodeEvidence {
   }
 }
 
+/** Milliseconds for one of the kubelet's calls once a failure has struck: it is to call a plugin again that does not answer, while the cell is watched. */
+const CALL_DEADLINE = 3000
+
 const PATIENCE: Patience = {
-  start: STEP_DEADLINE,
+  start: STEP_DEADLINE + STANDARD_DEADLINE,
   outage: 1000,
   watch: 2000,
   settle: 8000,
@@ -179,6 +182,7 @@ function harnessOf<P extends PluginControl>(
     pods,
     ...{ evidence: evidenceOf(disk), patience: patienceWith(driver), stagingPath: staging },
     register: () => kubelet.register(),
+    hurry: () => kubelet.hurry(driver?.callTimeout ?? CALL_DEADLINE),
     passingPod: () => new PrivatePassingPod(operations),
     watchHealth: () =>
       new HealthWatch(

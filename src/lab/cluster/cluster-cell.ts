@@ -133,6 +133,8 @@ function setUp(
       const knows = async (): Promise<boolean> => await isRegistered(api, placement.node, names.driver)
       await until(`the kubelet has the driver ${names.driver} registered`, knows, REGISTER_DEADLINE, 200)
     },
+    // The calls are a real kubelet's.
+    hurry: () => undefined,
     passingPod: () => new ClusterPassingPod(around),
     watchHealth: () => {
       throw new Error('the lab does not watch health on a cluster')
