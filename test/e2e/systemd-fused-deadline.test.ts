@@ -30,7 +30,7 @@ const MOST_RESTARTS = 150
 /** Publishes the volume and starts its reader, which it resolves to once it reads. */
 async function published(fused: FusedMachine, name: string): Promise<MachineReader> {
   const [target = ''] = await fused.plugin.publish('volume', 'pod')
-  const reader = await fused.reader(name, { mode: 'held', file: `${target}/dummy-file.txt` })
+  const reader = await fused.reader(name, { mode: 'held', file: `${target}/dummy-file.txt`, intervalUs: 10_000 })
   await reader.reading()
   return reader
 }

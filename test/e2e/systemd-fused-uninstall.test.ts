@@ -62,8 +62,8 @@ describe('scripts/uninstall where dummy-fused serves the volumes', () => {
     const [target = ''] = await plugin.publish('volume', 'pod')
     const file = `${target}/dummy-file.txt`
     const readers = [
-      await fused.reader('held', { mode: 'held', file }),
-      await fused.reader('apart', { mode: 'cwd', file, privateNamespace: true }),
+      await fused.reader('held', { mode: 'held', file, intervalUs: 10_000 }),
+      await fused.reader('apart', { mode: 'cwd', file, intervalUs: 10_000, privateNamespace: true }),
     ]
     for (const reader of readers) await reader.reading()
     for (const state of ['running', 'killed'] as const) {
