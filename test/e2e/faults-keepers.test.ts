@@ -31,7 +31,7 @@ describe('a system call that fails of what holds the descriptors of dummy-fused'
       const fused = await FusedProcess.start(sandbox, { keep: [] })
       const steady = sandbox.directory('steady')
       await fused.mount(steady)
-      const reader = await Reader.start(sandbox, { mode: 'held', file: `${steady}/dummy-file.txt`, intervalUs: 2000 })
+      const reader = await Reader.start(sandbox, { mode: 'held', file: `${steady}/dummy-file.txt`, intervalUs: 10_000 })
       await reader.reading()
       const cases = await sweep(row, async (fault) => await fail(sandbox, fused, { keeper, step }, fault))
       const { wrong, failed } = await reader.summary()

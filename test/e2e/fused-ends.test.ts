@@ -17,6 +17,28 @@ const HOSTS = [
   { title: 'under keep', options: { keep: [] } },
 ] as const
 
+/**
+ * Programs that use the volume of their first argument, and none of the others; `dead`: the volume's path has the dead mount afterwards, and
+ * not that of another mount namespace alone.
+ */
+const USERS = [
+  {
+    how: 'an open file',
+    args: [
+      'python3',
+      '-c',
+      'import sys; f = open(sys.argv[1] + "/dummy-file.txt", "rb", 0); print("in", flush=True); sys.stdin.read()',
+    ],
+    dead: true,
+  },
+  { how: 'a working directory', args: ['sh', '-c', 'cd "$0" && echo in && exec cat'], dead: true },
+  {
+    how: 'another mount namespace',
+    args: ['unshare', '--mount', '--propagation', 'private', 'sh', '-c', 'umount "$@" && echo in && exec cat'],
+    dead: false,
+  },
+] as const
+
 /** Whether a process waits for a lock of flock(2) that another has (proc_locks(5)). */
 function waitsForFlock(pid: number): boolean {
   return new RegExp(`-> FLOCK +\\S+ +\\S+ +${pid} `).test(readFileSync('/proc/locks', 'utf8'))
@@ -38,47 +60,38 @@ describe('dummy-fused, stopped for good', () => {
       assert.deepEqual([...sandbox.mounts(), ...fused.records(), ...sandbox.processes()], [])
     })
 
-    const USERS = [
-      {
-        how: 'an open file',
-        args: [
-          'python3',
-          '-c',
-          'import sys; f = open(sys.argv[1] + "/dummy-file.txt", "rb", 0); print("in", flush=True); sys.stdin.read()',
-        ],
-      },
-      { how: 'a working directory', args: ['sh', '-c', 'cd "$0" && echo in && exec cat'] },
-      {
-        how: 'another mount namespace',
-        args: ['unshare', '--mount', '--propagation', 'private', 'sh', '-c', 'umount "${0%used}other" && echo in && exec cat'],
-      },
-    ] as const
-    for (const { how, args: command } of USERS) {
-      it(`says of a session in use that it gets ENOTCONN, and unmounts the others: ${how}, ${title}`, async () => {
-        await using sandbox = new Sandbox()
-        const fused = await FusedProcess.start(sandbox, options)
-        const [used, other] = [sandbox.directory('used'), sandbox.directory('other')]
-        await fused.mount(used)
-        await fused.mount(other)
-        const [file, ...rest] = command
-        const user = sandbox.start(file, [...rest, used])
-        await eventually('it is in use', () => user.output().includes('in\n'))
-        const { status } = await fused.stop()
-        assert.equal(status, 0, fused.log())
-        const lines = fused
-          .log()
-          .split('\n')
-          .filter((line) => line.includes('in use'))
-        assert.equal(lines.length, 1, fused.log())
-        assert.match(lines[0] ?? '', new RegExp(`${used} is in use and gets ENOTCONN from now on: .*restart its consumers`))
-        assert.deepEqual(layersAt(other), [])
-        assert.deepEqual(fused.records(), [])
-        if (how !== 'another mount namespace')
-          assert.match((await read(sandbox, used)).stderr, /Transport endpoint is not connected/)
+    it(`says of each session in use that it gets ENOTCONN, and unmounts the others: ${title}`, async () => {
+      await using sandbox = new Sandbox()
+      const fused = await FusedProcess.start(sandbox, options)
+      const other = sandbox.directory('other')
+      const used = USERS.map((_, at) => sandbox.directory(`used-${at}`))
+      for (const path of [other, ...used]) await fused.mount(path)
+      const users = USERS.map(({ args: [file, ...rest] }, at) => {
+        const own = used[at] ?? ''
+        return sandbox.start(file, [...rest, own, ...[other, ...used].filter((path) => path !== own)])
+      })
+      for (const [at, user] of users.entries()) {
+        await eventually(`${USERS[at]?.how ?? ''} uses it`, () => user.output().includes('in\n'))
+      }
+      const { status } = await fused.stop()
+      assert.equal(status, 0, fused.log())
+      const lines = fused
+        .log()
+        .split('\n')
+        .filter((line) => line.includes('in use'))
+      assert.equal(lines.length, USERS.length, fused.log())
+      for (const [at, { how, dead }] of USERS.entries()) {
+        const said = new RegExp(`${used[at]} is in use and gets ENOTCONN from now on: .*restart its consumers`)
+        assert.equal(lines.filter((line) => said.test(line)).length, 1, `${how}: ${fused.log()}`)
+        if (dead) assert.match((await read(sandbox, used[at] ?? '')).stderr, /Transport endpoint is not connected/, how)
+      }
+      assert.deepEqual(layersAt(other), [])
+      assert.deepEqual(fused.records(), [])
+      for (const user of users) {
         user.child.kill('SIGKILL')
         await user.ended
-      })
-    }
+      }
+    })
   }
 
   it('takes SIGINT, and without a keeper SIGHUP too, for the same', async () => {

@@ -21,22 +21,25 @@ describe('a session of dummy-fused with a fault', () => {
     },
     { title: 'whose mount fails', faults: ['mount-fail'], deadlineMs: 5000, code: 'INTERNAL' },
   ] as const
-  for (const { title, faults, deadlineMs, code } of CASES) {
-    it(`ends the call and leaves nothing: one ${title}`, async () => {
-      await using sandbox = new Sandbox()
-      const fused = await FusedProcess.start(sandbox, { keep: [] })
-      const path = sandbox.directory('mnt')
-      const failed = await outcome(fused.mount(path, { faults: [...faults], deadlineMs }))
-      assert.equal(failed.code, code, failed.details)
-      assert.ok(failed.details.startsWith(path), failed.details)
-      assert.deepEqual([...layersAt(path), ...fused.records(), ...(await fused.paths())], [])
-      await eventually('its descriptors are closed', () => devicesOf(fused.pid) + devicesOf(fused.running.pid) === 0)
-      // It can be mounted where it failed, once and for all.
-      await fused.mount(path)
-      assert.ok(await serves(sandbox, path))
-      assert.equal(layersAt(path).length, 1)
-    })
-  }
+  it('ends the call and leaves nothing', async (t) => {
+    await using sandbox = new Sandbox()
+    const fused = await FusedProcess.start(sandbox, { keep: [] })
+    for (const [at, { title, faults, deadlineMs, code }] of CASES.entries()) {
+      await t.test(`one ${title}`, async () => {
+        const path = sandbox.directory(`v${at}`)
+        const failed = await outcome(fused.mount(path, { faults: [...faults], deadlineMs }))
+        assert.equal(failed.code, code, failed.details)
+        assert.ok(failed.details.startsWith(path), failed.details)
+        assert.deepEqual([...layersAt(path), ...fused.records(), ...(await fused.paths())], [])
+        await eventually('its descriptors are closed', () => devicesOf(fused.pid) + devicesOf(fused.running.pid) === 0)
+        // It can be mounted where it failed, once and for all.
+        await fused.mount(path)
+        assert.ok(await serves(sandbox, path))
+        assert.equal(layersAt(path).length, 1)
+        assert.equal(await fused.unmount(path), true)
+      })
+    }
+  })
 
   it('ends the call also when the deadline is over before INIT has come', async () => {
     await using sandbox = new Sandbox()
@@ -78,7 +81,7 @@ describe('a session of dummy-fused with a fault', () => {
 
 /** Reads a volume's file again and again, and prints a line for each time. */
 function reader(sandbox: SandboxType, path: string): Running {
-  return sandbox.start('sh', ['-c', 'while cat "$0"; do sleep 0.02; done', `${path}/dummy-file.txt`])
+  return sandbox.start('sh', ['-c', 'while cat "$0"; do sleep 0.1; done', `${path}/dummy-file.txt`])
 }
 
 /** How often a reader has read. */
@@ -87,7 +90,7 @@ function reads(running: Running): number {
 }
 
 describe('volumes beside a slow or broken one', { concurrency: 3 }, () => {
-  const OTHERS = 20
+  const OTHERS = 8
   const CASES = [
     { title: 'one whose reads take 30 s', faults: ['read-delay=30'] },
     { title: 'one whose INIT is never answered', faults: ['init-hang'] },

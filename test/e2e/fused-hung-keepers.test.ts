@@ -107,7 +107,7 @@ describe('a dummy-fused that is stopped under keep', () => {
     const fused = await FusedProcess.start(sandbox, { keep: [] })
     const path = sandbox.directory('mnt')
     await fused.mount(path, { options: ['direct_io'] })
-    const reader = await Reader.start(sandbox, { mode: 'held', file: `${path}/dummy-file.txt`, intervalUs: 2000 })
+    const reader = await Reader.start(sandbox, { mode: 'held', file: `${path}/dummy-file.txt`, intervalUs: 10_000 })
     await reader.reading()
     for (let round = 0; round < 2; round++) {
       const { pid } = fused

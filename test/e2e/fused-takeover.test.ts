@@ -9,13 +9,13 @@ import { complaints, reading, steadyReader, steadyReaders } from '../support/ste
 import { eventually } from '../support/wait.ts'
 
 describe('a successor of dummy-fused', () => {
-  it('goes on with every session, whatever its options, and readers see no error, over ten kills', async () => {
+  it('goes on with every session, whatever its options, and readers see no error, over five kills', async () => {
     await using sandbox = new Sandbox()
     const fused = await FusedProcess.start(sandbox, { keep: [] })
     const paths = await fused.mountKinds()
     const readers = await steadyReaders(sandbox, paths)
     const before = await fused.call(Fused.method.list)
-    for (let round = 0; round < 10; round++) await fused.replace()
+    for (let round = 0; round < 5; round++) await fused.replace()
     const after = await fused.call(Fused.method.list)
     assert.deepEqual(
       after.sessions.map(({ id, path, connection, state }) => [id, path, connection, state]).sort(),
@@ -34,37 +34,13 @@ describe('a successor of dummy-fused', () => {
     await fused.mount(path)
     const reader = steadyReader(sandbox, path)
     await reading(reader)
-    for (let round = 0; round < 6; round++) {
+    for (let round = 0; round < 3; round++) {
       await fused.kill()
       const next = await eventually('a successor is there', () => sandbox.processes('dummy-fused').find((pid) => pid > 0))
       process.kill(next, 'SIGKILL')
       await fused.answers()
     }
     assert.deepEqual(await complaints(sandbox, reader), [])
-  })
-
-  it('answers what its predecessor read and did not, also when hundreds wait', async () => {
-    await using sandbox = new Sandbox()
-    const fused = await FusedProcess.start(sandbox, { keep: [] })
-    const path = sandbox.directory('mnt')
-    await fused.mount(path, { faults: ['read-delay=6'], options: ['direct_io', 'max_background=1000'] })
-    const code = [
-      'import os, sys, threading',
-      'fd = os.open(sys.argv[1], os.O_RDONLY)',
-      'seen = []',
-      'def one():',
-      '    try: seen.append(os.pread(fd, 100, 0))',
-      '    except OSError as error: seen.append(error.errno)',
-      'threads = [threading.Thread(target=one) for _ in range(200)]',
-      'for thread in threads: thread.start()',
-      'for thread in threads: thread.join()',
-      'print(set(seen))',
-    ].join('\n')
-    const reader = sandbox.start('python3', ['-c', code, `${path}/dummy-file.txt`])
-    const pending = async (): Promise<number> => Number((await fused.call(Fused.method.inspect, { path })).pending)
-    await eventually('all of them wait', async () => (await pending()) === 200)
-    await fused.replace()
-    assert.equal((await reader.ended).stdout, "{b'Hello world!\\n'}\n")
   })
 
   it('takes over in an upgrade by SIGHUP, having answered what was read', async () => {
@@ -75,7 +51,7 @@ describe('a successor of dummy-fused', () => {
     await fused.mount(slow, { faults: ['read-delay=2'] })
     const reader = steadyReader(sandbox, path)
     await reading(reader)
-    for (let round = 0; round < 3; round++) {
+    for (let round = 0; round < 2; round++) {
       const { pid } = fused
       const waits = read(sandbox, slow)
       await eventually('it waits', async () => (await fused.call(Fused.method.inspect, { path: slow })).pending > 0n)
@@ -148,7 +124,7 @@ describe('dummy-fused on a kernel that cannot be asked for lost requests again',
     const reader = steadyReader(sandbox, path)
     await reading(reader)
     const { pid } = fused
-    for (let round = 0; round < 3; round++) {
+    for (let round = 0; round < 2; round++) {
       fused.running.child.kill('SIGHUP')
       await eventually('there is a successor', () => fused.running.output().split('is ready').length === round + 3)
       await fused.answers()

@@ -70,14 +70,14 @@ describe('dummy-fuse-csi standby', () => {
     assert.deepEqual([...sandbox.mounts(), ...fused.records()], [])
   })
 
-  it('is there anew for each of ten kills and upgrades, and no read fails', async () => {
+  it('is there anew for each kill and upgrade, and no read fails', async () => {
     await using sandbox = new Sandbox()
     const fused = await FusedProcess.start(sandbox, { keep: [] })
     const path = sandbox.directory('mnt')
     await fused.mount(path)
     const reader = steadyReader(sandbox, path)
     await reading(reader)
-    for (let round = 0; round < 10; round++) {
+    for (let round = 0; round < 4; round++) {
       const standby = await StandbyProcess.start(sandbox, fused)
       const { pid } = fused
       if (round % 2 === 0) process.kill(pid, 'SIGKILL')
@@ -102,12 +102,12 @@ describe('dummy-fuse-csi standby', () => {
     let standby = await eventually(`there is a standby: ${keep.output()}`, () => holds())
     const reader = steadyReader(sandbox, path)
     await reading(reader)
-    for (let round = 0; round < 3; round++) {
+    for (let round = 0; round < 2; round++) {
       const last = standby
       await fused.replace()
       standby = await eventually(`there is another standby: ${keep.output()}`, () => holds(last))
     }
-    assert.equal(keep.output().split('serving 1 sessions').length, 4)
+    assert.equal(keep.output().split('serving 1 sessions').length, 3)
     assert.deepEqual(await complaints(sandbox, reader), [])
     keep.child.kill('SIGTERM')
     assert.equal((await keep.ended).status, 0)
@@ -222,7 +222,7 @@ describe('dummy-fuse-csi standby', () => {
     await using sandbox = new Sandbox()
     const fused = await FusedProcess.start(sandbox, { keep: [] })
     const standby = await StandbyProcess.start(sandbox, fused)
-    for (let round = 0; round < 3; round++) await fused.replace()
+    await fused.replace()
     const path = sandbox.directory('mnt')
     await fused.mount(path)
     await standby.holdsAll()

@@ -23,49 +23,55 @@ const ENDS: Readonly<Record<string, (plugin: InstalledPlugin) => Promise<void>>>
 }
 
 describe('dummy-fuse-csi.service with --fuse-host detached', () => {
-  it('has its daemons in units of their own, and a stop leaves them serving', async () => {
+  it('has its daemons in units of their own, and knows them again', async (t) => {
     await using plugin = await InstalledPlugin.start('--fuse-host detached')
-    const [target = ''] = await plugin.publish('volume', 'pod')
-    const [daemon = 0] = await plugin.daemons()
-    const cgroup = await plugin.machine.output('cat', [`/proc/${daemon}/cgroup`])
-    assert.match(cgroup, /\.(scope|service)$/)
-    assert.doesNotMatch(cgroup, /dummy-fuse-csi\.service/)
-    await plugin.machine.systemctl('stop', UNIT)
-    assert.deepEqual(await plugin.daemons(), [daemon])
-    assert.equal((await plugin.read(target)).stdout, 'Hello world!\n')
-  })
+    const { machine } = plugin
 
-  for (const [what, end] of Object.entries(ENDS)) {
-    it(`knows them again after ${what}, and ends them with their volume`, async () => {
-      await using plugin = await InstalledPlugin.start('--fuse-host detached')
+    await t.test('has its daemons in units of their own, and a stop leaves them serving', async () => {
       const [target = ''] = await plugin.publish('volume', 'pod')
-      const mounted = await plugin.mounts()
       const [daemon = 0] = await plugin.daemons()
-      // A consumer that has the file open all the while sees no failure.
-      const { machine } = plugin
-      await machine.output('systemd-run', ['--quiet', '--unit=consumer', '--', 'dummy-fuse-workload', ...workload(target)])
-      await eventually('the consumer reads', async () => (await machine.journal('consumer')).includes('reading'))
-      await end(plugin)
-
-      const { volumes } = await plugin.status()
-      assert.deepEqual(
-        volumes.map(({ volumeId, state, daemon: known, targets }) => ({ volumeId, state, pid: known?.pid, targets })),
-        [{ volumeId: 'volume', state: 'MOUNTED', pid: daemon, targets: [{ path: target, state: 'MOUNTED' }] }],
-      )
-      assert.deepEqual(await plugin.mounts(), mounted)
-      assert.equal(await machine.property('consumer', 'ActiveState'), 'active')
-      assert.doesNotMatch(await machine.journal('consumer'), /read error/)
-      await machine.systemctl('stop', 'consumer')
-
+      const cgroup = await machine.output('cat', [`/proc/${daemon}/cgroup`])
+      assert.match(cgroup, /\.(scope|service)$/)
+      assert.doesNotMatch(cgroup, /dummy-fuse-csi\.service/)
+      await machine.systemctl('stop', UNIT)
+      assert.deepEqual(await plugin.daemons(), [daemon])
+      assert.equal((await plugin.read(target)).stdout, 'Hello world!\n')
+      await machine.systemctl('start', UNIT)
       await plugin.unpublish('volume', 'pod')
-      assert.deepEqual(await plugin.mounts(), [])
       await eventually('the daemon has ended', async () => (await plugin.daemons()).length === 0)
-      await eventually('the daemon has left no unit behind', async () => {
-        const left = await machine.systemctl('list-units', '--all', '--plain', '--no-legend', '--full', '*fuse*')
-        return !left.split('\n').some((line) => /dummy-fuse(?!d)/.test(line) && !line.startsWith(UNIT))
-      })
     })
-  }
+
+    for (const [at, [what, end]] of Object.entries(ENDS).entries()) {
+      await t.test(`knows them again after ${what}, and ends them with their volume`, async () => {
+        const consumer = `consumer-${at}`
+        const [target = ''] = await plugin.publish('volume', 'pod')
+        const mounted = await plugin.mounts()
+        const [daemon = 0] = await plugin.daemons()
+        // A consumer that has the file open all the while sees no failure.
+        await machine.output('systemd-run', ['--quiet', `--unit=${consumer}`, '--', 'dummy-fuse-workload', ...workload(target)])
+        await eventually('the consumer reads', async () => (await machine.journal(consumer)).includes('reading'))
+        await end(plugin)
+
+        const { volumes } = await plugin.status()
+        assert.deepEqual(
+          volumes.map(({ volumeId, state, daemon: known, targets }) => ({ volumeId, state, pid: known?.pid, targets })),
+          [{ volumeId: 'volume', state: 'MOUNTED', pid: daemon, targets: [{ path: target, state: 'MOUNTED' }] }],
+        )
+        assert.deepEqual(await plugin.mounts(), mounted)
+        assert.equal(await machine.property(consumer, 'ActiveState'), 'active')
+        assert.doesNotMatch(await machine.journal(consumer), /read error/)
+        await machine.systemctl('stop', consumer)
+
+        await plugin.unpublish('volume', 'pod')
+        assert.deepEqual(await plugin.mounts(), [])
+        await eventually('the daemon has ended', async () => (await plugin.daemons()).length === 0)
+        await eventually('the daemon has left no unit behind', async () => {
+          const left = await machine.systemctl('list-units', '--all', '--plain', '--no-legend', '--full', '*fuse*')
+          return !left.split('\n').some((line) => /dummy-fuse(?!d)/.test(line) && !line.startsWith(UNIT))
+        })
+      })
+    }
+  })
 })
 
 function workload(target: string): string[] {

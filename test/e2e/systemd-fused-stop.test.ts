@@ -23,9 +23,9 @@ const STOPPED: Readonly<Record<string, { killed: boolean; act: (fused: FusedMach
   },
 }
 
-/** Readers of one volume. */
-async function readersOf(fused: FusedMachine, target: string): Promise<ReadonlyMap<string, MachineReader>> {
-  return await startReaders((name, options) => fused.reader(`reader-${name}`, { ...options, file: `${target}/dummy-file.txt` }))
+/** Readers of one volume, with names that begin with a word. */
+async function readersOf(fused: FusedMachine, target: string, of: string): Promise<ReadonlyMap<string, MachineReader>> {
+  return await startReaders((name, options) => fused.reader(`${of}-${name}`, { ...options, file: `${target}/dummy-file.txt` }))
 }
 
 /** Each reader gets ENOTCONN, what waited ECONNABORTED, and no wrong byte. */
@@ -43,52 +43,55 @@ async function assertCut(readers: ReadonlyMap<string, MachineReader>): Promise<v
 }
 
 describe('dummy-fused.service, stopped for good', () => {
-  for (const [way, { killed, act }] of Object.entries(STOPPED)) {
-    it(`tells the users of volumes by ENOTCONN: ${way}`, async () => {
-      await using fused = await FusedMachine.start()
-      const { plugin, machine } = fused
-      const [used = ''] = await plugin.publish('used', 'pod')
-      const readers = await readersOf(fused, used)
-      // Published after them: a mount namespace that a reader has got for itself has every mount of that moment.
-      await plugin.publish('unused', 'pod')
-      await act(fused)
-      assert.match(await machine.property(FUSED_UNIT, 'ActiveState'), killed ? /^(failed|inactive)$/ : /^inactive$/)
-      await assertCut(readers)
-      assert.equal(await fused.stored(), 0)
-      await eventually('there is no standby either', () => fused.standby() === undefined)
-      const mounts = (await plugin.mounts()).filter((path) => path.includes('unused'))
-      if (!killed) {
-        const said = await machine.journal(FUSED_UNIT)
-        assert.match(
-          said,
-          new RegExp(`${InstalledPlugin.stagingPath('used')} is in use and gets ENOTCONN from now on: .*stopped for good`),
-        )
-        assert.deepEqual(mounts, [])
-        assert.doesNotMatch(said, /unused.* is in use/)
-      }
-
-      fused.restoreExecutable()
-      await machine.systemctl('start', 'dummy-fused.socket')
-      await machine.systemctl('start', FUSED_UNIT)
-      for (const volume of ['used', 'unused']) await plugin.unpublish(volume, 'pod')
-      assert.deepEqual(await fused.leftovers(), NOTHING_LEFT)
-      const [target = ''] = await plugin.publish('used', 'pod')
-      assert.equal((await plugin.read(target)).stdout, 'Hello world!\n')
-    })
-  }
-
-  it('unmounts every volume that nobody uses, and the plugin mounts them again when it runs', async () => {
+  it('tells the users of volumes by ENOTCONN, and unmounts what nobody uses', async (t) => {
     await using fused = await FusedMachine.start()
     const { plugin, machine } = fused
-    const [target = ''] = await plugin.publish('volume', 'one', 'two')
-    await machine.systemctl('stop', FUSED_UNIT)
-    assert.deepEqual(await plugin.mounts(), [])
-    assert.equal(await machine.property(FUSED_UNIT, 'Result'), 'success')
-    assert.doesNotMatch(await machine.journal(FUSED_UNIT), /is in use/)
-    await machine.systemctl('start', FUSED_UNIT)
-    await machine.systemctl('restart', 'dummy-fuse-csi.service')
-    await plugin.restored(target)
-    await plugin.unpublish('volume', 'one', 'two')
-    assert.deepEqual(await fused.leftovers(), NOTHING_LEFT)
+    for (const [at, [way, { killed, act }]] of Object.entries(STOPPED).entries()) {
+      await t.test(`tells the users of volumes by ENOTCONN: ${way}`, async () => {
+        const seen = (await machine.journal(FUSED_UNIT)).length
+        const [used = ''] = await plugin.publish('used', 'pod')
+        const readers = await readersOf(fused, used, `reader-${at}`)
+        // Published after them: a mount namespace that a reader has got for itself has every mount of that moment.
+        await plugin.publish('unused', 'pod')
+        await act(fused)
+        assert.match(await machine.property(FUSED_UNIT, 'ActiveState'), killed ? /^(failed|inactive)$/ : /^inactive$/)
+        await assertCut(readers)
+        assert.equal(await fused.stored(), 0)
+        await eventually('there is no standby either', () => fused.standby() === undefined)
+        const mounts = (await plugin.mounts()).filter((path) => path.includes('unused'))
+        if (!killed) {
+          const said = (await machine.journal(FUSED_UNIT)).slice(seen)
+          assert.match(
+            said,
+            new RegExp(`${InstalledPlugin.stagingPath('used')} is in use and gets ENOTCONN from now on: .*stopped for good`),
+          )
+          assert.deepEqual(mounts, [])
+          assert.doesNotMatch(said, /unused.* is in use/)
+        }
+
+        fused.restoreExecutable()
+        await machine.systemctl('start', 'dummy-fused.socket')
+        await machine.systemctl('start', FUSED_UNIT)
+        for (const volume of ['used', 'unused']) await plugin.unpublish(volume, 'pod')
+        assert.deepEqual(await fused.leftovers(), NOTHING_LEFT)
+        const [target = ''] = await plugin.publish('used', 'pod')
+        assert.equal((await plugin.read(target)).stdout, 'Hello world!\n')
+        await plugin.unpublish('used', 'pod')
+      })
+    }
+
+    await t.test('unmounts every volume that nobody uses, and the plugin mounts them again when it runs', async () => {
+      const seen = (await machine.journal(FUSED_UNIT)).length
+      const [target = ''] = await plugin.publish('volume', 'one', 'two')
+      await machine.systemctl('stop', FUSED_UNIT)
+      assert.deepEqual(await plugin.mounts(), [])
+      assert.equal(await machine.property(FUSED_UNIT, 'Result'), 'success')
+      assert.doesNotMatch((await machine.journal(FUSED_UNIT)).slice(seen), /is in use/)
+      await machine.systemctl('start', FUSED_UNIT)
+      await machine.systemctl('restart', 'dummy-fuse-csi.service')
+      await plugin.restored(target)
+      await plugin.unpublish('volume', 'one', 'two')
+      assert.deepEqual(await fused.leftovers(), NOTHING_LEFT)
+    })
   })
 })

@@ -28,50 +28,64 @@ async function traces({ machine, plugin }: FusedMachine): Promise<Traces> {
 
 const NONE: Traces = { mounts: [], processes: [], units: [], run: [] }
 
+async function assertRefuses({ machine }: FusedMachine, target: string, meanwhile?: () => Promise<unknown>): Promise<void> {
+  const uninstalling = machine.run(UNINSTALL)
+  await meanwhile?.()
+  const { status, stderr } = await uninstalling
+  assert.equal(status, 1)
+  assert.match(stderr, /volumes are in use; unpublish them first, .*--force/)
+  assert.ok(stderr.includes(`volume volume at ${target}\n`), stderr)
+}
+
+async function assertRemoves(fused: FusedMachine, ...args: readonly string[]): Promise<void> {
+  const { status, stderr } = await fused.machine.run(UNINSTALL, args)
+  assert.equal(status, 0, stderr)
+  assert.deepEqual(await traces(fused), NONE)
+}
+
 describe('scripts/uninstall where dummy-fused serves the volumes', () => {
-  it('leaves nothing behind of volumes that nobody uses', async () => {
+  it('refuses while volumes are published and dummy-fused is stopped, and leaves nothing behind of volumes that nobody uses', async () => {
     await using fused = await FusedMachine.start()
-    await fused.plugin.publish('volume')
-    const { status, stderr } = await fused.machine.run(UNINSTALL)
-    assert.equal(status, 0, stderr)
-    assert.deepEqual(await traces(fused), NONE)
+    const { machine, plugin } = fused
+    const [target = ''] = await plugin.publish('volume', 'pod')
+    await machine.systemctl('stop', FUSED_UNIT)
+    await assertRefuses(fused, target)
+    await machine.systemctl('start', FUSED_UNIT)
+    await plugin.unpublish('volume', 'pod')
+    await plugin.publish('volume')
+    await assertRemoves(fused)
   })
 
-  for (const state of ['running', 'stopped', 'killed'] as const) {
-    it(`refuses while volumes are published and dummy-fused is ${state}, and changes nothing`, async () => {
-      await using fused = await FusedMachine.start()
-      const { machine, plugin } = fused
-      const [target = ''] = await plugin.publish('volume', 'pod')
-      const reader = await fused.reader('reader', { mode: 'held', file: `${target}/dummy-file.txt` })
-      await reader.reading()
-      if (state === 'stopped') await machine.systemctl('stop', FUSED_UNIT)
-      const uninstalling = machine.run(UNINSTALL)
-      if (state === 'killed') await fused.ready(await fused.kill())
-      const { status, stderr } = await uninstalling
-      assert.equal(status, 1)
-      assert.match(stderr, /volumes are in use; unpublish them first, .*--force/)
-      assert.ok(stderr.includes(`volume volume at ${target}\n`), stderr)
-      if (state === 'stopped') return
-      assert.equal(await machine.property(FUSED_UNIT, 'ActiveState'), 'active')
-      const { right } = await reader.progress()
-      await eventually('it reads on', async () => (await reader.progress()).right > right)
-      assert.deepEqual((await reader.summary()).failed, {})
-    })
-  }
-
-  it('takes everything away with --force, and users get ENOTCONN', async () => {
+  it('refuses while volumes are published, and changes nothing, unless --force tells it: then users get ENOTCONN', async (t) => {
     await using fused = await FusedMachine.start()
-    const [target = ''] = await fused.plugin.publish('volume', 'pod')
+    const { machine, plugin } = fused
+    const [target = ''] = await plugin.publish('volume', 'pod')
     const file = `${target}/dummy-file.txt`
-    const held = await fused.reader('held', { mode: 'held', file })
-    const apart = await fused.reader('apart', { mode: 'cwd', file, privateNamespace: true })
-    for (const reader of [held, apart]) await reader.reading()
-    const { status, stderr } = await fused.machine.run(UNINSTALL, ['--force'])
-    assert.equal(status, 0, stderr)
-    assert.deepEqual(await traces(fused), NONE)
-    for (const reader of [held, apart]) {
-      await eventually('it gets ENOTCONN', async () => ((await reader.progress()).failed.ENOTCONN ?? 0) > 0)
+    const readers = [
+      await fused.reader('held', { mode: 'held', file, intervalUs: 10_000 }),
+      await fused.reader('apart', { mode: 'cwd', file, intervalUs: 10_000, privateNamespace: true }),
+    ]
+    for (const reader of readers) await reader.reading()
+    for (const state of ['running', 'killed'] as const) {
+      await t.test(`refuses while dummy-fused is ${state}`, async () => {
+        await assertRefuses(fused, target, async () => {
+          if (state === 'killed') await fused.ready(await fused.kill())
+        })
+        assert.equal(await machine.property(FUSED_UNIT, 'ActiveState'), 'active')
+        for (const reader of readers) {
+          const { right } = await reader.progress()
+          await eventually('it reads on', async () => (await reader.progress()).right > right)
+          assert.deepEqual((await reader.progress()).failed, {})
+        }
+      })
     }
+
+    await t.test('takes everything away with --force', async () => {
+      await assertRemoves(fused, '--force')
+      for (const reader of readers) {
+        await eventually('it gets ENOTCONN', async () => ((await reader.progress()).failed.ENOTCONN ?? 0) > 0)
+      }
+    })
   })
 
   it('takes everything away of a dummy-fused that crashes at each start', async () => {
@@ -81,8 +95,6 @@ describe('scripts/uninstall where dummy-fused serves the volumes', () => {
     assert.ok((await fused.plugin.mounts()).includes(staging))
     fused.replaceExecutable(FAILS_AT_ONCE)
     await fused.kill()
-    const { status, stderr } = await fused.machine.run(UNINSTALL, ['--force'])
-    assert.equal(status, 0, stderr)
-    assert.deepEqual(await traces(fused), NONE)
+    await assertRemoves(fused, '--force')
   })
 })

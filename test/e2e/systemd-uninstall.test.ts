@@ -36,108 +36,115 @@ async function traces(machine: Machine): Promise<Record<string, string[]>> {
 
 const NONE = { files: [], mounts: [], processes: [], units: [], unitFiles: [] }
 
+async function assertRemoves(machine: Machine, ...args: readonly string[]): Promise<void> {
+  const { status, stderr } = await machine.run(UNINSTALL, args)
+  assert.equal(status, 0, stderr)
+  assert.deepEqual(await traces(machine), NONE)
+}
+
+/** Resolves to what it says. */
+async function assertRefuses(machine: Machine): Promise<string> {
+  const before = await traces(machine)
+  const { status, stderr } = await machine.run(UNINSTALL)
+  assert.equal(status, 1)
+  assert.deepEqual(await traces(machine), before)
+  return stderr
+}
+
+/** Has a process of another unit hold a volume's file open. */
+async function holdOpen(machine: Machine, target: string): Promise<void> {
+  const hold = `exec 3<${target}/dummy-file.txt && systemd-notify --ready && exec sleep infinity`
+  const unit = ['--quiet', '--unit=holder', '--service-type=notify', '-pNotifyAccess=all']
+  await machine.output('systemd-run', [...unit, 'sh', '-c', hold])
+}
+
 describe('scripts/uninstall on a machine that runs', { concurrency: 2 }, () => {
-  it('leaves nothing behind, and does nothing the second time', async () => {
+  it('leaves nothing behind of volumes that nobody uses, can be followed by an install, and tells a mount by hand', async (t) => {
     await using plugin = await InstalledPlugin.start()
     const { machine } = plugin
-    // A volume that is staged only is in nobody's use.
-    await plugin.publish('volume')
-    assert.notDeepEqual(await traces(machine), NONE)
-    const { status, stderr } = await machine.run(UNINSTALL)
-    assert.equal(status, 0, stderr)
-    assert.deepEqual(await traces(machine), NONE)
-    const again = await machine.run(UNINSTALL)
-    assert.deepEqual({ status: again.status, stderr: again.stderr }, { status: 0, stderr: '' })
+
+    await t.test('leaves nothing behind, and does nothing the second time', async () => {
+      // A volume that is staged only is in nobody's use.
+      await plugin.publish('volume')
+      assert.notDeepEqual(await traces(machine), NONE)
+      await assertRemoves(machine)
+      const again = await machine.run(UNINSTALL)
+      assert.deepEqual({ status: again.status, stderr: again.stderr }, { status: 0, stderr: '' })
+    })
+
+    await t.test('can be followed by an install, whose units systemd knows at once', async () => {
+      assert.match((await machine.run(INSTALL)).stderr, /next: systemctl enable --now dummy-fuse-csi/)
+      await machine.systemctl('start', UNIT)
+      assert.deepEqual(await plugin.call('csi.v1.Identity/Probe'), { ready: true })
+      assert.match(
+        (await machine.run(INSTALL)).stderr,
+        /kept \/etc\/default\/dummy-fuse-csi\n[^]*next: systemctl restart dummy-fuse-csi/,
+      )
+      await machine.systemctl('restart', UNIT)
+      await eventually('it runs the new executable', async () => {
+        const exe = await machine.output('readlink', [`/proc/${await plugin.mainPid()}/exe`])
+        return exe === '/usr/local/bin/dummy-fuse-csi'
+      })
+    })
+
+    await t.test('refuses while a dummy-fuse that was started by hand serves a mount', async () => {
+      await machine.output('mkdir', ['/mnt/by hand'])
+      await machine.output('dummy-fuse', ['/mnt/by hand'])
+      const refused = await machine.run(UNINSTALL)
+      assert.equal(refused.status, 1)
+      assert.match(refused.stderr, /a dummy-fuse mount at \/mnt\/by hand that the plugin does not know\n/)
+      await assertRemoves(machine, '--force')
+    })
   })
 
-  for (const state of ['running', 'stopped'] as const) {
-    it(`refuses while volumes are published and the plugin is ${state}, naming them and changing nothing`, async () => {
-      await using plugin = await InstalledPlugin.start()
-      const { machine } = plugin
-      const [target = ''] = await plugin.publish('volume', 'pod')
-      if (state === 'stopped') await machine.systemctl('stop', UNIT)
-      else await eventually('the spare waits', async () => (await traces(machine)).processes?.includes('dummy-spare'))
-      const before = await traces(machine)
+  it('refuses while volumes are published, naming them and changing nothing, and takes all away with --force', async (t) => {
+    await using plugin = await InstalledPlugin.start('--fuse-host child')
+    const { machine } = plugin
+    const [target = ''] = await plugin.publish('volume', 'one', 'two')
+
+    await t.test('refuses while the plugin is running', async () => {
+      await eventually('the spare waits', async () => (await traces(machine)).processes?.includes('dummy-spare'))
+      const said = await assertRefuses(machine)
+      assert.match(said, /volumes are in use; unpublish them first, .*--force/)
+      assert.ok(said.includes(`volume volume at ${target}\n`), said)
+      assert.equal((await plugin.read(target)).stdout, 'Hello world!\n')
+    })
+
+    await t.test('refuses while the plugin is stopped', async () => {
+      await machine.systemctl('stop', UNIT)
+      const said = await assertRefuses(machine)
+      assert.match(said, /volumes are in use; unpublish them first, .*--force/)
+      assert.ok(said.includes(`volume volume at ${target}\n`), said)
+      await machine.systemctl('start', UNIT)
+      await plugin.restored(target)
+    })
+
+    await t.test('refuses by the records and the mount table where the executable can tell nothing', async () => {
+      const executable = '/usr/local/bin/dummy-fuse-csi'
+      await machine.output('mv', [executable, '/var/tmp/executable'])
       const { status, stderr } = await machine.run(UNINSTALL)
       assert.equal(status, 1)
-      assert.match(stderr, /volumes are in use; unpublish them first, .*--force/)
       assert.ok(stderr.includes(`volume volume at ${target}\n`), stderr)
-      assert.deepEqual(await traces(machine), before)
-      if (state === 'running') assert.equal((await plugin.read(target)).stdout, 'Hello world!\n')
+      assert.ok(stderr.includes(`the mount at ${InstalledPlugin.stagingPath('volume')}\n`), stderr)
+      await machine.output('mv', ['/var/tmp/executable', executable])
     })
-  }
 
-  it('refuses by the records and the mount table where the executable can tell nothing', async () => {
-    await using plugin = await InstalledPlugin.start()
-    const [target = ''] = await plugin.publish('volume', 'pod')
-    await plugin.machine.output('rm', ['/usr/local/bin/dummy-fuse-csi'])
-    const { status, stderr } = await plugin.machine.run(UNINSTALL)
-    assert.equal(status, 1)
-    assert.ok(stderr.includes(`volume volume at ${target}\n`), stderr)
-    assert.ok(stderr.includes(`the mount at ${InstalledPlugin.stagingPath('volume')}\n`), stderr)
-  })
-
-  it('refuses while a dummy-fuse that was started by hand serves a mount', async () => {
-    await using plugin = await InstalledPlugin.start()
-    const { machine } = plugin
-    await machine.output('mkdir', ['/mnt/by hand'])
-    await machine.output('dummy-fuse', ['/mnt/by hand'])
-    const refused = await machine.run(UNINSTALL)
-    assert.equal(refused.status, 1)
-    assert.match(refused.stderr, /a dummy-fuse mount at \/mnt\/by hand that the plugin does not know\n/)
-    const forced = await machine.run(UNINSTALL, ['--force'])
-    assert.equal(forced.status, 0, forced.stderr)
-    assert.deepEqual(await traces(machine), NONE)
-  })
-
-  for (const host of ['child', 'detached'] as const) {
-    it(`takes everything away with --force, though a file of a volume is open and --fuse-host is ${host}`, async () => {
-      await using plugin = await InstalledPlugin.start(`--fuse-host ${host}`)
-      const { machine } = plugin
-      const [target = ''] = await plugin.publish('volume', 'one', 'two')
-      const hold = `exec 3<${target}/dummy-file.txt && systemd-notify --ready && exec sleep infinity`
-      await machine.output('systemd-run', [
-        '--quiet',
-        '--unit=holder',
-        '--service-type=notify',
-        '-pNotifyAccess=all',
-        'sh',
-        '-c',
-        hold,
-      ])
-      const { status, stderr } = await machine.run(UNINSTALL, ['--force'])
-      assert.equal(status, 0, stderr)
-      assert.deepEqual(await traces(machine), NONE)
+    await t.test('takes everything away with --force, though a file of a volume is open', async () => {
+      await holdOpen(machine, target)
+      await assertRemoves(machine, '--force')
       assert.equal(await machine.property('holder', 'ActiveState'), 'active')
     })
-  }
-
-  it('ends a daemon that is stopped, and unmounts what hangs by it', async () => {
-    await using plugin = await InstalledPlugin.start('--fuse-host detached')
-    const { machine } = plugin
-    await plugin.publish('volume', 'pod')
-    const [daemon = 0] = await plugin.daemons()
-    await machine.output('kill', ['-STOP', String(daemon)])
-    const { status, stderr } = await machine.run(UNINSTALL, ['--force'])
-    assert.equal(status, 0, stderr)
-    assert.deepEqual(await traces(machine), NONE)
   })
 
-  it('can be followed by an install, whose units systemd knows at once', async () => {
-    await using plugin = await InstalledPlugin.start()
+  it('takes detached daemons away with --force, though a file of a volume is open and a daemon is stopped', async () => {
+    await using plugin = await InstalledPlugin.start('--fuse-host detached')
     const { machine } = plugin
-    await machine.output(UNINSTALL)
-    assert.match((await machine.run(INSTALL)).stderr, /next: systemctl enable --now dummy-fuse-csi/)
-    await machine.systemctl('start', UNIT)
-    assert.deepEqual(await plugin.call('csi.v1.Identity/Probe'), { ready: true })
-    assert.match(
-      (await machine.run(INSTALL)).stderr,
-      /kept \/etc\/default\/dummy-fuse-csi\n[^]*next: systemctl restart dummy-fuse-csi/,
-    )
-    await machine.systemctl('restart', UNIT)
-    await eventually('it runs the new executable', async () => {
-      const exe = await machine.output('readlink', [`/proc/${await plugin.mainPid()}/exe`])
-      return exe === '/usr/local/bin/dummy-fuse-csi'
-    })
+    await plugin.publish('hung', 'pod')
+    const [daemon = 0] = await plugin.daemons()
+    const [target = ''] = await plugin.publish('volume', 'one', 'two')
+    await holdOpen(machine, target)
+    await machine.output('kill', ['-STOP', String(daemon)])
+    await assertRemoves(machine, '--force')
+    assert.equal(await machine.property('holder', 'ActiveState'), 'active')
   })
 })

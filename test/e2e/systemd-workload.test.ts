@@ -16,39 +16,40 @@ async function startWorkload({ machine }: InstalledPlugin, file: string, options
 }
 
 describe('dummy-fuse-workload@.service', () => {
-  it('ends at the first failed read and is started until the volume is restored', async () => {
+  it('ends or goes on at a failed read, as it is told', async (t) => {
     await using plugin = await InstalledPlugin.start()
     const { machine } = plugin
-    const [target = ''] = await plugin.publish('volume', 'pod')
-    const file = `${target}/dummy-file.txt`
-    const unit = await startWorkload(plugin, file, '--exit-on-error --keep-open --read-interval 0.1')
-    await machine.output('kill', ['-9', String(await plugin.mainPid())])
-    const journal = await eventually(
-      'the workload reads again',
-      async () => {
-        const text = await machine.journal(unit)
-        return /read error: [^]*reading\n[^]*reading$/.test(text.trimEnd()) && !/error[^\n]*$/.test(text.trimEnd())
-          ? text
-          : undefined
-      },
-      30_000,
-    )
-    assert.match(journal, new RegExp(`opened file ${file}`))
-    assert.match(journal, new RegExp(`read error: read ${file}: (${DEAD_READS.join('|')})$`, 'm'))
-    assert.ok(Number(await machine.property(unit, 'NRestarts')) >= 1)
-  })
+    await t.test('ends at the first failed read and is started until the volume is restored', async () => {
+      const [target = ''] = await plugin.publish('volume', 'pod')
+      const file = `${target}/dummy-file.txt`
+      const unit = await startWorkload(plugin, file, '--exit-on-error --keep-open --read-interval 0.1')
+      await machine.output('kill', ['-9', String(await plugin.mainPid())])
+      const journal = await eventually(
+        'the workload reads again',
+        async () => {
+          const text = await machine.journal(unit)
+          return /read error: [^]*reading\n[^]*reading$/.test(text.trimEnd()) && !/error[^\n]*$/.test(text.trimEnd())
+            ? text
+            : undefined
+        },
+        30_000,
+      )
+      assert.match(journal, new RegExp(`opened file ${file}`))
+      assert.match(journal, new RegExp(`read error: read ${file}: (${DEAD_READS.join('|')})$`, 'm'))
+      assert.ok(Number(await machine.property(unit, 'NRestarts')) >= 1)
+      await machine.systemctl('stop', unit)
+    })
 
-  it('goes on without --exit-on-error, failing through its open file even when the volume is restored', async () => {
-    await using plugin = await InstalledPlugin.start()
-    const { machine } = plugin
-    const [target = ''] = await plugin.publish('volume', 'pod')
-    const unit = await startWorkload(plugin, `${target}/dummy-file.txt`, '--keep-open --read-interval 0.1')
-    const killed = await plugin.mainPid()
-    await machine.output('kill', ['-9', String(killed)])
-    await plugin.restored(target)
-    const errors = async (): Promise<number> => (await machine.journal(unit)).split('read error: ').length
-    const before = await errors()
-    await eventually('the workload fails on', async () => (await errors()) > before + 2)
-    assert.equal(await machine.property(unit, 'NRestarts'), '0')
+    await t.test('goes on without --exit-on-error, failing through its open file even when the volume is restored', async () => {
+      const [target = ''] = await plugin.publish('other', 'pod')
+      const unit = await startWorkload(plugin, `${target}/dummy-file.txt`, '--keep-open --read-interval 0.1')
+      const killed = await plugin.mainPid()
+      await machine.output('kill', ['-9', String(killed)])
+      await plugin.restored(target)
+      const errors = async (): Promise<number> => (await machine.journal(unit)).split('read error: ').length
+      const before = await errors()
+      await eventually('the workload fails on', async () => (await errors()) > before + 2)
+      assert.equal(await machine.property(unit, 'NRestarts'), '0')
+    })
   })
 })

@@ -13,7 +13,7 @@ describe('dummy-fused under keep, whatever is killed, restarted and replaced', (
     await using sandbox = new Sandbox()
     const fused = await KeptFused.start(sandbox, { replaceable: true })
     using plugin = await Plugin.start(sandbox, { args: ['--fuse-host', 'service', '--fused-socket', fused.socket] })
-    const scale = chaosScale(process.env)
+    const scale = chaosScale(process.env, 50)
     const storm = async (log: (line: string) => void): Promise<void> => {
       const [shared, alone] = [new Volume(sandbox, plugin, 'shared'), new Volume(sandbox, plugin, 'alone')]
       for (const volume of [shared, alone]) {

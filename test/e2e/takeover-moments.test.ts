@@ -49,60 +49,71 @@ const IN_READ: Readonly<Record<string, Moment>> = {
 }
 
 describe('dummy-fused, killed at the entry of a system call', () => {
-  for (const [when, moment] of Object.entries(IN_MOUNT)) {
-    it(`while it mounts, ${when}: the path is served or free, and can be mounted`, async () => {
-      await using sandbox = new Sandbox()
-      const fused = await KeptFused.start(sandbox)
-      const path = sandbox.directory('mnt')
-      const doomed = await traced(fused, moment)
-      assert.equal((await outcome(fused.mount(path))).code, 'UNAVAILABLE')
-      await fused.ready(doomed)
-      const [mounted] = sandbox.mounts()
-      assert.equal(await serves(sandbox, path), mounted === path)
-      await fused.mount(path)
-      assert.ok(await serves(sandbox, path))
-      await fused.unmount(path)
-      await assertNothingLeft(sandbox, fused)
-    })
-  }
+  it('while it mounts: the path is served or free, and can be mounted', async (t) => {
+    await using sandbox = new Sandbox()
+    const fused = await KeptFused.start(sandbox)
+    const path = sandbox.directory('mnt')
+    for (const [when, moment] of Object.entries(IN_MOUNT)) {
+      await t.test(when, async () => {
+        const doomed = await traced(fused, moment)
+        assert.equal((await outcome(fused.mount(path))).code, 'UNAVAILABLE')
+        await fused.ready(doomed)
+        const [mounted] = sandbox.mounts()
+        assert.equal(await serves(sandbox, path), mounted === path)
+        await fused.mount(path)
+        assert.ok(await serves(sandbox, path))
+        await fused.unmount(path)
+        await assertNothingLeft(sandbox, fused)
+      })
+    }
+  })
 
-  for (const [when, moment] of Object.entries(IN_UNMOUNT)) {
-    it(`while it unmounts, ${when}: the path is served or free, and can be unmounted`, async () => {
-      await using sandbox = new Sandbox()
-      const fused = await KeptFused.start(sandbox)
-      const path = sandbox.directory('mnt')
-      await fused.mount(path)
-      const doomed = await traced(fused, moment)
-      assert.equal((await outcome(fused.unmount(path))).code, 'UNAVAILABLE')
-      await fused.ready(doomed)
-      const [mounted] = sandbox.mounts()
-      assert.equal(await serves(sandbox, path), mounted === path)
-      await fused.unmount(path)
-      await assertNothingLeft(sandbox, fused)
-    })
-  }
+  it('while it unmounts: the path is served or free, and can be unmounted', async (t) => {
+    await using sandbox = new Sandbox()
+    const fused = await KeptFused.start(sandbox)
+    const path = sandbox.directory('mnt')
+    for (const [when, moment] of Object.entries(IN_UNMOUNT)) {
+      await t.test(when, async () => {
+        await fused.mount(path)
+        const doomed = await traced(fused, moment)
+        assert.equal((await outcome(fused.unmount(path))).code, 'UNAVAILABLE')
+        await fused.ready(doomed)
+        const [mounted] = sandbox.mounts()
+        assert.equal(await serves(sandbox, path), mounted === path)
+        await fused.unmount(path)
+        await assertNothingLeft(sandbox, fused)
+      })
+    }
+  })
 
-  for (const [when, moment] of Object.entries(IN_READ)) {
-    it(`while a consumer reads, ${when}: the read is right`, async () => {
-      await using sandbox = new Sandbox()
-      const fused = await KeptFused.start(sandbox)
-      const path = sandbox.directory('mnt')
-      await fused.mount(path)
-      const file = join(path, 'dummy-file.txt')
-      const readers = new Map([
-        ['held', await Reader.start(sandbox, { mode: 'held', file })],
-        ['reopen', await Reader.start(sandbox, { mode: 'reopen', file })],
-      ])
-      for (const reader of readers.values()) await reader.reading()
-      fused.endNextLife(moment)
-      const first = await fused.kill()
-      const second = await fused.another(first)
-      await fused.another(second)
-      assert.ok(fused.armed)
-      await fused.ready(second)
-      await assertUnharmed(readers, () => undefined)
-      await fused.unmount(path)
-      await assertNothingLeft(sandbox, fused)
-    })
-  }
+  it('while a consumer reads: the read is right', async (t) => {
+    await using sandbox = new Sandbox()
+    const fused = await KeptFused.start(sandbox)
+    const path = sandbox.directory('mnt')
+    await fused.mount(path)
+    const file = join(path, 'dummy-file.txt')
+    const readers = new Map([
+      ['held', await Reader.start(sandbox, { mode: 'held', file })],
+      ['reopen', await Reader.start(sandbox, { mode: 'reopen', file })],
+    ])
+    for (const reader of readers.values()) await reader.reading()
+    for (const [when, moment] of Object.entries(IN_READ)) {
+      await t.test(when, async () => {
+        fused.endNextLife(moment)
+        const first = await fused.kill()
+        const second = await fused.another(first)
+        await fused.another(second)
+        assert.ok(fused.armed)
+        await fused.ready(second)
+        for (const [name, reader] of readers) {
+          const { right } = await reader.progress()
+          const { failed, wrong } = await reader.until(`${name} reads on`, (now) => now.right > right, 30_000)
+          assert.deepEqual({ failed, wrong }, { failed: {}, wrong: 0 }, name)
+        }
+      })
+    }
+    await assertUnharmed(readers, () => undefined)
+    await fused.unmount(path)
+    await assertNothingLeft(sandbox, fused)
+  })
 })

@@ -7,6 +7,7 @@ import {
   readdirSync,
   readFileSync,
   renameSync,
+  rmSync,
   writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
@@ -131,6 +132,7 @@ export class KeptFused {
   /** Has the next life end at a moment. */
   endNextLife({ call, of, nth }: Moment): void {
     const path = of === undefined ? '' : `-P ${of} `
+    rmSync(`${this.#nextLife}.now`, { force: true })
     writeFileSync(this.#nextLife, `${path}-e trace=${call} -e inject=${call}:signal=KILL:when=${nth}\n`)
   }
 

@@ -12,11 +12,11 @@ export interface ChaosScale {
 }
 
 /**
- * 50 kills, 20 restarts and 5 upgrades; DUMMY_FUSE_CHAOS_KILLS sets another number of kills, and the others in proportion.
- * DUMMY_FUSE_SEED repeats the random moments of another run.
+ * `usual` kills, with 20 restarts and 5 upgrades for each 50 of them; DUMMY_FUSE_CHAOS_KILLS sets another number of kills, and the others in
+ * proportion. DUMMY_FUSE_SEED repeats the random moments of another run.
  */
-export function chaosScale(env: NodeJS.ProcessEnv): ChaosScale {
-  const kills = wholeNumber(env, 'DUMMY_FUSE_CHAOS_KILLS') ?? 50
+export function chaosScale(env: NodeJS.ProcessEnv, usual: number): ChaosScale {
+  const kills = wholeNumber(env, 'DUMMY_FUSE_CHAOS_KILLS') ?? usual
   return { seed: seedOf(env), kills, restarts: Math.ceil((kills * 20) / 50), upgrades: Math.ceil((kills * 5) / 50) }
 }
 

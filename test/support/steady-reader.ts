@@ -21,7 +21,7 @@ export function steadyReader(sandbox: Sandbox, path: string): Running {
     '    except OSError as error: report(error)',
     '    rounds += 1',
     '    if rounds == 1: print("reading", flush=True)',
-    '    time.sleep(0.002)',
+    '    time.sleep(0.01)',
     'print("rounds", flush=True)',
   ].join('\n')
   return sandbox.start('python3', ['-c', code, join(path, 'dummy-file.txt'), join(sandbox.path, 'enough')])
