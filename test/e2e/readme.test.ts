@@ -41,7 +41,7 @@ describe('the README', () => {
       // It leaves its report there, for people.
       env: { ...process.env, TMPDIR: sandbox.path },
     })
-    assert.equal(status, 0, stderr)
+    assert.equal(status, 0, `${stdout}\n${stderr}`)
     assert.match(stdout, /transport endpoint is not connected/)
     assert.match(stdout, /restore-mounts-exit-on-error +\d+\/\d+ .* as expected/)
   })

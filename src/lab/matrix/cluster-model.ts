@@ -8,11 +8,6 @@ export const CLUSTER_CLAIMS = {
       "The container runtime ends every process of the plugin's container with it, also a daemon that has detached itself from the plugin. On the bare node such a daemon runs outside of the container.",
     source: 'pid_namespaces(7); docs/kubernetes.md, "Which host mode to choose"',
   },
-  registersAgain: {
-    reason:
-      'A plugin that is started again registers with the kubelet again. For a second or two the kubelet does not know the driver, and a pod that is created then waits until the kubelet tries again. On the bare node the lab calls the plugin as soon as it listens.',
-    source: 'kubernetes pkg/kubelet/pluginmanager; docs/kubernetes.md, "Registration with the kubelet"',
-  },
   keptMeanwhile: {
     reason:
       'On a cluster the daemon is stopped for longer, because a pod takes seconds to come to the plugin. The keeper kills a daemon that is stopped after 3 s, and its successor serves the same sessions. Until then the call of the plugin fails, and the kubelet repeats it.',
@@ -38,7 +33,6 @@ type ClusterLine = readonly [
 
 /** Where a cluster comes to something else than the bare node. The first line that fits counts; where none fits, the model of the bare node does. */
 export const CLUSTER_MODEL: readonly ClusterLine[] = [
-  ['PLUGIN_ENDS', '*', 'starts-after', 'works|starts-late', 'registersAgain'],
   ['daemon-replaced', 'KEPT', 'RUNNING', 'waits', 'keptMeanwhile'],
   ['mount-fails', 'waiting-parent,sync-init', '*', 'starts-late|works', 'stagedOnce'],
   ['PLUGIN_ENDS', 'SEPARATE', 'exits-on-error', 'restarted|writes-to-host-recovers', 'inContainer'],
