@@ -1,4 +1,4 @@
-import { closeSync, readFileSync } from 'node:fs'
+import { closeSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type CallContext, isCallEnded, throwIfOver, unlessAborted } from '../call-context.ts'
 import { codeOf, errnoMeaning, messageOf } from '../errors.ts'
@@ -8,7 +8,7 @@ import type { SessionOutcome } from '../fuse/session/session.ts'
 import { initLine } from '../fuse/session/trace.ts'
 import type { Logger } from '../log.ts'
 import { detachLayers } from '../os/mounts/detaching.ts'
-import { type MountinfoLine, mountsOfDevice, parseMountinfo } from '../os/mounts/mountinfo.ts'
+import { type MountinfoLine, mountsOfDevice, readMountinfo } from '../os/mounts/mountinfo.ts'
 import { deviceOf } from '../os/mounts/mount-table.ts'
 import { FusedError, fromErrno } from './errors.ts'
 import type { FdHolders } from './fd-holders.ts'
@@ -164,7 +164,7 @@ export class FusedDaemon {
    */
   async stop(deadline: number): Promise<void> {
     await this.settle(deadline)
-    const lines = parseMountinfo(readFileSync('/proc/self/mountinfo', 'utf8'))
+    const lines = readMountinfo()
     const used = this.sessions.all().flatMap((session) => this.#unmountUnused(session, lines))
     const served = this.sessions.all().filter((session) => session.kind === 'served')
     const ends = sleep(deadline, undefined, { ref: false })

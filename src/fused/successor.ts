@@ -1,4 +1,4 @@
-import { closeSync, readFileSync } from 'node:fs'
+import { closeSync } from 'node:fs'
 import { messageOf } from '../errors.ts'
 import { DEFAULT_OPTIONS } from '../fuse/mount-option-rules.ts'
 import { connectionOf } from '../os/mounts/fuse-connections.ts'
@@ -6,7 +6,7 @@ import { presumed } from '../fuse/session/handshake.ts'
 import type { Logger } from '../log.ts'
 import type { InheritedDescriptor } from '../os/descriptors/inherited.ts'
 import type { Libc } from '../os/libc.ts'
-import { mountsOfDevice, parseMountinfo } from '../os/mounts/mountinfo.ts'
+import { mountsOfDevice, readMountinfo } from '../os/mounts/mountinfo.ts'
 import { deviceOf } from '../os/mounts/mount-table.ts'
 import type { FusedDaemon } from './daemon.ts'
 import type { FdHolders } from './fd-holders.ts'
@@ -112,7 +112,7 @@ export class Successor {
   async #recover({ fd, name, storeAgain, why }: Step & { kind: 'recover' }, signal: AbortSignal): Promise<void> {
     const { daemon, records, holders, now, log } = this.#parts
     const connection = connectionOf(fd)
-    const lines = parseMountinfo(readFileSync('/proc/self/mountinfo', 'utf8'))
+    const lines = readMountinfo()
     const [mount] = connection === undefined ? [] : mountsOfDevice(lines, deviceOf(connection))
     if (connection === undefined || mount?.fsType !== 'fuse.dummy-fuse') {
       log.warning(`descriptor ${name} is released: ${why}, and nothing of it is mounted here`)

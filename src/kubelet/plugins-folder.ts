@@ -1,8 +1,8 @@
-import { closeSync, constants, fstatSync, openSync, readFileSync, statSync } from 'node:fs'
+import { closeSync, constants, fstatSync, openSync, statSync } from 'node:fs'
 import { codeOf, messageOf } from '../errors.ts'
 import { fdinfoField } from '../os/descriptors/fdinfo.ts'
 import { makeDirectories } from '../os/mounts/directories.ts'
-import { parseMountinfo } from '../os/mounts/mountinfo.ts'
+import { readMountinfo } from '../os/mounts/mountinfo.ts'
 
 /**
  * The kubelet's folder plugins_registry. The kubelet watches the folder that was there when it started, by inode (inotify(7)). It sees nothing
@@ -72,5 +72,5 @@ function open(path: string): Watched {
  */
 function mountRootOf(fd: number): string | undefined {
   const mount = Number(fdinfoField('mnt_id', fd))
-  return parseMountinfo(readFileSync('/proc/self/mountinfo', 'utf8')).find(({ id }) => id === mount)?.root
+  return readMountinfo().find(({ id }) => id === mount)?.root
 }

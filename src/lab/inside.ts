@@ -1,7 +1,7 @@
-import { readFileSync, readlinkSync } from 'node:fs'
+import { readlinkSync } from 'node:fs'
 import { messageOf } from '../errors.ts'
 import type { Libc } from '../os/libc.ts'
-import { parseMountinfo, topmostAt } from '../os/mounts/mountinfo.ts'
+import { readMountinfo, topmostAt } from '../os/mounts/mountinfo.ts'
 import { raiseLoopback } from '../os/sockets/loopback.ts'
 import type { Programs } from './command.ts'
 import { carryOutCell } from './cell/carry-out.ts'
@@ -26,7 +26,7 @@ export type Job = ScenarioJob | CellJob | MountJob | DriverJob
 
 /** Whether this process is on a node of the lab's own, where it may do as it likes. */
 export function isPrivateNode(): boolean {
-  return topmostAt(parseMountinfo(readFileSync('/proc/self/mountinfo', 'utf8')), KUBELET)?.source === MARK
+  return topmostAt(readMountinfo(), KUBELET)?.source === MARK
 }
 
 /** Carries a scenario or a cell out on the private node, and tells all that is seen, at last how it ended. */

@@ -1,5 +1,4 @@
-import { readFileSync } from 'node:fs'
-import { type MountinfoLine, parseMountinfo } from '../os/mounts/mountinfo.ts'
+import { type MountinfoLine, readMountinfo } from '../os/mounts/mountinfo.ts'
 
 /** The mount table of a private node at one time, to tell what was mounted later. */
 export class MountSnapshot {
@@ -8,7 +7,7 @@ export class MountSnapshot {
   #keys: ReadonlySet<string>
 
   /** Takes it. `table`: reads the mount table of the node. */
-  constructor(table = nodeTable) {
+  constructor(table = readMountinfo) {
     this.#table = table
     this.#lines = table()
     this.#keys = new Set(this.#lines.map(keyOf))
@@ -49,10 +48,6 @@ export class MountSnapshot {
 /** Whether a mount was made on the private node. What it receives from the machine is a slave, and shared only below the kubelet's folder (namespaces.ts). */
 function isOwn(line: MountinfoLine): boolean {
   return mastersOf(line).length === 0 || line.propagation.some((field) => field.startsWith('shared:'))
-}
-
-function nodeTable(): readonly MountinfoLine[] {
-  return parseMountinfo(readFileSync('/proc/self/mountinfo', 'utf8'))
 }
 
 /** The number of a mount, and that of its super block, are used again after an unmount. */

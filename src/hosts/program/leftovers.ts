@@ -1,7 +1,6 @@
-import { readFileSync } from 'node:fs'
 import { messageOf } from '../../errors.ts'
 import { type Libc, MNT_DETACH } from '../../os/libc.ts'
-import { mountsOfDevice, parseMountinfo } from '../../os/mounts/mountinfo.ts'
+import { mountsOfDevice, readMountinfo } from '../../os/mounts/mountinfo.ts'
 
 /**
  * Unmounts each mount of these super blocks (`major:minor`) in this mount namespace, wherever it is: a program may have followed a link that was put in the place of
@@ -10,7 +9,7 @@ import { mountsOfDevice, parseMountinfo } from '../../os/mounts/mountinfo.ts'
 export function detachEverywhere(libc: Libc, devices: readonly string[]): void {
   const failures: string[] = []
   for (const device of devices) {
-    const lines = parseMountinfo(readFileSync('/proc/self/mountinfo', 'utf8'))
+    const lines = readMountinfo()
     // The last mounted first: it may lie on another one.
     for (const { mountPoint } of mountsOfDevice(lines, device).toReversed()) {
       try {

@@ -1,12 +1,12 @@
 import { randomUUID } from 'node:crypto'
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { codeOf, messageOf } from '../../errors.ts'
 import { CallError } from '../../grpc/client.ts'
 import type { Libc } from '../../os/libc.ts'
 import { isFuse } from '../../os/mounts/mount-table.ts'
-import { parseMountinfo, topmostAt } from '../../os/mounts/mountinfo.ts'
+import { readMountinfo, topmostAt } from '../../os/mounts/mountinfo.ts'
 import { describeEnd } from '../../os/processes/child-program.ts'
 import { run } from '../../os/processes/run.ts'
 import { listeningSockets } from '../../os/sockets/listening-sockets.ts'
@@ -216,7 +216,7 @@ class Trial {
     const hasStorage = this.#driver.helpers.some(({ storage }) => storage)
     if (hasStorage && this.#read.saw === 'right') this.#refusesWrites = await whyNotWritten(join(target, this.#driver.file))
     const staging = stagingPath(this.#volume.pv)
-    const lines = parseMountinfo(readFileSync('/proc/self/mountinfo', 'utf8'))
+    const lines = readMountinfo()
     const below = lines.map(({ mountPoint }) => mountPoint).filter((path) => path.startsWith(`${KUBELET}/`))
     const paths = new Set([...below, ...this.#fuse.paths()])
     this.#mounts = [...paths].flatMap((path) => {
@@ -267,7 +267,7 @@ class Trial {
         return { kind, saw, held: stdout }
       },
       isMounted: () => {
-        const mount = topmostAt(parseMountinfo(readFileSync('/proc/self/mountinfo', 'utf8')), target)
+        const mount = topmostAt(readMountinfo(), target)
         return mount !== undefined && (!fuse || isFuse(mount.fsType))
       },
       watch,

@@ -6,7 +6,7 @@ import { messageOf } from '../../errors.ts'
 import type { Libc } from '../../os/libc.ts'
 import { abortConnection } from '../../os/mounts/fuse-connections.ts'
 import { isFuse } from '../../os/mounts/mount-table.ts'
-import { parseMountinfo, topmostAt } from '../../os/mounts/mountinfo.ts'
+import { readMountinfo, topmostAt } from '../../os/mounts/mountinfo.ts'
 import { probe } from '../../os/mounts/probe.ts'
 import { ChildProgram } from '../../os/processes/child-program.ts'
 import { processIds } from '../../os/processes/processes.ts'
@@ -105,7 +105,7 @@ async function standsAt(path: string): Promise<boolean> {
 
 /** The id of the FUSE mount on top at a path. */
 function fuseMountAt(path: string): number | undefined {
-  const top = topmostAt(parseMountinfo(readFileSync('/proc/self/mountinfo', 'utf8')), path)
+  const top = topmostAt(readMountinfo(), path)
   return top !== undefined && isFuse(top.fsType) ? top.id : undefined
 }
 

@@ -1,10 +1,10 @@
-import { lstatSync, readFileSync, realpathSync } from 'node:fs'
+import { lstatSync, realpathSync } from 'node:fs'
 import { constants } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { codeOf, SystemError } from '../../errors.ts'
 import type { Callable, Libc } from '../libc.ts'
 import { ALL_ATTRIBUTES, attributesOfOptions } from './mount-flags.ts'
-import { type MountinfoLine, parseMountinfo, topmostAt } from './mountinfo.ts'
+import { type MountinfoLine, readMountinfo, topmostAt } from './mountinfo.ts'
 import type { PinnedPaths } from './pinned-paths.ts'
 
 /** The topmost mount at a path. */
@@ -262,10 +262,6 @@ export class MountinfoTable implements MountTable {
 function layerOf({ id, device, fsType, source, options, propagation }: MountinfoLine): Layer {
   const peerGroup = propagation.find((tag) => tag.startsWith('shared:'))?.slice('shared:'.length)
   return { id: String(id), device, fsType, source, attributes: attributesOfOptions(options), peerGroup }
-}
-
-function readMountinfo(): readonly MountinfoLine[] {
-  return parseMountinfo(readFileSync('/proc/self/mountinfo', 'utf8'))
 }
 
 /** Follows the links of all but the last component: the last may be a mount that must not be asked anything. */

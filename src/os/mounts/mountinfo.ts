@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs'
+
 /** One line of /proc/PID/mountinfo (proc_pid_mountinfo(5)); paths and types are unescaped. */
 export interface MountinfoLine {
   readonly id: number
@@ -22,6 +24,11 @@ export function parseMountinfo(text: string): readonly MountinfoLine[] {
     const parsed = parseLine(line)
     return parsed === undefined ? [] : [parsed]
   })
+}
+
+/** The mount table of this process (proc_pid_mountinfo(5)), as {@link parseMountinfo} has it. Throws Node's error. */
+export function readMountinfo(): readonly MountinfoLine[] {
+  return parseMountinfo(readFileSync('/proc/self/mountinfo', 'utf8'))
 }
 
 /**
