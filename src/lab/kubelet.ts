@@ -56,8 +56,8 @@ export class Kubelet {
     this.#deadline = deadline
   }
 
-  /** From now on, a call has that many milliseconds. */
-  hurry(deadline: number): void {
+  /** `deadline`: milliseconds for each call from now on. */
+  setDeadline(deadline: number): void {
     this.#deadline = deadline
   }
 

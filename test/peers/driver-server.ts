@@ -9,7 +9,7 @@ import {
   type UntypedServiceImplementation,
 } from '@grpc/grpc-js'
 import { spawnSync } from 'node:child_process'
-import { mkdirSync, readFileSync, rmSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { serviceDefinition } from '../../src/grpc/service.ts'
 import { Identity, Node, NodeServiceCapability_RPC_Type as Rpc } from '../../src/rpc/csi_pb.ts'
@@ -24,6 +24,16 @@ export class Refusal extends Error {
   constructor(code: status, message: string) {
     super(message)
     this.code = code
+  }
+}
+
+/** Whether what is mounted at a path does not answer. */
+export function isDead(path: string): boolean {
+  try {
+    readdirSync(path)
+    return false
+  } catch {
+    return true
   }
 }
 

@@ -12,7 +12,7 @@
 import { status } from '@grpc/grpc-js'
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { NodeServiceCapability_RPC_Type as Rpc } from '../../src/rpc/csi_pb.ts'
-import { type Handler, isMounted, Refusal, run, serveNode } from './driver-server.ts'
+import { type Handler, isDead, isMounted, Refusal, run, serveNode } from './driver-server.ts'
 
 interface Request {
   readonly targetPath: string
@@ -51,15 +51,6 @@ function mountAt(path: string): void {
 
 function codeOf(name: string): status {
   return status[name as keyof typeof status]
-}
-
-function isDead(path: string): boolean {
-  try {
-    readdirSync(path)
-    return false
-  } catch {
-    return true
-  }
 }
 
 function mountOnce(path: string): void {

@@ -9,7 +9,7 @@
 // of the node, until a consumer has written into that.
 import { status } from '@grpc/grpc-js'
 import { mkdirSync, readdirSync, rmdirSync, rmSync } from 'node:fs'
-import { type Handler, isMounted, Refusal, run, serveNode, STAGES } from './driver-server.ts'
+import { type Handler, isDead, isMounted, Refusal, run, serveNode, STAGES } from './driver-server.ts'
 
 interface Request {
   readonly stagingTargetPath: string
@@ -28,15 +28,6 @@ const targets = new Map<string, 'bound' | 'bare'>()
 
 /** How often NodeUnpublishVolume was called for each target. */
 const unpublished = new Map<string, number>()
-
-function isDead(path: string): boolean {
-  try {
-    readdirSync(path)
-    return false
-  } catch {
-    return true
-  }
-}
 
 function heal(): void {
   if (session === undefined) return

@@ -62,18 +62,20 @@ describe('a consumer that finds no file', () => {
   })
 })
 
+/** Finds no file. */
+const NO_FILE = {
+  read: (): number => {
+    throw Object.assign(new Error('no such file'), { code: 'ENOENT' })
+  },
+}
+
 describe('a consumer that finds no file on a FUSE mount', () => {
   it("says so, and makes none: that is the volume, and not the node's own disk", async () => {
     await using sandbox = new Sandbox()
     const lines: ConsumerLine[] = []
-    const way = {
-      read: (): number => {
-        throw Object.assign(new Error('no such file'), { code: 'ENOENT' })
-      },
-    }
     const options = { file: join(sandbox.path, 'file'), expected: Buffer.from(CONTENT), interval: 1, exitOnError: true }
     const consumer = new Consumer(
-      way,
+      NO_FILE,
       options,
       (line) => lines.push(line),
       () => true,
@@ -89,11 +91,6 @@ describe('a consumer that finds no file on a FUSE mount', () => {
   it('takes back what it made if the volume came back before that, and makes another one when it finds no file again', async () => {
     await using sandbox = new Sandbox()
     const said: string[] = []
-    const way = {
-      read: (): number => {
-        throw Object.assign(new Error('no such file'), { code: 'ENOENT' })
-      },
-    }
     const options = { file: join(sandbox.path, 'file'), expected: Buffer.from(CONTENT), interval: 1, exitOnError: false }
     let looks = 0
     const onFuse = (path: string): boolean => {
@@ -104,7 +101,7 @@ describe('a consumer that finds no file on a FUSE mount', () => {
       return looks === 1
     }
     const consumer = new Consumer(
-      way,
+      NO_FILE,
       options,
       (line) => {
         if ('saw' in line) said.push(`${line.saw}, ${readdirSync(sandbox.path).length}`)

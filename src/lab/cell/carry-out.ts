@@ -33,9 +33,6 @@ import { Timeline } from './timeline.ts'
 /** By comm, the titles of the lanes of our daemons. */
 const OURS = { 'dummy-fuse': 'FUSE daemon', [FUSED]: 'FUSE service' }
 
-/** Milliseconds for what a driver has written to come to its log when it has ended. A daemon of its own may keep the output open. */
-const LAST_WORDS = 1000
-
 /** Carries out one cell on the private node that this process is on. Throws an Error if the cell says nothing. */
 export async function carryOutCell(job: CellJob, libc: Libc): Promise<Cell> {
   const startedAt = new Date().toISOString()
@@ -114,7 +111,7 @@ async function withDriver(
     const tookMs = clock()
     // What it says of that may come after its answers. A plugin that waits in the kernel ends with the node.
     await plugin.kill().catch(() => undefined)
-    await plugin.heard(LAST_WORDS)
+    await plugin.heard()
     await logFiles.end()
     const files = consumers.flatMap(({ reads }) => reads.writes.files)
     const stored = driver.stored === undefined ? undefined : await recordsStored(driver.stored, files)

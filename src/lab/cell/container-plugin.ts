@@ -13,6 +13,9 @@ import type { Timeline } from './timeline.ts'
 
 const LANE = 'plugin'
 
+/** Milliseconds for what a process has written to come to its log when it has ended. */
+const LAST_WORDS = 1000
+
 /** The first process of a container. */
 export type PluginProcess = Pick<StartedProcess, 'pid' | 'running' | 'log' | 'heard' | 'kill' | 'ended'>
 
@@ -96,9 +99,9 @@ export class ContainerPlugin implements PluginControl {
     return await this.#last.ended()
   }
 
-  /** Resolves when all that the last process has said is in its log; after `most` milliseconds at the latest, since a daemon may keep the output open. */
-  async heard(most: number): Promise<void> {
-    if (this.#process !== undefined) await settledWithin(this.#process.heard, most)
+  /** Resolves when all that the last process has said is in its log, or soon, since a daemon may keep the output open. */
+  async heard(): Promise<void> {
+    if (this.#process !== undefined) await settledWithin(this.#process.heard, LAST_WORDS)
   }
 
   get #last(): PluginProcess {

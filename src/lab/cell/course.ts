@@ -48,9 +48,12 @@ export async function takeCourse(harness: Harness, failure: Failure, stages: Sta
   await aim(harness, failure, those('before'))
   await stages.before?.()
 
-  if (!strikesMounting) failureAtMs = clock()
-  else for (const consumer of those('during')) consumer.want()
-  if (!strikesMounting) harness.hurry()
+  if (strikesMounting) {
+    for (const consumer of those('during')) consumer.want()
+  } else {
+    failureAtMs = clock()
+    harness.shortenCalls()
+  }
   await failure.strike(harness)
   const struckAtMs = clock()
   if (!strikesMounting) for (const consumer of those('during')) consumer.want()

@@ -190,8 +190,8 @@ export interface Harness {
   readonly stagingPath: string
   /** Resolves when the node agent knows the plugin. */
   register(): Promise<void>
-  /** A failure strikes next: from now on calls have the time after which the kubelet is to call again. Before, they have that of a busy machine. */
-  hurry(): void
+  /** A failure strikes next. From now on a call has the time after which the kubelet calls again; until now it has had the time of a busy machine. */
+  shortenCalls(): void
   passingPod(): PassingPod
   /** Starts the node agent that asks for the volumes' health, and makes the pods anew whose volume is INACCESSIBLE. */
   watchHealth(): AsyncDisposable

@@ -14,11 +14,11 @@ const ORDINARY = 'private'
 /** Milliseconds between two attempts at a call. */
 const BACK_OFF = 250
 
-/** Milliseconds for which a call is made again that is answered, and not for lack of time: its answer seldom changes, and no Deployment waits for it. */
+/** Milliseconds for which a call is repeated that the plugin has ended with an error. The answer seldom changes, and no Deployment waits for it. */
 const ANSWERED = 3000
 
-/** Codes of a plugin that has not come to the call, or has not ended it. */
-const IN_TIME: ReadonlySet<string> = new Set(['UNAVAILABLE', 'DEADLINE_EXCEEDED', 'ABORTED', 'CANCELLED'])
+/** Codes of a call that the plugin has not ended. It is repeated for longer. */
+const NOT_ENDED: ReadonlySet<string> = new Set(['UNAVAILABLE', 'DEADLINE_EXCEEDED', 'ABORTED', 'CANCELLED'])
 
 /** A pod that was deleted and whose volume could not be unpublished: it stays in Terminating, and its successor has another uid. */
 export interface TerminatingPod {
@@ -35,8 +35,7 @@ interface FailedUnpublish {
 
 /**
  * Deletes pods of one volume and makes them anew, in the kubelet's order of calls (kubernetes pkg/kubelet/volumemanager/reconciler): the processes end, then
- * NodeUnpublishVolume for each, then NodeUnstageVolume if no pod has the volume any more. A new pod has a uid of its own. A call is made again for a time, which is shorter
- * where it is answered.
+ * NodeUnpublishVolume for each, then NodeUnstageVolume if no pod has the volume any more. A new pod has a uid of its own. A call that fails is repeated for a time.
  * If it does not succeed, the new pod comes all the same, as a Deployment makes it while the old one is terminating.
  */
 export class PodReplacement implements PodControl {
@@ -103,7 +102,7 @@ export class PodReplacement implements PodControl {
   async #unpublished(pods: readonly CellConsumer[]): Promise<boolean> {
     const began = performance.now()
     const mayChange = ({ error }: FailedUnpublish): boolean =>
-      !isFinal(error) && performance.now() - began < (IN_TIME.has(error.code) ? STEP_DEADLINE : ANSWERED)
+      !isFinal(error) && performance.now() - began < (NOT_ENDED.has(error.code) ? STEP_DEADLINE : ANSWERED)
     let failed = await this.#unpublish(pods)
     while (failed.some(mayChange)) {
       await sleep(BACK_OFF)

@@ -182,7 +182,7 @@ function harnessOf<P extends PluginControl>(
     pods,
     ...{ evidence: evidenceOf(disk), patience: patienceWith(driver), stagingPath: staging },
     register: () => kubelet.register(),
-    hurry: () => kubelet.hurry(driver?.callTimeout ?? CALL_DEADLINE),
+    shortenCalls: () => kubelet.setDeadline(driver?.callTimeout ?? CALL_DEADLINE),
     passingPod: () => new PrivatePassingPod(operations),
     watchHealth: () =>
       new HealthWatch(

@@ -134,7 +134,7 @@ function setUp(
       await until(`the kubelet has the driver ${names.driver} registered`, knows, REGISTER_DEADLINE, 200)
     },
     // The calls are a real kubelet's.
-    hurry: () => undefined,
+    shortenCalls: () => undefined,
     passingPod: () => new ClusterPassingPod(around),
     watchHealth: () => {
       throw new Error('the lab does not watch health on a cluster')

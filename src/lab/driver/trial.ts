@@ -48,9 +48,6 @@ const BACK_OFF = 250
 /** The part of `callTimeout` after which an answer DEADLINE_EXCEEDED is due to that. Drivers give up themselves just before their caller does. */
 const NEARLY_ALL = 0.9
 
-/** Milliseconds in which what the plugin has said at its end is heard. */
-const LAST_WORDS = 1000
-
 /** Milliseconds that a daemon has to end when its volume has gone. */
 const LATE_END = 2000
 
@@ -116,7 +113,7 @@ class Trial {
     const left = await this.#left()
     if (this.#whole) await this.#once('stop', 'driver', () => this.#plugin.stop()).catch(ended)
     else await this.#plugin.kill()
-    await this.#plugin.heard(LAST_WORDS)
+    await this.#plugin.heard()
     return {
       steps: this.#steps,
       plugin: this.#said,
