@@ -71,6 +71,11 @@ export interface FuseHost {
   stop(path: string, device: string | undefined, grace: number, call: CallContext): Promise<void>
   /** Has a daemon end that wants more for that than the unmount, which comes next. Never rejects. Left out by a host whose daemons end by the unmount. */
   beforeUnmount?(path: string, call: CallContext): Promise<void>
+  /**
+   * Asks anew whether a daemon serves the session at a path, which hangs and is to be replaced: {@link daemonAt} tells what the answer was. Rejects with HostError while
+   * no daemon can be asked, because one may serve the session again soon. Left out by a host that sees whether its daemons run.
+   */
+  beforeReplace?(path: string, call: CallContext): Promise<void>
   /** Removes what is kept for a path at which no volume is staged any more. Never throws. Left out by a host that keeps nothing. */
   forget?(path: string): void
   /**

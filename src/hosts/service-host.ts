@@ -2,6 +2,7 @@ import { setImmediate, setTimeout as sleep } from 'node:timers/promises'
 import type { DescMessage, DescMethodUnary, MessageInitShape, MessageShape } from '@bufbuild/protobuf'
 import { CallError, GrpcClient } from '../grpc/client.ts'
 import { type CallContext, isCallEnded, RunningCall, unlessAborted } from '../call-context.ts'
+import { messageOf } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import { isRunnable } from '../os/processes/processes.ts'
 import { settledWithin } from '../os/processes/settled-within.ts'
@@ -106,6 +107,11 @@ export class ServiceHost implements FuseHost {
   async all(): Promise<ReadonlyMap<string, Daemon>> {
     await this.#list([])
     return this.#sessions.all()
+  }
+
+  async beforeReplace(path: string, call: CallContext): Promise<void> {
+    const askedAt = performance.now()
+    this.#sessions.listed(await this.#call(Fused.method.list, { paths: [path] }, call), [path], askedAt)
   }
 
   async stop(path: string, _device: string | undefined, grace: number, call: CallContext): Promise<void> {
@@ -217,9 +223,13 @@ export class ServiceHost implements FuseHost {
     return `dummy-fused does not run: no process listens on ${this.#socket}; start it (systemctl start dummy-fused.socket), in Kubernetes see the pods of its DaemonSet, or name its socket with --fused-socket`
   }
 
-  /** Whether a process listens: dummy-fused, or systemd or keep in its place. */
+  /** Whether a process listens: dummy-fused, or systemd or keep in its place. Rejects with HostError `unavailable` where that cannot be seen. */
   async #listened(): Promise<boolean> {
-    return await hasListener(this.#socket).catch(() => false)
+    try {
+      return await hasListener(this.#socket)
+    } catch (error) {
+      throw new HostError('unavailable', `cannot connect to dummy-fused: ${messageOf(error)}; call again`, { cause: error })
+    }
   }
 }
 

@@ -31,7 +31,7 @@ export interface StagerParts {
   readonly reachability: Pick<Reachability, 'check'>
   readonly binds: Pick<Binds, 'bind'>
   readonly cache: MountCache
-  readonly host: Pick<FuseHost, 'start' | 'daemonAt' | 'stop' | 'beforeUnmount' | 'forget' | 'unmountedSession'>
+  readonly host: Pick<FuseHost, 'start' | 'daemonAt' | 'stop' | 'beforeUnmount' | 'beforeReplace' | 'forget' | 'unmountedSession'>
   /** The name of the program that serves volumes; undefined for daemons of ours. */
   readonly program?: string
   readonly bootId: string
@@ -159,14 +159,11 @@ export class Stager {
         return state.device
       case 'FOREIGN':
         throw new VolumeError('precondition', `${stagingPath} is a mount point of ${state.fsType} already; unmount that first`)
-      case 'HUNG':
-        if (state.serves === 'many') {
-          throw new VolumeError(
-            'unavailable',
-            `${stagingPath} waits for process ${state.pid ?? 0}, which is stopped and serves other volumes too; resume it (kill -CONT ${state.pid ?? 0})`,
-          )
-        }
-        return await this.#replace(state, request, call)
+      case 'HUNG': {
+        if (this.#host.beforeReplace === undefined) return await this.#replaceHung(state, request, call)
+        const now = await this.#judgedAnew(stagingPath, call)
+        return now.kind === 'HUNG' ? await this.#replaceHung(now, request, call) : await this.#mountIn(now, request, call)
+      }
       case 'DEAD':
         return await this.#replace(state, request, call)
       case 'NOT_MOUNTED': {
@@ -225,6 +222,33 @@ export class Stager {
       'unavailable',
       `${stagingPath} shows a session that no daemon of this plugin is known to serve; call again, or unmount it`,
     )
+  }
+
+  /** The state of a session that hangs, after its daemon could be asked. Throws VolumeError `unavailable` while none can be asked. */
+  async #judgedAnew(stagingPath: string, call: CallContext): Promise<MountState> {
+    try {
+      await this.#host.beforeReplace?.(stagingPath, call)
+    } catch (error) {
+      if (!(error instanceof HostError)) throw error
+      throw new VolumeError(
+        'unavailable',
+        `${stagingPath} does not answer, and is not replaced while its daemon cannot be asked: ${error.message}`,
+        { cause: error },
+      )
+    }
+    return await this.#states.staging(stagingPath, call)
+  }
+
+  /** Replaces a session that hangs. Throws VolumeError `unavailable` where its daemon serves other volumes too. */
+  async #replaceHung(state: MountState & { kind: 'HUNG' }, request: StageRequest, call: CallContext): Promise<string> {
+    const { pid = 0, serves } = state
+    if (serves === 'many') {
+      throw new VolumeError(
+        'unavailable',
+        `${request.stagingPath} waits for process ${pid}, which is stopped and serves other volumes too; resume it (kill -CONT ${pid})`,
+      )
+    }
+    return await this.#replace(state, request, call)
   }
 
   /** Unmounts a dead or hung session, ends its daemon, and mounts a new session. */

@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { RunningCall } from '../../src/call-context.ts'
-import type { Daemon, FuseHost } from '../../src/hosts/host.ts'
+import { type Daemon, type FuseHost, HostError } from '../../src/hosts/host.ts'
 import { Logger } from '../../src/log.ts'
 import { AddonLoader } from '../../src/os/addons.ts'
 import { DelayedFsync } from '../../src/os/descriptors/delayed-fsync.ts'
@@ -25,13 +25,15 @@ export function alive(): Promise<Probe> {
 }
 
 /** A host whose sessions are {@link SilentMount}s, and which tells what it was asked for. */
-class HostInTest implements Pick<FuseHost, 'start' | 'daemonAt' | 'stop' | 'unmountedSession'> {
+class HostInTest implements Pick<FuseHost, 'start' | 'daemonAt' | 'stop' | 'beforeReplace' | 'unmountedSession'> {
   /** `start PATH OPTIONS`, `stop PATH DEVICE GRACE`. */
   readonly asked: string[] = []
   /** Paths whose daemon is stopped by SIGSTOP. */
   readonly stopped = new Set<string>()
   /** Serves all sessions by one daemon. */
   serves: Pick<Daemon, 'serves'> = {}
+  /** No daemon can be asked. */
+  away = false
   /** Stands around the mount of the next start. */
   starting: (mount: () => void) => Promise<void> | void = (mount) => mount()
   /** The device of the session that runs for every path, and was unmounted there by somebody else. */
@@ -49,7 +51,11 @@ class HostInTest implements Pick<FuseHost, 'start' | 'daemonAt' | 'stop' | 'unmo
   }
 
   daemonAt(path: string): Promise<Daemon | undefined> {
-    return Promise.resolve(this.#daemon(path))
+    return Promise.resolve(this.away ? undefined : this.#daemon(path))
+  }
+
+  beforeReplace(): Promise<void> {
+    return this.away ? Promise.reject(new HostError('unavailable', 'no daemon runs')) : Promise.resolve()
   }
 
   stop(path: string, device: string | undefined, grace: number): Promise<void> {

@@ -167,6 +167,17 @@ describe('ServiceHost.start', () => {
     })
   })
 
+  it('is unavailable where it cannot be seen whether somebody listens', async () => {
+    await using used = new HostInTest()
+    writeFileSync(join(used.sandbox.path, 'file'), '')
+    const log = new Logger(() => undefined)
+    const limits = { question: LONG, retryPause: 10, answerAge: 0, healthAnswer: LONG, idleLooks: 5 }
+    const host = new ServiceHost(join(used.sandbox.path, 'file', 'fused.sock'), [], limits, log)
+    const message = /^cannot connect to dummy-fused: connect ENOTDIR .*; call again$/
+    await assert.rejects(host.start('/a', [], callOf()), { kind: 'unavailable', message })
+    await assert.rejects(host.daemonAt('/a', '0:41', callOf()), { kind: 'unavailable', message })
+  })
+
   it('is unavailable where somebody listens and nobody serves, when no time is left to ask again', async () => {
     await using used = new HostInTest({ retryPause: 2 * LONG })
     let connections = 0

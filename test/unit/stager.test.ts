@@ -270,6 +270,23 @@ describe('Stager.stage', () => {
     assert.deepEqual(used.linesOfMounts(), [`umount ${used.staging} (hung)`])
   })
 
+  it('keeps a session that hangs while no daemon can be asked whether it serves it, and when one says so later', async () => {
+    await using used = new StagerInTest(() => {
+      // The daemon comes back while the mount is asked, from the second call on.
+      used.host.away = !used.linesOfMounts().includes('come back')
+      return Promise.resolve({ kind: 'hung', gone: Promise.resolve() })
+    })
+    const device = await used.staged()
+    used.host.away = true
+    await assert.rejects(used.stager.stage(used.request, used.call), {
+      kind: 'unavailable',
+      message: `${used.staging} does not answer, and is not replaced while its daemon cannot be asked: no daemon runs`,
+    })
+    used.log.info('come back')
+    await used.stager.stage(used.request, used.call)
+    assert.deepEqual([mountAt(used.staging).device, used.host.asked], [device, []])
+  })
+
   it('keeps a session when its daemon cannot be ended: nothing new is mounted', async () => {
     await using used = new StagerInTest()
     await used.staged()
