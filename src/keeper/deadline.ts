@@ -3,11 +3,12 @@ const LONGEST = 0x7fffffff
 
 /** One thing that happens when a time is up, unless it is called off. */
 export class Deadline {
-  readonly #act: () => void
+  readonly #act: (late: number) => void
   #timer: NodeJS.Timeout | undefined
   #at = 0
 
-  constructor(act: () => void) {
+  /** `act` is told how many milliseconds too late it is called: as long as this process was stopped. */
+  constructor(act: (late: number) => void) {
     this.#act = act
   }
 
@@ -22,7 +23,7 @@ export class Deadline {
     this.#timer = setTimeout(
       () => {
         this.#timer = undefined
-        this.#act()
+        this.#act(performance.now() - this.#at)
       },
       Math.min(delay, LONGEST),
     )

@@ -61,7 +61,7 @@ export class Keeper {
   readonly #restart = new Deadline(() => this.#start())
   /** When a program that got SIGTERM or SIGHUP is killed. */
   readonly #patience = new Deadline(() => this.#kill('did not end in time'))
-  readonly #watchdog = new Deadline(() => this.#abort())
+  readonly #watchdog = new Deadline((late) => this.#silent(late))
   readonly #abortGrace = new Deadline(() => this.#kill('did not end at SIGABRT'))
   readonly #stopped = new Deadline(() => {
     if (this.#isStopped()) this.#kill(`was stopped for ${this.#options.stopped / 1000} s`)
@@ -272,6 +272,14 @@ export class Keeper {
     this.#intent = 'run'
     this.#log.info(`starting ${this.#command.name} again in ${delay / 1000} s`)
     this.#restart.set(delay)
+  }
+
+  /** The program has sent nothing for the watchdog's time. A keeper that was stopped itself has not listened for that long, and waits once more. */
+  #silent(late: number): void {
+    this.#notify.drain()
+    if (this.#watchdog.armed || this.#life === undefined) return
+    if (late > this.#options.stopped) this.#watch()
+    else this.#abort()
   }
 
   #abort(): void {

@@ -4,6 +4,7 @@ import type { Logger } from '../log.ts'
 import type { InheritedDescriptor } from '../os/descriptors/inherited.ts'
 import type { Libc } from '../os/libc.ts'
 import { processEnds, processIds, type ProcessStat, processStat, sendSignal } from '../os/processes/processes.ts'
+import { keepAlive } from '../sd/keep-alive.ts'
 import type { ServiceManager } from '../sd/service-manager.ts'
 import type { SessionFacts } from './session-facts.ts'
 import { ShieldState } from './state.ts'
@@ -80,9 +81,14 @@ export class Succession {
     }
   }
 
-  /** Tells the service manager that the mount is there. */
+  /** Tells the service manager that the mount is there, and from then on that this process goes on: one that hangs or is stopped makes its readers wait. */
   ready(): void {
     this.#manager.announce('READY=1')
+    keepAlive(
+      this.#manager,
+      () => Promise.resolve(),
+      (error) => this.#log.warning(`no sign of life was sent: ${messageOf(error)}`),
+    )
   }
 
   /** Has the service manager let go of everything. */

@@ -148,6 +148,8 @@ describe('shield status', () => {
       const { mountpoint, running } = shielded
       const hang = async (): Promise<number> => {
         const { shield = 0 } = shielded
+        // It would kill a shield that is stopped for longer than three seconds.
+        process.kill(running.pid, 'SIGSTOP')
         process.kill(shield, 'SIGSTOP')
         await eventually('the shield is stopped', () => processStat(shield)?.state === 'T')
         return shield
@@ -164,6 +166,7 @@ describe('shield status', () => {
         ),
       )
       process.kill(first, 'SIGKILL')
+      process.kill(running.pid, 'SIGCONT')
       const { pid, deaths } = await serving(sandbox, mountpoint, 2)
       assert.deepEqual([pid, deaths], [shielded.shield, 1])
       const text = (await runShield(sandbox, 'status', mountpoint)).stdout
@@ -250,7 +253,7 @@ describe('shield stop', () => {
   it('forgets a shield that was killed and has no successor of its service manager', { timeout: 280_000 }, async () => {
     await using sandbox = new Sandbox()
     const [mountpoint, folder] = [sandbox.directory('mount'), folderWith(sandbox, 'filled', 'text')]
-    const args = ['keep', EXECUTABLE, 'shield', mountpoint, '--', 'bindfs', '-f', folder, '{target}']
+    const args = ['keep', '--watchdog', '0', EXECUTABLE, 'shield', mountpoint, '--', 'bindfs', '-f', folder, '{target}']
     const kept = sandbox.start(EXECUTABLE, args, { env: { ...process.env, TMPDIR: sandbox.directory('temporary') } })
     await eventually('it serves', () => kept.output().includes(' serves '))
     const { pid, keeper } = await shieldStatus(sandbox, mountpoint)

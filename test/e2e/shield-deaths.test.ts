@@ -92,6 +92,21 @@ describe('shield that is killed', () => {
     assert.deepEqual(readdirSync(folder).toSorted(), ['link', 'new-name', 'replaced'])
   })
 
+  it('has a successor when it is stopped by a signal or hangs, and readers go on', { timeout: 280_000 }, async () => {
+    await using sandbox = new Sandbox()
+    const folder = sandbox.directory('filled')
+    fill(folder)
+    const shielded = await Shielded.start(sandbox, ['bindfs', '-f', folder, '{target}'])
+    const reader = await ShieldedReader.start(sandbox, shielded.mountpoint)
+    const { shield = 0 } = shielded
+    process.kill(shield, 'SIGSTOP')
+    await reader.check()
+    assert.notEqual(shielded.shield, shield)
+    assert.match(shielded.running.output(), new RegExp(`\\[${shield}\\] was stopped for 3 s: SIGKILL\\n`))
+    await reader.end()
+    await shielded.stop(sandbox)
+  })
+
   it('leaves no mount when it is stopped while it is away', async () => {
     await using sandbox = new Sandbox()
     const shielded = await Shielded.start(sandbox, ['bindfs', '-f', sandbox.directory('filled'), '{target}'])

@@ -26,12 +26,12 @@ becomeSubreaper(libc)
 const OPTIONS: KeeperOptions = {
   storeMax: 10,
   restart: 'always' as const,
-  watchdog: 1000,
+  watchdog: 60_000,
   watchedFrom: 'ready',
   stopTimeout: 90_000,
   takeoverDeadline: 60_000,
   abortGrace: 5000,
-  stopped: 500,
+  stopped: 30_000,
   lastWait: 10_000,
 }
 /** More than any time above. */
@@ -132,6 +132,22 @@ describe('Keeper', () => {
     assert.deepEqual(kept.lines.slice(2, 4), [`sh[${pid}] missed its watchdog: SIGABRT`, `sh[${pid}] ended: SIGABRT`])
   })
 
+  it('waits once more for a program that it has not heard because it was stopped itself', async () => {
+    await using kept = new KeptScript(WAITS)
+    await kept.started()
+    kept.notify(['READY=1'])
+    const now = performance.now()
+    const clock = mock.method(performance, 'now', () => now + OPTIONS.watchdog + 2 * OPTIONS.stopped)
+    try {
+      mock.timers.tick(OPTIONS.watchdog)
+    } finally {
+      clock.mock.restore()
+    }
+    assert.ok(!kept.lines.join().includes('watchdog'))
+    mock.timers.tick(OPTIONS.watchdog)
+    await kept.logged(/missed its watchdog: SIGABRT/)
+  })
+
   it('kills a watched program that was stopped for too long, and none that goes on before', async () => {
     await using kept = new KeptScript(WAITS)
     const pid = await kept.started()
@@ -154,7 +170,7 @@ describe('Keeper', () => {
     await becomes('SIGSTOP', 'T')
     mock.timers.tick(OPTIONS.stopped)
     await kept.started()
-    assert.deepEqual(kept.lines.slice(2, 4), [`sh[${pid}] was stopped for 0.5 s: SIGKILL`, `sh[${pid}] ended: SIGKILL`])
+    assert.deepEqual(kept.lines.slice(2, 4), [`sh[${pid}] was stopped for 30 s: SIGKILL`, `sh[${pid}] ended: SIGKILL`])
   })
 
   for (const watchedFrom of ['ready', 'first sign'] as const) {
@@ -168,7 +184,7 @@ describe('Keeper', () => {
       kept.notify(['READY=1', ...(watchedFrom === 'ready' ? [] : ['WATCHDOG=1'])])
       mock.timers.tick(OPTIONS.stopped)
       await kept.started()
-      assert.equal(kept.lines[2], `sh[${pid}] was stopped for 0.5 s: SIGKILL`)
+      assert.equal(kept.lines[2], `sh[${pid}] was stopped for 30 s: SIGKILL`)
     })
   }
 

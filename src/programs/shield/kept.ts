@@ -52,7 +52,6 @@ export async function keepShield(
     options: {
       socket: [],
       storeMax: 16,
-      watchdog: 0,
       stopTimeout: SHIELD_LIMITS.stop / 1000,
       takeoverDeadline: Math.max(giveUp, SHIELD_LIMITS.takeover) / 1000,
       restart: 'after a signal',

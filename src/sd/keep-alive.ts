@@ -1,4 +1,4 @@
-import type { ServiceManager } from '../../sd/service-manager.ts'
+import type { ServiceManager } from './service-manager.ts'
 
 /**
  * Sends WATCHDOG=1 to a service manager that has a watchdog, at once and twice within its time, each time that
