@@ -1,8 +1,11 @@
+import assert from 'node:assert/strict'
 import { existsSync, mkdirSync, readdirSync, readlinkSync, statSync, writeFileSync } from 'node:fs'
 import { lstat } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { Sandbox } from '../test/support/sandbox.ts'
-import { Shielded } from '../test/support/shield.ts'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Sandbox } from '../test/support/sandbox.ts'
+import { DAEMONS } from '../test/support/shield-daemons.ts'
+import { Shielded, shieldStatus } from '../test/support/shield.ts'
 import { eventually } from '../test/support/wait.ts'
 import { alternate, figures, medians, timed } from './measure.ts'
 import type { Measurement } from './measurement.ts'
@@ -33,17 +36,34 @@ const BLOCKS: readonly Work[] = [
   { work: 'direct reads of 4 KiB, 8 readers', mode: 'block', readers: 8, rounds: 700, block: 4 * KB, limit: 1 / 0.35 },
 ]
 
-// 0.6 of the bytes in the same time.
-const WHOLE: readonly Work[] = [{ work: '100 MiB in order', mode: 'whole', readers: 1, rounds: 2, block: 128 * KB, limit: 1 / 0.6 }]
+/** Programs whose files are read whole, and the least part of the bytes in the same time. */
+const WHOLE = { sshfs: 0.9, gocryptfs: 0.75, bindfs: 0.6 } as const
 
 const hello: Command = async () => [await cHello(), '-f', '{target}']
 
 const largeHello: Command = async () => [await cHello(), '-f', `--size=${LARGE}`, '{target}']
 
-const bindfs: Command = (sandbox) => {
-  const folder = sandbox.directory('shown')
-  writeFileSync(fileIn(folder), Buffer.alloc(LARGE, 1))
-  return Promise.resolve(['bindfs', '-f', folder, '{target}'])
+/** A file of 100 MiB of each program, one after the other. */
+async function whole(rounds: number): Promise<readonly Row[]> {
+  const rows: Row[] = []
+  for (const [name, part] of Object.entries(WHOLE)) {
+    await using own = new Sandbox()
+    const work = {
+      work: `100 MiB of ${name} in order`,
+      mode: 'whole',
+      readers: 1,
+      rounds: 2,
+      block: 128 * KB,
+      limit: 1 / part,
+    } as const
+    const command: Command = async () => {
+      const folder = own.directory('shown')
+      writeFileSync(fileIn(folder), Buffer.alloc(LARGE, 1))
+      return (await DAEMONS[name]?.(own, folder)) ?? []
+    }
+    rows.push(...(await beside(own, rounds, command, [work])))
+  }
+  return rows
 }
 
 /** The same daemon, once alone and once behind a shield, in turn. */
@@ -127,6 +147,40 @@ print("ready", flush=True); sys.stdin.read()' "$0"`
   ]
 }
 
+/** What is left of the memory of a million files when the kernel has forgotten them. */
+async function forgotten(sandbox: Sandbox): Promise<readonly Row[]> {
+  const files = 1_000_000
+  const shielded = await Shielded.start(sandbox, [await cHello(), '-f', `--names=${files}`, '{target}'], ['--read-only'])
+  const { mountpoint } = shielded
+  const used = (): number => memoryOf('Private_Dirty', [shielded.shield ?? 0]) + stateSize(shielded.shield) / KB
+  const known = async (): Promise<number> => (await shieldStatus(sandbox, mountpoint)).nodes
+  readdirSync(mountpoint)
+  const before = used()
+  const script = `import os,sys
+for number in range(${files}): os.stat(sys.argv[1] + "/file-%d" % number)`
+  assert.equal((await sandbox.run('python3', ['-c', script, mountpoint], { timeout: 600_000 })).status, 0)
+  const most = used()
+  await eventually(
+    'the kernel has forgotten the files',
+    async () => {
+      // Names and inodes alone, of all file systems; they are read anew when they are used.
+      writeFileSync('/proc/sys/vm/drop_caches', '2')
+      return (await known()) < files / 100
+    },
+    120_000,
+  )
+  const row = (work: string, bytes: number, ours: number): Row =>
+    value({ work, unit: 'MB', limit: (bytes * files) / KB / KB, ours: single('shield', ours) })
+  const limit = 40
+  // V8 collects what is garbage when it has been idle for seconds.
+  const end = performance.now() + 60_000
+  while (used() - before > (limit * files) / KB / KB && performance.now() < end) await sleep(1000)
+  return [
+    row(`memory of the shield for ${files} known files`, 400, most - before),
+    row('what is left of it when they are forgotten', limit, used() - before),
+  ]
+}
+
 /** Kilobytes of memory that the file takes which a shield keeps for its successor. */
 function stateSize(shield = 0): number {
   const folder = `/proc/${shield}/fd`
@@ -147,9 +201,10 @@ export const shields: readonly Measurement[] = [
   },
   {
     name: 'shield-whole',
-    about: 'a large file of bindfs through the shield',
-    measure: async (sandbox, rounds) => await beside(sandbox, rounds, bindfs, WHOLE),
+    about: 'a large file of sshfs, gocryptfs and bindfs through the shield',
+    measure: async (_, rounds) => await whole(rounds),
   },
   { name: 'shield-stall', about: 'the death of a daemon behind the shield', measure: stall },
   { name: 'shield-memory', about: 'memory of the shield', measure: memory },
+  { name: 'shield-forgotten', about: 'memory of the shield for a million files, and when they are forgotten', measure: forgotten },
 ]

@@ -2,9 +2,9 @@
  * The peer of every FUSE figure: dummyfs's tree on libfuse 3's low-level interface, which names nodes by their numbers as our own session
  * does, with libfuse's own defaults: its multithreaded loop, and FLUSH, for which there is no handler, answered once with ENOSYS.
  *
- *     hello [-f] [-s] [-d] [-o opt,...] [--entry-timeout=S] [--attr-timeout=S] [--keep-cache] [--size=N] MOUNTPOINT
+ *     hello [-f] [-s] [-d] [-o opt,...] [--entry-timeout=S] [--attr-timeout=S] [--keep-cache] [--size=N] [--names=N] MOUNTPOINT
  *
- * --size: bytes of the file; those beyond dummyfs's are zeros.
+ * --size: bytes of the file; those beyond dummyfs's are zeros. --names: so many more files, file-0 and on, each like the first; no listing has them.
  *
  * In the background the command returns once mount(2) has returned, as libfuse does. Ends at SIGTERM, SIGINT, SIGHUP, or when it is
  * unmounted. Exit status: 0, or 1 and a line that says why.
@@ -22,6 +22,8 @@ static const char NAME[] = "dummy-file.txt";
 /* The file's, and the zeros behind it of which a longer one consists. */
 static const char CONTENT[1 << 20] = "Hello world!\n";
 enum { FILE_NODE = 2, CONTENT_SIZE = 13 };
+/* Of file-0. */
+enum { FIRST_NAMED = 3 };
 
 /* Seconds; the defaults are dummy-fuse's. */
 static struct {
@@ -29,6 +31,7 @@ static struct {
 	double attr_timeout;
 	int keep_cache;
 	unsigned long size;
+	unsigned long names;
 } settings = { .size = CONTENT_SIZE };
 
 static const struct fuse_opt OPTIONS[] = {
@@ -36,8 +39,27 @@ static const struct fuse_opt OPTIONS[] = {
 	{ "--attr-timeout=%lf", offsetof(__typeof__(settings), attr_timeout), 0 },
 	{ "--keep-cache", offsetof(__typeof__(settings), keep_cache), 1 },
 	{ "--size=%lu", offsetof(__typeof__(settings), size), 0 },
+	{ "--names=%lu", offsetof(__typeof__(settings), names), 0 },
 	FUSE_OPT_END,
 };
+
+static int is_file(fuse_ino_t node)
+{
+	return node == FILE_NODE || (node >= FIRST_NAMED && node - FIRST_NAMED < settings.names);
+}
+
+/* The node of a name in the root; 0 for none. */
+static fuse_ino_t named(const char *name)
+{
+	unsigned long number;
+	char rest;
+
+	if (strcmp(name, NAME) == 0)
+		return FILE_NODE;
+	if (sscanf(name, "file-%lu%c", &number, &rest) != 1 || number >= settings.names)
+		return 0;
+	return FIRST_NAMED + number;
+}
 
 /* 0, or -1 for a node that never was. */
 static int attributes(fuse_ino_t node, struct stat *to)
@@ -49,7 +71,7 @@ static int attributes(fuse_ino_t node, struct stat *to)
 		to->st_nlink = 2;
 		return 0;
 	}
-	if (node != FILE_NODE)
+	if (!is_file(node))
 		return -1;
 	to->st_mode = S_IFREG | 0444;
 	to->st_nlink = 1;
@@ -59,15 +81,15 @@ static int attributes(fuse_ino_t node, struct stat *to)
 
 static void hello_lookup(fuse_req_t request, fuse_ino_t parent, const char *name)
 {
-	struct fuse_entry_param entry = { .ino = FILE_NODE };
+	struct fuse_entry_param entry = { .ino = parent == FUSE_ROOT_ID ? named(name) : 0 };
 
-	if (parent != FUSE_ROOT_ID || strcmp(name, NAME) != 0) {
+	if (entry.ino == 0) {
 		fuse_reply_err(request, ENOENT);
 		return;
 	}
 	entry.entry_timeout = settings.entry_timeout;
 	entry.attr_timeout = settings.attr_timeout;
-	attributes(FILE_NODE, &entry.attr);
+	attributes(entry.ino, &entry.attr);
 	fuse_reply_entry(request, &entry);
 }
 
@@ -112,7 +134,7 @@ static void hello_readdir(fuse_req_t request, fuse_ino_t node, size_t size, off_
 
 static void hello_open(fuse_req_t request, fuse_ino_t node, struct fuse_file_info *info)
 {
-	if (node != FILE_NODE) {
+	if (!is_file(node)) {
 		fuse_reply_err(request, EISDIR);
 	} else if ((info->flags & O_ACCMODE) != O_RDONLY) {
 		fuse_reply_err(request, EROFS);
@@ -171,7 +193,7 @@ int main(int argc, char **argv)
 	if (fuse_opt_parse(&args, &settings, OPTIONS, NULL) != 0 || fuse_parse_cmdline(&args, &words) != 0)
 		return 1;
 	if (words.mountpoint == NULL) {
-		fprintf(stderr, "usage: %s [-f] [-s] [-d] [-o opt,...] [--entry-timeout=S] [--attr-timeout=S] [--keep-cache] [--size=N] MOUNTPOINT\n", argv[0]);
+		fprintf(stderr, "usage: %s [-f] [-s] [-d] [-o opt,...] [--entry-timeout=S] [--attr-timeout=S] [--keep-cache] [--size=N] [--names=N] MOUNTPOINT\n", argv[0]);
 		return 1;
 	}
 	session = fuse_session_new(&args, &OPERATIONS, sizeof OPERATIONS, NULL);
