@@ -160,9 +160,12 @@ export class Stager {
       case 'FOREIGN':
         throw new VolumeError('precondition', `${stagingPath} is a mount point of ${state.fsType} already; unmount that first`)
       case 'HUNG': {
-        if (this.#host.beforeReplace === undefined) return await this.#replaceHung(state, request, call)
+        refuseShared(state, stagingPath)
+        if (this.#host.beforeReplace === undefined) return await this.#replace(state, request, call)
         const now = await this.#judgedAnew(stagingPath, call)
-        return now.kind === 'HUNG' ? await this.#replaceHung(now, request, call) : await this.#mountIn(now, request, call)
+        if (now.kind !== 'HUNG') return await this.#mountIn(now, request, call)
+        refuseShared(now, stagingPath)
+        return await this.#replace(now, request, call)
       }
       case 'DEAD':
         return await this.#replace(state, request, call)
@@ -237,18 +240,6 @@ export class Stager {
       )
     }
     return await this.#states.staging(stagingPath, call)
-  }
-
-  /** Replaces a session that hangs. Throws VolumeError `unavailable` where its daemon serves other volumes too. */
-  async #replaceHung(state: MountState & { kind: 'HUNG' }, request: StageRequest, call: CallContext): Promise<string> {
-    const { pid = 0, serves } = state
-    if (serves === 'many') {
-      throw new VolumeError(
-        'unavailable',
-        `${request.stagingPath} waits for process ${pid}, which is stopped and serves other volumes too; resume it (kill -CONT ${pid})`,
-      )
-    }
-    return await this.#replace(state, request, call)
   }
 
   /** Unmounts a dead or hung session, ends its daemon, and mounts a new session. */
@@ -355,6 +346,15 @@ export class Stager {
       )
     }
   }
+}
+
+/** Throws VolumeError `unavailable` for a session that hangs because a daemon is stopped that serves other volumes too. */
+function refuseShared({ pid = 0, serves }: MountState & { kind: 'HUNG' }, stagingPath: string): void {
+  if (serves !== 'many') return
+  throw new VolumeError(
+    'unavailable',
+    `${stagingPath} waits for process ${pid}, which is stopped and serves other volumes too; resume it (kill -CONT ${pid})`,
+  )
 }
 
 function asVolumeError(error: unknown, what: string): unknown {

@@ -42,7 +42,7 @@ for (const [what, args, deadline] of [
 
 void test('a call whose client goes away stops, undoes what it began, and leaves a volume that can be staged', async () => {
   await using sandbox = new Sandbox()
-  using plugin = await Plugin.start(sandbox, { args: ['--inject', 'mount-delay=3'] })
+  using plugin = await Plugin.start(sandbox, { args: ['--inject', 'mount-delay=6', '--call-deadline', '60'] })
   const volume = new Volume(sandbox, plugin, 'volume')
   const gone = new AbortController()
   const request = { volumeId: volume.id, stagingTargetPath: join(volume.staging, 'deep'), volumeCapability: volume.capability }

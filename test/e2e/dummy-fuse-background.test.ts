@@ -162,7 +162,7 @@ describe('dummy-fuse in the background', () => {
   it('does not mount over what another has mounted at the same place during its delay', async () => {
     await using sandbox = new Sandbox()
     const path = sandbox.directory('mnt')
-    const slow = sandbox.start(DUMMY_FUSE, ['--inject', 'mount-delay=3', path])
+    const slow = sandbox.start(DUMMY_FUSE, ['--inject', 'mount-delay=12', '--init-timeout', '60', path])
     await isMounting(await daemonOf(sandbox, slow))
     await sandbox.run('mount', ['-t', 'tmpfs', 'tmpfs', path])
     const { status, stderr } = await endOf(slow)
@@ -194,7 +194,15 @@ describe('dummy-fuse --daemonize early', () => {
   it('returns 0 before anything is mounted, and mounts later', async () => {
     await using sandbox = new Sandbox()
     const path = sandbox.directory('mnt')
-    const { status, stderr } = await sandbox.run(DUMMY_FUSE, ['--daemonize', 'early', '--inject', 'mount-delay=4', path])
+    const { status, stderr } = await sandbox.run(DUMMY_FUSE, [
+      '--daemonize',
+      'early',
+      '--inject',
+      'mount-delay=12',
+      '--init-timeout',
+      '60',
+      path,
+    ])
     assert.deepEqual([status, stderr, sandbox.mounts()], [0, '', []])
     await eventually('it is mounted', () => sandbox.mounts().includes(path), 30_000)
   })

@@ -75,7 +75,9 @@ void test('a start whose turn does not come before the deadline is UNAVAILABLE w
 
 void test('a start that waits for its storage keeps no other from starting', async () => {
   await using sandbox = new Sandbox()
-  using plugin = await Plugin.start(sandbox, { args: ['--starts-at-once', '1', '--inject', 'mount-delay=5'] })
+  using plugin = await Plugin.start(sandbox, {
+    args: ['--starts-at-once', '1', '--inject', 'mount-delay=10', '--call-deadline', '60'],
+  })
   const all = volumes(sandbox, plugin, 3)
   const staged = Promise.all(all.map((volume) => untilDone(() => volume.stage())))
   await eventually('all of them have started', () => plugin.daemons().length === all.length)

@@ -62,7 +62,7 @@ describe('the OOM killer', { skip, concurrency: true }, () => {
     it(`takes the daemon of a Stage, one that serves, and serve: no call lies, and the next has it all work again: ${mode}`, async () => {
       await using sandbox = new Sandbox()
       // There is time to find a daemon before it mounts.
-      using plugin = await startPlugin(sandbox, mode, '--inject', 'mount-delay=2')
+      using plugin = await startPlugin(sandbox, mode, '--inject', 'mount-delay=4')
       const [old, fresh] = [new Volume(sandbox, plugin, 'old'), new Volume(sandbox, plugin, 'new')]
       await old.publish()
       await using cgroup = new MemoryCgroup(sandbox)
