@@ -234,6 +234,8 @@ export class ShieldedReader {
 
 /** What `shield status --json` says. */
 export interface ShieldJson {
+  /** Files that are known. */
+  readonly nodes: number
   readonly mountpoint: string
   readonly mountNamespace: string
   readonly state: string
