@@ -165,7 +165,11 @@ describe("a driver's file", () => {
       /: helpers\.ready has \$\{state\}, /,
     ],
     ['a shield for no daemon', { shield: { start: ['/bin/d'] } }, /shield needs daemon/],
-    ['a shield that starts nothing', { daemon: 'd', shield: { start: ['d'] } }, /shield\.start does not begin with an absolute path/],
+    [
+      'a shield that starts nothing',
+      { daemon: 'd', shield: { start: ['d'] } },
+      /shield\.start does not begin with an absolute path/,
+    ],
     ['an empty command', { start: [] }, /start does not begin with an absolute path/],
     ['an empty next version', { upgrade: [] }, /upgrade is empty/],
     ['a list of attributes', { volume: { id: 'v', attributes: ['a'] } }, /volume\.attributes/],

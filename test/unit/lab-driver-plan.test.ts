@@ -107,13 +107,10 @@ describe('what a failure cannot do to a driver', () => {
     const shield = { start: ['/bin/d', 'shielded'], readOnly: true }
     const planned = plan({ shield }, ['as-is', 'shield'], { ...SHOWN, holders: [holder('served', undefined)] })
     assert.deepEqual(under(planned).toSorted(), ['daemon-killed', 'holder-killed', 'storage-down'])
-    assert.deepEqual(
-      planned.absent.map(({ failure, mitigation, consumer }) => [failure, mitigation, consumer]).toSorted(),
-      [
-        ['holder-killed', 'as-is', undefined],
-        ['storage-down', 'shield', 'writes'],
-      ],
-    )
+    assert.deepEqual(planned.absent.map(({ failure, mitigation, consumer }) => [failure, mitigation, consumer]).toSorted(), [
+      ['holder-killed', 'as-is', undefined],
+      ['storage-down', 'shield', 'writes'],
+    ])
   })
 
   it('is the health column, where NodeGetVolumeHealth is not implemented', () => {

@@ -86,12 +86,6 @@ const CALL_DEADLINE = 3000
 /** The same where a call may have to start more than a daemon: behind a shield, three processes one after the other. */
 const CALL_DEADLINES: Readonly<Partial<Record<Hosting, number>>> = { shield: STANDARD_DEADLINE }
 
-/**
- * {@link Patience.arrival} where a daemon that hangs is not one that the plugin has started, so that the plugin learns it of the mount alone, by a question that takes
- * 1.5 s.
- */
-const ARRIVALS: Readonly<Partial<Record<Hosting, number>>> = { shield: 2000 }
-
 const PATIENCE: Patience = {
   start: STEP_DEADLINE + STANDARD_DEADLINE,
   outage: 1000,
@@ -194,7 +188,7 @@ function harnessOf<P extends PluginControl>(
     ...(helpers === undefined ? {} : { helpers }),
     ...(daemons.holders === undefined ? {} : { holders: daemons.holders }),
     pods,
-    ...{ evidence: evidenceOf(disk), patience: patienceOf(subject.mitigation, driver), stagingPath: staging },
+    ...{ evidence: evidenceOf(disk), patience: patienceWith(driver), stagingPath: staging },
     register: () => kubelet.register(),
     shortenCalls: () => kubelet.setDeadline(driver?.callTimeout ?? CALL_DEADLINES[subject.mitigation.hosting] ?? CALL_DEADLINE),
     passingPod: () => new PrivatePassingPod(operations),
@@ -209,12 +203,11 @@ function harnessOf<P extends PluginControl>(
   }
 }
 
-/** With a driver, which may be slower than ours, or with a plugin of ours. */
-function patienceOf({ hosting }: Mitigation, driver: DriverSpec | undefined): Patience {
-  const patience = { ...PATIENCE, arrival: ARRIVALS[hosting] ?? PATIENCE.arrival }
-  if (driver === undefined) return patience
+/** With a driver, which may be slower than ours. */
+function patienceWith(driver: DriverSpec | undefined): Patience {
+  if (driver === undefined) return PATIENCE
   const { callTimeout, watch } = driver
-  return { ...patience, start: STEP_DEADLINE + callTimeout, watch, settle: Math.max(PATIENCE.settle, watch) }
+  return { ...PATIENCE, start: STEP_DEADLINE + callTimeout, watch, settle: Math.max(PATIENCE.settle, watch) }
 }
 
 function pluginOf(subject: Subject, parts: CellParts): PluginControl {

@@ -5,7 +5,7 @@ export const daemonReplaced: Failure = {
   id: 'daemon-replaced',
   title: 'Daemon hung, a pod comes',
   words:
-    'The process that answers the kernel is stopped (SIGSTOP) for 1.3 seconds, behind a shield for 3.3. During that time the kubelet publishes the volume for one more pod, which the plugin cannot do without a daemon that answers.',
+    'The process that answers the kernel is stopped (SIGSTOP) for 1.3 seconds. During that time the kubelet publishes the volume for one more pod, which the plugin cannot do without a daemon that answers.',
   hangs: true,
   untilPodComes: true,
   aim: ({ daemons }) => daemons.find?.(),

@@ -179,6 +179,11 @@ export const CLAIMS = {
       'Only the keeper of the shield can pass the connection on. When it is killed, the shield ends and unmounts, and every descriptor, map and path of the session gives ENOTCONN.',
     source: 'docs/shield.md, "When the shield is killed"',
   },
+  notAsked: {
+    reason:
+      'The process that the plugin has started is the keeper of the shield, which runs. So the plugin takes the session for alive, publishes it for the new pod and unmounts nothing. That pod and all readers wait until the daemon is resumed.',
+    source: 'docs/programs.md; docs/shield.md',
+  },
   queuedByShield: {
     reason: 'The daemon is there, and so the shield starts no other. The requests are answered when the daemon is resumed.',
     source: 'docs/shield.md',

@@ -111,6 +111,8 @@ export const MODEL: readonly Line[] = [
   ['daemon-hung', 'shield', 'RUNNING', 'waits', 'queuedByShield'],
   ['daemon-hung', '*', 'RUNNING', 'waits', 'queued'],
   ['daemon-hung', '*', 'starts-after', 'works|starts-late', 'mends'],
+  ['daemon-replaced', 'shield', 'starts-during', 'works|waits|starts-late', 'notAsked'],
+  ['daemon-replaced', 'shield', 'RUNNING', 'waits', 'notAsked'],
   ['daemon-replaced', 'health', 'starts-during,starts-after', 'works|restarted|starts-late', 'mends'],
   ['daemon-replaced', 'health', 'RUNNING', 'restarted', 'noticed'],
   // A signal takes a moment: a publication straight after it may still find the daemon alive, and its first container ends with an error.
@@ -169,12 +171,7 @@ export const ABSENT: readonly (readonly [failures: string, mitigations: string, 
     '*',
     'It is about how a mount comes to be; of one that stands it is no different from none.',
   ],
-  [
-    'helper-killed',
-    'CHILD,SEPARATE,KEPT',
-    '*',
-    'No program stands between the kernel and the daemon.',
-  ],
+  ['helper-killed', 'CHILD,SEPARATE,KEPT', '*', 'No program stands between the kernel and the daemon.'],
   ['holder-killed', 'CHILD,SEPARATE', '*', 'No process but the daemon has a descriptor of its connection.'],
   ['holder-killed', 'service', '*', 'systemd holds the descriptors. It is process 1, which no signal kills.'],
   [

@@ -265,7 +265,7 @@ function programs(context: ProgramContext): Programs {
     fused: context.other('dummy-fused', []),
     keep: context.other('dummy-fuse-csi', ['keep']),
     shield: context.other('dummy-fuse-csi', ['shield']),
-    fuse: context.other('dummy-fuse', []),
+    fuse: context.other('dummy-fuse-csi', ['fuse']),
     consumer: context.other('dummy-fuse-csi', ['lab-consumer']),
   }
 }
