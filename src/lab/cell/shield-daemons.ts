@@ -13,11 +13,11 @@ import { isOnNode, killAll, killUntilNone, processesOf, signalAll, stopAll } fro
 import type { PrivateDaemons } from './private-harness.ts'
 import { Replaceable } from './replaceable.ts'
 
-/** Seconds for a new daemon to serve on a busy machine. */
-const UPGRADE_WAIT = 60
+/** Seconds for each step of an upgrade on a busy machine: for the new daemon to serve, and for the old one to answer its requests. */
+const UPGRADE_STEP = 60
 
 /** Milliseconds for the whole upgrade. */
-const UPGRADE_DEADLINE = (UPGRADE_WAIT + 30) * 1000
+const UPGRADE_DEADLINE = 2.5 * UPGRADE_STEP * 1000
 
 /** Has the node a folder of its own for shields: nothing of them is left on the machine's /run, and none of them outlives a power cut. */
 const OWN_SHIELDS = `${COVER}
@@ -77,7 +77,8 @@ export class ShieldDaemons implements PrivateDaemons {
   async upgrade(): Promise<void> {
     this.#daemon.replace()
     const { executable, args } = this.#shield
-    const words = [...args, 'upgrade', '--wait', String(UPGRADE_WAIT), this.#path]
+    const limits = ['--wait', String(UPGRADE_STEP), '--drain', String(UPGRADE_STEP)]
+    const words = [...args, 'upgrade', ...limits, this.#path]
     const { status, stderr } = await run(executable, words, UPGRADE_DEADLINE)
     if (status !== 0) throw new Error(`shield upgrade ${this.#path}: exit status ${status}: ${stderr.trim()}`)
   }
