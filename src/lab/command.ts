@@ -15,6 +15,10 @@ export interface Programs {
   readonly fused: Command
   /** The keeper; its flags follow, then `--` and a program. */
   readonly keep: Command
+  /** The shield; its flags and a mount point follow, then `--` and a FUSE daemon. */
+  readonly shield: Command
+  /** The FUSE daemon of one volume; its flags and a mount point follow. */
+  readonly fuse: Command
   /** The lab's own consumer, which tells of each of its reads; its flags follow. */
   readonly consumer: Command
 }

@@ -4,9 +4,9 @@ import type { Title } from './matrix/lab-record.ts'
 /**
  * Where FUSE sessions are served: `child`, by daemons of the plugin's own container; `detached`, by daemons outside of it, in both cases one for
  * each volume; `child-shared` and `detached-shared`, by one daemon for all volumes; `systemd` and `keep`, by dummy-fused, whose descriptors
- * systemd or the keeper holds.
+ * systemd or the keeper holds; `shield`, by a foreign daemon for each volume, outside of the container and behind a shield.
  */
-export type Hosting = 'child' | 'detached' | 'child-shared' | 'detached-shared' | 'systemd' | 'keep'
+export type Hosting = 'child' | 'detached' | 'child-shared' | 'detached-shared' | 'systemd' | 'keep' | 'shield'
 
 /** Something that is done against failures. */
 export interface Mitigation extends Title {
@@ -150,6 +150,16 @@ export const MITIGATIONS: readonly Mitigation[] = [
     title: 'Session kept by keep',
     words: 'The same without systemd: dummy-fuse-csi keep holds the descriptors and starts the daemon again.',
     hosting: 'keep',
+    pluginFlags: ['--restore-mounts=replace'],
+    trustsDaemons: false,
+  },
+  // The session that outlives a daemon which knows nothing of that.
+  {
+    id: 'shield',
+    title: 'Any daemon, shielded',
+    words:
+      "Each volume is served by a FUSE program that was not changed for it, here dummy-fuse, behind dummy-fuse-csi shield and outside the plugin's container. The shield has the session. When the program crashes or is upgraded, the next one serves the same session. Mounts are restored.",
+    hosting: 'shield',
     pluginFlags: ['--restore-mounts=replace'],
     trustsDaemons: false,
   },

@@ -17,6 +17,18 @@ export const PLUGIN_FLAGS = ['--endpoint', `unix://${SOCKET}`, '--state-dir', PL
 /** dummy-fused's name, as `ps -o comm` shows it. */
 export const FUSED = 'dummy-fused'
 
+/** dummy-fuse's name, as `ps -o comm` shows it. */
+export const DUMMY_FUSE = 'dummy-fuse'
+
+/** The names of the shield, and of what keeps its session when it is killed, as `ps -o comm` shows them. */
+export const SHIELD = { shield: 'dummy-shield', keeper: 'dummy-fuse-keep' } as const
+
+/** Where each shield of a machine has a folder (src/shield/control-folder.ts). */
+export const SHIELDS = '/run/dummy-fuse-shield'
+
+/** The file for `serve --program` that has the daemon of each volume run behind a shield. */
+export const SHIELDED_PROGRAM = join(KUBELET, 'tmp/shielded.json')
+
 /** The socket of dummy-fused. */
 export const FUSED_SOCKET = join(KUBELET, 'plugins/dummy-fused.sock')
 

@@ -63,7 +63,13 @@ describe("somebody's own driver in the lab", () => {
     const record = JSON.parse(readFileSync(json, 'utf8')) as LabRecord
     assert.deepEqual(problemsWith(record), [])
     assert.equal(record.driver, 'go-driver')
-    assert.deepEqual(Object.keys(record.catalogue.mitigations), ['as-is', 'consumers-exit', 'host-to-container', 'health'])
+    assert.deepEqual(Object.keys(record.catalogue.mitigations), [
+      'as-is',
+      'consumers-exit',
+      'host-to-container',
+      'health',
+      'shield',
+    ])
     assert.equal(record.cells.length, 6)
     assert.ok(record.cells.every(({ verdict }) => verdict === 'measured'))
     assert.deepEqual(

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { readdirSync, readFileSync } from 'node:fs'
+import { globSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import type { Cell, ConsumerResult, LabRecord } from '../../src/lab/matrix/lab-record.ts'
@@ -35,6 +35,17 @@ function consumerOf({ consumers }: Cell, id: string): ConsumerResult {
   const found = consumers.find(({ consumer }) => consumer === id)
   if (found === undefined) throw new Error(`no ${id}`)
   return found
+}
+
+/** The folders of shields on this machine whose mount point has this name in its path. Other tests have shields too. */
+function shieldsOf(name: string): readonly string[] {
+  return globSync('/run/dummy-fuse-shield/*/shield.json').filter((file) => {
+    try {
+      return readFileSync(file, 'utf8').includes(name)
+    } catch {
+      return false // Its shield has ended meanwhile.
+    }
+  })
 }
 
 describe('cells of the matrix', () => {
@@ -79,7 +90,7 @@ describe('cells of the matrix', () => {
 
   it('show how far the crash of a daemon reaches: with one for all volumes it reaches the neighbour', async () => {
     await using sandbox = new Sandbox()
-    const args = ['--failure', 'daemon-killed', '--mitigation', 'restore,separate,shared,separate-shared,keep']
+    const args = ['--failure', 'daemon-killed', '--mitigation', 'restore,separate,shared,separate-shared,keep,shield']
     const run = await runCells(sandbox, ...args, '--consumer', 'keeps-open,neighbour')
     assert.equal(run.status, 0, run.output)
     // On a busy machine the successor of a daemon whose sessions are kept may take a second.
@@ -92,8 +103,31 @@ describe('cells of the matrix', () => {
         ['shared', 'errors', 'errors'],
         ['separate-shared', 'errors', 'errors'],
         ['keep', 'works', 'works'],
+        ['shield', 'works', 'works'],
       ],
     )
+  })
+
+  it('have a daemon behind a shield upgraded under its consumers, and leave nothing of the shields on the machine', async () => {
+    await using sandbox = new Sandbox()
+    const args = ['--failure', 'daemon-upgraded', '--mitigation', 'shield', '--consumer', 'keeps-open,mapped,private,neighbour']
+    const run = await runCells(sandbox, ...args)
+    assert.equal(run.status, 0, run.output)
+    const { consumers, events, lanes, evidence } = cellOf(run, 'daemon-upgraded', 'shield')
+    assert.equal(consumers.length, 4)
+    assert.ok(consumers.every(({ descriptorLived }) => descriptorLived !== false))
+    const shields = [...evidence.holdersAfter.join('\n').matchAll(/^(\S+)\[\d+\] fd \d+: connection (\d+)$/gm)]
+    assert.deepEqual([...new Set(shields.map(([, comm]) => comm))].sort(), ['dummy-fuse-keep', 'dummy-shield'])
+    assert.equal(new Set(shields.map(([, , connection]) => connection)).size, 2, 'one of each volume')
+    // The new daemon runs beside the old one.
+    const [failure = Infinity] = events.flatMap(({ kind, atMs }) => (kind === 'failure' ? [atMs] : []))
+    const since = events.filter(({ lane, atMs }) => lane === 'dummy-fuse' && atMs > failure)
+    assert.ok(
+      since.some(({ kind }) => kind === 'start' || kind === 'restart') && since.some(({ kind }) => kind === 'end'),
+      JSON.stringify(since),
+    )
+    assert.ok(lanes.some(({ id }) => id === 'dummy-shield'))
+    assert.deepEqual(shieldsOf('dummy-fuse-pv'), [])
   })
 
   it('can be chosen by consumer, and tell what is absent and why', async () => {

@@ -29,7 +29,7 @@ describe('dummy-fuse-csi lab', () => {
         )
       }
     }
-    assert.match(stdout, /^ {2}daemon-upgraded +separate separate-shared service keep$/m)
+    assert.match(stdout, /^ {2}daemon-upgraded +separate separate-shared service keep shield$/m)
     const driver = stdout.slice(stdout.indexOf('Failures of a driver of your own (lab run --driver):'))
     for (const { id, title } of [...DRIVER_OFFER.failures, ...DRIVER_OFFER.mitigations])
       assert.match(driver, new RegExp(`^ {2}${id} +${RegExp.escape(title)}( \\(where [^)]+\\))?$`, 'm'))

@@ -2,6 +2,8 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { LabRecord } from '../../src/lab/matrix/lab-record.ts'
 import { LONGEST_COMM } from '../../src/os/processes/processes.ts'
+import { losesWrites } from '../../src/programs/shield/options.ts'
+import { parseYaml } from '../../src/yaml.ts'
 import { EXECUTABLE } from '../support/paths.ts'
 import { EXAMPLES } from '../support/program.ts'
 import { CONTENT, type StorageServer } from '../support/program-storage.ts'
@@ -30,9 +32,11 @@ const CALL_SECONDS = 20
 export async function labOf(sandbox: Sandbox, program: LabProgram, choice: LabChoice): Promise<LabRecord> {
   const { host, watch, out, words } = choice
   const { parameters, secrets, mountFlags, server } = await storageOf(sandbox, program)
+  const shielded = shieldedFile(sandbox, program)
   const driver = {
     name: program.name,
-    start: [EXECUTABLE, ...serve(program, choice)],
+    start: [EXECUTABLE, ...serve(fileOf(program), host)],
+    shield: { start: [EXECUTABLE, ...serve(shielded.path, 'detached')], readOnly: shielded.readOnly },
     env: { PATH: pathWith(sandbox, program), HOME: '{state}' },
     daemon: processesOf(program)[0],
     container: host === 'child' ? processesOf(program) : [],
@@ -59,10 +63,28 @@ export async function labOf(sandbox: Sandbox, program: LabProgram, choice: LabCh
   return JSON.parse(readFileSync(json, 'utf8')) as LabRecord
 }
 
-function serve({ file }: LabProgram, { host }: LabChoice): readonly string[] {
+/** `file`: of the program. */
+function serve(file: string, host: LabChoice['host']): readonly string[] {
   const node = ['--endpoint', 'unix://{socket}', '--state-dir', '{state}/plugin', '--nodeid', '{node}']
-  const program = ['--program', join(EXAMPLES, `${file}.yaml`), '--fuse-host', host, '--call-deadline', String(CALL_SECONDS)]
+  const program = ['--program', file, '--fuse-host', host, '--call-deadline', String(CALL_SECONDS)]
   return ['serve', ...node, ...program]
+}
+
+function fileOf({ file }: LabProgram): string {
+  return join(EXAMPLES, `${file}.yaml`)
+}
+
+/** Writes the file of a program whose command is the shield with the program behind it. `readOnly`: whether the shield takes it read-only alone. */
+function shieldedFile(sandbox: Sandbox, program: LabProgram): { readonly path: string; readonly readOnly: boolean } {
+  const file = parseYaml(readFileSync(fileOf(program), 'utf8')) as { command: readonly string[]; needs?: readonly string[] }
+  const { command, needs = [] } = file
+  const readOnly = losesWrites(command) !== undefined
+  const shield = [EXECUTABLE, 'shield', ...(readOnly ? ['--read-only'] : []), '{target}', '--']
+  // The plugin fills in the shield's {target}, and the shield that of the program.
+  const behind = command.map((word) => word.replaceAll('{target}', '{{target}}'))
+  const path = join(sandbox.path, `shielded-${program.file}.yaml`)
+  writeFileSync(path, JSON.stringify({ ...file, command: [...shield, ...behind], needs: [...needs, command[0]] }))
+  return { path, readOnly }
 }
 
 /** Ends a server, which each cell starts on its node again. */

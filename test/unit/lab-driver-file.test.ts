@@ -5,6 +5,7 @@ import { describe, it } from 'node:test'
 import { toJsonSchema } from '@valibot/to-json-schema'
 import { parseDriver } from '../../src/lab/driver/parse.ts'
 import { fillPlaces } from '../../src/lab/driver/places.ts'
+import { startedUnder } from '../../src/lab/driver/shielded.ts'
 import { DRIVER_FILE } from '../../src/lab/driver/schema.ts'
 import { ROOT } from '../support/paths.ts'
 
@@ -53,6 +54,15 @@ describe("a driver's file", () => {
       b: 'true',
     })
     assert.equal(read({ socket: '{state}/own/s.sock' }).socket, `${STATE}/own/s.sock`)
+  })
+
+  it('says how the driver is started behind a shield, which is what stands under that mitigation alone', () => {
+    const spec = read({ daemon: 'served', container: ['served'], shield: { start: ['/bin/d', '{node}'] } })
+    assert.deepEqual(spec.shield, { start: ['/bin/d', 'lab-node'], container: [], readOnly: false })
+    const { start, upgrade, container } = startedUnder({ hosting: 'shield' }, spec)
+    assert.deepEqual([start, upgrade, container], [['/bin/d', 'lab-node'], ['/bin/d', 'lab-node'], []])
+    assert.equal(startedUnder({ hosting: 'child' }, spec), spec)
+    assert.equal(read().shield, undefined)
   })
 
   it('has a placeholder itself where its braces are written twice, and a variable of the shell where a $ comes before those', () => {
@@ -153,6 +163,12 @@ describe("a driver's file", () => {
       'what may be one for a helper',
       { helpers: [{ ...HELPER, ready: 'test -S ${state}/s' }] },
       /: helpers\.ready has \$\{state\}, /,
+    ],
+    ['a shield for no daemon', { shield: { start: ['/bin/d'] } }, /shield needs daemon/],
+    [
+      'a shield that starts nothing',
+      { daemon: 'd', shield: { start: ['d'] } },
+      /shield\.start does not begin with an absolute path/,
     ],
     ['an empty command', { start: [] }, /start does not begin with an absolute path/],
     ['an empty next version', { upgrade: [] }, /upgrade is empty/],

@@ -92,6 +92,27 @@ describe('what a failure cannot do to a driver', () => {
     assert.deepEqual(plan({ ...SHOWN, refusesWrites: 'Read-only file system' }, ['private']).absent, [])
   })
 
+  it('is the shield column, where the file does not say how, and that somebody writes where it is read-only', () => {
+    const plan = (file: object, mitigations: readonly string[], shown: Shown = SHOWN): ReturnType<typeof planDriver> =>
+      planDriver(
+        parseDriver(JSON.stringify({ ...FILE, ...file }), 'driver.yaml'),
+        { failures: ['storage-down', 'daemon-killed', 'holder-killed'], mitigations, consumers: [] },
+        shown,
+      )
+    const under = ({ cells }: ReturnType<typeof planDriver>): readonly string[] =>
+      cells.filter(({ mitigation }) => mitigation.id === 'shield').map(({ failure }) => failure.id)
+    assert.deepEqual(under(plan({}, [])), [])
+    const unsaid = 'The file does not say how the driver is started behind a shield.'
+    assert.deepEqual([...new Set(plan({}, ['shield']).absent.map(({ reason }) => reason))], [unsaid])
+    const shield = { start: ['/bin/d', 'shielded'], readOnly: true }
+    const planned = plan({ shield }, ['as-is', 'shield'], { ...SHOWN, holders: [holder('served', undefined)] })
+    assert.deepEqual(under(planned).toSorted(), ['daemon-killed', 'holder-killed', 'storage-down'])
+    assert.deepEqual(planned.absent.map(({ failure, mitigation, consumer }) => [failure, mitigation, consumer]).toSorted(), [
+      ['holder-killed', 'as-is', undefined],
+      ['storage-down', 'shield', 'writes'],
+    ])
+  })
+
   it('is the health column, where NodeGetVolumeHealth is not implemented', () => {
     assert.deepEqual(more({}, { ...SHOWN, health: 'no capability' }), {
       health: 'It does not implement NodeGetVolumeHealth: it has no capability GET_VOLUME_HEALTH.',

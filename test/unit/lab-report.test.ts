@@ -136,6 +136,16 @@ describe('the advice', () => {
     ])
   })
 
+  it('compares no failure that only one mitigation was tried with', () => {
+    const [plain, other] = ['restore', 'keeper'].map((mitigation) => cell('plugin-killed', mitigation)) as [Cell, Cell]
+    const own = { ...other, failure: 'connection-aborted' }
+    const cells = [{ ...other, mitigation: 'restore' }, other, own]
+    assert.deepEqual(adviceFrom({ ...SAMPLE, cells }).best, ['restore', 'keeper'])
+    assert.deepEqual(adviceFrom({ ...SAMPLE, cells: [own] }).best, ['keeper'])
+    const broken = { ...plain, failure: 'connection-aborted' }
+    assert.deepEqual(adviceFrom({ ...SAMPLE, cells: [plain, other, broken] }).gaps, [])
+  })
+
   it('is to pick nothing where nothing was without an error', () => {
     assert.deepEqual(adviceFrom(only(({ failure, mitigation }) => failure === 'plugin-killed' && mitigation === 'none')).best, [])
   })

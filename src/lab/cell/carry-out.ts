@@ -12,7 +12,7 @@ import { CONSUMERS, DRIVER_CONSUMERS } from '../matrix/consumers.ts'
 import type { CellJob } from '../matrix/job.ts'
 import type { Cell } from '../matrix/lab-record.ts'
 import { MITIGATIONS } from '../mitigations.ts'
-import { FUSED, SOCKET } from '../node-paths.ts'
+import { DUMMY_FUSE, FUSED, SHIELD, SOCKET } from '../node-paths.ts'
 import { MountSnapshot } from '../mount-snapshot.ts'
 import type { WrittenFiles } from '../own-root.ts'
 import { Provisioner } from '../provisioner.ts'
@@ -31,7 +31,10 @@ import { CellTeardown } from './teardown.ts'
 import { Timeline } from './timeline.ts'
 
 /** By comm, the titles of the lanes of our daemons. */
-const OURS = { 'dummy-fuse': 'FUSE daemon', [FUSED]: 'FUSE service' }
+const OURS = { [DUMMY_FUSE]: 'FUSE daemon', [FUSED]: 'FUSE service' }
+
+/** The same of a shield. */
+const OF_SHIELD = { [SHIELD.shield]: 'Shield', [SHIELD.keeper]: 'Keeper of the shield' }
 
 /** Carries out one cell on the private node that this process is on. Throws an Error if the cell says nothing. */
 export async function carryOutCell(job: CellJob, libc: Libc): Promise<Cell> {
@@ -55,8 +58,9 @@ export async function carryOutCell(job: CellJob, libc: Libc): Promise<Cell> {
     kubelet: new Kubelet(job.driver?.socket ?? SOCKET, job.driver?.callTimeout),
     reader: labConsumer(consumer, startMs),
   }
-  const comms =
+  const daemons =
     job.driver === undefined ? OURS : { ...(job.driver.daemon === undefined ? {} : { [job.driver.daemon]: 'FUSE daemon' }) }
+  const comms = { ...daemons, ...(mitigation.hosting === 'shield' ? OF_SHIELD : {}) }
   await parts.disk.open()
   using _watch = new ProcessWatch(timeline, comms)
   const observed = { failure, mitigation, expectations: job.consumers, startedAt }

@@ -1,5 +1,6 @@
 import { LONGEST_COMM, type ProcessStat, processStat } from '../../os/processes/processes.ts'
 import type { FuseMounts } from '../fuse-mounts.ts'
+import { SHIELD } from '../node-paths.ts'
 import type { HolderControl, PluginControl } from './harness.ts'
 import type { Helpers } from './helpers.ts'
 import { killAll, processesOf, signalAll, stopAll } from './node-processes.ts'
@@ -12,6 +13,8 @@ interface Means {
   readonly plugin: PluginControl
   /** The name that the driver's file gives them; undefined if it gives none. */
   readonly daemon: string | undefined
+  /** Whether the daemon is behind a shield, which has the connection. */
+  readonly shielded: boolean
   readonly fuse: FuseMounts
   /** Where the volume that is struck may be mounted. */
   readonly paths: () => readonly string[]
@@ -27,7 +30,8 @@ type Tried = FuseHolder & { readonly answers: boolean | undefined }
 
 /**
  * The processes that answer for the volume of somebody's driver, whatever their names, and those that only hold a descriptor of its connections. The process of
- * the plugin counts as one that answers only where no other process does, and never as one that only holds.
+ * the plugin counts as one that answers only where no other process does, and never as one that only holds. Behind a shield, those of the file's name answer, and the
+ * keeper of the shield only holds.
  */
 export class DriverDaemons implements PrivateDaemons {
   readonly holders: HolderControl
@@ -104,9 +108,14 @@ export class DriverDaemons implements PrivateDaemons {
 
   /** Tells apart who answers and who only holds. */
   async #look(): Promise<void> {
-    const { fuse, paths, plugin, daemon } = this.#means
+    const { fuse, paths, plugin, daemon, shielded } = this.#means
     const mounts = fuse.mountsOf(paths())
     const holders = processesWithFuse().filter(({ connection }) => mounts.has(connection))
+    if (shielded) {
+      this.#answering = stats(this.#named)
+      this.#holding = stats(holders.filter((one) => isNamed(SHIELD.keeper, [one])).map(({ pid }) => pid))
+      return
+    }
     const plugins = await plugin.pids()
     const found = [...Map.groupBy(await this.#tried(holders, mounts), ({ connection }) => connection).values()]
     const all = found.flatMap((held) => this.#answeringOf(held))

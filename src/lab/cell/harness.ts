@@ -64,10 +64,10 @@ export interface HolderControl {
   kill(): Promise<void>
 }
 
-/** What a failure can do to one of the helpers of a driver's file. */
+/** What a failure can do to one of the helpers of a driver's file, or to a shield. */
 export interface HelperControl {
   readonly name: string
-  /** What it belongs to, as the file says. */
+  /** What it belongs to, as the file says. What starts a shield again makes that a service. */
   readonly belongs: 'container' | 'node' | 'service'
   /** Its processes; none while it does not run. */
   pids(): readonly number[]

@@ -2,12 +2,16 @@ import type { ContainerRuntime } from '../container-runtime.ts'
 import type { Kubelet, Volume } from '../kubelet.ts'
 import type { MountSnapshot } from '../mount-snapshot.ts'
 import type { CellConsumer } from './cell-consumer.ts'
-import type { DaemonControl, Harness, PluginControl } from './harness.ts'
+import type { DaemonControl, Harness, HelperControl, HolderControl, PluginControl } from './harness.ts'
 import type { PodReplacement } from './pod-replacement.ts'
 import type { VolumeOperations } from './volume-operations.ts'
 
 /** The daemons of a private node. */
 export interface PrivateDaemons extends DaemonControl {
+  /** What starts them again. */
+  readonly helpers?: readonly HelperControl[]
+  /** What holds a descriptor of the volume's connection beside them. */
+  readonly holders?: HolderControl
   /** Ends every daemon of the node. None is started again until `start`. */
   crash(): Promise<void>
 }

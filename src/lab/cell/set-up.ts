@@ -9,7 +9,7 @@ import { type Kubelet, NEIGHBOUR, STANDARD_DEADLINE, type Volume } from '../kube
 import type { ConsumerSpec } from '../matrix/consumers.ts'
 import type { Hosting, Mitigation } from '../mitigations.ts'
 import { MountSnapshot } from '../mount-snapshot.ts'
-import { FUSED, FUSED_SOCKET, PLUGIN_FLAGS, SOCKET, stagingPath } from '../node-paths.ts'
+import { DUMMY_FUSE, FUSED, FUSED_SOCKET, PLUGIN_FLAGS, SOCKET, stagingPath } from '../node-paths.ts'
 import { PodCgroups } from '../pod-cgroups.ts'
 import { CellConsumer } from './cell-consumer.ts'
 import { ContainerPlugin } from './container-plugin.ts'
@@ -29,6 +29,7 @@ import type { PrivateDaemons, PrivateHarness } from './private-harness.ts'
 import { PrivateNode } from './private-node.ts'
 import type { ReaderProgram } from './reader-programs.ts'
 import { Replaceable } from './replaceable.ts'
+import { SHIELD_FLAGS, ShieldDaemons } from './shield-daemons.ts'
 import type { Timeline } from './timeline.ts'
 import { UnitDaemons } from './unit-daemons.ts'
 import { UnitPlugin } from './unit-plugin.ts'
@@ -67,6 +68,7 @@ const HOST_FLAGS: Readonly<Record<Hosting, readonly string[]>> = {
   'detached-shared': ['--fuse-host', 'detached', '--daemons', 'shared'],
   systemd: ['--fuse-host', 'service', '--fused-socket', FUSED_SOCKET],
   keep: ['--fuse-host', 'service', '--fused-socket', FUSED_SOCKET],
+  shield: SHIELD_FLAGS,
 }
 
 /** What this process sees of the private node. */
@@ -80,6 +82,9 @@ function evidenceOf(disk: NodeDisk): NodeEvidence {
 
 /** Milliseconds for one of the kubelet's calls once a failure has struck: it is to call a plugin again that does not answer, while the cell is watched. */
 const CALL_DEADLINE = 3000
+
+/** The same where a call may have to start more than a daemon: behind a shield, three processes one after the other. */
+const CALL_DEADLINES: Readonly<Partial<Record<Hosting, number>>> = { shield: STANDARD_DEADLINE }
 
 const PATIENCE: Patience = {
   start: STEP_DEADLINE + STANDARD_DEADLINE,
@@ -99,7 +104,7 @@ const NEW_POD: ConsumerSpec = {
 }
 
 /** Processes that end with the plugin's container. */
-const TAKES: Readonly<Partial<Record<Hosting, readonly string[]>>> = { child: ['dummy-fuse'], 'child-shared': [FUSED] }
+const TAKES: Readonly<Partial<Record<Hosting, readonly string[]>>> = { child: [DUMMY_FUSE], 'child-shared': [FUSED] }
 
 /** Whether a cell can be carried out only where systemd can be had. */
 export function needsSystemd(failure: Failure, mitigation: Mitigation): boolean {
@@ -164,10 +169,13 @@ function harnessOf<P extends PluginControl>(
   const mounts = new MountSnapshot()
   const fuse = new FuseMounts()
   const paths = (): readonly string[] => [staging, ...struck.map(({ target }) => target)]
-  const found = { plugin, fuse, paths, timeline, daemon: driver?.daemon }
-  const brought =
-    brings === undefined ? undefined : new DriverDaemons({ ...found, helpers: brings.node, endOthers: brings.endOthers })
-  const daemons = brought ?? daemonsOf(subject, parts, plugin)
+  const shielded = subject.mitigation.hosting === 'shield'
+  const found = { plugin, fuse, paths, timeline, daemon: driver?.daemon, shielded }
+  const daemons: PrivateDaemons =
+    brings === undefined
+      ? daemonsOf(subject, parts, plugin)
+      : new DriverDaemons({ ...found, helpers: brings.node, endOthers: brings.endOthers })
+  const helpers = brings?.all ?? daemons.helpers
   const node = new PrivateNode(timeline, { plugin, daemons, operations: [operations, neighbour], consumers, fuse, paths, mounts })
   const watched = [
     { operations, consumers: struck, pods },
@@ -177,12 +185,12 @@ function harnessOf<P extends PluginControl>(
   return {
     ...{ clock, timeline, kubelet, volume, operations, plugin, daemons, node, consumers, runtime, mounts },
     ...(storage === undefined ? {} : { storage }),
-    ...(brings === undefined ? {} : { helpers: brings.all }),
-    ...(brought === undefined ? {} : { holders: brought.holders }),
+    ...(helpers === undefined ? {} : { helpers }),
+    ...(daemons.holders === undefined ? {} : { holders: daemons.holders }),
     pods,
     ...{ evidence: evidenceOf(disk), patience: patienceWith(driver), stagingPath: staging },
     register: () => kubelet.register(),
-    shortenCalls: () => kubelet.setDeadline(driver?.callTimeout ?? CALL_DEADLINE),
+    shortenCalls: () => kubelet.setDeadline(driver?.callTimeout ?? CALL_DEADLINES[subject.mitigation.hosting] ?? CALL_DEADLINE),
     passingPod: () => new PrivatePassingPod(operations),
     watchHealth: () =>
       new HealthWatch(
@@ -229,7 +237,7 @@ function daemonsOf(
   switch (mitigation.hosting) {
     case 'child':
     case 'detached':
-      return new PluginDaemons(plugin, ['dummy-fuse'], stagingPath(volume.pv))
+      return new PluginDaemons(plugin, [DUMMY_FUSE], stagingPath(volume.pv))
     case 'child-shared':
     case 'detached-shared':
       return new PluginDaemons(plugin, [FUSED])
@@ -237,6 +245,8 @@ function daemonsOf(
       return new UnitDaemons(programs.fused, sliceOf(slice), timeline)
     case 'keep':
       return new KeeperDaemons(programs.keep, programs.fused, timeline)
+    case 'shield':
+      return new ShieldDaemons(programs, stagingPath(volume.pv))
   }
 }
 

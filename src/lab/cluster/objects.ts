@@ -134,6 +134,8 @@ function hostFlags(hosting: Hosting, names: CellNames): readonly string[] {
       return ['--fuse-host=service', `--fused-socket=${names.fusedSocket}`]
     case 'systemd':
       throw new Error('no pod has a systemd')
+    case 'shield':
+      throw new Error('the lab runs no shield in pods')
   }
 }
 

@@ -32,7 +32,16 @@ export const DRIVER_MITIGATIONS: readonly Mitigation[] = [
     words:
       'The node agent asks the driver for the health of the volume (NodeGetVolumeHealth of CSI 1.13), and makes every pod again that uses an INACCESSIBLE volume.',
   },
+  {
+    ...mitigationOf('shield'),
+    title: 'Shielded',
+    words:
+      'The driver is started as its file says under shield: each of its FUSE daemons runs behind dummy-fuse-csi shield, which has the session, and starts the daemon again when it ends.',
+  },
 ]
+
+/** The mitigation of a driver whose file says how it is started behind a shield. */
+const SHIELDED = 'shield'
 
 /** What a trial has shown that decides which failures and mitigations there are for a driver. */
 export type Shown = Pick<DriverSeen, 'mounts' | 'read' | 'holders' | 'health' | 'refusesWrites'>
@@ -123,6 +132,17 @@ const HELPER: Need = {
     helpers.some(({ storage }) => !storage) ? undefined : 'The file has no helper, or none that is not the storage.',
 }
 
+const SHIELD_NEED: Need = {
+  words: 'the file has shield',
+  missing: ({ shield }) => (shield === undefined ? 'The file does not say how the driver is started behind a shield.' : undefined),
+}
+
+/** Failures that strike what a shield brings with it, whatever the driver is as it is. */
+const OF_SHIELD: readonly string[] = [
+  ...['daemon-killed', 'daemon-hung', 'daemon-replaced', 'pod-replaced', 'all-pods-replaced'],
+  ...['holder-killed', 'connection-aborted'],
+]
+
 /** By the ids of failures and mitigations. */
 const NEEDS: Readonly<Record<string, Need>> = {
   'daemon-killed': besidePlugin('plugin-killed kills that process'),
@@ -149,6 +169,7 @@ const NEEDS: Readonly<Record<string, Need>> = {
   'storage-hung': STORAGE,
   'storage-down': STORAGE,
   health: HEALTH,
+  [SHIELDED]: SHIELD_NEED,
 }
 
 /** What a run of a driver offers, in the order in which it is shown; `needs`: what the driver has to have for it, after `where`. */
@@ -191,31 +212,40 @@ export function planDriver(
   shown?: Shown,
 ): { readonly cells: readonly PlannedCell[]; readonly absent: readonly Absent[] } {
   const wanted = (ids: readonly string[], id: string): boolean => ids.length === 0 || ids.includes(id)
-  const mitigations = DRIVER_MITIGATIONS.filter(({ id }) => wanted(choice.mitigations, id))
+  // A driver that has no shield is not said to lack one, unless it is asked for.
+  const isSilent = (id: string): boolean => id === SHIELDED && spec.shield === undefined && !choice.mitigations.includes(id)
+  const mitigations = DRIVER_MITIGATIONS.filter(({ id }) => wanted(choice.mitigations, id) && !isSilent(id))
   const cells: PlannedCell[] = []
   const absent: Absent[] = []
   for (const failure of DRIVER_FAILURES.filter(({ id }) => wanted(choice.failures, id))) {
-    const impossible = OF_OUR_PLUGIN[failure.id] ?? NEEDS[failure.id]?.missing(spec, shown)
+    const impossible = OF_OUR_PLUGIN[failure.id]
+    const missing = NEEDS[failure.id]?.missing(spec, shown)
     for (const mitigation of mitigations) {
-      const reason = impossible ?? NEEDS[mitigation.id]?.missing(spec, shown)
+      const isOfShield = mitigation.id === SHIELDED && OF_SHIELD.includes(failure.id)
+      const reason = impossible ?? (isOfShield ? undefined : missing) ?? NEEDS[mitigation.id]?.missing(spec, shown)
       if (reason !== undefined) {
         absent.push({ failure: failure.id, mitigation: mitigation.id, reason })
         continue
       }
       const off = failure.id === 'machine-crash' || failure.id === 'daemon-hung' ? 'starts-during' : undefined
-      const writerIsOff = failure.strikesStorage !== true || shown?.refusesWrites !== undefined
+      const refusal = refusalOf(mitigation, spec, shown)
+      const writerIsOff = failure.strikesStorage !== true || refusal !== undefined
       const kinds = DRIVER_CONSUMERS.filter(
         ({ id }) => wanted(choice.consumers, id) && id !== off && !(id === WRITER.id && writerIsOff),
       )
-      if (failure.strikesStorage === true && shown?.refusesWrites !== undefined && wanted(choice.consumers, WRITER.id))
-        absent.push({
-          ...{ failure: failure.id, mitigation: mitigation.id, consumer: WRITER.id },
-          reason: `The volume refuses writes: ${shown.refusesWrites}.`,
-        })
+      if (failure.strikesStorage === true && refusal !== undefined && wanted(choice.consumers, WRITER.id))
+        absent.push({ failure: failure.id, mitigation: mitigation.id, consumer: WRITER.id, reason: refusal })
       if (kinds.length > 0) cells.push({ failure, mitigation, consumers: Object.fromEntries(kinds.map(({ id }) => [id, null])) })
     }
   }
   return { cells, absent }
+}
+
+/** Why nobody can write to the volume; undefined if somebody can. */
+function refusalOf({ id }: Mitigation, { shield }: DriverSpec, shown: Shown | undefined): string | undefined {
+  if (shown?.refusesWrites !== undefined) return `The volume refuses writes: ${shown.refusesWrites}.`
+  if (id !== SHIELDED || shield?.readOnly !== true) return undefined
+  return 'Behind the shield the volume is read-only, because its daemon may lose a write when it is killed.'
 }
 
 /** The catalogue of such a run. */

@@ -8,7 +8,7 @@ import { PLUGIN_FOLDER, SOCKET, stagingPath } from '../node-paths.ts'
 import type { Creation } from '../provisioner.ts'
 import { fillPlaces, hasPlace, type Place, PLACES } from './places.ts'
 import { DRIVER_FILE, type DriverFile } from './schema.ts'
-import type { DriverSpec, HelperSpec } from './spec.ts'
+import type { DriverSpec, HelperSpec, ShieldedStart } from './spec.ts'
 
 /** The name that the volume has on the node, as a PersistentVolume has. */
 const PV = 'driver-pv'
@@ -82,6 +82,7 @@ function specOf(file: DriverFile): DriverSpec {
     logs: logsOf(filled.logs ?? []),
     fuse: filled.fuse ?? true,
     ...{ daemon, prepare, populate, stored },
+    shield: filled.shield === undefined ? undefined : shieldOf(filled.shield, daemon),
     volume: volumeOf(filled),
     create: create === undefined ? undefined : creationOf(create ?? {}),
     file: filled.file,
@@ -114,6 +115,13 @@ function helpersOf(all: NonNullable<DriverFile['helpers']>): readonly HelperSpec
       throw new Error(`helpers.${index} is the storage, and ends with the container; let it belong to the node, or be a service`)
     return { name, command: words, ready, belongs, storage: storage === true }
   })
+}
+
+function shieldOf({ start, container, readOnly }: NonNullable<DriverFile['shield']>, daemon: string | undefined): ShieldedStart {
+  const words = start.map(String)
+  if (!isAbsolute(words[0] ?? '')) throw new Error('shield.start does not begin with an absolute path')
+  if (daemon === undefined) throw new Error('shield needs daemon, the name of the processes behind the shield')
+  return { start: words, container: container?.map(String) ?? [], readOnly: readOnly ?? false }
 }
 
 function volumeOf({ volume, create, podInfo }: DriverFile): Volume {

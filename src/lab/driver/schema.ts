@@ -92,6 +92,17 @@ const HELPER = strict({
   ),
 })
 
+const SHIELD = strict({
+  start: described(
+    WORDS,
+    'Runs the plugin in the foreground, with its FUSE daemons behind dummy-fuse-csi shield. The first word is an absolute path; no shell reads them.',
+  ),
+  container: v.nullish(
+    described(WORDS, "Processes, as ps -o comm shows them, that end with the plugin's container then. Default: none."),
+  ),
+  readOnly: v.nullish(described(v.boolean(), 'Whether its volumes are read-only then. Default: false.')),
+})
+
 /** The most seconds that `watch` may have. */
 export const LONGEST_WATCH = 600
 
@@ -148,6 +159,9 @@ export const DRIVER_FILE = strict({
       v.string(),
       'The name of the processes that serve FUSE, if the plugin does not. The report shows when they start and end. Failures strike the process that answers, whatever its name.',
     ),
+  ),
+  shield: v.optional(
+    described(SHIELD, 'Adds the mitigation shield. daemon has to be there: it names the processes behind the shield.'),
   ),
   logs: v.nullish(
     described(

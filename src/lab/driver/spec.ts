@@ -13,6 +13,16 @@ export interface HelperSpec {
   readonly storage: boolean
 }
 
+/** How the plugin is started with its FUSE daemons behind a shield. */
+export interface ShieldedStart {
+  /** In place of {@link DriverSpec.start} and {@link DriverSpec.upgrade}. */
+  readonly start: readonly string[]
+  /** In place of {@link DriverSpec.container}. */
+  readonly container: readonly string[]
+  /** Whether its volumes are read-only. */
+  readonly readOnly: boolean
+}
+
 /** What network a node has: one of its own with a loopback interface alone, or that of the machine. */
 export type Network = 'loopback' | 'host'
 
@@ -51,6 +61,8 @@ export interface DriverSpec {
   readonly fuse: boolean
   /** The name that the file gives to the processes that serve FUSE. Failures strike those that answer, whatever their name. */
   readonly daemon: string | undefined
+  /** Undefined if the file does not say. */
+  readonly shield: ShieldedStart | undefined
   /** Without an id if `create` is given: the answer has that. */
   readonly volume: Volume
   /** By what the volume is created; undefined if it exists. */

@@ -36,15 +36,9 @@ export const FAILURES: readonly Failure[] = [
   machineCrash,
   outOfDescriptors,
   connectionAborted,
+  holderKilled,
+  helperKilled,
 ]
 
 /** Every failure that can strike a driver that is brought. */
-export const DRIVER_FAILURES: readonly Failure[] = [
-  ...FAILURES,
-  holderKilled,
-  helperKilled,
-  podReplaced,
-  allPodsReplaced,
-  storageHung,
-  storageDown,
-]
+export const DRIVER_FAILURES: readonly Failure[] = [...FAILURES, podReplaced, allPodsReplaced, storageHung, storageDown]

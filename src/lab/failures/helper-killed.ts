@@ -15,9 +15,9 @@ export const helperKilled: Failure = {
   id: 'helper-killed',
   title: 'Helpers killed',
   words:
-    "Every helper of the driver's file that is not the storage is killed (SIGKILL), with all processes that it has started. A service is started again at once. The others stay away, because nothing but the container or the machine starts them.",
+    "Every helper is killed (SIGKILL): the shield in front of the daemon, or each program of the driver's file that runs beside the plugin and is not the storage, with all processes that it has started. A service is started again at once. The others stay away, because nothing but the container or the machine starts them.",
   strike: async ({ helpers = [], timeline }) => {
-    if (helpers.length === 0) throw new Error('the lab runs no helper of this driver')
+    if (helpers.length === 0) throw new Error('the lab runs no helper of this volume')
     const struck = helpers.map((helper) => ({ helper, pids: runningOf(helper) }))
     for (const { helper, pids } of struck) {
       const { name, belongs } = helper

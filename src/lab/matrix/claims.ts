@@ -159,6 +159,35 @@ export const CLAIMS = {
       'Another process holds the descriptor, so the connection lives. The successor serves it and asks for the unanswered requests again (FUSE_NOTIFY_RESEND). Reads wait for the start of a process, which takes longer on a busy machine.',
     source: 'Linux 6.9, include/uapi/linux/fuse.h; sd_pid_notify_with_fds(3)',
   },
+  shielded: {
+    reason:
+      'The shield has the connection. It starts the next daemon at once, and gives it the requests without an answer again. Reads wait for the start of a process, which takes longer on a busy machine.',
+    source: 'docs/shield.md',
+  },
+  heldBack: {
+    reason:
+      'The shield starts the new daemon beside the old one. It holds requests only until the old one has answered its own and has ended.',
+    source: 'docs/shield.md, "Upgrades"',
+  },
+  succeeded: {
+    reason:
+      'The keeper of the shield holds the connection. The successor serves it, starts the daemon anew, and asks the kernel for the unanswered requests again.',
+    source: 'docs/shield.md, "When the shield is killed"',
+  },
+  keptNoMore: {
+    reason:
+      'Only the keeper of the shield can pass the connection on. When it is killed, the shield ends and unmounts, and every descriptor, map and path of the session gives ENOTCONN.',
+    source: 'docs/shield.md, "When the shield is killed"',
+  },
+  notAsked: {
+    reason:
+      'The process that the plugin has started is the keeper of the shield, which runs. So the plugin takes the session for alive, publishes it for the new pod and unmounts nothing. That pod and all readers wait until the daemon is resumed.',
+    source: 'docs/programs.md; docs/shield.md',
+  },
+  queuedByShield: {
+    reason: 'The daemon is there, and so the shield starts no other. The requests are answered when the daemon is resumed.',
+    source: 'docs/shield.md',
+  },
 } as const satisfies Record<string, Claim>
 
 export type ClaimName = keyof typeof CLAIMS

@@ -58,6 +58,11 @@ export const CLUSTER_ABSENT: readonly (readonly [failures: string, mitigations: 
     'On a cluster the kubelet asks for the health of volumes, once a minute and with the feature gate CSIVolumeHealth only, and dummy-fuse-csi restarter evicts pods. The lab is no part of that.',
   ],
   [
+    '*',
+    'shield',
+    "In a pod, a shield is in the plugin's container and ends with it. The lab tries the shield on the bare node alone.",
+  ],
+  [
     'daemon-upgraded',
     'SEPARATE',
     "In a pod, a detached daemon is in the plugin's container, and is upgraded with it: see the plugin's upgrade.",

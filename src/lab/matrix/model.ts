@@ -21,19 +21,21 @@ export const GROUPS: Readonly<Record<string, string>> = {
   SESSION_ENDS: 'daemon-killed,connection-aborted',
   /** All that strikes a mount that stands. */
   NOT_MOUNTING:
-    'plugin-killed,plugin-restarted,plugin-upgraded,daemon-killed,daemon-upgraded,daemon-hung,daemon-replaced,staging-unmounted,target-unmounted,machine-crash,out-of-descriptors,connection-aborted',
+    'plugin-killed,plugin-restarted,plugin-upgraded,daemon-killed,daemon-upgraded,daemon-hung,daemon-replaced,staging-unmounted,target-unmounted,machine-crash,out-of-descriptors,connection-aborted,holder-killed,helper-killed',
   /** FUSE daemons in the plugin's container. */
   CHILD: 'none,restore,stack,restore-exit,host-to-container,health,shared',
   /** FUSE daemons outside of it. */
   SEPARATE: 'separate,separate-shared',
   /** A FUSE daemon for each volume. */
-  PER_VOLUME: 'none,restore,stack,restore-exit,host-to-container,health,separate',
+  PER_VOLUME: 'none,restore,stack,restore-exit,host-to-container,health,separate,shield',
   /** One FUSE daemon for all volumes, whose descriptors nobody else holds. */
   SHARED: 'shared,separate-shared',
   /** What is mounted again when the plugin starts. */
   RESTORED: 'restore,stack,restore-exit,host-to-container,shared',
-  /** Sessions that outlive their daemon. */
+  /** Sessions of dummy-fused, which outlive it. */
   KEPT: 'service,keep',
+  /** They strike what only a shield has. */
+  SHIELD_ENDS: 'helper-killed,holder-killed',
   /** They hold something of the session. */
   HOLDERS: 'keeps-open,mapped,cwd,neighbour',
   /** Everybody who is there before. */
@@ -46,13 +48,13 @@ export const GROUPS: Readonly<Record<string, string>> = {
  */
 export const MODEL: readonly Line[] = [
   // What strikes one volume reaches another one only through what they share.
-  ['daemon-killed,daemon-upgraded,daemon-hung,daemon-replaced', 'PER_VOLUME', 'neighbour', 'works', 'ownDaemon'],
+  ['daemon-killed,daemon-upgraded,daemon-hung,daemon-replaced,SHIELD_ENDS', 'PER_VOLUME', 'neighbour', 'works', 'ownDaemon'],
   ['daemon-killed,daemon-upgraded', 'SHARED', 'neighbour', 'errors', 'sharedDaemon'],
   ['daemon-replaced', 'SHARED,KEPT', 'neighbour', 'waits', 'queued'],
   ['connection-aborted,staging-unmounted,target-unmounted', '*', 'neighbour', 'works', 'ownSession'],
 
   // The plugin ends and comes back; its daemons went with it.
-  ['PLUGIN_ENDS', 'CHILD,SEPARATE,KEPT', 'starts-during', 'starts-late|works|restarted', 'noPlugin'],
+  ['PLUGIN_ENDS', 'CHILD,SEPARATE,KEPT,shield', 'starts-during', 'starts-late|works|restarted', 'noPlugin'],
   ['PLUGIN_ENDS', 'health', 'starts-after', 'works|restarted|starts-late', 'mends'],
   ['PLUGIN_ENDS', '*', 'starts-after', 'works|starts-late', 'mends'],
   ['PLUGIN_ENDS', 'none', 'exits-on-error', 'errors', 'refused'],
@@ -67,11 +69,13 @@ export const MODEL: readonly Line[] = [
   ['PLUGIN_ENDS', 'RESTORED', 'slave-volume', 'errors', 'slaveOfDead'],
   ['PLUGIN_ENDS', 'RESTORED', 'opens-anew,slave-folder', 'recovers|writes-to-host-recovers', 'slaveOfFolder'],
   ['PLUGIN_ENDS', 'health', 'RUNNING', 'restarted', 'noticed'],
-  ['PLUGIN_ENDS', 'SEPARATE,KEPT', 'RUNNING', 'works', 'survives'],
+  ['PLUGIN_ENDS', 'SEPARATE,KEPT,shield', 'RUNNING', 'works', 'survives'],
 
   // The session ends, and the plugin goes on: nothing makes it mount again but somebody who asks.
   ['SESSION_ENDS', 'health', 'starts-during,starts-after', 'works|restarted|starts-late', 'mends'],
   ['daemon-killed', 'KEPT', '*', 'works|waits', 'kept'],
+  ['daemon-killed', 'shield', 'RUNNING', 'works|waits', 'shielded'],
+  ['daemon-killed', 'shield', '*', 'works|waits|starts-late', 'shielded'],
   // A signal takes a moment: a publication straight after it may still find the daemon alive, and its first container ends with an error.
   ['SESSION_ENDS', '*', 'starts-during', 'works|restarted|starts-late', 'mends'],
   ['SESSION_ENDS', '*', 'starts-after', 'works|starts-late', 'mends'],
@@ -91,12 +95,24 @@ export const MODEL: readonly Line[] = [
   ['daemon-upgraded', 'SEPARATE', 'slave-volume', 'errors', 'slaveOfDead'],
   ['daemon-upgraded', 'SEPARATE', 'slave-folder', 'recovers|writes-to-host-recovers', 'slaveOfFolder'],
   ['daemon-upgraded', 'KEPT', '*', 'works|waits', 'kept'],
+  ['daemon-upgraded', 'shield', 'RUNNING', 'works|waits', 'heldBack'],
+  ['daemon-upgraded', 'shield', '*', 'works|waits|starts-late', 'heldBack'],
+
+  // What has to do with a shield alone.
+  ['helper-killed', 'shield', 'RUNNING', 'works|waits', 'succeeded'],
+  ['helper-killed', 'shield', '*', 'works|waits|starts-late', 'succeeded'],
+  ['holder-killed', 'shield', 'starts-during', 'works|restarted|starts-late', 'mends'],
+  ['holder-killed', 'shield', 'starts-after', 'works|starts-late', 'mends'],
+  ['holder-killed', 'shield', 'RUNNING', 'errors', 'keptNoMore'],
 
   // The daemon hangs for a time.
   ['daemon-hung', 'health', 'RUNNING', 'restarted', 'noticed'],
   ['daemon-hung', 'health', 'starts-after', 'works|restarted|starts-late', 'mends'],
+  ['daemon-hung', 'shield', 'RUNNING', 'waits', 'queuedByShield'],
   ['daemon-hung', '*', 'RUNNING', 'waits', 'queued'],
   ['daemon-hung', '*', 'starts-after', 'works|starts-late', 'mends'],
+  ['daemon-replaced', 'shield', 'starts-during', 'works|waits|starts-late', 'notAsked'],
+  ['daemon-replaced', 'shield', 'RUNNING', 'waits', 'notAsked'],
   ['daemon-replaced', 'health', 'starts-during,starts-after', 'works|restarted|starts-late', 'mends'],
   ['daemon-replaced', 'health', 'RUNNING', 'restarted', 'noticed'],
   // A signal takes a moment: a publication straight after it may still find the daemon alive, and its first container ends with an error.
@@ -145,7 +161,7 @@ export const MODEL: readonly Line[] = [
 export const ABSENT: readonly (readonly [failures: string, mitigations: string, consumers: string, reason: string])[] = [
   [
     'mount-fails,mount-late',
-    'restore,stack,restore-exit,host-to-container,health,SEPARATE,shared,KEPT',
+    'restore,stack,restore-exit,host-to-container,health,SEPARATE,shared,KEPT,shield',
     '*',
     'This is about how a mount comes to be, and the flawed start is met with the cures for it alone; what is done about mounts that die comes later.',
   ],
@@ -154,6 +170,15 @@ export const ABSENT: readonly (readonly [failures: string, mitigations: string, 
     'waiting-parent,sync-init',
     '*',
     'It is about how a mount comes to be; of one that stands it is no different from none.',
+  ],
+  ['helper-killed', 'CHILD,SEPARATE,KEPT', '*', 'No program stands between the kernel and the daemon.'],
+  ['holder-killed', 'CHILD,SEPARATE', '*', 'No process but the daemon has a descriptor of its connection.'],
+  ['holder-killed', 'service', '*', 'systemd holds the descriptors. It is process 1, which no signal kills.'],
+  [
+    'holder-killed',
+    'keep',
+    '*',
+    'A daemon ends with its keeper, and all sessions with it (docs/keep.md). On the node of the lab nothing starts a keeper again.',
   ],
   ['daemon-upgraded', 'CHILD', '*', "The daemon is in the plugin's container, and is upgraded with it: see the plugin's upgrade."],
   [

@@ -5,6 +5,7 @@ import { longestTeardown } from '../cell/teardown.ts'
 import type { Command, Programs } from '../command.ts'
 import { Redaction } from '../driver/redaction.ts'
 import type { DriverSpec } from '../driver/spec.ts'
+import { startedUnder } from '../driver/shielded.ts'
 import { DriverNode } from '../driver-node.ts'
 import type { Message } from '../message.ts'
 import { onSystemdNode } from '../namespaces.ts'
@@ -44,17 +45,18 @@ async function seen(planned: PlannedCell, options: PrivateCellOptions, signal: A
   const { failure, mitigation, consumers } = planned
   const startedAt = new Date().toISOString()
   const start = performance.now()
+  const driver = options.driver === undefined ? undefined : startedUnder(mitigation, options.driver)
   const job = {
     kind: 'cell',
     failure: failure.id,
     mitigation: mitigation.id,
     consumers,
     programs: options.programs,
-    ...(options.driver === undefined ? {} : { driver: options.driver }),
+    ...(driver === undefined ? {} : { driver }),
   } as const
   const { cell, reason } =
-    options.driver !== undefined
-      ? await onNodeOf(options.driver, job, options, signal)
+    driver !== undefined
+      ? await onNodeOf(driver, job, options, signal)
       : needsSystemd(failure, mitigation)
         ? await underSystemd(job, options, signal)
         : await onNode(job, options, signal)

@@ -33,15 +33,22 @@ export interface Advice {
 
 /**
  * Mitigations are compared by the number of failures that no consumer notices, then by the number that all get over, of those that were
- * tried with both. Numbers and not shares, so that one made for a single failure does not beat one that covers most.
+ * tried with both. Numbers and not shares, so that one made for a single failure does not beat one that covers most. A failure that only one mitigation was tried with,
+ * because only that one has the part which fails, compares nothing.
  */
 export function adviceFrom({ cells, catalogue }: LabRecord): Advice {
   const done = cells.filter(ran)
   const scores = Object.keys(catalogue.mitigations)
     .map((mitigation) => scoreOf(mitigation, done))
     .filter(({ tried }) => tried > 0)
-  const best = bestOf(scores, done)
-  const open = Object.keys(catalogue.failures).flatMap((failure) => gapOf(failure, best, done))
+  const compared = comparable(done)
+  const best = bestOf(
+    scores.map(({ mitigation }) => mitigation),
+    compared,
+  )
+  // A failure of a part that the best mitigations do not have leaves nothing open.
+  const met = done.filter((cell) => best.includes(cell.mitigation) || compared.includes(cell))
+  const open = Object.keys(catalogue.failures).flatMap((failure) => gapOf(failure, best, met))
   const alike = Map.groupBy(open, ({ least, by, most }) => [least, most, ...by].join())
   const gaps = [...alike.values()].flatMap(([one, ...others]) =>
     one === undefined ? [] : [{ ...one, failures: [one, ...others].flatMap(({ failures }) => failures) }],
@@ -49,7 +56,8 @@ export function adviceFrom({ cells, catalogue }: LabRecord): Advice {
   return { best, gaps, scores }
 }
 
-function bestOf(scores: readonly Score[], done: readonly Cell[]): readonly MitigationId[] {
+function bestOf(mitigations: readonly MitigationId[], done: readonly Cell[]): readonly MitigationId[] {
+  const scores = mitigations.map((mitigation) => scoreOf(mitigation, done))
   const most = Math.max(0, ...scores.map((score) => score.withoutError))
   const leading = scores.filter((score) => most > 0 && score.withoutError === most).map(({ mitigation }) => mitigation)
   const getOver = (one: MitigationId, other: MitigationId): number => {
@@ -59,6 +67,13 @@ function bestOf(scores: readonly Score[], done: readonly Cell[]): readonly Mitig
     return scoreOf(one, both).worksInTheEnd
   }
   return leading.filter((one) => leading.every((other) => getOver(one, other) >= getOver(other, one)))
+}
+
+/** The cells whose failure was tried with another mitigation too; all cells of a run of one mitigation. */
+function comparable(done: readonly Cell[]): readonly Cell[] {
+  if (new Set(done.map(({ mitigation }) => mitigation)).size <= 1) return done
+  const tried = Map.groupBy(done, ({ failure }) => failure)
+  return done.filter(({ failure }) => (tried.get(failure)?.length ?? 0) > 1)
 }
 
 function gapOf(failure: FailureId, best: readonly MitigationId[], done: readonly Cell[]): readonly Gap[] {

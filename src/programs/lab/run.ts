@@ -264,14 +264,15 @@ function programs(context: ProgramContext): Programs {
     workload: context.other('dummy-fuse-workload', []),
     fused: context.other('dummy-fused', []),
     keep: context.other('dummy-fuse-csi', ['keep']),
+    shield: context.other('dummy-fuse-csi', ['shield']),
+    fuse: context.other('dummy-fuse-csi', ['fuse']),
     consumer: context.other('dummy-fuse-csi', ['lab-consumer']),
   }
 }
 
 /** The files that a machine of the lab's own has to have. */
 function executables(context: ProgramContext): readonly string[] {
-  const { plugin, workload, fused, keep, consumer } = programs(context)
-  const commands = [plugin, workload, fused, keep, consumer, context.self([])]
+  const commands = [...Object.values({ ...programs(context) }), context.self([])]
   return [...new Set(commands.map(({ executable }) => executable).filter((path) => path.startsWith('/')))]
 }
 
