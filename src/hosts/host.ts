@@ -78,6 +78,11 @@ export interface FuseHost {
    * binds hold the session. Undefined if there is none. Left out by a host that can start a second session beside it.
    */
   unmountedSession?(path: string): string | undefined
+  /**
+   * Why the session of super block `device` (`major:minor`) at a path does not answer, as a part of a sentence for people, where something else than this host has
+   * it served again: a session that is not replaced. Undefined for any other. Never rejects. Left out by a host without such sessions.
+   */
+  silence?(path: string, device: string): Promise<string | undefined>
   /** Why this host cannot serve any session, as a message for people; undefined if it can. */
   unavailableReason(): string | undefined
 }

@@ -166,6 +166,7 @@ export class Stager {
             `${stagingPath} waits for process ${state.pid ?? 0}, which is stopped and serves other volumes too; resume it (kill -CONT ${state.pid ?? 0})`,
           )
         }
+        if (state.waits !== undefined) throw new VolumeError('unavailable', `${stagingPath} does not answer: ${state.waits}`)
         return await this.#replace(state, request, call)
       case 'DEAD':
         return await this.#replace(state, request, call)
