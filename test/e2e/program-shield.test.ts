@@ -86,6 +86,13 @@ describe('serve --program --fuse-host service', () => {
     assert.deepEqual(await complaints(sandbox, reader), [], plugin.log())
     assert.deepEqual([mountAt(volume.staging).device, mountAt(volume.target).device], [device, device])
 
+    // The one process that nothing replaces.
+    process.kill(keep, 'SIGKILL')
+    await eventually('the volume is not served any more', async () => (await health(plugin, volume)).length > 0)
+    assert.deepEqual(await volume.publish(), OK, plugin.log())
+    assert.equal(await reads(sandbox, volume), GREETING)
+    assert.deepEqual(await health(plugin, volume), [])
+
     assert.deepEqual([await volume.unpublish(), await volume.unstage()], [OK, OK], plugin.log())
     await assertNothingLeft(sandbox, plugin, [volume])
     assert.deepEqual(sandbox.processes(), [plugin.pid])

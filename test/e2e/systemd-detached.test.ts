@@ -96,7 +96,8 @@ describe('dummy-fuse-csi.service with --fuse-host detached', () => {
       await machine.systemctl('stop', 'consumer')
       await plugin.unpublish('volume', 'pod')
       assert.equal((await machine.run('mountpoint', ['-q', InstalledPlugin.stagingPath('volume')])).status, 32)
-      assert.equal((await machine.run('test', ['-e', `/proc/${first}`])).status, 1)
+      const isGone = async (): Promise<boolean> => (await machine.run('test', ['-e', `/proc/${first}`])).status === 1
+      await eventually('its shield has ended', isGone)
     })
   })
 })
