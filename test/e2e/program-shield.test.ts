@@ -54,6 +54,16 @@ async function health(plugin: Plugin, { id }: ProgramVolume): Promise<readonly s
   return (volumeHealth?.healthStatuses ?? []).map(({ reason, message }) => `${reason}: ${message}`)
 }
 
+/** What `dummy-fuse-csi status` prints. */
+async function statusOf(sandbox: Sandbox, { stateDir }: Plugin): Promise<string> {
+  return (await sandbox.run(EXECUTABLE, ['status', '--state-dir', stateDir], { timeout: 60_000 })).stdout
+}
+
+/** A busy machine may take longer for an answer than health waits. */
+async function isHealthy(plugin: Plugin, volume: ProgramVolume): Promise<void> {
+  await eventually('the volume is healthy', async () => (await health(plugin, volume)).length === 0, 60_000)
+}
+
 describe('serve --program --fuse-host service', () => {
   it('has readers of bindfs not notice that it, its shield and the plugin are killed, and leaves nothing', async () => {
     await using sandbox = new Sandbox()
@@ -66,7 +76,8 @@ describe('serve --program --fuse-host service', () => {
     const { keep } = processesOfShielded(volume)
     const reader = steadyReader(sandbox, volume.target)
     await reading(reader)
-    assert.deepEqual([await health(plugin, volume), await volume.stage()], [[], OK])
+    await isHealthy(plugin, volume)
+    assert.deepEqual(await volume.stage(), OK)
     writeFileSync(join(volume.target, 'written'), 'by a pod\n')
 
     await killShielded(volume, 'program')
@@ -77,10 +88,10 @@ describe('serve --program --fuse-host service', () => {
     await killShielded(volume, 'shield', 'program')
     assert.equal(await reads(sandbox, volume, 'written'), 'by a pod\n')
     await plugin.restart()
-    assert.match(plugin.log(), /still mounted /)
-    await eventually('the volume is healthy', async () => (await health(plugin, volume)).length === 0, 60_000)
-    const { stdout } = await sandbox.run(EXECUTABLE, ['status', '--state-dir', plugin.stateDir])
-    assert.match(stdout, new RegExp(`volume "v1": healthy\\n.* MOUNTED {2}daemon ${keep}\\n {2}program {3}bindfs\\n`))
+    assert.doesNotMatch(plugin.log(), /successfully remounted /)
+    await isHealthy(plugin, volume)
+    const shown = new RegExp(`volume "v1": healthy\\n.* MOUNTED {2}daemon ${keep}\\n {2}program {3}bindfs\\n`)
+    await eventually('status shows it', async () => shown.test(await statusOf(sandbox, plugin)), 60_000)
     assert.deepEqual([await volume.stage(), await volume.publish()], [OK, OK])
     assert.equal(await reads(sandbox, volume), GREETING)
     assert.deepEqual(await complaints(sandbox, reader), [], plugin.log())
@@ -91,7 +102,7 @@ describe('serve --program --fuse-host service', () => {
     await eventually('the volume is not served any more', async () => (await health(plugin, volume)).length > 0)
     assert.deepEqual(await volume.publish(), OK, plugin.log())
     assert.equal(await reads(sandbox, volume), GREETING)
-    assert.deepEqual(await health(plugin, volume), [])
+    await isHealthy(plugin, volume)
 
     assert.deepEqual([await volume.unpublish(), await volume.unstage()], [OK, OK], plugin.log())
     await assertNothingLeft(sandbox, plugin, [volume])
@@ -117,10 +128,8 @@ describe('serve --program --fuse-host service', () => {
     await stop(program)
     const hung = `sh, process ${program}, does not answer; if it hangs, kill -9 ${program}: its shield starts it again`
     await eventually('the program hangs', async () => (await health(plugin, hangs)).join().includes(hung), 60_000)
-    const status = async (): Promise<string> =>
-      (await sandbox.run(EXECUTABLE, ['status', '--state-dir', plugin.stateDir], { timeout: 60_000 })).stdout
     const saysBoth = (text: string): boolean => WAITS.test(text) && text.includes(hung)
-    await eventually('status says the same', async () => saysBoth(await status()), 60_000)
+    await eventually('status says the same', async () => saysBoth(await statusOf(sandbox, plugin)), 60_000)
     assert.deepEqual([await away.stage(), await away.publish()], [OK, OK])
 
     // A plugin that knows nothing of an earlier answer does not replace the session either.
@@ -137,7 +146,8 @@ describe('serve --program --fuse-host service', () => {
     rmSync(broken)
     assert.equal(await reads(sandbox, away), GREETING)
     await eventually('the volume is staged', async () => (await away.stage()).code === 'OK', 60_000)
-    assert.deepEqual([await health(plugin, away), mountAt(away.staging).device], [[], device])
+    await isHealthy(plugin, away)
+    assert.equal(mountAt(away.staging).device, device)
 
     writeFileSync(broken, '')
     process.kill(processesOfShielded(away).program, 'SIGKILL')
