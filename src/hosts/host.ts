@@ -71,11 +71,6 @@ export interface FuseHost {
   stop(path: string, device: string | undefined, grace: number, call: CallContext): Promise<void>
   /** Has a daemon end that wants more for that than the unmount, which comes next. Never rejects. Left out by a host whose daemons end by the unmount. */
   beforeUnmount?(path: string, call: CallContext): Promise<void>
-  /**
-   * Asks anew whether a daemon serves the session at a path, which hangs and is to be replaced: {@link daemonAt} tells what the answer was. Rejects with HostError while
-   * no daemon can be asked, because one may serve the session again soon. Left out by a host that sees whether its daemons run.
-   */
-  beforeReplace?(path: string, call: CallContext): Promise<void>
   /** Removes what is kept for a path at which no volume is staged any more. Never throws. Left out by a host that keeps nothing. */
   forget?(path: string): void
   /**
@@ -83,6 +78,11 @@ export interface FuseHost {
    * binds hold the session. Undefined if there is none. Left out by a host that can start a second session beside it.
    */
   unmountedSession?(path: string): string | undefined
+  /**
+   * Why the session of super block `device` (`major:minor`) at a path does not answer, as a part of a sentence for people, where something else than this host has
+   * it served again: a session that is not replaced. Undefined for any other. Never rejects. Left out by a host without such sessions.
+   */
+  silence?(path: string, device: string): Promise<string | undefined>
   /** Why this host cannot serve any session, as a message for people; undefined if it can. */
   unavailableReason(): string | undefined
 }

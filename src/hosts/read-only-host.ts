@@ -2,6 +2,10 @@ import { processesNamed } from '../os/processes/processes.ts'
 import { chooseDaemon, findDaemons, type FoundDaemon, toDaemon } from './found-daemon.ts'
 import { type Daemon, type FuseHost, HostError } from './host.ts'
 import type { ProgramRecords } from './program/records.ts'
+import type { Shields } from './program/shields.ts'
+
+/** What is recorded of the sessions of programs. */
+type RecordedDaemons = Pick<ProgramRecords, 'daemonAt' | 'isShielded'>
 
 /** A service that tells all sessions it serves. */
 export interface ObservedService {
@@ -25,14 +29,16 @@ export function combined(services: readonly ObservedService[]): ObservedService 
  */
 export class ReadOnlyHost implements FuseHost {
   readonly #connect: () => Promise<ObservedService>
-  readonly #recorded: Pick<ProgramRecords, 'daemonAt'>
+  readonly #recorded: RecordedDaemons
+  readonly #shields: Pick<Shields, 'silence'>
   #served: Promise<ReadonlyMap<string, Daemon>> | undefined
   #found: readonly FoundDaemon[] | undefined
 
   /** `connect` is called only if a dummy-fused runs, because gRPC takes longer to load than everything else. `recorded`: the daemons of programs. */
-  constructor(connect: () => Promise<ObservedService>, recorded: Pick<ProgramRecords, 'daemonAt'>) {
+  constructor(connect: () => Promise<ObservedService>, recorded: RecordedDaemons, shields: Pick<Shields, 'silence'>) {
     this.#connect = connect
     this.#recorded = recorded
+    this.#shields = shields
   }
 
   /** Asks the service now. Resolves when it has answered, so that the caller can do other work meanwhile. */
@@ -51,6 +57,10 @@ export class ReadOnlyHost implements FuseHost {
 
   stop(): Promise<void> {
     return Promise.resolve()
+  }
+
+  async silence(path: string, device: string): Promise<string | undefined> {
+    return this.#recorded.isShielded(path, device) ? await this.#shields.silence(path) : undefined
   }
 
   unavailableReason(): undefined {

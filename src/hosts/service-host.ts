@@ -109,9 +109,16 @@ export class ServiceHost implements FuseHost {
     return this.#sessions.all()
   }
 
-  async beforeReplace(path: string, call: CallContext): Promise<void> {
-    const askedAt = performance.now()
-    this.#sessions.listed(await this.#call(Fused.method.list, { paths: [path] }, call), [path], askedAt)
+  /** A session that hangs while no dummy-fused can be asked: the next one, or a standby, may serve it soon. */
+  async silence(path: string, device: string): Promise<string | undefined> {
+    using question = new RunningCall(this.#limits.healthAnswer, { margin: 0 })
+    try {
+      const askedAt = performance.now()
+      this.#sessions.listed(await this.#call(Fused.method.list, { paths: [path] }, question), [path], askedAt)
+    } catch (error) {
+      return messageOf(error)
+    }
+    return this.#sessions.at(path)?.device === device ? 'dummy-fused serves it again; call again' : undefined
   }
 
   async stop(path: string, _device: string | undefined, grace: number, call: CallContext): Promise<void> {

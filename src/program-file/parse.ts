@@ -58,6 +58,11 @@ function specOf(file: ProgramFile): ProgramSpec {
     mountFlags: new Map(Object.entries(mountFlags).map(([key, one]) => [key, mountFlagOf(`mountFlags.${key}`, one ?? {})])),
     options: options.map(String),
     stop: stopOf(file.stop, { target: [], volume: [] }),
+    shield: {
+      readOnly: file.shield?.readOnly,
+      stableInodes: file.shield?.stableInodes ?? false,
+      giveUp: file.shield?.giveUp,
+    },
   }
   checkCommand(spec)
   checkOptionalParameters(spec)

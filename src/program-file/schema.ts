@@ -57,6 +57,24 @@ const STOP = strict({
   ),
 })
 
+const SHIELD = strict({
+  readOnly: v.optional(
+    described(
+      v.boolean(),
+      'Whether volumes are read-only. Default: true for programs that are known to lose a write when they are killed, else false.',
+    ),
+  ),
+  stableInodes: v.optional(
+    described(v.boolean(), 'Whether the program gives a file the same inode number each time it is started. Default: false.'),
+  ),
+  giveUp: v.optional(
+    described(
+      v.pipe(v.number(), v.minValue(0.1, 'is less than 0.1 seconds'), v.maxValue(86_400, 'is more than 86400 seconds')),
+      'Seconds without a program that serves, after which the volume is dead. Default: 300.',
+    ),
+  ),
+})
+
 /** A program's file as it is written. */
 export const PROGRAM_FILE = strict({
   name: described(
@@ -99,6 +117,7 @@ export const PROGRAM_FILE = strict({
   ),
   options: v.optional(described(v.array(WORD), 'Mount options that every volume has.')),
   stop: v.optional(STOP),
+  shield: v.optional(described(SHIELD, 'How volumes are served with --fuse-host service (docs/shield.md).')),
 })
 
 export type ProgramFile = v.InferOutput<typeof PROGRAM_FILE>

@@ -36,6 +36,15 @@ export interface StopRule {
   readonly within: number
 }
 
+/** How volumes of a program are served behind a shield, with --fuse-host service. */
+interface ShieldRule {
+  /** Undefined: as it has to be for the program. */
+  readonly readOnly: boolean | undefined
+  readonly stableInodes: boolean
+  /** Seconds; undefined: the standard of the shield. */
+  readonly giveUp: number | undefined
+}
+
 /** A FUSE program that serves volumes, as its file describes it (docs/programs.md). */
 export interface ProgramSpec {
   readonly name: string
@@ -51,4 +60,5 @@ export interface ProgramSpec {
   readonly mountFlags: ReadonlyMap<string, MountFlag>
   readonly options: readonly string[]
   readonly stop: StopRule
+  readonly shield: ShieldRule
 }

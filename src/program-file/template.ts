@@ -31,6 +31,11 @@ export function parseTemplate(text: string, allowed: Allowed): Template {
   return parts
 }
 
+/** The text that {@link parseTemplate} reads as this one, without placeholders. */
+export function escaped(text: string): string {
+  return text.replaceAll(/[{}]/g, '$&$&')
+}
+
 /** Whether a text has a placeholder of a kind. */
 export function has(template: Template, kind: PlaceholderKind): boolean {
   return template.some((part) => typeof part !== 'string' && part.kind === kind)

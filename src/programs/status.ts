@@ -29,6 +29,7 @@ import { FUSED_SOCKET } from './fused/early-options.ts'
 import { CALL_DEADLINE, pluginLimits } from './plugin/limits.ts'
 import { print } from './print.ts'
 import { programFolders } from './program-places.ts'
+import { whySilent } from './shield-silence.ts'
 import type { Program } from './program.ts'
 
 interface Parsed {
@@ -64,10 +65,14 @@ async function look(stateDir: string, fusedSocket: string): Promise<readonly Vol
   const boot = bootId()
   const records = new ProgramRecords(programFolders(stateDir).records, boot, log)
   records.peek()
-  const host = new ReadOnlyHost(async () => {
-    const { ServiceHost } = await (await import('./fused-client.ts')).loadServiceHost()
-    return combined(socketsToAsk(stateDir, fusedSocket).map((socket) => new ServiceHost(socket, [], limits, log)))
-  }, records)
+  const host = new ReadOnlyHost(
+    async () => {
+      const { ServiceHost } = await (await import('./fused-client.ts')).loadServiceHost()
+      return combined(socketsToAsk(stateDir, fusedSocket).map((socket) => new ServiceHost(socket, [], limits, log)))
+    },
+    records,
+    { silence: whySilent },
+  )
   const answered = host.begin()
   const libc = new Libc(new AddonLoader())
   const cache = new MountCache(join(stateDir, 'mountcache'), new DelayedFsync(log), log)

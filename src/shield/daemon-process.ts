@@ -1,7 +1,7 @@
-import { closeSync, rmdirSync, rmSync, writeFileSync } from 'node:fs'
+import { closeSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { codeOf, messageOf } from '../errors.ts'
+import { messageOf } from '../errors.ts'
 import type { ServingLoop } from '../fuse/session/loop.ts'
 import type { Libc } from '../os/libc.ts'
 import { ChildProgram, describeEnd, type ProcessEnd } from '../os/processes/child-program.ts'
@@ -11,16 +11,11 @@ import { sendSignal } from '../os/processes/processes.ts'
 import { settledWithin } from '../os/processes/settled-within.ts'
 import { DatagramSocket } from '../os/sockets/unix-datagram.ts'
 import { DaemonChannel, widen } from './daemon-channel.ts'
+import { ASKED_FOR } from './daemon-target.ts'
 import { type MountCall, TrappedCalls, type TrapHandler } from './trapped-calls.ts'
 
 /** The launcher's exit status when the kernel refused the filter; as in launcher.s. */
 const FILTER_REFUSED = 202
-
-/**
- * go-fuse opens this name at its mount point when it has mounted, and ends without it (fuse/poll.go). The file is there from the mount on: other daemons want an
- * empty directory before.
- */
-const ASKED_FOR = '.go-fuse-epoll-hack'
 
 /** A command whose processes are to be started. */
 export interface DaemonCommand {
@@ -194,16 +189,6 @@ function twoPairs(libc: Libc): readonly [readonly [number, number], readonly [nu
   } catch (error) {
     for (const fd of first) closeSync(fd)
     throw error
-  }
-}
-
-/** Removes the directory of daemons that have ended. It stays if one has left something in it. May be called twice. */
-export function removeTarget(target: string): void {
-  rmSync(join(target, ASKED_FOR), { force: true })
-  try {
-    rmdirSync(target)
-  } catch (error) {
-    if (codeOf(error) !== 'ENOENT' && codeOf(error) !== 'ENOTEMPTY') throw error
   }
 }
 

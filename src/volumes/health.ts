@@ -245,10 +245,9 @@ function stagingFindings(path: string, state: MountState | NoState): readonly Fi
       return [{ reason: 'DaemonDead', message: `the FUSE daemon of ${path} is gone, every access gets ENOTCONN; ${again}` }]
     case 'HUNG':
       return [
-        {
-          reason: 'DaemonHung',
-          message: `the FUSE daemon of ${path} does not answer; resume or kill it, then ${again}`,
-        },
+        state.waits === undefined
+          ? { reason: 'DaemonHung', message: `the FUSE daemon of ${path} does not answer; resume or kill it, then ${again}` }
+          : { reason: 'DaemonHung', message: `${path} does not answer: ${state.waits}` },
       ]
     case 'NOT_MOUNTED':
       return [{ reason: 'StagingNotMounted', message: `nothing is mounted at ${path}, where the volume was staged; ${again}` }]

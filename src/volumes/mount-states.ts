@@ -11,13 +11,20 @@ import { DUMMY_FUSE_MOUNTS, type OwnMounts } from './own-mounts.ts'
 /**
  * What is mounted at a path. FOREIGN: a file system that is no session of this plugin. DEAD: the file system answers ENOTCONN, because its server is gone. HUNG: it
  * does not answer. `device` (`major:minor`) identifies the FUSE session and is the same for all its binds. `attributes` are the mount's own
- * MOUNT_ATTR_*. `pid` is the daemon's, where it is known. `serves: 'many'`: the daemon serves other volumes too.
+ * MOUNT_ATTR_*. `pid` is the daemon's, where it is known. `serves: 'many'`: the daemon serves other volumes too. `waits`: why requests wait, where the session is
+ * served again without this plugin, so that it is not replaced.
  */
 export type MountState =
   | { readonly kind: 'NOT_MOUNTED'; readonly directory: boolean }
   | { readonly kind: 'MOUNTED'; readonly device: string; readonly attributes: number; readonly pid?: number }
   | { readonly kind: 'DEAD'; readonly device: string }
-  | { readonly kind: 'HUNG'; readonly device: string; readonly pid?: number; readonly serves?: 'many' }
+  | {
+      readonly kind: 'HUNG'
+      readonly device: string
+      readonly pid?: number
+      readonly serves?: 'many'
+      readonly waits?: string
+    }
   | { readonly kind: 'FOREIGN'; readonly fsType: string }
 
 /** A mount that has answered a probe. */
@@ -31,7 +38,7 @@ interface AnsweredProbe {
 export interface MountStatesParts {
   /** The mount table by paths without symbolic links. */
   readonly table: MountTable
-  readonly host: Pick<FuseHost, 'daemonAt'>
+  readonly host: Pick<FuseHost, 'daemonAt' | 'silence'>
   readonly prober: Pick<Prober, 'ask'>
   /** Milliseconds in which a mount answers whose dummy-fused is silent. */
   readonly silentMount: number
@@ -45,7 +52,7 @@ export interface MountStatesParts {
  */
 export class MountStates {
   readonly #table: MountTable
-  readonly #host: Pick<FuseHost, 'daemonAt'>
+  readonly #host: Pick<FuseHost, 'daemonAt' | 'silence'>
   readonly #prober: Pick<Prober, 'ask'>
   readonly #silentMount: number
   readonly #own: OwnMounts
@@ -84,7 +91,11 @@ export class MountStates {
     const at = performance.now()
     const answer = await this.#probe(path, device, attributes, call)
     if (answer.kind === 'MOUNTED' && mustBeProbed) this.#probed.set(path, { device, at })
-    return answer.kind === 'MOUNTED' || answer.kind === 'HUNG' ? { ...answer, ...pid } : answer
+    if (answer.kind === 'HUNG') {
+      const waits = await this.#host.silence?.(path, device)
+      return { ...answer, ...pid, ...(waits === undefined ? {} : { waits }) }
+    }
+    return answer.kind === 'MOUNTED' ? { ...answer, ...pid } : answer
   }
 
   /** The state of a target to which `staging`, the device of a live session, may be bound. Throws as {@link staging} does. */

@@ -31,7 +31,7 @@ export interface StagerParts {
   readonly reachability: Pick<Reachability, 'check'>
   readonly binds: Pick<Binds, 'bind'>
   readonly cache: MountCache
-  readonly host: Pick<FuseHost, 'start' | 'daemonAt' | 'stop' | 'beforeUnmount' | 'beforeReplace' | 'forget' | 'unmountedSession'>
+  readonly host: Pick<FuseHost, 'start' | 'daemonAt' | 'stop' | 'beforeUnmount' | 'forget' | 'unmountedSession'>
   /** The name of the program that serves volumes; undefined for daemons of ours. */
   readonly program?: string
   readonly bootId: string
@@ -159,14 +159,9 @@ export class Stager {
         return state.device
       case 'FOREIGN':
         throw new VolumeError('precondition', `${stagingPath} is a mount point of ${state.fsType} already; unmount that first`)
-      case 'HUNG': {
-        refuseShared(state, stagingPath)
-        if (this.#host.beforeReplace === undefined) return await this.#replace(state, request, call)
-        const now = await this.#judgedAnew(stagingPath, call)
-        if (now.kind !== 'HUNG') return await this.#mountIn(now, request, call)
-        refuseShared(now, stagingPath)
-        return await this.#replace(now, request, call)
-      }
+      case 'HUNG':
+        refuseWaiting(state, stagingPath)
+        return await this.#replace(state, request, call)
       case 'DEAD':
         return await this.#replace(state, request, call)
       case 'NOT_MOUNTED': {
@@ -225,21 +220,6 @@ export class Stager {
       'unavailable',
       `${stagingPath} shows a session that no daemon of this plugin is known to serve; call again, or unmount it`,
     )
-  }
-
-  /** The state of a session that hangs, after its daemon could be asked. Throws VolumeError `unavailable` while none can be asked. */
-  async #judgedAnew(stagingPath: string, call: CallContext): Promise<MountState> {
-    try {
-      await this.#host.beforeReplace?.(stagingPath, call)
-    } catch (error) {
-      if (!(error instanceof HostError)) throw error
-      throw new VolumeError(
-        'unavailable',
-        `${stagingPath} does not answer, and is not replaced while its daemon cannot be asked: ${error.message}`,
-        { cause: error },
-      )
-    }
-    return await this.#states.staging(stagingPath, call)
   }
 
   /** Unmounts a dead or hung session, ends its daemon, and mounts a new session. */
@@ -348,13 +328,15 @@ export class Stager {
   }
 }
 
-/** Throws VolumeError `unavailable` for a session that hangs because a daemon is stopped that serves other volumes too. */
-function refuseShared({ pid = 0, serves }: MountState & { kind: 'HUNG' }, stagingPath: string): void {
-  if (serves !== 'many') return
-  throw new VolumeError(
-    'unavailable',
-    `${stagingPath} waits for process ${pid}, which is stopped and serves other volumes too; resume it (kill -CONT ${pid})`,
-  )
+/** Throws VolumeError `unavailable` for a session that hangs and is not to be replaced: its daemon serves other volumes too, or something else has it served again. */
+function refuseWaiting({ pid = 0, serves, waits }: MountState & { kind: 'HUNG' }, stagingPath: string): void {
+  if (serves === 'many') {
+    throw new VolumeError(
+      'unavailable',
+      `${stagingPath} waits for process ${pid}, which is stopped and serves other volumes too; resume it (kill -CONT ${pid})`,
+    )
+  }
+  if (waits !== undefined) throw new VolumeError('unavailable', `${stagingPath} does not answer: ${waits}`)
 }
 
 function asVolumeError(error: unknown, what: string): unknown {

@@ -108,24 +108,26 @@ describe('the programs of examples/programs', () => {
     )
 })
 
-void test('csi-sanity passes with --program for bindfs, and leaves nothing', async () => {
-  assert.ok(existsSync(CSI_SANITY), `${CSI_SANITY} is missing; run scripts/test --setup-only`)
-  await using sandbox = new Sandbox()
-  const file = join(EXAMPLES, 'bindfs.yaml')
-  using plugin = await serveProgram(sandbox, file, { args: ['--role', 'identity,node,controller'] })
-  const parameters = join(sandbox.path, 'parameters.yaml')
-  writeFileSync(parameters, `source: ${folder(sandbox, 'source')}\n`)
-  const folders = ['-csi.mountdir', join(sandbox.path, 'mount'), '-csi.stagingdir', join(sandbox.path, 'staging')]
-  const flags = [
-    '-csi.endpoint',
-    `unix://${plugin.socket}`,
-    '-ginkgo.no-color',
-    '-csi.testvolumeparameters',
-    parameters,
-    ...folders,
-  ]
-  const { status, stdout } = await sandbox.run(CSI_SANITY, flags, { timeout: 120_000 })
-  assert.match(stdout, / 48 Passed \| 0 Failed \| 1 Pending \| 54 Skipped/, stdout)
-  assert.equal(status, 0)
-  assert.deepEqual([...plugin.entries(), ...keptOfPrograms(plugin), ...sandbox.mounts()], [])
-})
+for (const host of ['child', 'service'])
+  void test(`csi-sanity passes with --program for bindfs and --fuse-host ${host}, and leaves nothing`, async () => {
+    assert.ok(existsSync(CSI_SANITY), `${CSI_SANITY} is missing; run scripts/test --setup-only`)
+    await using sandbox = new Sandbox()
+    const file = join(EXAMPLES, 'bindfs.yaml')
+    const args = ['--role', 'identity,node,controller', '--fuse-host', host]
+    using plugin = await serveProgram(sandbox, file, { args, callDeadline: 60 })
+    const parameters = join(sandbox.path, 'parameters.yaml')
+    writeFileSync(parameters, `source: ${folder(sandbox, 'source')}\n`)
+    const folders = ['-csi.mountdir', join(sandbox.path, 'mount'), '-csi.stagingdir', join(sandbox.path, 'staging')]
+    const flags = [
+      '-csi.endpoint',
+      `unix://${plugin.socket}`,
+      '-ginkgo.no-color',
+      '-csi.testvolumeparameters',
+      parameters,
+      ...folders,
+    ]
+    const { status, stdout } = await sandbox.run(CSI_SANITY, flags, { timeout: 240_000 })
+    assert.match(stdout, / 48 Passed \| 0 Failed \| 1 Pending \| 54 Skipped/, stdout)
+    assert.equal(status, 0)
+    assert.deepEqual([...plugin.entries(), ...keptOfPrograms(plugin), ...sandbox.mounts()], [])
+  })

@@ -552,7 +552,6 @@ describe('serve --program --check', () => {
   it('is refused with the host modes that cannot serve by a program', async () => {
     await using sandbox = new Sandbox()
     for (const [args, line] of [
-      [['--fuse-host', 'service'], /--fuse-host service cannot serve by --program: /],
       [['--daemons', 'shared'], /--daemons shared cannot serve by --program: /],
       [['--fuse-backend', 'fuse-native'], /--fuse-backend is of dummy-fuse/],
       [['--daemonize', 'early'], /--daemonize early is a flaw for dummy-fuse/],

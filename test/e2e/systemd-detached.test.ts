@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict'
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { InstalledPlugin, UNIT } from '../support/installed-plugin.ts'
+import { GREETING } from '../support/mounts.ts'
 import { eventually } from '../support/wait.ts'
 
 /** Ways for the plugin to end and another one to be there. */
@@ -71,6 +74,31 @@ describe('dummy-fuse-csi.service with --fuse-host detached', () => {
         })
       })
     }
+
+    await t.test('has programs behind shields in scopes, which a restart with --fuse-host service leaves serving', async () => {
+      for (const folder of ['srv/data', 'etc']) mkdirSync(join(machine.root, folder), { recursive: true })
+      writeFileSync(join(machine.root, 'srv/data/dummy-file.txt'), GREETING)
+      const file = { name: 'bindfs', command: ['bindfs', '-f', '/srv/data', '{target}'] }
+      writeFileSync(join(machine.root, 'etc/bindfs.yaml'), JSON.stringify(file))
+      plugin.setOptions('--fuse-host service --program /etc/bindfs.yaml')
+      await machine.systemctl('restart', UNIT)
+      const [target = ''] = await plugin.publish('volume', 'pod')
+      const keep = async (): Promise<number> => (await plugin.status()).volumes[0]?.daemon?.pid ?? 0
+      const first = await keep()
+      assert.match(await machine.output('cat', [`/proc/${first}/cgroup`]), /\.scope$/)
+      await machine.output('systemd-run', ['--quiet', '--unit=consumer', '--', 'dummy-fuse-workload', ...workload(target)])
+      await eventually('the consumer reads', async () => (await machine.journal('consumer')).includes('reading'))
+      await machine.systemctl('restart', UNIT)
+      await machine.output('pkill', ['-9', '-x', 'bindfs'])
+      assert.equal((await plugin.read(target)).stdout, GREETING)
+      assert.equal(await keep(), first)
+      assert.equal(await machine.property('consumer', 'ActiveState'), 'active')
+      await machine.systemctl('stop', 'consumer')
+      await plugin.unpublish('volume', 'pod')
+      assert.equal((await machine.run('mountpoint', ['-q', InstalledPlugin.stagingPath('volume')])).status, 32)
+      const isGone = async (): Promise<boolean> => (await machine.run('test', ['-e', `/proc/${first}`])).status === 1
+      await eventually('its shield has ended', isGone)
+    })
   })
 })
 

@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { RunningCall } from '../../src/call-context.ts'
-import { type Daemon, type FuseHost, HostError } from '../../src/hosts/host.ts'
+import type { Daemon, FuseHost } from '../../src/hosts/host.ts'
 import { Logger } from '../../src/log.ts'
 import { AddonLoader } from '../../src/os/addons.ts'
 import { DelayedFsync } from '../../src/os/descriptors/delayed-fsync.ts'
@@ -25,7 +25,7 @@ export function alive(): Promise<Probe> {
 }
 
 /** A host whose sessions are {@link SilentMount}s, and which tells what it was asked for. */
-class HostInTest implements Pick<FuseHost, 'start' | 'daemonAt' | 'stop' | 'beforeReplace' | 'unmountedSession'> {
+class HostInTest implements Pick<FuseHost, 'start' | 'daemonAt' | 'stop' | 'silence' | 'unmountedSession'> {
   /** `start PATH OPTIONS`, `stop PATH DEVICE GRACE`. */
   readonly asked: string[] = []
   /** Paths whose daemon is stopped by SIGSTOP. */
@@ -54,8 +54,9 @@ class HostInTest implements Pick<FuseHost, 'start' | 'daemonAt' | 'stop' | 'befo
     return Promise.resolve(this.away ? undefined : this.#daemon(path))
   }
 
-  beforeReplace(): Promise<void> {
-    return this.away ? Promise.reject(new HostError('unavailable', 'no daemon runs')) : Promise.resolve()
+  silence(path: string, device: string): Promise<string | undefined> {
+    if (this.away) return Promise.resolve('no daemon runs')
+    return Promise.resolve(this.#daemon(path)?.device === device ? 'it is served again; call again' : undefined)
   }
 
   stop(path: string, device: string | undefined, grace: number): Promise<void> {

@@ -278,11 +278,14 @@ describe('Stager.stage', () => {
     })
     const device = await used.staged()
     used.host.away = true
-    await assert.rejects(used.stager.stage(used.request, used.call), {
-      kind: 'unavailable',
-      message: `${used.staging} does not answer, and is not replaced while its daemon cannot be asked: no daemon runs`,
-    })
+    const refused = async (why: string): Promise<void> =>
+      await assert.rejects(used.stager.stage(used.request, used.call), {
+        kind: 'unavailable',
+        message: `${used.staging} does not answer: ${why}`,
+      })
+    await refused('no daemon runs')
     used.log.info('come back')
+    await refused('it is served again; call again')
     await used.stager.stage(used.request, used.call)
     assert.deepEqual([mountAt(used.staging).device, used.host.asked], [device, []])
   })

@@ -36,12 +36,16 @@ export function devicesOf(pid: number): readonly string[] {
 /** Kills all processes of a start, also those that they start meanwhile, within `time` milliseconds. Resolves to those that are still in the kernel. */
 export async function killAll(record: ProgramRecord, time: number): Promise<readonly ProcessStat[]> {
   const end = performance.now() + time
-  for (let pause = 10; ; pause = Math.min(pause * 2, 100)) {
-    const left = processesOf(record)
-    if (left.length === 0 || performance.now() >= end) return left
-    for (const { pid, start } of left) if (processStat(pid)?.start === start) sendSignal(pid, 'SIGKILL')
+  let left = processesOf(record)
+  for (let pause = 10; left.length > 0 && performance.now() < end; pause = Math.min(pause * 2, 100)) {
+    for (const { pid } of left) sendSignal(pid, 'SIGKILL')
     await sleep(pause)
+    // One that ends has no environment any more, but may not have closed its descriptors yet.
+    const ending = left.filter(({ pid, start }) => processStat(pid)?.start === start)
+    const others = processesOf(record).filter(({ pid }) => !ending.some((one) => one.pid === pid))
+    left = [...ending, ...others]
   }
+  return left
 }
 
 /** The variables of a process's environment, as it was executed with them; none for one that has ended. */

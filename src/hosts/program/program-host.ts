@@ -10,7 +10,7 @@ import type { Prober } from '../../os/mounts/prober.ts'
 import { ChildProgram, describeEnd } from '../../os/processes/child-program.ts'
 import { processStat, sendSignal } from '../../os/processes/processes.ts'
 import { randomHex } from '../../os/random.ts'
-import { commandOf, environmentOf, filesOf, stopCommandOf, type VolumeValues } from '../../program-file/command.ts'
+import { environmentOf, filesOf, stopCommandOf, type VolumeValues } from '../../program-file/command.ts'
 import type { ProgramSpec } from '../../program-file/spec.ts'
 import { SecretTexts } from '../../secrets.ts'
 import { cannotStart } from '../daemon-process.ts'
@@ -24,6 +24,7 @@ import { openOutput, ProgramOutput } from './output.ts'
 import type { PrivateFolder, PrivatePlace } from './private-folder.ts'
 import { devicesOf, holdersOf, killAll, processesOf, START_VARIABLE } from './processes.ts'
 import { keyOf, type ProgramRecord, type ProgramRecords, runningOf } from './records.ts'
+import type { Shields } from './shields.ts'
 
 /** How the command of a program is executed. */
 export interface ProgramExecution {
@@ -46,6 +47,11 @@ interface ProgramLimits {
 /** The dependencies of {@link ProgramHost}. */
 export interface ProgramHostParts {
   readonly spec: ProgramSpec
+  /** The words of the command that mounts a volume. Throws UsageError for a value that would be read as something else. */
+  readonly words: (values: VolumeValues) => readonly string[]
+  /** That command is a shield, which runs the program. */
+  readonly shielded: boolean
+  readonly shields: Shields
   /** Makes the execution of a command's words. */
   readonly execution: (words: readonly string[], description: string) => ProgramExecution
   /** The variables that every program inherits. */
@@ -65,6 +71,9 @@ export interface ProgramHostParts {
 
 /** The part of a call's time for undoing in which processes that were killed have to end. */
 const KILL_SHARE = 0.75
+
+/** The part of a call's time in which a shield and its program may end by themselves. */
+const SHIELD_SHARE = 0.5
 
 /** A program that has been executed and has not mounted yet. */
 interface Attempt {
@@ -150,7 +159,7 @@ export class ProgramHost implements FuseHost {
     }
     this.#ending.delete(path)
     this.#detach(record, [])
-    records.remove(path)
+    this.#forgetStart(path)
   }
 
   /** Removes what is kept of a volume that is not staged any more: its secrets, and what its program said. */
@@ -167,6 +176,11 @@ export class ProgramHost implements FuseHost {
     return record.device
   }
 
+  async silence(path: string, device: string): Promise<string | undefined> {
+    const { records, shields } = this.#parts
+    return records.isShielded(path, device) ? await shields.silence(path) : undefined
+  }
+
   unavailableReason(): string | undefined {
     return fuseDeviceProblem()
   }
@@ -180,7 +194,7 @@ export class ProgramHost implements FuseHost {
   ): Promise<Daemon | undefined> {
     const { spec, scopes, log } = this.#parts
     const values = this.#prepare(path, options, source)
-    const words = commandOf(spec, values)
+    const words = this.#parts.words(values)
     const execution = scopes.choose(this.#parts.execution(words, `${spec.name} ${path}`))
     log.info(`exec ${spec.name} [${words.slice(1).join(' ')}]`)
     // A program waits for its storage most of the time, and takes no processor then.
@@ -251,7 +265,7 @@ export class ProgramHost implements FuseHost {
       for (const [name, text] of Object.entries(known)) folder.write(place.file('secret', name), text)
       for (const [name, text] of Object.entries(filesOf(spec, values))) folder.write(place.file('file', name), text)
       // A value that cannot stand in the command is said before anything is executed.
-      commandOf(spec, values)
+      this.#parts.words(values)
       return values
     } catch (error) {
       if (error instanceof HostError) throw error
@@ -283,6 +297,7 @@ export class ProgramHost implements FuseHost {
     const id = randomHex(16)
     const record: ProgramRecord = {
       ...{ version: 1, bootId, path, volumeId: values.volumeId, program: spec.name, id, before, processes: [] },
+      ...(this.#parts.shielded ? { shielded: true } : {}),
     }
     records.save(record)
     this.#ending.delete(path)
@@ -381,7 +396,8 @@ export class ProgramHost implements FuseHost {
   #serves({ record, child, output }: Attempt, device: string): Daemon | undefined {
     const { records, spec, log } = this.#parts
     const own = processStat(child.pid)
-    const ofOwn = own === undefined ? [] : holdersOf([own], device)
+    // What keeps a shield stays; the shield may have a successor.
+    const ofOwn = own === undefined ? [] : record.shielded === true ? [own] : holdersOf([own], device)
     const holders = ofOwn.length > 0 ? ofOwn : holdersOf(processesOf(record), device)
     // Where the kernel does not tell who has the device, every process of the program counts.
     const serving = holders.length > 0 ? holders : processesOf(record)
@@ -424,7 +440,7 @@ export class ProgramHost implements FuseHost {
     const left = await killAll(record, call.remaining() * KILL_SHARE)
     this.#detach(record, devices)
     if (left.length === 0) {
-      this.#parts.records.remove(record.path)
+      this.#forgetStart(record.path)
       return ''
     }
     this.#undoLater(record)
@@ -446,7 +462,7 @@ export class ProgramHost implements FuseHost {
         if (this.#parts.records.at(path)?.id !== record.id) return
         this.#detach(record, devices)
         if (left.length === 0) {
-          this.#parts.records.remove(path)
+          this.#forgetStart(path)
           return
         }
         await sleep(this.#parts.limits.programSearch * 5, undefined, { ref: false })
@@ -482,16 +498,25 @@ export class ProgramHost implements FuseHost {
     }
   }
 
-  /** Waits for the end of a program that was unmounted, as long as its file gives it. Rejects with HostError `unavailable` if the call ends before. */
+  /**
+   * Waits for the end of a program that was unmounted, as long as its file gives it. Rejects with HostError `unavailable` if the call ends before. Behind a shield
+   * it has stored what it has answered, so that it gets a part of the call's time alone.
+   */
   async #ends(record: ProgramRecord, call: CallContext): Promise<void> {
     const { spec, limits } = this.#parts
     const { path } = record
     const began = this.#ending.get(path) ?? performance.now()
     this.#ending.set(path, began)
+    const isShielded = record.shielded === true
+    const end = isShielded
+      ? performance.now() + Math.min(spec.stop.within, call.remaining() * SHIELD_SHARE)
+      : began + spec.stop.within
     let left = processesOf(record)
-    while (left.length > 0 && performance.now() - began < spec.stop.within) {
+    while (left.length > 0 && performance.now() < end) {
       // A stopped process cannot end by itself.
       if (left.every(isStopped)) return
+      // The shield ends when its daemon has.
+      if (isShielded) for (const { pid } of left.filter(isStopped)) sendSignal(pid, 'SIGKILL')
       if (call.remaining() <= limits.programSearch * 2) {
         const time = ((performance.now() - began) / 1000).toFixed(1)
         throw new HostError(
@@ -523,6 +548,12 @@ export class ProgramHost implements FuseHost {
     log.warning(
       `the command that ends ${spec.name} of ${record.path} has not ended within ${(time / 1000).toFixed(1)} s and was killed`,
     )
+  }
+
+  /** Nothing of a start is left. Throws Node's error. */
+  #forgetStart(path: string): void {
+    this.#parts.shields.forget(path)
+    this.#parts.records.remove(path)
   }
 
   #isMounted({ path, device }: ProgramRecord): boolean {

@@ -33,6 +33,8 @@ export interface ProgramRecord {
   readonly before: readonly string[]
   /** `major:minor` of its session, once it counts as mounted. */
   readonly device?: string
+  /** The program runs behind a shield, which starts it again when it ends. */
+  readonly shielded?: true
   /** The processes that have the device of the session open. */
   readonly processes: readonly RecordedProcess[]
 }
@@ -46,6 +48,7 @@ const RECORD = v.object({
   id: v.pipe(v.string(), v.regex(/^[0-9a-f]{32}$/, 'is not an id')),
   before: v.array(v.string()),
   device: v.exactOptional(v.string()),
+  shielded: v.exactOptional(v.literal(true)),
   processes: v.array(v.object({ pid: v.number(), start: v.string() })),
 })
 
@@ -117,8 +120,15 @@ export class ProgramRecords {
     if (record === undefined || (device !== undefined && record.device !== device)) return undefined
     const running = runningOf(record)
     const daemon = toDaemon(running.find(({ exiting }) => !exiting))
-    // A program of several processes answers as long as one of them runs.
-    return daemon === undefined ? undefined : { ...daemon, stopped: running.every(isStopped) }
+    if (daemon === undefined) return undefined
+    // A program of several processes answers as long as one of them runs. What keeps a shield may be stopped while the shield serves.
+    return { ...daemon, stopped: record.shielded !== true && running.every(isStopped) }
+  }
+
+  /** Whether the session of a path, with super block `device`, is served by a shield that runs, or by its next process. */
+  isShielded(path: string, device: string): boolean {
+    const record = this.#byPath.get(path)
+    return record?.shielded === true && record.device === device && runningOf(record).some(({ exiting }) => !exiting)
   }
 
   #read(file: Parameters<typeof readRegularFile>[0]): ProgramRecord | undefined {

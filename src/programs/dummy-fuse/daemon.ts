@@ -12,7 +12,7 @@ import type { StarterChannel } from './channel.ts'
 import { STATUS } from '../../os/processes/exit-status.ts'
 import { DUMMY_FUSE_LIMITS } from './limits.ts'
 import type { FuseOptions } from './options.ts'
-import { preflight } from './preflight.ts'
+import { NONEMPTY, preflight } from './preflight.ts'
 import { EndSignals } from './signals.ts'
 
 /** What a daemon needs from outside. */
@@ -56,7 +56,11 @@ export async function serve(options: FuseOptions, context: DaemonContext): Promi
 
   // A plugin has looked at the path, and mounts over what is there, as the kubelet's other plugins do.
   const ordered = options.foreground && channel !== undefined
-  const allowed = { nonempty: ordered || options.mountOptions.includes('nonempty'), links: ordered ? 'refuse' : 'follow' } as const
+  const allowed = {
+    nonempty: ordered || options.mountOptions.includes('nonempty'),
+    nonemptyOption: NONEMPTY,
+    links: ordered ? 'refuse' : 'follow',
+  } as const
   const mountpoint = await preflight(options.mountpoint, allowed, () => openMountTable(context.libc()))
   const logFile = inBackground(options, context) && options.logFile !== undefined ? openLogFile(options.logFile) : undefined
   if (inBackground(options, context)) process.chdir('/')

@@ -10,10 +10,15 @@ const DEVICE_NUMBER = (10 << 8) | 229
 /** include/uapi/linux/capability.h. */
 const CAP_SYS_ADMIN = 21n
 
+/** How dummy-fuse is told that there may be files in its mount point. */
+export const NONEMPTY = '-o nonempty'
+
 /** What a mount point may be. */
 export interface Allowed {
   /** Whether there may be files in it. */
   readonly nonempty: boolean
+  /** The option that allows files in it. */
+  readonly nonemptyOption: string
   /** What is done about symbolic links on the way to it. */
   readonly links: 'follow' | 'refuse'
 }
@@ -23,14 +28,14 @@ export interface Allowed {
  * `openTable` is called once privileges and device are there. Throws ProgramError whose line names the path and what to do. Asks nothing
  * of a hung file system but in processes of their own.
  */
-export async function preflight(mountpoint: string, { nonempty, links }: Allowed, openTable: () => MountTable): Promise<string> {
+export async function preflight(mountpoint: string, allowed: Allowed, openTable: () => MountTable): Promise<string> {
   checkPrivileges()
   checkDevice()
   const table = openTable()
   const path = await followLinks(mountpoint, table)
-  if (links === 'refuse' && path !== mountpoint)
+  if (allowed.links === 'refuse' && path !== mountpoint)
     throw new ProgramError(`${mountpoint}: a symbolic link on the way leads to ${path}; name that directory`, STATUS.notADirectory)
-  await checkMountpoint(path, nonempty, table)
+  await checkMountpoint(path, allowed, table)
   return path
 }
 
@@ -72,7 +77,7 @@ function hint(error: unknown): string {
     : 'make it readable and writable for root, on a mount that is not nodev, and allow c 10:229 to this container'
 }
 
-async function checkMountpoint(path: string, nonempty: boolean, table: MountTable): Promise<void> {
+async function checkMountpoint(path: string, { nonempty, nonemptyOption }: Allowed, table: MountTable): Promise<void> {
   const state = table.at(path)
   switch (state.kind) {
     case 'absent':
@@ -88,7 +93,7 @@ async function checkMountpoint(path: string, nonempty: boolean, table: MountTabl
     }
   }
   if (entries(path).length > 0 && !nonempty) {
-    const advice = 'empty it, name another directory, or mount over it with -o nonempty'
+    const advice = `empty it, name another directory, or mount over it with ${nonemptyOption}`
     throw new ProgramError(`${path}: not empty; ${advice}`, STATUS.notEmpty)
   }
 }

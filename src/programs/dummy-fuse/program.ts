@@ -11,7 +11,7 @@ import { startAndForget, startAndWait } from './background.ts'
 import { StarterChannel, takeReadyFd } from './channel.ts'
 import { serve } from './daemon.ts'
 import { parseFuseOptions } from './options.ts'
-import { preflight } from './preflight.ts'
+import { NONEMPTY, preflight } from './preflight.ts'
 import { isSpareRequest, Spare } from './spare.ts'
 
 /** dummy-fuse: serves one mount, with libfuse's command line. */
@@ -43,7 +43,8 @@ export const dummyFuse: Program = async ({ args, env, self }) => {
   if (options.daemonize === 'early') return startAndForget(self(['-f', ...args]))
 
   const nonempty = options.mountOptions.includes('nonempty')
-  const mountpoint = await preflight(options.mountpoint, { nonempty, links: 'follow' }, () => MountinfoTable.snapshot())
+  const allowed = { nonempty, nonemptyOption: NONEMPTY, links: 'follow' } as const
+  const mountpoint = await preflight(options.mountpoint, allowed, () => MountinfoTable.snapshot())
   const table = MountinfoTable.current()
   const before = deviceAt(table, mountpoint)
   const cleanUp = (): Promise<void> => detachDead(table, libc, mountpoint, before)

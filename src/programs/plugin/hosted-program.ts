@@ -1,11 +1,12 @@
 import { readFileSync } from 'node:fs'
-import { messageOf, ProgramError } from '../../errors.ts'
+import { messageOf, ProgramError, UsageError } from '../../errors.ts'
 import { fuseDeviceProblem } from '../../hosts/fuse-device.ts'
 import { isExecutable } from '../../os/processes/executable-on-path.ts'
 import { parseProgramFile } from '../../program-file/parse.ts'
 import type { ProgramSpec } from '../../program-file/spec.ts'
 import { programPath } from '../program-places.ts'
 import type { FuseHostName } from './options.ts'
+import { readOnlyByDefault, shieldProblem } from './program-shields.ts'
 
 /** Reads a program's file. Throws ProgramError, and UsageError for what is wrong in it. */
 export function readProgram(file: string): ProgramSpec {
@@ -44,8 +45,13 @@ function needsOf(spec: ProgramSpec, fuseHost: FuseHostName, env: NodeJS.ProcessE
   ]
 }
 
-/** Throws ProgramError that names what the program lacks on this machine. A /dev/fuse that is missing is said by each call. */
+/**
+ * Throws UsageError for a file that does not go with the host mode, and ProgramError that names what the program lacks on this machine. A /dev/fuse that is missing is said
+ * by each call.
+ */
 export function requireNeeds(spec: ProgramSpec, fuseHost: FuseHostName, env: NodeJS.ProcessEnv): void {
+  const problem = fuseHost === 'service' ? shieldProblem(spec) : undefined
+  if (problem !== undefined) throw new UsageError(problem)
   const missing = needsOf(spec, fuseHost, env).filter(({ what, problem }) => problem !== undefined && what !== '/dev/fuse')
   if (missing.length > 0)
     throw new ProgramError(`${spec.name} cannot be served: ${missing.map(({ problem }) => problem).join('; ')}`, 1)
@@ -59,16 +65,19 @@ export function checkProgram(
 ): { readonly text: string; readonly complete: boolean } {
   const spec = readProgram(file)
   const needs = needsOf(spec, fuseHost, env)
+  const refusal = fuseHost === 'service' ? shieldProblem(spec) : undefined
   const lines = [
     `ok       ${file} describes ${spec.name}`,
+    ...(refusal === undefined ? [] : [`refused  ${refusal}`]),
     ...needs.map(({ what, problem }) => (problem === undefined ? `ok       ${what}` : `missing  ${what}: ${problem}`)),
-    ...notesOf(spec).map((note) => `note     ${note}`),
+    ...notesOf(spec, fuseHost).map((note) => `note     ${note}`),
   ]
-  return { text: `${lines.join('\n')}\n`, complete: needs.every(({ problem }) => problem === undefined) }
+  return { text: `${lines.join('\n')}\n`, complete: refusal === undefined && needs.every(({ problem }) => problem === undefined) }
 }
 
-function notesOf(spec: ProgramSpec): readonly string[] {
+function notesOf(spec: ProgramSpec, fuseHost: FuseHostName): readonly string[] {
   const words = [...spec.options, ...spec.command.flat().filter((part) => typeof part === 'string')]
+  const loss = fuseHost === 'service' ? readOnlyByDefault(spec) : undefined
   const allowsOthers = words.some((word) => /allow[-_](other|root)/.test(word))
   return [
     ...(allowsOthers && !hasUserAllowOther()
@@ -77,7 +86,8 @@ function notesOf(spec: ProgramSpec): readonly string[] {
         ]
       : []),
     ...(allowsOthers ? [] : ['no allow_other is in the file: processes of pods that are not root get EACCES']),
-    ...(spec.start === 'background'
+    ...(loss === undefined ? [] : [`${loss}: with --fuse-host service its volumes are read-only`]),
+    ...(spec.start === 'background' && fuseHost !== 'service'
       ? ['the daemon is in the background: with --fuse-host child it outlives a plugin that is killed, unless its container ends']
       : []),
   ]

@@ -151,7 +151,10 @@ export function parsePluginOptions(args: readonly string[], env: NodeJS.ProcessE
         .choices(['per-volume', 'shared'])
         .default('per-volume'),
     )
-    .option('--program <file>', 'serve volumes by the FUSE program that this file describes, in place of dummy-fuse')
+    .option(
+      '--program <file>',
+      'serve volumes by the FUSE program that this file describes, in place of dummy-fuse; with --fuse-host service each behind a shield',
+    )
     .option('--check', 'check the file of --program and this machine, say what is missing, and end')
     .option(
       '--secrets-dir <folder>',
@@ -166,7 +169,7 @@ export function parsePluginOptions(args: readonly string[], env: NodeJS.ProcessE
       "the plugin's socket as the kubelet sees it, if its path differs from that of --endpoint",
     )
     .addOption(metricsAddressOption())
-    .option('--fused-socket <path>', 'socket of dummy-fused, for --fuse-host service', FUSED_SOCKET)
+    .option('--fused-socket <path>', 'socket of dummy-fused, for --fuse-host service without --program', FUSED_SOCKET)
     .addOption(backendOption('--fuse-backend <backend>'))
     .addOption(logFormatOption())
     .option(
@@ -259,16 +262,12 @@ function refuseUnserved({ fuseBackend, daemonize }: Parsed): void {
 }
 
 /** What does not go with a program, and what goes with one alone. */
-function refuseUnhosted({ program, check, secretsDir, fuseHost, daemons, fuseBackend, daemonize, inject }: Parsed): void {
+function refuseUnhosted({ program, check, secretsDir, daemons, fuseBackend, daemonize, inject }: Parsed): void {
   if (program === undefined) {
     if (check === true) throw new UsageError('--check checks the file of --program; name one')
     if (secretsDir !== undefined) throw new UsageError('--secrets-dir is for the volumes of --program; leave it out')
     return
   }
-  if (fuseHost === 'service')
-    throw new UsageError(
-      '--fuse-host service cannot serve by --program: dummy-fused keeps sessions that it serves itself; use --fuse-host child or detached',
-    )
   if (daemons === 'shared')
     throw new UsageError('--daemons shared cannot serve by --program: a program serves one volume; leave out --daemons')
   if (fuseBackend !== 'session')

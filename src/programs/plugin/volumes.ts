@@ -24,6 +24,7 @@ import { sharedDaemonPaths } from '../../hosts/shared-daemon-paths.ts'
 import { Spares } from '../../hosts/spares.ts'
 import { StartQueue } from '../../hosts/start-queue.ts'
 import type { Logger } from '../../log.ts'
+import { commandOf } from '../../program-file/command.ts'
 import type { ProgramSpec } from '../../program-file/spec.ts'
 import { bootId } from '../../os/processes/boot-id.ts'
 import { SPARE_ARGS } from '../../os/processes/daemon-channel.ts'
@@ -59,6 +60,7 @@ import { programFolders, programPath } from '../program-places.ts'
 import { DEFAULT_BACKEND } from '../session-options.ts'
 import type { PluginLimits } from './limits.ts'
 import type { PluginOptions } from './options.ts'
+import { ProgramShields, readOnlyByDefault } from './program-shields.ts'
 
 /** The volumes of one state folder, put together. */
 export interface VolumeSystem {
@@ -106,7 +108,7 @@ export function openVolumes(
     stateDir,
     ephemeralDir: places.folder,
     ownFolders: [
-      ...[options.socket, ...(options.fuseHost === 'service' ? [options.fusedSocket] : [])].map(folderOf),
+      ...[options.socket, ...(options.fuseHost === 'service' && spec === undefined ? [options.fusedSocket] : [])].map(folderOf),
       ...(options.secretsDir === undefined ? [] : [options.secretsDir]),
     ],
     roots,
@@ -165,14 +167,19 @@ function openPrograms(
   spec: ProgramSpec,
   { fuseHost, stateDir, secretsDir }: PluginOptions,
   limits: PluginLimits,
-  { env }: ProgramContext,
+  { env, other }: ProgramContext,
   kernel: KernelParts,
   log: Logger,
 ): { readonly name: string; readonly host: ProgramHost; readonly records: ProgramRecords } {
   const folders = programFolders(realpathSync(stateDir))
   const records = new ProgramRecords(folders.records, kernel.bootId, log)
   records.load()
-  const systemdRun = fuseHost === 'detached' ? findSystemdRun(env, log) : undefined
+  const systemdRun = fuseHost === 'child' ? undefined : findSystemdRun(env, log)
+  const shielded = fuseHost === 'service'
+  const shields = new ProgramShields(kernel.libc, folders.targets, log)
+  shields.removeOthers(records.all().map(({ path }) => path))
+  const loss = shielded ? readOnlyByDefault(spec) : undefined
+  if (loss !== undefined) log.warning(`${loss}: with --fuse-host service its volumes are read-only`)
   if (fuseHost === 'child' && spec.start === 'background')
     log.warning(
       `${spec.name} runs in the background: its daemons outlive this plugin if it is killed, although --fuse-host is child`,
@@ -182,6 +189,9 @@ function openPrograms(
   const host = new ProgramHost({
     ...kernel,
     spec,
+    words: (values) => (shielded ? shields.words(spec, values, other('dummy-shield', []).executable) : commandOf(spec, values)),
+    shielded,
+    shields,
     execution:
       fuseHost === 'child'
         ? programChildExecution

@@ -12,7 +12,7 @@ import type { ProgramContext } from '../program.ts'
 import { SHIELD_LIMITS } from './limits.ts'
 import type { Messages } from './messages.ts'
 import type { ShieldOptions } from './options.ts'
-import { MOUNT_POINT } from './serve.ts'
+import { mountPointOf } from './serve.ts'
 
 /** An exit status of more says that a signal ended the shield. */
 const KILLED = 128
@@ -38,13 +38,13 @@ interface KeptContext {
 /** Runs the shield below a keeper of its own, in a process beside it: its descriptors are kept when it is killed. Resolves to the shield's exit status. */
 export async function keepShield(
   { args, env, self }: ProgramContext,
-  { mountpoint: given, giveUp }: ShieldOptions,
+  { mountpoint: given, giveUp, nonempty }: ShieldOptions,
   { libc, messages, readyFd }: KeptContext,
 ): Promise<number> {
   setProcessName('dummy-fuse-keep')
   const starter = readyFd === undefined ? undefined : new Starter(libc, readyFd)
   const table = openMountTable(libc)
-  const mountpoint = await preflight(given, MOUNT_POINT, () => table)
+  const mountpoint = await preflight(given, mountPointOf({ nonempty }), () => table)
   const before = deviceAt(table, mountpoint)
   const { executable, args: words, argv0 } = self(args)
   const status = await keepProgram({

@@ -15,6 +15,10 @@ export const SHIELD_LIMITS = checkedLimits(
     end: { value: 10_000, why: 'A daemon that is asked to end may have to tell its server first.' },
     killed: { value: 2000, why: 'A process that SIGKILL has not ended by then is in the kernel, where nothing ends it.' },
     answer: { value: 5000, why: 'A shield answers within milliseconds; a busy machine may take seconds.' },
+    silence: {
+      value: 1000,
+      why: 'A plugin asks why a mount does not answer, and has a call to answer itself; a shield answers within milliseconds.',
+    },
     look: { value: 50, why: 'Between two looks for the successor of a shield that was killed.' },
     processEnd: { value: 5000, why: 'A process that has done all but end takes milliseconds, on a busy machine seconds.' },
     takeover: { value: 60_000, why: 'The least time that the keeper of a shield waits for a successor; --give-up may be shorter.' },

@@ -21,6 +21,10 @@ export interface ShieldOptions {
   readonly readOnly: boolean
   /** Milliseconds. */
   readonly giveUp: number
+  /** There may be files in the mount point. */
+  readonly nonempty: boolean
+  /** The folder in which the daemons' own directories are made, an absolute path; undefined: $TMPDIR. */
+  readonly targets: string | undefined
   readonly background: boolean
   /** An absolute path; undefined: syslog. */
   readonly logFile: string | undefined
@@ -31,6 +35,8 @@ interface Parsed {
   logFile?: string
   readOnly?: true
   stableInodes?: true
+  nonempty?: true
+  targets?: string
   giveUp: number
 }
 
@@ -64,7 +70,7 @@ export function parseShieldOptions(args: readonly string[]): ShieldOptions {
     'Mounts the file system of any FUSE daemon, and starts the daemon again when it ends: its users do not notice.',
   )
     .usage('[options] MOUNTPOINT -- COMMAND... {target}')
-    .argument('<mountpoint>', 'an empty directory')
+    .argument('<mountpoint>', 'an empty directory, but for --nonempty')
     .option(
       '--read-only',
       `mount read-only; has to be given for ${LOSES_WRITES.join(', ')}, which may lose a write when they are killed`,
@@ -73,13 +79,23 @@ export function parseShieldOptions(args: readonly string[]): ShieldOptions {
       '--stable-inodes',
       'the daemon gives a file the same inode number each time it is started: check it, and show it to readers. Without it the number is ours',
     )
+    .option('--nonempty', 'mount over a directory that is not empty')
+    .option('--targets <folder>', 'where the directory is made that {target} stands for; made if it is missing (default: $TMPDIR)')
     .option('--background', 'return when the mount stands, and go on in the background')
     .option('--log-file <file>', 'file for messages in the background, instead of the journal or syslog')
     .option('--give-up <seconds>', 'end, and leave a dead mount, when no daemon has come up for this time', seconds(0.1), 300)
     .addHelpText('after', MORE)
   const [before, words] = cutAtCommand(args)
   parse(command, before)
-  const { readOnly = false, stableInodes = false, giveUp, background = false, logFile } = command.opts<Parsed>()
+  const {
+    readOnly = false,
+    stableInodes = false,
+    giveUp,
+    nonempty = false,
+    targets,
+    background = false,
+    logFile,
+  } = command.opts<Parsed>()
   const [mountpoint = ''] = command.args
   if (logFile !== undefined && !background)
     throw new UsageError('--log-file is for the background; give --background too, or redirect standard error')
@@ -93,6 +109,8 @@ export function parseShieldOptions(args: readonly string[]): ShieldOptions {
     stableInodes,
     readOnly,
     giveUp: giveUp * 1000,
+    nonempty,
+    targets: targets === undefined ? undefined : absolute(targets),
     background,
     logFile: logFile === undefined ? undefined : absolute(logFile),
   }

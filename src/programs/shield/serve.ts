@@ -22,8 +22,10 @@ import { SHIELD_LIMITS } from './limits.ts'
 import type { Messages } from './messages.ts'
 import type { ShieldOptions } from './options.ts'
 
-/** Where a shield mounts. */
-export const MOUNT_POINT: Allowed = { nonempty: false, links: 'follow' }
+/** What the mount point of a shield may be. */
+export function mountPointOf({ nonempty }: Pick<ShieldOptions, 'nonempty'>): Allowed {
+  return { nonempty, nonemptyOption: '--nonempty', links: 'follow' }
+}
 
 /** What a shield needs from outside. */
 export interface ServeContext {
@@ -51,9 +53,9 @@ export async function serve(
   const succession = new Succession(libc, manager, SHIELD_LIMITS.store, log)
   const left = await succession.left(inherited)
   if (left !== undefined) requireSame(options, left.state.facts)
-  const commands = Commands.of(options.command, env, left?.state.facts)
+  const commands = Commands.of(options.command, env, options.targets, left?.state.facts)
   try {
-    const mountpoint = left?.state.facts.mountpoint ?? (await preflight(options.mountpoint, MOUNT_POINT, () => table))
+    const mountpoint = left?.state.facts.mountpoint ?? (await preflight(options.mountpoint, mountPointOf(options), () => table))
     exitAtOnce(libc)
     const launcher = new Launcher(libc, launcherImage('shield'))
     const keptBy = keeperOf(manager, keeper)
