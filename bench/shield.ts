@@ -158,7 +158,7 @@ async function forgotten(sandbox: Sandbox): Promise<readonly Row[]> {
   const before = used()
   const script = `import os,sys
 for number in range(${files}): os.stat(sys.argv[1] + "/file-%d" % number)`
-  assert.equal((await sandbox.run('python3', ['-c', script, mountpoint], { timeout: 600_000 })).status, 0)
+  assert.equal((await sandbox.run('python3', ['-c', script, mountpoint], { timeout: 1_800_000 })).status, 0)
   const most = used()
   await eventually(
     'the kernel has forgotten the files',
