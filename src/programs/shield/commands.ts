@@ -1,4 +1,4 @@
-import { mkdtempSync, realpathSync } from 'node:fs'
+import { chmodSync, chownSync, mkdtempSync, realpathSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
@@ -6,8 +6,11 @@ import { messageOf, ProgramError } from '../../errors.ts'
 import { makeDirectories } from '../../os/mounts/directories.ts'
 import { executablePath } from '../../os/processes/executable-on-path.ts'
 import { STATUS } from '../../os/processes/exit-status.ts'
+import { userOf } from '../../os/processes/users.ts'
+import type { Confinement } from '../../shield/confinement.ts'
 import { type DaemonCommand, removeTarget } from '../../shield/daemon-process.ts'
 import type { SessionFacts } from '../../shield/session-facts.ts'
+import { programPath } from '../program-places.ts'
 import { type DaemonWords, parseCommand } from './options.ts'
 
 /** The file that a command executes, as an absolute path. Throws ProgramError. */
@@ -18,23 +21,36 @@ export function executableOf({ words: [program = ''] }: DaemonWords, env: NodeJS
   return file
 }
 
+/** How daemons run as a user (`--user`). Throws ProgramError. */
+export function confinementOf(user: string, env: NodeJS.ProcessEnv): Confinement {
+  const ids = userOf(user)
+  if (ids === undefined)
+    throw new ProgramError(`${user} is no user of /etc/passwd; name one, or give UID:GID, such as 65534:65534`, STATUS.usage)
+  const setpriv = executablePath('setpriv', programPath(env))
+  if (setpriv === undefined)
+    throw new ProgramError('--user needs setpriv(1), which is not there; install the package util-linux', STATUS.failed)
+  return { ...ids, setpriv }
+}
+
 /** The command that starts daemons, and the directory that its daemons are to mount at. Nothing is ever mounted there. */
 export class Commands {
   #current: DaemonCommand
+  readonly #confinement: Confinement | undefined
 
   private constructor(current: DaemonCommand) {
     this.#current = current
+    this.#confinement = current.confinement
   }
 
   /**
    * The command that the shield was called with, or what an upgrade has replaced it by since, before an earlier process was killed (`facts`). Makes a directory, if need be.
-   * Throws ProgramError.
+   * `confinement`: of each daemon. Throws ProgramError.
    */
-  static of(called: DaemonWords, env: NodeJS.ProcessEnv, facts: SessionFacts = {}): Commands {
+  static of(called: DaemonWords, confinement: Confinement | undefined, env: NodeJS.ProcessEnv, facts: SessionFacts = {}): Commands {
     const { command, target } = facts
     const isUpgraded = command !== undefined && isDeepStrictEqual(facts.called, called.words)
     const file = isUpgraded ? command.file : executableOf(called, env)
-    return new Commands(filled(file, isUpgraded ? parseCommand(command.words) : called, makeTarget(target)))
+    return new Commands(filled(file, isUpgraded ? parseCommand(command.words) : called, confinement, target))
   }
 
   get current(): DaemonCommand {
@@ -50,7 +66,7 @@ export class Commands {
     act: (command: DaemonCommand) => Promise<T>,
   ): Promise<T> {
     const { file, words } = next ?? { file: this.#current.file, words: parseCommand(this.#current.words) }
-    const command = filled(file, words, makeTarget())
+    const command = filled(file, words, this.#confinement)
     let unused = command.target
     try {
       const result = await act(command)
@@ -68,20 +84,24 @@ export class Commands {
   }
 }
 
-function filled(file: string, { words, args }: DaemonWords, target: string): DaemonCommand {
+/** Makes the directory of a command; `left`: that of an earlier process. Throws ProgramError. */
+function filled(file: string, { words, args }: DaemonWords, confinement: Confinement | undefined, left?: string): DaemonCommand {
   const [program = ''] = words
-  return { file, words, args: [program, ...args(target)], target }
+  const target = makeTarget(confinement, left)
+  return { file, words, args: [program, ...args(target)], target, confinement }
 }
 
-/** `left`: that of an earlier process. Throws ProgramError. */
-function makeTarget(left?: string): string {
+function makeTarget(confinement: Confinement | undefined, left: string | undefined): string {
   try {
-    if (left !== undefined) {
-      makeDirectories(left, 0o700)
-      return left
-    }
+    if (left !== undefined) makeDirectories(left, 0o700)
     // Some daemons resolve it, and mount at what they have found.
-    return mkdtempSync(join(realpathSync(tmpdir()), 'dummy-fuse-shield-'))
+    const target = left ?? mkdtempSync(join(realpathSync(tmpdir()), 'dummy-fuse-shield-'))
+    if (confinement !== undefined) {
+      // fusermount(1) wants a directory that its user can write to. As its owner, the user could put another one in its place.
+      chownSync(target, 0, confinement.gid)
+      chmodSync(target, 0o770)
+    }
+    return target
   } catch (error) {
     const advice = 'set TMPDIR to a folder that can be written to'
     throw new ProgramError(`cannot make a directory for the daemon: ${messageOf(error)}; ${advice}`, STATUS.failed, {

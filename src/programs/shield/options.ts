@@ -19,6 +19,8 @@ export interface ShieldOptions {
   readonly command: DaemonWords
   readonly stableInodes: boolean
   readonly readOnly: boolean
+  /** Whom daemons run as: a name, or UID:GID; undefined: as the shield does. */
+  readonly user: string | undefined
   /** Milliseconds. */
   readonly giveUp: number
   readonly background: boolean
@@ -31,6 +33,7 @@ interface Parsed {
   logFile?: string
   readOnly?: true
   stableInodes?: true
+  user?: string
   giveUp: number
 }
 
@@ -73,13 +76,17 @@ export function parseShieldOptions(args: readonly string[]): ShieldOptions {
       '--stable-inodes',
       'the daemon gives a file the same inode number each time it is started: check it, and show it to readers. Without it the number is ours',
     )
+    .option(
+      '--user <user>',
+      'run the daemon as this user (a name, or UID:GID) without capabilities, in a mount namespace of its own. Without it the daemon runs as root',
+    )
     .option('--background', 'return when the mount stands, and go on in the background')
     .option('--log-file <file>', 'file for messages in the background, instead of the journal or syslog')
     .option('--give-up <seconds>', 'end, and leave a dead mount, when no daemon has come up for this time', seconds(0.1), 300)
     .addHelpText('after', MORE)
   const [before, words] = cutAtCommand(args)
   parse(command, before)
-  const { readOnly = false, stableInodes = false, giveUp, background = false, logFile } = command.opts<Parsed>()
+  const { readOnly = false, stableInodes = false, user, giveUp, background = false, logFile } = command.opts<Parsed>()
   const [mountpoint = ''] = command.args
   if (logFile !== undefined && !background)
     throw new UsageError('--log-file is for the background; give --background too, or redirect standard error')
@@ -92,6 +99,7 @@ export function parseShieldOptions(args: readonly string[]): ShieldOptions {
     command: parseCommand(words),
     stableInodes,
     readOnly,
+    user,
     giveUp: giveUp * 1000,
     background,
     logFile: logFile === undefined ? undefined : absolute(logFile),
