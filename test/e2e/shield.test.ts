@@ -108,7 +108,7 @@ describe('shield', () => {
       chmodSync(sandbox.path, 0o755)
       const command = ['bindfs', '-f', folder, '{target}']
       const shielded = await Shielded.start(sandbox, command, ['--read-only', '--user', 'nobody'])
-      for (let kill = 0; kill < 2; kill++) {
+      for (const killed of ['daemon', 'shield'] as const) {
         assert.equal((await sandbox.run('cat', [join(shielded.mountpoint, 'f')])).stdout, 'text')
         const { daemon = 0 } = shielded
         const status = readFileSync(`/proc/${daemon}/status`, 'utf8')
@@ -118,7 +118,7 @@ describe('shield', () => {
         assert.notEqual(readlinkSync(`/proc/${daemon}/ns/mnt`), readlinkSync('/proc/self/ns/mnt'))
         const theirs = readFileSync(`/proc/${daemon}/mountinfo`, 'utf8')
         assert.match(theirs, / \/dev\/fuse /)
-        await shielded.killDaemon()
+        await shielded.kill([killed])
       }
       // The one that serves now was started while the mount was there.
       umountLazily(shielded.mountpoint)

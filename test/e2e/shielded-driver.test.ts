@@ -9,7 +9,7 @@ import { peer } from '../support/driver-run.ts'
 import { EXECUTABLE } from '../support/paths.ts'
 import { Sandbox } from '../support/sandbox.ts'
 import { DAEMONS } from '../support/shield-daemons.ts'
-import { fill, ShieldedReader } from '../support/shield.ts'
+import { fill, ShieldedReader, shieldStatus } from '../support/shield.ts'
 import { eventually } from '../support/wait.ts'
 
 /** Milliseconds for a program that logs in, on a busy machine. */
@@ -88,8 +88,9 @@ describe('a link in the place of a FUSE program', () => {
       const wrapper = sandbox.start(program, args, { env })
       const isThere = (): boolean => existsSync(join(mountpoint, 'f')) || wrapper.child.exitCode !== null
       await eventually(`mounted: ${wrapper.output()}`, isThere, LONG)
-      const [daemon = 0] = sandbox.processes('gocryptfs')
-      process.kill(daemon, 'SIGKILL')
+      const { daemon } = await shieldStatus(sandbox, mountpoint)
+      assert.ok(daemon !== null, wrapper.output())
+      process.kill(daemon.pid, 'SIGKILL')
       const read = await sandbox.run('cat', [join(mountpoint, 'f')], { timeout: LONG })
       assert.equal(read.stdout, 'text', read.stderr + wrapper.output())
       wrapper.child.kill('SIGTERM')
@@ -117,6 +118,9 @@ describe('a link in the place of a FUSE program', () => {
     const absent = await sandbox.run('some-daemon', [folder], { env: { ...env, DUMMY_FUSE_SHIELD_FOREGROUND: '-f' } })
     assert.match(absent.stderr, /there is no some-daemon on PATH beside the shield's own; /)
     assert.equal(absent.status, 1)
+    const asking = await sandbox.run('bindfs', ['-o', 'ro,password_stdin', folder, folder], { env })
+    assert.match(asking.stderr, /bindfs is to read a password from its standard input/)
+    assert.equal(asking.status, 2)
     const options = { ...env, DUMMY_FUSE_SHIELD_OPTIONS: 'status' }
     const wrong = await sandbox.run('bindfs', [folder, sandbox.directory('mount')], { env: options })
     assert.match(wrong.stderr, /DUMMY_FUSE_SHIELD_OPTIONS is 'status'; it has options of shield alone/)

@@ -20,6 +20,9 @@ import { habitsOf, wordsOf } from './habits.ts'
 import { SHIELDED } from './name.ts'
 import { realProgram } from './real-program.ts'
 
+/** A word by which sshfs and others are to read a password from their standard input. */
+const ASKS_INPUT = /(^(-o)?|,)password_stdin(,|$)/
+
 /** Has options of shield, parted by blanks. */
 const OPTIONS = 'DUMMY_FUSE_SHIELD_OPTIONS'
 
@@ -38,6 +41,10 @@ export const shielded: Program = async (context) => {
   const directories = habits.mounts(words) ? await directoriesIn(words, openMountTable(libc)) : []
   const [only, ...others] = directories
   if (only === undefined) return await passOn(file, name, words)
+  if (words.some((word) => ASKS_INPUT.test(word)))
+    throw new UsageError(
+      `${name} is to read a password from its standard input, which nobody writes again when it is started again; give it a key or a file`,
+    )
   // A service manager of the caller's keeps nothing of ours.
   for (const variable of ['NOTIFY_SOCKET', 'FDSTORE']) Reflect.deleteProperty(env, variable)
   const options = optionsOf(env)
