@@ -6,6 +6,7 @@ import { undecodedWord } from './os/descriptors/undecoded.ts'
 import { oneLine, printable } from './printable.ts'
 import { exitOf } from './programs/exit-of.ts'
 import type { Program, ProgramContext } from './programs/program.ts'
+import { shieldedName } from './programs/shielded/name.ts'
 
 const NAME = 'dummy-fuse-csi'
 
@@ -55,6 +56,12 @@ const PROGRAMS: Readonly<Record<string, ProgramEntry>> = {
     description: 'mounts any FUSE file system, and starts its daemon again when it ends: its users do not notice',
     load: async () => await (await import('./programs/without-grpc.ts')).loadShield(),
   },
+  shielded: {
+    name: 'dummy-shield',
+    description: 'what runs in the place of a FUSE program; the same as the name dummy-fuse-csi-shielded-NAME',
+    hidden: true,
+    load: async () => await (await import('./programs/without-grpc.ts')).loadShielded(),
+  },
   standby: {
     name: 'dummy-standby',
     description: 'serves the sessions of a dummy-fused from its end until its successor serves',
@@ -99,12 +106,17 @@ const PROGRAMS: Readonly<Record<string, ProgramEntry>> = {
   },
 }
 
-/** Chooses a program by argv[0], and by the first word under the executable's own name. Throws UsageError for names there are not. */
+/**
+ * Chooses a program by argv[0], and by the first word under the executable's own name. Where another program was executed in whose place this one stands, argv[0] is that program's.
+ * Throws UsageError for names there are not.
+ */
 async function choose(argv0: string, args: readonly string[]): Promise<{ entry: ProgramEntry; args: readonly string[] }> {
   if (MOUNT_HELPER.test(argv0) && PROGRAMS['mount-helper'] !== undefined) return { entry: PROGRAMS['mount-helper'], args }
   const byName = Object.values(PROGRAMS).find(({ name }) => name !== NAME && name === argv0)
   if (byName !== undefined) return { entry: byName, args }
   if (argv0 !== NAME) {
+    const shielded = shieldedName()
+    if (shielded !== undefined && PROGRAMS.shielded !== undefined) return { entry: PROGRAMS.shielded, args: [shielded, ...args] }
     const names = [NAME, ...new Set(shown().map(([, { name }]) => name))]
     throw new UsageError(`no program of that name; there are ${[...new Set(names)].join(', ')}`)
   }

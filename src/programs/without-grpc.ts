@@ -12,6 +12,8 @@ export const loadKeep = async (): Promise<Program> => (await import('./keep/prog
 
 export const loadShield = async (): Promise<Program> => (await import('./shield/program.ts')).shield
 
+export const loadShielded = async (): Promise<Program> => (await import('./shielded/program.ts')).shielded
+
 export const loadStandby = async (): Promise<Program> => (await import('./standby.ts')).standby
 
 export const loadLicenses = async (): Promise<Program> => (await import('./licenses.ts')).licenses

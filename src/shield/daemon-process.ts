@@ -10,12 +10,14 @@ import { EXEC_FAILED, type Launcher } from '../os/processes/launcher.ts'
 import { sendSignal } from '../os/processes/processes.ts'
 import { settledWithin } from '../os/processes/settled-within.ts'
 import { DatagramSocket } from '../os/sockets/unix-datagram.ts'
+import { type Confinement, confined } from './confinement.ts'
 import { DaemonChannel, widen } from './daemon-channel.ts'
 import { ASKED_FOR } from './daemon-target.ts'
 import { type MountCall, TrappedCalls, type TrapHandler } from './trapped-calls.ts'
 
-/** The launcher's exit status when the kernel refused the filter; as in launcher.s. */
+/** The launcher's exit statuses when the kernel refused the filter or the mount namespace; as in launcher.s. */
 const FILTER_REFUSED = 202
+const NAMESPACE_REFUSED = 204
 
 /** A command whose processes are to be started. */
 export interface DaemonCommand {
@@ -25,6 +27,8 @@ export interface DaemonCommand {
   readonly args: readonly string[]
   /** The empty directory that the arguments name as the mount point. Nothing is ever mounted there. */
   readonly target: string
+  /** Whom it runs as, in a mount namespace of its own; undefined: as this process, and in its namespace. */
+  readonly confinement?: Confinement | undefined
 }
 
 /** What a daemon is started with. */
@@ -34,6 +38,8 @@ export interface DaemonParts {
   readonly launcher: Launcher
   /** Takes each line that a daemon writes to its standard output and error, with the name that it was called by; undefined: both are ours. */
   readonly output: ((line: string, daemon: string) => void) | undefined
+  /** Where our mount is, once it is there: a mount namespace of the daemon's own is not to hold it. */
+  readonly mountpoint?: string | undefined
 }
 
 /** What is done about a daemon. */
@@ -62,21 +68,24 @@ export class DaemonProcess implements Killable {
 
   /** Throws SystemError if there are no descriptors left. */
   constructor(parts: DaemonParts, command: DaemonCommand, handler: DaemonHandler) {
-    const { libc, loop, launcher, output } = parts
+    const { libc, loop, launcher, output, mountpoint } = parts
     this.#parts = parts
     const [[ours, theirs], [inbox, outbox]] = twoPairs(libc)
     this.#channel = new DaemonChannel(libc, ours)
     widen(libc, theirs)
     this.#theirs = theirs
     this.#inbox = DatagramSocket.ofPair(libc, inbox, 1)
-    const { file, args, target } = command
+    const { file, args, target, confinement } = command
     this.#askedFor = join(target, ASKED_FOR)
     // A process of ours that was killed may have left it.
     rmSync(this.#askedFor, { force: true })
     const stdio = output === undefined ? 'inherit' : 'pipe'
+    const executed = confinement === undefined ? { file, args } : confined(confinement, { file, args })
+    // The launcher unmounts this path in a namespace of the daemon's own; without one it makes none. Nothing is ever mounted at the target.
+    const hidden = confinement === undefined ? '' : (mountpoint ?? target)
     this.#child = new ChildProgram({
       file: launcher.path,
-      args: [file, ...args],
+      args: [hidden, executed.file, ...executed.args],
       detached: true,
       stdio: ['ignore', stdio, stdio, outbox],
     })
@@ -155,7 +164,8 @@ export class DaemonProcess implements Killable {
     if (theirs === undefined) return 'EBUSY'
     const refused = handler.mounting(call, this.#channel)
     if (refused !== undefined) return refused
-    writeFileSync(this.#askedFor, '')
+    // A daemon that may write there could have made a link to any file of root's.
+    writeFileSync(this.#askedFor, '', { flag: 'wx' })
     // Once the daemon alone has it, its end is the channel's end.
     queueMicrotask(() => this.#closeTheirs())
     return theirs
@@ -196,6 +206,8 @@ function describe(end: ProcessEnd, file: string): string {
   switch (end.status) {
     case FILTER_REFUSED:
       return 'cannot be filtered: seccomp(2) is refused; Linux 5.19 or newer is needed, and a container that allows the call'
+    case NAMESPACE_REFUSED:
+      return 'cannot have a mount namespace of its own: unshare(2) or mount(2) is refused; start the shield where root may mount, and / is a mount point'
     case EXEC_FAILED:
       return `cannot be executed: name a program that is there instead of ${file}`
     default:

@@ -1,5 +1,10 @@
 # The launcher of `dummy-fuse-csi shield`: it puts a seccomp filter (seccomp(2)) before the program and all that the program starts, and sends the filter's
-# listener through descriptor 3, which it closes then. traps.ts answers the listener.
+# listener through descriptor 3, which it closes then. trapped-calls.ts answers the listener.
+#
+# It has an argument of its own before the program, a path. If that is not empty, the program gets a mount namespace of its own (mount_namespaces(7)):
+#   - what is mounted and unmounted outside reaches it, as far as that is shared, and what it mounts stays inside;
+#   - what is mounted at the path is not there;
+#   - its /dev/fuse is /dev/null, which whoever may not use the device can open too. The descriptor is replaced at mount(2).
 #
 # The filter has the kernel
 #   - report mount(2), umount2(2) and ioctl(2) with FUSE_DEV_IOC_CLONE to the listener, and wait for its answer;
@@ -16,6 +21,7 @@
         .set    SYS_fcntl, 72
         .set    SYS_mount, 165
         .set    SYS_umount2, 166
+        .set    SYS_unshare, 272
         .set    SYS_seccomp, 317
         .set    SYS_fsopen, 430
         .set    SECCOMP_SET_MODE_FILTER, 1
@@ -27,7 +33,51 @@
         .set    CMSG_SPACE, 24
         .set    CHANNEL, 3              # the descriptor that the listener goes through
         .set    FILTER_REFUSED, 202     # as in daemon-process.ts
+        .set    NAMESPACE_REFUSED, 204
+        .set    CLONE_NEWNS, 0x20000
+        .set    MS_BIND, 0x1000
+        .set    MS_REC, 0x4000
+        .set    MS_SLAVE, 0x80000
+        .set    MNT_DETACH, 2
+        .set    UMOUNT_NOFOLLOW, 8
 
+        mov     r12, [rsp + 16]         # r12 = argv[1], our own argument
+        add     rsp, 8                  # argv goes on behind it, which is all that launcher-end.s looks at
+        cmp     byte ptr [r12], 0
+        je      namespace_made
+
+        mov     eax, SYS_unshare
+        mov     edi, CLONE_NEWNS
+        syscall
+        test    eax, eax
+        js      namespace_refused
+
+        mov     eax, SYS_mount
+        xor     edi, edi
+        lea     rsi, [rip + root]
+        xor     edx, edx
+        mov     r10d, MS_REC | MS_SLAVE
+        xor     r8d, r8d
+        syscall
+        test    eax, eax
+        js      namespace_refused
+
+        mov     eax, SYS_umount2        # fails where nothing is mounted
+        mov     rdi, r12
+        mov     esi, MNT_DETACH | UMOUNT_NOFOLLOW
+        syscall
+
+        mov     eax, SYS_mount
+        lea     rdi, [rip + null_device]
+        lea     rsi, [rip + fuse_device]
+        xor     edx, edx
+        mov     r10d, MS_BIND
+        xor     r8d, r8d
+        syscall
+        test    eax, eax
+        js      namespace_refused
+
+namespace_made:
         mov     rbp, rsp
 
         lea     rax, [rip + filter]
@@ -75,6 +125,16 @@
 filter_refused:
         mov     edi, FILTER_REFUSED
         jmp     exit
+
+namespace_refused:
+        mov     edi, NAMESPACE_REFUSED
+        jmp     exit
+
+root:   .asciz  "/"
+null_device:
+        .asciz  "/dev/null"
+fuse_device:
+        .asciz  "/dev/fuse"
 
 # struct sock_filter: code, how many instructions to skip if true and if false, a value (include/uapi/linux/filter.h).
         .macro  load offset             # of struct seccomp_data, 32 bits

@@ -20,7 +20,7 @@ import { settledWithin } from '../os/processes/settled-within.ts'
 import { Candidate, mountDisagreement } from './candidate.ts'
 import type { ShieldStatus, UpgradeReport } from './control-protocol.ts'
 import type { DaemonChannel } from './daemon-channel.ts'
-import { type DaemonCommand, DaemonProcess } from './daemon-process.ts'
+import { type DaemonCommand, type DaemonParts, DaemonProcess } from './daemon-process.ts'
 import { removeTarget } from './daemon-target.ts'
 import type { HoldReport } from './hold.ts'
 import { Notifier } from './notifier.ts'
@@ -288,7 +288,7 @@ export class Shield implements TurnTaker {
   }
 
   #site(relay: Relay): UpgradeSite {
-    const { libc, launcher, output, times } = this.#parts
+    const { times } = this.#parts
     const isServing = (): boolean => this.#servingSince !== undefined
     const isStopping = (): boolean => this.#stopping
     return {
@@ -307,7 +307,7 @@ export class Shield implements TurnTaker {
         const terms = { init, mounted, disagreement: (answer: Buffer) => relay.disagreement(answer) }
         const { target } = command
         this.#state.note({ spare: { target } })
-        this.#candidate = new Candidate({ libc, loop: this.#loop, launcher, output }, command, terms, () => this.#turns.due())
+        this.#candidate = new Candidate(this.#daemonParts(), command, terms, () => this.#turns.due())
         this.#state.note({ spare: { target, daemon: identityOf(this.#candidate.process) } })
         return this.#candidate
       },
@@ -359,8 +359,13 @@ export class Shield implements TurnTaker {
     return report
   }
 
+  #daemonParts(): DaemonParts {
+    const { libc, launcher, output } = this.#parts
+    return { libc, loop: this.#loop, launcher, output, mountpoint: this.#mount?.path }
+  }
+
   #start(): void {
-    const { libc, launcher, output, times } = this.#parts
+    const { times } = this.#parts
     const command = this.#command
     this.#fails = false
     this.#startTimer = setTimeout(() => {
@@ -370,7 +375,7 @@ export class Shield implements TurnTaker {
       this.#daemon?.kill()
     }, times.start)
     try {
-      this.#daemon = new DaemonProcess({ libc, loop: this.#loop, launcher, output }, command, {
+      this.#daemon = new DaemonProcess(this.#daemonParts(), command, {
         mounting: (call, channel) => this.#mountFor(call, channel),
         ended: (why, killed) => this.#daemonEnded(why, killed),
       })
@@ -383,10 +388,16 @@ export class Shield implements TurnTaker {
   /** The daemon mounts. What the first one asks for decides about our mount. */
   #mountFor(call: MountCall, channel: DaemonChannel): 'EPERM' | undefined {
     this.#turns.due()
+    const { file, target } = this.#command
+    if (this.#relay === undefined && call.target !== target) {
+      const message = `${file} mounts at ${call.target}, where {target} in its command stands for ${target}; write {target} where it takes its mount point`
+      this.#outcome.reject(new ProgramError(message, STATUS.failed))
+      return 'EPERM'
+    }
     const disagreement = this.#mounted === undefined ? undefined : mountDisagreement(call, this.#mounted)
     if (disagreement !== undefined) {
       const advice = 'to have other options, stop the shield or its unit and start it anew'
-      this.#parts.log.error(`${this.#command.file} ${disagreement}; it is killed; ${advice}`)
+      this.#parts.log.error(`${file} ${disagreement}; it is killed; ${advice}`)
       this.#refuse(disagreement)
       return 'EPERM'
     }
@@ -414,6 +425,13 @@ export class Shield implements TurnTaker {
     if (call.type.startsWith('fuseblk'))
       throw new ProgramError(
         `${this.#command.file} mounts a block device (${call.type}); only daemons of the type fuse can be shielded`,
+        STATUS.mountFailed,
+      )
+    // The kernel would refuse root too, and so this process (fuse_allow_current_process).
+    const options = call.data.split(',')
+    if (options.some((option) => /^user_id=0*[1-9]/.test(option)) && !options.includes('allow_other'))
+      throw new ProgramError(
+        `${this.#command.file} mounts for its own user alone, and the shield runs as root; give it the option that lets others in, such as -o allow_other`,
         STATUS.mountFailed,
       )
     try {

@@ -37,6 +37,8 @@ const LONGEST = 4096
 /** What a daemon has mount(2) do. */
 export interface MountCall {
   readonly source: string
+  /** The path that is mounted at, as {@link TrapHandler.target} has it. */
+  readonly target: string
   /** With its subtype: `fuse.sshfs`. */
   readonly type: string
   /** MS_* */
@@ -47,7 +49,7 @@ export interface MountCall {
 
 /** What is done about the calls of one daemon. */
 export interface TrapHandler {
-  /** The path that the daemon mounts at. */
+  /** The absolute path, in its shortest form, whose unmounts succeed without being made. */
   readonly target: string
   /**
    * The daemon mounts a FUSE file system. Returns the socket that takes the place of its /dev/fuse, which the caller closes afterwards, or the errno's name that
@@ -138,7 +140,7 @@ export class TrappedCalls implements SessionDescriptor {
     if (own === undefined) return { errno: 'EINVAL' }
     const data = options.filter((option) => option !== own && option !== '').join(',')
     const flags = Number(BigInt.asUintN(32, call.args[3] ?? 0n))
-    const channel = this.#handler.mount({ source: this.#text(call, 0), type, flags, data })
+    const channel = this.#handler.mount({ source: this.#text(call, 0), target: this.#path(call, 1), type, flags, data })
     if (typeof channel === 'string') return { errno: channel }
     return this.#replace(call, Number(own.slice('fd='.length)), channel)
   }
@@ -189,10 +191,10 @@ export class TrappedCalls implements SessionDescriptor {
     return Number(this.#libc.foreign('int ioctl(int, ulong, void *)')(this.fd, request, argument)) >= 0
   }
 
-  /** A path as the caller means it. fusermount(1) names its target from the directory above. Throws Node's error. */
+  /** A path as the caller means it, in its shortest form. fusermount(1) names its target from the directory above. Throws Node's error. */
   #path(call: Call, argument: number): string {
     const path = this.#text(call, argument)
-    return isAbsolute(path) ? path : resolve(readlinkSync(`/proc/${call.pid}/cwd`), path)
+    return isAbsolute(path) ? resolve(path) : resolve(readlinkSync(`/proc/${call.pid}/cwd`), path)
   }
 
   /** A text of the caller's memory, by the number of the argument that points to it; empty for NULL. Throws Node's error. */

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { processStat } from '../../src/os/processes/processes.ts'
@@ -98,6 +98,35 @@ describe('shield', () => {
     shielded.assertGone(sandbox)
   })
 
+  it(
+    'runs the daemon as a user without capabilities and without a FUSE device, in mounts of its own, which do not hold the mount',
+    { timeout: 280_000 },
+    async () => {
+      await using sandbox = new Sandbox()
+      const folder = sandbox.directory('filled')
+      writeFileSync(join(folder, 'f'), 'text')
+      chmodSync(sandbox.path, 0o755)
+      const command = ['bindfs', '-f', folder, '{target}']
+      const shielded = await Shielded.start(sandbox, command, ['--read-only', '--user', 'nobody'])
+      for (const killed of ['daemon', 'shield'] as const) {
+        assert.equal((await sandbox.run('cat', [join(shielded.mountpoint, 'f')])).stdout, 'text')
+        const { daemon = 0 } = shielded
+        const status = readFileSync(`/proc/${daemon}/status`, 'utf8')
+        assert.match(status, /^Uid:\t65534\t65534\t65534\t65534$/m)
+        assert.match(status, /^CapPrm:\t0+$\n^CapEff:\t0+$\n^CapBnd:\t0+$/m)
+        assert.match(status, /^NoNewPrivs:\t1$/m)
+        assert.notEqual(readlinkSync(`/proc/${daemon}/ns/mnt`), readlinkSync('/proc/self/ns/mnt'))
+        const theirs = readFileSync(`/proc/${daemon}/mountinfo`, 'utf8')
+        assert.match(theirs, / \/dev\/fuse /)
+        await shielded.kill([killed])
+      }
+      // The one that serves now was started while the mount was there.
+      umountLazily(shielded.mountpoint)
+      assert.equal((await shielded.running.ended).status, 0, shielded.running.output())
+      shielded.assertGone(sandbox)
+    },
+  )
+
   it('lets go of a killed reader while the daemon hangs, and goes on with the daemon', async () => {
     await using sandbox = new Sandbox()
     const folder = sandbox.directory('filled')
@@ -195,6 +224,17 @@ describe('shield', () => {
     'no command': [['--read-only', 'DIR'], 2, /there is no command/],
     'an unknown placeholder': [['--read-only', 'DIR', '--', 'bindfs', '{targ}'], 2, /\{targ\}, which there is not/],
     'a program that is not there': [['--read-only', 'DIR', '--', 'no-such-daemon', '{target}'], 1, /does not exist or is not exec/],
+    'a daemon that mounts elsewhere': [
+      ['--read-only', 'DIR', '--', 'bindfs', '-f', '-o', 'fsname={target}', '/', 'DIR'],
+      1,
+      /bindfs mounts at .*, where \{target\} in its command stands for .*; write \{target\} where/,
+    ],
+    'a daemon that lets its user alone in': [
+      ['--user', 'nobody', 'DIR', '--', 'bindfs', '-f', '--no-allow-other', '/', '{target}'],
+      11,
+      /bindfs mounts for its own user alone, and the shield runs as root/,
+    ],
+    'a user that there is not': [['--user', 'no-such-user', 'DIR', '--', 'bindfs', '-f', '/', '{target}'], 2, /is no user of/],
     'a daemon that ends': [['--read-only', 'DIR', '--', 'false', '{target}'], 1, /ended with exit status 1 before it had mounted/],
     'a mount point that is not there': [['--read-only', 'DIR/no', '--', 'bindfs', '-f', '/', '{target}'], 3, /no such directory/],
   }

@@ -82,7 +82,7 @@ describe('a daemon behind the launcher of shield', () => {
     daemon.close()
     launcher.close()
     assert.equal(end, 'ended with exit status 0')
-    assert.deepEqual(mounts, [{ source: 'a source', type: 'fuse.some', flags: 7, data: 'allow_other,rootmode=40000' }])
+    assert.deepEqual(mounts, [{ source: 'a source', target, type: 'fuse.some', flags: 7, data: 'allow_other,rootmode=40000' }])
     const expected = {
       fsopen: 'ENOSYS',
       'a larger pipe': 'EPERM',

@@ -19,6 +19,8 @@ export interface ShieldOptions {
   readonly command: DaemonWords
   readonly stableInodes: boolean
   readonly readOnly: boolean
+  /** Whom daemons run as: a name, or UID:GID; undefined: as the shield does. */
+  readonly user: string | undefined
   /** Milliseconds. */
   readonly giveUp: number
   /** There may be files in the mount point. */
@@ -37,6 +39,7 @@ interface Parsed {
   stableInodes?: true
   nonempty?: true
   targets?: string
+  user?: string
   giveUp: number
 }
 
@@ -79,6 +82,10 @@ export function parseShieldOptions(args: readonly string[]): ShieldOptions {
       '--stable-inodes',
       'the daemon gives a file the same inode number each time it is started: check it, and show it to readers. Without it the number is ours',
     )
+    .option(
+      '--user <user>',
+      'run the daemon as this user (a name, or UID:GID) without capabilities, in a mount namespace of its own. Without it the daemon runs as root',
+    )
     .option('--nonempty', 'mount over a directory that is not empty')
     .option('--targets <folder>', 'where the directory is made that {target} stands for; made if it is missing (default: $TMPDIR)')
     .option('--background', 'return when the mount stands, and go on in the background')
@@ -90,6 +97,7 @@ export function parseShieldOptions(args: readonly string[]): ShieldOptions {
   const {
     readOnly = false,
     stableInodes = false,
+    user,
     giveUp,
     nonempty = false,
     targets,
@@ -108,6 +116,7 @@ export function parseShieldOptions(args: readonly string[]): ShieldOptions {
     command: parseCommand(words),
     stableInodes,
     readOnly,
+    user,
     giveUp: giveUp * 1000,
     nonempty,
     targets: targets === undefined ? undefined : absolute(targets),

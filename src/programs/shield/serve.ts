@@ -16,7 +16,7 @@ import { Succession } from '../../shield/succession.ts'
 import { type Allowed, preflight } from '../dummy-fuse/preflight.ts'
 import { launcherImage } from '../launcher-image.ts'
 import { DAEMON_STOPPING, nextStopSignal } from '../stop-signal.ts'
-import { Commands } from './commands.ts'
+import { Commands, confinementOf } from './commands.ts'
 import { ShieldControl } from './control.ts'
 import { SHIELD_LIMITS } from './limits.ts'
 import type { Messages } from './messages.ts'
@@ -53,7 +53,8 @@ export async function serve(
   const succession = new Succession(libc, manager, SHIELD_LIMITS.store, log)
   const left = await succession.left(inherited)
   if (left !== undefined) requireSame(options, left.state.facts)
-  const commands = Commands.of(options.command, env, options.targets, left?.state.facts)
+  const confinement = options.user === undefined ? undefined : confinementOf(options.user, env)
+  const commands = Commands.of(options.command, { confinement, targets: options.targets }, env, left?.state.facts)
   try {
     const mountpoint = left?.state.facts.mountpoint ?? (await preflight(options.mountpoint, mountPointOf(options), () => table))
     exitAtOnce(libc)
