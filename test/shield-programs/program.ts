@@ -75,7 +75,10 @@ export const SHIELD_PROGRAMS: readonly ShieldProgram[] = [
     name: 'mergerfs',
     library: 'its own libfuse 2, high level',
     prepare: (sandbox, folder) => {
-      return Promise.resolve({ command: ['mergerfs', '-f', `${folder}:${sandbox.directory('second')}`, '{target}'], below: folder })
+      return Promise.resolve({
+        command: ['mergerfs', '-f', '-o', 'category.create=ff', `${folder}:${sandbox.directory('second')}`, '{target}'],
+        below: folder,
+      })
     },
   },
   {

@@ -40,6 +40,9 @@ def check():
         held[name][1] = content
     # In the mount, another name of a file may have pages of its own.
     for folder in below:
+        # What the kernel has not given the daemon yet.
+        for name in ('linked', 'renamed'):
+            os.fsync(held[name][0])
         assert open(folder + '/link', 'rb').read() == held['linked'][1]
         assert open(folder + '/new-name', 'rb').read() == held['renamed'][1]
 
