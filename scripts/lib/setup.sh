@@ -8,12 +8,18 @@
 . "$CHECKOUT/scripts/lib/node.sh"
 # shellcheck source=scripts/lib/go.sh
 . "$CHECKOUT/scripts/lib/go.sh"
+# shellcheck source=scripts/lib/cargo.sh
+. "$CHECKOUT/scripts/lib/cargo.sh"
 
 # Go wants a home for its caches.
 export HOME=${HOME:-/root}
 
 CSI_SANITY_VERSION=v5.6.0
 GRPCURL_VERSION=v1.9.3
+# Programs that scripts/shield-programs puts behind the shield, and one that it verifies with.
+GO_FUSE_VERSION=v2.12.1
+FUSER_VERSION=0.16.0
+FSX_VERSION=0.3.2
 
 # Two set-ups of one checkout at the same time would undo each other.
 lock_setup() {
@@ -72,6 +78,23 @@ setup_to_measure() {
 setup_to_run_programs() {
   # The lab delays and refuses mounts by strace.
   setup "${TO_RUN[@]}" "${FUSE_PROGRAMS[@]}" strace:strace
+}
+
+# setup_to_shield FILE:PACKAGE...: what scripts/shield-programs needs for each program, and these packages.
+setup_to_shield() {
+  setup "${TO_RUN[@]}" "${FUSE_PROGRAMS[@]}" python3:python3 fio:fio "$@"
+}
+
+need_go_fuse() {
+  need_go_tool github.com/hanwen/go-fuse/v2/example/loopback "$GO_FUSE_VERSION"
+}
+
+need_fuser() {
+  need_crate simple fuser "$FUSER_VERSION" --example simple
+}
+
+need_fsx() {
+  need_crate fsx fsx "$FSX_VERSION"
 }
 
 setup_to_test() {

@@ -14,6 +14,8 @@ export interface Hidden {
   /** Who took its name away: the file is removed in that name. */
   readonly caller: Caller
   removing: boolean
+  /** The daemon renames it, and must not be asked to remove it by the name that it loses. */
+  moving: boolean
 }
 
 /** What notes all changes of the hidden files, so that a successor can have them. */
@@ -67,6 +69,7 @@ export class HiddenFiles {
   readonly #prefix = `.dummy-shield-${randomHex(8)}-`
   #count = 0
   #serving = false
+  #removesAll = false
 
   constructor({ nodes, own, rediscovery, notes, warn, settled }: HiddenFilesParts) {
     this.#nodes = nodes
@@ -104,7 +107,7 @@ export class HiddenFiles {
     this.#chosen.delete(file)
     this.#names.add(name)
     file.uses++
-    this.#files.set(file, { name, caller, removing: false })
+    this.#files.set(file, { name, caller, removing: false, moving: false })
   }
 
   /** Names that requests have taken which have not come out, by the numbers of the requests. */
@@ -168,6 +171,7 @@ export class HiddenFiles {
     this.#serving = true
     for (const [file, hidden] of this.#files) {
       hidden.removing = false
+      hidden.moving = false
       this.closed(file)
     }
     for (const [unique, taking] of this.#takings) if (taking.abandoned) this.#settle(unique, taking)
@@ -248,6 +252,7 @@ export class HiddenFiles {
       if (this.#files.size === 0) removed()
       else this.#removals.push(look)
     }
+    this.#removesAll = true
     for (const [file, hidden] of this.#files) this.#remove(file, hidden)
     look()
   }
@@ -318,8 +323,21 @@ export class HiddenFiles {
     if (!this.#nodes.isCurrent(directory)) this.#rediscovery.resolve(directory, { done: waiter.done, failed })
     else if (hidden.removing) this.#removals.push(waiter.done)
     else {
+      hidden.moving = true
+      // Whichever name it has if the daemon ends meanwhile, it is found by one of them.
+      this.#nodes.link(file, parent, hidden.name)
+      const over = (act: () => void) => (): void => {
+        hidden.moving = false
+        act()
+        if (this.#removesAll) this.#remove(file, hidden)
+        else this.closed(file)
+      }
+      const stays = (): void => {
+        this.#nodes.absent(parent, hidden.name)
+        failed()
+      }
       const move = { file, from: directory, name: hidden.name, to: parent, newName: hidden.name, caller: pending.identity }
-      this.#move(move, { done: waiter.done, failed })
+      this.#move(move, { done: over(waiter.done), failed: over(stays) })
     }
     return true
   }
@@ -353,8 +371,8 @@ export class HiddenFiles {
   }
 
   #remove(file: Node, hidden: Hidden): void {
-    const [link] = file.links
-    if (!this.#serving || hidden.removing) return
+    const link = linkOf(file, hidden)
+    if (!this.#serving || hidden.removing || hidden.moving) return
     if (link === undefined) {
       this.#gone(file)
       return
@@ -362,9 +380,16 @@ export class HiddenFiles {
     hidden.removing = true
     const { parent, name } = link
     const failed = (errno: number): void => {
+      this.#nodes.unlink(file, parent, name)
+      this.#nodes.dropUnused(parent)
+      if (linkOf(file, hidden) !== undefined) {
+        // A daemon that was moving it has ended.
+        hidden.removing = false
+        this.#remove(file, hidden)
+        return
+      }
       if (errno !== ENOENT)
         this.#warn(`the file ${name}, which was removed while it was open, cannot be removed: errno ${errno}; remove it`)
-      this.#nodes.absent(parent, name)
       this.#gone(file)
     }
     const ask = (): void => {
@@ -388,4 +413,9 @@ export class HiddenFiles {
     this.forget(file)
     this.#notes.shown(file)
   }
+}
+
+/** Where the name is that a file is hidden under: in two directories while it is moved. */
+function linkOf(file: Node, { name }: Hidden): Node['links'][number] | undefined {
+  return file.links.find((link) => link.name === name)
 }

@@ -396,13 +396,17 @@ export class Relay {
     }
   }
 
-  /** A file that the daemon has not opened needs not be closed there. Nothing of one that is only read needs to be written. */
+  /**
+   * A file that the daemon has not opened needs not be closed there. Nothing of one that is only read needs to be written. FLUSH of such a file is never passed on: no
+   * signal ends the kernel's wait for it, so that a process that is killed would not end while the daemon hangs.
+   */
   #answeredHere(pending: Pending, handle: Handle): boolean {
     const { opcode } = pending
     const isRelease = opcode === OPCODE.RELEASE || opcode === OPCODE.RELEASEDIR
-    if (!isRelease && !(handle.readOnly && (opcode === OPCODE.FLUSH || opcode === OPCODE.FSYNC || opcode === OPCODE.FSYNCDIR)))
-      return false
-    if (this.#serving && this.#handles.isCurrent(handle) && handle.daemonHandle !== undefined) return false
+    const isEmptyFlush = handle.readOnly && opcode === OPCODE.FLUSH
+    if (!isRelease && !isEmptyFlush && !(handle.readOnly && (opcode === OPCODE.FSYNC || opcode === OPCODE.FSYNCDIR))) return false
+    const isOpen = this.#serving && this.#handles.isCurrent(handle) && handle.daemonHandle !== undefined
+    if (isOpen && !isEmptyFlush) return false
     this.#end(pending, 0)
     if (isRelease) this.#answers.closed(handle)
     return true

@@ -9,7 +9,7 @@ import { EXECUTABLE } from '../support/paths.ts'
 import { SeededRandom, seedOf, wholeNumber } from '../support/random.ts'
 import { Sandbox } from '../support/sandbox.ts'
 import { DAEMONS, WRITABLE } from '../support/shield-daemons.ts'
-import { assertNothingHidden, fill, Shielded, ShieldedReader, ShieldedWriter } from '../support/shield.ts'
+import { assertNothingHidden, fill, Shielded, ShieldedHolder, ShieldedReader, ShieldedWriter } from '../support/shield.ts'
 import { eventually } from '../support/wait.ts'
 
 /** How often something is killed in each case. DUMMY_FUSE_SHIELD_DEATHS sets another number. */
@@ -72,24 +72,11 @@ describe('shield that is killed', () => {
     await using sandbox = new Sandbox()
     const folder = sandbox.directory('written')
     const shielded = await Shielded.start(sandbox, ['bindfs', '-f', folder, '{target}'])
-    const script = join(import.meta.dirname, '../support/shielded-holder.py')
-    const holder = sandbox.start('python3', [script, shielded.mountpoint, folder])
-    let lines = 0
-    const says = async (): Promise<void> => {
-      const wanted = ++lines
-      const isThere = (): boolean => holder.output().length >= 3 * wanted || holder.child.exitCode !== null
-      await eventually(`the holder has checked: ${holder.output()}`, isThere, 120_000)
-      assert.equal(holder.output(), 'ok\n'.repeat(wanted))
-    }
-    await says()
-    await die(context, shielded, async () => {
-      holder.child.stdin?.write('check\n')
-      await says()
-    })
-    holder.child.stdin?.end()
-    assert.equal((await holder.ended).status, 0)
+    const holder = await ShieldedHolder.start(sandbox, shielded.mountpoint, folder)
+    await die(context, shielded, async () => await holder.check())
+    await holder.end()
     await shielded.stop(sandbox)
-    assert.deepEqual(readdirSync(folder).toSorted(), ['link', 'new-name', 'replaced'])
+    assert.deepEqual(readdirSync(folder).toSorted(), ShieldedHolder.left)
   })
 
   it('has a successor when it is stopped by a signal or hangs, and readers go on', { timeout: 280_000 }, async () => {

@@ -6,18 +6,20 @@ import { processStat } from '../../src/os/processes/processes.ts'
 import { DUMMY_FUSE, EXECUTABLE } from '../support/paths.ts'
 import { Sandbox } from '../support/sandbox.ts'
 import { DAEMONS, WRITABLE } from '../support/shield-daemons.ts'
-import { assertNothingHidden, fill, Shielded, ShieldedReader, ShieldedWriter } from '../support/shield.ts'
+import {
+  assertNothingHidden,
+  fill,
+  killWaitingConsumers,
+  requestsOf,
+  Shielded,
+  ShieldedHolder,
+  ShieldedReader,
+  ShieldedWriter,
+} from '../support/shield.ts'
 import { umountLazily } from '../support/mounts.ts'
 import { eventually } from '../support/wait.ts'
 
 const KILLS = 3
-
-/** How many requests of a mount have no answer, by way of a `connections` in the sandbox, where that is mounted. */
-async function requestsOf(sandbox: Sandbox, shielded: Shielded): Promise<() => number> {
-  const connections = sandbox.directory('connections')
-  assert.equal((await sandbox.run('mount', ['-t', 'fusectl', 'none', connections])).status, 0)
-  return () => Number(readFileSync(join(connections, shielded.connection, 'waiting'), 'utf8'))
-}
 
 describe('shield', () => {
   for (const [name, prepare] of Object.entries(DAEMONS)) {
@@ -61,29 +63,20 @@ describe('shield', () => {
     await using sandbox = new Sandbox()
     const folder = sandbox.directory('written')
     const shielded = await Shielded.start(sandbox, ['bindfs', '-f', folder, '{target}'])
-    const script = join(import.meta.dirname, '../support/shielded-holder.py')
-    const holder = sandbox.start('python3', [script, shielded.mountpoint, folder])
-    const says = async (count: number): Promise<void> => {
-      const isThere = (): boolean => holder.output().length >= 3 * count || holder.child.exitCode !== null
-      await eventually(`the holder has checked: ${holder.output()}`, isThere, 120_000)
-      assert.equal(holder.output(), 'ok\n'.repeat(count))
-    }
-    await says(1)
+    const holder = await ShieldedHolder.start(sandbox, shielded.mountpoint, folder)
     for (let kill = 0; kill < 3; kill++) {
       await shielded.killDaemon()
-      holder.child.stdin?.write('check\n')
-      await says(kill + 2)
+      await holder.check()
     }
     // Closed while there is no daemon.
     shielded.killAtOnce()
-    holder.child.stdin?.end()
-    assert.equal((await holder.ended).status, 0)
+    await holder.end()
     // A file that is held to the end.
     const last = sandbox.start('sh', ['-c', 'exec 3>"$1"; rm "$1"; echo ready; read wait', 'sh', join(shielded.mountpoint, 'last')])
     await eventually('the last file is removed', () => last.output() === 'ready\n')
     await shielded.stop(sandbox)
     assert.doesNotMatch(shielded.running.output(), /has not removed/)
-    assert.deepEqual(readdirSync(folder).toSorted(), ['link', 'new-name', 'replaced'])
+    assert.deepEqual(readdirSync(folder).toSorted(), ShieldedHolder.left)
     last.child.stdin?.end()
     await last.ended
   })
@@ -127,22 +120,31 @@ describe('shield', () => {
     },
   )
 
-  it('lets go of a killed reader while the daemon hangs, and goes on with the daemon', async () => {
+  it('lets go of killed consumers while the daemon hangs and while there is none, and goes on', { timeout: 280_000 }, async () => {
     await using sandbox = new Sandbox()
     const folder = sandbox.directory('filled')
-    writeFileSync(join(folder, 'f'), 'text')
-    const shielded = await Shielded.start(sandbox, ['bindfs', '-f', folder, '{target}'], ['--read-only'])
+    fill(folder)
+    const wish = join(sandbox.path, 'wish')
+    writeFileSync(wish, '')
+    const script = `test -e ${wish} && exec bindfs -f ${folder} "$0"`
+    const shielded = await Shielded.start(sandbox, ['sh', '-c', script, '{target}'], ['--read-only'])
     const { daemon = 0 } = shielded
-    process.kill(daemon, 'SIGSTOP')
-    await eventually('the daemon is stopped', () => processStat(daemon)?.state === 'T')
-    const reader = sandbox.start('cat', [join(shielded.mountpoint, 'f')])
-    const waiting = await requestsOf(sandbox, shielded)
-    await eventually('the reader waits', () => waiting() >= 1)
-    reader.child.kill('SIGKILL')
-    assert.equal((await reader.ended).signal, 'SIGKILL')
+    await killWaitingConsumers(sandbox, shielded, async () => {
+      process.kill(daemon, 'SIGSTOP')
+      await eventually('the daemon is stopped', () => processStat(daemon)?.state === 'T')
+    })
     process.kill(daemon, 'SIGCONT')
-    assert.equal((await sandbox.run('cat', [join(shielded.mountpoint, 'f')])).stdout, 'text')
-    umountLazily(join(sandbox.path, 'connections'))
+    const reader = await ShieldedReader.start(sandbox, shielded.mountpoint)
+    await reader.check()
+    await reader.end()
+    await killWaitingConsumers(sandbox, shielded, async () => {
+      rmSync(wish)
+      shielded.killAtOnce()
+      await eventually('the daemon is gone', () => processStat(daemon) === undefined)
+    })
+    writeFileSync(wish, '')
+    await eventually('another serves', () => shielded.served >= 2, 120_000)
+    await (await ShieldedReader.start(sandbox, shielded.mountpoint)).end()
     await shielded.stop(sandbox)
   })
 
@@ -178,7 +180,7 @@ describe('shield', () => {
     ]
     const readers = [1, 2].map(() => sandbox.start('python3', ['-c', lines.join('\n'), file]))
     const waiting = await requestsOf(sandbox, shielded)
-    await eventually('both readers wait', () => readers.every((reader) => reader.output() === 'ready\n') && waiting() === 2)
+    await eventually('both readers wait', () => readers.every((reader) => reader.output() === 'ready\n') && waiting.count() === 2)
     const isSuspected = (): boolean => shielded.running.output().includes('was with 2 daemons in a row')
     for (let kills = 0; !isSuspected(); kills++) {
       assert.ok(kills < 10, shielded.running.output())
@@ -189,7 +191,7 @@ describe('shield', () => {
     const ends = await Promise.all(readers.map(({ ended }) => ended))
     assert.deepEqual(ends.map(({ stdout }) => stdout).toSorted(), ['ready\n', 'ready\nHello world!\n'])
     assert.match(ends.map(({ stderr }) => stderr).join(''), /Input\/output error/)
-    umountLazily(join(sandbox.path, 'connections'))
+    waiting.end()
     await shielded.stop(sandbox)
   })
 

@@ -34,7 +34,7 @@ export const DAEMONS: Readonly<Record<string, (sandbox: Sandbox, folder: string)
       [...words, cipher, plain],
     ])
       assert.equal((await sandbox.run('gocryptfs', args)).status, 0)
-    assert.equal((await sandbox.run('cp', ['-a', `${folder}/.`, plain])).status, 0)
+    assert.equal((await sandbox.run('cp', ['-a', `${folder}/.`, plain], { timeout: 300_000 })).status, 0)
     assert.equal((await sandbox.run('umount', [plain])).status, 0)
     return ['gocryptfs', '-fg', ...words, cipher, '{target}']
   },

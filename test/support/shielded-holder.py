@@ -1,9 +1,9 @@
 # A process that holds files of a mounted directory whose names are taken away, and whose daemon is killed meanwhile. Arguments: the directory,
-# which is empty, and the folder that the daemon shows there.
+# which is empty, and the folder that the daemon shows there, if it shows one.
 # For each line of its input it reads and changes what it holds, and prints `ok`, or what is wrong. When its input ends it closes everything.
 import os, sys
 
-root, below = sys.argv[1:]
+root, *below = sys.argv[1:]
 held = {}
 
 def hold(name, path):
@@ -39,8 +39,12 @@ def check():
         assert os.pwrite(fd, content, 0) == len(content)
         held[name][1] = content
     # In the mount, another name of a file may have pages of its own.
-    assert open(below + '/link', 'rb').read() == held['linked'][1]
-    assert open(below + '/new-name', 'rb').read() == held['renamed'][1]
+    for folder in below:
+        # What the kernel has not given the daemon yet.
+        for name in ('linked', 'renamed'):
+            os.fsync(held[name][0])
+        assert open(folder + '/link', 'rb').read() == held['linked'][1]
+        assert open(folder + '/new-name', 'rb').read() == held['renamed'][1]
 
 print('ok', flush=True)
 for line in sys.stdin:

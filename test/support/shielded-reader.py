@@ -1,5 +1,5 @@
 # A reader of a mounted directory, whose daemon is killed while it reads. Argument: the directory, which holds what shield.ts of this folder puts there.
-# It holds a descriptor, a memory map, a working directory and a directory that it has begun to list, and a thread of it reads without a pause.
+# It holds a descriptor, a memory map, a working directory and a directory that it has begun to list, and a thread of it reads and lists without a pause.
 # For each line of its input it lists the directory to its end, reads everything else, begins the next listing, and prints `ok`. It prints what is wrong otherwise.
 import hashlib, mmap, os, sys, threading
 
@@ -40,6 +40,8 @@ def read_on():
         try:
             if whole(fd) != want[2]:
                 problems.append('the thread has read something else')
+            if sorted(os.listdir(root + '/names')) != names:
+                problems.append('the thread has listed something else')
         except OSError as error:
             problems.append('the thread: %s' % error)
         turns += 1

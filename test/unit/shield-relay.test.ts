@@ -23,6 +23,7 @@ const neverCalled = (why?: string): never => {
 interface Request {
   readonly op: string
   readonly unique: bigint
+  readonly nodeid: bigint
   readonly body: Buffer
   readonly names: readonly string[]
 }
@@ -30,7 +31,7 @@ interface Request {
 /** Whether a daemon that has done a request answers it at once or later; or the errno with which it refuses it. */
 type Manner = 'at once' | 'later' | number
 
-/** A daemon with one directory. Its files are numbers, by their names. */
+/** A daemon with one directory, whose files are numbers, by their names. A name that begins with `dir` is another directory, which has the same files. */
 class Daemon {
   readonly channel: DaemonChannel
   readonly #end: DaemonChannel
@@ -71,7 +72,7 @@ class Daemon {
     const body = bytes.subarray(IN.body)
     const at = op === 'RENAME' ? 8 : 0
     const names = body.toString('latin1', at).split('\0')
-    const request = { op, unique: bytes.readBigUInt64LE(IN.unique), body, names }
+    const request = { op, unique: bytes.readBigUInt64LE(IN.unique), nodeid: bytes.readBigUInt64LE(IN.nodeid), body, names }
     const manner = this.manner(request)
     const result = typeof manner === 'number' ? manner : this.#do(request)
     const answer = (): void => this.#reply(request.unique, result)
@@ -87,7 +88,7 @@ class Daemon {
         if (file === undefined) return ENOENT
         entry.writeBigUInt64LE(file, ENTRY.nodeid)
         entry.writeBigUInt64LE(file, ENTRY.ino)
-        entry.writeUInt32LE(0o100644, ENTRY.mode)
+        entry.writeUInt32LE(name.startsWith('dir') ? 0o40755 : 0o100644, ENTRY.mode)
         return entry
       }
       case 'RENAME':
@@ -193,9 +194,9 @@ class Shield implements Disposable {
     }
   }
 
-  /** The kernel asks for something; returns the request. */
-  ask(op: keyof typeof OPCODE, body: Buffer): Buffer {
-    const bytes = bytesOf(op, (this.#unique += 2n), 1n, body)
+  /** The kernel asks for something, of the root if of nothing else; returns the request. */
+  ask(op: keyof typeof OPCODE, body: Buffer, node = 1n): Buffer {
+    const bytes = bytesOf(op, (this.#unique += 2n), node, body)
     this.put(bytes)
     return bytes
   }
@@ -205,12 +206,15 @@ class Shield implements Disposable {
     this.run()
   }
 
-  /** The kernel learns of a file and opens it. Returns its node and its handle. */
-  open(name: string): readonly [node: bigint, handle: bigint] {
-    const node = this.answerTo(this.ask('LOOKUP', Buffer.from(`${name}\0`))).body.readBigUInt64LE(ENTRY.nodeid)
-    const bytes = bytesOf('OPEN', (this.#unique += 2n), node, Buffer.alloc(8))
-    this.put(bytes)
-    return [node, this.answerTo(bytes).body.readBigUInt64LE()]
+  /** The kernel learns of a file. Returns its node. */
+  lookUp(name: string, directory = 1n): bigint {
+    return this.answerTo(this.ask('LOOKUP', Buffer.from(`${name}\0`), directory)).body.readBigUInt64LE(ENTRY.nodeid)
+  }
+
+  /** The kernel learns of a file and opens it to read. Returns its node and its handle. */
+  open(name: string, directory = 1n): readonly [node: bigint, handle: bigint] {
+    const node = this.lookUp(name, directory)
+    return [node, this.answerTo(this.ask('OPEN', Buffer.alloc(8), node)).body.readBigUInt64LE()]
   }
 
   /** The kernel reads from an open file; returns the request. */
@@ -243,6 +247,13 @@ class Shield implements Disposable {
 function renaming(name: string, newName: string): Buffer {
   const body = Buffer.concat([Buffer.alloc(8), Buffer.from(`${name}\0${newName}\0`)])
   body.writeBigUInt64LE(1n)
+  return body
+}
+
+/** struct fuse_flush_in and fuse_release_in. */
+function handleBody(handle: bigint): Buffer {
+  const body = Buffer.alloc(24)
+  body.writeBigUInt64LE(handle)
   return body
 }
 
@@ -314,6 +325,33 @@ describe("the shield's relay", () => {
     shield.run()
     assert.deepEqual([shield.answerTo(rename).errno, shield.answerTo(read).errno], [0, 0])
     assert.equal(shield.relay.counts.lost, 0)
+  })
+
+  it('removes a hidden file that is closed while it is moved out of a directory that is removed, by the name that it gets', () => {
+    using shield = Shield.mounted(new Map([...newFiles(), ['dir', 20n]]))
+    const directory = shield.lookUp('dir')
+    const [node, handle] = shield.open('a', directory)
+    assert.equal(shield.answerTo(shield.ask('UNLINK', Buffer.from('a\0'), directory)).errno, 0)
+    const removed: bigint[] = []
+    shield.daemon.manner = ({ op, nodeid }) => {
+      if (op === 'UNLINK') removed.push(nodeid)
+      return op === 'RENAME' ? 'later' : 'at once'
+    }
+    const rmdir = shield.ask('RMDIR', Buffer.from('dir\0'))
+    shield.ask('RELEASE', handleBody(handle), node)
+    assert.deepEqual(removed, [])
+    shield.daemon.answerRest()
+    shield.run()
+    assert.deepEqual(removed, [1n])
+    assert.equal(shield.answerTo(rmdir).errno, 0)
+    assert.equal(shield.relay.hidesFiles, false)
+  })
+
+  it('answers the FLUSH of a file that is open to be read, which a killed process waits for, though the daemon hangs', () => {
+    using shield = Shield.mounted(newFiles())
+    const [node, handle] = shield.open('a')
+    shield.daemon.manner = ({ op }) => neverCalled(op)
+    assert.equal(shield.answerTo(shield.ask('FLUSH', handleBody(handle), node)).errno, 0)
   })
 
   it('asks a daemon once for what it owes, also after a refused upgrade', () => {
