@@ -55,6 +55,8 @@ export class ShieldDaemons implements PrivateDaemons {
       pids: () => this.#partsNamed(SHIELD.keeper),
       kill: async () => {
         await killAll(this.holders.pids())
+        // Until then the session answers, and a pod that comes would get one that ends.
+        await until('the shield has ended with its keeper', () => this.#partsNamed(SHIELD.shield).length === 0)
       },
     }
   }
