@@ -73,7 +73,8 @@ async function beside(sandbox: Sandbox, rounds: number, command: Command, works:
   const [program = '', ...args] = words.map((word) => word.replace('{target}', direct))
   sandbox.start(program, args)
   await eventually('the daemon has mounted', () => existsSync(fileIn(direct)))
-  const { mountpoint } = await Shielded.start(sandbox, words, ['--read-only'])
+  const shielded = await Shielded.start(sandbox, words, ['--read-only'])
+  const { mountpoint } = shielded
   const rows: Row[] = []
   for (const { work, limit, ...run } of works) {
     const times = await alternate(
@@ -91,6 +92,9 @@ async function beside(sandbox: Sandbox, rounds: number, command: Command, works:
       }),
     )
   }
+  // The sandbox has the mount of the other daemon still.
+  shielded.running.child.kill('SIGTERM')
+  await shielded.running.ended
   return rows
 }
 
@@ -111,6 +115,7 @@ async function stall(sandbox: Sandbox, rounds: number): Promise<readonly Row[]> 
     },
     async () => await spawner.timed({ act: [[program, byHand]], undo: [['umount', byHand]] }),
   )
+  await shielded.stop(sandbox)
   const ours = figures('shield', times.ours)
   return [difference({ work: 'stall at the death of the daemon', unit: 'ms', limit: 10, ours, peer: figures('start', times.peer) })]
 }
@@ -137,6 +142,7 @@ print("ready", flush=True); sys.stdin.read()' "$0"`
   const [open, stateOpen] = [dirty(), stateSize(shielded.shield)]
   holder.child.stdin?.end()
   await holder.ended
+  await shielded.stop(sandbox)
   const row = (what: string, bytes: number, used: number): Row =>
     value({ work: `memory of the shield${what}`, unit: 'KB', limit: bytes / KB, ours: single('shield', used) })
   return [
@@ -175,9 +181,11 @@ for number in range(${files}): os.stat(sys.argv[1] + "/file-%d" % number)`
   // V8 collects what is garbage when it has been idle for seconds.
   const end = performance.now() + 60_000
   while (used() - before > (limit * files) / KB / KB && performance.now() < end) await sleep(1000)
+  const left = used() - before
+  await shielded.stop(sandbox)
   return [
     row(`memory of the shield for ${files} known files`, 400, most - before),
-    row('what is left of it when they are forgotten', limit, used() - before),
+    row('what is left of it when they are forgotten', limit, left),
   ]
 }
 
