@@ -113,8 +113,7 @@ export class ServiceHost implements FuseHost {
   async silence(path: string, device: string): Promise<string | undefined> {
     using question = new RunningCall(this.#limits.healthAnswer, { margin: 0 })
     try {
-      const askedAt = performance.now()
-      this.#sessions.listed(await this.#call(Fused.method.list, { paths: [path] }, question), [path], askedAt)
+      await this.#hear([path], question)
     } catch (error) {
       return messageOf(error)
     }
@@ -186,13 +185,18 @@ export class ServiceHost implements FuseHost {
   /** Asks what is served at these paths, or at all if none is named. Rejects with HostError if dummy-fused does not answer in time. */
   async #list(paths: readonly string[]): Promise<void> {
     using question = new RunningCall(this.#limits.question, { margin: 0 })
-    const askedAt = performance.now()
     try {
-      this.#sessions.listed(await this.#call(Fused.method.list, { paths: [...paths] }, question), paths, askedAt)
+      await this.#hear(paths, question)
     } catch (error) {
       if (!(error instanceof NotRunning)) throw error
       this.#sessions.clear()
     }
+  }
+
+  /** Asks once, and notes the answer. Rejects as {@link #call} does. */
+  async #hear(paths: readonly string[], call: CallContext): Promise<void> {
+    const askedAt = performance.now()
+    this.#sessions.listed(await this.#call(Fused.method.list, { paths: [...paths] }, call), paths, askedAt)
   }
 
   /**

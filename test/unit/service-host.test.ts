@@ -45,7 +45,7 @@ function session(
 /** A service host, and a dummy-fused in this process that answers as the test says, once it is {@link listen}ed for. */
 class HostInTest implements AsyncDisposable {
   readonly sandbox = new Sandbox()
-  readonly socket = join(this.sandbox.path, 'fused.sock')
+  readonly socket: string
   readonly lines: string[] = []
   readonly host: ServiceHost
   /** What was asked, by the method's name, a list's paths in their order. */
@@ -59,7 +59,9 @@ class HostInTest implements AsyncDisposable {
   answering: (call: CallContext) => Promise<void> | void = () => undefined
   #server: GrpcServer | undefined
 
-  constructor(limits: Partial<ServiceLimits> = {}) {
+  /** `socket`: below the sandbox. */
+  constructor(limits: Partial<ServiceLimits> = {}, socket = 'fused.sock') {
+    this.socket = join(this.sandbox.path, socket)
     const log = new Logger((line) => this.lines.push(line.slice(20)))
     this.host = new ServiceHost(
       this.socket,
@@ -168,14 +170,11 @@ describe('ServiceHost.start', () => {
   })
 
   it('is unavailable where it cannot be seen whether somebody listens', async () => {
-    await using used = new HostInTest()
+    await using used = new HostInTest({}, 'file/fused.sock')
     writeFileSync(join(used.sandbox.path, 'file'), '')
-    const log = new Logger(() => undefined)
-    const limits = { question: LONG, retryPause: 10, answerAge: 0, healthAnswer: LONG, idleLooks: 5 }
-    const host = new ServiceHost(join(used.sandbox.path, 'file', 'fused.sock'), [], limits, log)
     const message = /^cannot connect to dummy-fused: connect ENOTDIR .*; call again$/
-    await assert.rejects(host.start('/a', [], callOf()), { kind: 'unavailable', message })
-    await assert.rejects(host.daemonAt('/a', '0:41', callOf()), { kind: 'unavailable', message })
+    await assert.rejects(used.host.start('/a', [], callOf()), { kind: 'unavailable', message })
+    await assert.rejects(used.host.daemonAt('/a', '0:41', callOf()), { kind: 'unavailable', message })
   })
 
   it('is unavailable where somebody listens and nobody serves, when no time is left to ask again', async () => {
@@ -356,6 +355,15 @@ describe('ServiceHost', () => {
       ],
     )
     assert.deepEqual(used.asked, ['list'])
+  })
+
+  it('says why a session hangs that is not to be replaced, and nothing of one that dummy-fused does not serve', async () => {
+    await using used = new HostInTest()
+    assert.match((await used.host.silence('/a', '0:41')) ?? '', /^dummy-fused does not run: /)
+    await used.listen()
+    used.sessions = [session('/a', 41)]
+    assert.equal(await used.host.silence('/a', '0:41'), 'dummy-fused serves it again; call again')
+    assert.equal(await used.host.silence('/a', '0:42'), undefined)
   })
 
   it('has a session ended with its grace, and knows it no more', async () => {

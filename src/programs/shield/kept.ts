@@ -12,7 +12,7 @@ import type { ProgramContext } from '../program.ts'
 import { SHIELD_LIMITS } from './limits.ts'
 import type { Messages } from './messages.ts'
 import type { ShieldOptions } from './options.ts'
-import { mountPointOf } from './serve.ts'
+import { allowedMountPoint } from './serve.ts'
 
 /** An exit status of more says that a signal ended the shield. */
 const KILLED = 128
@@ -44,7 +44,7 @@ export async function keepShield(
   setProcessName('dummy-fuse-keep')
   const starter = readyFd === undefined ? undefined : new Starter(libc, readyFd)
   const table = openMountTable(libc)
-  const mountpoint = await preflight(given, mountPointOf({ nonempty }), () => table)
+  const mountpoint = await preflight(given, allowedMountPoint({ nonempty }), () => table)
   const before = deviceAt(table, mountpoint)
   const { executable, args: words, argv0 } = self(args)
   const status = await keepProgram({

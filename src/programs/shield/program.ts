@@ -16,7 +16,7 @@ import { keepShield, takeKeeper } from './kept.ts'
 import { SHIELD_LIMITS } from './limits.ts'
 import { Messages } from './messages.ts'
 import { parseShieldOptions, type ShieldOptions } from './options.ts'
-import { mountPointOf, serve } from './serve.ts'
+import { allowedMountPoint, serve } from './serve.ts'
 
 /**
  * dummy-fuse-csi shield: mounts what a foreign FUSE daemon serves, and outlives that daemon; or has to do with a shield that runs. A service manager that stores descriptors
@@ -47,7 +47,7 @@ export const shield: Program = async (context) => {
 }
 
 async function startInBackground({ args, self }: ProgramContext, options: ShieldOptions): Promise<number> {
-  const mountpoint = await preflight(options.mountpoint, mountPointOf(options), () => MountinfoTable.snapshot())
+  const mountpoint = await preflight(options.mountpoint, allowedMountPoint(options), () => MountinfoTable.snapshot())
   const table = MountinfoTable.current()
   const before = deviceAt(table, mountpoint)
   const cleanUp = (): Promise<void> => detachDead(table, () => new Libc(new AddonLoader()), mountpoint, before)

@@ -23,7 +23,7 @@ import type { Messages } from './messages.ts'
 import type { ShieldOptions } from './options.ts'
 
 /** What the mount point of a shield may be. */
-export function mountPointOf({ nonempty }: Pick<ShieldOptions, 'nonempty'>): Allowed {
+export function allowedMountPoint({ nonempty }: Pick<ShieldOptions, 'nonempty'>): Allowed {
   return { nonempty, nonemptyOption: '--nonempty', links: 'follow' }
 }
 
@@ -56,7 +56,8 @@ export async function serve(
   const confinement = options.user === undefined ? undefined : confinementOf(options.user, env)
   const commands = Commands.of(options.command, { confinement, targets: options.targets }, env, left?.state.facts)
   try {
-    const mountpoint = left?.state.facts.mountpoint ?? (await preflight(options.mountpoint, mountPointOf(options), () => table))
+    const mountpoint =
+      left?.state.facts.mountpoint ?? (await preflight(options.mountpoint, allowedMountPoint(options), () => table))
     exitAtOnce(libc)
     const launcher = new Launcher(libc, launcherImage('shield'))
     const keptBy = keeperOf(manager, keeper)

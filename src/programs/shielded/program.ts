@@ -8,6 +8,7 @@ import { STATUS } from '../../os/processes/exit-status.ts'
 import { Launcher } from '../../os/processes/launcher.ts'
 import { requireProc } from '../../os/processes/proc.ts'
 import { oneLine } from '../../printable.ts'
+import { escaped } from '../../program-file/template.ts'
 import { mountPointOf } from '../../shield/mount-point-search.ts'
 import { launcherImage } from '../launcher-image.ts'
 import type { Program } from '../program.ts'
@@ -52,7 +53,7 @@ export const shielded: Program = async (context) => {
   if (lost !== undefined) process.stderr.write(`${SHIELDED}${name}: the mount is read-only: ${lost}\n`)
   const { index, given } =
     others.length === 0 ? only : await mountPointAmong(directories, { libc, file, args: [file, ...habits.staying(words)] })
-  const command = words.map((word, at) => (at === index ? '{target}' : word.replace(/[{}]/g, '$&$&')))
+  const command = words.map((word, at) => (at === index ? '{target}' : escaped(word)))
   const own = [...(habits.stays(words) ? [] : ['--background']), ...(lost === undefined ? [] : ['--read-only'])]
   return await shield({ ...context, args: [...own, ...options, given, '--', file, ...habits.staying(command)] })
 }
