@@ -272,7 +272,7 @@ function programs(context: ProgramContext): Programs {
 
 /** The files that a machine of the lab's own has to have. */
 function executables(context: ProgramContext): readonly string[] {
-  const commands = [...Object.values(programs(context)), context.self([])]
+  const commands = [...Object.values({ ...programs(context) }), context.self([])]
   return [...new Set(commands.map(({ executable }) => executable).filter((path) => path.startsWith('/')))]
 }
 
