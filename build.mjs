@@ -39,8 +39,10 @@ const NAMES = ['dummy-fuse', 'dummy-fused', 'dummy-fuse-workload']
  *
  * --disable-sigusr1: Node's inspector runs whatever code a local user sends to its port, and SIGUSR1 opens that port. With this option
  * Node blocks the signal, and has no thread that waits for it.
+ *
+ * --expose-gc: a shield returns memory that it does not need any more (src/shield/memory-return.ts), which V8 does not do by itself.
  */
-const EXEC_ARGV = ['--max-semi-space-size=1', '--disable-sigusr1']
+const EXEC_ARGV = ['--max-semi-space-size=1', '--disable-sigusr1', '--expose-gc']
 
 const [option, ...others] = process.argv.slice(2)
 if ((option !== undefined && option !== '--image') || others.length > 0) {

@@ -1,5 +1,6 @@
 import { ROOT_NODE } from '../fuse/protocol/constants.ts'
 import { typeOf } from './messages.ts'
+import { small, type SmallNumber } from './small-numbers.ts'
 
 /** A name that a node has in a directory, as bytes: one character for each (latin1). */
 interface Link {
@@ -10,9 +11,6 @@ interface Link {
 /** Ids of a node that a daemon has replaced by another one are kept, because requests may be under way with them: so many. */
 const MOST_FORMER = 64
 
-/** No ids. */
-export const NONE: readonly bigint[] = []
-
 /** What the daemon says of a node under a name. */
 export interface Found {
   readonly daemonId: bigint
@@ -20,25 +18,37 @@ export interface Found {
   readonly mode: number
 }
 
-/** A file as the kernel knows it, by an id of ours that is never used again, and as the daemon knows it. */
+/** What few nodes have. */
+interface Rare {
+  /** Names beside the first one. */
+  links?: readonly Link[]
+  /** The nodes of a directory that are known by their names. */
+  children?: Map<string, Node>
+  /** Ids that another one has replaced, and how often the daemon has told of each. */
+  former?: Map<bigint, number> | undefined
+  /** Ids by which the daemon has opened it, beside the first one. */
+  pinned?: readonly bigint[] | undefined
+}
+
+/**
+ * A file as the kernel knows it, by an id of ours that is never used again, and as the daemon knows it. There are millions of them, so that what is stored is not what is
+ * seen: a bigint, an array and an object of their own for each node would take as much memory as all the rest.
+ */
 export class Node {
-  readonly id: bigint
-  readonly ino: bigint
+  readonly #id: number
+  readonly #ino: SmallNumber
   readonly type: number
-  /** Its first name, and the others: almost always none, and an array would take as much memory as all the rest. */
-  #link: Link | undefined
-  #links: readonly Link[] | undefined
-  /** The nodes of a directory that are known by their names; undefined until there is one. */
-  #children: Map<string, Node> | undefined
+  /** Its first name; undefined: it has none. */
+  #parent: Node | undefined
+  #name = ''
+  #rare: Rare | undefined
   /** The daemon that {@link daemonId} is of, by its number. */
   epoch = 0
-  daemonId = 0n
+  #daemonId: SmallNumber = 0
   /** How often the daemon has told of it by that id, which FORGET takes back. */
   daemonLookups = 0
-  /** Ids of that daemon's that another one has replaced, and how often it has told of each: gocryptfs makes one for each LOOKUP. */
-  former: Map<bigint, number> | undefined
-  /** Ids by which that daemon has opened it. */
-  pinned: readonly bigint[] = NONE
+  /** An id by which that daemon has opened it; undefined: it has not. */
+  #pinned: SmallNumber | undefined
   /** Where it is counted how often the kernel was told of it. */
   slot = 0
   /** How often it is open, or being opened. */
@@ -47,48 +57,114 @@ export class Node {
   uses = 0
 
   constructor(id: bigint, { ino, mode }: Pick<Found, 'ino' | 'mode'>) {
-    this.id = id
-    this.ino = ino
+    this.#id = Number(id)
+    this.#ino = small(ino)
     this.type = typeOf(mode)
+  }
+
+  get id(): bigint {
+    return BigInt(this.#id)
+  }
+
+  get ino(): bigint {
+    return BigInt(this.#ino)
+  }
+
+  get daemonId(): bigint {
+    return BigInt(this.#daemonId)
   }
 
   /** The names by which it can be found again, in the order in which they were learnt. */
   get links(): readonly Link[] {
-    return this.#links ?? (this.#link === undefined ? [] : [this.#link])
+    return this.#parent === undefined ? [] : [{ parent: this.#parent, name: this.#name }, ...(this.#rare?.links ?? [])]
   }
 
   addLink(link: Link): void {
-    if (this.#link === undefined) this.#link = link
-    else this.#links = [...this.links, link]
+    this.#setLinks([...this.links, link])
   }
 
   removeLink(parent: Node, name: string): void {
-    const left = this.links.filter((link) => link.parent !== parent || link.name !== name)
-    this.#link = left[0]
-    this.#links = left.length > 1 ? left : undefined
+    this.#setLinks(this.links.filter((link) => link.parent !== parent || link.name !== name))
+  }
+
+  #setLinks([first, ...others]: readonly Link[]): void {
+    this.#parent = first?.parent
+    this.#name = first?.name ?? ''
+    if (others.length > 0 || this.#rare?.links !== undefined) this.#more.links = others
+  }
+
+  get #more(): Rare {
+    return (this.#rare ??= {})
   }
 
   /** What is known of a directory: the node that has a name in it. */
   child(name: string): Node | undefined {
-    return this.#children?.get(name)
+    return this.#rare?.children?.get(name)
   }
 
   /** All nodes that are known of a directory. */
   known(): readonly Node[] {
-    return [...(this.#children?.values() ?? [])]
+    return [...(this.#rare?.children?.values() ?? [])]
   }
 
   get hasChildren(): boolean {
-    return this.#children !== undefined && this.#children.size > 0
+    const children = this.#rare?.children
+    return children !== undefined && children.size > 0
   }
 
   setChild(name: string, child: Node): void {
-    this.#children ??= new Map()
-    this.#children.set(name, child)
+    this.#more.children ??= new Map()
+    this.#more.children.set(name, child)
   }
 
   deleteChild(name: string): void {
-    this.#children?.delete(name)
+    this.#rare?.children?.delete(name)
+  }
+
+  /** Another daemon knows it, by this id. */
+  attach(epoch: number, daemonId: bigint): void {
+    this.epoch = epoch
+    this.#daemonId = small(daemonId)
+    this.daemonLookups = 1
+    if (this.#rare !== undefined) this.#rare.former = undefined
+    this.unpin()
+  }
+
+  /** The daemon has another id for it. Returns an id that the daemon needs not keep any more, and how often it has told of it. */
+  renumber(daemonId: bigint): readonly [id: bigint, lookups: number] | undefined {
+    const former = (this.#more.former ??= new Map<bigint, number>())
+    const lookups = former.get(daemonId) ?? 0
+    former.delete(daemonId)
+    former.set(this.daemonId, this.daemonLookups)
+    this.#daemonId = small(daemonId)
+    this.daemonLookups = lookups + 1
+    if (former.size <= MOST_FORMER) return undefined
+    const oldest = [...former].find(([id]) => !this.#isPinned(id))
+    if (oldest !== undefined) former.delete(oldest[0])
+    return oldest
+  }
+
+  /** All ids by which that daemon knows it, and how often it has told of each: gocryptfs makes one for each LOOKUP. */
+  *daemonIds(): Generator<readonly [id: bigint, lookups: number]> {
+    yield [this.daemonId, this.daemonLookups]
+    yield* this.#rare?.former ?? []
+  }
+
+  /** That daemon has opened it by this id, which it must keep. */
+  pin(daemonId: bigint): void {
+    if (this.#isPinned(daemonId)) return
+    if (this.#pinned === undefined) this.#pinned = small(daemonId)
+    else this.#more.pinned = [...(this.#more.pinned ?? []), daemonId]
+  }
+
+  /** It is not open any more. */
+  unpin(): void {
+    this.#pinned = undefined
+    if (this.#rare !== undefined) this.#rare.pinned = undefined
+  }
+
+  #isPinned(daemonId: bigint): boolean {
+    return this.#pinned === small(daemonId) || this.#rare?.pinned?.includes(daemonId) === true
   }
 }
 
@@ -98,6 +174,7 @@ export interface NodeNotes {
   nodeAdded(node: Node, slot: number): void
   linked(node: Node, parent: Node, name: string): void
   unlinked(node: Node, parent: Node, name: string): void
+  /** It has its names still. */
   nodeDropped(node: Node): void
 }
 
@@ -115,9 +192,9 @@ export class NodeTable {
   readonly #stableInodes: boolean
   readonly #forget: (daemonId: bigint, lookups: number) => void
   readonly #notes: NodeNotes
-  readonly #byId = new Map<bigint, Node>()
+  readonly #byId = new Map<SmallNumber, Node>()
   /** Of the daemon that serves. */
-  readonly #byDaemonId = new Map<bigint, Node>()
+  readonly #byDaemonId = new Map<SmallNumber, Node>()
   /** The highest id so far. */
   lastId: bigint = ROOT_NODE
   #epoch = 0
@@ -130,7 +207,7 @@ export class NodeTable {
     this.#forget = forget
     this.#notes = notes
     this.root = new Node(ROOT_NODE, { ino: ROOT_NODE, mode: 0o40000 })
-    this.#byId.set(ROOT_NODE, this.root)
+    this.#byId.set(small(ROOT_NODE), this.root)
   }
 
   /** Another daemon serves from now on, to which nothing but the root is known. */
@@ -141,7 +218,7 @@ export class NodeTable {
   }
 
   byId(id: bigint): Node | undefined {
-    return this.#byId.get(id)
+    return this.#byId.get(small(id))
   }
 
   /** How many there are, with the root. */
@@ -176,13 +253,13 @@ export class NodeTable {
   restore(id: bigint, found: Pick<Found, 'ino' | 'mode'>, slot: number): void {
     const node = new Node(id, found)
     node.slot = slot
-    this.#byId.set(id, node)
+    this.#byId.set(small(id), node)
     if (id > this.lastId) this.lastId = id
   }
 
   /** A node by the id that the daemon which serves has of it. */
   byDaemonId(id: bigint): Node | undefined {
-    return this.#byDaemonId.get(id)
+    return this.#byDaemonId.get(small(id))
   }
 
   /** Whether the daemon that serves knows the node. */
@@ -207,7 +284,7 @@ export class NodeTable {
   /** The daemon has answered a LOOKUP. Returns the node that has the name, one that is known already if there is one. */
   found(parent: Node, name: string, found: Found): Node {
     const there = parent.child(name)
-    const known = this.#byDaemonId.get(found.daemonId)
+    const known = this.#byDaemonId.get(small(found.daemonId))
     const isThere =
       there !== undefined &&
       (known === there || (this.isCurrent(there) ? isRenumbered(there, found, known) : this.matches(there, found)))
@@ -253,58 +330,44 @@ export class NodeTable {
   /** Returns the parents of a node that was dropped. */
   #drop(node: Node): readonly Node[] {
     if (node === this.root || node.opens > 0 || node.uses > 0 || node.hasChildren) return []
-    if (this.#byId.get(node.id) !== node || this.#notes.counts.get(node.slot) > 0) return []
-    if (this.isCurrent(node)) {
-      this.#forgetId(node, node.daemonId, node.daemonLookups)
-      for (const [id, lookups] of node.former ?? []) this.#forgetId(node, id, lookups)
-    }
+    if (this.#byId.get(small(node.id)) !== node || this.#notes.counts.get(node.slot) > 0) return []
+    if (this.isCurrent(node)) for (const [id, lookups] of node.daemonIds()) this.#forgetId(node, id, lookups)
     const parents = node.links.map(({ parent }) => parent)
-    this.remove(node)
     this.#notes.nodeDropped(node)
+    this.remove(node)
     return parents
   }
 
   /** Takes a node away, whatever refers to it. */
   remove(node: Node): void {
-    if (!this.#byId.delete(node.id)) return
+    if (!this.#byId.delete(small(node.id))) return
     this.#notes.counts.free(node.slot)
     for (const { parent, name } of node.links) unlink(node, parent, name)
   }
 
   #add(found: Found): Node {
     const node = new Node(++this.lastId, found)
-    this.#byId.set(node.id, node)
+    this.#byId.set(small(node.id), node)
     node.slot = this.#notes.counts.allocate()
     this.#notes.nodeAdded(node, node.slot)
     return node
   }
 
   #attach(node: Node, daemonId: bigint): void {
-    node.epoch = this.#epoch
-    node.daemonId = daemonId
-    node.daemonLookups = 1
-    node.former = undefined
-    node.pinned = NONE
-    if (!this.#byDaemonId.has(daemonId)) this.#byDaemonId.set(daemonId, node)
+    node.attach(this.#epoch, daemonId)
+    const id = small(daemonId)
+    if (!this.#byDaemonId.has(id)) this.#byDaemonId.set(id, node)
   }
 
-  /** The daemon has another id for a node. */
   #renumber(node: Node, daemonId: bigint): void {
-    const former = (node.former ??= new Map<bigint, number>())
-    const lookups = former.get(daemonId) ?? 0
-    former.delete(daemonId)
-    former.set(node.daemonId, node.daemonLookups)
-    node.daemonId = daemonId
-    node.daemonLookups = lookups + 1
-    this.#byDaemonId.set(daemonId, node)
-    const [oldest] = former.size > MOST_FORMER ? [...former].filter(([id]) => !node.pinned.includes(id)) : []
-    if (oldest === undefined) return
-    former.delete(oldest[0])
-    this.#forgetId(node, ...oldest)
+    const oldest = node.renumber(daemonId)
+    this.#byDaemonId.set(small(daemonId), node)
+    if (oldest !== undefined) this.#forgetId(node, ...oldest)
   }
 
   #forgetId(node: Node, daemonId: bigint, lookups: number): void {
-    if (this.#byDaemonId.get(daemonId) === node) this.#byDaemonId.delete(daemonId)
+    const id = small(daemonId)
+    if (this.#byDaemonId.get(id) === node) this.#byDaemonId.delete(id)
     this.#forget(daemonId, lookups)
   }
 

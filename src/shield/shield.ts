@@ -23,6 +23,7 @@ import type { DaemonChannel } from './daemon-channel.ts'
 import { type DaemonCommand, type DaemonParts, DaemonProcess } from './daemon-process.ts'
 import { removeTarget } from './daemon-target.ts'
 import type { HoldReport } from './hold.ts'
+import { MemoryReturn } from './memory-return.ts'
 import { Notifier } from './notifier.ts'
 import { Refused } from './refused.ts'
 import { Relay, type RelayHooks } from './relay.ts'
@@ -82,6 +83,8 @@ export interface ShieldParts {
   readonly left: Left | undefined
   /** Called once: a daemon serves, and the mount is about to be there. */
   readonly standing: () => void
+  /** Collects what is garbage, and returns the room to the system. */
+  readonly collectGarbage: () => void
 }
 
 /** What a shield knows of itself. */
@@ -120,6 +123,7 @@ export class Shield implements TurnTaker {
   readonly #outcome = Promise.withResolvers<ShieldEnd>()
   readonly #notifier: Notifier
   readonly #state: ShieldState
+  readonly #memory: MemoryReturn
   readonly #remains: string[] = []
   #command: DaemonCommand
   #stopping = false
@@ -160,6 +164,7 @@ export class Shield implements TurnTaker {
     this.#loop.listen(this.#turns.neighbour.fd, this.#turns.neighbour.readable)
     this.#notifier = new Notifier(libc, () => this.#device?.fd)
     this.#state = parts.left?.state ?? parts.succession.newState()
+    this.#memory = new MemoryReturn(this.#state, parts.collectGarbage)
   }
 
   /**
@@ -168,6 +173,7 @@ export class Shield implements TurnTaker {
    */
   async run(stop: Promise<unknown>): Promise<ShieldEnd> {
     this.#turns.begin(this)
+    this.#memory.begin()
     const { left } = this.#parts
     try {
       if (left !== undefined) await this.#takeOver(left)
@@ -177,6 +183,7 @@ export class Shield implements TurnTaker {
       if (end === 'stopped') this.#mount?.detach()
       return end
     } finally {
+      this.#memory.end()
       this.#tell()
       await this.#end()
       await this.#parts.succession.forget()

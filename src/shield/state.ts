@@ -39,8 +39,13 @@ const LISTING_PART = 64 * 1024
 /** Bytes of the longest event beside its listing. */
 const EVENT_SIZE = 8 * 1024
 
-/** The log is written anew when it has grown by as much as it had then, and by so many bytes at the least. */
-const LEAST_GROWTH = 1024 * 1024
+/** Bytes of the events that are of use as long as a node, an open file and a name are there; the name's own come on top. */
+const NODE_SIZE = 26
+const HANDLE_SIZE = 34
+const LINK_SIZE = 20
+
+/** The log is written anew when more than half of it is of no use any more, and so many bytes at the least. */
+const LEAST_DEAD = 1024 * 1024
 
 /** Slots of counts that are no node's. */
 const SLOT = {
@@ -102,7 +107,10 @@ export class ShieldState {
   readonly #unanswered = new Map<bigint, Noted>()
   /** Nothing is written while what was written is read, and when it cannot be written. */
   #writing = true
-  #sizeBefore = 0
+  /** Bytes of the log that nodes, names and open files need, and bytes beside them of a log that is written anew. */
+  #live = 0
+  #beside = 0
+  #shed = 0
   /** Makes room for more events. */
   #flush = (): void => this.commit()
 
@@ -133,6 +141,16 @@ export class ShieldState {
 
   get counts(): KeptCounts {
     return this.#file.counts
+  }
+
+  /** Bytes of the log. */
+  get size(): number {
+    return this.#file.size
+  }
+
+  /** Bytes that the log has lost, whenever it was written anew, in all. */
+  get shed(): number {
+    return this.#shed
   }
 
   /** Notes something about the session, at once. */
@@ -222,11 +240,11 @@ export class ShieldState {
     this.#writer.reset()
   }
 
-  /** Nothing is to be answered next: makes a record, and the log smaller where it has grown. */
+  /** Nothing is to be answered next: makes a record, and the log smaller where much of it is of no use. */
   settle(): void {
     this.commit()
-    const growth = this.#file.size - this.#sizeBefore
-    if (this.#tables !== undefined && growth > Math.max(this.#sizeBefore, LEAST_GROWTH)) this.#compact(this.#tables)
+    const dead = this.size - this.#live - this.#beside
+    if (this.#tables !== undefined && dead > Math.max(this.size / 2, LEAST_DEAD)) this.#compact(this.#tables)
   }
 
   /** `slot`: where its lookups are counted. */
@@ -236,18 +254,23 @@ export class ShieldState {
     writer?.u64(ino)
     writer?.u32(type)
     writer?.u32(slot)
+    this.#live += NODE_SIZE
   }
 
   linked(node: Node, parent: Node, name: string): void {
     this.#putName(EVENT.link, [node.id, parent.id], name)
+    this.#live += LINK_SIZE + name.length
   }
 
   unlinked(node: Node, parent: Node, name: string): void {
     this.#putName(EVENT.unlink, [node.id, parent.id], name)
+    this.#live -= LINK_SIZE + name.length
   }
 
-  nodeDropped({ id }: Node): void {
+  nodeDropped({ id, links }: Node): void {
     this.#putId(EVENT.dropped, id)
+    this.#live -= NODE_SIZE
+    for (const { name } of links) this.#live -= LINK_SIZE + name.length
   }
 
   handleAdded({ id, node, flags, caller }: Handle): void {
@@ -256,10 +279,12 @@ export class ShieldState {
     writer?.u64(node.id)
     writer?.u32(flags)
     if (writer !== undefined) putCaller(writer, caller)
+    this.#live += HANDLE_SIZE
   }
 
   handleRemoved({ id }: Handle): void {
     this.#putId(EVENT.closed, id)
+    this.#live -= HANDLE_SIZE
   }
 
   /** A reader is given the beginning of a listing. */
@@ -424,6 +449,8 @@ export class ShieldState {
   /** Writes everything anew, without what is not needed any more. */
   #compact(tables: StateTables): void {
     const slots: number[] = []
+    const sizeBefore = this.size
+    this.#live = 0
     this.#attempt(() => {
       const before = this.counts
       this.#writer.reset()
@@ -443,7 +470,8 @@ export class ShieldState {
       })
       let index = 0
       for (const node of tables.nodes.all()) node.slot = slots[index++] ?? 0
-      this.#sizeBefore = this.#file.size
+      this.#beside = this.size - this.#live
+      this.#shed += Math.max(0, sizeBefore - this.size)
     })
     this.#flush = () => this.commit()
     this.#writer.reset()

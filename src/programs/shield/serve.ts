@@ -68,7 +68,7 @@ export async function serve(
       const times = { ...SHIELD_LIMITS, giveUp }
       const standing = (): void => messages.leaveTerminal()
       const shield = new Shield(
-        { libc, launcher, table, log, output: messages.ofDaemons, times, succession, left, standing },
+        { libc, launcher, table, log, output: messages.ofDaemons, times, succession, left, standing, collectGarbage },
         { given, mountpoint, called, command: commands.current, stableInodes, readOnly },
       )
       const keeps = (): ShieldKeeper => (succession.keeps ? keptBy : null)
@@ -100,6 +100,11 @@ function requireSame({ mountpoint, stableInodes, readOnly }: ShieldOptions, fact
   if (facts.given !== mountpoint) throw differs('that mount point')
   if (facts.stableInodes !== stableInodes) throw differs(facts.stableInodes === true ? '--stable-inodes' : 'no --stable-inodes')
   if (facts.readOnly !== readOnly) throw differs(facts.readOnly === true ? '--read-only' : 'no --read-only')
+}
+
+/** V8 also keeps the room for what it may need next, unless memory is asked for as a last resort. */
+function collectGarbage(): void {
+  globalThis.gc?.({ type: 'major', flavor: 'last-resort' })
 }
 
 function keeperOf({ supervisor }: ServiceManager, keeper: number | undefined): ShieldKeeper {
