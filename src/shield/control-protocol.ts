@@ -71,7 +71,13 @@ const STATUS_ANSWER = v.object({
   }),
   nodes: COUNT,
   openFiles: COUNT,
-  options: v.object({ readOnly: v.boolean(), stableInodes: v.boolean(), giveUp: COUNT }),
+  options: v.object({
+    readOnly: v.boolean(),
+    stableInodes: v.boolean(),
+    /** Whom daemons run as, as it was given; null: as the shield does. */
+    user: v.nullable(v.string()),
+    giveUp: COUNT,
+  }),
 })
 
 /** The state of a shield. */

@@ -1,7 +1,7 @@
 /** Milliseconds between two looks. */
 const LOOK = 5000
-/** Bytes of the log that stand for memory that is worth the time: about 100,000 nodes. */
-const LEAST_SHED = 8 * 1024 * 1024
+/** Bytes of the log that stand for memory that is worth the time: about 25,000 nodes. */
+const LEAST_SHED = 2 * 1024 * 1024
 
 /** By what the nodes and open files are measured that there are, and were: {@link ShieldState}'s log. */
 interface Measured {

@@ -8,12 +8,12 @@ import { eventually } from '../support/wait.ts'
 const UNIT = 'shield.service'
 
 /** As in docs/shield.md. What the kernel has cached, it does not ask for again by itself. */
-const fileFor = (folder: string): string => `[Unit]
+const fileFor = (folder: string, options = ''): string => `[Unit]
 StartLimitIntervalSec=0
 
 [Service]
 Type=notify
-ExecStart=${CHECKOUT_INSIDE}/dist/dummy-fuse-csi shield /srv/view -- bindfs -f -o attr_timeout=3600,entry_timeout=3600 ${folder} {target}
+ExecStart=${CHECKOUT_INSIDE}/dist/dummy-fuse-csi shield ${options} /srv/view -- bindfs -f -o attr_timeout=3600,entry_timeout=3600 ${folder} {target}
 FileDescriptorStoreMax=2
 Restart=on-abnormal
 RestartSec=0
@@ -44,12 +44,16 @@ describe('the shield as a unit of systemd', () => {
     assert.equal(await machine.output('cat', ['/run/got']), 'text')
     assert.notEqual(await mainPid(), killed)
     assert.match(await machine.journal(UNIT), /took \/srv\/view over from a shield that was killed/)
-    // Another command in the unit is what the next successor starts.
-    writeFileSync(unit, fileFor('/srv/other'))
+    // Another command in the unit is what the next successor starts, as another user. What the mount has, stays.
+    writeFileSync(unit, fileFor('/srv/other', '--read-only --stable-inodes --user nobody'))
     await machine.systemctl('daemon-reload')
     await machine.output('kill', ['-9', String(await mainPid())])
     const changed = async (): Promise<boolean> => (await machine.output('cat', ['/srv/view/file'])) === 'changed'
     await eventually('the other folder is served', changed, 60_000)
+    const shown = await machine.output(`${CHECKOUT_INSIDE}/dist/dummy-fuse-csi`, ['shield', 'status'])
+    assert.match(shown, /writable, inode numbers of the shield, daemons run as the user nobody/)
+    for (const option of ['--stable-inodes', '--read-only'])
+      assert.match(await machine.journal(UNIT), new RegExp(`that was killed had no ${option}: that stays so until`))
     await machine.systemctl('stop', UNIT)
     assert.equal(await machine.property(UNIT, 'Result'), 'success')
     assert.equal((await machine.run('mountpoint', ['-q', '/srv/view'])).status, 32)

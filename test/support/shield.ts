@@ -306,7 +306,12 @@ export interface ShieldJson {
   readonly deaths: number
   readonly requests: Readonly<Record<string, number>>
   readonly openFiles: number
-  readonly options: { readonly readOnly: boolean; readonly stableInodes: boolean; readonly giveUp: number }
+  readonly options: {
+    readonly readOnly: boolean
+    readonly stableInodes: boolean
+    readonly user: string | null
+    readonly giveUp: number
+  }
 }
 
 /** Runs `shield WORD`; a busy machine has time enough. */

@@ -20,7 +20,7 @@ import { Commands, confinementOf } from './commands.ts'
 import { ShieldControl } from './control.ts'
 import { SHIELD_LIMITS } from './limits.ts'
 import type { Messages } from './messages.ts'
-import type { ShieldOptions } from './options.ts'
+import { losesWrites, type ShieldOptions } from './options.ts'
 
 /** What the mount point of a shield may be. */
 export function allowedMountPoint({ nonempty }: Pick<ShieldOptions, 'nonempty'>): Allowed {
@@ -52,7 +52,7 @@ export async function serve(
   const table = openMountTable(libc)
   const succession = new Succession(libc, manager, SHIELD_LIMITS.store, log)
   const left = await succession.left(inherited)
-  if (left !== undefined) requireSame(options, left.state.facts)
+  const { stableInodes, readOnly } = left === undefined ? options : keptOptions(options, left.state.facts, log)
   const confinement = options.user === undefined ? undefined : confinementOf(options.user, env)
   const commands = Commands.of(options.command, { confinement, targets: options.targets }, env, left?.state.facts)
   try {
@@ -63,7 +63,7 @@ export async function serve(
     const keptBy = keeperOf(manager, keeper)
     const folder = await ControlFolder.claim(libc, mountpoint, keptBy)
     try {
-      const { mountpoint: given, stableInodes, readOnly, giveUp } = options
+      const { mountpoint: given, giveUp } = options
       const called = options.command.words
       const times = { ...SHIELD_LIMITS, giveUp }
       const standing = (): void => messages.leaveTerminal()
@@ -72,7 +72,14 @@ export async function serve(
         { given, mountpoint, called, command: commands.current, stableInodes, readOnly },
       )
       const keeps = (): ShieldKeeper => (succession.keeps ? keptBy : null)
-      const control = new ShieldControl({ shield, commands, mountpoint, options, keeper: keeps, log })
+      const control = new ShieldControl({
+        shield,
+        commands,
+        mountpoint,
+        options: { ...options, stableInodes, readOnly },
+        keeper: keeps,
+        log,
+      })
       const server = await ControlServer.open(libc, folder.socket, log, async (request) => await control.answer(request))
       try {
         const end = await shield.run(Promise.race([signal, control.stop]))
@@ -90,16 +97,28 @@ export async function serve(
   }
 }
 
-/** A successor goes on with the mount that is there: it looks nothing up on it, because nobody would answer. Throws ProgramError. */
-function requireSame({ mountpoint, stableInodes, readOnly }: ShieldOptions, facts: SessionFacts): void {
-  const differs = (what: string): ProgramError =>
-    new ProgramError(
-      `the shield of ${facts.given} that was killed had ${what}; start it as before, or stop the service that keeps its mount`,
+/**
+ * A successor goes on with the mount that is there, and with what that was mounted with, whatever it is told: its users would lose it otherwise. It looks nothing up on it,
+ * because nobody would answer. Throws ProgramError if the mount is another one, or a daemon would be given writes that it may lose.
+ */
+function keptOptions(options: ShieldOptions, facts: SessionFacts, log: Logger): Pick<ShieldOptions, 'stableInodes' | 'readOnly'> {
+  const { given = options.mountpoint, stableInodes = false, readOnly = false } = facts
+  const had = (what: string): string => `the shield of ${given} that was killed had ${what}`
+  if (given !== options.mountpoint)
+    throw new ProgramError(`${had('that mount point')}; start it as before, or stop the service that keeps its mount`, STATUS.usage)
+  const lost = readOnly ? undefined : losesWrites(options.command.words)
+  if (lost !== undefined)
+    throw new ProgramError(
+      `${had('no --read-only')}, and ${lost}; stop the service that keeps its mount, and start it anew`,
       STATUS.usage,
     )
-  if (facts.given !== mountpoint) throw differs('that mount point')
-  if (facts.stableInodes !== stableInodes) throw differs(facts.stableInodes === true ? '--stable-inodes' : 'no --stable-inodes')
-  if (facts.readOnly !== readOnly) throw differs(facts.readOnly === true ? '--read-only' : 'no --read-only')
+  const keep = (is: boolean, wanted: boolean, option: string): void => {
+    if (is !== wanted)
+      log.warning(`${had(is ? option : `no ${option}`)}: that stays so until the shield is stopped, and started anew`)
+  }
+  keep(stableInodes, options.stableInodes, '--stable-inodes')
+  keep(readOnly, options.readOnly, '--read-only')
+  return { stableInodes, readOnly }
 }
 
 /** V8 also keeps the room for what it may need next, unless memory is asked for as a last resort. */

@@ -64,6 +64,7 @@ function details({
   options,
 }: Answered): string {
   const { inFlight, resent, takenAsDone, stale, suspectsFailed, undecided } = requests
+  const user = options.user === null ? 'as the shield does' : `as the user ${oneLine(options.user)}`
   const inodes = options.stableInodes ? 'stable inode numbers' : 'inode numbers of the shield'
   const lines = [
     `shield    process ${pid} since ${since}${deaths === 0 ? '' : ', the successor of one that was killed'}`,
@@ -75,7 +76,7 @@ function details({
     `requests  ${inFlight} in flight, ${resent} resent, ${takenAsDone} taken as done`,
     `errors    ${stale} ESTALE, ${suspectsFailed} EIO of requests that end daemons, ${undecided} EIO of requests that may have been done`,
     `files     ${nodes} known, ${openFiles} open`,
-    `options   ${options.readOnly ? 'read-only' : 'writable'}, ${inodes}, gives up after ${options.giveUp} s`,
+    `options   ${options.readOnly ? 'read-only' : 'writable'}, ${inodes}, daemons run ${user}, gives up after ${options.giveUp} s`,
     `limits    ${LIMITS}`,
   ]
   return lines.map((line) => `  ${line}\n`).join('')
