@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { type Notice, parseNotice } from '../../src/sd/notify-message.ts'
 
-const NOTHING: Notice = { ready: false, reloading: false, stopping: false, barrier: false, fetch: false, flaws: [] }
+const NOTHING: Notice = { ready: false, reloading: false, stopping: false, barrier: false, fetch: false, promise: false, flaws: [] }
 
 const GOOD: readonly [string, Partial<Notice>][] = [
   ['READY=1', { ready: true }],
