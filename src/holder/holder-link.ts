@@ -104,9 +104,10 @@ export class HolderLink {
     const sender = this.#sender
     this.#sender = undefined
     sender?.unstore(name)
-    if (sender === undefined) return
-    await settledWithin(sender.barrier(), patience).catch(() => undefined)
-    sender.drop(new Error('the session has ended'))
+    await settledWithin(sender?.barrier() ?? Promise.resolve(), patience).catch(() => undefined)
+    sender?.drop(new Error('the session has ended'))
+    for (const fd of this.#life ?? []) closeSync(fd)
+    this.#life = undefined
   }
 
   async #store(): Promise<void> {

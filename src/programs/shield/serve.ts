@@ -105,18 +105,21 @@ export async function serve(
  */
 function keptOptions(options: ShieldOptions, facts: SessionFacts, log: Logger): Pick<ShieldOptions, 'stableInodes' | 'readOnly'> {
   const { given = options.mountpoint, stableInodes = false, readOnly = false } = facts
-  const had = (what: string): string => `the shield of ${given} that was killed had ${what}`
   if (given !== options.mountpoint)
-    throw new ProgramError(`${had('that mount point')}; start it as before, or stop the service that keeps its mount`, STATUS.usage)
+    throw new ProgramError(
+      `the shield of ${given} that was killed had that mount point; start it as before, or stop the service that keeps its mount`,
+      STATUS.usage,
+    )
   const lost = readOnly ? undefined : losesWrites(options.command.words)
   if (lost !== undefined)
     throw new ProgramError(
-      `${had('no --read-only')}, and ${lost}; stop the service that keeps its mount, and start it anew`,
+      `the shield of ${given} that was killed had no --read-only, and ${lost}; stop the service that keeps its mount, and start it anew`,
       STATUS.usage,
     )
   const keep = (is: boolean, wanted: boolean, option: string): void => {
-    if (is !== wanted)
-      log.warning(`${had(is ? option : `no ${option}`)}: that stays so until the shield is stopped, and started anew`)
+    if (is === wanted) return
+    const what = is ? option : `no ${option}`
+    log.warning(`the shield of ${given} that was killed had ${what}: that stays so until the shield is stopped, and started anew`)
   }
   keep(stableInodes, options.stableInodes, '--stable-inodes')
   keep(readOnly, options.readOnly, '--read-only')
