@@ -91,6 +91,7 @@ export class Holder {
     const { watch, deadline, log } = this.#parts
     if (held.tie !== undefined) watch.closeWatched(held.tie)
     held.tie = undefined
+    clearTimeout(held.timer)
     held.timer = setTimeout(() => {
       log.error(
         `no successor has come for the session ${name} within ${deadline / 1000} s: its consumers get an error now; find out why the plugin's container does not start`,
@@ -128,6 +129,12 @@ export class Holder {
     const held = this.#held.get(name)
     if (held !== undefined) {
       held.promised = true
+      // Of a shield that does not end, nothing is to be kept.
+      held.timer ??= setTimeout(() => {
+        held.promised = false
+        held.timer = undefined
+        this.#lookWhetherLeft()
+      }, this.#parts.deadline)
       try {
         writeSync(pipe, '1')
       } catch {

@@ -152,6 +152,15 @@ describe('a holder', () => {
     assert.match(site.said.join(), /1 sessions wait for a successor/)
   })
 
+  it('forgets a promise about a shield that does not end', async () => {
+    using site = new Site(50)
+    const endShield = await site.keepOf(session())
+    assert.equal(await site.promised(), true)
+    await site.holder.leave()
+    assert.equal(site.holder.size, 1)
+    endShield()
+  })
+
   it('lets go of a session whose successor does not come, and says so', async () => {
     using site = new Site(50)
     const given = session()

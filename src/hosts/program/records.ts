@@ -19,7 +19,7 @@ interface RecordedProcess {
 }
 
 /** The mount flags and parameters of a volume, as they were given. Its secrets are kept elsewhere. */
-export interface ProgramSource {
+interface ProgramSource {
   readonly mountFlags: readonly string[]
   readonly parameters: Readonly<Record<string, string>>
 }
