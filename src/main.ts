@@ -67,6 +67,11 @@ const PROGRAMS: Readonly<Record<string, ProgramEntry>> = {
     description: 'serves the sessions of a dummy-fused from its end until its successor serves',
     load: async () => await (await import('./programs/without-grpc.ts')).loadStandby(),
   },
+  holder: {
+    name: 'dummy-holder',
+    description: 'keeps the sessions of shields while their container is replaced',
+    load: async () => await (await import('./programs/without-grpc.ts')).loadHolder(),
+  },
   restarter: {
     name: 'dummy-restarter',
     description: 'evicts pods of a Kubernetes cluster whose volumes stay inaccessible',

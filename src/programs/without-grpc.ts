@@ -16,6 +16,8 @@ export const loadShielded = async (): Promise<Program> => (await import('./shiel
 
 export const loadStandby = async (): Promise<Program> => (await import('./standby.ts')).standby
 
+export const loadHolder = async (): Promise<Program> => (await import('./holder.ts')).holder
+
 export const loadLicenses = async (): Promise<Program> => (await import('./licenses.ts')).licenses
 
 export const loadLabAgent = async (): Promise<Program> => (await import('./lab-agent.ts')).labAgent

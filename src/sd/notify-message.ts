@@ -12,8 +12,12 @@ export interface Notice {
   readonly reloading: boolean
   readonly stopping: boolean
   readonly barrier: boolean
-  /** X_FETCH=1: a successor asks a standby for all descriptors that it has. */
+  /** X_FETCH=1: a successor asks a standby for all descriptors that it has, or a holder for those of a name. */
   readonly fetch: boolean
+  /** X_PROMISE=1: a holder is to keep the descriptors of a name until a successor has them. */
+  readonly promise: boolean
+  /** FDNAME, if it is the name of a descriptor. */
+  readonly name?: string
   readonly status?: string
   readonly mainPid?: number
   readonly watchdog?: 'alive' | 'trigger'
@@ -49,6 +53,7 @@ export function parseNotice(payload: Buffer): Notice | string {
     stopping: is('STOPPING'),
     barrier: is('BARRIER'),
     fetch: is('X_FETCH'),
+    promise: is('X_PROMISE'),
     ...optional('status', statusOf(fields.get('STATUS'), flaws)),
     ...optional('mainPid', numberOf(fields, 'MAINPID', flaws, 1, 0x7fffffff)),
     ...(is('WATCHDOG') && { watchdog: 'alive' as const }),
@@ -64,16 +69,16 @@ function descriptorFields(
   fields: ReadonlyMap<string, string>,
   is: (name: string, value?: string) => boolean,
   flaws: string[],
-): Pick<Notice, 'store' | 'remove'> {
+): Pick<Notice, 'store' | 'remove' | 'name'> {
   const given = fields.get('FDNAME')
   const name = given !== undefined && isDescriptorName(given) ? given : undefined
   if (given !== undefined && name === undefined) flaws.push('FDNAME is no name of a descriptor')
   if (is('FDSTOREREMOVE')) {
-    if (name !== undefined) return { remove: name }
+    if (name !== undefined) return { remove: name, name }
     flaws.push('FDSTOREREMOVE without a FDNAME')
     return {}
   }
-  return is('FDSTORE') ? { store: { name: name ?? NO_NAME, poll: !is('FDPOLL', '0') } } : {}
+  return { ...optional('name', name), ...(is('FDSTORE') && { store: { name: name ?? NO_NAME, poll: !is('FDPOLL', '0') } }) }
 }
 
 /** At most 255 bytes of printable ASCII, but no colon: LISTEN_FDNAMES is separated by them (sd_pid_notify_with_fds(3)). */

@@ -1,6 +1,9 @@
 import { array, boolean, type InferOutput, number, object, optional, string } from 'valibot'
 import { parseJson } from '../schema.ts'
 
+/** A process, with its start time as in proc_pid_stat(5), and the PID namespace in which it has that id. */
+const identity = object({ pid: number(), start: string(), pidNamespace: optional(string()) })
+
 /** What the state says of the session as a whole. Each is there once it is known. */
 const schema = object({
   /** The mount point as it was given, made absolute, and without symbolic links. */
@@ -17,7 +20,7 @@ const schema = object({
   /** What the first daemon has asked for in mount(2), which the next ones must ask for too. */
   mounted: optional(object({ flags: number(), data: string() })),
   /** Another directory that daemons believed to mount at, and the daemon that runs there, which does not serve. */
-  spare: optional(object({ target: string(), daemon: optional(object({ pid: number(), start: string() })) })),
+  spare: optional(object({ target: string(), daemon: optional(identity) })),
   /** The kernel may have cached what the daemon of another command has said. */
   cachesDiffer: optional(boolean()),
   /** `major:minor` of the mount's super block. */
@@ -28,8 +31,8 @@ const schema = object({
   init: optional(string()),
   /** What the kernel was answered. */
   agreement: optional(string()),
-  /** The daemon that was started last, with its start time as in proc_pid_stat(5). */
-  daemon: optional(object({ pid: number(), start: string() })),
+  /** The daemon that was started last. */
+  daemon: optional(identity),
 })
 
 export type SessionFacts = Readonly<InferOutput<typeof schema>>

@@ -14,7 +14,7 @@ import { OwnMount } from '../os/mounts/own-mount.ts'
 import { STATUS } from '../os/processes/exit-status.ts'
 import { killAfter } from '../os/processes/kill-after.ts'
 import type { Launcher } from '../os/processes/launcher.ts'
-import { processStat } from '../os/processes/processes.ts'
+import { pidNamespace, processStat } from '../os/processes/processes.ts'
 import { RestartDelay } from '../os/processes/restart-delay.ts'
 import { settledWithin } from '../os/processes/settled-within.ts'
 import { Candidate, mountDisagreement } from './candidate.ts'
@@ -657,5 +657,5 @@ export class Shield implements TurnTaker {
 
 /** By what a successor knows a daemon again; undefined if its process was not started. */
 function identityOf({ pid }: DaemonProcess): SessionFacts['daemon'] {
-  return pid === 0 ? undefined : { pid, start: processStat(pid)?.start ?? '0' }
+  return pid === 0 ? undefined : { pid, start: processStat(pid)?.start ?? '0', pidNamespace: pidNamespace() }
 }

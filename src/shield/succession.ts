@@ -1,9 +1,10 @@
 import { closeSync } from 'node:fs'
 import { messageOf } from '../errors.ts'
+import type { HolderLink } from '../holder/holder-link.ts'
 import type { Logger } from '../log.ts'
 import type { InheritedDescriptor } from '../os/descriptors/inherited.ts'
 import type { Libc } from '../os/libc.ts'
-import { processEnds, processIds, type ProcessStat, processStat, sendSignal } from '../os/processes/processes.ts'
+import { pidNamespace, processEnds, processIds, type ProcessStat, processStat, sendSignal } from '../os/processes/processes.ts'
 import { keepAlive } from '../sd/keep-alive.ts'
 import type { ServiceManager } from '../sd/service-manager.ts'
 import type { SessionFacts } from './session-facts.ts'
@@ -22,20 +23,22 @@ export interface Left {
   readonly state: ShieldState
 }
 
-/** Has the service manager keep what a successor needs, and takes it from there. */
+/** Has the service manager keep what a successor needs, and takes it from there; and a holder, which outlives the service manager's container. */
 export class Succession {
   readonly #libc: Libc
   readonly #manager: ServiceManager
   readonly #time: number
+  readonly #holder: HolderLink | undefined
   #keeps = false
   readonly #log: Logger
 
   /** `time`: milliseconds in which the service manager has to take a descriptor. */
-  constructor(libc: Libc, manager: ServiceManager, time: number, log: Logger) {
+  constructor(libc: Libc, manager: ServiceManager, time: number, log: Logger, holder?: HolderLink) {
     this.#libc = libc
     this.#manager = manager
     this.#time = time
     this.#log = log
+    this.#holder = holder
   }
 
   /** Whether the service manager has what a successor needs. */
@@ -59,6 +62,7 @@ export class Succession {
         const neverThere = (events & POLLERR) !== 0 && adopted.facts.attached !== true
         if (!neverThere) {
           this.#keeps = true
+          await this.#holder?.keep({ device, state })
           return { device, state: adopted }
         }
       }
@@ -70,9 +74,27 @@ export class Succession {
     return undefined
   }
 
-  /** Resolves when the service manager has what a successor needs, or the log says that it has not. */
+  /** What a holder has of an earlier process, within `time` milliseconds; undefined if it has nothing that can be used. */
+  async held(time: number): Promise<Left | undefined> {
+    const session = await this.#holder?.fetch(time)
+    if (session === undefined) return undefined
+    const { device } = session
+    try {
+      const state = ShieldState.adopt(this.#libc, session.state, (why) => this.#lost(why))
+      await this.keep(device, state)
+      return { device, state }
+    } catch (error) {
+      this.#log.error(`what the holder has cannot be used: ${messageOf(error)}; its mount is dead, unmount it`)
+      for (const fd of [device, session.state]) closeSync(fd)
+      await this.forget()
+      return undefined
+    }
+  }
+
+  /** Resolves when the service manager and the holder have what a successor needs, or the log says that they have not. */
   async keep(device: number, state: ShieldState): Promise<void> {
     const signal = AbortSignal.timeout(this.#time)
+    await this.#holder?.keep({ device, state: state.fd })
     try {
       await Promise.all([this.#manager.store(DEVICE, device, signal), this.#manager.store(STATE, state.fd, signal)])
       this.#keeps = true
@@ -91,8 +113,9 @@ export class Succession {
     )
   }
 
-  /** Has the service manager let go of everything. */
+  /** Has the service manager and the holder let go of everything. */
   async forget(): Promise<void> {
+    await this.#holder?.forget()
     this.#manager.unstore(DEVICE)
     this.#manager.unstore(STATE)
     await this.#manager.barrier(AbortSignal.timeout(this.#time)).catch(() => undefined)
@@ -107,10 +130,11 @@ export class Succession {
 
 /**
  * Kills what is left of a daemon that an earlier process has started, and waits up to `time` milliseconds for its end. Returns whether it has ended. A group whose first
- * process is another one now has got its id later. A daemon that was not started (0) has none: group 0 is of the kernel, and of processes of another PID namespace.
+ * process is another one now has got its id later. A daemon that was not started (0) has none: group 0 is of the kernel, and of processes of another PID namespace. One of another PID
+ * namespace has ended with that: its container is gone.
  */
 export async function endLeft(daemon: NonNullable<SessionFacts['daemon']>, time: number): Promise<boolean> {
-  if (daemon.pid === 0) return true
+  if (daemon.pid === 0 || (daemon.pidNamespace !== undefined && daemon.pidNamespace !== pidNamespace())) return true
   const group = processIds()
     .map((pid) => processStat(pid))
     .filter((stat): stat is ProcessStat => stat?.group === daemon.pid)

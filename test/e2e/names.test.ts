@@ -95,7 +95,7 @@ const WRONG: Readonly<Record<string, readonly [name: string, args: readonly stri
   'an unknown name': [
     'dummy-fsue',
     [],
-    /^dummy-fsue: no program of that name; there are dummy-fuse-csi, dummy-fuse, dummy-fused, dummy-fuse-keep, dummy-shield, dummy-standby, dummy-restarter, dummy-fuse-workload\n$/,
+    /^dummy-fsue: no program of that name; there are dummy-fuse-csi, dummy-fuse, dummy-fused, dummy-fuse-keep, dummy-shield, dummy-standby, dummy-holder, dummy-restarter, dummy-fuse-workload\n$/,
   ],
   'a name that is only nearly one': ['dummy-fuse-csi.old', ['serve'], /^dummy-fuse-csi\.old: no program of that name; there are /],
   'no program': [
@@ -148,6 +148,7 @@ const PROGRAMS: Readonly<Record<string, readonly [args: readonly string[], name:
   'dummy-fuse-csi shield stop': [['shield', 'stop'], 'dummy-fuse-csi shield stop', '--wait', 'xit status'],
   'dummy-fuse-csi shield upgrade': [['shield', 'upgrade'], 'dummy-fuse-csi shield upgrade', '--stop-first', 'xit status'],
   'dummy-fuse-csi standby': [['standby'], 'dummy-fuse-csi standby', '--state-dir', '--takeover-deadline', 'xit status'],
+  'dummy-fuse-csi holder': [['holder'], 'dummy-fuse-csi holder', '--socket', '--takeover-deadline', 'xit status'],
   'dummy-fuse-csi workload': [
     ['workload'],
     'dummy-fuse-workload',

@@ -52,6 +52,19 @@ describe('the chart', { timeout: 900_000 }, () => {
       const objects = parseAllDocuments(stdout).map((one) => one.toJS() as { kind?: string; data?: Record<string, string> } | null)
       const map = objects.find((one) => one?.kind === 'ConfigMap')
       assert.deepEqual(parse(map?.data?.['program.yaml'] ?? ''), file)
+      // Behind a shield: a holder in the place of dummy-fused and its standby.
+      const service = await cluster.tryHelm(program, [
+        'install',
+        'd',
+        CHART,
+        '--dry-run=server',
+        ...values,
+        '--set=csi.plugin.fuseHost=service',
+      ])
+      assert.equal(service.status, 0, service.stderr)
+      assert.match(service.stdout, /name: d-dummy-fuse-csi-holder\n/)
+      assert.match(service.stdout, /--holder=\/run\/dummy-fuse-csi\/holder\/holder\.sock\n/)
+      assert.doesNotMatch(service.stdout, /dummy-fused|name: standby/)
     })
 
     it(`refuses wrong values by name, with ${program}`, async () => {
@@ -60,7 +73,6 @@ describe('the chart', { timeout: 900_000 }, () => {
         'csi.plugin.restoreMount=true': /restoreMount/,
         'kubeletDir=relative': /kubeletDir/,
         'csi.plugin.program=sshfs': /program.*object/s,
-        'csi.plugin.program.name=sshfs,csi.plugin.fuseHost=service': /csi\.plugin\.program: .*set csi\.plugin\.fuseHost to child/,
         'csi.plugin.program.name=sshfs,csi.plugin.daemons=shared': /csi\.plugin\.program: .*set csi\.plugin\.daemons to per-volume/,
       }
       for (const [value, message] of Object.entries(wrong)) {

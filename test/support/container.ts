@@ -2,7 +2,14 @@ import { childrenOf } from './kept.ts'
 import type { Result, Running, Sandbox } from './sandbox.ts'
 import { eventually } from './wait.ts'
 
-/** A program as process 1 of a container: with PID, network and mount namespaces of its own, and mounts that propagate both ways. */
+/** What makes a command, which follows it, process 1 of a container: with PID, network and mount namespaces of its own, and mounts that propagate both ways. */
+export const NAMESPACES: readonly string[] = [
+  'unshare',
+  ...['--pid', '--net', '--mount', '--propagation', 'unchanged', '--fork', '--kill-child=KILL', '--'],
+  ...['sh', '-c', 'mount -t proc proc /proc && exec "$@"', 'container'],
+]
+
+/** A program as process 1 of a container. */
 export class Container {
   readonly #running: Running
 
@@ -11,9 +18,8 @@ export class Container {
   }
 
   static start(sandbox: Sandbox, command: readonly string[]): Container {
-    const namespaces = ['--pid', '--net', '--mount', '--propagation', 'unchanged', '--fork', '--kill-child=KILL']
-    const init = ['sh', '-c', 'mount -t proc proc /proc && exec "$@"', 'container', ...command]
-    return new Container(sandbox.start('unshare', [...namespaces, '--', ...init]))
+    const [file = '', ...args] = [...NAMESPACES, ...command]
+    return new Container(sandbox.start(file, args))
   }
 
   /** What its processes have written. */

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { type Notice, parseNotice } from '../../src/sd/notify-message.ts'
 
-const NOTHING: Notice = { ready: false, reloading: false, stopping: false, barrier: false, fetch: false, flaws: [] }
+const NOTHING: Notice = { ready: false, reloading: false, stopping: false, barrier: false, fetch: false, promise: false, flaws: [] }
 
 const GOOD: readonly [string, Partial<Notice>][] = [
   ['READY=1', { ready: true }],
@@ -26,10 +26,12 @@ const GOOD: readonly [string, Partial<Notice>][] = [
   ['WATCHDOG_USEC=18446744073709551615', { watchdogInterval: 0 }],
   ['EXTEND_TIMEOUT_USEC=5000000', { extendTimeout: 5000 }],
   ['FDSTORE=1', { store: { name: 'stored', poll: true } }],
-  ['FDSTORE=1\nFDNAME=vol 1\nFDPOLL=0\n', { store: { name: 'vol 1', poll: false } }],
-  ['FDSTOREREMOVE=1\nFDNAME=vol', { remove: 'vol' }],
-  ['FDSTOREREMOVE=1\nFDSTORE=1\nFDNAME=vol', { remove: 'vol' }],
-  ['FDNAME=vol', {}],
+  ['FDSTORE=1\nFDNAME=vol 1\nFDPOLL=0\n', { name: 'vol 1', store: { name: 'vol 1', poll: false } }],
+  ['FDSTOREREMOVE=1\nFDNAME=vol', { remove: 'vol', name: 'vol' }],
+  ['FDSTOREREMOVE=1\nFDSTORE=1\nFDNAME=vol', { remove: 'vol', name: 'vol' }],
+  ['FDNAME=vol', { name: 'vol' }],
+  ['X_FETCH=1\nFDNAME=vol', { fetch: true, name: 'vol' }],
+  ['X_PROMISE=1\nFDNAME=vol', { promise: true, name: 'vol' }],
   ['ERRNO=2\nX_OURS=anything\nno assignment\n=empty', {}],
 ]
 

@@ -15,13 +15,17 @@ const read = (file: object): ReturnType<typeof parseProgramFile> => parseProgram
 const FILE = { name: 'fs', command: ['fs', '{options}', '{param:path}', '{target}'], parameters: { path: { pattern: '.*' } } }
 
 /** The words of a shield for a volume of a program. */
-function wordsOf(file: object, path: string): readonly string[] {
-  const shields = new ProgramShields(new Libc(new AddonLoader()), '/state/targets', new Logger(() => undefined))
+function wordsOf(
+  file: object,
+  path: string,
+  { holder, resumes = false }: { holder?: string; resumes?: boolean } = {},
+): readonly string[] {
+  const shields = new ProgramShields(new Libc(new AddonLoader()), '/state/targets', holder, new Logger(() => undefined))
   const values = {
     ...{ target: '/staging', volumeId: 'v', parameters: { path }, mountFlags: ['ro'], secrets: {} },
     ...{ secretFile: () => '', file: () => '' },
   }
-  return shields.words(read(file), values, '/bin/dummy-fuse-csi')
+  return shields.words(read(file), values, '/bin/dummy-fuse-csi', resumes)
 }
 
 describe('the shield of a program', () => {
@@ -34,6 +38,20 @@ describe('the shield of a program', () => {
     assert.match(targets ?? '', /^\/state\/targets\/[0-9a-f]{24}$/)
     assert.deepEqual(command.words[0], 'fs')
     assert.deepEqual(command.args('/hidden'), ['-o', 'ro', path, '/hidden'])
+  })
+
+  it('has a holder keep its session, and takes it from there', () => {
+    const given = [{}, { holder: '/h/s' }, { holder: '/h/s', resumes: true }].map((how) =>
+      parseShieldOptions(wordsOf(FILE, '/a', how).slice(2)),
+    )
+    assert.deepEqual(
+      given.map(({ holder, resume }) => [holder, resume]),
+      [
+        [undefined, false],
+        ['/h/s', false],
+        ['/h/s', true],
+      ],
+    )
   })
 
   it('has the options of the file, and is read-only for what may lose a write', () => {

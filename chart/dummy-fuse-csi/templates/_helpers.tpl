@@ -44,6 +44,11 @@ imagePullPolicy: {{ .Values.image.pullPolicy }}
 /run/{{ .Values.driverName }}
 {{- end -}}
 
+{{/* The holder's folder on the node, with its socket. */}}
+{{- define "dummy-fuse-csi.holderDir" -}}
+{{ include "dummy-fuse-csi.fusedDir" . }}/holder
+{{- end -}}
+
 {{/* Where the containers find the file of csi.plugin.program. */}}
 {{- define "dummy-fuse-csi.programFile" -}}
 /etc/dummy-fuse-csi/program.yaml

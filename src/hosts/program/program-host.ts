@@ -47,10 +47,15 @@ interface ProgramLimits {
 /** The dependencies of {@link ProgramHost}. */
 export interface ProgramHostParts {
   readonly spec: ProgramSpec
-  /** The words of the command that mounts a volume. Throws UsageError for a value that would be read as something else. */
-  readonly words: (values: VolumeValues) => readonly string[]
+  /**
+   * The words of the command that mounts a volume. `resumes`: that goes on with a session which another container has left. Throws UsageError for a value that would be read as
+   * something else.
+   */
+  readonly words: (values: VolumeValues, resumes: boolean) => readonly string[]
   /** That command is a shield, which runs the program. */
   readonly shielded: boolean
+  /** A holder keeps the sessions of shields that end with this container. */
+  readonly held: boolean
   readonly shields: Shields
   /** Makes the execution of a command's words. */
   readonly execution: (words: readonly string[], description: string) => ProgramExecution
@@ -82,6 +87,13 @@ interface Attempt {
   readonly output: ProgramOutput
 }
 
+/** What a program is executed for. */
+interface Begun {
+  readonly path: string
+  readonly values: VolumeValues
+  readonly parameters: Readonly<Record<string, string>>
+}
+
 /** The outcome of waiting for a mount. */
 type Outcome =
   | { readonly kind: 'mounted'; readonly device: string }
@@ -105,14 +117,18 @@ export class ProgramHost implements FuseHost {
     this.#parts = parts
   }
 
-  /** Undoes the starts that the former plugin has not finished, and goes on to log what programs say. To be called once, before any other call. */
+  /**
+   * Undoes the starts that the former plugin has not finished, goes on with the sessions that another container has left, and to log what programs say. To be called once,
+   * before any other call.
+   */
   begin(): void {
     const { records, log, spec } = this.#parts
     for (const record of records.all()) {
       if (record.device === undefined) {
         log.info(`Undoing a start of ${spec.name} at ${record.path} that the former plugin has not finished`)
         this.#undoLater(record)
-      } else this.#outputs.set(record.path, this.#outputOf(record.path, this.#label(record.processes[0]?.pid), {}, 'end'))
+      } else if (this.#isLeft(record)) this.#resume(record)
+      else this.#outputs.set(record.path, this.#outputOf(record.path, this.#label(record.processes[0]?.pid), {}, 'end'))
     }
   }
 
@@ -194,33 +210,34 @@ export class ProgramHost implements FuseHost {
   ): Promise<Daemon | undefined> {
     const { spec, scopes, log } = this.#parts
     const values = this.#prepare(path, options, source)
-    const words = this.#parts.words(values)
+    const words = this.#parts.words(values, false)
     const execution = scopes.choose(this.#parts.execution(words, `${spec.name} ${path}`))
     log.info(`exec ${spec.name} [${words.slice(1).join(' ')}]`)
     // A program waits for its storage most of the time, and takes no processor then.
     waits()
-    const outcome = await this.#attempt(path, execution, values, call)
+    const begun = { path, values, parameters: source.parameters }
+    const outcome = await this.#attempt(begun, execution, call)
     if (outcome.kind !== 'no scope') {
       if (execution.plain !== undefined) scopes.given()
       return outcome.daemon
     }
     scopes.refused(outcome.why)
-    const plain = await this.#attempt(path, execution.plain ?? execution, values, call)
+    const plain = await this.#attempt(begun, execution.plain ?? execution, call)
     return plain.kind === 'no scope' ? undefined : plain.daemon
   }
 
   /** Executes the command and waits for its mount. Rejects with HostError, or the reason of the call's signal; then nothing of it is left. */
   async #attempt(
-    path: string,
+    begun: Begun,
     execution: ProgramExecution,
-    values: VolumeValues,
     call: CallContext,
   ): Promise<
     { readonly kind: 'mounted'; readonly daemon: Daemon | undefined } | { readonly kind: 'no scope'; readonly why: string }
   > {
     call.signal.throwIfAborted()
     const { folder, spec } = this.#parts
-    const attempt = this.#execute(path, execution, values)
+    const { path } = begun
+    const attempt = this.#execute(this.#newRecord(begun), execution, begun.values)
     const began = performance.now()
     let failure: Exclude<Outcome, { kind: 'mounted' }> | { readonly kind: 'thrown'; readonly error: unknown }
     try {
@@ -265,7 +282,7 @@ export class ProgramHost implements FuseHost {
       for (const [name, text] of Object.entries(known)) folder.write(place.file('secret', name), text)
       for (const [name, text] of Object.entries(filesOf(spec, values))) folder.write(place.file('file', name), text)
       // A value that cannot stand in the command is said before anything is executed.
-      this.#parts.words(values)
+      this.#parts.words(values, false)
       return values
     } catch (error) {
       if (error instanceof HostError) throw error
@@ -291,14 +308,19 @@ export class ProgramHost implements FuseHost {
     return Object.fromEntries(found)
   }
 
-  #execute(path: string, { file, args }: ProgramExecution, values: VolumeValues): Attempt {
-    const { spec, records, folder, table, bootId, environment } = this.#parts
+  #newRecord({ path, values, parameters }: Begun): ProgramRecord {
+    const { spec, table, bootId, shielded } = this.#parts
     const before = table.layers(path).map(({ device }) => device)
-    const id = randomHex(16)
-    const record: ProgramRecord = {
-      ...{ version: 1, bootId, path, volumeId: values.volumeId, program: spec.name, id, before, processes: [] },
-      ...(this.#parts.shielded ? { shielded: true } : {}),
+    const source = { mountFlags: [...values.mountFlags], parameters }
+    return {
+      ...{ version: 1, bootId, path, volumeId: values.volumeId, program: spec.name, id: randomHex(16), before, processes: [] },
+      ...(shielded ? { shielded: true, source } : {}),
     }
+  }
+
+  #execute(record: ProgramRecord, { file, args }: ProgramExecution, values: VolumeValues): Attempt {
+    const { spec, records, folder, environment } = this.#parts
+    const { path, id } = record
     records.save(record)
     this.#ending.delete(path)
     const place = folder.of(keyOf(path))
@@ -402,6 +424,46 @@ export class ProgramHost implements FuseHost {
     // Where the kernel does not tell who has the device, every process of the program counts.
     const serving = holders.length > 0 ? holders : processesOf(record)
     records.save({ ...record, device, processes: serving.map(({ pid, start }) => ({ pid, start })) })
+    this.#watch({ record, child, output })
+    log.info(`${spec.name} of ${record.path} is served by process ${serving.map(({ pid }) => pid).join(', ')}`)
+    return toDaemon(serving[0])
+  }
+
+  /** Whether another container has left a session: its shield has ended with it. */
+  #isLeft(record: ProgramRecord): boolean {
+    return (
+      this.#parts.held &&
+      record.shielded === true &&
+      record.source !== undefined &&
+      this.#isMounted(record) &&
+      processesOf(record).length === 0
+    )
+  }
+
+  /** Has a shield go on with the session that another container has left. Never throws: the session is mounted anew then. */
+  #resume(former: ProgramRecord): void {
+    const { spec, records, log } = this.#parts
+    const { path, volumeId, source } = former
+    try {
+      const { mountFlags = [], parameters = {} } = source ?? {}
+      const values = this.#prepare(path, mountFlags, { volumeId, parameters })
+      const execution = this.#parts.execution(this.#parts.words(values, true), `${spec.name} ${path}`)
+      const attempt = this.#execute({ ...former, id: randomHex(16), processes: [] }, execution.plain ?? execution, values)
+      const own = processStat(attempt.child.pid)
+      if (own === undefined) throw new Error('its shield cannot be started')
+      records.save({ ...attempt.record, processes: [{ pid: own.pid, start: own.start }] })
+      this.#watch(attempt)
+      log.info(`${spec.name} of ${path} goes on: process ${own.pid} takes over what another container has left`)
+    } catch (error) {
+      log.error(
+        `${spec.name} of ${path} cannot go on: ${messageOf(error)}; the volume is mounted again when it is staged or published`,
+      )
+    }
+  }
+
+  /** Says how a program that has served ends, unless that was asked for. */
+  #watch({ record, child, output }: Attempt): void {
+    const { records, log } = this.#parts
     child.ended.then(
       (end) => {
         output.read()
@@ -416,8 +478,6 @@ export class ProgramHost implements FuseHost {
       },
       () => undefined,
     )
-    log.info(`${spec.name} of ${record.path} is served by process ${serving.map(({ pid }) => pid).join(', ')}`)
-    return toDaemon(serving[0])
   }
 
   /** Undoes what an earlier start has left at a path, which a new one is to mount at. Rejects with HostError `unavailable` where that takes longer. */

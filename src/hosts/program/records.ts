@@ -18,6 +18,12 @@ interface RecordedProcess {
   readonly start: string
 }
 
+/** The mount flags and parameters of a volume, as they were given. Its secrets are kept elsewhere. */
+interface ProgramSource {
+  readonly mountFlags: readonly string[]
+  readonly parameters: Readonly<Record<string, string>>
+}
+
 /** A start of a program for one path, from before the program is executed until nothing of it is left. */
 export interface ProgramRecord {
   readonly version: 1
@@ -35,6 +41,8 @@ export interface ProgramRecord {
   readonly device?: string
   /** The program runs behind a shield, which starts it again when it ends. */
   readonly shielded?: true
+  /** What its command was made of: a plugin in another container starts the shield again. */
+  readonly source?: ProgramSource
   /** The processes that have the device of the session open. */
   readonly processes: readonly RecordedProcess[]
 }
@@ -49,6 +57,7 @@ const RECORD = v.object({
   before: v.array(v.string()),
   device: v.exactOptional(v.string()),
   shielded: v.exactOptional(v.literal(true)),
+  source: v.exactOptional(v.object({ mountFlags: v.array(v.string()), parameters: v.record(v.string(), v.string()) })),
   processes: v.array(v.object({ pid: v.number(), start: v.string() })),
 })
 
@@ -129,6 +138,13 @@ export class ProgramRecords {
   isShielded(path: string, device: string): boolean {
     const record = this.#byPath.get(path)
     return record?.shielded === true && record.device === device && runningOf(record).some(({ exiting }) => !exiting)
+  }
+
+  /** The paths of the sessions that are served by shields that run. */
+  shielded(): readonly string[] {
+    return this.all()
+      .filter(({ path, device }) => device !== undefined && this.isShielded(path, device))
+      .map(({ path }) => path)
   }
 
   #read(file: Parameters<typeof readRegularFile>[0]): ProgramRecord | undefined {

@@ -5,6 +5,7 @@ import { AF_UNIX, unixAddress } from './unix-address.ts'
 
 /** send(2) and recv(2). */
 const MSG_DONTWAIT = 0x40
+const MSG_NOSIGNAL = 0x4000
 
 const SOCK_DGRAM_CLOEXEC = 2 | 0o2000000
 const SOL_SOCKET = 1
@@ -107,18 +108,36 @@ export function sendDatagram(libc: Libc, path: string, payload: Buffer, descript
       libc.checked('sendto', path, definition, fd, payload, payload.length, MSG_DONTWAIT, address, address.length)
       return
     }
-    const vector = vectorOf(libc, payload)
-    const control = writeControl(descriptors)
-    const header = headerOf(libc, vector, control)
-    header.writeBigUInt64LE(libc.addressOf(address), MSGHDR.name)
-    header.writeUInt32LE(address.length, MSGHDR.namelen)
-    const parts = [address, payload, vector, control]
-    libc.checked('sendmsg', path, 'long sendmsg(int, void *, int)', fd, header, MSG_DONTWAIT)
-    // The header holds their addresses as numbers, which keep nothing alive.
-    parts.length = 0
+    sendMessage(libc, { fd, path, address }, payload, descriptors)
   } finally {
     closeSync(fd)
   }
+}
+
+/** Sends one message on one end of a pair (socketpair(2)), as {@link sendDatagram} does. Throws SystemError (EPIPE). */
+export function sendToPeer(libc: Libc, fd: number, payload: Buffer, descriptors: readonly number[]): void {
+  sendMessage(libc, { fd }, payload, descriptors)
+}
+
+/** The socket that sends, and where to; `path` is for the error. */
+interface Sending {
+  readonly fd: number
+  readonly path?: string
+  readonly address?: Buffer
+}
+
+function sendMessage(libc: Libc, { fd, path, address }: Sending, payload: Buffer, descriptors: readonly number[]): void {
+  const vector = vectorOf(libc, payload)
+  const control = writeControl(descriptors)
+  const header = headerOf(libc, vector, control)
+  if (address !== undefined) {
+    header.writeBigUInt64LE(libc.addressOf(address), MSGHDR.name)
+    header.writeUInt32LE(address.length, MSGHDR.namelen)
+  }
+  const parts = [address, payload, vector, control]
+  libc.checked('sendmsg', path, 'long sendmsg(int, void *, int)', fd, header, MSG_DONTWAIT | MSG_NOSIGNAL)
+  // The header holds their addresses as numbers, which keep nothing alive.
+  parts.length = 0
 }
 
 function openSocket(libc: Libc): number {

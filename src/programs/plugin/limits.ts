@@ -63,6 +63,12 @@ function table({ callDeadline, startsAtOnce }: Given) {
       value: 10_000,
       why: 'A client on a busy machine begins to speak within seconds; one that never does keeps a descriptor.',
     },
+    handover: {
+      value: 45_000,
+      why: 'A holder whose pod is being replaced is back by then; the kubelet gives the plugin a minute to end.',
+    },
+    holderPatience: { value: 1000, why: 'A holder answers within milliseconds, on a busy machine within a second.' },
+    handoverPause: { value: 200, why: 'A new holder listens, and has the sessions, within that time.' },
     hangUp: { value: 200, why: 'A client on the same machine takes its last answer within milliseconds.' },
     tidyQuiet: {
       value: 1000,

@@ -52,6 +52,8 @@ export interface PluginOptions {
   readonly check: boolean
   /** A folder in memory for the secrets of a program's volumes; undefined: the folder `secrets` of the state folder. */
   readonly secretsDir: string | undefined
+  /** The socket of a holder, which keeps the sessions of shields while this container is replaced; undefined: none. */
+  readonly holder: string | undefined
   /** Milliseconds that each call has. */
   readonly callDeadline: number
   /** Daemons that start at the same time, at the most. */
@@ -82,6 +84,7 @@ interface Parsed {
   program?: string
   check?: true
   secretsDir?: string
+  holder?: string
   callDeadline: number
   startsAtOnce: number
   inject: string[]
@@ -161,6 +164,10 @@ export function parsePluginOptions(args: readonly string[], env: NodeJS.ProcessE
       'where the secrets of volumes of --program are kept in memory (default: the folder secrets in the state folder); a tmpfs is mounted there unless it is on one',
     )
     .option(
+      '--holder <socket>',
+      'for --program with --fuse-host service in a container: have dummy-fuse-csi holder keep the sessions while the container is replaced',
+    )
+    .option(
       '--kubelet-registration-dir <folder>',
       "register with the kubelet without a registrar: the kubelet's folder plugins_registry, in which the plugin makes a socket",
     )
@@ -222,6 +229,7 @@ export function parsePluginOptions(args: readonly string[], env: NodeJS.ProcessE
     program: parsed.program === undefined ? undefined : absolute(parsed.program),
     check: parsed.check ?? false,
     secretsDir: parsed.secretsDir === undefined ? undefined : absolute(parsed.secretsDir),
+    holder: parsed.holder === undefined ? undefined : socketPath(parsed.holder),
     callDeadline: parsed.callDeadline * 1000,
     startsAtOnce: parsed.startsAtOnce,
     faults: parsed.inject,
@@ -262,7 +270,9 @@ function refuseUnserved({ fuseBackend, daemonize }: Parsed): void {
 }
 
 /** What does not go with a program, and what goes with one alone. */
-function refuseUnhosted({ program, check, secretsDir, daemons, fuseBackend, daemonize, inject }: Parsed): void {
+function refuseUnhosted({ program, check, secretsDir, holder, fuseHost, daemons, fuseBackend, daemonize, inject }: Parsed): void {
+  if (holder !== undefined && (program === undefined || fuseHost !== 'service'))
+    throw new UsageError('--holder keeps the sessions of --program with --fuse-host service; leave it out')
   if (program === undefined) {
     if (check === true) throw new UsageError('--check checks the file of --program; name one')
     if (secretsDir !== undefined) throw new UsageError('--secrets-dir is for the volumes of --program; leave it out')

@@ -21,22 +21,29 @@ const TARGET = '\0'
 export class ProgramShields implements Shields {
   readonly #libc: Libc
   readonly #targets: string
+  readonly #holder: string | undefined
   readonly #log: Logger
 
-  /** `targets`: without symbolic links; it is made when it is needed. */
-  constructor(libc: Libc, targets: string, log: Logger) {
+  /** `targets`: without symbolic links; it is made when it is needed. `holder`: the socket of a holder, which keeps the sessions too. */
+  constructor(libc: Libc, targets: string, holder: string | undefined, log: Logger) {
     this.#libc = libc
     this.#targets = targets
+    this.#holder = holder
     this.#log = log
   }
 
-  /** The words of a shield that runs a program for a volume, by this executable. Throws UsageError as {@link commandOf} does. */
-  words(spec: ProgramSpec, values: VolumeValues, executable: string): readonly string[] {
+  /**
+   * The words of a shield that runs a program for a volume, by this executable. `resumes`: it goes on with the session that the holder has. Throws UsageError as {@link commandOf}
+   * does.
+   */
+  words(spec: ProgramSpec, values: VolumeValues, executable: string, resumes: boolean): readonly string[] {
     const [program = '', ...args] = commandOf(spec, { ...values, target: TARGET })
     const { stableInodes, giveUp } = spec.shield
     return [
       executable,
       ...['shield', '--nonempty', '--targets', join(this.#targets, keyOf(values.target))],
+      ...(this.#holder === undefined ? [] : ['--holder', this.#holder]),
+      ...(resumes ? ['--resume'] : []),
       ...(isReadOnly(spec) ? ['--read-only'] : []),
       ...(stableInodes ? ['--stable-inodes'] : []),
       ...(giveUp === undefined ? [] : ['--give-up', String(giveUp)]),

@@ -92,6 +92,7 @@ export const plugin: Program = async (context) => {
   manager.announce('STOPPING=1')
   await registration?.close()
   await server.close()
+  await system.handOver()
   await metrics?.close()
   return 0
 }

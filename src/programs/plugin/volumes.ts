@@ -60,6 +60,7 @@ import { programFolders, programPath } from '../program-places.ts'
 import { DEFAULT_BACKEND } from '../session-options.ts'
 import type { PluginLimits } from './limits.ts'
 import type { PluginOptions } from './options.ts'
+import { handSessionsOver } from './handover.ts'
 import { ProgramShields, readOnlyByDefault } from './program-shields.ts'
 
 /** The volumes of one state folder, put together. */
@@ -71,6 +72,8 @@ export interface VolumeSystem {
   readonly cache: MountCache
   /** The program that serves the volumes; undefined for dummy-fuse. */
   readonly spec: ProgramSpec | undefined
+  /** Has the holder keep the sessions that end with this container. Never rejects. */
+  readonly handOver: () => Promise<void>
 }
 
 /** Reads the state folder and puts everything below the CSI services together. Throws if the folder cannot be made or read. */
@@ -110,6 +113,7 @@ export function openVolumes(
     ownFolders: [
       ...[options.socket, ...(options.fuseHost === 'service' && spec === undefined ? [options.fusedSocket] : [])].map(folderOf),
       ...(options.secretsDir === undefined ? [] : [options.secretsDir]),
+      ...(options.holder === undefined ? [] : [folderOf(options.holder)]),
     ],
     roots,
     cache,
@@ -141,7 +145,7 @@ export function openVolumes(
   const volumes =
     options.daemonize === 'early' ? new EarlyReturnVolumes({ checked, host, points, binds, cache, bootId: boot, log }) : checked
   const restorer = new Restorer({ reachability, allowed, cache, stager, publisher, restoration, bootId: boot, limits, log })
-  return { volumes, registry, restorer, restoration, cache, spec }
+  return { volumes, registry, restorer, restoration, cache, spec, handOver: programs?.handOver ?? (() => Promise.resolve()) }
 }
 
 /** Throws ProgramError where volumes are staged that another program serves: this plugin could neither judge nor mount them. */
@@ -165,18 +169,23 @@ interface KernelParts {
 /** The host of a program, and its records. */
 function openPrograms(
   spec: ProgramSpec,
-  { fuseHost, stateDir, secretsDir }: PluginOptions,
+  { fuseHost, stateDir, secretsDir, holder }: PluginOptions,
   limits: PluginLimits,
   { env, other }: ProgramContext,
   kernel: KernelParts,
   log: Logger,
-): { readonly name: string; readonly host: ProgramHost; readonly records: ProgramRecords } {
+): {
+  readonly name: string
+  readonly host: ProgramHost
+  readonly records: ProgramRecords
+  readonly handOver: () => Promise<void>
+} {
   const folders = programFolders(realpathSync(stateDir))
   const records = new ProgramRecords(folders.records, kernel.bootId, log)
   records.load()
   const systemdRun = fuseHost === 'child' ? undefined : findSystemdRun(env, log)
   const shielded = fuseHost === 'service'
-  const shields = new ProgramShields(kernel.libc, folders.targets, log)
+  const shields = new ProgramShields(kernel.libc, folders.targets, holder, log)
   shields.removeOthers(records.all().map(({ path }) => path))
   const loss = shielded ? readOnlyByDefault(spec) : undefined
   if (loss !== undefined) log.warning(`${loss}: with --fuse-host service its volumes are read-only`)
@@ -189,8 +198,10 @@ function openPrograms(
   const host = new ProgramHost({
     ...kernel,
     spec,
-    words: (values) => (shielded ? shields.words(spec, values, other('dummy-shield', []).executable) : commandOf(spec, values)),
+    words: (values, resumes) =>
+      shielded ? shields.words(spec, values, other('dummy-shield', []).executable, resumes) : commandOf(spec, values),
     shielded,
+    held: holder !== undefined,
     shields,
     execution:
       fuseHost === 'child'
@@ -205,7 +216,10 @@ function openPrograms(
     log,
   })
   host.begin()
-  return { name: spec.name, host, records }
+  const handOver = async (): Promise<void> => {
+    if (holder !== undefined) await handSessionsOver({ libc: kernel.libc, socket: holder, limits, log }, records.shielded())
+  }
+  return { name: spec.name, host, records, handOver }
 }
 
 /** An allowed root without symbolic links. Throws ProgramError. */

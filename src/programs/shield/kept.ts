@@ -38,14 +38,15 @@ interface KeptContext {
 /** Runs the shield below a keeper of its own, in a process beside it: its descriptors are kept when it is killed. Resolves to the shield's exit status. */
 export async function keepShield(
   { args, env, self }: ProgramContext,
-  { mountpoint: given, giveUp, nonempty }: ShieldOptions,
+  { mountpoint: given, giveUp, nonempty, resume }: ShieldOptions,
   { libc, messages, readyFd }: KeptContext,
 ): Promise<number> {
   setProcessName('dummy-fuse-keep')
   const starter = readyFd === undefined ? undefined : new Starter(libc, readyFd)
   const table = openMountTable(libc)
-  const mountpoint = await preflight(given, allowedMountPoint({ nonempty }), () => table)
-  const before = deviceAt(table, mountpoint)
+  // What is there is the shield's own.
+  const mountpoint = resume ? given : await preflight(given, allowedMountPoint({ nonempty }), () => table)
+  const before = resume ? undefined : deviceAt(table, mountpoint)
   const { executable, args: words, argv0 } = self(args)
   const status = await keepProgram({
     command: new Command([argv0, ...words], { ...env, [KEEPER]: String(process.pid) }, executable),

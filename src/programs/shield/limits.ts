@@ -8,6 +8,14 @@ export const SHIELD_LIMITS = checkedLimits(
       why: 'A daemon that reaches its storage takes seconds; one that has not mounted after a minute hangs.',
     },
     store: { value: 10_000, why: 'A service manager that takes no descriptor by then does not keep it; the mount waits for that.' },
+    holderPatience: {
+      value: 1000,
+      why: 'A holder takes descriptors in within milliseconds; one that hangs must not keep a mount from its users.',
+    },
+    fetch: {
+      value: 120_000,
+      why: 'A holder whose pod is being replaced is back by then, and hands over within milliseconds. Until then readers wait; then they get errors.',
+    },
     leave: {
       value: 1000,
       why: 'Most daemons end at SIGTERM at once; go-fuse waits for an unmount that cannot come, and ends when its device does.',

@@ -1,6 +1,7 @@
 import { basename } from 'node:path'
 import { messageOf, UsageError } from '../../errors.ts'
 import { fill, has, parseTemplate, type Template } from '../../program-file/template.ts'
+import { socketPath } from '../../os/sockets/unix-socket.ts'
 import { absolute } from '../absolute.ts'
 import { commandLine, parse, seconds } from '../command-line.ts'
 
@@ -27,6 +28,10 @@ export interface ShieldOptions {
   readonly nonempty: boolean
   /** The folder in which the daemons' own directories are made, an absolute path; undefined: $TMPDIR. */
   readonly targets: string | undefined
+  /** The socket of a holder that is to keep the session, an absolute path; undefined: none. */
+  readonly holder: string | undefined
+  /** Go on with the session that the holder has, and mount nothing. */
+  readonly resume: boolean
   readonly background: boolean
   /** An absolute path; undefined: syslog. */
   readonly logFile: string | undefined
@@ -39,6 +44,8 @@ interface Parsed {
   stableInodes?: true
   nonempty?: true
   targets?: string
+  holder?: string
+  resume?: true
   user?: string
   giveUp: number
 }
@@ -88,6 +95,11 @@ export function parseShieldOptions(args: readonly string[]): ShieldOptions {
     )
     .option('--nonempty', 'mount over a directory that is not empty')
     .option('--targets <folder>', 'where the directory is made that {target} stands for; made if it is missing (default: $TMPDIR)')
+    .option(
+      '--holder <socket>',
+      'have the session kept by dummy-fuse-csi holder too, which listens there in another container: it outlives this one',
+    )
+    .option('--resume', 'go on with the session that the holder has of an earlier container')
     .option('--background', 'return when the mount stands, and go on in the background')
     .option('--log-file <file>', 'file for messages in the background, instead of the journal or syslog')
     .option('--give-up <seconds>', 'end, and leave a dead mount, when no daemon has come up for this time', seconds(0.1), 300)
@@ -101,12 +113,16 @@ export function parseShieldOptions(args: readonly string[]): ShieldOptions {
     giveUp,
     nonempty = false,
     targets,
+    holder,
+    resume = false,
     background = false,
     logFile,
   } = command.opts<Parsed>()
   const [mountpoint = ''] = command.args
   if (logFile !== undefined && !background)
     throw new UsageError('--log-file is for the background; give --background too, or redirect standard error')
+  if (resume && holder === undefined)
+    throw new UsageError('--resume takes the session from a holder; name its socket with --holder')
   const lost = readOnly ? undefined : losesWrites(words)
   if (lost !== undefined) throw new UsageError(`${lost}; give --read-only`)
   if (words.length === 0 || words[0] === '') throw new UsageError('there is no command; write it behind the mount point and --')
@@ -120,6 +136,8 @@ export function parseShieldOptions(args: readonly string[]): ShieldOptions {
     giveUp: giveUp * 1000,
     nonempty,
     targets: targets === undefined ? undefined : absolute(targets),
+    holder: holder === undefined ? undefined : socketPath(holder),
+    resume,
     background,
     logFile: logFile === undefined ? undefined : absolute(logFile),
   }

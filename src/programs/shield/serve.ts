@@ -6,13 +6,15 @@ import { openMountTable } from '../../os/mounts/mount-table.ts'
 import { exitAtOnce } from '../../os/processes/exit.ts'
 import { STATUS } from '../../os/processes/exit-status.ts'
 import { Launcher } from '../../os/processes/launcher.ts'
+import { HolderLink } from '../../holder/holder-link.ts'
+import { heldName } from '../../holder/held-name.ts'
 import type { ServiceManager } from '../../sd/service-manager.ts'
 import { ControlFolder } from '../../shield/control-folder.ts'
 import type { ShieldKeeper } from '../../shield/control-protocol.ts'
 import { ControlServer } from '../../shield/control-server.ts'
 import type { SessionFacts } from '../../shield/session-facts.ts'
 import { Shield, type ShieldEnd } from '../../shield/shield.ts'
-import { Succession } from '../../shield/succession.ts'
+import { type Left, Succession } from '../../shield/succession.ts'
 import { type Allowed, preflight } from '../dummy-fuse/preflight.ts'
 import { launcherImage } from '../launcher-image.ts'
 import { DAEMON_STOPPING, nextStopSignal } from '../stop-signal.ts'
@@ -50,8 +52,8 @@ export async function serve(
   const signal = nextStopSignal(DAEMON_STOPPING)
   const { log } = messages
   const table = openMountTable(libc)
-  const succession = new Succession(libc, manager, SHIELD_LIMITS.store, log)
-  const left = await succession.left(inherited)
+  const succession = new Succession(libc, manager, SHIELD_LIMITS.store, log, holderOf(options, libc, log))
+  const left = (await succession.left(inherited)) ?? (options.resume ? await resumed(succession, options) : undefined)
   const { stableInodes, readOnly } = left === undefined ? options : keptOptions(options, left.state.facts, log)
   const confinement = options.user === undefined ? undefined : confinementOf(options.user, env)
   const commands = Commands.of(options.command, { confinement, targets: options.targets }, env, left?.state.facts)
@@ -103,22 +105,41 @@ export async function serve(
  */
 function keptOptions(options: ShieldOptions, facts: SessionFacts, log: Logger): Pick<ShieldOptions, 'stableInodes' | 'readOnly'> {
   const { given = options.mountpoint, stableInodes = false, readOnly = false } = facts
-  const had = (what: string): string => `the shield of ${given} that was killed had ${what}`
   if (given !== options.mountpoint)
-    throw new ProgramError(`${had('that mount point')}; start it as before, or stop the service that keeps its mount`, STATUS.usage)
+    throw new ProgramError(
+      `the shield of ${given} that was killed had that mount point; start it as before, or stop the service that keeps its mount`,
+      STATUS.usage,
+    )
   const lost = readOnly ? undefined : losesWrites(options.command.words)
   if (lost !== undefined)
     throw new ProgramError(
-      `${had('no --read-only')}, and ${lost}; stop the service that keeps its mount, and start it anew`,
+      `the shield of ${given} that was killed had no --read-only, and ${lost}; stop the service that keeps its mount, and start it anew`,
       STATUS.usage,
     )
   const keep = (is: boolean, wanted: boolean, option: string): void => {
-    if (is !== wanted)
-      log.warning(`${had(is ? option : `no ${option}`)}: that stays so until the shield is stopped, and started anew`)
+    if (is === wanted) return
+    const what = is ? option : `no ${option}`
+    log.warning(`the shield of ${given} that was killed had ${what}: that stays so until the shield is stopped, and started anew`)
   }
   keep(stableInodes, options.stableInodes, '--stable-inodes')
   keep(readOnly, options.readOnly, '--read-only')
   return { stableInodes, readOnly }
+}
+
+function holderOf({ holder: socket, mountpoint }: ShieldOptions, libc: Libc, log: Logger): HolderLink | undefined {
+  if (socket === undefined) return undefined
+  return new HolderLink({ libc, socket, name: heldName(mountpoint), patience: SHIELD_LIMITS.holderPatience, log })
+}
+
+/** What the holder has. Throws ProgramError. */
+async function resumed(succession: Succession, { holder = '', mountpoint }: ShieldOptions): Promise<Left> {
+  const left = await succession.held(SHIELD_LIMITS.fetch)
+  if (left === undefined)
+    throw new ProgramError(
+      `the holder on ${holder} has no session of ${mountpoint}; unmount what is there, and start the shield without --resume`,
+      STATUS.failed,
+    )
+  return left
 }
 
 /** V8 also keeps the room for what it may need next, unless memory is asked for as a last resort. */

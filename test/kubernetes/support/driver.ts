@@ -10,10 +10,14 @@ export const MANIFESTS = join(ROOT, 'manifests')
 /** The driver's name, and that of the chart's release in tests. */
 export const DRIVER = 'dummy-fuse-csi'
 
-/** The two DaemonSets of the chart: the plugin's, and with --fuse-host service dummy-fused's. */
-export type Component = 'plugin' | 'fused'
+/** The DaemonSets of the chart: the plugin's, and with --fuse-host service dummy-fused's, or for a program the holder's. */
+export type Component = 'plugin' | 'fused' | 'holder'
 
-const DAEMON_SETS: Readonly<Record<Component, string>> = { plugin: DRIVER, fused: `${DRIVER}-fused` }
+const DAEMON_SETS: Readonly<Record<Component, string>> = {
+  plugin: DRIVER,
+  fused: `${DRIVER}-fused`,
+  holder: `${DRIVER}-holder`,
+}
 
 /** The driver on a cluster, as its chart installs it. */
 export class Driver {
@@ -23,17 +27,16 @@ export class Driver {
     this.cluster = cluster
   }
 
-  /** Installs the chart with values (`csi.plugin.fuseHost=service`), or upgrades to them, and resolves when the kubelet has the driver registered. */
+  /** Installs the chart with values (`csi.plugin.fuseHost=service`; an object is JSON), or upgrades to them, and resolves when the kubelet has the driver registered. */
   async install(...values: readonly string[]): Promise<void> {
-    const set = values.flatMap((value) => ['--set', value])
+    const set = values.flatMap((value) => [value.includes('={') ? '--set-json' : '--set', value])
     await this.cluster.helm('upgrade', '--install', '--reset-values', DRIVER, CHART, ...set)
     await this.ready()
   }
 
   /** Resolves when each of its DaemonSets is rolled out and the kubelet has the driver registered. */
   async ready(): Promise<void> {
-    for (const component of ['plugin', 'fused'] as const) {
-      const name = DAEMON_SETS[component]
+    for (const name of Object.values(DAEMON_SETS)) {
       if ((await this.cluster.tryKubectl(['get', 'daemonset', name])).status !== 0) continue
       await this.cluster.kubectl('rollout', 'status', `daemonset/${name}`, '--timeout=170s')
     }
@@ -101,7 +104,8 @@ export class Driver {
     await this.cluster.helm('uninstall', DRIVER, '--wait', '--timeout', '150s')
     await eventually(
       'the pods are gone',
-      async () => [...(await this.pods('plugin')), ...(await this.pods('fused'))].length === 0,
+      async () =>
+        (await Promise.all((['plugin', 'fused', 'holder'] as const).map(async (one) => await this.pods(one)))).flat().length === 0,
       120_000,
     )
     await this.registered(false)
