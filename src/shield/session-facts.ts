@@ -1,4 +1,4 @@
-import { array, boolean, type InferOutput, number, object, optional, string } from 'valibot'
+import { array, boolean, type InferOutput, nullable, number, object, optional, string } from 'valibot'
 import { parseJson } from '../schema.ts'
 
 /** A process, with its start time as in proc_pid_stat(5), and the PID namespace in which it has that id. */
@@ -11,6 +11,8 @@ const schema = object({
   mountpoint: optional(string()),
   stableInodes: optional(boolean()),
   readOnly: optional(boolean()),
+  /** Whom daemons run as, as it was given; null: as the shield does. */
+  user: optional(nullable(string())),
   /** The words of the command that the shield was called with. */
   called: optional(array(string())),
   /** The command of the daemon that has served last, which the last upgrade gave: the file, and the words as they were given. */

@@ -53,6 +53,8 @@ export interface ShieldOrder {
   readonly stableInodes: boolean
   /** Nothing is written, whatever the daemon asks for. */
   readonly readOnly: boolean
+  /** Whom daemons run as, as it was given; null: as this process. */
+  readonly user: string | null
 }
 
 /** Milliseconds. */
@@ -272,7 +274,7 @@ export class Shield implements TurnTaker {
 
   /** Notes what a successor is to go on with. */
   #noteOrder(): void {
-    const { given, mountpoint, called, stableInodes, readOnly } = this.#order
+    const { given, mountpoint, called, stableInodes, readOnly, user } = this.#order
     const { file, words, target } = this.#command
     const { command } = this.#state.facts
     const isAnother = command !== undefined && !isDeepStrictEqual(command.words, words)
@@ -282,6 +284,7 @@ export class Shield implements TurnTaker {
       called: [...called],
       stableInodes,
       readOnly,
+      user,
       command: { file, words: [...words] },
       target,
       ...(isAnother && { cachesDiffer: true }),

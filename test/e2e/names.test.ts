@@ -101,12 +101,12 @@ const WRONG: Readonly<Record<string, readonly [name: string, args: readonly stri
   'no program': [
     'dummy-fuse-csi',
     [],
-    /^dummy-fuse-csi: no program given; there are serve, fuse, fused, keep, shield, standby, restarter, workload, lab, licenses, status \(see dummy-fuse-csi --help\)\n$/,
+    /^dummy-fuse-csi: no program given; there are serve, fuse, fused, keep, shield, standby, holder, restarter, workload, lab, licenses, status \(see dummy-fuse-csi --help\)\n$/,
   ],
   'an unknown program': [
     'dummy-fuse-csi',
     ['mount'],
-    /^dummy-fuse-csi: no program 'mount'; there are serve, fuse, fused, keep, shield, standby, restarter, workload, /,
+    /^dummy-fuse-csi: no program 'mount'; there are serve, fuse, fused, keep, shield, standby, holder, restarter, workload, /,
   ],
   'a program that every object has': ['dummy-fuse-csi', ['constructor'], /^dummy-fuse-csi: no program 'constructor'; there are /],
   'an empty program': ['dummy-fuse-csi', [''], /^dummy-fuse-csi: no program given; /],

@@ -44,15 +44,15 @@ describe('the shield as a unit of systemd', () => {
     assert.equal(await machine.output('cat', ['/run/got']), 'text')
     assert.notEqual(await mainPid(), killed)
     assert.match(await machine.journal(UNIT), /took \/srv\/view over from a shield that was killed/)
-    // Another command in the unit is what the next successor starts, as another user. What the mount has, stays.
+    // Another command in the unit is what the next successor starts. What the mount has, stays.
     writeFileSync(unit, fileFor('/srv/other', '--read-only --stable-inodes --user nobody'))
     await machine.systemctl('daemon-reload')
     await machine.output('kill', ['-9', String(await mainPid())])
     const changed = async (): Promise<boolean> => (await machine.output('cat', ['/srv/view/file'])) === 'changed'
     await eventually('the other folder is served', changed, 60_000)
     const shown = await machine.output(`${CHECKOUT_INSIDE}/dist/dummy-fuse-csi`, ['shield', 'status'])
-    assert.match(shown, /writable, inode numbers of the shield, daemons run as the user nobody/)
-    for (const option of ['--stable-inodes', '--read-only'])
+    assert.match(shown, /writable, inode numbers of the shield, daemons run as the shield does/)
+    for (const option of ['--stable-inodes', '--read-only', '--user'])
       assert.match(await machine.journal(UNIT), new RegExp(`that was killed had no ${option}: that stays so until`))
     await machine.systemctl('stop', UNIT)
     assert.equal(await machine.property(UNIT, 'Result'), 'success')

@@ -54,8 +54,8 @@ export async function serve(
   const table = openMountTable(libc)
   const succession = new Succession(libc, manager, SHIELD_LIMITS.store, log, holderOf(options, libc, log))
   const left = (await succession.left(inherited)) ?? (options.resume ? await resumed(succession, options) : undefined)
-  const { stableInodes, readOnly } = left === undefined ? options : keptOptions(options, left.state.facts, log)
-  const confinement = options.user === undefined ? undefined : confinementOf(options.user, env)
+  const { stableInodes, readOnly, user } = left === undefined ? options : keptOptions(options, left.state.facts, log)
+  const confinement = user === undefined ? undefined : confinementOf(user, env)
   const commands = Commands.of(options.command, { confinement, targets: options.targets }, env, left?.state.facts)
   try {
     const mountpoint =
@@ -71,14 +71,14 @@ export async function serve(
       const standing = (): void => messages.leaveTerminal()
       const shield = new Shield(
         { libc, launcher, table, log, output: messages.ofDaemons, times, succession, left, standing, collectGarbage },
-        { given, mountpoint, called, command: commands.current, stableInodes, readOnly },
+        { given, mountpoint, called, command: commands.current, stableInodes, readOnly, user: user ?? null },
       )
       const keeps = (): ShieldKeeper => (succession.keeps ? keptBy : null)
       const control = new ShieldControl({
         shield,
         commands,
         mountpoint,
-        options: { ...options, stableInodes, readOnly },
+        options: { ...options, stableInodes, readOnly, user },
         keeper: keeps,
         log,
       })
@@ -103,7 +103,11 @@ export async function serve(
  * A successor goes on with the mount that is there, and with what that was mounted with, whatever it is told: its users would lose it otherwise. It looks nothing up on it,
  * because nobody would answer. Throws ProgramError if the mount is another one, or a daemon would be given writes that it may lose.
  */
-function keptOptions(options: ShieldOptions, facts: SessionFacts, log: Logger): Pick<ShieldOptions, 'stableInodes' | 'readOnly'> {
+function keptOptions(
+  options: ShieldOptions,
+  facts: SessionFacts,
+  log: Logger,
+): Pick<ShieldOptions, 'stableInodes' | 'readOnly' | 'user'> {
   const { given = options.mountpoint, stableInodes = false, readOnly = false } = facts
   if (given !== options.mountpoint)
     throw new ProgramError(
@@ -116,14 +120,16 @@ function keptOptions(options: ShieldOptions, facts: SessionFacts, log: Logger): 
       `the shield of ${given} that was killed had no --read-only, and ${lost}; stop the service that keeps its mount, and start it anew`,
       STATUS.usage,
     )
-  const keep = (is: boolean, wanted: boolean, option: string): void => {
-    if (is === wanted) return
+  const user = facts.user === undefined ? options.user : (facts.user ?? undefined)
+  const keep = (is: boolean, asWanted: boolean, option: string): void => {
+    if (asWanted) return
     const what = is ? option : `no ${option}`
     log.warning(`the shield of ${given} that was killed had ${what}: that stays so until the shield is stopped, and started anew`)
   }
-  keep(stableInodes, options.stableInodes, '--stable-inodes')
-  keep(readOnly, options.readOnly, '--read-only')
-  return { stableInodes, readOnly }
+  keep(stableInodes, stableInodes === options.stableInodes, '--stable-inodes')
+  keep(readOnly, readOnly === options.readOnly, '--read-only')
+  keep(user !== undefined, user === options.user, `--user${user === undefined ? '' : ` ${user}`}`)
+  return { stableInodes, readOnly, user }
 }
 
 function holderOf({ holder: socket, mountpoint }: ShieldOptions, libc: Libc, log: Logger): HolderLink | undefined {
