@@ -122,7 +122,7 @@ async function stall(sandbox: Sandbox, rounds: number): Promise<readonly Row[]> 
 
 /** Memory of a shield whose kernel knows many files, and has many open. */
 async function memory(sandbox: Sandbox): Promise<readonly Row[]> {
-  const [files, handles] = [50_000, 10_000]
+  const [files, handles] = [50_000, 50_000]
   const folder = sandbox.directory('shown')
   mkdirSync(join(folder, 'files'))
   for (let number = 0; number < files; number++) writeFileSync(join(folder, 'files', `file-${number}`), '')
