@@ -60,7 +60,7 @@ export const CLUSTER_ABSENT: readonly (readonly [failures: string, mitigations: 
   [
     '*',
     'shield',
-    "In a pod, a shield is in the plugin's container and ends with it. The lab tries the shield on the bare node alone.",
+    'The lab tries the shield on the bare node alone. scripts/test-kubernetes shielded-pods ends the pods of a driver with shields beside readers.',
   ],
   [
     'daemon-upgraded',
