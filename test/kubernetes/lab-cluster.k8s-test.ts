@@ -4,75 +4,14 @@ import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import type { LabRecord } from '../../src/lab/matrix/lab-record.ts'
 import { EXECUTABLE } from '../support/paths.ts'
-import type { Result, Running } from '../support/sandbox.ts'
+import type { Result } from '../support/sandbox.ts'
 import { schemaOf } from '../support/type-check.ts'
 import { eventually } from '../support/wait.ts'
 import { Cluster } from './support/cluster.ts'
 import { Driver, DRIVER } from './support/driver.ts'
+import { LabRuns, oddities, PATIENCE, SELECTOR } from './support/lab-runs.ts'
 
 const problemsWith = schemaOf('src/lab/matrix/lab-record.ts', 'LabRecord')
-
-/** The label of all objects of the lab. */
-const SELECTOR = 'app.kubernetes.io/managed-by=dummy-fuse-csi-lab'
-
-/** Milliseconds for a run of a few cells on a busy machine. */
-const PATIENCE = 1_500_000
-
-/** The lab on the tests' cluster. */
-class LabRuns {
-  readonly #cluster: Cluster
-
-  constructor(cluster: Cluster) {
-    this.#cluster = cluster
-  }
-
-  start(...args: readonly string[]): Running {
-    return this.#cluster.sandbox.start(EXECUTABLE, ['lab', 'run', '--cluster', this.#cluster.kubeconfig, ...args])
-  }
-
-  async run(...args: readonly string[]): Promise<Result> {
-    const all = ['lab', 'run', '--cluster', this.#cluster.kubeconfig, ...args]
-    return await this.#cluster.sandbox.run(EXECUTABLE, all, { timeout: PATIENCE })
-  }
-
-  /** Runs cells, and returns the record beside how the run ended. */
-  async cells(...args: readonly string[]): Promise<{ result: Result; record: LabRecord; report: string }> {
-    const { path } = this.#cluster.sandbox
-    const [json, report] = [join(path, 'lab.json'), join(path, 'lab.html')]
-    const result = await this.run('--json', json, '--report', report, ...args)
-    const told = `${result.stdout}${result.stderr}`
-    assert.ok(result.status === 0 || result.status === 1, told)
-    return { result, record: JSON.parse(readFileSync(json, 'utf8')) as LabRecord, report: readFileSync(report, 'utf8') }
-  }
-
-  /** What the lab has on the cluster and on the node, a line each. */
-  async left(): Promise<readonly string[]> {
-    const objects = await this.#cluster.kubectl(
-      'get',
-      'namespaces,persistentvolumes,csidrivers',
-      '--selector',
-      SELECTOR,
-      '--output',
-      'name',
-    )
-    const folders = await this.#cluster.enter(
-      'find',
-      '/var/lib/kubelet/plugins',
-      '/var/lib/kubelet/plugins_registry',
-      '-name',
-      'dummy-fuse-lab-*',
-    )
-    const mounts = (await this.#cluster.mounts()).filter((path) => path.includes('dummy-fuse-lab-'))
-    return [...objects.split('\n'), ...folders.split('\n'), ...mounts].filter((line) => line !== '')
-  }
-}
-
-/** What did not come out as the model says, in words. */
-function oddities({ cells }: LabRecord): readonly string[] {
-  return cells.flatMap(({ failure, mitigation, verdict, why = '' }) =>
-    verdict === 'as-modelled' ? [] : [`${failure} under ${mitigation}: ${verdict}: ${why}`],
-  )
-}
 
 /** Where the cluster and the bare node disagree, without the consumer that may come while the driver registers again. */
 function disagreementsOf({ disagreements = [] }: LabRecord): NonNullable<LabRecord['disagreements']> {
@@ -105,7 +44,7 @@ describe('the lab on a cluster', () => {
   it('carries out cells with pods, agrees with the bare node, and removes all that it made', async () => {
     const pod = await driver.pod('plugin')
     const cells = ['--failure', 'plugin-killed,daemon-killed', '--mitigation', 'restore,stack,keep']
-    const { result, record, report } = await lab.cells(...cells)
+    const { result, record, report } = await lab.cells(cells)
     assert.deepEqual(oddities(record), [])
     assert.equal(result.status, 0, result.stdout + result.stderr)
     assert.deepEqual(problemsWith(record), [])
@@ -143,7 +82,7 @@ describe('the lab on a cluster', () => {
     const choice = ['--failure', 'plugin-killed', '--mitigation', 'separate']
     const onNode = await cluster.sandbox.run(EXECUTABLE, ['lab', 'run', ...choice, '--json', bare], { timeout: PATIENCE })
     assert.equal(onNode.status, 0, onNode.stdout + onNode.stderr)
-    const { result, record, report } = await lab.cells(...choice, '--beside', bare)
+    const { result, record, report } = await lab.cells([...choice, '--beside', bare])
     assert.deepEqual(oddities(record), [])
     const differing = disagreementsOf(record)
     assert.ok(differing.length >= 8, JSON.stringify(differing))
@@ -183,7 +122,7 @@ describe('the lab on a cluster', () => {
       },
       60_000,
     )
-    const { status, stdout, stderr } = await lab.run('--failure', 'staging-unmounted', '--mitigation', 'none')
+    const { status, stdout, stderr } = await lab.run(['--failure', 'staging-unmounted', '--mitigation', 'none'])
     assert.equal(status, 0, stdout + stderr)
     assert.match(
       stdout,
@@ -203,14 +142,8 @@ describe('the lab on a cluster', () => {
   })
 
   it('says that an image cannot be had', async () => {
-    const { status, stderr } = await lab.run(
-      '--failure',
-      'plugin-killed',
-      '--image',
-      'localhost/none:1',
-      '--image-pull-policy',
-      'Never',
-    )
+    const image = ['--image', 'localhost/none:1', '--image-pull-policy', 'Never']
+    const { status, stderr } = await lab.run(['--failure', 'plugin-killed', ...image])
     assert.match(
       stderr,
       /node 127\.0\.0\.1 cannot get the image localhost\/none:1: ErrImageNeverPull: .*; import the image on the node/,
@@ -237,7 +170,7 @@ describe('the lab on a cluster', () => {
   it('says that the cluster forbids privileged pods', async () => {
     await cluster.apply(FORBID_PRIVILEGED)
     const forbidden = async (): Promise<Result | undefined> => {
-      const result = await lab.run('--failure', 'target-unmounted', '--mitigation', 'none')
+      const result = await lab.run(['--failure', 'target-unmounted', '--mitigation', 'none'])
       return result.status === 3 ? result : undefined
     }
     // A policy comes into force a moment after it is made.
