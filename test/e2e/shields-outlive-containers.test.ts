@@ -16,20 +16,22 @@ const OK = { code: 'OK', details: '' }
 /** Seconds of a call: a busy machine takes long to start three processes. */
 const CALL = 60
 
+const VOLUMES = ['v1', 'v2']
+
 /** A plugin whose shields run bindfs, and a holder, each in a container of its own, as in two pods; and readers outside of both. */
 class Pods implements AsyncDisposable {
   readonly sandbox: Sandbox
   readonly #readers: Reader[] = []
   readonly plugin: Plugin
-  readonly volume: ProgramVolume
-  readonly device: string
+  readonly volumes: readonly ProgramVolume[]
+  readonly devices: readonly string[]
   holder: Container
 
-  private constructor(sandbox: Sandbox, parts: Pick<Pods, 'plugin' | 'volume' | 'device' | 'holder'>) {
+  private constructor(sandbox: Sandbox, parts: Pick<Pods, 'plugin' | 'volumes' | 'devices' | 'holder'>) {
     this.sandbox = sandbox
     this.plugin = parts.plugin
-    this.volume = parts.volume
-    this.device = parts.device
+    this.volumes = parts.volumes
+    this.devices = parts.devices
     this.holder = parts.holder
   }
 
@@ -45,17 +47,21 @@ class Pods implements AsyncDisposable {
       writeFileSync(join(source, 'dummy-file.txt'), GREETING)
       const holder = startHolder(sandbox)
       await holder.logged(/keeps sessions on /)
-      const args = ['--fuse-host', 'service', '--holder', socketIn(sandbox), '--secrets-dir', secretsIn(sandbox)]
+      // One shield after the other: the sessions whose turn has not come are kept too.
+      const queue = ['--starts-at-once', '1']
+      const args = ['--fuse-host', 'service', '--holder', socketIn(sandbox), '--secrets-dir', secretsIn(sandbox), ...queue]
       const plugin = await serveProgram(sandbox, join(EXAMPLES, 'bindfs.yaml'), { args, by: NAMESPACES, callDeadline: CALL })
-      const volume = new ProgramVolume(sandbox, plugin, { parameters: { source }, deadline: CALL * 1000 })
-      assert.deepEqual([await volume.stage(), await volume.publish()], [OK, OK], plugin.log())
-      const pods = new Pods(sandbox, { plugin, volume, holder, device: mountAt(volume.staging).device })
+      const asked = { parameters: { source }, deadline: CALL * 1000 }
+      const volumes = VOLUMES.map((id) => new ProgramVolume(sandbox, plugin, asked, id))
+      for (const volume of volumes) assert.deepEqual([await volume.stage(), await volume.publish()], [OK, OK], plugin.log())
+      const pods = new Pods(sandbox, { plugin, volumes, holder, devices: devicesAt(volumes) })
       await pods.held()
-      for (const mode of ['held', 'reopen'] as const) {
-        const reader = await Reader.start(sandbox, { mode, file: join(volume.target, 'dummy-file.txt'), intervalUs: 10_000 })
-        await reader.reading()
-        pods.#readers.push(reader)
-      }
+      for (const { target } of volumes)
+        for (const mode of ['held', 'reopen'] as const) {
+          const reader = await Reader.start(sandbox, { mode, file: join(target, 'dummy-file.txt'), intervalUs: 10_000 })
+          await reader.reading()
+          pods.#readers.push(reader)
+        }
       return pods
     } catch (error) {
       await sandbox[Symbol.asyncDispose]()
@@ -68,9 +74,11 @@ class Pods implements AsyncDisposable {
     this.holder = startHolder(this.sandbox)
   }
 
-  /** Resolves once a holder has the device. */
+  /** Resolves once a holder has all devices. */
   async held(): Promise<void> {
-    await eventually('a holder has the device', () => this.sandbox.processes('dummy-holder').some((pid) => devicesOf(pid) === 1))
+    await eventually('a holder has the devices', () =>
+      this.sandbox.processes('dummy-holder').some((pid) => devicesOf(pid) === VOLUMES.length),
+    )
   }
 
   /** Sends a signal to process 1 of the plugin's container. */
@@ -94,8 +102,7 @@ class Pods implements AsyncDisposable {
       const { failed, wrong } = await reader.progress()
       assert.deepEqual({ failed, wrong }, { failed: {}, wrong: 0 }, this.plugin.log() + this.holder.log())
     }
-    const { staging, target } = this.volume
-    assert.deepEqual([mountAt(staging).device, mountAt(target).device], [this.device, this.device])
+    assert.deepEqual(devicesAt(this.volumes), this.devices)
   }
 
   /** Resolves once every reader gets ENOTCONN. */
@@ -106,7 +113,8 @@ class Pods implements AsyncDisposable {
   /** Ends the readers and the volume, and looks at what is left. */
   async end(): Promise<void> {
     for (const reader of this.#readers) await reader.summary()
-    assert.deepEqual([await this.volume.unpublish(), await this.volume.unstage()], [OK, OK], this.plugin.log())
+    for (const volume of this.volumes)
+      assert.deepEqual([await volume.unpublish(), await volume.unstage()], [OK, OK], this.plugin.log())
     await eventually('the holder has nothing', () => this.sandbox.processes('dummy-holder').every((pid) => devicesOf(pid) === 0))
     assert.deepEqual([this.sandbox.mounts(), keptOfPrograms(this.plugin)], [[secretsIn(this.sandbox), this.sandbox.path], []])
   }
@@ -115,6 +123,11 @@ class Pods implements AsyncDisposable {
     this.plugin[Symbol.dispose]()
     await this.sandbox[Symbol.asyncDispose]()
   }
+}
+
+/** The super blocks at the staging paths and targets of volumes. */
+function devicesAt(volumes: readonly ProgramVolume[]): readonly string[] {
+  return volumes.flatMap(({ staging, target }) => [mountAt(staging).device, mountAt(target).device])
 }
 
 function socketIn(sandbox: Sandbox): string {
@@ -175,8 +188,8 @@ describe('sessions of shields in containers', () => {
     await pods.cut()
     pods.renewHolder()
     await pods.renewPlugin()
-    assert.deepEqual([await pods.volume.stage(), await pods.volume.publish()], [OK, OK], pods.plugin.log())
-    assert.notEqual(mountAt(pods.volume.staging).device, pods.device)
+    for (const volume of pods.volumes) assert.deepEqual([await volume.stage(), await volume.publish()], [OK, OK], pods.plugin.log())
+    for (const device of devicesAt(pods.volumes)) assert.ok(!pods.devices.includes(device))
     await pods.held()
     await pods.end()
   })

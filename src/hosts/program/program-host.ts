@@ -1,6 +1,6 @@
 import { closeSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type CallContext, isCallEnded, unlessAborted } from '../../call-context.ts'
+import { type CallContext, isCallEnded, RunningCall, unlessAborted } from '../../call-context.ts'
 import { codeOf, errnoMeaning, messageOf, UsageError, withRemedy } from '../../errors.ts'
 import type { Logger } from '../../log.ts'
 import type { Libc } from '../../os/libc.ts'
@@ -42,6 +42,8 @@ interface ProgramLimits {
   readonly programSearch: number
   /** Within which systemd executes a program in a scope. */
   readonly scopeWait: number
+  /** For which a session that another container has left waits for its turn. */
+  readonly resume: number
 }
 
 /** The dependencies of {@link ProgramHost}. */
@@ -112,6 +114,8 @@ export class ProgramHost implements FuseHost {
   readonly #ending = new Map<string, number>()
   /** Paths whose processes are still in the kernel, and are waited for. */
   readonly #lost = new Set<string>()
+  /** Paths of sessions that another container has left, and whose shields are still to be started. */
+  readonly #resuming = new Set<string>()
 
   constructor(parts: ProgramHostParts) {
     this.#parts = parts
@@ -194,6 +198,7 @@ export class ProgramHost implements FuseHost {
 
   async silence(path: string, device: string): Promise<string | undefined> {
     const { records, shields } = this.#parts
+    if (this.#resuming.has(path) && records.at(path)?.device === device) return 'its shield is about to be started'
     return records.isShielded(path, device) ? await shields.silence(path) : undefined
   }
 
@@ -440,25 +445,44 @@ export class ProgramHost implements FuseHost {
     )
   }
 
-  /** Has a shield go on with the session that another container has left. Never throws: the session is mounted anew then. */
+  /** Has a shield go on with the session that another container has left, in its turn. If it cannot, the session is mounted anew as any that is dead. */
   #resume(former: ProgramRecord): void {
-    const { spec, records, log } = this.#parts
-    const { path, volumeId, source } = former
-    try {
-      const { mountFlags = [], parameters = {} } = source ?? {}
-      const values = this.#prepare(path, mountFlags, { volumeId, parameters })
-      const execution = this.#parts.execution(this.#parts.words(values, true), `${spec.name} ${path}`)
-      const attempt = this.#execute({ ...former, id: randomHex(16), processes: [] }, execution.plain ?? execution, values)
-      const own = processStat(attempt.child.pid)
-      if (own === undefined) throw new Error('its shield cannot be started')
-      records.save({ ...attempt.record, processes: [{ pid: own.pid, start: own.start }] })
-      this.#watch(attempt)
-      log.info(`${spec.name} of ${path} goes on: process ${own.pid} takes over what another container has left`)
-    } catch (error) {
-      log.error(
-        `${spec.name} of ${path} cannot go on: ${messageOf(error)}; the volume is mounted again when it is staged or published`,
-      )
-    }
+    const { spec, queue, limits, log } = this.#parts
+    const { path } = former
+    this.#resuming.add(path)
+    const call = new RunningCall(limits.resume, { margin: 0 })
+    queue
+      .run(path, call, async (waits) => await this.#goOn(former, call, waits))
+      .catch((error: unknown) => {
+        log.error(
+          `${spec.name} of ${path} cannot go on: ${messageOf(error)}; the volume is mounted again when it is staged or published`,
+        )
+      })
+      .finally(() => {
+        this.#resuming.delete(path)
+        call[Symbol.dispose]()
+      })
+      .catch(() => undefined)
+  }
+
+  /** Resolves when the session is served again, or its shield has ended. Rejects with HostError, UsageError and Node's errors. */
+  async #goOn(former: ProgramRecord, call: CallContext, waits: () => void): Promise<void> {
+    const { spec, records, prober, log } = this.#parts
+    const { path, volumeId, source, device = '' } = former
+    // It was unstaged meanwhile.
+    if (records.at(path)?.id !== former.id || !this.#isMounted(former)) return
+    const { mountFlags = [], parameters = {} } = source ?? {}
+    const values = this.#prepare(path, mountFlags, { volumeId, parameters })
+    const execution = this.#parts.execution(this.#parts.words(values, true), `${spec.name} ${path}`)
+    const attempt = this.#execute({ ...former, id: randomHex(16), processes: [] }, execution.plain ?? execution, values)
+    const own = processStat(attempt.child.pid)
+    if (own === undefined) throw new Error('its shield cannot be started')
+    records.save({ ...attempt.record, processes: [{ pid: own.pid, start: own.start }] })
+    this.#resuming.delete(path)
+    this.#watch(attempt)
+    log.info(`${spec.name} of ${path} goes on: process ${own.pid} takes over what another container has left`)
+    waits()
+    await Promise.race([prober.ask(path, device, call), attempt.child.ended])
   }
 
   /** Says how a program that has served ends, unless that was asked for. */

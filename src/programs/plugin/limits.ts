@@ -63,6 +63,10 @@ function table({ callDeadline, startsAtOnce }: Given) {
       value: 10_000,
       why: 'A client on a busy machine begins to speak within seconds; one that never does keeps a descriptor.',
     },
+    resume: {
+      value: 600_000,
+      why: 'As long as the holder of the chart keeps a session; a full node has a hundred shields to start, and their readers wait.',
+    },
     handover: {
       value: 45_000,
       why: 'A holder whose pod is being replaced is back by then; the kubelet gives the plugin a minute to end.',
