@@ -76,6 +76,8 @@ const STATUS_ANSWER = v.object({
     stableInodes: v.boolean(),
     /** Whom daemons run as, as it was given; null: as the shield does. */
     user: v.nullable(v.string()),
+    /** The socket of the holder that keeps the session too; null: none. */
+    holder: v.nullable(v.string()),
     giveUp: COUNT,
   }),
 })

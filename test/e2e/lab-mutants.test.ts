@@ -176,8 +176,8 @@ describe('a cell with a product that is not what it should be', () => {
       if (lost === undefined) continue
       assert.equal(lost.verdict, 'worse', lost.why)
       const outcomes = Object.entries(seen(lost))
-      // A pod that the kubelet starts meanwhile may come after the dead session was replaced.
-      const late = outcomes.filter(([consumer, outcome]) => consumer === 'starts-during' && outcome === 'starts-late')
+      // A pod that the kubelet starts meanwhile may come after the dead session was replaced, and on a busy machine a later one too.
+      const late = outcomes.filter(([consumer, outcome]) => consumer.startsWith('starts-') && outcome === 'starts-late')
       const dead = outcomes.filter(([, outcome]) => outcome === 'hangs' || outcome === 'errors')
       assert.ok(dead.length > 0 && dead.length + late.length === outcomes.length, lost.why)
       return

@@ -111,7 +111,7 @@ describe('shield status', () => {
       [mountpoint, 'serving', 'there', shielded.shield, shielded.daemon, null],
     )
     assert.deepEqual([first.incarnation, first.restarts, first.upgrades, first.deaths, first.openFiles], [1, 0, 0, 0, 1])
-    assert.deepEqual(first.options, { readOnly: true, stableInodes: true, user: null, giveUp: 300 })
+    assert.deepEqual(first.options, { readOnly: true, stableInodes: true, user: null, holder: null, giveUp: 300 })
     assert.deepEqual([first.command, first.keeper], [command, { name: 'dummy-fuse-keep', pid: shielded.running.pid }])
 
     rmSync(wish)

@@ -310,6 +310,7 @@ export interface ShieldJson {
     readonly readOnly: boolean
     readonly stableInodes: boolean
     readonly user: string | null
+    readonly holder: string | null
     readonly giveUp: number
   }
 }

@@ -60,7 +60,7 @@ export class ShieldControl {
 
   #status(): ShieldStatus {
     const { shield, mountpoint, options, keeper } = this.#parts
-    const { readOnly, stableInodes, user = null, giveUp } = options
+    const { readOnly, stableInodes, user = null, holder = null, giveUp } = options
     return {
       ok: true,
       mountpoint,
@@ -68,7 +68,7 @@ export class ShieldControl {
       since: this.#since,
       keeper: keeper(),
       ...shield.summary,
-      options: { readOnly, stableInodes, user, giveUp: giveUp / 1000 },
+      options: { readOnly, stableInodes, user, holder, giveUp: giveUp / 1000 },
     }
   }
 

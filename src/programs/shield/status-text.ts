@@ -69,6 +69,7 @@ function details({
   const lines = [
     `shield    process ${pid} since ${since}${deaths === 0 ? '' : ', the successor of one that was killed'}`,
     `keeper    ${keeper === null ? 'none: if the shield is killed, the mount is dead' : keeperWords(keeper)}`,
+    ...(options.holder === null ? [] : [`holder    ${oneLine(options.holder)}`]),
     `command   ${oneLine(command.join(' '))}`,
     daemon === null ? 'daemon    none serves' : `daemon    process ${daemon.pid} since ${daemon.since}`,
     ...(away === null ? [] : [`away      for ${away.seconds} s: ${oneLine(away.why)}`]),
