@@ -5,14 +5,14 @@ import { describe, it } from 'node:test'
 import { Cluster } from './support/cluster.ts'
 import { LabRuns, oddities } from './support/lab-runs.ts'
 
-/** Milliseconds for all cells: each takes up to a minute, and the consumers of two at once are as many as two processors can bear. */
+/** Milliseconds for all cells: each takes up to a minute, and the consumers of three at once are as many as two processors can bear. */
 const PATIENCE = 3 * 3_600_000
 
 describe('the whole matrix of the lab on a cluster', () => {
   it('comes out as the model says, and agrees with the bare node or says why not', { timeout: PATIENCE }, async (t) => {
     await using cluster = await Cluster.start()
     const lab = new LabRuns(cluster)
-    const { result, record } = await lab.cells(['--jobs', '2'], PATIENCE)
+    const { result, record } = await lab.cells(['--jobs', '3'], PATIENCE)
     if (process.env.KUBERNETES_LOGS !== undefined)
       writeFileSync(join(process.env.KUBERNETES_LOGS, 'lab-matrix.json'), JSON.stringify(record))
     const { cells, disagreements = [] } = record
