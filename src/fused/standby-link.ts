@@ -1,11 +1,11 @@
-import { closeSync, existsSync, watch } from 'node:fs'
-import { basename, dirname } from 'node:path'
+import { closeSync, existsSync } from 'node:fs'
 import { unlessAborted } from '../call-context.ts'
 import { codeOf, messageOf } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import { pipeClosed } from '../os/descriptors/pipe-closed.ts'
 import type { Libc } from '../os/libc.ts'
 import { settledWithin } from '../os/processes/settled-within.ts'
+import { watchForSocket } from '../os/sockets/socket-watch.ts'
 import { NotifySender } from '../sd/notify-sender.ts'
 import { idOf, type Sessions } from './sessions.ts'
 import { DAEMON, HANDOVER } from './standby-socket.ts'
@@ -57,10 +57,10 @@ export class StandbyLink {
   async begin(): Promise<void> {
     const { socket, log } = this.#parts
     try {
-      watch(dirname(socket), { persistent: false }, (_event, name) => {
-        if (name !== basename(socket) || !existsSync(socket)) return
+      const appeared = (): void => {
         this.#greet().catch((error: unknown) => this.#warn(error))
-      }).on('error', (error) => {
+      }
+      watchForSocket(socket, appeared, (error) => {
         log.warning(`cannot watch for a standby any more: ${messageOf(error)}`)
       })
     } catch (error) {

@@ -1,11 +1,11 @@
-import { closeSync, existsSync, type FSWatcher, watch } from 'node:fs'
-import { basename, dirname } from 'node:path'
+import { closeSync, type FSWatcher } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { codeOf, messageOf } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import { pipeClosed } from '../os/descriptors/pipe-closed.ts'
 import type { Libc } from '../os/libc.ts'
 import { settledWithin } from '../os/processes/settled-within.ts'
+import { watchForSocket } from '../os/sockets/socket-watch.ts'
 import { DatagramSocket, sendDatagram } from '../os/sockets/unix-datagram.ts'
 import { LONGEST } from '../sd/notify-message.ts'
 import { NotifySender } from '../sd/notify-sender.ts'
@@ -85,12 +85,14 @@ export class HolderLink {
     const { libc, socket, log } = this.#parts
     this.#session = session
     this.#life ??= libc.pipe()
+    const appeared = (): void => {
+      this.#store().catch((error: unknown) => this.#warn(error))
+    }
+    const unwatched = (error: unknown): void => log.warning(`cannot watch for another holder: ${messageOf(error)}`)
     try {
-      this.#watcher ??= watch(dirname(socket), { persistent: false }, (_event, name) => {
-        if (name === basename(socket) && existsSync(socket)) this.#store().catch((error: unknown) => this.#warn(error))
-      }).on('error', (error) => this.#warn(error))
+      this.#watcher ??= watchForSocket(socket, appeared, unwatched)
     } catch (error) {
-      log.warning(`cannot watch for another holder: ${messageOf(error)}`)
+      unwatched(error)
     }
     await this.#store()
   }
@@ -151,7 +153,7 @@ export async function promised({ libc, socket, name, patience }: PromiseParts): 
   return said !== 'late' && said.length > 0
 }
 
-/** Sends to a holder, and tries again until `end` while none listens. Throws SystemError. */
+/** Sends to a holder, and tries again until `end` while none listens. Throws Error. */
 async function reach(socket: string, end: number, send: () => void): Promise<void> {
   for (;;) {
     try {
