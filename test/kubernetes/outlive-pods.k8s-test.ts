@@ -3,13 +3,10 @@ import { describe, it } from 'node:test'
 import { eventually } from '../support/wait.ts'
 import { Cluster } from './support/cluster.ts'
 import { type Component, Driver } from './support/driver.ts'
+import { type Endings, killFirst, killNamed, outlive, remove, ROUNDS, tellReads } from './support/endings.ts'
 import { ReaderPod } from './support/readers.ts'
 
-/** How often each way to end a pod is tried. */
-const ROUNDS = Number(process.env.ROUNDS ?? 2)
-
-/** What ends processes of the driver, by name. Each resolves when that is done, not when all is well again. */
-const EVENTS: Readonly<Record<string, (driver: Driver) => Promise<unknown>>> = {
+const ENDINGS: Endings = {
   'kill -9 of dummy-fused': async (driver) => await killNamed(driver, 'dummy-fused'),
   'kill -9 of the standby': async (driver) => await killNamed(driver, 'dummy-standby'),
   'delete of the pod of dummy-fused': async (driver) => await remove(driver, ['fused']),
@@ -29,20 +26,6 @@ const EVENTS: Readonly<Record<string, (driver: Driver) => Promise<unknown>>> = {
   'delete of the pod of the plugin, after the OOM killer': async (driver) => await remove(driver, ['plugin']),
   'kill -9 of the kubelet': async ({ cluster }) => await cluster.killServer('kubelet'),
   'kill -9 of containerd': async ({ cluster }) => await cluster.killServer('containerd'),
-}
-
-async function killNamed({ cluster }: Driver, comm: string): Promise<void> {
-  await cluster.enter('sh', '-c', `kill -KILL $(pgrep -x ${comm})`)
-}
-
-async function killFirst(driver: Driver, component: Component, container: string): Promise<void> {
-  const { cluster } = driver
-  await cluster.enter('kill', '-KILL', String(await cluster.processOf(await driver.pod(component), container)))
-}
-
-async function remove({ cluster }: Driver, components: readonly Component[], ...options: readonly string[]): Promise<void> {
-  const selector = `app.kubernetes.io/component in (${components.join(',')})`
-  await cluster.kubectl('delete', 'pod', '--selector', selector, '--wait', '--timeout=120s', ...options)
 }
 
 /**
@@ -116,22 +99,11 @@ describe('sessions of the host mode service', () => {
     await driver.createVolume()
     const readers = await ReaderPod.start(cluster)
     await settled(driver)
-    for (let round = 1; round <= ROUNDS; round++) {
-      for (const [title, event] of Object.entries(EVENTS)) {
-        await event(driver)
-        await settled(driver)
-        await readers.readOn()
-        assert.deepEqual(await readers.complaints(), [], `round ${round}: ${title}`)
-        t.diagnostic(`round ${round}: ${title}: no read failed`)
-      }
-    }
+    await outlive(t, { endings: ENDINGS, driver, readers, settled })
     const lost = await forceDeleteBoth(driver, readers)
     t.diagnostic(`forced delete of both pods at once: ${lost} of ${ROUNDS} rounds lost the session`)
     if (lost > 0) return
-    const progress = await readers.progress()
-    const total = progress.reduce((sum, { right }) => sum + right, 0)
-    const longest = Math.max(...progress.map(({ longestStall }) => longestStall.ns)) / 1e6
-    t.diagnostic(`${total} reads, none failed; the longest took ${longest.toFixed(1)} ms`)
+    await tellReads(t, readers)
     await driver.deleteVolume('app=readers')
     await driver.uninstall()
   })

@@ -11,7 +11,10 @@ export const MANIFESTS = join(ROOT, 'manifests')
 export const DRIVER = 'dummy-fuse-csi'
 
 /** The DaemonSets of the chart: the plugin's, and with --fuse-host service dummy-fused's, or for a program the holder's. */
-export type Component = 'plugin' | 'fused' | 'holder'
+const COMPONENTS = ['plugin', 'fused', 'holder'] as const
+
+/** One of {@link COMPONENTS}. */
+export type Component = (typeof COMPONENTS)[number]
 
 const DAEMON_SETS: Readonly<Record<Component, string>> = {
   plugin: DRIVER,
@@ -104,8 +107,7 @@ export class Driver {
     await this.cluster.helm('uninstall', DRIVER, '--wait', '--timeout', '150s')
     await eventually(
       'the pods are gone',
-      async () =>
-        (await Promise.all((['plugin', 'fused', 'holder'] as const).map(async (one) => await this.pods(one)))).flat().length === 0,
+      async () => (await Promise.all(COMPONENTS.map(async (one) => await this.pods(one)))).flat().length === 0,
       120_000,
     )
     await this.registered(false)
