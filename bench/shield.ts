@@ -178,7 +178,7 @@ for number in range(${files}): os.stat(sys.argv[1] + "/file-%d" % number)`
   const row = (work: string, bytes: number, ours: number): Row =>
     value({ work, unit: 'MB', limit: (bytes * files) / KB / KB, ours: single('shield', ours) })
   const limit = 40
-  // V8 collects what is garbage when it has been idle for seconds.
+  // The shield has V8 collect what is garbage when no more files are forgotten.
   const end = performance.now() + 60_000
   while (used() - before > (limit * files) / KB / KB && performance.now() < end) await sleep(1000)
   const left = used() - before
