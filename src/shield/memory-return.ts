@@ -1,20 +1,24 @@
 /** Milliseconds between two looks. */
 const LOOK = 5000
-/** Bytes of the log that stand for memory that is worth the time: about 25,000 nodes. */
-const LEAST_SHED = 2 * 1024 * 1024
+/** Bytes of notes that stand for memory that is worth the time: about 25,000 nodes. */
+const LEAST_NOTED = 2 * 1024 * 1024
+/** Bytes that are noted between two looks while little is going on. */
+const QUIET = 64 * 1024
+/** The part of the log that must have been noted since the last time: what V8 has beside all nodes grows no larger than that. */
+const PART = 1 / 4
 
-/** By what the nodes and open files are measured that there are, and were: {@link ShieldState}'s log. */
+/** By what the nodes and open files are measured that there are, and that came and went: {@link ShieldState}'s log. */
 interface Measured {
   readonly size: number
-  readonly shed: number
+  readonly noted: number
 }
 
 /**
- * Gives memory back to the system that files have left which the kernel has forgotten. V8 collects what is garbage when it needs room, and keeps the room: a shield that
- * is idle would keep for ever what it has once needed.
+ * Gives memory back to the system. V8 collects what is garbage when it needs room, and keeps the room: a shield that is idle would keep for ever what it has once needed for
+ * files that the kernel has forgotten, and what it has used up to get to know others.
  *
- * To collect takes the longer the more is there, and nobody is served meanwhile: milliseconds for few files, half a second for a million. So it is done when most files are
- * forgotten, and no more of them have been between two looks.
+ * To collect takes the longer the more is there, and nobody is served meanwhile: milliseconds for few files, half a second for a million. So it is done when many files
+ * have come or gone, and few more do between two looks.
  */
 export class MemoryReturn {
   readonly #measured: Measured
@@ -27,7 +31,7 @@ export class MemoryReturn {
   constructor(measured: Measured, collect: () => void) {
     this.#measured = measured
     this.#collect = collect
-    this.#seen = this.#collected = measured.shed
+    this.#seen = this.#collected = measured.noted
   }
 
   begin(): void {
@@ -40,11 +44,11 @@ export class MemoryReturn {
 
   /** Looks whether there is something to give back. */
   look(): void {
-    const { shed, size } = this.#measured
-    const isQuiet = shed === this.#seen
-    this.#seen = shed
-    if (!isQuiet || shed - this.#collected < Math.max(LEAST_SHED, size)) return
-    this.#collected = shed
+    const { noted, size } = this.#measured
+    const isQuiet = noted - this.#seen < QUIET
+    this.#seen = noted
+    if (!isQuiet || noted - this.#collected < Math.max(LEAST_NOTED, PART * size)) return
+    this.#collected = noted
     this.#collect()
   }
 }

@@ -2,6 +2,7 @@ import { OPCODE, RESEND_BIT } from '../fuse/protocol/constants.ts'
 import { isResent } from '../fuse/protocol/requests.ts'
 import { type Caller, IN, type Shape, SHAPES } from './messages.ts'
 import type { Node } from './nodes.ts'
+import { u64 } from './small-numbers.ts'
 
 /** include/uapi/linux/fs.h */
 const RENAME_NOREPLACE = 1
@@ -16,7 +17,7 @@ export interface Taken {
 
 /** A request of the kernel that has no answer yet. */
 export class Pending {
-  /** A copy, in which nodes and handles become the daemon's when it is sent. */
+  /** Its own, in which nodes and handles become the daemon's when it is sent. */
   readonly bytes: Buffer
   readonly unique: bigint
   readonly opcode: number
@@ -43,8 +44,10 @@ export class Pending {
   held = false
   /** The kernel has its answer; the daemon's is still to come. */
   answered = false
+  /** It is done with. */
+  over = false
   /** What waits until it is done with. Dropped if the daemon ends first. */
-  followers: (() => void)[] = []
+  followers: readonly (() => void)[] | undefined
   /** The file that it opens. */
   opening: Node | undefined
   /** The open file that was hidden because this takes its name. */
@@ -53,19 +56,19 @@ export class Pending {
   hidesNothing = false
 
   private constructor(bytes: Buffer, opcode: number, shape: Shape) {
-    this.bytes = Buffer.from(bytes)
+    this.bytes = bytes
     this.opcode = opcode
     this.shape = shape
-    this.unique = this.bytes.readBigUInt64LE(IN.unique)
+    this.unique = u64(bytes, IN.unique)
     this.again = isResent(this.unique)
-    this.nodeid = this.bytes.readBigUInt64LE(IN.nodeid)
+    this.nodeid = u64(bytes, IN.nodeid)
     const { otherNode, fh: at } = shape
-    this.otherNodeid = otherNode === undefined ? undefined : this.bytes.readBigUInt64LE(IN.body + otherNode)
-    const fh = at === undefined || this.bytes.length < IN.body + at + 8 ? 0n : this.bytes.readBigUInt64LE(IN.body + at)
+    this.otherNodeid = otherNode === undefined ? undefined : u64(bytes, IN.body + otherNode)
+    const fh = at === undefined || bytes.length < IN.body + at + 8 ? 0n : u64(bytes, IN.body + at)
     this.fh = fh === 0n ? undefined : fh
   }
 
-  /** Copies a request; undefined for one that is not passed on. */
+  /** Takes a request, and the bytes for its own; undefined for one that is not passed on. */
   static of(bytes: Buffer): Pending | undefined {
     const opcode = bytes.readUInt32LE(IN.opcode)
     const shape = SHAPES.get(opcode)
@@ -79,7 +82,7 @@ export class Pending {
 
   /** The daemon's node that it was sent for. */
   get sentTo(): bigint {
-    return this.bytes.readBigUInt64LE(IN.nodeid)
+    return u64(this.bytes, IN.nodeid)
   }
 
   /** The thread that waits; 0: it is in another PID namespace. */
@@ -94,8 +97,16 @@ export class Pending {
   /** The name in its body (latin1), and the second one of RENAME. */
   get names(): readonly [name: string, newName: string] {
     const at = this.shape.name
-    const [name = '', newName = ''] = at === undefined ? [] : this.bytes.toString('latin1', IN.body + at).split('\0', 2)
-    return [name, newName]
+    if (at === undefined) return ['', '']
+    const [name, end] = this.#text(IN.body + at)
+    return [name, this.shape.check === 'moved' ? this.#text(end + 1)[0] : '']
+  }
+
+  /** What a NUL ends, and where that is. No part of a longer text, which would be kept as long as the name. */
+  #text(start: number): readonly [text: string, end: number] {
+    const found = this.bytes.indexOf(0, start)
+    const end = found < 0 ? this.bytes.length : found
+    return [this.bytes.toString('latin1', start, end), end]
   }
 
   /** The flags of open(2), of OPEN, OPENDIR and CREATE. */

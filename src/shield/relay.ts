@@ -20,7 +20,8 @@ import { type Node, NodeTable } from './nodes.ts'
 import { translateNotification } from './notifications.ts'
 import { OwnRequests } from './own-requests.ts'
 import { Pending } from './pending.ts'
-import { Rediscovery } from './rediscovery.ts'
+import { Rediscovery, type Waiter } from './rediscovery.ts'
+import { putU64, u64 } from './small-numbers.ts'
 import { invalidation, invalidations } from './stale-caches.ts'
 import type { CountName, ShieldState, StateTables } from './state.ts'
 import { Suspects } from './suspects.ts'
@@ -29,6 +30,11 @@ const { EAGAIN, EBADF, EINTR, EIO, ENODEV, ENOSYS, ESTALE } = constants.errno
 
 /** A request that was with so many daemons in a row when they ended is a suspect. If the next one ends with it alone, it is not given to another. */
 const CRASHES_OF_SUSPECTS = 2
+
+/** Bytes of contents that take longer to copy than the next message is polled for. */
+const LARGE = 32 * 1024
+/** Where struct fuse_read_in has how many bytes are to be read. */
+const READ_LENGTH = IN.body + 16
 
 /** Requests that are read at once of those that the kernel sends again. */
 const AT_ONCE = 64
@@ -93,6 +99,8 @@ export class Relay {
   #resends: boolean | undefined
   /** The connection is over. */
   #isOver = false
+  /** Contents are being copied: reader and daemon need the processors. */
+  #copying = false
   #hold: Hold | undefined
   /** Sequences of notifications that have the kernel forget its caches, and that are not written yet. */
   #forgets = 0
@@ -250,6 +258,11 @@ export class Relay {
     this.#hidden.removeAll(removed)
   }
 
+  /** Whether the kernel or the daemon may have its next message ready at once. */
+  get isQuick(): boolean {
+    return !this.#copying
+  }
+
   /** Reads up to `most` requests of the kernel; how many there were. */
   serveDevice(most: number): number {
     const count = this.#readDevice(most)
@@ -274,7 +287,7 @@ export class Relay {
         return count + 1
       }
       // ENOENT: it was interrupted just before; EINTR: a signal.
-      if (length > 0) this.#fromKernel(this.#request.subarray(0, length))
+      if (length > 0) this.#fromKernel(length)
       // Who has asked waits: a look for a second request would be in vain, and takes as long as the first.
       if (this.#pending.size === 1) return count + 1
     }
@@ -291,6 +304,7 @@ export class Relay {
         this.#hooks.hungUp()
         return count + 1
       }
+      this.#copying = length > LARGE
       this.#fromDaemon(this.#reply.subarray(0, Math.min(length, this.#reply.length)), length)
       this.#lookWhetherDrained()
       // It owes nothing.
@@ -299,29 +313,30 @@ export class Relay {
     return most
   }
 
-  #fromKernel(bytes: Buffer): void {
-    const opcode = bytes.readUInt32LE(IN.opcode)
-    const unique = bytes.readBigUInt64LE(IN.unique)
+  /** Takes the request in the buffer for requests. */
+  #fromKernel(length: number): void {
+    const message = this.#request
+    const opcode = message.readUInt32LE(IN.opcode)
+    const unique = u64(message, IN.unique)
     switch (opcode) {
       case OPCODE.INIT:
-        this.#resends = resends(bytes)
-        this.#init = Buffer.from(bytes)
+        this.#init = beginning(message, length)
+        this.#resends = resends(this.#init)
         offer(this.#init)
-        this.#channel?.send(this.#init, this.#init.length)
+        this.#channel?.send(this.#init, length)
         return
       case OPCODE.FORGET:
-        this.#forgotten(bytes.readBigUInt64LE(IN.nodeid), bytes.readBigUInt64LE(IN.body))
+        this.#forgotten(u64(message, IN.nodeid), u64(message, IN.body))
         return
       case OPCODE.BATCH_FORGET:
-        for (let at: number = IN.body + 8; at + 16 <= bytes.length; at += 16)
-          this.#forgotten(bytes.readBigUInt64LE(at), bytes.readBigUInt64LE(at + 8))
+        for (let at: number = IN.body + 8; at + 16 <= length; at += 16) this.#forgotten(u64(message, at), u64(message, at + 8))
         return
       case OPCODE.INTERRUPT:
-        this.#interrupt(bytes.readBigUInt64LE(IN.body))
+        this.#interrupt(u64(message, IN.body))
         return
     }
     if (!wantsReply(opcode)) return
-    const pending = Pending.of(bytes)
+    const pending = Pending.of(beginning(message, length))
     if (pending === undefined) {
       this.#replies.refuse(unique, ENOSYS)
       return
@@ -352,7 +367,7 @@ export class Relay {
 
   /** Gives a request to the daemon, once it knows the node and the open file; without a daemon it is kept. */
   #forward(pending: Pending): void {
-    if (pending.answered || pending.sent || pending.waiting || this.#pending.get(pending.unique) !== pending) return
+    if (pending.answered || pending.sent || pending.waiting || pending.over) return
     const { nodeid, otherNodeid, fh } = pending
     const node = this.#nodes.byId(nodeid)
     const other = otherNodeid === undefined ? undefined : this.#nodes.byId(otherNodeid)
@@ -375,24 +390,28 @@ export class Relay {
     )
       return
     pending.tried = true
-    const waiter = {
-      done: () => {
-        pending.waiting = false
-        this.#forward(pending)
-      },
-      failed: (errno: number) => this.#end(pending, errno),
-    }
     pending.waiting = true
-    if (!this.#nodes.isCurrent(node)) this.#rediscovery.resolve(node, waiter)
-    else if (other !== undefined && !this.#nodes.isCurrent(other)) this.#rediscovery.resolve(other, waiter)
-    else if (handle !== undefined && !this.#handles.isCurrent(handle)) this.#rediscovery.reopen(handle, waiter)
+    if (!this.#nodes.isCurrent(node)) this.#rediscovery.resolve(node, this.#waiterOf(pending))
+    else if (other !== undefined && !this.#nodes.isCurrent(other)) this.#rediscovery.resolve(other, this.#waiterOf(pending))
+    else if (handle !== undefined && !this.#handles.isCurrent(handle)) this.#rediscovery.reopen(handle, this.#waiterOf(pending))
     else if (pending.opcode === OPCODE.READDIR && handle !== undefined) {
-      if (this.#listings.answer(pending, node, handle, waiter)) this.#over(pending)
-    } else if (pending.shape.check === undefined || !this.#hidden.prepare(pending, node, other, waiter)) {
+      if (this.#listings.answer(pending, node, handle, this.#waiterOf(pending))) this.#over(pending)
+    } else if (pending.shape.check === undefined || !this.#hidden.prepare(pending, node, other, this.#waiterOf(pending))) {
       pending.waiting = false
       // The file has another name instead.
       if (pending.opcode === OPCODE.UNLINK && pending.hid !== undefined) this.#end(pending, 0)
       else this.#send(pending, node, handle, other)
+    }
+  }
+
+  /** Goes on with a request when the daemon has answered what it was asked for its sake. */
+  #waiterOf(pending: Pending): Waiter {
+    return {
+      done: () => {
+        pending.waiting = false
+        this.#forward(pending)
+      },
+      failed: (errno) => this.#end(pending, errno),
     }
   }
 
@@ -415,11 +434,12 @@ export class Relay {
   #send(pending: Pending, node: Node, handle: Handle | undefined, other: Node | undefined): void {
     const { bytes, shape } = pending
     const { fh: at, otherNode } = shape
-    bytes.writeBigUInt64LE(handle?.daemonNode ?? node.daemonId, IN.nodeid)
-    if (at !== undefined && handle !== undefined) bytes.writeBigUInt64LE(handle.daemonHandle ?? 0n, IN.body + at)
-    if (otherNode !== undefined && other !== undefined) bytes.writeBigUInt64LE(other.daemonId, IN.body + otherNode)
+    putU64(bytes, IN.nodeid, handle?.daemonNode ?? node.daemonId)
+    if (at !== undefined && handle !== undefined) putU64(bytes, IN.body + at, handle.daemonHandle ?? 0n)
+    if (otherNode !== undefined && other !== undefined) putU64(bytes, IN.body + otherNode, other.daemonId)
     pending.sent = true
     if (isNoted(pending)) this.#state.changeSent(pending.firstUnique)
+    this.#copying = bytes.length > LARGE || (pending.opcode === OPCODE.READ && bytes.readUInt32LE(READ_LENGTH) > LARGE)
     this.#channel?.send(bytes, bytes.length)
   }
 
@@ -428,7 +448,7 @@ export class Relay {
       this.#hooks.warning(`the daemon has sent ${message.length} bytes, which are no message`)
       return
     }
-    const unique = message.readBigUInt64LE(OUT.unique)
+    const unique = u64(message, OUT.unique)
     const isWhole = length === message.length && message.readUInt32LE(OUT.length) === length
     if (unique === 0n) {
       if (isWhole) this.#notification(message)
@@ -436,11 +456,11 @@ export class Relay {
     }
     const error = isWhole ? -message.readInt32LE(OUT.error) : EIO
     if (!isWhole) this.#hooks.warning(`an answer of the daemon came in pieces of ${length} bytes; the request fails with EIO`)
-    if (this.#init?.readBigUInt64LE(IN.unique) === unique && !this.#serving) {
+    if (!this.#serving && this.#init?.readBigUInt64LE(IN.unique) === unique) {
       this.#initialised(message, error)
       return
     }
-    const own = this.#own.take(unique)
+    const own = this.#own.idle ? undefined : this.#own.take(unique)
     if (own !== undefined) {
       if (error === 0) own.done(message.subarray(OUT.body))
       else own.failed(error)
@@ -549,7 +569,7 @@ export class Relay {
 
   /** The daemon that a request may have been with has ended. `culprit`: the suspect that it was given last. */
   #outlive(pending: Pending, culprit: Pending | undefined): void {
-    pending.followers = []
+    pending.followers = undefined
     if (pending.answered) {
       this.#abandon(pending)
       return
@@ -609,13 +629,14 @@ export class Relay {
 
   /** Answers a request with an error, or 0 if nothing else is to be said. */
   #end(pending: Pending, errno: number): void {
-    if (!this.#pending.has(pending.unique)) return
+    if (pending.over) return
     this.#replies.fail(pending, errno)
     this.#over(pending)
   }
 
   /** A request is done with. */
   #over(pending: Pending): void {
+    pending.over = true
     this.#pending.delete(pending.unique)
     this.#interrupts.delete(pending)
     this.#suspects.over(pending)
@@ -629,15 +650,15 @@ export class Relay {
       this.#nodes.dropUnused(opening)
     }
     if (this.#unsettled.delete(pending) && this.#unsettled.size === 0) this.#forwardAll()
-    for (const act of pending.followers) act()
+    for (const act of pending.followers ?? []) act()
   }
 
   /** Has `act` be called when a change of names in a directory is done with which the daemon has been given. Returns false if there is none. */
   #afterChange(directory: Node, act: () => void): boolean {
     for (const pending of this.#pending.values()) {
-      const { sent, takesNames, nodeid, otherNodeid, followers } = pending
+      const { sent, takesNames, nodeid, otherNodeid, followers = [] } = pending
       if (!sent || !takesNames || (nodeid !== directory.id && otherNodeid !== directory.id)) continue
-      followers.push(act)
+      pending.followers = [...followers, act]
       return true
     }
     return false
@@ -647,6 +668,13 @@ export class Relay {
 /** Whether it matters to a successor that the daemon was given it: it cannot just be done again. */
 function isNoted({ shape }: Pending): boolean {
   return shape.check !== undefined || shape.once === true
+}
+
+/** A copy of the first `length` bytes. */
+function beginning(bytes: Buffer, length: number): Buffer {
+  const copy = Buffer.allocUnsafe(length)
+  bytes.copy(copy, 0, 0, length)
+  return copy
 }
 
 /** A reply as if the daemon had sent it. */

@@ -11,6 +11,7 @@ import { DetachedMount } from '../os/mounts/detached-mount.ts'
 import { abortConnection } from '../os/mounts/fuse-connections.ts'
 import type { MountTable } from '../os/mounts/mount-table.ts'
 import { OwnMount } from '../os/mounts/own-mount.ts'
+import { readFurtherAhead } from '../os/mounts/read-ahead.ts'
 import { STATUS } from '../os/processes/exit-status.ts'
 import { killAfter } from '../os/processes/kill-after.ts'
 import type { Launcher } from '../os/processes/launcher.ts'
@@ -34,10 +35,16 @@ import type { MountCall } from './trapped-calls.ts'
 import { upgrade, type UpgradeOrder, type UpgradeSite } from './upgrade.ts'
 
 /**
- * Milliseconds for which the next request or answer is polled for: never. Reader, relay and daemon wake each other in turn, on one processor. A relay that polls takes
- * it from them.
+ * Milliseconds for which the next request or answer is polled for: as long as a daemon takes that has its answer in memory. Reader, relay and daemon wake each other in
+ * turn, and to wake one that sleeps takes longer. Polled for longer, the relay takes the processor from those that it waits for.
  */
-const POLL_TIME = 0
+const POLL_TIME = 0.015
+
+/**
+ * How much further the kernel reads ahead than it would of the daemon alone, 128 KiB for most: contents are copied twice more on their way, so that several reads must be
+ * under way to keep reader, shield and daemon at work.
+ */
+const READ_AHEAD = 4
 
 /** What a shield is for. */
 export interface ShieldOrder {
@@ -257,8 +264,7 @@ export class Shield implements TurnTaker {
     this.#mount = new OwnMount(mountpoint, table, libc, device)
     this.#mounted = mounted
     this.#relay = relay
-    this.#device = { fd, serve: (most) => relay.serveDevice(most) }
-    this.#loop.add(this.#device)
+    this.#serve(relay, fd)
     try {
       relay.resume()
     } catch (error) {
@@ -423,8 +429,26 @@ export class Shield implements TurnTaker {
     return undefined
   }
 
-  #listenTo(relay: Relay, channel: DaemonChannel): void {
-    this.#channel = { fd: channel.fd, serve: (most) => relay.serveChannel(most) }
+  /** `fd`: the kernel's device. */
+  #serve(relay: Relay, fd: number): void {
+    this.#device = {
+      fd,
+      get polled() {
+        return relay.isQuick
+      },
+      serve: (most) => relay.serveDevice(most),
+    }
+    this.#loop.add(this.#device)
+  }
+
+  #listenTo(relay: Relay, { fd }: DaemonChannel): void {
+    this.#channel = {
+      fd,
+      get polled() {
+        return relay.isQuick
+      },
+      serve: (most) => relay.serveChannel(most),
+    }
     this.#loop.add(this.#channel)
   }
 
@@ -459,8 +483,7 @@ export class Shield implements TurnTaker {
       this.#mounted = { flags, data }
       this.#noteOrder()
       this.#state.note({ mounted: this.#mounted, device: mounting.device })
-      this.#device = { fd, serve: (most) => relay.serveDevice(most) }
-      this.#loop.add(this.#device)
+      this.#serve(relay, fd)
       return relay
     } catch (error) {
       throw new ProgramError(withRemedy(`${mountpoint}: cannot mount: ${messageOf(error)}`, error), STATUS.mountFailed, {
@@ -537,6 +560,7 @@ export class Shield implements TurnTaker {
       mounting.attach(mountpoint)
       this.#mounting = undefined
       this.#mount = new OwnMount(mountpoint, table, libc, mounting.device)
+      readFurtherAhead(mounting.device, READ_AHEAD)
       this.#state.note({ attached: true })
       standing()
       succession.ready()

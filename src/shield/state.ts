@@ -110,6 +110,7 @@ export class ShieldState {
   /** Bytes of the log that nodes, names and open files need, and bytes beside them of a log that is written anew. */
   #live = 0
   #beside = 0
+  /** Bytes that the log has lost whenever it was written anew. */
   #shed = 0
   /** Makes room for more events. */
   #flush = (): void => this.commit()
@@ -148,9 +149,9 @@ export class ShieldState {
     return this.#file.size
   }
 
-  /** Bytes that the log has lost, whenever it was written anew, in all. */
-  get shed(): number {
-    return this.#shed
+  /** Bytes of all that was ever noted by this process, whether or not it is in the log still. */
+  get noted(): number {
+    return this.size + this.#shed
   }
 
   /** Notes something about the session, at once. */

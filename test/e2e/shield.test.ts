@@ -16,7 +16,7 @@ import {
   ShieldedReader,
   ShieldedWriter,
 } from '../support/shield.ts'
-import { umountLazily } from '../support/mounts.ts'
+import { layersAt, mountAt, umountLazily } from '../support/mounts.ts'
 import { eventually } from '../support/wait.ts'
 
 const KILLS = 3
@@ -79,6 +79,21 @@ describe('shield', () => {
     assert.deepEqual(readdirSync(folder).toSorted(), ShieldedHolder.left)
     last.child.stdin?.end()
     await last.ended
+  })
+
+  it('has the kernel read four times as far ahead as of the daemon alone, also after an upgrade', async () => {
+    await using sandbox = new Sandbox()
+    const command = ['bindfs', '-f', sandbox.directory('shown')]
+    const alone = sandbox.directory('alone')
+    sandbox.start('bindfs', ['-f', sandbox.directory('other'), alone])
+    const ahead = (mountpoint: string): number =>
+      Number(readFileSync(`/sys/class/bdi/${mountAt(mountpoint).device}/read_ahead_kb`, 'utf8'))
+    await eventually('bindfs has mounted', () => layersAt(alone).length > 0)
+    const shielded = await Shielded.start(sandbox, [...command, '{target}'])
+    assert.equal(ahead(shielded.mountpoint), 4 * ahead(alone))
+    assert.equal((await sandbox.run(EXECUTABLE, ['shield', 'upgrade', shielded.mountpoint])).status, 0)
+    assert.equal(ahead(shielded.mountpoint), 4 * ahead(alone))
+    await shielded.stop(sandbox)
   })
 
   it('ends with 0 when its mount is unmounted by somebody else, and leaves nothing', async () => {

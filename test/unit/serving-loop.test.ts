@@ -57,6 +57,28 @@ describe('a loop that serves devices', () => {
     }
   })
 
+  it('does not poll for what cannot come at once', () => {
+    const epoll = new Epoll(libc)
+    const [reader, writer] = libc.pipe()
+    try {
+      const loop = new ServingLoop(epoll, new AdaptivePolling(20_000), () => assert.fail('it polls'))
+      let ready = 1
+      loop.add({ fd: reader, polled: false, serve: () => (ready === 0 ? 0 : ready-- && readSync(reader, Buffer.alloc(1))) })
+      writeSync(writer, 'x')
+      loop.turn(20_000)
+      let waits = 0
+      loop.turn(() => {
+        waits++
+        return 0
+      })
+      assert.equal(waits, 1)
+    } finally {
+      epoll.close()
+      closeSync(reader)
+      closeSync(writer)
+    }
+  })
+
   it('yields the processor while it polls, and asks for how long to wait only when nothing has come', () => {
     const epoll = new Epoll(libc)
     const [reader, writer] = libc.pipe()

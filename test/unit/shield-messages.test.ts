@@ -8,6 +8,7 @@ import { newRequest } from '../../src/shield/messages.ts'
 import { NodeTable } from '../../src/shield/nodes.ts'
 import { translateNotification } from '../../src/shield/notifications.ts'
 import { Pending } from '../../src/shield/pending.ts'
+import { putU64, small, u64 } from '../../src/shield/small-numbers.ts'
 import { ShieldState } from '../../src/shield/state.ts'
 
 /** A warning that must not come. */
@@ -110,6 +111,28 @@ describe("the shield's notifications", () => {
   })
 })
 
+describe('numbers of 64 bits', () => {
+  for (const number of [
+    0n,
+    1n,
+    0xffffffffn,
+    1n << 32n,
+    (1n << 53n) - 1n,
+    1n << 53n,
+    (1n << 53n) + 1n,
+    (1n << 63n) | 5n,
+    (1n << 64n) - 1n,
+  ])
+    it(`are read and written as Buffer's own methods do: ${number}`, () => {
+      const [ours, buffers] = [Buffer.alloc(12), Buffer.alloc(12)]
+      putU64(ours, 3, number)
+      buffers.writeBigUInt64LE(number, 3)
+      assert.deepEqual(ours, buffers)
+      assert.equal(u64(buffers, 3), number)
+      assert.equal(BigInt(small(number)), number)
+    })
+})
+
 describe("the shield's requests", () => {
   it('find the names and nodes of a rename, and whether it is an exchange', () => {
     const names = Buffer.from('old\0new\0')
@@ -119,6 +142,12 @@ describe("the shield's requests", () => {
     names.copy(request, 56)
     const pending = Pending.of(request)
     assert.deepEqual([pending?.nodeid, pending?.otherNodeid, pending?.names, pending?.isExchange], [5n, 6n, ['old', 'new'], true])
+  })
+
+  it('have names that end with the body where no NUL ends them', () => {
+    const request = newRequest(OPCODE.UNLINK, 5n, 3)
+    request.write('abc', 40)
+    assert.deepEqual(Pending.of(request)?.names, ['abc', ''])
   })
 
   it('are none where an opcode is not passed on', () => {

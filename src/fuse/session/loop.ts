@@ -12,6 +12,8 @@ export type Timeout = number | (() => number)
 /** Something whose requests are to be served. */
 export interface SessionDescriptor {
   readonly fd: number
+  /** Whether what follows the last request may come at once, so that polling for it is not in vain. It may where this is missing. */
+  readonly polled?: boolean
   /** Serves up to `most` requests; how many there were. It is not called again once it has ended. */
   serve(most: number): number
 }
@@ -65,7 +67,7 @@ export class ServingLoop {
 
   #poll(): boolean {
     const { window } = this.#polling
-    if (window === 0 || this.#hot === undefined) return false
+    if (window === 0 || this.#hot === undefined || this.#hot.polled === false) return false
     const until = this.#lastServed + window
     do {
       if (this.#alone < ROUNDS_ALONE && this.#serveOne(this.#hot)) {

@@ -70,7 +70,18 @@ export async function serve(
       const times = { ...SHIELD_LIMITS, giveUp }
       const standing = (): void => messages.leaveTerminal()
       const shield = new Shield(
-        { libc, launcher, table, log, output: messages.ofDaemons, times, succession, left, standing, collectGarbage },
+        {
+          libc,
+          launcher,
+          table,
+          log,
+          output: messages.ofDaemons,
+          times,
+          succession,
+          left,
+          standing,
+          collectGarbage: () => collectGarbage(libc),
+        },
         { given, mountpoint, called, command: commands.current, stableInodes, readOnly, user: user ?? null },
       )
       const keeps = (): ShieldKeeper => (succession.keeps ? keptBy : null)
@@ -148,9 +159,13 @@ async function resumed(succession: Succession, { holder = '', mountpoint }: Shie
   return left
 }
 
-/** V8 also keeps the room for what it may need next, unless memory is asked for as a last resort. */
-function collectGarbage(): void {
+/**
+ * V8 also keeps the room for what it may need next, unless memory is asked for as a last resort. What buffers leave is glibc's, which keeps what lies below memory that is in
+ * use (malloc_trim(3)).
+ */
+function collectGarbage(libc: Libc): void {
   globalThis.gc?.({ type: 'major', flavor: 'last-resort' })
+  libc.foreign('int malloc_trim(ulong)')(0)
 }
 
 function keeperOf({ supervisor }: ServiceManager, keeper: number | undefined): ShieldKeeper {
