@@ -93,6 +93,7 @@ describe('shield', () => {
     assert.equal(ahead(shielded.mountpoint), 4 * ahead(alone))
     assert.equal((await sandbox.run(EXECUTABLE, ['shield', 'upgrade', shielded.mountpoint])).status, 0)
     assert.equal(ahead(shielded.mountpoint), 4 * ahead(alone))
+    umountLazily(alone)
     await shielded.stop(sandbox)
   })
 
