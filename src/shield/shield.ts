@@ -431,24 +431,12 @@ export class Shield implements TurnTaker {
 
   /** `fd`: the kernel's device. */
   #serve(relay: Relay, fd: number): void {
-    this.#device = {
-      fd,
-      get polled() {
-        return relay.isQuick
-      },
-      serve: (most) => relay.serveDevice(most),
-    }
+    this.#device = endOf(relay, fd, (most) => relay.serveDevice(most))
     this.#loop.add(this.#device)
   }
 
   #listenTo(relay: Relay, { fd }: DaemonChannel): void {
-    this.#channel = {
-      fd,
-      get polled() {
-        return relay.isQuick
-      },
-      serve: (most) => relay.serveChannel(most),
-    }
+    this.#channel = endOf(relay, fd, (most) => relay.serveChannel(most))
     this.#loop.add(this.#channel)
   }
 
@@ -685,4 +673,15 @@ export class Shield implements TurnTaker {
 /** By what a successor knows a daemon again; undefined if its process was not started. */
 function identityOf({ pid }: DaemonProcess): SessionFacts['daemon'] {
   return pid === 0 ? undefined : { pid, start: processStat(pid)?.start ?? '0', pidNamespace: pidNamespace() }
+}
+
+/** One of the two ends of a relay, for the loop that serves them. */
+function endOf(relay: Relay, fd: number, serve: SessionDescriptor['serve']): SessionDescriptor {
+  return {
+    fd,
+    get polled() {
+      return relay.isQuick
+    },
+    serve,
+  }
 }
