@@ -249,6 +249,7 @@ function nothing(): void {
 }
 
 function asHostError(error: CallError): HostError {
+  if (error.code === 'CANCELLED') return new HostError('timeout', 'dummy-fused has not answered in time', { cause: error })
   return new HostError(KINDS[error.code] ?? 'failed', `dummy-fused: ${error.details}`, { cause: error })
 }
 
@@ -256,7 +257,6 @@ function asHostError(error: CallError): HostError {
 const KINDS: Readonly<Record<string, HostErrorKind>> = {
   ABORTED: 'unavailable',
   ALREADY_EXISTS: 'conflict',
-  CANCELLED: 'timeout',
   DEADLINE_EXCEEDED: 'timeout',
   FAILED_PRECONDITION: 'precondition',
   RESOURCE_EXHAUSTED: 'exhausted',

@@ -366,6 +366,16 @@ describe('ServiceHost', () => {
     assert.equal(await used.host.silence('/a', '0:42'), undefined)
   })
 
+  it('says of a dummy-fused that is silent that it has not answered in time', async () => {
+    await using used = new HostInTest({ healthAnswer: 50 })
+    await used.listen()
+    const { promise, resolve } = Promise.withResolvers<undefined>()
+    used.answering = async () => await promise
+    const silence = await used.host.silence('/a', '0:41')
+    resolve(undefined)
+    assert.match(silence ?? '', /^dummy-fused(?: has not answered in time|: no answer within 0\.1 s)$/)
+  })
+
   it('has a session ended with its grace, and knows it no more', async () => {
     await using used = new HostInTest()
     await used.listen()

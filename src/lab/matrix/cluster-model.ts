@@ -20,7 +20,7 @@ export const CLUSTER_CLAIMS = {
   },
   askedAgain: {
     reason:
-      "Pods take seconds to come to the plugin. A call that comes while the daemon's successor starts is answered UNAVAILABLE, and the kubelet repeats it. On the bare node the lab calls at once, and the call waits for the successor.",
+      "A call that comes while the daemon's successor starts, and is silent for a second, is answered UNAVAILABLE, and the kubelet repeats it. On the bare node the successor is there sooner.",
     source: 'docs/hosts.md; kubernetes pkg/volume/util/operationexecutor',
   },
   cameLater: {
