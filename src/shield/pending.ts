@@ -8,6 +8,10 @@ import { u64 } from './small-numbers.ts'
 const RENAME_NOREPLACE = 1
 const RENAME_EXCHANGE = 2
 
+/** Where struct fuse_ioctl_in has its command, and the one of isatty(3) (include/uapi/asm-generic/ioctls.h). */
+const IOCTL_COMMAND = IN.body + 12
+const TCGETS = 0x5401
+
 /** A name that a request has taken from an open file, which was hidden. */
 export interface Taken {
   readonly file: Node
@@ -117,6 +121,18 @@ export class Pending {
   /** Whether two names change places (renameat2(2)): done twice, it is undone. */
   get isExchange(): boolean {
     return (this.#renameFlags & RENAME_EXCHANGE) !== 0
+  }
+
+  /** Whether it is not given to another daemon: it must not be done twice, and nobody can tell whether it was done. */
+  get once(): boolean {
+    return this.isExchange || (this.shape.once === true && !this.#asksForTerminal)
+  }
+
+  /** Whether it is isatty(3), by which many programs look at each file that they open: an ioctl(2) that changes nothing. */
+  get #asksForTerminal(): boolean {
+    return (
+      this.opcode === OPCODE.IOCTL && this.bytes.length >= IOCTL_COMMAND + 4 && this.bytes.readUInt32LE(IOCTL_COMMAND) === TCGETS
+    )
   }
 
   /** Whether it gives a file a name that another file may have, which loses it. */

@@ -353,12 +353,11 @@ export class Relay {
   /** The kernel sends a request again that an earlier process of ours had. Returns whether it is to be done. */
   #sentAgain(pending: Pending): boolean {
     this.#state.add('resent')
-    const { once } = pending.shape
     const { maybeDone, done } = this.#state.again(pending.firstUnique)
     pending.maybeDone = maybeDone
     pending.hid = this.#hidden.reclaim(pending.firstUnique)
     if (done && pending.takesNames) this.#end(pending, 0)
-    else if (maybeDone && (once === true || pending.isExchange)) {
+    else if (maybeDone && pending.once) {
       this.#state.add('undecided')
       this.#end(pending, EIO)
     } else return true
@@ -581,7 +580,7 @@ export class Relay {
     pending.sent = false
     this.#state.add('resent')
     if (sent) pending.maybeDone = true
-    if (sent && (pending.shape.once === true || pending.isExchange)) {
+    if (sent && pending.once) {
       this.#state.add('undecided')
       this.#end(pending, EIO)
     } else if (pending === culprit) {
@@ -666,8 +665,8 @@ export class Relay {
 }
 
 /** Whether it matters to a successor that the daemon was given it: it cannot just be done again. */
-function isNoted({ shape }: Pending): boolean {
-  return shape.check !== undefined || shape.once === true
+function isNoted({ shape, once }: Pending): boolean {
+  return shape.check !== undefined || once
 }
 
 /** A copy of the first `length` bytes. */

@@ -144,6 +144,23 @@ describe("the shield's requests", () => {
     assert.deepEqual([pending?.nodeid, pending?.otherNodeid, pending?.names, pending?.isExchange], [5n, 6n, ['old', 'new'], true])
   })
 
+  it('must not be done twice if they are an ioctl(2) other than that of isatty(3), or an exchange of names', () => {
+    const ioctl = (command: number): Buffer => {
+      const request = newRequest(OPCODE.IOCTL, 5n, 32)
+      request.writeUInt32LE(command, 52)
+      return request
+    }
+    const TCGETS = 0x5401
+    assert.equal(Pending.of(ioctl(TCGETS))?.once, false)
+    assert.equal(Pending.of(ioctl(TCGETS + 1))?.once, true)
+    const rename = (flags: number): Buffer => {
+      const request = newRequest(OPCODE.RENAME2, 5n, 20)
+      request.writeUInt32LE(flags, 48)
+      return request
+    }
+    assert.deepEqual([Pending.of(rename(1))?.once, Pending.of(rename(2))?.once], [false, true])
+  })
+
   it('have names that end with the body where no NUL ends them', () => {
     const request = newRequest(OPCODE.UNLINK, 5n, 3)
     request.write('abc', 40)
