@@ -7,7 +7,6 @@ import { ATTR, ENTRY, foundIn, OPEN_SIZE, OUT, STATX } from './messages.ts'
 import type { Found, Node, NodeTable } from './nodes.ts'
 import type { Pending } from './pending.ts'
 import type { Rediscovery } from './rediscovery.ts'
-import { putU64, u64 } from './small-numbers.ts'
 
 const { EIO, ENOENT, ENOSYS, ESTALE } = constants.errno
 
@@ -66,7 +65,7 @@ export class Answers {
   #attributes(pending: Pending, message: Buffer, { ino, nlink, size }: typeof ATTR | typeof STATX): void {
     const node = this.#nodes.byId(pending.nodeid)
     if (node === undefined || message.length < OUT.body + size) return
-    putU64(message, OUT.body + ino, this.#nodes.inoOf(node, u64(message, OUT.body + ino)))
+    message.writeBigUInt64LE(this.#nodes.inoOf(node, message.readBigUInt64LE(OUT.body + ino)), OUT.body + ino)
     const links = message.readUInt32LE(OUT.body + nlink)
     if (links > 0 && this.#hidden.has(node)) message.writeUInt32LE(links - 1, OUT.body + nlink)
   }
@@ -93,9 +92,9 @@ export class Answers {
   /** Changes what a daemon says of a name into what the kernel is told. */
   #enter(parent: Node, name: string, found: Found, entry: Buffer): Node {
     const node = this.#nodes.found(parent, name, found)
-    putU64(entry, ENTRY.nodeid, node.id)
-    putU64(entry, ENTRY.generation, 0n)
-    putU64(entry, ENTRY.ino, this.#nodes.inoOf(node, u64(entry, ENTRY.ino)))
+    entry.writeBigUInt64LE(node.id, ENTRY.nodeid)
+    entry.writeBigUInt64LE(0n, ENTRY.generation)
+    entry.writeBigUInt64LE(this.#nodes.inoOf(node, entry.readBigUInt64LE(ENTRY.ino)), ENTRY.ino)
     return node
   }
 
@@ -110,8 +109,8 @@ export class Answers {
     const [name] = pending.names
     const node = this.#enter(parent, name, found, body)
     const handle = this.#handles.add(node, pending.identity, pending.openFlags)
-    this.#handles.opened(handle, found.daemonId, u64(body, ENTRY.size))
-    putU64(body, ENTRY.size, handle.id)
+    this.#handles.opened(handle, found.daemonId, body.readBigUInt64LE(ENTRY.size))
+    body.writeBigUInt64LE(handle.id, ENTRY.size)
     this.#nodes.told(node)
     if (this.#replies.pass(pending, message, 0)) return
     this.#unlearnt(handle)
@@ -126,9 +125,9 @@ export class Answers {
       return
     }
     const handle = this.#handles.add(node, pending.identity, pending.openFlags)
-    this.#handles.opened(handle, pending.sentTo, body === undefined ? undefined : u64(body, 0))
+    this.#handles.opened(handle, pending.sentTo, body?.readBigUInt64LE(0))
     const { buffer } = this.#replies
-    putU64(buffer, OUT.body, handle.id)
+    buffer.writeBigUInt64LE(handle.id, OUT.body)
     buffer.writeUInt32LE(body?.readUInt32LE(8) ?? FOPEN.KEEP_CACHE, OUT.body + 8)
     buffer.writeUInt32LE(0, OUT.body + 12)
     if (!this.#replies.respond(pending, OUT.body + OPEN_SIZE, 0)) this.#unlearnt(handle)

@@ -4,7 +4,7 @@ const LOOK = 5000
 const LEAST_NOTED = 2 * 1024 * 1024
 /** Bytes that are noted between two looks while little is going on. */
 const QUIET = 64 * 1024
-/** The part of the log that must have been noted since the last time: what V8 has beside all nodes grows no larger than that. */
+/** The part of the log that must have been noted since the last time, so that there is enough garbage to be worth the time. */
 const PART = 1 / 4
 
 /** By what the nodes and open files are measured that there are, and that came and went: {@link ShieldState}'s log. */
@@ -14,8 +14,8 @@ interface Measured {
 }
 
 /**
- * Gives memory back to the system. V8 collects what is garbage when it needs room, and keeps the room: a shield that is idle would keep for ever what it has once needed for
- * files that the kernel has forgotten, and what it has used up to get to know others.
+ * Gives memory back to the system. V8 collects what is garbage when it needs room, and keeps the room. A shield that is idle would keep for ever what it needed for files
+ * that the kernel has forgotten. It would also keep the garbage that many new files leave.
  *
  * To collect takes the longer the more is there, and nobody is served meanwhile: milliseconds for few files, half a second for a million. So it is done when many files
  * have come or gone, and few more do between two looks.

@@ -1,6 +1,5 @@
 import { constants } from 'node:fs'
 import { IN_HEADER_SIZE, OPCODE, OUT_HEADER_SIZE } from '../fuse/protocol/constants.ts'
-import { putU64, u64 } from './small-numbers.ts'
 
 /** Where the fields of messages lie that the relay changes, in bytes from the message's start (include/uapi/linux/fuse.h). */
 export const IN = { length: 0, opcode: 4, unique: 8, nodeid: 16, uid: 24, gid: 28, pid: 32, body: IN_HEADER_SIZE } as const
@@ -84,8 +83,8 @@ export const DIRECTORY = constants.S_IFDIR
 /** What a struct fuse_entry_out says of a file; undefined: there is none of the name. */
 export function foundIn(entry: Buffer): { readonly daemonId: bigint; readonly ino: bigint; readonly mode: number } | undefined {
   if (entry.length < ENTRY.size) return undefined
-  const daemonId = u64(entry, ENTRY.nodeid)
-  return daemonId === 0n ? undefined : { daemonId, ino: u64(entry, ENTRY.ino), mode: entry.readUInt32LE(ENTRY.mode) }
+  const daemonId = entry.readBigUInt64LE(ENTRY.nodeid)
+  return daemonId === 0n ? undefined : { daemonId, ino: entry.readBigUInt64LE(ENTRY.ino), mode: entry.readUInt32LE(ENTRY.mode) }
 }
 
 /** The type bits of a mode. */
@@ -108,7 +107,7 @@ export function newRequest(opcode: number, nodeid: bigint, size: number, { uid, 
   const bytes = Buffer.alloc(IN.body + size)
   bytes.writeUInt32LE(bytes.length, IN.length)
   bytes.writeUInt32LE(opcode, IN.opcode)
-  putU64(bytes, IN.nodeid, nodeid)
+  bytes.writeBigUInt64LE(nodeid, IN.nodeid)
   bytes.writeUInt32LE(uid, IN.uid)
   bytes.writeUInt32LE(gid, IN.gid)
   bytes.writeUInt32LE(pid, IN.pid)

@@ -2,7 +2,6 @@ import { OPCODE, RESEND_BIT } from '../fuse/protocol/constants.ts'
 import { isResent } from '../fuse/protocol/requests.ts'
 import { type Caller, IN, type Shape, SHAPES } from './messages.ts'
 import type { Node } from './nodes.ts'
-import { u64 } from './small-numbers.ts'
 
 /** include/uapi/linux/fs.h */
 const RENAME_NOREPLACE = 1
@@ -21,7 +20,7 @@ export interface Taken {
 
 /** A request of the kernel that has no answer yet. */
 export class Pending {
-  /** Its own, in which nodes and handles become the daemon's when it is sent. */
+  /** A copy, in which nodes and handles become the daemon's when it is sent. */
   readonly bytes: Buffer
   readonly unique: bigint
   readonly opcode: number
@@ -60,19 +59,19 @@ export class Pending {
   hidesNothing = false
 
   private constructor(bytes: Buffer, opcode: number, shape: Shape) {
-    this.bytes = bytes
+    this.bytes = Buffer.from(bytes)
     this.opcode = opcode
     this.shape = shape
-    this.unique = u64(bytes, IN.unique)
+    this.unique = this.bytes.readBigUInt64LE(IN.unique)
     this.again = isResent(this.unique)
-    this.nodeid = u64(bytes, IN.nodeid)
+    this.nodeid = this.bytes.readBigUInt64LE(IN.nodeid)
     const { otherNode, fh: at } = shape
-    this.otherNodeid = otherNode === undefined ? undefined : u64(bytes, IN.body + otherNode)
-    const fh = at === undefined || bytes.length < IN.body + at + 8 ? 0n : u64(bytes, IN.body + at)
+    this.otherNodeid = otherNode === undefined ? undefined : this.bytes.readBigUInt64LE(IN.body + otherNode)
+    const fh = at === undefined || this.bytes.length < IN.body + at + 8 ? 0n : this.bytes.readBigUInt64LE(IN.body + at)
     this.fh = fh === 0n ? undefined : fh
   }
 
-  /** Takes a request, and the bytes for its own; undefined for one that is not passed on. */
+  /** Copies a request; undefined for one that is not passed on. */
   static of(bytes: Buffer): Pending | undefined {
     const opcode = bytes.readUInt32LE(IN.opcode)
     const shape = SHAPES.get(opcode)
@@ -86,7 +85,7 @@ export class Pending {
 
   /** The daemon's node that it was sent for. */
   get sentTo(): bigint {
-    return u64(this.bytes, IN.nodeid)
+    return this.bytes.readBigUInt64LE(IN.nodeid)
   }
 
   /** The thread that waits; 0: it is in another PID namespace. */

@@ -21,7 +21,6 @@ import { translateNotification } from './notifications.ts'
 import { OwnRequests } from './own-requests.ts'
 import { Pending } from './pending.ts'
 import { Rediscovery, type Waiter } from './rediscovery.ts'
-import { putU64, u64 } from './small-numbers.ts'
 import { invalidation, invalidations } from './stale-caches.ts'
 import type { CountName, ShieldState, StateTables } from './state.ts'
 import { Suspects } from './suspects.ts'
@@ -99,8 +98,7 @@ export class Relay {
   #resends: boolean | undefined
   /** The connection is over. */
   #isOver = false
-  /** Contents are being copied: reader and daemon need the processors. */
-  #copying = false
+  #polled = true
   #hold: Hold | undefined
   /** Sequences of notifications that have the kernel forget its caches, and that are not written yet. */
   #forgets = 0
@@ -258,9 +256,9 @@ export class Relay {
     this.#hidden.removeAll(removed)
   }
 
-  /** Whether the kernel or the daemon may have its next message ready at once. */
-  get isQuick(): boolean {
-    return !this.#copying
+  /** Whether the next message of the kernel or the daemon is polled for: not while contents are being copied, when reader and daemon need the processors. */
+  get polled(): boolean {
+    return this.#polled
   }
 
   /** Reads up to `most` requests of the kernel; how many there were. */
@@ -287,7 +285,7 @@ export class Relay {
         return count + 1
       }
       // ENOENT: it was interrupted just before; EINTR: a signal.
-      if (length > 0) this.#fromKernel(length)
+      if (length > 0) this.#fromKernel(this.#request.subarray(0, length))
       // Who has asked waits: a look for a second request would be in vain, and takes as long as the first.
       if (this.#pending.size === 1) return count + 1
     }
@@ -304,7 +302,7 @@ export class Relay {
         this.#hooks.hungUp()
         return count + 1
       }
-      this.#copying = length > LARGE
+      this.#polled = length <= LARGE
       this.#fromDaemon(this.#reply.subarray(0, Math.min(length, this.#reply.length)), length)
       this.#lookWhetherDrained()
       // It owes nothing.
@@ -313,30 +311,29 @@ export class Relay {
     return most
   }
 
-  /** Takes the request in the buffer for requests. */
-  #fromKernel(length: number): void {
-    const message = this.#request
-    const opcode = message.readUInt32LE(IN.opcode)
-    const unique = u64(message, IN.unique)
+  #fromKernel(bytes: Buffer): void {
+    const opcode = bytes.readUInt32LE(IN.opcode)
+    const unique = bytes.readBigUInt64LE(IN.unique)
     switch (opcode) {
       case OPCODE.INIT:
-        this.#init = beginning(message, length)
-        this.#resends = resends(this.#init)
+        this.#resends = resends(bytes)
+        this.#init = Buffer.from(bytes)
         offer(this.#init)
-        this.#channel?.send(this.#init, length)
+        this.#channel?.send(this.#init, this.#init.length)
         return
       case OPCODE.FORGET:
-        this.#forgotten(u64(message, IN.nodeid), u64(message, IN.body))
+        this.#forgotten(bytes.readBigUInt64LE(IN.nodeid), bytes.readBigUInt64LE(IN.body))
         return
       case OPCODE.BATCH_FORGET:
-        for (let at: number = IN.body + 8; at + 16 <= length; at += 16) this.#forgotten(u64(message, at), u64(message, at + 8))
+        for (let at: number = IN.body + 8; at + 16 <= bytes.length; at += 16)
+          this.#forgotten(bytes.readBigUInt64LE(at), bytes.readBigUInt64LE(at + 8))
         return
       case OPCODE.INTERRUPT:
-        this.#interrupt(u64(message, IN.body))
+        this.#interrupt(bytes.readBigUInt64LE(IN.body))
         return
     }
     if (!wantsReply(opcode)) return
-    const pending = Pending.of(beginning(message, length))
+    const pending = Pending.of(bytes)
     if (pending === undefined) {
       this.#replies.refuse(unique, ENOSYS)
       return
@@ -433,12 +430,12 @@ export class Relay {
   #send(pending: Pending, node: Node, handle: Handle | undefined, other: Node | undefined): void {
     const { bytes, shape } = pending
     const { fh: at, otherNode } = shape
-    putU64(bytes, IN.nodeid, handle?.daemonNode ?? node.daemonId)
-    if (at !== undefined && handle !== undefined) putU64(bytes, IN.body + at, handle.daemonHandle ?? 0n)
-    if (otherNode !== undefined && other !== undefined) putU64(bytes, IN.body + otherNode, other.daemonId)
+    bytes.writeBigUInt64LE(handle?.daemonNode ?? node.daemonId, IN.nodeid)
+    if (at !== undefined && handle !== undefined) bytes.writeBigUInt64LE(handle.daemonHandle ?? 0n, IN.body + at)
+    if (otherNode !== undefined && other !== undefined) bytes.writeBigUInt64LE(other.daemonId, IN.body + otherNode)
     pending.sent = true
     if (isNoted(pending)) this.#state.changeSent(pending.firstUnique)
-    this.#copying = bytes.length > LARGE || (pending.opcode === OPCODE.READ && bytes.readUInt32LE(READ_LENGTH) > LARGE)
+    this.#polled = bytes.length <= LARGE && (pending.opcode !== OPCODE.READ || bytes.readUInt32LE(READ_LENGTH) <= LARGE)
     this.#channel?.send(bytes, bytes.length)
   }
 
@@ -447,7 +444,7 @@ export class Relay {
       this.#hooks.warning(`the daemon has sent ${message.length} bytes, which are no message`)
       return
     }
-    const unique = u64(message, OUT.unique)
+    const unique = message.readBigUInt64LE(OUT.unique)
     const isWhole = length === message.length && message.readUInt32LE(OUT.length) === length
     if (unique === 0n) {
       if (isWhole) this.#notification(message)
@@ -667,13 +664,6 @@ export class Relay {
 /** Whether it matters to a successor that the daemon was given it: it cannot just be done again. */
 function isNoted({ shape, once }: Pending): boolean {
   return shape.check !== undefined || once
-}
-
-/** A copy of the first `length` bytes. */
-function beginning(bytes: Buffer, length: number): Buffer {
-  const copy = Buffer.allocUnsafe(length)
-  bytes.copy(copy, 0, 0, length)
-  return copy
 }
 
 /** A reply as if the daemon had sent it. */

@@ -680,7 +680,7 @@ function endOf(relay: Relay, fd: number, serve: SessionDescriptor['serve']): Ses
   return {
     fd,
     get polled() {
-      return relay.isQuick
+      return relay.polled
     },
     serve,
   }

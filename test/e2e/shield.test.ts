@@ -83,13 +83,12 @@ describe('shield', () => {
 
   it('has the kernel read four times as far ahead as of the daemon alone, also after an upgrade', async () => {
     await using sandbox = new Sandbox()
-    const command = ['bindfs', '-f', sandbox.directory('shown')]
     const alone = sandbox.directory('alone')
     sandbox.start('bindfs', ['-f', sandbox.directory('other'), alone])
     const ahead = (mountpoint: string): number =>
       Number(readFileSync(`/sys/class/bdi/${mountAt(mountpoint).device}/read_ahead_kb`, 'utf8'))
     await eventually('bindfs has mounted', () => layersAt(alone).length > 0)
-    const shielded = await Shielded.start(sandbox, [...command, '{target}'])
+    const shielded = await Shielded.start(sandbox, ['bindfs', '-f', sandbox.directory('shown'), '{target}'])
     assert.equal(ahead(shielded.mountpoint), 4 * ahead(alone))
     assert.equal((await sandbox.run(EXECUTABLE, ['shield', 'upgrade', shielded.mountpoint])).status, 0)
     assert.equal(ahead(shielded.mountpoint), 4 * ahead(alone))

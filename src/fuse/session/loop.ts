@@ -12,7 +12,7 @@ export type Timeout = number | (() => number)
 /** Something whose requests are to be served. */
 export interface SessionDescriptor {
   readonly fd: number
-  /** Whether what follows the last request may come at once, so that polling for it is not in vain. It may where this is missing. */
+  /** Whether the next request is polled for. It is where this is missing. */
   readonly polled?: boolean
   /** Serves up to `most` requests; how many there were. It is not called again once it has ended. */
   serve(most: number): number

@@ -160,8 +160,8 @@ async function resumed(succession: Succession, { holder = '', mountpoint }: Shie
 }
 
 /**
- * V8 also keeps the room for what it may need next, unless memory is asked for as a last resort. What buffers leave is glibc's, which keeps what lies below memory that is in
- * use (malloc_trim(3)).
+ * V8 also keeps the room for what it may need next, unless memory is asked for as a last resort. The memory of buffers goes back to glibc, which keeps what lies below memory
+ * in use (malloc_trim(3)).
  */
 function collectGarbage(libc: Libc): void {
   globalThis.gc?.({ type: 'major', flavor: 'last-resort' })
