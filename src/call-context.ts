@@ -71,13 +71,15 @@ export class RunningCall implements CallContext, Disposable {
     const now = performance.now()
     const undoing = new AbortController()
     this.#workEnds = now + time - margin
-    const undoingEnds = now + time - margin * ANSWER_SHARE
+    const undoingTime = time - margin * ANSWER_SHARE
+    const undoingEnds = now + undoingTime
     this.signal = this.#controller.signal
     this.time = Math.max(time - margin, 0)
     // An Error takes long to make, and most calls need none.
     const late = (): CallEnded =>
       new CallEnded('deadline', `the call's deadline of ${(Math.max(time, 0) / 1000).toFixed(1)} s is over`)
-    this.#timers = [abortAt(this.#controller, this.#workEnds, late), abortAt(undoing, undoingEnds, late)].filter(
+    // Both by one look at the clock: the time for undoing does not end before that for the work.
+    this.#timers = [abortAfter(this.#controller, time - margin, late), abortAfter(undoing, undoingTime, late)].filter(
       (timer) => timer !== undefined,
     )
     const cleanUp: CallContext = {
@@ -117,8 +119,7 @@ export class RunningCall implements CallContext, Disposable {
   }
 }
 
-function abortAt(controller: AbortController, time: number, reason: () => CallEnded): NodeJS.Timeout | undefined {
-  const delay = time - performance.now()
+function abortAfter(controller: AbortController, delay: number, reason: () => CallEnded): NodeJS.Timeout | undefined {
   if (delay > 0) return setTimeout(() => controller.abort(reason()), delay).unref()
   controller.abort(reason())
   return undefined
@@ -128,16 +129,19 @@ function remainingUntil(time: number, signal: AbortSignal): number {
   return signal.aborted ? 0 : Math.max(time - performance.now(), 0)
 }
 
-/** Settles as `work` does, or rejects with the signal's reason once that is aborted. `work` itself goes on. */
+/**
+ * Settles as `work` does, or rejects with the signal's reason once that is aborted. `work` itself goes on; what it rejects with after that is ignored, also where
+ * the signal was aborted before.
+ */
 export async function unlessAborted<T>(work: PromiseLike<T>, signal: AbortSignal): Promise<T> {
-  signal.throwIfAborted()
   const { promise, reject } = Promise.withResolvers<never>()
   const onAbort = (): void => {
     reject(signal.reason as Error)
   }
-  signal.addEventListener('abort', onAbort, { once: true })
+  if (signal.aborted) onAbort()
+  else signal.addEventListener('abort', onAbort, { once: true })
   try {
-    return await Promise.race([work, promise])
+    return await Promise.race([promise, work])
   } finally {
     signal.removeEventListener('abort', onAbort)
   }

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
-import { describe, it } from 'node:test'
+import { describe, it, mock } from 'node:test'
+import { setImmediate } from 'node:timers/promises'
 import { isCallEnded, RunningCall, unlessAborted } from '../../src/call-context.ts'
 
 /** Resolves to the reason that a signal is aborted with. */
@@ -32,6 +33,14 @@ describe('RunningCall', () => {
     assert.equal(call.remaining(), 0)
   })
 
+  it('does not end the time for undoing before that for the work, however long it takes to make', () => {
+    let now = 0
+    const clock = mock.method(performance, 'now', () => (now += 12))
+    using call = new RunningCall(21, { margin: 10 })
+    clock.mock.restore()
+    assert.ok(call.signal.aborted || !call.cleanUp.signal.aborted)
+  })
+
   it('stops the work of a client that is gone, and leaves it the time for undoing', () => {
     using call = new RunningCall(100_000, { margin: 10_000 })
     call.cancel()
@@ -55,5 +64,17 @@ describe('unlessAborted', () => {
     controller.abort(new Error('enough'))
     await assert.rejects(waiting, /enough/)
     await assert.rejects(unlessAborted(Promise.resolve(1), controller.signal), /enough/)
+  })
+
+  it('ignores what the work rejects with after that', async () => {
+    const work = Promise.withResolvers<never>()
+    const controller = new AbortController()
+    const during = unlessAborted(work.promise, controller.signal)
+    controller.abort(new Error('enough'))
+    await assert.rejects(during, /enough/)
+    const before = Promise.withResolvers<never>()
+    await assert.rejects(unlessAborted(before.promise, controller.signal), /enough/)
+    for (const { reject } of [work, before]) reject(new Error('the test fails by an unhandled rejection'))
+    await setImmediate()
   })
 })
