@@ -16,6 +16,8 @@ import { ServedSessions } from './served-sessions.ts'
 export interface ServiceLimits {
   /** In which dummy-fused answers a question about its sessions; after that it is hung. */
   readonly question: number
+  /** The same for a call that acts on the answer, within the time of the call: its client would only call again. */
+  readonly actingQuestion: number
   /** For which an answer of dummy-fused counts. */
   readonly answerAge: number
   /** Between two attempts to call a dummy-fused that is being replaced, and between two looks at one that is silent. */
@@ -30,6 +32,8 @@ export interface ServiceLimits {
 interface Question {
   readonly paths: Set<string>
   all: boolean
+  /** Milliseconds that the most patient of its askers waits. */
+  time: number
   readonly answered: Promise<void>
 }
 
@@ -86,26 +90,26 @@ export class ServiceHost implements FuseHost {
       const answered = sessions.at(path)
       if (answered !== undefined && counts(answered)) return answered
     }
-    // The health of one volume is asked together with that of others.
-    const asked = this.#ask(path, call, maxAge !== undefined && !sessions.complete)
     if (maxAge === undefined) {
-      await asked
+      await this.ask(path, call)
       return sessions.at(path)
     }
+    // The health of one volume is asked together with that of others.
+    const asked = this.#ask(path, call, { time: this.#limits.question, all: !sessions.complete })
     return (await this.#unlessSilent(asked, device)) ?? sessions.at(path)
   }
 
   /**
-   * Asks dummy-fused what it serves at a path, even if its last answer is young. Calls of one turn of the event loop share a question. Rejects with
-   * HostError if dummy-fused does not answer in time, or with the reason of the call's signal; resolves if none runs.
+   * Asks dummy-fused what it serves at a path, for a call that acts, even if its last answer is young. Calls of one turn of the event loop share a
+   * question. Rejects with HostError if dummy-fused does not answer in time, or with the reason of the call's signal; resolves if none runs.
    */
   async ask(path: string, call: CallContext): Promise<void> {
-    await this.#ask(path, call, false)
+    await this.#ask(path, call, { time: Math.min(this.#limits.actingQuestion, call.remaining()), all: false })
   }
 
   /** What serves each path of every session, by one question. Rejects with HostError if dummy-fused does not answer. */
   async all(): Promise<ReadonlyMap<string, Daemon>> {
-    await this.#list([])
+    await this.#list([], this.#limits.question)
     return this.#sessions.all()
   }
 
@@ -155,20 +159,28 @@ export class ServiceHost implements FuseHost {
     return undefined
   }
 
-  async #ask(path: string, call: CallContext, all: boolean): Promise<void> {
+  /** `time`: milliseconds. Rejects with HostError, `timeout` if there is no answer within that time or that of the call; and when its client is gone. */
+  async #ask(path: string, call: CallContext, { time, all }: Pick<Question, 'time' | 'all'>): Promise<void> {
     const question = (this.#next ??= this.#newQuestion())
     question.paths.add(path)
     question.all ||= all
-    await unlessAborted(question.answered, call.signal)
+    question.time = Math.max(question.time, time)
+    try {
+      if ((await settledWithin(unlessAborted(question.answered, call.signal), time)) !== 'late') return
+    } catch (error) {
+      if (!isCallEnded(error) || error.kind === 'cancelled') throw error
+    }
+    throw notInTime()
   }
 
   #newQuestion(): Question {
     const question: Question = {
       paths: new Set(),
       all: false,
+      time: 0,
       answered: setImmediate().then(async () => {
         this.#next = undefined
-        await this.#list(question.all ? [] : [...question.paths])
+        await this.#list(question.all ? [] : [...question.paths], question.time)
       }),
     }
     this.#mark(question.answered)
@@ -183,8 +195,8 @@ export class ServiceHost implements FuseHost {
   }
 
   /** Asks what is served at these paths, or at all if none is named. Rejects with HostError if dummy-fused does not answer in time. */
-  async #list(paths: readonly string[]): Promise<void> {
-    using question = new RunningCall(this.#limits.question, { margin: 0 })
+  async #list(paths: readonly string[], time: number): Promise<void> {
+    using question = new RunningCall(time, { margin: 0 })
     try {
       await this.#hear(paths, question)
     } catch (error) {
@@ -248,8 +260,12 @@ function nothing(): void {
   // The callers that asked handle the failure.
 }
 
+function notInTime(options?: ErrorOptions): HostError {
+  return new HostError('timeout', 'dummy-fused has not answered in time', options)
+}
+
 function asHostError(error: CallError): HostError {
-  if (error.code === 'CANCELLED') return new HostError('timeout', 'dummy-fused has not answered in time', { cause: error })
+  if (error.code === 'CANCELLED') return notInTime({ cause: error })
   return new HostError(KINDS[error.code] ?? 'failed', `dummy-fused: ${error.details}`, { cause: error })
 }
 

@@ -66,7 +66,7 @@ class HostInTest implements AsyncDisposable {
     this.host = new ServiceHost(
       this.socket,
       ['read-delay=1'],
-      { question: LONG, retryPause: 10, answerAge: 0, healthAnswer: LONG, idleLooks: 5, ...limits },
+      { question: LONG, actingQuestion: LONG, retryPause: 10, answerAge: 0, healthAnswer: LONG, idleLooks: 5, ...limits },
       log,
     )
   }
@@ -306,13 +306,39 @@ describe('ServiceHost.daemonAt', () => {
   })
 
   it('rejects when dummy-fused does not answer within the time for questions, whatever the call has', async () => {
-    await using used = new HostInTest({ question: 3000 })
+    await using used = new HostInTest({ question: 50, actingQuestion: 100 })
     await used.listen()
     used.answering = () => new Promise(() => undefined)
-    await assert.rejects(used.host.daemonAt('/a', undefined, callOf()), { name: 'HostError', kind: 'timeout' })
+    const timeout = { name: 'HostError', kind: 'timeout', message: 'dummy-fused has not answered in time' }
+    await assert.rejects(used.host.daemonAt('/a', undefined, callOf()), timeout)
+    await assert.rejects(used.host.daemonAt('/a', undefined, callOf(), 0), {
+      ...timeout,
+      message: /^dummy-fused(?:: no answer within| has not answered in time)/,
+    })
     used.answering = () => undefined
     used.sessions = [session('/a', 41)]
     assert.equal((await used.host.daemonAt('/a', undefined, callOf()))?.device, '0:41')
+  })
+
+  it('waits for the whole time of a call that acts, also where it shares the question with one about health', async () => {
+    await using used = new HostInTest({ question: 50 })
+    await used.listen()
+    used.sessions = [session('/a', 41)]
+    let answer: () => void = () => undefined
+    used.answering = () => new Promise((resolve) => (answer = resolve))
+    const health = used.host.daemonAt('/a', undefined, callOf(), 0)
+    const acting = used.host.daemonAt('/a', undefined, callOf())
+    await assert.rejects(health, { kind: 'timeout' })
+    answer()
+    assert.equal((await acting)?.device, '0:41')
+    assert.deepEqual(used.asked, ['list'])
+  })
+
+  it('rejects as one that is not answered when the time of a call that acts is over', async () => {
+    await using used = new HostInTest()
+    await used.listen()
+    used.answering = () => new Promise(() => undefined)
+    await assert.rejects(used.host.daemonAt('/a', undefined, callOf(100)), { name: 'HostError', kind: 'timeout' })
   })
 
   it('leaves a question to others when its own call ends', async () => {

@@ -102,6 +102,10 @@ function table({ callDeadline, startsAtOnce }: Given) {
       value: Math.min(4000, callDeadline / 2),
       why: 'A dummy-fused that is being replaced is back before; health tells of one that hangs within its call.',
     },
+    actingQuestion: {
+      value: callDeadline,
+      why: 'The whole time of a call: on a busy node a successor of dummy-fused takes seconds to start, and a kubelet whose call fails only calls again.',
+    },
     healthAnswer: {
       value: 350,
       why: 'A kubelet asks for the health of one volume after the other, and an answer takes less than a second in all. A dummy-fused that is well answers within milliseconds.',

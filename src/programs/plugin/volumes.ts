@@ -269,7 +269,8 @@ function openHost(
       fuseHost === 'child'
         ? sharedChildExecution(fused, place, context.env)
         : sharedDetachedExecution(fused, place, context.env, findSystemdRun(context.env, log))
-    const service = new ServiceHost(place.socket, faults, limits, log)
+    // The rest of a call's time is for the end of a dummy-fused that hangs, and for the next start.
+    const service = new ServiceHost(place.socket, faults, { ...limits, actingQuestion: limits.question }, log)
     return new SharedHost(service, place.socket, execution, starter, limits, log)
   }
   const dummyFuse = (args: readonly string[]): ReturnType<ProgramContext['other']> => context.other('dummy-fuse', args)
