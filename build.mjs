@@ -5,6 +5,7 @@ import { existsSync } from 'node:fs'
 import { chmod, copyFile, mkdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import NAMES from './packaging/names.json' with { type: 'json' }
 
 const root = dirname(fileURLToPath(import.meta.url))
 const modules = join(root, 'node_modules')
@@ -27,9 +28,6 @@ const BUNDLES = [
 
 /** Those that are libraries for the most part (gRPC, the client of Kubernetes), of which little more is run than what loads them. */
 const MOSTLY_LIBRARIES = ['with-grpc', 'fused-client', 'restarter', 'lab-cluster']
-
-/** The symbolic links beside the executable: each is one of its programs. */
-const NAMES = ['dummy-fuse', 'dummy-fused', 'dummy-fuse-workload']
 
 /**
  * Node's options. NODE_OPTIONS in the environment adds nothing to them (`execArgvExtension` below).
@@ -97,6 +95,7 @@ await pack(join(build, 'boot.cjs'), join(build, 'node'), join(build, 'dummy-fuse
 const sha256 = await sha256Of(join(build, 'dummy-fuse-csi'))
 await writeFile(join(build, 'dummy-fuse-csi.cdx.json'), billOf({ version, commit: commit(), sha256 }, components))
 for (const name of ['dummy-fuse-csi', 'dummy-fuse-csi.cdx.json']) await rename(join(build, name), join(dist, name))
+// Each of these names beside the executable is one of its programs.
 for (const name of NAMES) {
   await rm(join(dist, name), { force: true })
   await symlink('dummy-fuse-csi', join(dist, name))

@@ -1,5 +1,5 @@
 // node packaging/file-schemas.mjs
-// Writes the JSON schemas of program files and of drivers' files for editors, out of the schemas that read them.
+// Writes the JSON schemas of program files and of drivers' files for editors, and that of a program in the chart's values, out of the schemas that read them.
 import { readFile, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -11,12 +11,18 @@ import { PROGRAM_FILE } from '../src/program-file/schema.ts'
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..')
 const { printWidth } = JSON.parse(await readFile(join(ROOT, '.oxfmtrc.json'), 'utf8'))
 
-for (const [name, schema] of [
-  ['programs/program.schema.json', PROGRAM_FILE],
-  ['drivers/driver.schema.json', DRIVER_FILE],
-]) {
-  const path = join(ROOT, 'examples', name)
-  const { code, errors } = await format(path, JSON.stringify(toJsonSchema(schema)), { printWidth })
-  if (errors.length > 0) throw new Error(`${name}: ${errors[0].message}`)
+/** Writes a file as oxfmt formats it. */
+async function write(path, value) {
+  const { code, errors } = await format(path, JSON.stringify(value), { printWidth })
+  if (errors.length > 0) throw new Error(`${path}: ${errors[0].message}`)
   await writeFile(path, code)
 }
+
+const program = toJsonSchema(PROGRAM_FILE)
+await write(join(ROOT, 'examples/programs/program.schema.json'), program)
+await write(join(ROOT, 'examples/drivers/driver.schema.json'), toJsonSchema(DRIVER_FILE))
+
+const values = join(ROOT, 'chart/dummy-fuse-csi/values.schema.json')
+const chart = JSON.parse(await readFile(values, 'utf8'))
+const { $schema: _, ...definition } = program
+await write(values, { ...chart, definitions: { ...chart.definitions, program: definition } })

@@ -129,7 +129,7 @@ go_install_as() {
 # Says why this machine cannot carry a node; nothing if it can.
 no_node_because() {
   if [ "$(stat -fc %T /sys/fs/cgroup)" != tmpfs ]; then
-    echo "the node is made for cgroup v1, and /sys/fs/cgroup is $(stat -fc %T /sys/fs/cgroup)"
+    echo "the node is made for cgroup v1, and /sys/fs/cgroup is $(stat -fc %T /sys/fs/cgroup); boot Debian with systemd.unified_cgroup_hierarchy=0"
   elif ! mkdir "/sys/fs/cgroup/memory/k8s-node-try-$$" 2>/dev/null; then
     echo 'no cgroup can be made in /sys/fs/cgroup/memory'
   else

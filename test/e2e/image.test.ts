@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { EXECUTABLE, ROOT } from '../support/paths.ts'
 import { Sandbox } from '../support/sandbox.ts'
+import NAMES from '../../packaging/names.json' with { type: 'json' }
 
 const MIB = 1024 * 1024
 const REFERENCE = 'localhost/dummy-fuse-csi:1.2.3'
@@ -19,7 +20,7 @@ async function makeImage(sandbox: Sandbox, name: string, umask: string): Promise
   const output = join(sandbox.path, `${name}.tar`)
   const parts = {
     executable: EXECUTABLE,
-    programs: ['dummy-fuse', 'dummy-fused', 'dummy-fuse-workload'],
+    programs: NAMES,
     reference: REFERENCE,
     version: '1.2.3',
     commit: 'abc',
@@ -93,13 +94,18 @@ describe('the image', () => {
     assert.deepEqual(json('manifest.json'), [{ Config: blob(config), RepoTags: [REFERENCE], Layers: layers.map(blob) }])
   })
 
-  for (const program of ['dummy-fuse-csi', 'dummy-fuse', 'dummy-fused', 'dummy-fuse-workload']) {
+  for (const program of ['dummy-fuse-csi', ...NAMES]) {
     it(`runs ${program} by its name`, async () => {
       const { status, stdout, stderr } = await run(`/bin/${program}`, '--version')
       assert.equal(status, 0, stderr)
       assert.match(stdout, new RegExp(`^${program} `))
     })
   }
+
+  it('has the same names when it is made by the Dockerfile', () => {
+    const [, list = ''] = /for program in (.*); do/.exec(readFileSync(join(ROOT, 'Dockerfile'), 'utf8')) ?? []
+    assert.deepEqual(list.split(' '), NAMES)
+  })
 
   it('has what people look at a mount with, and what the plugin asks one with', async () => {
     const look = `mount -t proc proc /proc && mount -t tmpfs none /mnt && mount | grep /mnt; ls -l /mnt; stat -f -c '%S %b %f %a %c %d' /mnt`

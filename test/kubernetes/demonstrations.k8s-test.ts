@@ -14,9 +14,11 @@ it('scripts/demo-kubernetes shows the three demonstrations', { timeout: 900_000 
   for (const part of [dead, restored]) {
     assert.match(part, /Hello world!/)
     assert.match(part, /read \/mnt\/dummy-file\.txt: transport endpoint is not connected/i)
-    assert.match(part, /on \/mnt type fuse\.dummy-fuse/)
+    assert.match(part, /on \/mnt type fuse\.dummy-fuse[^]*-r--r--r-- .* dummy-file\.txt[^]*on \/mnt type fuse\.dummy-fuse/)
     assert.match(part, /ls: .*\/mnt.*: Transport endpoint is not connected/)
   }
+  assert.match(dead, /dummy-fuse-pvc +Bound[^]*\/csi\.v1\.Node\/NodePublishVolume/)
   assert.match(restored, /pod "dummy-fuse-pod" deleted[\s\S]*Hello world!/)
+  assert.match(restarted, /Events:[^]*Started/)
   assert.match(restarted, /Hello world![\s\S]*transport endpoint is not connected[\s\S]*Hello world!/i)
 })

@@ -9,6 +9,13 @@ import { Cluster } from './support/cluster.ts'
 import { CHART, Driver, DRIVER, MANIFESTS } from './support/driver.ts'
 import { ReaderPod } from './support/readers.ts'
 
+/** What is looked at of an object that the chart makes. */
+interface Rendered {
+  readonly metadata: { readonly name: unknown; readonly labels: Readonly<Record<string, unknown>> }
+  readonly spec?: { readonly template?: { readonly spec: { readonly priorityClassName?: unknown } } }
+  readonly subjects?: readonly { readonly namespace: unknown }[]
+}
+
 describe('the chart', { timeout: 900_000 }, () => {
   let cluster: Cluster
   let driver: Driver
@@ -73,13 +80,41 @@ describe('the chart', { timeout: 900_000 }, () => {
         'csi.plugin.restoreMount=true': /restoreMount/,
         'kubeletDir=relative': /kubeletDir/,
         'csi.plugin.program=sshfs': /program.*object/s,
-        'csi.plugin.program.name=sshfs,csi.plugin.daemons=shared': /csi\.plugin\.program: .*set csi\.plugin\.daemons to per-volume/,
+        'csi.plugin.program.nam=sshfs': /program.*nam/s,
+        'csi.plugin.program.name=sshfs,csi.plugin.program.command={sshfs},csi.plugin.daemons=shared':
+          /csi\.plugin\.program: .*set csi\.plugin\.daemons to per-volume/,
+        'csi.plugin.callDeadlineSeconds=null': /callDeadlineSeconds/,
+        'csi.provisioner=null': /provisioner/,
+        'csi.plugin.resources.limits.memory=lots': /memory/,
+        'tolerations[0].operator=Exist': /operator/,
+        'image.repository=Foo Bar': /repository/,
+        'image.digest=sha256:abc': /digest/,
+        'podLabels.app\\.kubernetes\\.io/component=other': /podLabels/,
+        'driverName=Upper.example.com': /driverName/,
+        [`kubeletDir=/mnt/${'k'.repeat(50)}`]: /driverName: the socket .* would have 1\d\d bytes/,
       }
       for (const [value, message] of Object.entries(wrong)) {
         const version = ['--kube-version', '1.37.0']
         const { status, stderr } = await cluster.tryHelm(program, ['template', 'd', CHART, ...version, '--set', value])
         assert.notEqual(status, 0)
         assert.match(stderr, message)
+      }
+    })
+
+    it(`quotes names that look like numbers, with ${program}`, async () => {
+      const values = [
+        '--set-string',
+        'driverName=123,priorityClassName=1e3',
+        '--set',
+        'csi.provisioner.enabled=true,restarter.enabled=true',
+      ]
+      const { status, stdout, stderr } = await cluster.tryHelm(program, ['template', '123', CHART, '--namespace', '456', ...values])
+      assert.equal(status, 0, stderr)
+      for (const { metadata, spec, subjects = [] } of parseAllDocuments(stdout).map((one) => one.toJS() as Rendered)) {
+        assert.equal(metadata.labels['app.kubernetes.io/instance'], '123')
+        assert.equal(typeof metadata.name, 'string')
+        assert.equal(typeof (spec?.template?.spec.priorityClassName ?? ''), 'string')
+        for (const subject of subjects) assert.equal(subject.namespace, '456')
       }
     })
 
@@ -126,7 +161,12 @@ describe('the chart', { timeout: 900_000 }, () => {
       await driver.createVolume()
       await ReaderPod.start(cluster)
       await driver.deleteVolume('app=readers')
-      await deploy('--delete', host)
+      if (host === 'service') {
+        // What only the other host mode has goes.
+        await deploy('child')
+        assert.deepEqual(await driver.pods('fused'), [])
+      }
+      await deploy('--delete')
       await driver.registered(false)
       assert.deepEqual(await driver.pods('plugin'), [])
     })

@@ -1,16 +1,13 @@
 {{/* The beginning of all objects' names. A release whose name has the chart's in it is not repeated. */}}
 {{- define "dummy-fuse-csi.name" -}}
 {{- $name := default .Chart.Name .Values.nameOverride -}}
-{{- if contains $name .Release.Name -}}
-{{- .Release.Name | trunc 40 | trimSuffix "-" -}}
-{{- else -}}
-{{- printf "%s-%s" .Release.Name $name | trunc 40 | trimSuffix "-" -}}
-{{- end -}}
+{{- $whole := ternary .Release.Name (printf "%s-%s" .Release.Name $name) (contains $name .Release.Name) -}}
+{{- regexReplaceAll "[-.]+$" (trunc 40 $whole) "" -}}
 {{- end -}}
 
 {{- define "dummy-fuse-csi.labels" -}}
 app.kubernetes.io/name: {{ .Chart.Name }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
@@ -20,13 +17,29 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- define "dummy-fuse-csi.selector" -}}
 {{- $root := index . 0 -}}
 app.kubernetes.io/name: {{ $root.Chart.Name }}
-app.kubernetes.io/instance: {{ $root.Release.Name }}
+app.kubernetes.io/instance: {{ $root.Release.Name | quote }}
 app.kubernetes.io/component: {{ index . 1 }}
 {{- end -}}
 
+{{/* The reference of an image: (list values standard-tag). A digest says which image it is, whatever its tag. */}}
+{{- define "dummy-fuse-csi.reference" -}}
+{{- $image := index . 0 -}}
+{{- $tag := default (index . 1) $image.tag -}}
+{{ $image.repository }}:{{ $tag }}{{ with $image.digest }}@{{ . }}{{ end }}
+{{- end -}}
+
 {{- define "dummy-fuse-csi.image" -}}
-image: {{ printf "%s:%s" .Values.image.repository (default .Chart.AppVersion .Values.image.tag) | quote }}
+image: {{ include "dummy-fuse-csi.reference" (list .Values.image .Chart.AppVersion) | quote }}
 imagePullPolicy: {{ .Values.image.pullPolicy }}
+{{- end -}}
+
+{{/* The path of a unix socket has at most 107 bytes (unix(7)). The longest of this driver are that of the last name by which it registers, and its own. */}}
+{{- define "dummy-fuse-csi.check" -}}
+{{- range list (printf "%s/plugins_registry/%s-reg-100.sock" .Values.kubeletDir .Values.driverName) (printf "%s/plugins/%s/csi.sock" .Values.kubeletDir .Values.driverName) (printf "/run/%s/holder/holder.sock" .Values.driverName) -}}
+{{- if gt (len .) 107 -}}
+{{- fail (printf "driverName: the socket %s would have %d bytes, and the path of a socket has at most 107; name the driver by fewer characters" . (len .)) -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 
 {{/* The plugin's own folder on the node: its socket and its state. */}}
@@ -60,7 +73,7 @@ imagePullPolicy: {{ .Values.image.pullPolicy }}
 imagePullSecrets: {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- with .Values.priorityClassName }}
-priorityClassName: {{ . }}
+priorityClassName: {{ . | quote }}
 {{- end }}
 {{- with .Values.nodeSelector }}
 nodeSelector: {{- toYaml . | nindent 2 }}

@@ -27,9 +27,12 @@ import type { Pods } from './pods.ts'
 /** Images may have to be pulled, and a kubelet waits up to 10 s, then longer, before it starts a container again. */
 const PATIENCE: Patience = {
   ...{ start: 180_000, outage: 3000, watch: 5000, settle: 90_000, arrival: 5000, longRead: 2500, hang: 3800 },
-  // Shorter than the time that the plugin has for a call.
-  mountDelay: 7,
+  // The pods of three cells need up to half of that on two busy processors.
+  mountDelay: 30,
 }
+
+/** Seconds for a call of the plugin, in a cell whose mount is late: some mitigations wait for the mount within a call. */
+const FLAWED_CALL_DEADLINE = PATIENCE.mountDelay + 15
 
 /** Milliseconds until the kubelet has the driver registered. */
 const REGISTER_DEADLINE = 60_000
@@ -107,7 +110,8 @@ function setUp(
 ): SetUp {
   const parts = { api, agent, pods, names }
   const pluginSet = new CellDaemonSet(parts, 'plugin', 'dummy-fuse-csi', names.pluginSocket)
-  const flags = failure.flaw !== undefined && mitigation.trustsDaemons ? ['--daemonize=early'] : []
+  const flags = failure.flaw === undefined ? [] : [`--call-deadline=${FLAWED_CALL_DEADLINE}`]
+  if (failure.flaw !== undefined && mitigation.trustsDaemons) flags.push('--daemonize=early')
   const plugin = new ClusterPlugin({ daemonSet: pluginSet, agent, names, placement, mitigation, flags, timeline })
   const fusedSet = new CellDaemonSet(parts, 'fused', FUSED, names.fusedSocket)
   const shared = mitigation.hosting === 'child-shared' || mitigation.hosting === 'detached-shared'
