@@ -98,7 +98,9 @@ describe('the image', () => {
     it(`runs ${program} by its name`, async () => {
       const { status, stdout, stderr } = await run(`/bin/${program}`, '--version')
       assert.equal(status, 0, stderr)
-      assert.match(stdout, new RegExp(`^${program} `))
+      // Most are programs of dummy-fuse-csi that have a name of their own too.
+      const words = stdout.split(' ').slice(0, 2)
+      assert.ok(words[0] === program || program.endsWith(`-${words[1]}`), stdout)
     })
   }
 

@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process'
 import { existsSync, globSync, readFileSync, statSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { ROOT } from './paths.ts'
+import PROGRAM_NAMES from '../../packaging/names.json' with { type: 'json' }
 
 /** A page of documentation in Markdown. `name` is its path below the checkout. */
 export interface Page {
@@ -97,7 +98,7 @@ export class NameCheck {
     if (FOREIGN_UNITS.has(path)) return true
     if (path.startsWith('@')) return this.#packages().includes(path)
     const [, folder, built = ''] = /^(dist|\.cache\/bin)\/([\w.-]+)$/.exec(path) ?? []
-    if (folder === 'dist') return read('build.mjs').includes(`'${built}'`)
+    if (folder === 'dist') return PROGRAM_NAMES.includes(built) || read('build.mjs').includes(`'${built}'`)
     if (folder !== undefined) return globSync('scripts/lib/*.sh', { cwd: ROOT }).some((file) => read(file).includes(built))
     return FOLDERS.some((one) => {
       const at = join(ROOT, one, path)
