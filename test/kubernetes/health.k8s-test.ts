@@ -96,6 +96,20 @@ describe('the health that the kubelet writes', { timeout: 1_200_000 }, () => {
     await driver.deleteVolume('app=readers')
   })
 
+  it('has only the pod as stale that has the dead session, where the plugin sees the processes of the node', async () => {
+    await driver.install('csi.plugin.hostPID=true')
+    await driver.createVolume()
+    await ReaderPod.start(cluster)
+    await ReaderPod.start(cluster, { name: 'reached', propagation: 'HostToContainer' })
+    await cluster.kubectl('delete', 'pod', await driver.pod('plugin'))
+    await driver.ready()
+    await becomes('readers', 'Inaccessible ConsumerStale')
+    await asked()
+    assert.deepEqual(await conditions('reached'), [])
+    await driver.deleteVolume('app=readers')
+    await driver.install()
+  })
+
   it('keeps a pod’s status writable with twelve stale targets', async () => {
     await driver.createVolume()
     const names = Array.from({ length: 12 }, (_, index) => `readers-${index}`)
