@@ -21,6 +21,9 @@ const CSI_PLUGIN = 'CSIPlugin'
 /** The kubelet takes 0.x and 1.x (pkg/volume/csi/csi_plugin.go, highestSupportedVersion). */
 const SUPPORTED_VERSIONS = ['1.0.0']
 
+/** What a user can do other than free the path of a socket in the folder. */
+const INSTEAD = 'leave out --kubelet-registration-dir'
+
 /** The times of a registration, in milliseconds. */
 export interface RegistrationLimits {
   /** After which a kubelet that has not asked is a warning. */
@@ -91,6 +94,7 @@ export class KubeletRegistration {
       case 'refused':
         return `the kubelet refuses to register the plugin: ${this.#state.error}`
       case 'unseen':
+      case 'lost':
         return this.#state.reason
       case 'waiting':
       case 'asked':
@@ -140,8 +144,9 @@ export class KubeletRegistration {
   /** Removes the sockets that a killed plugin of this driver left, by whichever of their names. */
   async #removeDead(): Promise<void> {
     const { folder, driverName } = this.#parts
-    for (const name of readdirSync(folder)) {
-      if (!isSocketOf(driverName, name)) continue
+    for (const entry of readdirSync(folder, { withFileTypes: true })) {
+      const { name } = entry
+      if (!entry.isSocket() || !isSocketOf(driverName, name)) continue
       const path = join(folder, name)
       if (await hasListener(path))
         throw new ProgramError(
@@ -156,8 +161,8 @@ export class KubeletRegistration {
   async #serve(): Promise<Served> {
     const { libc, folder, driverName, server: limits, intercept, log } = this.#parts
     const path = join(folder, socketName(driverName, this.#names++ % MOST_SOCKETS))
-    await claimSocket(path)
-    const socket = await ListeningSocket.open(libc, path, log)
+    await claimSocket(path, INSTEAD)
+    const socket = await ListeningSocket.open(libc, path, log, { instead: INSTEAD, onLost: (problem) => this.#lost(problem) })
     const server = new GrpcServer([{ service: Registration, handlers: this.#handlers() }], intercept, limits, log)
     server.serve(socket)
     return { path, server }
@@ -197,6 +202,15 @@ export class KubeletRegistration {
     this.#renameAfter(this.#refused)
   }
 
+  /** A kubelet that sees no socket at all needs its restart first, and that stays the reason. */
+  #lost(problem: string): void {
+    if (this.#ended) return
+    const reason = `the kubelet does not reach ${this.#parts.driverName} by its socket: ${problem}`
+    this.#rateLimitedLog.warning('lost', reason)
+    if (this.#state.kind !== 'unseen') this.#become({ kind: 'lost', reason })
+    this.#anotherName()
+  }
+
   /** The delay grows with each name, not with each attempt of the kubelet, which tries a name again by itself, more and more rarely. */
   #renameAfter(why: Backoff): void {
     clearTimeout(this.#rename)
@@ -208,9 +222,10 @@ export class KubeletRegistration {
   }
 
   #anotherName(): void {
-    const former = this.#served
+    clearTimeout(this.#rename)
     this.#serve()
       .then(async (served) => {
+        const former = this.#served
         this.#served = served
         if (this.#ended) await served.server.close()
         else this.#renameAfter(this.#overlooked)

@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict'
-import { mkdirSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs'
+import { mkdirSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { mkdir } from 'node:fs/promises'
+import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { KubeletRegistration, type RegistrationLimits } from '../../src/kubelet/registration.ts'
 import type { RegistrationState } from '../../src/kubelet/registration-state.ts'
-import { RegistrationRecord } from '../../src/kubelet/registration-record.ts'
+import { readRegistration, RegistrationRecord } from '../../src/kubelet/registration-record.ts'
 import { isSocketOf, socketName } from '../../src/kubelet/socket-name.ts'
 import { Logger } from '../../src/log.ts'
 import { AddonLoader } from '../../src/os/addons.ts'
@@ -209,6 +211,59 @@ describe('KubeletRegistration', () => {
       assert.equal(registering.registration.unavailableReason, undefined)
     })
   }
+
+  const BLOCKS: Readonly<
+    Record<string, { readonly put: (path: string) => Promise<AsyncDisposable | undefined>; readonly says: RegExp }>
+  > = {
+    'a folder': {
+      put: async (path) => {
+        await mkdir(path)
+        return undefined
+      },
+      says: /exists and is no socket; remove it, or leave out --kubelet-registration-dir$/,
+    },
+    'another process': {
+      put: async (path) => {
+        const other = createServer()
+        await new Promise<void>((resolve) => {
+          other.listen(path, resolve)
+        })
+        return other
+      },
+      says: /another process listens on .*; stop it, or leave out --kubelet-registration-dir$/,
+    },
+  }
+  for (const [what, { put, says }] of Object.entries(BLOCKS)) {
+    it(`says that ${what} has taken the place of its socket, and registers by another name`, async () => {
+      await using sandbox = new Sandbox()
+      await using registering = await Registering.begin(sandbox)
+      await registering.find('dummy-reg.sock')
+      const path = join(registering.folder, 'dummy-reg.sock')
+      rmSync(path)
+      await using _ = await put(path)
+      await eventually('it has another name', () => registering.sockets().join() === 'dummy-reg-2.sock,dummy-reg.sock')
+      const reason = registering.registration.unavailableReason ?? ''
+      assert.match(reason, /the kubelet does not reach dummy by its socket: another file is in the place of the socket/)
+      assert.match(reason, says)
+      assert.ok(registering.log().includes(reason))
+      const { state, message } = readRegistration(sandbox.path) ?? {}
+      assert.deepEqual({ state, message }, { state: 'lost', message: reason })
+      await registering.find('dummy-reg-2.sock')
+      assert.equal(registering.registration.unavailableReason, undefined)
+      assert.deepEqual(registering.kinds(), ['waiting', 'asked', 'registered', 'lost', 'asked', 'registered'])
+    })
+  }
+
+  it('does not begin where its name is taken by what is no socket, and says what to do', async () => {
+    await using sandbox = new Sandbox()
+    writeFileSync(join(sandbox.directory('plugins_registry'), 'dummy-reg.sock'), 'content')
+    await using registering = new Registering(sandbox, {}, 'dummy')
+    await assert.rejects(
+      registering.registration.begin(),
+      /dummy-reg\.sock exists and is no socket; remove it, or leave out --kubelet/,
+    )
+    assert.deepEqual(registering.sockets(), ['dummy-reg.sock'])
+  })
 
   it('removes the sockets of a plugin that was killed, and no other driver’s', async () => {
     await using sandbox = new Sandbox()
