@@ -179,6 +179,8 @@ export class KubeletRegistration {
         return { type: CSI_PLUGIN, name: driverName, endpoint, supportedVersions: SUPPORTED_VERSIONS }
       },
       notifyRegistrationStatus: ({ pluginRegistered, error }) => {
+        // It asked by the socket that is lost since, upon which it deregisters the driver.
+        if (this.#state.kind === 'lost') return {}
         if (pluginRegistered) this.#registered()
         else this.#refusedWith(error)
         return {}
@@ -187,6 +189,7 @@ export class KubeletRegistration {
   }
 
   #registered(): void {
+    clearTimeout(this.#rename)
     for (const backoff of [this.#refused, this.#overlooked]) backoff.reset()
     this.#parts.log.info(`The kubelet has registered ${this.#parts.driverName} with the endpoint ${this.#parts.endpoint}`)
     this.#become({ kind: 'registered' })
@@ -208,20 +211,22 @@ export class KubeletRegistration {
     const reason = `the kubelet does not reach ${this.#parts.driverName} by its socket: ${problem}`
     this.#rateLimitedLog.warning('lost', reason)
     if (this.#state.kind !== 'unseen') this.#become({ kind: 'lost', reason })
-    this.#anotherName()
+    this.#anotherName(this.#refused)
   }
 
   /** The delay grows with each name, not with each attempt of the kubelet, which tries a name again by itself, more and more rarely. */
   #renameAfter(why: Backoff): void {
     clearTimeout(this.#rename)
+    if (this.#ended) return
     const rename = (): void => {
       why.next()
-      this.#anotherName()
+      this.#anotherName(why)
     }
     this.#rename = setTimeout(rename, why.after(why.failures + 1)).unref()
   }
 
-  #anotherName(): void {
+  /** If it fails, the name after that is tried, after the pause of `why`. */
+  #anotherName(why: Backoff): void {
     clearTimeout(this.#rename)
     this.#serve()
       .then(async (served) => {
@@ -235,8 +240,9 @@ export class KubeletRegistration {
       .catch((error: unknown) => {
         this.#rateLimitedLog.warning(
           'rename',
-          `cannot make another socket for the kubelet in ${this.#parts.folder}: ${messageOf(error)}`,
+          `cannot make another socket for the kubelet in ${this.#parts.folder}: ${messageOf(error)}; the next name is tried in ${why.after(why.failures + 1) / 1000} s`,
         )
+        this.#renameAfter(why)
       })
   }
 

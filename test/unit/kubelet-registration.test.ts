@@ -254,6 +254,50 @@ describe('KubeletRegistration', () => {
     })
   }
 
+  it('tries the next name when one cannot be made, each time later', async () => {
+    await using sandbox = new Sandbox()
+    await using registering = await Registering.begin(sandbox, { rename: { first: 50, longest: 400 } })
+    for (const name of ['dummy-reg-2.sock', 'dummy-reg-3.sock']) mkdirSync(join(registering.folder, name))
+    await registering.find('dummy-reg.sock', 'no such endpoint')
+    await eventually('it has the fourth name', () => registering.sockets().includes('dummy-reg-4.sock'))
+    await eventually('the first name is gone', () => !registering.sockets().includes('dummy-reg.sock'))
+    const said = (name: string, pause: number): RegExp =>
+      new RegExp(
+        `cannot make another socket for the kubelet in .*${name} exists and is no socket; .*; the next name is tried in ${pause} s`,
+      )
+    assert.match(registering.log(), said('dummy-reg-2.sock', 0.1))
+    assert.match(registering.log(), said('dummy-reg-3.sock', 0.2))
+  })
+
+  it('tries another name again where it cannot make any', async () => {
+    await using sandbox = new Sandbox()
+    await using registering = await Registering.begin(sandbox, { rename: { first: 50, longest: 50 } })
+    using client = new CsiClient(join(registering.folder, 'dummy-reg.sock'))
+    await client.call(Registration.method.getInfo)
+    rmSync(registering.folder, { recursive: true })
+    writeFileSync(registering.folder, 'content')
+    await client.call(Registration.method.notifyRegistrationStatus, { pluginRegistered: false, error: 'no such endpoint' })
+    await eventually('it has tried', () => registering.log().includes('cannot make another socket for the kubelet'))
+    rmSync(registering.folder)
+    await eventually('it has made the folder and a socket', () => {
+      mkdirSync(registering.folder, { recursive: true })
+      return registering.sockets().some((name) => /^dummy-reg-\d+\.sock$/.test(name))
+    })
+  })
+
+  it('does not count as registered by a socket that is lost', async () => {
+    await using sandbox = new Sandbox()
+    await using registering = await Registering.begin(sandbox)
+    using client = new CsiClient(join(registering.folder, 'dummy-reg.sock'))
+    await client.call(Registration.method.getInfo)
+    mkdirSync(join(registering.folder, 'dummy-reg-2.sock'))
+    rmSync(join(registering.folder, 'dummy-reg.sock'))
+    mkdirSync(join(registering.folder, 'dummy-reg.sock'))
+    await eventually('it says so', () => registering.kinds().at(-1) === 'lost')
+    await client.call(Registration.method.notifyRegistrationStatus, { pluginRegistered: true, error: '' })
+    assert.equal(registering.kinds().at(-1), 'lost')
+  })
+
   it('does not begin where its name is taken by what is no socket, and says what to do', async () => {
     await using sandbox = new Sandbox()
     writeFileSync(join(sandbox.directory('plugins_registry'), 'dummy-reg.sock'), 'content')
