@@ -77,6 +77,8 @@ export class KubeletRegistration {
   #folder: PluginsFolder | undefined
   #served: Served | undefined
   #state: RegistrationState = { kind: 'waiting' }
+  /** The last refusal, which holds until the kubelet has registered the plugin: that it asks again does not say that the cause is gone. */
+  #refusal: RegistrationState | undefined
   #names = 0
   #rename: NodeJS.Timeout | undefined
   #ended = false
@@ -175,7 +177,7 @@ export class KubeletRegistration {
         // It tries by itself.
         clearTimeout(this.#rename)
         this.#folder?.seen()
-        this.#become({ kind: 'asked' })
+        this.#become(this.#refusal ?? { kind: 'asked' })
         return { type: CSI_PLUGIN, name: driverName, endpoint, supportedVersions: SUPPORTED_VERSIONS }
       },
       notifyRegistrationStatus: ({ pluginRegistered, error }) => {
@@ -192,6 +194,7 @@ export class KubeletRegistration {
     clearTimeout(this.#rename)
     for (const backoff of [this.#refused, this.#overlooked]) backoff.reset()
     this.#parts.log.info(`The kubelet has registered ${this.#parts.driverName} with the endpoint ${this.#parts.endpoint}`)
+    this.#refusal = undefined
     this.#become({ kind: 'registered' })
   }
 
@@ -201,7 +204,8 @@ export class KubeletRegistration {
       'refused',
       `the kubelet refused to register ${driverName} with the endpoint ${endpoint}: ${error}; the plugin serves on, and the kubelet is asked again`,
     )
-    this.#become({ kind: 'refused', error })
+    this.#refusal = { kind: 'refused', error }
+    this.#become(this.#refusal)
     this.#renameAfter(this.#refused)
   }
 
@@ -251,7 +255,7 @@ export class KubeletRegistration {
     const said = this.#state.kind === 'unseen' ? this.#state.reason : undefined
     if (reason === said) return
     if (reason === undefined) {
-      this.#become({ kind: 'waiting' })
+      this.#become(this.#refusal ?? { kind: 'waiting' })
       return
     }
     this.#parts.log.warning(reason)
@@ -259,6 +263,7 @@ export class KubeletRegistration {
   }
 
   #become(state: RegistrationState): void {
+    if (state === this.#state) return
     this.#state = state
     if (this.#ended) return
     this.#parts.record.write(state)

@@ -127,6 +127,28 @@ describe('KubeletRegistration', () => {
     assert.equal(registering.registration.unavailableReason, undefined)
   })
 
+  for (const [when, limits] of Object.entries({
+    'tries again': {},
+    'asks by another name': { rename: { first: 50, longest: 3_600_000 } },
+  }))
+    it(`says why the kubelet refused it while the kubelet ${when}, until it is registered`, async () => {
+      await using sandbox = new Sandbox()
+      await using registering = await Registering.begin(sandbox, limits)
+      await registering.find('dummy-reg.sock', 'no such endpoint')
+      const recorded = readRegistration(sandbox.path)
+      assert.equal(recorded?.message, 'no such endpoint')
+      const socket = 'rename' in limits ? 'dummy-reg-2.sock' : 'dummy-reg.sock'
+      await eventually('the socket is there', () => registering.sockets().join() === socket)
+      using client = new CsiClient(join(registering.folder, socket))
+      await client.call(Registration.method.getInfo)
+      assert.equal(registering.registration.unavailableReason, 'the kubelet refuses to register the plugin: no such endpoint')
+      assert.deepEqual(readRegistration(sandbox.path), recorded)
+      await client.call(Registration.method.notifyRegistrationStatus, { pluginRegistered: true, error: '' })
+      assert.equal(registering.registration.unavailableReason, undefined)
+      await client.call(Registration.method.getInfo)
+      assert.deepEqual(registering.kinds(), ['waiting', 'asked', 'refused', 'registered', 'asked'])
+    })
+
   it('keeps its name while the kubelet tries again by itself', async () => {
     await using sandbox = new Sandbox()
     await using registering = await Registering.begin(sandbox, { rename: { first: 3000, longest: 3_600_000 } })
@@ -135,7 +157,7 @@ describe('KubeletRegistration', () => {
     await registering.find('dummy-reg.sock')
     await other.find('other-reg.sock', 'not yet')
     await eventually('the other driver has another name', () => registering.sockets().includes('other-reg-2.sock'))
-    assert.deepEqual(registering.kinds(), ['waiting', 'asked', 'refused', 'asked', 'registered'])
+    assert.deepEqual(registering.kinds(), ['waiting', 'asked', 'refused', 'registered'])
     assert.ok(registering.sockets().includes('dummy-reg.sock'))
   })
 
