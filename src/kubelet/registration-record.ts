@@ -11,13 +11,13 @@ import type { RegistrationState } from './registration-state.ts'
 /** The registration as the plugin has recorded it for `status`. */
 export interface RecordedRegistration {
   readonly state: RegistrationState['kind']
-  /** The kubelet's words for a refusal, or why it does not see the socket. */
+  /** The kubelet's words for a refusal, or why it does not see or reach the socket. */
   readonly message?: string
   /** When it became so: an ISO 8601 time. */
   readonly since: string
 }
 
-const KINDS = ['waiting', 'asked', 'registered', 'refused', 'unseen'] as const satisfies RegistrationState['kind'][]
+const KINDS = ['waiting', 'asked', 'registered', 'refused', 'unseen', 'lost'] as const satisfies RegistrationState['kind'][]
 
 const RECORD = v.object({
   state: v.picklist(KINDS),
@@ -61,7 +61,7 @@ export class RegistrationRecord {
 
 function messageIn(state: RegistrationState): string | undefined {
   if (state.kind === 'refused') return state.error
-  return state.kind === 'unseen' ? state.reason : undefined
+  return state.kind === 'unseen' || state.kind === 'lost' ? state.reason : undefined
 }
 
 /** The record of the plugin that has this state folder; undefined if it does not register itself, or the file is none of ours. Throws Node's error. */

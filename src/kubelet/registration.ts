@@ -21,6 +21,9 @@ const CSI_PLUGIN = 'CSIPlugin'
 /** The kubelet takes 0.x and 1.x (pkg/volume/csi/csi_plugin.go, highestSupportedVersion). */
 const SUPPORTED_VERSIONS = ['1.0.0']
 
+/** What a user can do other than free the path of a socket in the folder. */
+const INSTEAD = 'leave out --kubelet-registration-dir'
+
 /** The times of a registration, in milliseconds. */
 export interface RegistrationLimits {
   /** After which a kubelet that has not asked is a warning. */
@@ -74,6 +77,8 @@ export class KubeletRegistration {
   #folder: PluginsFolder | undefined
   #served: Served | undefined
   #state: RegistrationState = { kind: 'waiting' }
+  /** The last refusal, which holds until the kubelet has registered the plugin: that it asks again does not say that the cause is gone. */
+  #refusal: RegistrationState | undefined
   #names = 0
   #rename: NodeJS.Timeout | undefined
   #ended = false
@@ -91,6 +96,7 @@ export class KubeletRegistration {
       case 'refused':
         return `the kubelet refuses to register the plugin: ${this.#state.error}`
       case 'unseen':
+      case 'lost':
         return this.#state.reason
       case 'waiting':
       case 'asked':
@@ -140,8 +146,9 @@ export class KubeletRegistration {
   /** Removes the sockets that a killed plugin of this driver left, by whichever of their names. */
   async #removeDead(): Promise<void> {
     const { folder, driverName } = this.#parts
-    for (const name of readdirSync(folder)) {
-      if (!isSocketOf(driverName, name)) continue
+    for (const entry of readdirSync(folder, { withFileTypes: true })) {
+      const { name } = entry
+      if (!entry.isSocket() || !isSocketOf(driverName, name)) continue
       const path = join(folder, name)
       if (await hasListener(path))
         throw new ProgramError(
@@ -156,8 +163,8 @@ export class KubeletRegistration {
   async #serve(): Promise<Served> {
     const { libc, folder, driverName, server: limits, intercept, log } = this.#parts
     const path = join(folder, socketName(driverName, this.#names++ % MOST_SOCKETS))
-    await claimSocket(path)
-    const socket = await ListeningSocket.open(libc, path, log)
+    await claimSocket(path, INSTEAD)
+    const socket = await ListeningSocket.open(libc, path, log, { instead: INSTEAD, onLost: (problem) => this.#lost(problem) })
     const server = new GrpcServer([{ service: Registration, handlers: this.#handlers() }], intercept, limits, log)
     server.serve(socket)
     return { path, server }
@@ -170,10 +177,12 @@ export class KubeletRegistration {
         // It tries by itself.
         clearTimeout(this.#rename)
         this.#folder?.seen()
-        this.#become({ kind: 'asked' })
+        this.#become(this.#refusal ?? { kind: 'asked' })
         return { type: CSI_PLUGIN, name: driverName, endpoint, supportedVersions: SUPPORTED_VERSIONS }
       },
       notifyRegistrationStatus: ({ pluginRegistered, error }) => {
+        // It asked by the socket that is lost since, upon which it deregisters the driver.
+        if (this.#state.kind === 'lost') return {}
         if (pluginRegistered) this.#registered()
         else this.#refusedWith(error)
         return {}
@@ -182,8 +191,10 @@ export class KubeletRegistration {
   }
 
   #registered(): void {
+    clearTimeout(this.#rename)
     for (const backoff of [this.#refused, this.#overlooked]) backoff.reset()
     this.#parts.log.info(`The kubelet has registered ${this.#parts.driverName} with the endpoint ${this.#parts.endpoint}`)
+    this.#refusal = undefined
     this.#become({ kind: 'registered' })
   }
 
@@ -193,24 +204,37 @@ export class KubeletRegistration {
       'refused',
       `the kubelet refused to register ${driverName} with the endpoint ${endpoint}: ${error}; the plugin serves on, and the kubelet is asked again`,
     )
-    this.#become({ kind: 'refused', error })
+    this.#refusal = { kind: 'refused', error }
+    this.#become(this.#refusal)
     this.#renameAfter(this.#refused)
+  }
+
+  /** A kubelet that sees no socket at all needs its restart first, and that stays the reason. */
+  #lost(problem: string): void {
+    if (this.#ended) return
+    const reason = `the kubelet does not reach ${this.#parts.driverName} by its socket: ${problem}`
+    this.#rateLimitedLog.warning('lost', reason)
+    if (this.#state.kind !== 'unseen') this.#become({ kind: 'lost', reason })
+    this.#anotherName(this.#refused)
   }
 
   /** The delay grows with each name, not with each attempt of the kubelet, which tries a name again by itself, more and more rarely. */
   #renameAfter(why: Backoff): void {
     clearTimeout(this.#rename)
+    if (this.#ended) return
     const rename = (): void => {
       why.next()
-      this.#anotherName()
+      this.#anotherName(why)
     }
     this.#rename = setTimeout(rename, why.after(why.failures + 1)).unref()
   }
 
-  #anotherName(): void {
-    const former = this.#served
+  /** If it fails, the name after that is tried, after the pause of `why`. */
+  #anotherName(why: Backoff): void {
+    clearTimeout(this.#rename)
     this.#serve()
       .then(async (served) => {
+        const former = this.#served
         this.#served = served
         if (this.#ended) await served.server.close()
         else this.#renameAfter(this.#overlooked)
@@ -220,8 +244,9 @@ export class KubeletRegistration {
       .catch((error: unknown) => {
         this.#rateLimitedLog.warning(
           'rename',
-          `cannot make another socket for the kubelet in ${this.#parts.folder}: ${messageOf(error)}`,
+          `cannot make another socket for the kubelet in ${this.#parts.folder}: ${messageOf(error)}; the next name is tried in ${why.after(why.failures + 1) / 1000} s`,
         )
+        this.#renameAfter(why)
       })
   }
 
@@ -230,7 +255,7 @@ export class KubeletRegistration {
     const said = this.#state.kind === 'unseen' ? this.#state.reason : undefined
     if (reason === said) return
     if (reason === undefined) {
-      this.#become({ kind: 'waiting' })
+      this.#become(this.#refusal ?? { kind: 'waiting' })
       return
     }
     this.#parts.log.warning(reason)
@@ -238,6 +263,7 @@ export class KubeletRegistration {
   }
 
   #become(state: RegistrationState): void {
+    if (state === this.#state) return
     this.#state = state
     if (this.#ended) return
     this.#parts.record.write(state)

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { existsSync, readdirSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import type { MessageShape } from '@bufbuild/protobuf'
@@ -90,6 +90,30 @@ test('serve --kubelet-registration-dir registers, and says in log, Probe and sta
   await plugin.stop()
   assert.deepEqual(readdirSync(folder), [])
   assert.deepEqual((await recorded(sandbox, plugin)).slice(0, 2), [undefined, undefined])
+})
+
+test('a plugin whose socket is lost says so in log, Probe and status, and registers by another name', async () => {
+  await using sandbox = new Sandbox()
+  const folder = sandbox.directory('plugins_registry')
+  using plugin = await Plugin.start(sandbox, { args: ['--kubelet-registration-dir', folder] })
+  const lost = await register(folder)
+  await plugin.logged('The kubelet has registered dummy-fuse-csi with the endpoint')
+  rmSync(lost)
+  mkdirSync(lost)
+  const why = `the kubelet does not reach dummy-fuse-csi by its socket: another file is in the place of the socket ${lost}`
+  await plugin.logged(why)
+  assert.equal(await ready(plugin), false)
+  const [state, message, line] = await recorded(sandbox, plugin)
+  assert.equal(state, 'lost')
+  assert.ok(message?.startsWith(why))
+  assert.ok(line.startsWith('kubelet registration: lost since ') && line.endsWith(`: ${message}`))
+
+  assert.notEqual(await register(folder), lost)
+  assert.equal(await ready(plugin), true)
+  assert.equal((await recorded(sandbox, plugin))[0], 'registered')
+
+  await plugin.stop()
+  assert.deepEqual(readdirSync(folder), ['dummy-fuse-csi-reg.sock'])
 })
 
 test('a plugin that was killed leaves a socket, and the next one takes its place', async () => {

@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict'
-import { mkdirSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs'
+import { mkdirSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { mkdir } from 'node:fs/promises'
+import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { KubeletRegistration, type RegistrationLimits } from '../../src/kubelet/registration.ts'
 import type { RegistrationState } from '../../src/kubelet/registration-state.ts'
-import { RegistrationRecord } from '../../src/kubelet/registration-record.ts'
+import { readRegistration, RegistrationRecord } from '../../src/kubelet/registration-record.ts'
 import { isSocketOf, socketName } from '../../src/kubelet/socket-name.ts'
 import { Logger } from '../../src/log.ts'
 import { AddonLoader } from '../../src/os/addons.ts'
@@ -125,6 +127,28 @@ describe('KubeletRegistration', () => {
     assert.equal(registering.registration.unavailableReason, undefined)
   })
 
+  for (const [when, limits] of Object.entries({
+    'tries again': {},
+    'asks by another name': { rename: { first: 50, longest: 3_600_000 } },
+  }))
+    it(`says why the kubelet refused it while the kubelet ${when}, until it is registered`, async () => {
+      await using sandbox = new Sandbox()
+      await using registering = await Registering.begin(sandbox, limits)
+      await registering.find('dummy-reg.sock', 'no such endpoint')
+      const recorded = readRegistration(sandbox.path)
+      assert.equal(recorded?.message, 'no such endpoint')
+      const socket = 'rename' in limits ? 'dummy-reg-2.sock' : 'dummy-reg.sock'
+      await eventually('the socket is there', () => registering.sockets().join() === socket)
+      using client = new CsiClient(join(registering.folder, socket))
+      await client.call(Registration.method.getInfo)
+      assert.equal(registering.registration.unavailableReason, 'the kubelet refuses to register the plugin: no such endpoint')
+      assert.deepEqual(readRegistration(sandbox.path), recorded)
+      await client.call(Registration.method.notifyRegistrationStatus, { pluginRegistered: true, error: '' })
+      assert.equal(registering.registration.unavailableReason, undefined)
+      await client.call(Registration.method.getInfo)
+      assert.deepEqual(registering.kinds(), ['waiting', 'asked', 'refused', 'registered', 'asked'])
+    })
+
   it('keeps its name while the kubelet tries again by itself', async () => {
     await using sandbox = new Sandbox()
     await using registering = await Registering.begin(sandbox, { rename: { first: 3000, longest: 3_600_000 } })
@@ -133,7 +157,7 @@ describe('KubeletRegistration', () => {
     await registering.find('dummy-reg.sock')
     await other.find('other-reg.sock', 'not yet')
     await eventually('the other driver has another name', () => registering.sockets().includes('other-reg-2.sock'))
-    assert.deepEqual(registering.kinds(), ['waiting', 'asked', 'refused', 'asked', 'registered'])
+    assert.deepEqual(registering.kinds(), ['waiting', 'asked', 'refused', 'registered'])
     assert.ok(registering.sockets().includes('dummy-reg.sock'))
   })
 
@@ -209,6 +233,103 @@ describe('KubeletRegistration', () => {
       assert.equal(registering.registration.unavailableReason, undefined)
     })
   }
+
+  const BLOCKS: Readonly<
+    Record<string, { readonly put: (path: string) => Promise<AsyncDisposable | undefined>; readonly says: RegExp }>
+  > = {
+    'a folder': {
+      put: async (path) => {
+        await mkdir(path)
+        return undefined
+      },
+      says: /exists and is no socket; remove it, or leave out --kubelet-registration-dir$/,
+    },
+    'another process': {
+      put: async (path) => {
+        const other = createServer()
+        await new Promise<void>((resolve) => {
+          other.listen(path, resolve)
+        })
+        return other
+      },
+      says: /another process listens on .*; stop it, or leave out --kubelet-registration-dir$/,
+    },
+  }
+  for (const [what, { put, says }] of Object.entries(BLOCKS)) {
+    it(`says that ${what} has taken the place of its socket, and registers by another name`, async () => {
+      await using sandbox = new Sandbox()
+      await using registering = await Registering.begin(sandbox)
+      await registering.find('dummy-reg.sock')
+      const path = join(registering.folder, 'dummy-reg.sock')
+      rmSync(path)
+      await using _ = await put(path)
+      await eventually('it has another name', () => registering.sockets().join() === 'dummy-reg-2.sock,dummy-reg.sock')
+      const reason = registering.registration.unavailableReason ?? ''
+      assert.match(reason, /the kubelet does not reach dummy by its socket: another file is in the place of the socket/)
+      assert.match(reason, says)
+      assert.ok(registering.log().includes(reason))
+      const { state, message } = readRegistration(sandbox.path) ?? {}
+      assert.deepEqual({ state, message }, { state: 'lost', message: reason })
+      await registering.find('dummy-reg-2.sock')
+      assert.equal(registering.registration.unavailableReason, undefined)
+      assert.deepEqual(registering.kinds(), ['waiting', 'asked', 'registered', 'lost', 'asked', 'registered'])
+    })
+  }
+
+  it('tries the next name when one cannot be made, each time later', async () => {
+    await using sandbox = new Sandbox()
+    await using registering = await Registering.begin(sandbox, { rename: { first: 50, longest: 400 } })
+    for (const name of ['dummy-reg-2.sock', 'dummy-reg-3.sock']) mkdirSync(join(registering.folder, name))
+    await registering.find('dummy-reg.sock', 'no such endpoint')
+    await eventually('it has the fourth name', () => registering.sockets().includes('dummy-reg-4.sock'))
+    await eventually('the first name is gone', () => !registering.sockets().includes('dummy-reg.sock'))
+    const said = (name: string, pause: number): RegExp =>
+      new RegExp(
+        `cannot make another socket for the kubelet in .*${name} exists and is no socket; .*; the next name is tried in ${pause} s`,
+      )
+    assert.match(registering.log(), said('dummy-reg-2.sock', 0.1))
+    assert.match(registering.log(), said('dummy-reg-3.sock', 0.2))
+  })
+
+  it('tries another name again where it cannot make any', async () => {
+    await using sandbox = new Sandbox()
+    await using registering = await Registering.begin(sandbox, { rename: { first: 50, longest: 50 } })
+    using client = new CsiClient(join(registering.folder, 'dummy-reg.sock'))
+    await client.call(Registration.method.getInfo)
+    rmSync(registering.folder, { recursive: true })
+    writeFileSync(registering.folder, 'content')
+    await client.call(Registration.method.notifyRegistrationStatus, { pluginRegistered: false, error: 'no such endpoint' })
+    await eventually('it has tried', () => registering.log().includes('cannot make another socket for the kubelet'))
+    rmSync(registering.folder)
+    await eventually('it has made the folder and a socket', () => {
+      mkdirSync(registering.folder, { recursive: true })
+      return registering.sockets().some((name) => /^dummy-reg-\d+\.sock$/.test(name))
+    })
+  })
+
+  it('does not count as registered by a socket that is lost', async () => {
+    await using sandbox = new Sandbox()
+    await using registering = await Registering.begin(sandbox)
+    using client = new CsiClient(join(registering.folder, 'dummy-reg.sock'))
+    await client.call(Registration.method.getInfo)
+    mkdirSync(join(registering.folder, 'dummy-reg-2.sock'))
+    rmSync(join(registering.folder, 'dummy-reg.sock'))
+    mkdirSync(join(registering.folder, 'dummy-reg.sock'))
+    await eventually('it says so', () => registering.kinds().at(-1) === 'lost')
+    await client.call(Registration.method.notifyRegistrationStatus, { pluginRegistered: true, error: '' })
+    assert.equal(registering.kinds().at(-1), 'lost')
+  })
+
+  it('does not begin where its name is taken by what is no socket, and says what to do', async () => {
+    await using sandbox = new Sandbox()
+    writeFileSync(join(sandbox.directory('plugins_registry'), 'dummy-reg.sock'), 'content')
+    await using registering = new Registering(sandbox, {}, 'dummy')
+    await assert.rejects(
+      registering.registration.begin(),
+      /dummy-reg\.sock exists and is no socket; remove it, or leave out --kubelet/,
+    )
+    assert.deepEqual(registering.sockets(), ['dummy-reg.sock'])
+  })
 
   it('removes the sockets of a plugin that was killed, and no other driver’s', async () => {
     await using sandbox = new Sandbox()

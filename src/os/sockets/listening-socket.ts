@@ -8,6 +8,14 @@ import { SocketFile } from './socket-file.ts'
 import { SocketGuard } from './socket-guard.ts'
 import { claimSocket } from './unix-socket.ts'
 
+/** What the owner of a {@link ListeningSocket} determines for the case that the socket's file is lost. */
+export interface LossParts {
+  /** See {@link claimSocket}. */
+  readonly instead: string
+  /** See SocketGuardParts of socket-guard.ts. */
+  readonly onLost: (problem: string) => void
+}
+
 /** A unix socket that listens before a server serves it: clients connect at once and wait until they are served. */
 export class ListeningSocket {
   readonly path: string
@@ -30,13 +38,14 @@ export class ListeningSocket {
   }
 
   /**
-   * Listens on a free path. The socket's mode is 0600 from the start. If its file is removed, it is made again. Rejects with SystemError or Node's
-   * error.
+   * Listens on a free path. The socket's mode is 0600 from the start. If its file is removed, it is made again; `loss`: if it cannot be made again.
+   * Rejects with SystemError or Node's error.
    */
-  static async open(libc: Libc, path: string, log: Logger): Promise<ListeningSocket> {
+  static async open(libc: Libc, path: string, log: Logger, loss?: LossParts): Promise<ListeningSocket> {
     const { fd, file } = BoundSocket.listen(libc, path)
     const socket = new ListeningSocket(path, await serverOf(fd), file, log)
-    socket.#guard = new SocketGuard({ file, renew: async () => await socket.#renew(libc), log })
+    const renew = async (): Promise<SocketFile> => await socket.#renew(libc, loss?.instead)
+    socket.#guard = new SocketGuard({ file, renew, onLost: loss?.onLost, log })
     return socket
   }
 
@@ -66,8 +75,8 @@ export class ListeningSocket {
     await Promise.all(this.#ends)
   }
 
-  async #renew(libc: Libc): Promise<SocketFile> {
-    await claimSocket(this.path)
+  async #renew(libc: Libc, instead: string | undefined): Promise<SocketFile> {
+    await claimSocket(this.path, instead)
     const { fd, file } = BoundSocket.listen(libc, this.path)
     const server = await serverOf(fd)
     if (this.#closed) {

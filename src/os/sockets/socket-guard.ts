@@ -14,12 +14,18 @@ export interface SocketGuardParts {
    * do instead.
    */
   readonly renew: (() => Promise<SocketFile>) | string
+  /**
+   * Called when the socket's path is lost and the socket cannot be made again there, with the reason and what to do; once for as long as that stays
+   * the same. Undefined: the guard logs it.
+   */
+  readonly onLost?: ((problem: string) => void) | undefined
   readonly log: Logger
 }
 
 /** Notices when a socket's path does not lead to the socket any more, logs it, and makes the socket again. Does not keep the event loop alive. */
 export class SocketGuard implements Disposable {
   readonly #renew: SocketGuardParts['renew']
+  readonly #onLost: SocketGuardParts['onLost']
   readonly #rateLimitedLog: RateLimitedLog
   readonly #log: Logger
   readonly #timer: NodeJS.Timeout
@@ -31,9 +37,10 @@ export class SocketGuard implements Disposable {
   /** What was said last of a socket that is missing. */
   #said: string | undefined
 
-  constructor({ file, renew, log }: SocketGuardParts) {
+  constructor({ file, renew, onLost, log }: SocketGuardParts) {
     this.#file = file
     this.#renew = renew
+    this.#onLost = onLost
     this.#log = log
     this.#rateLimitedLog = new RateLimitedLog(log)
     this.#timer = setInterval(() => this.#look(), SHARED_LIMITS.socketPeriod).unref()
@@ -98,7 +105,9 @@ export class SocketGuard implements Disposable {
     try {
       this.#file = await this.#renew()
     } catch (error) {
-      this.#say(`${problem}: ${messageOf(error)}`)
+      const lost = `${problem}: ${messageOf(error)}`
+      if (this.#onLost === undefined) this.#say(lost)
+      else if (this.#isNews(lost)) this.#onLost(lost)
       return
     }
     this.#rateLimitedLog.warning('renewed', `${problem}; it is made again`)
@@ -107,10 +116,14 @@ export class SocketGuard implements Disposable {
     this.#watch()
   }
 
-  /** Once for as long as nothing changes. */
   #say(problem: string): void {
-    if (problem === this.#said || this.#ended) return
+    if (this.#isNews(problem)) this.#rateLimitedLog.warning('missing', problem)
+  }
+
+  /** Once for as long as nothing changes. */
+  #isNews(problem: string): boolean {
+    if (problem === this.#said || this.#ended) return false
     this.#said = problem
-    this.#rateLimitedLog.warning('missing', problem)
+    return true
   }
 }

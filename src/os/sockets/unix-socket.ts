@@ -21,19 +21,19 @@ export function socketPath(endpoint: string): string {
 
 /**
  * Prepares the path of a socket: makes its folder (0750) if it is missing, and removes a socket without a listener. Throws ProgramError, status 1, if
- * a process listens there, or if the path is another file.
+ * a process listens there, or if the path is another file. `instead`: what the user can do other than free the path; a part of the error.
  */
-export async function claimSocket(path: string): Promise<void> {
+export async function claimSocket(path: string, instead = 'name another endpoint'): Promise<void> {
   try {
     makeDirectories(dirname(path), 0o750)
     const there = lstatSync(path, { throwIfNoEntry: false })
     if (there === undefined) return
-    if (!there.isSocket()) throw new ProgramError(`${path} exists and is no socket; remove it, or name another endpoint`, 1)
-    if (await hasListener(path)) throw new ProgramError(`another process listens on ${path}; stop it, or name another endpoint`, 1)
+    if (!there.isSocket()) throw new ProgramError(`${path} exists and is no socket; remove it, or ${instead}`, 1)
+    if (await hasListener(path)) throw new ProgramError(`another process listens on ${path}; stop it, or ${instead}`, 1)
     unlinkSync(path)
   } catch (error) {
     if (error instanceof ProgramError) throw error
-    throw new ProgramError(`cannot make the socket ${path}: ${messageOf(error)}; repair its folder, or name another endpoint`, 1, {
+    throw new ProgramError(`cannot make the socket ${path}: ${messageOf(error)}; repair its folder, or ${instead}`, 1, {
       cause: error,
     })
   }
