@@ -6,7 +6,7 @@ export interface Rules {
   readonly driver: string | undefined
   /** Milliseconds for which a volume must have been inaccessible. */
   readonly gracePeriod: number
-  /** Pods that are being replaced at the same time, at the most. */
+  /** Evicted pods whose replacements are waited for at the same time, at the most. */
   readonly maxAtOnce: number
   /** Evictions within {@link interval}, at the most. */
   readonly maxPerInterval: number
@@ -79,7 +79,7 @@ export interface Judged {
 
 /** How much of the limits is used up. Times are milliseconds of Clock.monotonic. */
 export interface Used {
-  /** Evicted pods that are neither gone nor replaced. */
+  /** Evicted pods whose replacements are waited for. */
   readonly atOnce: number
   /** The times of the evictions within the interval, in any order. */
   readonly withinInterval: readonly number[]

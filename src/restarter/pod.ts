@@ -26,7 +26,15 @@ const POD = object({
     labels: optional(record(string(), string()), {}),
     annotations: optional(record(string(), string()), {}),
     ownerReferences: optional(
-      array(object({ kind: string(), name: string(), uid: string(), controller: optional(boolean(), false) })),
+      array(
+        object({
+          apiVersion: optional(string(), ''),
+          kind: string(),
+          name: string(),
+          uid: string(),
+          controller: optional(boolean(), false),
+        }),
+      ),
       [],
     ),
   }),
@@ -89,9 +97,12 @@ export interface Pod {
   readonly gracePeriod: number
   /** It has succeeded or failed. */
   readonly over: boolean
+  readonly succeeded: boolean
   readonly ready: boolean
   /** The owner that makes a replacement. */
-  readonly controller: { readonly kind: string; readonly name: string; readonly uid: string } | undefined
+  readonly controller:
+    | { readonly apiVersion: string; readonly kind: string; readonly name: string; readonly uid: string }
+    | undefined
   /** The kubelet made it of a file or URL: the API server has a copy of it only. */
   readonly isStatic: boolean
   /** It is of a DaemonSet of the driver itself. */
@@ -125,8 +136,14 @@ export function parsePod(value: unknown, driver: string): Pod {
     deleted: deletion === undefined ? undefined : deletion - gracePeriod,
     gracePeriod,
     over: phase === 'Succeeded' || phase === 'Failed',
+    succeeded: phase === 'Succeeded',
     ready: conditions.some(({ type, status }) => type === 'Ready' && status === 'True'),
-    controller: controller && { kind: controller.kind, name: controller.name, uid: controller.uid },
+    controller: controller && {
+      apiVersion: controller.apiVersion,
+      kind: controller.kind,
+      name: controller.name,
+      uid: controller.uid,
+    },
     isStatic:
       annotations[MIRROR] !== undefined ||
       (annotations[SOURCE] ?? 'api') !== 'api' ||

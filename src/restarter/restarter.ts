@@ -10,6 +10,7 @@ import type { Clock } from '../os/clock.ts'
 import { RateLimitedLog } from '../os/rate-limited-log.ts'
 import { oneLine } from '../printable.ts'
 import { checked } from '../schema.ts'
+import type { Controllers } from './controllers.ts'
 import { type Cause, decide, type Facts, judge, type Judged, type Rules } from './decision.ts'
 import { type EvictionLimits, Evictions } from './evictions.ts'
 import { parsePod, type Pod, podName } from './pod.ts'
@@ -43,6 +44,7 @@ export interface RestarterParts {
   readonly api: ApiServer
   readonly pods: Pods
   readonly drivers: VolumeDrivers
+  readonly controllers: Controllers
   readonly events: PodEvents
   readonly rules: Rules
   /** The name of the driver, by which {@link parsePod} knows the driver's own pods. */
@@ -131,12 +133,13 @@ export class Restarter {
 
   /** Returns when the next one is due at the latest, in milliseconds of Clock.monotonic. */
   async #round(term: Term, evictions: Evictions): Promise<number> {
-    const { pods, events, rules, limits, clock, log } = this.#parts
+    const { pods, events, rules, limits, clock, controllers, log } = this.#parts
     this.#forget()
     for (const pod of pods.all) {
       if (rules.driver !== undefined && pod.inaccessible.length > 0) await this.#findDrivers(pod, term.signal)
     }
-    const used = evictions.used(pods, rules.interval)
+    if (pods.inaccessible > 0) await this.#findControllers(evictions, term.signal)
+    const used = evictions.used(pods, rules.interval, (uid) => controllers.wanted(uid))
     const { evict, bare, next } = decide(pods.all, used, rules, this.#facts())
     for (const { pod, cause } of bare) {
       const note = `${this.#because(pod, cause)}. The pod is not evicted, because it has no controller that replaces it; delete it and create it again`
@@ -159,6 +162,17 @@ export class Restarter {
     }
   }
 
+  /** An eviction whose controller cannot be looked at counts until a replacement is ready. Rejects if the API server does not answer. */
+  async #findControllers(evictions: Evictions, signal: AbortSignal): Promise<void> {
+    try {
+      await this.#parts.controllers.find(evictions.controllers, signal)
+    } catch (error) {
+      if (error instanceof ApiError && error.status === undefined) throw error
+      signal.throwIfAborted()
+      this.#rateLimitedLog.warning('controllers', `cannot look at the controller of an evicted pod: ${messageOf(error)}`)
+    }
+  }
+
   /** Looks at the pod once more, and evicts it if it still must be. */
   async #evict({ pod: { namespace, name, uid } }: Judged, term: Term, evictions: Evictions): Promise<Outcome> {
     const { api, events, log, pods, rules, onAttempt } = this.#parts
@@ -167,7 +181,7 @@ export class Restarter {
     pods.observe(pod)
     const verdict = judge(pod, rules, this.#facts())
     if (verdict.kind !== 'evict') return 'again'
-    evictions.add(uid)
+    evictions.add(pod, pods.all)
     try {
       // Another leader must know of it, and there must be none yet.
       await term.annotate({ [EVICTIONS]: evictions.text() })

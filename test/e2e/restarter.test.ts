@@ -42,6 +42,13 @@ class Restarting implements AsyncDisposable {
     return (this.api.get(LEASE)?.spec as { holderIdentity?: string } | undefined)?.holderIdentity
   }
 
+  /** Resolves when it has looked at the pods so many times: it does one second after a change, and renews the lease every two seconds. */
+  async looks(times: number): Promise<void> {
+    const renewals = (): number => this.api.answered.filter(({ request }) => request === `PUT ${LEASE}`).length
+    const before = renewals()
+    await eventually('looks at the pods', () => renewals() >= before + times, 60_000)
+  }
+
   async evicted(...names: readonly string[]): Promise<void> {
     await eventually(`eviction of ${names.join()}`, () => this.api.evictions.length >= names.length, 60_000)
     assert.deepEqual(this.api.evictions, names)
@@ -63,18 +70,27 @@ async function stopped(running: Running): Promise<Result> {
 }
 
 describe('dummy-fuse-csi restarter', () => {
-  it('evicts one pod after the other, the next when the last is gone, and says so by events', async () => {
+  it("evicts one pod after the other, the next when the last one's replacement is ready, and says so by events", async () => {
     await using it = await Restarting.begin()
+    it.api.putReplicaSet(4)
     it.pod({ name: 'young', inaccessibleFor: 0 })
     it.pod({ name: 'old', inaccessibleFor: 100 })
     it.pod({ name: 'older', inaccessibleFor: 200 })
     it.pod({ name: 'well' })
     await it.evicted('older')
-    // The young one's grace period passes, and the first one's slot is still taken.
-    await eventually('the grace period of the young one', () => JSON.stringify(it.api.get(LEASE)).includes('uid-older'))
+    assert.match(JSON.stringify(it.api.get(LEASE)), /uid-older/)
     it.api.delete(`${PODS}/older`)
+    it.pod({ name: 'first', createdFor: 0, ready: false, phase: 'Pending' })
+    // The young one's grace period passes, and the first one's slot is still taken.
+    await it.looks(5)
+    assert.deepEqual(it.api.evictions, ['older'])
+    it.pod({ name: 'first', createdFor: 0 })
     await it.evicted('older', 'old')
     it.api.delete(`${PODS}/old`)
+    await it.looks(2)
+    assert.deepEqual(it.api.evictions, ['older', 'old'])
+    // No replacement is wanted any more.
+    it.api.putReplicaSet(3)
     await it.evicted('older', 'old', 'young')
     await eventually('the last event', () => it.api.events.length === 3)
     assert.deepEqual(
@@ -166,10 +182,7 @@ describe('dummy-fuse-csi restarter', () => {
     await eventually('a new leader', () => successor.output().includes('Leading as'))
     assert.notEqual(it.holder(), '')
     it.pod({ name: 'third', inaccessibleFor: 300 })
-    // It renews the lease every two seconds, and looks at pods one second after a change.
-    const renewals = (): number => it.api.answered.filter(({ request }) => request === `PUT ${LEASE}`).length
-    const before = renewals()
-    await eventually('a look at the third', () => renewals() >= before + 3)
+    await it.looks(3)
     assert.deepEqual(it.api.evictions, ['first'])
     it.api.delete(`${PODS}/first`)
     await it.evicted('first', 'third')

@@ -120,6 +120,11 @@ export class ApiServerStandIn implements AsyncDisposable {
     this.put('/api/v1/persistentvolumes/volume', { metadata, spec: { csi: { driver } } })
   }
 
+  /** A ReplicaSet `owner` in the namespace default, with the uid that the pods' owner has. */
+  putReplicaSet(replicas: number): void {
+    this.put('/apis/apps/v1/namespaces/default/replicasets/owner', { metadata: { uid: 'uid-owner' }, spec: { replicas } })
+  }
+
   get(path: string): ApiObject | undefined {
     return this.#objects.get(path)
   }
@@ -246,7 +251,7 @@ export class ApiServerStandIn implements AsyncDisposable {
     const { uid, resourceVersion } = this.#objects.get(path)?.metadata ?? {}
     if (preconditions?.uid !== uid || preconditions?.resourceVersion !== resourceVersion)
       return { code: 409, message: 'the precondition does not match' }
-    const deletionTimestamp = new Date(Date.now() + 30_000).toISOString()
+    const deletionTimestamp = new Date(Date.now() + 30_000).toISOString().replace(/\.\d+/, '')
     this.put(path, { ...pod, metadata: { ...pod.metadata, deletionTimestamp, deletionGracePeriodSeconds: 30 } })
     return { metadata: {}, kind: 'Status', status: 'Success' }
   }

@@ -7,6 +7,8 @@ export interface PodChoice {
   readonly annotations?: Readonly<Record<string, string>>
   /** The kind of its controller; null for none. */
   readonly controller?: string | null
+  /** The uid of its controller. */
+  readonly ownerUid?: string
   readonly phase?: string
   readonly ready?: boolean
   /** Seconds since which it has been told to end. */
@@ -47,7 +49,9 @@ export function podObject(choice: PodChoice): Record<string, unknown> {
       labels: choice.labels ?? {},
       annotations: choice.annotations ?? {},
       ownerReferences:
-        controller === null ? [] : [{ apiVersion: 'apps/v1', kind: controller, name: 'owner', uid: 'uid-owner', controller: true }],
+        controller === null
+          ? []
+          : [{ apiVersion: 'apps/v1', kind: controller, name: 'owner', uid: choice.ownerUid ?? 'uid-owner', controller: true }],
     },
     spec: {
       containers: [{ name: 'main', image: 'any' }],

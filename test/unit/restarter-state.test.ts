@@ -84,19 +84,21 @@ describe('the time since which a volume is inaccessible', () => {
 })
 
 describe('an eviction', () => {
-  const LIMITS = { unseen: 30_000, overdue: 300_000 }
+  const LIMITS = { unseen: 30_000 }
   const HOUR = 3_600_000
 
-  /** What one eviction of the pod `web` uses of the limits, beside these pods. */
-  function atOnce(evictions: Evictions, pods: readonly Pod[]): number {
-    return evictions.used({ all: pods, get: (uid) => pods.find((one) => one.uid === uid) }, HOUR).atOnce
+  /** How many slots are held beside these pods. `wanted`: the number of pods that the controller wants. */
+  function atOnce(evictions: Evictions, pods: readonly Pod[], wanted?: number): number {
+    return evictions.used({ all: pods, get: (uid) => pods.find((one) => one.uid === uid) }, HOUR, () => wanted).atOnce
   }
 
-  function evicted(): { clock: SetClock; evictions: Evictions } {
+  /** One eviction of the pod `web`. */
+  function evicted(choice: Partial<PodChoice> = {}): { clock: SetClock; evictions: Evictions } {
     const clock = new SetClock()
     clock.advance(1_000_000)
     const evictions = new Evictions(clock, LIMITS)
-    evictions.add('uid-web')
+    const web = pod(clock, choice)
+    evictions.add(web, [web])
     return { clock, evictions }
   }
 
@@ -105,9 +107,65 @@ describe('an eviction', () => {
     assert.equal(atOnce(evictions, [pod(clock, { deletedFor: 3 })]), 1)
   })
 
-  it('counts no more when the pod is gone', () => {
-    const { evictions } = evicted()
+  it('counts when the pod is gone, until the interval is over', () => {
+    const { clock, evictions } = evicted()
+    clock.advance(HOUR - 1)
+    assert.equal(atOnce(evictions, []), 1)
+    clock.advance(1)
     assert.equal(atOnce(evictions, []), 0)
+  })
+
+  it('of a pod without a controller counts until the pod is gone', () => {
+    const { clock, evictions } = evicted({ controller: null })
+    assert.equal(atOnce(evictions, [pod(clock, { controller: null, deletedFor: 3 })]), 1)
+    assert.equal(atOnce(evictions, []), 0)
+  })
+
+  it('counts while the replacement is not ready, and no more once it was, whatever becomes of that', () => {
+    const { clock, evictions } = evicted()
+    clock.advance(5000)
+    const held = [false, true, false].map((ready) => atOnce(evictions, [pod(clock, { name: 'new', createdFor: 3, ready })], 1))
+    assert.deepEqual(held, [1, 0, 0])
+  })
+
+  it('counts no more when the replacement has succeeded, and counts when it has failed', () => {
+    for (const [phase, expected] of [
+      ['Succeeded', 0],
+      ['Failed', 1],
+    ] as const) {
+      const { clock, evictions } = evicted()
+      assert.equal(atOnce(evictions, [pod(clock, { name: 'new', createdFor: -2, ready: false, phase })]), expected)
+    }
+  })
+
+  it('counts no more when the controller is gone, or has as many pods as it wants without a replacement', () => {
+    const old = { name: 'old', createdFor: 7200 }
+    const coming = { name: 'new', createdFor: -2, ready: false }
+    for (const [wanted, others, expected] of [
+      [0, [], 0],
+      [1, [old], 0],
+      [2, [old], 1],
+      [2, [old, coming], 1],
+      [undefined, [old], 1],
+    ] as const) {
+      const { clock, evictions } = evicted()
+      const pods = others.map((choice) => pod(clock, choice))
+      assert.equal(atOnce(evictions, pods, wanted), expected, JSON.stringify([wanted, others]))
+    }
+  })
+
+  it('is replaced by a pod that replaces no other', () => {
+    const { clock, evictions } = evicted()
+    const other = pod(clock, { name: 'other' })
+    evictions.add(other, [other])
+    clock.advance(10_000)
+    const first = pod(clock, { name: 'new-1', createdFor: 8 })
+    assert.equal(atOnce(evictions, [first], 2), 1)
+    const taken = new Evictions(clock, LIMITS, evictions.text())
+    for (const one of [evictions, taken]) {
+      assert.equal(atOnce(one, [first], 2), 1)
+      assert.equal(atOnce(one, [first, pod(clock, { name: 'new-2', createdFor: 7 })], 2), 0)
+    }
   })
 
   const SIBLINGS: readonly (readonly [string, Partial<PodChoice>, number])[] = [
@@ -115,6 +173,7 @@ describe('an eviction', () => {
     ['that is newer and not ready', { createdFor: 2, ready: false }, 1],
     ['that is newer and told to end', { createdFor: 2, deletedFor: 0 }, 1],
     ['that was there before', { createdFor: 60 }, 1],
+    ['of another controller', { createdFor: 2, namespace: 'shop', ownerUid: 'uid-other' }, 1],
     ['that has no controller', { createdFor: 2, controller: null }, 1],
   ]
   for (const [which, choice, expected] of SIBLINGS) {
@@ -133,21 +192,24 @@ describe('an eviction', () => {
     assert.equal(atOnce(evictions, [pod(clock)]), 0)
   })
 
-  it('of a pod that does not end counts until its grace period is long over', () => {
+  it('of a pod that does not end counts until the interval is over, whatever the controller wants', () => {
     const { clock, evictions } = evicted()
-    clock.advance(329_999)
-    assert.equal(atOnce(evictions, [pod(clock, { deletedFor: 329 })]), 1)
+    clock.advance(HOUR - 1)
+    assert.equal(atOnce(evictions, [pod(clock, { deletedFor: 3599 })], 0), 1)
     clock.advance(1)
-    assert.equal(atOnce(evictions, [pod(clock, { deletedFor: 330 })]), 0)
+    assert.equal(atOnce(evictions, [pod(clock, { deletedFor: 3600 })], 0), 0)
   })
 
   it('counts within the interval though the pod is gone, and not beyond it', () => {
     const { clock, evictions } = evicted()
     const none = { all: [], get: () => undefined }
     clock.advance(1000)
-    assert.deepEqual(evictions.used(none, 5000).withinInterval, [1_000_000])
+    assert.deepEqual(
+      evictions.used(none, 5000, () => 0),
+      { atOnce: 0, withinInterval: [1_000_000] },
+    )
     clock.advance(4000)
-    assert.deepEqual(evictions.used(none, 5000).withinInterval, [])
+    assert.deepEqual(evictions.used(none, 5000, () => 0).withinInterval, [])
   })
 
   it('that was refused does not count', () => {
@@ -164,12 +226,16 @@ describe('an eviction', () => {
     const next = new SetClock()
     next.setWall(clock.wall() - next.wall())
     const taken = new Evictions(next, LIMITS, text)
-    assert.equal(atOnce(taken, [pod(next, { deletedFor: 2 })]), 1)
-    assert.deepEqual(taken.used({ all: [], get: () => undefined }, HOUR).withinInterval, [-2000])
+    assert.deepEqual(taken.controllers, [{ uid: 'uid-owner', path: '/apis/apps/v1/namespaces/default/replicasets/owner' }])
+    assert.equal(atOnce(taken, []), 1)
+    assert.deepEqual(
+      taken.used({ all: [], get: () => undefined }, HOUR, () => 0),
+      { atOnce: 0, withinInterval: [-2000] },
+    )
   })
 
   it('is not read from a text that is something else', () => {
-    for (const text of ['', 'null', '[]', '{"evictions":[{"uid":7}]}'])
+    for (const text of ['', 'null', '[]', '{"evictions":[{"uid":7}]}', '{"evictions":[{"uid":"a","at":1,"slot":{}}]}'])
       assert.throws(() => new Evictions(new SetClock(), LIMITS, text), Error, text)
     assert.doesNotThrow(() => new Evictions(new SetClock(), LIMITS, '{}'))
   })

@@ -20,9 +20,9 @@ export const RESTARTER_LIMITS = checkedLimits(
       value: 30_000,
       why: 'The watch tells of an eviction within milliseconds, after an interruption once it is made again.',
     },
-    overdue: {
-      value: 300_000,
-      why: 'A pod whose node is down does not end; other pods are not to wait for it for longer than the node controller does.',
+    controllers: {
+      value: 10_000,
+      why: 'A workload that is scaled down is seen soon, and no controller is asked for at each look.',
     },
     refusedFirst: { value: 10_000, why: 'The API server asks for ten seconds when a disruption budget refuses.' },
     refusedLongest: { value: 300_000, why: 'A budget that is lifted is seen within five minutes.' },

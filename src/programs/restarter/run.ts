@@ -5,6 +5,7 @@ import { LeaseObject } from '../../kubernetes/lease.ts'
 import { ObjectWatch } from '../../kubernetes/object-watch.ts'
 import type { Logger } from '../../log.ts'
 import { SYSTEM_CLOCK } from '../../os/clock.ts'
+import { Controllers } from '../../restarter/controllers.ts'
 import { PodEvents } from '../../restarter/pod-events.ts'
 import { Pods } from '../../restarter/pods.ts'
 import { Restarter } from '../../restarter/restarter.ts'
@@ -49,6 +50,7 @@ export async function runRestarter(
     api,
     pods,
     drivers: new VolumeDrivers(api),
+    controllers: new Controllers(api, clock, limits.controllers),
     events: new PodEvents(api, identity, limits.eventRepeat, clock, log),
     rules,
     driverName,
@@ -57,7 +59,6 @@ export async function runRestarter(
       settle: limits.settle,
       look: limits.look,
       unseen: limits.unseen,
-      overdue: limits.overdue,
       refused: { first: limits.refusedFirst, longest: limits.refusedLongest },
     },
     clock,
