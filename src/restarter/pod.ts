@@ -78,8 +78,10 @@ type VolumeSource = { readonly claim: string } | { readonly driver: string }
 export interface InaccessibleVolume {
   /** Its name in pod.spec.volumes. */
   readonly name: string
-  /** The reasons of the conditions, such as `DaemonDead`. */
+  /** The reasons of these conditions, such as `DaemonDead`. */
   readonly reasons: readonly string[]
+  /** Tells sets of conditions apart as the kubelet does: by the statuses and reasons of all of them. */
+  readonly conditions: string
   /** When the kubelet saw this set of conditions first, by its clock: milliseconds since 1970; undefined if it does not say. */
   readonly lastTransition: number | undefined
 }
@@ -162,7 +164,9 @@ export function parsePod(value: unknown, driver: string): Pod {
     ),
     inaccessible: volumeHealth.flatMap(({ name, lastTransitionTime, healthConditions }) => {
       const reasons = healthConditions.filter(({ status }) => status === INACCESSIBLE).map(({ reason }) => reason)
-      return reasons.length === 0 ? [] : [{ name, reasons, lastTransition: timeOf(lastTransitionTime) }]
+      if (reasons.length === 0) return []
+      const conditions = healthConditions.map(({ status, reason }) => JSON.stringify([status, reason])).toSorted()
+      return [{ name, reasons, conditions: conditions.join(), lastTransition: timeOf(lastTransitionTime) }]
     }),
   }
 }

@@ -32,6 +32,8 @@ interface RestarterLimits extends EvictionLimits {
   readonly settle: number
   /** After which all pods are looked at again though none changes. */
   readonly look: number
+  /** After which what the watch has brought last is too old to evict by. */
+  readonly current: number
   /** From a refused eviction to the next attempt at the same pod. */
   readonly refused: BackoffLimits
 }
@@ -135,6 +137,7 @@ export class Restarter {
   async #round(term: Term, evictions: Evictions): Promise<number> {
     const { pods, events, rules, limits, clock, controllers, log } = this.#parts
     this.#forget()
+    if (!pods.isCurrent(limits.current)) return clock.monotonic()
     for (const pod of pods.all) {
       if (rules.driver !== undefined && pod.inaccessible.length > 0) await this.#findDrivers(pod, term.signal)
     }

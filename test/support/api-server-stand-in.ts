@@ -47,6 +47,8 @@ export class ApiServerStandIn implements AsyncDisposable {
   onCreate: (collection: string, object: ApiObject) => Refusal | undefined = () => undefined
   /** Whether a SelfSubjectAccessReview says that something is allowed. */
   allows: (attributes: Readonly<Record<string, string>>) => boolean = () => true
+  /** Whether a watch that asks for bookmarks gets one before its end. */
+  bookmarks = true
   /** Requests stay without an answer while it is set. */
   hangs = false
   #version = 1
@@ -166,7 +168,7 @@ export class ApiServerStandIn implements AsyncDisposable {
     const { pathname, searchParams } = url
     const { method = 'GET' } = request
     const object = body === '' ? undefined : (JSON.parse(body) as ApiObject)
-    if (method === 'GET' && searchParams.has('watch')) this.#watch(Number(searchParams.get('resourceVersion')), response)
+    if (method === 'GET' && searchParams.has('watch')) this.#watch(searchParams, response)
     else if (method === 'GET' && pathname.endsWith('/pods')) this.#list(pathname, searchParams, response)
     else if (method === 'GET' && COLLECTION.test(pathname)) this.#listAll(pathname, searchParams, response)
     else if (method === 'GET') reply(response, this.#objects.get(pathname) ?? NOT_FOUND)
@@ -178,7 +180,8 @@ export class ApiServerStandIn implements AsyncDisposable {
     this.answered.push({ request: `${method} ${pathname}`, body: object })
   }
 
-  #watch(version: number, response: ServerResponse): void {
+  #watch(query: URLSearchParams, response: ServerResponse): void {
+    const version = Number(query.get('resourceVersion'))
     response.writeHead(200, { 'content-type': 'application/json' })
     response.flushHeaders()
     if (version < this.#oldest) {
@@ -188,7 +191,18 @@ export class ApiServerStandIn implements AsyncDisposable {
     const missed = this.#changes.filter(({ object }) => Number(object.metadata.resourceVersion) > version)
     for (const change of missed) response.write(`${JSON.stringify(change)}\n`)
     this.#watchers.add(response)
-    response.once('close', () => this.#watchers.delete(response))
+    const end = setTimeout(
+      () => {
+        const object = { metadata: { resourceVersion: String(this.#version) } }
+        if (this.bookmarks) response.write(`${JSON.stringify({ type: 'BOOKMARK', object })}\n`)
+        response.end()
+      },
+      Number(query.get('timeoutSeconds') ?? 1800) * 1000,
+    )
+    response.once('close', () => {
+      clearTimeout(end)
+      this.#watchers.delete(response)
+    })
   }
 
   #list(path: string, query: URLSearchParams, response: ServerResponse): void {

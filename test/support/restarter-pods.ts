@@ -17,6 +17,8 @@ export interface PodChoice {
   readonly createdFor?: number
   /** Seconds since which its volume `data` is inaccessible; null: it is accessible again; undefined: it always was. */
   readonly inaccessibleFor?: number | null
+  /** The reason of the health condition; DaemonDead if it is left out. */
+  readonly reason?: string
   readonly hostPath?: string
   readonly version?: number
   /** Milliseconds since 1970. */
@@ -32,7 +34,9 @@ export function podObject(choice: PodChoice): Record<string, unknown> {
     lastTransitionTime: ago(choice.inaccessibleFor ?? 0),
     ...(choice.inaccessibleFor === null
       ? {}
-      : { healthConditions: [{ status: 'Inaccessible', reason: 'DaemonDead', message: 'the FUSE daemon is gone' }] }),
+      : {
+          healthConditions: [{ status: 'Inaccessible', reason: choice.reason ?? 'DaemonDead', message: 'the FUSE daemon is gone' }],
+        }),
   }
   return {
     apiVersion: 'v1',

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import { Logger } from '../../src/log.ts'
 import type { Clock } from '../../src/os/clock.ts'
 import { Evictions } from '../../src/restarter/evictions.ts'
 import { InaccessibleSince } from '../../src/restarter/inaccessible-since.ts'
+import { Pods } from '../../src/restarter/pods.ts'
 import { parsePod, type Pod } from '../../src/restarter/pod.ts'
 import { podObject, type PodChoice } from '../support/restarter-pods.ts'
 
@@ -33,9 +35,9 @@ describe('the time since which a volume is inaccessible', () => {
     const clock = new SetClock()
     clock.advance(1_000_000)
     const since = new InaccessibleSince(clock)
-    since.observe(pod(clock, { inaccessibleFor: 60 }), 0)
+    since.observe(pod(clock, { inaccessibleFor: 60 }), 0, false)
     assert.equal(since.of('uid-web', 'data'), 940_000)
-    since.observe(pod(clock, { uid: 'other', inaccessibleFor: -3600 }), 0)
+    since.observe(pod(clock, { uid: 'other', inaccessibleFor: -3600 }), 0, false)
     assert.equal(since.of('other', 'data'), 1_000_000)
   })
 
@@ -43,9 +45,9 @@ describe('the time since which a volume is inaccessible', () => {
     const clock = new SetClock()
     clock.advance(1_000_000)
     const since = new InaccessibleSince(clock)
-    since.observe(pod(clock), 0)
+    since.observe(pod(clock), 0, false)
     clock.advance(50_000)
-    since.observe(pod(clock, { inaccessibleFor: 3600 }), 1_049_000)
+    since.observe(pod(clock, { inaccessibleFor: 3600 }), 1_049_000, false)
     assert.equal(since.of('uid-web', 'data'), 1_049_000)
   })
 
@@ -53,33 +55,78 @@ describe('the time since which a volume is inaccessible', () => {
     const clock = new SetClock()
     clock.advance(1_000_000)
     const since = new InaccessibleSince(clock)
-    since.observe(pod(clock, { inaccessibleFor: 100 }), 0)
+    since.observe(pod(clock, { inaccessibleFor: 100 }), 0, false)
     clock.advance(30_000)
-    since.observe(pod(clock, { inaccessibleFor: 0 }), 1_030_000)
+    since.observe(pod(clock, { inaccessibleFor: 0, reason: 'StaleBind' }), 1_030_000, false)
     assert.equal(since.of('uid-web', 'data'), 900_000)
-    since.observe(pod(clock, { inaccessibleFor: null }), 1_030_000)
+    since.observe(pod(clock, { inaccessibleFor: null }), 1_030_000, false)
     assert.equal(since.of('uid-web', 'data'), undefined)
     clock.advance(10_000)
-    since.observe(pod(clock, { inaccessibleFor: 2 }), 1_030_000)
+    since.observe(pod(clock, { inaccessibleFor: 2 }), 1_030_000, false)
     assert.equal(since.of('uid-web', 'data'), 1_038_000)
+  })
+
+  it('begins anew if the same conditions are of another time, and stays if they are of the same', () => {
+    for (const afterGap of [false, true]) {
+      const clock = new SetClock()
+      clock.advance(1_000_000)
+      const since = new InaccessibleSince(clock)
+      since.observe(pod(clock, { inaccessibleFor: 100 }), 0, false)
+      clock.advance(30_000)
+      since.observe(pod(clock, { inaccessibleFor: 130 }), 1_000_000, afterGap)
+      assert.equal(since.of('uid-web', 'data'), 900_000)
+      since.observe(pod(clock, { inaccessibleFor: 10 }), 1_000_000, afterGap)
+      assert.equal(since.of('uid-web', 'data'), 1_020_000)
+    }
+  })
+
+  it('begins anew after a gap in which the reason has changed', () => {
+    const clock = new SetClock()
+    clock.advance(1_000_000)
+    const since = new InaccessibleSince(clock)
+    since.observe(pod(clock, { inaccessibleFor: 100 }), 0, false)
+    clock.advance(30_000)
+    since.observe(pod(clock, { inaccessibleFor: 10, reason: 'StaleBind' }), 1_000_000, true)
+    assert.equal(since.of('uid-web', 'data'), 1_020_000)
   })
 
   it('does not change when the wall clock is set', () => {
     const clock = new SetClock()
     clock.advance(1_000_000)
     const since = new InaccessibleSince(clock)
-    since.observe(pod(clock, { inaccessibleFor: 10 }), 0)
+    const web = pod(clock, { inaccessibleFor: 10 })
+    since.observe(web, 0, false)
     clock.setWall(7_200_000)
-    since.observe(pod(clock, { inaccessibleFor: 10 }), 0)
+    since.observe(web, 0, true)
     assert.equal(since.of('uid-web', 'data'), 990_000)
   })
 
   it('is forgotten with the pod', () => {
     const clock = new SetClock()
     const since = new InaccessibleSince(clock)
-    since.observe(pod(clock, { inaccessibleFor: 0 }), 0)
+    since.observe(pod(clock, { inaccessibleFor: 0 }), 0, false)
     since.forget('uid-web')
     assert.equal(since.of('uid-web', 'data'), undefined)
+  })
+})
+
+describe('the pods', () => {
+  it('are current for a while after the watch has told something, and not after an interruption', () => {
+    const clock = new SetClock()
+    const pods = new Pods('dummy-fuse-csi', clock, new Logger(() => undefined))
+    assert.equal(pods.isCurrent(30_000), false)
+    for (const [step, expected] of [
+      [() => pods.upToDate(), true],
+      [() => clock.advance(29_999), true],
+      [() => clock.advance(1), false],
+      [() => pods.upToDate(), true],
+      [() => pods.interrupted(), false],
+      [() => pods.replace([]), false],
+      [() => pods.upToDate(), true],
+    ] as const) {
+      step()
+      assert.equal(pods.isCurrent(30_000), expected)
+    }
   })
 })
 

@@ -38,6 +38,7 @@ export async function runRestarter(
     limits: {
       page: limits.page,
       resync: limits.resync,
+      watch: limits.watch,
       shortest: limits.shortestWatch,
       retry: { first: limits.watchRetryFirst, longest: limits.watchRetryLongest },
     },
@@ -58,6 +59,7 @@ export async function runRestarter(
     limits: {
       settle: limits.settle,
       look: limits.look,
+      current: limits.current,
       unseen: limits.unseen,
       refused: { first: limits.refusedFirst, longest: limits.refusedLongest },
     },
