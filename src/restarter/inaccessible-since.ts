@@ -1,4 +1,3 @@
-import { type Clock, toMonotonic } from '../os/clock.ts'
 import type { InaccessibleVolume, Pod } from './pod.ts'
 
 /** An inaccessible volume as it was observed last. */
@@ -9,33 +8,23 @@ interface Observed {
 }
 
 /**
- * Remembers since when volumes are inaccessible, in milliseconds of Clock.monotonic. The kubelet's lastTransitionTime alone does not tell: it is by the
- * clock of the node, and begins anew when the reason changes. So a change from accessible to inaccessible that was observed counts from the
- * observation at the earliest, and a volume that stays inaccessible keeps its time.
+ * Remembers since when volumes are inaccessible, in milliseconds of Clock.monotonic: since they were observed so first. The kubelet's lastTransitionTime
+ * does not tell: it is by the clock of the node, which may be behind. It tells times of one node apart, and so shows recoveries that were not observed.
  */
 export class InaccessibleSince {
-  readonly #clock: Clock
   /** By the pod's uid and the volume's name; an empty map for a pod whose volumes are accessible. */
   readonly #pods = new Map<string, ReadonlyMap<string, Observed>>()
 
-  constructor(clock: Clock) {
-    this.#clock = clock
-  }
-
   /**
-   * Takes what a pod's status says now. `accessibleUntil`: the time of Clock.monotonic at which what was observed before was still so. `afterGap`: the
-   * status may have changed more than once since then.
+   * Takes what a pod's status says at a time of Clock.monotonic. `afterGap`: it may have changed more than once since it was taken before.
    */
-  observe({ uid, inaccessible }: Pod, accessibleUntil: number, afterGap: boolean): void {
+  observe({ uid, inaccessible }: Pod, now: number, afterGap: boolean): void {
     const known = this.#pods.get(uid)
     const observed = new Map<string, Observed>()
     for (const volume of inaccessible) {
-      const { name, lastTransition } = volume
-      const before = known?.get(name)
-      const said = lastTransition === undefined ? this.#clock.monotonic() : toMonotonic(this.#clock, lastTransition)
-      const since = known === undefined ? said : Math.max(said, accessibleUntil)
+      const before = known?.get(volume.name)
       const stayed = before !== undefined && hasStayed(before.volume, volume, afterGap)
-      observed.set(name, { volume, since: stayed ? before.since : since })
+      observed.set(volume.name, { volume, since: stayed ? before.since : now })
     }
     this.#pods.set(uid, observed)
   }

@@ -8,7 +8,7 @@ import { parsePod, type Pod } from './pod.ts'
 
 /** All pods of the cluster, as a watch tells of them. */
 export class Pods implements WatchSink {
-  readonly since: InaccessibleSince
+  readonly since = new InaccessibleSince()
   readonly #driver: string
   readonly #clock: Clock
   readonly #rateLimitedLog: RateLimitedLog
@@ -20,7 +20,6 @@ export class Pods implements WatchSink {
 
   /** `driver`: the name of the CSI driver, by which {@link parsePod} knows the driver's own pods. */
   constructor(driver: string, clock: Clock, log: Logger) {
-    this.since = new InaccessibleSince(clock)
     this.#driver = driver
     this.#clock = clock
     this.#rateLimitedLog = new RateLimitedLog(log)
@@ -56,8 +55,9 @@ export class Pods implements WatchSink {
 
   replace(objects: readonly unknown[]): void {
     const gone = new Set(this.#byUid.keys())
+    const now = this.#clock.monotonic()
     for (const object of objects) {
-      const pod = this.#take(object, true)
+      const pod = this.#take(object, now, true)
       if (pod !== undefined) gone.delete(pod.uid)
     }
     for (const uid of gone) this.#remove(uid)
@@ -66,7 +66,7 @@ export class Pods implements WatchSink {
   }
 
   changed(object: unknown): void {
-    const pod = this.#take(object, false)
+    const pod = this.#take(object, this.#clock.monotonic(), false)
     if (pod !== undefined && (pod.inaccessible.length > 0 || pod.ready || pod.deleted !== undefined)) this.#onChange()
   }
 
@@ -87,18 +87,14 @@ export class Pods implements WatchSink {
 
   /** Takes a pod that was read apart from the watch. */
   observe(pod: Pod): void {
-    this.#observe(pod, true)
+    this.since.observe(pod, this.#clock.monotonic(), true)
   }
 
-  #observe(pod: Pod, afterGap: boolean): void {
-    this.since.observe(pod, this.#upToDate ?? 0, afterGap)
-  }
-
-  #take(object: unknown, afterGap: boolean): Pod | undefined {
+  #take(object: unknown, now: number, afterGap: boolean): Pod | undefined {
     const pod = this.#parsed(object)
     if (pod === undefined) return undefined
     this.#byUid.set(pod.uid, pod)
-    this.#observe(pod, afterGap)
+    this.since.observe(pod, now, afterGap)
     return pod
   }
 

@@ -100,7 +100,7 @@ describe('dummy-fuse-csi restarter', () => {
     const [event] = it.api.events
     assert.match(
       String(event?.note),
-      /^Evicted: volume data \(claim claim\) has been inaccessible for 20\d s: DaemonDead; ReplicaSet owner replaces it$/,
+      /^Evicted: volume data \(claim claim\) has been inaccessible for \d+ s: DaemonDead; ReplicaSet owner replaces it$/,
     )
     assert.equal((event?.regarding as { uid: string }).uid, 'uid-older')
   })

@@ -31,80 +31,62 @@ function pod(clock: Clock, choice: Partial<PodChoice> = {}): Pod {
 }
 
 describe('the time since which a volume is inaccessible', () => {
-  it("is the kubelet's for a pod that is seen for the first time, and now for a time that lies ahead", () => {
+  /** What is observed, first at 1,000,000. */
+  function observing(): { clock: SetClock; since: InaccessibleSince; see: (choice: Partial<PodChoice>, gap?: boolean) => void } {
     const clock = new SetClock()
     clock.advance(1_000_000)
-    const since = new InaccessibleSince(clock)
-    since.observe(pod(clock, { inaccessibleFor: 60 }), 0, false)
-    assert.equal(since.of('uid-web', 'data'), 940_000)
-    since.observe(pod(clock, { uid: 'other', inaccessibleFor: -3600 }), 0, false)
-    assert.equal(since.of('other', 'data'), 1_000_000)
-  })
+    const since = new InaccessibleSince()
+    return { clock, since, see: (choice, gap = false) => since.observe(pod(clock, choice), clock.monotonic(), gap) }
+  }
 
-  it('is not before the last moment at which the volume was known to be accessible, whatever the clock of the node says', () => {
-    const clock = new SetClock()
-    clock.advance(1_000_000)
-    const since = new InaccessibleSince(clock)
-    since.observe(pod(clock), 0, false)
-    clock.advance(50_000)
-    since.observe(pod(clock, { inaccessibleFor: 3600 }), 1_049_000, false)
-    assert.equal(since.of('uid-web', 'data'), 1_049_000)
+  it('is when it was seen so first, whatever the clock of the node says', () => {
+    for (const inaccessibleFor of [3600, 0, -3600]) {
+      const { clock, since, see } = observing()
+      see({ inaccessibleFor })
+      assert.equal(since.of('uid-web', 'data'), 1_000_000)
+      see({ uid: 'other' })
+      clock.advance(50_000)
+      see({ uid: 'other', inaccessibleFor })
+      assert.equal(since.of('other', 'data'), 1_050_000)
+    }
   })
 
   it('stays when the reason changes, and begins anew after the volume was accessible', () => {
-    const clock = new SetClock()
-    clock.advance(1_000_000)
-    const since = new InaccessibleSince(clock)
-    since.observe(pod(clock, { inaccessibleFor: 100 }), 0, false)
+    const { clock, since, see } = observing()
+    see({ inaccessibleFor: 100 })
     clock.advance(30_000)
-    since.observe(pod(clock, { inaccessibleFor: 0, reason: 'StaleBind' }), 1_030_000, false)
-    assert.equal(since.of('uid-web', 'data'), 900_000)
-    since.observe(pod(clock, { inaccessibleFor: null }), 1_030_000, false)
+    see({ inaccessibleFor: 0, reason: 'StaleBind' })
+    assert.equal(since.of('uid-web', 'data'), 1_000_000)
+    see({ inaccessibleFor: null })
     assert.equal(since.of('uid-web', 'data'), undefined)
     clock.advance(10_000)
-    since.observe(pod(clock, { inaccessibleFor: 2 }), 1_030_000, false)
-    assert.equal(since.of('uid-web', 'data'), 1_038_000)
+    see({ inaccessibleFor: 2, reason: 'StaleBind' })
+    assert.equal(since.of('uid-web', 'data'), 1_040_000)
   })
 
   it('begins anew if the same conditions are of another time, and stays if they are of the same', () => {
-    for (const afterGap of [false, true]) {
-      const clock = new SetClock()
-      clock.advance(1_000_000)
-      const since = new InaccessibleSince(clock)
-      since.observe(pod(clock, { inaccessibleFor: 100 }), 0, false)
+    for (const gap of [false, true]) {
+      const { clock, since, see } = observing()
+      see({ inaccessibleFor: 100 }, gap)
       clock.advance(30_000)
-      since.observe(pod(clock, { inaccessibleFor: 130 }), 1_000_000, afterGap)
-      assert.equal(since.of('uid-web', 'data'), 900_000)
-      since.observe(pod(clock, { inaccessibleFor: 10 }), 1_000_000, afterGap)
-      assert.equal(since.of('uid-web', 'data'), 1_020_000)
+      see({ inaccessibleFor: 130 }, gap)
+      assert.equal(since.of('uid-web', 'data'), 1_000_000)
+      see({ inaccessibleFor: 10 }, gap)
+      assert.equal(since.of('uid-web', 'data'), 1_030_000)
     }
   })
 
   it('begins anew after a gap in which the reason has changed', () => {
-    const clock = new SetClock()
-    clock.advance(1_000_000)
-    const since = new InaccessibleSince(clock)
-    since.observe(pod(clock, { inaccessibleFor: 100 }), 0, false)
+    const { clock, since, see } = observing()
+    see({ inaccessibleFor: 100 })
     clock.advance(30_000)
-    since.observe(pod(clock, { inaccessibleFor: 10, reason: 'StaleBind' }), 1_000_000, true)
-    assert.equal(since.of('uid-web', 'data'), 1_020_000)
-  })
-
-  it('does not change when the wall clock is set', () => {
-    const clock = new SetClock()
-    clock.advance(1_000_000)
-    const since = new InaccessibleSince(clock)
-    const web = pod(clock, { inaccessibleFor: 10 })
-    since.observe(web, 0, false)
-    clock.setWall(7_200_000)
-    since.observe(web, 0, true)
-    assert.equal(since.of('uid-web', 'data'), 990_000)
+    see({ inaccessibleFor: 10, reason: 'StaleBind' }, true)
+    assert.equal(since.of('uid-web', 'data'), 1_030_000)
   })
 
   it('is forgotten with the pod', () => {
-    const clock = new SetClock()
-    const since = new InaccessibleSince(clock)
-    since.observe(pod(clock, { inaccessibleFor: 0 }), 0, false)
+    const { since, see } = observing()
+    see({ inaccessibleFor: 0 })
     since.forget('uid-web')
     assert.equal(since.of('uid-web', 'data'), undefined)
   })

@@ -68,7 +68,7 @@ export function parseRestarterOptions(args: readonly string[], env: NodeJS.Proce
     )
     .option('--drivername <name>', 'the CSI driver whose volumes count', 'dummy-fuse-csi')
     .option('--all-drivers', 'volumes of all CSI drivers count')
-    .option('--grace-period <seconds>', 'how long a volume must have been inaccessible', seconds(), GRACE_PERIOD)
+    .option('--grace-period <seconds>', 'how long the restarter must have seen a volume inaccessible', seconds(), GRACE_PERIOD)
     .addOption(
       new Option(
         '--max-at-once <number>',
