@@ -78,6 +78,8 @@ export class Restarter {
   readonly #refusals = new Map<string, Refusal>()
   #wake: () => void = () => undefined
   #leading = false
+  /** The lease has an eviction that was refused. */
+  #outdated = false
 
   constructor(parts: RestarterParts) {
     this.#parts = parts
@@ -103,6 +105,7 @@ export class Restarter {
   async #lookOn(term: Term): Promise<never> {
     const { pods, limits, clock } = this.#parts
     const evictions = this.#earlierEvictions(term)
+    this.#outdated = false
     await unlessAborted(pods.synced, term.signal)
     for (;;) {
       // After a failure, soon.
@@ -137,6 +140,7 @@ export class Restarter {
   async #round(term: Term, evictions: Evictions): Promise<number> {
     const { pods, events, rules, limits, clock, controllers, log } = this.#parts
     this.#forget()
+    await this.#takeOut(term, evictions)
     if (!pods.isCurrent(limits.current)) return clock.monotonic()
     for (const pod of pods.all) {
       if (rules.driver !== undefined && pod.inaccessible.length > 0) await this.#findDrivers(pod, term.signal)
@@ -190,6 +194,7 @@ export class Restarter {
       await term.annotate({ [EVICTIONS]: evictions.text() })
     } catch (error) {
       evictions.remove(uid)
+      this.#outdated = true
       throw error
     }
     const because = this.#because(pod, verdict.cause)
@@ -205,8 +210,13 @@ export class Restarter {
       await api.request('POST', `${podPath(namespace, name)}/eviction`, { body, signal: term.signal })
     } catch (error) {
       // Without an answer it may have taken place, and counts until the pod shows it.
-      if (error instanceof ApiError && error.status !== undefined) evictions.remove(uid)
-      return await this.#notEvicted(pod, because, error, term.signal)
+      if (error instanceof ApiError && error.status !== undefined) {
+        evictions.remove(uid)
+        this.#outdated = true
+      }
+      const outcome = await this.#notEvicted(pod, because, error, term.signal)
+      await this.#takeOut(term, evictions)
+      return outcome
     }
     this.#refusals.delete(uid)
     onAttempt('evicted')
@@ -215,6 +225,13 @@ export class Restarter {
     const owner = controller === undefined ? 'nothing replaces it' : `${controller.kind} ${controller.name} replaces it`
     await events.write(pod, 'Normal', 'EvictedInaccessibleVolume', `Evicted: ${because}; ${owner}`, term.signal)
     return 'evicted'
+  }
+
+  /** Takes refused evictions out of the lease: they do not count for the next leader. */
+  async #takeOut(term: Term, evictions: Evictions): Promise<void> {
+    if (!this.#outdated) return
+    await term.annotate({ [EVICTIONS]: evictions.text() })
+    this.#outdated = false
   }
 
   async #notEvicted(pod: Pod, because: string, error: unknown, signal: AbortSignal): Promise<Outcome> {

@@ -127,6 +127,8 @@ describe('dummy-fuse-csi restarter', () => {
     await it.evicted('protected', 'free')
     await eventually('the events', () => it.api.events.length === 2)
     assert.deepEqual(reasons(it.api), ['EvictionRefusedByBudget protected', 'EvictedInaccessibleVolume free'])
+    await eventually('a lease without the refused eviction', () => !JSON.stringify(it.api.get(LEASE)).includes('uid-protected'))
+    assert.match(JSON.stringify(it.api.get(LEASE)), /uid-free/)
     it.api.delete(`${PODS}/free`)
     it.api.onEviction = () => undefined
     await it.evicted('protected', 'free', 'protected')
