@@ -27,8 +27,8 @@ export interface Facts {
   readonly driverOf: (pod: Pod, volume: string) => string | undefined
   /** Since when a pod's volume is seen to be inaccessible. */
   readonly sinceOf: (pod: Pod, volume: string) => number | undefined
-  /** Before which a pod is not tried again that could not be evicted. */
-  readonly retryAt: (pod: Pod) => number | undefined
+  /** Before which a pod is not tried again that could not be evicted for its volume. */
+  readonly retryAt: (pod: Pod, volume: string) => number | undefined
 }
 
 /** Why a pod is, or would be, evicted. */
@@ -56,7 +56,7 @@ export function judge(pod: Pod, rules: Rules, facts: Facts): Verdict {
   if (rules.namespaces?.has(pod.namespace) === false || rules.excludedNamespaces.has(pod.namespace)) return LEAVE
   const cause = causeOf(pod, rules, facts)
   if (cause === undefined) return LEAVE
-  const until = Math.max(cause.since + rules.gracePeriod, facts.retryAt(pod) ?? 0)
+  const until = Math.max(cause.since + rules.gracePeriod, facts.retryAt(pod, cause.volume.name) ?? 0)
   if (until > facts.now) return { kind: 'wait', until }
   return { kind: pod.controller === undefined && !rules.evictBarePods ? 'bare' : 'evict', cause }
 }

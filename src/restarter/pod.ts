@@ -39,6 +39,7 @@ const POD = object({
     ),
   }),
   spec: object({
+    nodeName: optional(string(), ''),
     volumes: optional(
       array(
         object({
@@ -92,6 +93,8 @@ export interface Pod {
   readonly name: string
   readonly uid: string
   readonly resourceVersion: string
+  /** The name of its node; undefined before it has one. */
+  readonly node: string | undefined
   readonly created: number | undefined
   /** When it was told to end; undefined if it was not. */
   readonly deleted: number | undefined
@@ -133,6 +136,7 @@ export function parsePod(value: unknown, driver: string): Pod {
     name: metadata.name,
     uid: metadata.uid,
     resourceVersion: metadata.resourceVersion,
+    node: spec.nodeName === '' ? undefined : spec.nodeName,
     created: timeOf(metadata.creationTimestamp),
     // deletionTimestamp is the time at which the pod must have ended.
     deleted: deletion === undefined ? undefined : deletion - gracePeriod,

@@ -14,6 +14,7 @@ import type { Controllers } from './controllers.ts'
 import { type Cause, decide, type Facts, judge, type Judged, type Rules } from './decision.ts'
 import { type EvictionLimits, Evictions } from './evictions.ts'
 import { parsePod, type Pod, podName } from './pod.ts'
+import type { Nodes } from './nodes.ts'
 import type { PodEvents } from './pod-events.ts'
 import type { Pods } from './pods.ts'
 import type { VolumeDrivers } from './volume-drivers.ts'
@@ -47,6 +48,7 @@ export interface RestarterParts {
   readonly pods: Pods
   readonly drivers: VolumeDrivers
   readonly controllers: Controllers
+  readonly nodes: Nodes
   readonly events: PodEvents
   readonly rules: Rules
   /** The name of the driver, by which {@link parsePod} knows the driver's own pods. */
@@ -67,8 +69,8 @@ interface Refusal {
   until: number
 }
 
-/** What has become of an attempt: `again`: the pod has changed, and all are looked at anew. */
-type Outcome = 'evicted' | 'refused' | 'again'
+/** What has become of an attempt. `again`: the pod has changed, and all are looked at anew. `left`: its status may be old. */
+type Outcome = 'evicted' | 'refused' | 'again' | 'left'
 
 /** Evicts pods whose volumes stay inaccessible, during one term of leadership after the other. */
 export class Restarter {
@@ -138,24 +140,30 @@ export class Restarter {
 
   /** Returns when the next one is due at the latest, in milliseconds of Clock.monotonic. */
   async #round(term: Term, evictions: Evictions): Promise<number> {
-    const { pods, events, rules, limits, clock, controllers, log } = this.#parts
+    const { pods, rules, limits, clock, controllers } = this.#parts
     this.#forget()
     await this.#takeOut(term, evictions)
     if (!pods.isCurrent(limits.current)) return clock.monotonic()
-    for (const pod of pods.all) {
-      if (rules.driver !== undefined && pod.inaccessible.length > 0) await this.#findDrivers(pod, term.signal)
-    }
+    for (const pod of pods.all) if (pod.inaccessible.length > 0) await this.#findDrivers(pod, term.signal)
     if (pods.inaccessible > 0) await this.#findControllers(evictions, term.signal)
-    const used = evictions.used(pods, rules.interval, (uid) => controllers.wanted(uid))
-    const { evict, bare, next } = decide(pods.all, used, rules, this.#facts())
+    for (;;) {
+      const used = evictions.used(pods, rules.interval, (uid) => controllers.wanted(uid))
+      const { evict, bare, next } = decide(pods.all, used, rules, this.#facts())
+      await this.#nameBare(bare, term.signal)
+      const [first] = evict
+      if (first === undefined) return next ?? clock.monotonic() + limits.look
+      const outcome = await this.#evict(first, term, evictions)
+      if (outcome === 'again' || outcome === 'refused') return clock.monotonic()
+    }
+  }
+
+  /** Names the pods that are not evicted because they have no controller. */
+  async #nameBare(bare: readonly Judged[], signal: AbortSignal): Promise<void> {
+    const { events, log } = this.#parts
     for (const { pod, cause } of bare) {
       const note = `${this.#because(pod, cause)}. The pod is not evicted, because it has no controller that replaces it; delete it and create it again`
-      if (await events.write(pod, 'Warning', 'NotEvictedNoController', note, term.signal))
-        log.warning(`pod ${podName(pod)}: ${note}`)
+      if (await events.write(pod, 'Warning', 'NotEvictedNoController', note, signal)) log.warning(`pod ${podName(pod)}: ${note}`)
     }
-    let again = false
-    for (const judged of evict) again = (await this.#evict(judged, term, evictions)) !== 'evicted' || again
-    return again ? clock.monotonic() : (next ?? clock.monotonic() + limits.look)
   }
 
   /** A pod whose volumes' drivers cannot be found keeps no others from being looked at. Rejects if the API server does not answer. */
@@ -182,12 +190,13 @@ export class Restarter {
 
   /** Looks at the pod once more, and evicts it if it still must be. */
   async #evict({ pod: { namespace, name, uid } }: Judged, term: Term, evictions: Evictions): Promise<Outcome> {
-    const { api, events, log, pods, rules, onAttempt } = this.#parts
+    const { api, events, log, pods, rules, drivers, nodes, onAttempt } = this.#parts
     const pod = await this.#read(namespace, name, term.signal)
     if (pod?.uid !== uid) return 'again'
     pods.observe(pod)
     const verdict = judge(pod, rules, this.#facts())
     if (verdict.kind !== 'evict') return 'again'
+    if (await nodes.isSilent(pod, drivers.of(pod, verdict.cause.volume.name), term.signal)) return 'left'
     evictions.add(pod, pods.all)
     try {
       // Another leader must know of it, and there must be none yet.
@@ -264,12 +273,16 @@ export class Restarter {
   }
 
   #facts(): Facts {
-    const { clock, drivers, pods } = this.#parts
+    const { clock, drivers, nodes, pods } = this.#parts
     return {
       now: clock.monotonic(),
       driverOf: (pod, volume) => drivers.of(pod, volume),
       sinceOf: ({ uid }, volume) => pods.since.of(uid, volume),
-      retryAt: ({ uid }) => this.#refusals.get(uid)?.until,
+      retryAt: (pod, volume) => {
+        const until = this.#refusals.get(pod.uid)?.until
+        const look = nodes.lookAt(pod, drivers.of(pod, volume))
+        return until === undefined || look === undefined ? (until ?? look) : Math.max(until, look)
+      },
     }
   }
 
@@ -282,10 +295,11 @@ export class Restarter {
 
   /** Forgets what it knows of pods that are no more, or are well. */
   #forget(): void {
-    const { pods, drivers, events } = this.#parts
+    const { pods, drivers, nodes, events } = this.#parts
     const isThere = (uid: string): boolean => pods.get(uid) !== undefined
     drivers.keep(isThere)
     events.keep(isThere)
+    nodes.keep(new Set([...pods.all].filter(({ inaccessible }) => inaccessible.length > 0).map(({ node }) => node)))
     for (const uid of this.#refusals.keys()) if ((pods.get(uid)?.inaccessible ?? []).length === 0) this.#refusals.delete(uid)
   }
 

@@ -26,6 +26,7 @@ class Restarting implements AsyncDisposable {
     const restarting = new Restarting()
     await restarting.api.listen()
     restarting.api.putVolume('dummy-fuse-csi')
+    restarting.api.putNode('node', true, ['dummy-fuse-csi'])
     return Object.assign(restarting, { restarter: restarting.start(...args) })
   }
 
@@ -154,6 +155,25 @@ describe('dummy-fuse-csi restarter', () => {
     assert.equal(it.api.get(`${PODS}/healing`)?.metadata.deletionTimestamp, undefined)
     await eventually('the event', () => it.api.events.length > 0)
     assert.deepEqual(reasons(it.api), ['EvictedInaccessibleVolume last'])
+  })
+
+  it('leaves pods alone whose node is not ready or has no plugin, says so once, and evicts them when both are back', async () => {
+    await using it = await Restarting.begin()
+    it.api.putNode('down', false, ['dummy-fuse-csi'])
+    it.api.putNode('bare', true, ['other.example'])
+    it.pod({ name: 'lost', node: 'down', inaccessibleFor: 400 })
+    it.pod({ name: 'also', node: 'down', inaccessibleFor: 350 })
+    it.pod({ name: 'unasked', node: 'bare', inaccessibleFor: 300 })
+    it.pod({ name: 'asked', inaccessibleFor: 200 })
+    await it.evicted('asked')
+    const said = (): readonly string[] => it.restarter.output().match(/Pod .* is left alone.*/g) ?? []
+    assert.equal(said().length, 2, it.restarter.output())
+    assert.match(said()[0] ?? '', /^Pod default\/lost is left alone, as are others of node down: the node is not ready/)
+    assert.match(said()[1] ?? '', /^Pod default\/unasked .* of node bare: its kubelet has no plugin of driver dummy-fuse-csi/)
+    it.api.putNode('bare', true, ['dummy-fuse-csi'])
+    it.api.delete(`${PODS}/asked`)
+    await it.evicted('asked', 'unasked')
+    assert.equal(said().length, 2, it.restarter.output())
   })
 
   it('goes on when the API server is back, and after the history of its watch is lost', async () => {

@@ -122,6 +122,14 @@ export class ApiServerStandIn implements AsyncDisposable {
     this.put('/api/v1/persistentvolumes/volume', { metadata, spec: { csi: { driver } } })
   }
 
+  /** A node with the drivers that its kubelet knows. */
+  putNode(name: string, ready: boolean, drivers: readonly string[]): void {
+    const conditions = [{ type: 'Ready', status: ready ? 'True' : 'Unknown' }]
+    this.put(`/api/v1/nodes/${name}`, { metadata: { name }, status: { conditions } })
+    const spec = { drivers: drivers.map((driver) => ({ name: driver })) }
+    this.put(`/apis/storage.k8s.io/v1/csinodes/${name}`, { metadata: { name }, spec })
+  }
+
   /** A ReplicaSet `owner` in the namespace default, with the uid that the pods' owner has. */
   putReplicaSet(replicas: number): void {
     this.put('/apis/apps/v1/namespaces/default/replicasets/owner', { metadata: { uid: 'uid-owner' }, spec: { replicas } })

@@ -3,6 +3,7 @@ export interface PodChoice {
   readonly name: string
   readonly namespace?: string
   readonly uid?: string
+  readonly node?: string
   readonly labels?: Readonly<Record<string, string>>
   readonly annotations?: Readonly<Record<string, string>>
   /** The kind of its controller; null for none. */
@@ -58,6 +59,7 @@ export function podObject(choice: PodChoice): Record<string, unknown> {
           : [{ apiVersion: 'apps/v1', kind: controller, name: 'owner', uid: choice.ownerUid ?? 'uid-owner', controller: true }],
     },
     spec: {
+      nodeName: choice.node ?? 'node',
       containers: [{ name: 'main', image: 'any' }],
       volumes: [
         { name: 'data', persistentVolumeClaim: { claimName: 'claim' } },

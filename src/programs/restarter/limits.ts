@@ -21,6 +21,7 @@ export const RESTARTER_LIMITS = checkedLimits(
     release: { value: 2000, why: 'A process that is stopped ends at once, also when the API server does not answer.' },
     settle: { value: 1000, why: 'Pods of a node lose their volumes together, and one look covers them.' },
     look: { value: 30_000, why: 'Deadlines of evictions pass without a change of a pod.' },
+    silentNode: { value: 30_000, why: 'A plugin that is back, or a node, is noticed within half a minute.' },
     unseen: {
       value: 30_000,
       why: 'The watch tells of an eviction within milliseconds, after an interruption once it is made again.',

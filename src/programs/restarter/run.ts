@@ -6,6 +6,7 @@ import { ObjectWatch } from '../../kubernetes/object-watch.ts'
 import type { Logger } from '../../log.ts'
 import { SYSTEM_CLOCK } from '../../os/clock.ts'
 import { Controllers } from '../../restarter/controllers.ts'
+import { Nodes } from '../../restarter/nodes.ts'
 import { PodEvents } from '../../restarter/pod-events.ts'
 import { Pods } from '../../restarter/pods.ts'
 import { Restarter } from '../../restarter/restarter.ts'
@@ -52,6 +53,7 @@ export async function runRestarter(
     pods,
     drivers: new VolumeDrivers(api),
     controllers: new Controllers(api, clock, limits.controllers),
+    nodes: new Nodes(api, clock, limits.silentNode, log),
     events: new PodEvents(api, identity, limits.eventRepeat, clock, log),
     rules,
     driverName,
