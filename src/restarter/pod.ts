@@ -46,7 +46,6 @@ const POD = object({
           name: string(),
           persistentVolumeClaim: optional(object({ claimName: string() })),
           ephemeral: optional(object({})),
-          csi: optional(object({ driver: string() })),
           hostPath: optional(object({ path: string() })),
         }),
       ),
@@ -71,9 +70,6 @@ const POD = object({
     {},
   ),
 })
-
-/** What a volume of a pod comes from: a claim in the pod's namespace, or a driver that the pod itself names (inline). */
-type VolumeSource = { readonly claim: string } | { readonly driver: string }
 
 /** A volume that the kubelet says cannot be accessed. */
 export interface InaccessibleVolume {
@@ -113,8 +109,11 @@ export interface Pod {
   /** It is of a DaemonSet of the driver itself. */
   readonly isDriver: boolean
   readonly optedOut: boolean
-  /** By the volume's name: volumes of CSI drivers, as far as the pod tells. */
-  readonly volumes: ReadonlyMap<string, VolumeSource>
+  /**
+   * The claims of its volumes by the volume's name. The kubelet asks for the health of PersistentVolumes alone
+   * (pkg/kubelet/volumemanager/cache/volume_health.go), and not of inline ephemeral volumes.
+   */
+  readonly claims: ReadonlyMap<string, string>
   readonly inaccessible: readonly InaccessibleVolume[]
 }
 
@@ -158,12 +157,11 @@ export function parsePod(value: unknown, driver: string): Pod {
       controller?.kind === 'DaemonSet' &&
       (labels[DRIVER_LABEL.key] === DRIVER_LABEL.value || hostPaths.some((path) => path.endsWith(socketFolder))),
     optedOut: [labels, annotations].some((texts) => texts[OPT_OUT.key] === OPT_OUT.value),
-    volumes: new Map(
-      spec.volumes.flatMap(({ name, persistentVolumeClaim, ephemeral, csi }): (readonly [string, VolumeSource])[] => {
-        if (persistentVolumeClaim !== undefined) return [[name, { claim: persistentVolumeClaim.claimName }]]
+    claims: new Map(
+      spec.volumes.flatMap(({ name, persistentVolumeClaim, ephemeral }): (readonly [string, string])[] => {
+        if (persistentVolumeClaim !== undefined) return [[name, persistentVolumeClaim.claimName]]
         // A generic ephemeral volume's claim has the names of the pod and of the volume.
-        if (ephemeral !== undefined) return [[name, { claim: `${metadata.name}-${name}` }]]
-        return csi === undefined ? [] : [[name, { driver: csi.driver }]]
+        return ephemeral === undefined ? [] : [[name, `${metadata.name}-${name}`]]
       }),
     ),
     inaccessible: volumeHealth.flatMap(({ name, lastTransitionTime, healthConditions }) => {

@@ -313,9 +313,9 @@ export class Restarter {
     }
   }
 
-  #because({ volumes }: Pod, { volume, since }: Cause): string {
-    const source = volumes.get(volume.name)
-    const claim = source !== undefined && 'claim' in source ? ` (claim ${source.claim})` : ''
+  #because({ claims }: Pod, { volume, since }: Cause): string {
+    const name = claims.get(volume.name)
+    const claim = name === undefined ? '' : ` (claim ${name})`
     const seconds = Math.round((this.#parts.clock.monotonic() - since) / 1000)
     const reasons = volume.reasons.map((reason) => oneLine(reason)).join(', ')
     return `volume ${volume.name}${claim} has been inaccessible for ${seconds} s: ${reasons}`

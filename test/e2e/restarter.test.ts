@@ -108,11 +108,8 @@ describe('dummy-fuse-csi restarter', () => {
 
   it('leaves pods of other drivers and pods without a controller, and names those by an event', async () => {
     await using it = await Restarting.begin('--max-at-once', '9')
-    const other = {
-      ...podObject({ name: 'other', inaccessibleFor: 100 }),
-      spec: { volumes: [{ name: 'data', csi: { driver: 'other.example' } }] },
-    }
-    it.api.putPod(other)
+    it.api.putVolume('other.example', 'other-claim')
+    it.pod({ name: 'other', claim: 'other-claim', inaccessibleFor: 100 })
     it.pod({ name: 'bare', controller: null, inaccessibleFor: 100 })
     it.pod({ name: 'ours', inaccessibleFor: 50 })
     await it.evicted('ours')
@@ -203,11 +200,10 @@ describe('dummy-fuse-csi restarter', () => {
     assert.match(stderr, /The lease is given back/)
     await eventually('a new leader', () => successor.output().includes('Leading as'))
     assert.notEqual(it.holder(), '')
-    it.pod({ name: 'third', inaccessibleFor: 300 })
-    await it.looks(3)
+    await it.looks(5)
     assert.deepEqual(it.api.evictions, ['first'])
     it.api.delete(`${PODS}/first`)
-    await it.evicted('first', 'third')
+    await it.evicted('first', 'second')
   })
 
   it('ends at once though the API server does not answer', async () => {

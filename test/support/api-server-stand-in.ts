@@ -115,11 +115,11 @@ export class ApiServerStandIn implements AsyncDisposable {
     this.put(`/api/v1/namespaces/${pod.metadata.namespace ?? ''}/pods/${pod.metadata.name ?? ''}`, pod)
   }
 
-  /** A claim `claim` in the namespace default, and its volume of a driver. */
-  putVolume(driver: string): void {
+  /** A claim in the namespace default, and its volume of a driver. */
+  putVolume(driver: string, claim = 'claim'): void {
     const metadata = {}
-    this.put('/api/v1/namespaces/default/persistentvolumeclaims/claim', { metadata, spec: { volumeName: 'volume' } })
-    this.put('/api/v1/persistentvolumes/volume', { metadata, spec: { csi: { driver } } })
+    this.put(`/api/v1/namespaces/default/persistentvolumeclaims/${claim}`, { metadata, spec: { volumeName: `volume-of-${claim}` } })
+    this.put(`/api/v1/persistentvolumes/volume-of-${claim}`, { metadata, spec: { csi: { driver } } })
   }
 
   /** A node with the drivers that its kubelet knows. */

@@ -20,6 +20,8 @@ export interface PodChoice {
   readonly inaccessibleFor?: number | null
   /** The reason of the health condition; DaemonDead if it is left out. */
   readonly reason?: string
+  /** The claim of its volume; `claim` if it is left out. */
+  readonly claim?: string
   readonly hostPath?: string
   readonly version?: number
   /** Milliseconds since 1970. */
@@ -62,7 +64,7 @@ export function podObject(choice: PodChoice): Record<string, unknown> {
       nodeName: choice.node ?? 'node',
       containers: [{ name: 'main', image: 'any' }],
       volumes: [
-        { name: 'data', persistentVolumeClaim: { claimName: 'claim' } },
+        { name: 'data', persistentVolumeClaim: { claimName: choice.claim ?? 'claim' } },
         ...(choice.hostPath === undefined ? [] : [{ name: 'host', hostPath: { path: choice.hostPath } }]),
       ],
     },
