@@ -98,7 +98,6 @@ export class ObjectWatch {
           this.#version = await this.#list(signal)
           listed = began
         }
-        this.#heard = false
         await this.#watch(this.#version, Math.min(listed + resync - this.#clock.monotonic(), watch), signal)
         if (!this.#heard) {
           if (this.#clock.monotonic() - began < shortest) throw new Error('the server ends the watch at once')
@@ -142,6 +141,7 @@ export class ObjectWatch {
 
   /** Resolves when the server or the time ends the watch. Rejects with ApiError or what the connection failed with. */
   async #watch(version: string, time: number, signal: AbortSignal): Promise<void> {
+    this.#heard = false
     const { promise: over, resolve, reject } = Promise.withResolvers<undefined>()
     over.catch(() => undefined)
     // What this throws, the client would take for a line that is not JSON.
