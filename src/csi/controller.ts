@@ -8,6 +8,7 @@ import {
   type VolumeSchema,
 } from '../rpc/csi_pb.ts'
 import { VolumeError } from '../volumes/errors.ts'
+import type { VolumeLocks } from '../volumes/locks.ts'
 import type { CapacityRange, VolumeRecord, VolumeRegistry } from '../volumes/registry.ts'
 import type { UnaryHandlers } from '../grpc/service.ts'
 import { page } from './page.ts'
@@ -29,10 +30,12 @@ const CAPABILITIES = [
 /**
  * CSI's Controller service over the registry. Unless `advertised` it names no capabilities, but making, deleting and validating volumes
  * works: csi-sanity does that with every plugin. Its health speaks of records only, which are always there: that a volume is
- * INACCESSIBLE would mean on every node. `usedAt` returns where the Node service of this plugin has a volume staged or published.
+ * INACCESSIBLE would mean on every node. `usedAt` returns where the Node service of this plugin has a volume staged or published; `locks` are those
+ * that it holds meanwhile. CreateVolume needs none: a record is made without waiting for anything.
  */
 export function controller(
   registry: Volumes,
+  locks: VolumeLocks,
   usedAt: (volumeId: string) => readonly string[],
   checks: VolumeChecks,
   advertised: boolean,
@@ -58,6 +61,7 @@ export function controller(
 
     deleteVolume(request) {
       const volumeId = requireId(request.volumeId, 'volume_id')
+      using _ = locks.take(volumeId, 'DeleteVolume')
       const [used] = usedAt(volumeId)
       if (used !== undefined) {
         throw new VolumeError('precondition', `volume ${volumeId} is in use at ${used}; unpublish and unstage it first`)

@@ -7,7 +7,7 @@ import { Backoff, type BackoffLimits } from '../os/backoff.ts'
 import type { Clock } from '../os/clock.ts'
 import { RateLimitedLog } from '../os/rate-limited-log.ts'
 import { checked } from '../schema.ts'
-import { ApiError, type ApiServer, reasonOf } from './api-server.ts'
+import { ApiError, type ApiServer, hasStatus, reasonOf } from './api-server.ts'
 
 /** The limits of a watch; times are milliseconds. */
 export interface WatchLimits {
@@ -15,6 +15,8 @@ export interface WatchLimits {
   readonly page: number
   /** After which all objects are listed again, though the watch runs. */
   readonly resync: number
+  /** After which a watch is made again. A server sends a bookmark before its end; if nothing has come, all objects are listed. */
+  readonly watch: number
   /** A watch that ends sooner, and has brought nothing, counts as failed. */
   readonly shortest: number
   readonly retry: BackoffLimits
@@ -29,6 +31,8 @@ export interface WatchSink {
   readonly deleted: (object: unknown) => void
   /** What was taken before is what the server has at this moment. */
   readonly upToDate: () => void
+  /** The watch has failed: what was taken may be old, until {@link upToDate} is called again. */
+  readonly interrupted: () => void
 }
 
 const LIST = object({
@@ -45,8 +49,8 @@ const GONE = 410
 const SILENT = 'TimeoutError'
 
 /**
- * Keeps a sink up to date with the objects of a path: lists them, watches from there on, and lists again after an interruption that is too long, and at
- * intervals. The client's informer (ListWatch) is not used: it stops at the first failure, and cannot be stopped while it connects.
+ * Keeps a sink up to date with the objects of a path: lists them, watches from there on, and lists again after a failure, after a watch that has brought
+ * nothing, and at intervals. The client's informer (ListWatch) is not used: it stops at the first failure, and cannot be stopped while it connects.
  */
 export class ObjectWatch {
   readonly #api: ApiServer
@@ -58,6 +62,8 @@ export class ObjectWatch {
   readonly #log: Logger
   /** The version from which the next watch goes on; undefined: all objects are listed first. */
   #version: string | undefined
+  /** The last watch has brought something. */
+  #heard = false
 
   /** `path` is that of the list (`/api/v1/pods`); `query` selects its objects. */
   constructor(parts: {
@@ -80,8 +86,9 @@ export class ObjectWatch {
 
   /** Runs until the signal is aborted; rejects with its reason then. Everything else that fails is logged and tried again. */
   async run(signal: AbortSignal): Promise<never> {
-    const { resync, retry, shortest } = this.#limits
+    const { resync, watch, retry, shortest } = this.#limits
     const backoff = new Backoff(retry)
+    let isGone = false
     const rateLimitedLog = new RateLimitedLog(this.#log)
     let listed = 0
     for (;;) {
@@ -91,15 +98,21 @@ export class ObjectWatch {
           this.#version = await this.#list(signal)
           listed = began
         }
-        const from = this.#version
-        await this.#watch(from, listed + resync - this.#clock.monotonic(), signal)
-        if (this.#version === from && this.#clock.monotonic() - began < shortest)
-          throw new Error('the server ends the watch at once')
+        await this.#watch(this.#version, Math.min(listed + resync - this.#clock.monotonic(), watch), signal)
+        if (!this.#heard) {
+          if (this.#clock.monotonic() - began < shortest) throw new Error('the server ends the watch at once')
+          this.#version = undefined
+        }
         backoff.reset()
+        isGone = false
       } catch (error) {
         signal.throwIfAborted()
-        // Where the server does not take the version, a list brings one that it takes.
-        if (error instanceof ApiError && error.status !== undefined) this.#version = undefined
+        this.#sink.interrupted()
+        // The first events of a watch that goes on after an interruption would be old, and the server may not take the version.
+        this.#version = undefined
+        // The server answers: an outage before is over.
+        if (hasStatus(error, GONE) && !isGone) backoff.reset()
+        isGone = hasStatus(error, GONE)
         const pause = backoff.next()
         rateLimitedLog.warning(
           'watch',
@@ -128,10 +141,12 @@ export class ObjectWatch {
 
   /** Resolves when the server or the time ends the watch. Rejects with ApiError or what the connection failed with. */
   async #watch(version: string, time: number, signal: AbortSignal): Promise<void> {
+    this.#heard = false
     const { promise: over, resolve, reject } = Promise.withResolvers<undefined>()
     over.catch(() => undefined)
     // What this throws, the client would take for a line that is not JSON.
     const onEvent = (type: string, subject: unknown): void => {
+      this.#heard = true
       try {
         if (type === 'ERROR') {
           const { code, message } = checked(STATUS, subject)

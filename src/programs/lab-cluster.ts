@@ -10,6 +10,7 @@ const LIMITS = checkedLimits(
     connections: { value: 60_000, why: 'A token or certificate that was renewed is used within a minute.' },
     page: { value: 500, why: "client-go's pager takes as many." },
     resync: { value: 600_000, why: 'A watch that has missed something is right again after ten minutes.' },
+    watch: { value: 20_000, why: 'The server sends a bookmark before its end. The client ends a silent watch after 30 s.' },
     shortestWatch: { value: 1000, why: 'A server that ends each watch at once would be asked without a pause.' },
     watchRetryFirst: { value: 300, why: 'An API server that restarts is often back within a second.' },
     watchRetryLongest: { value: 5000, why: 'A cell waits for what its pods do.' },
@@ -26,11 +27,11 @@ const LIMITS = checkedLimits(
 export const loadLabCluster = async (): Promise<typeof openClusterLab> => await Promise.resolve(openClusterLab)
 
 async function openClusterLab(options: ClusterOptions, signal: AbortSignal, say: (line: string) => void): Promise<ClusterLab> {
-  const { request, connections, page, resync, shortestWatch, watchRetryFirst, watchRetryLongest } = LIMITS
+  const { request, connections, page, resync, watch, shortestWatch, watchRetryFirst, watchRetryLongest } = LIMITS
   return await ClusterLab.open(options, signal, {
     limits: {
       requests: { request, connections },
-      watch: { page, resync, shortest: shortestWatch, retry: { first: watchRetryFirst, longest: watchRetryLongest } },
+      watch: { page, resync, watch, shortest: shortestWatch, retry: { first: watchRetryFirst, longest: watchRetryLongest } },
     },
     clock: SYSTEM_CLOCK,
     log: new Logger(descriptorSink(2), 'text'),

@@ -4,9 +4,9 @@ import type { InaccessibleVolume, Pod } from './pod.ts'
 export interface Rules {
   /** The CSI driver whose volumes count; undefined: those of all drivers. */
   readonly driver: string | undefined
-  /** Milliseconds for which a volume must have been inaccessible. */
+  /** Milliseconds for which a volume must have been seen inaccessible. */
   readonly gracePeriod: number
-  /** Pods that are being replaced at the same time, at the most. */
+  /** Evicted pods whose replacements are waited for at the same time, at the most. */
   readonly maxAtOnce: number
   /** Evictions within {@link interval}, at the most. */
   readonly maxPerInterval: number
@@ -25,10 +25,10 @@ export interface Facts {
   readonly now: number
   /** The CSI driver of a pod's volume; undefined if it is not known. */
   readonly driverOf: (pod: Pod, volume: string) => string | undefined
-  /** Since when a pod's volume is inaccessible. */
+  /** Since when a pod's volume is seen to be inaccessible. */
   readonly sinceOf: (pod: Pod, volume: string) => number | undefined
-  /** Before which a pod is not tried again that could not be evicted. */
-  readonly retryAt: (pod: Pod) => number | undefined
+  /** Before which a pod is not tried again that could not be evicted for its volume. */
+  readonly retryAt: (pod: Pod, volume: string) => number | undefined
 }
 
 /** Why a pod is, or would be, evicted. */
@@ -56,7 +56,7 @@ export function judge(pod: Pod, rules: Rules, facts: Facts): Verdict {
   if (rules.namespaces?.has(pod.namespace) === false || rules.excludedNamespaces.has(pod.namespace)) return LEAVE
   const cause = causeOf(pod, rules, facts)
   if (cause === undefined) return LEAVE
-  const until = Math.max(cause.since + rules.gracePeriod, facts.retryAt(pod) ?? 0)
+  const until = Math.max(cause.since + rules.gracePeriod, facts.retryAt(pod, cause.volume.name) ?? 0)
   if (until > facts.now) return { kind: 'wait', until }
   return { kind: pod.controller === undefined && !rules.evictBarePods ? 'bare' : 'evict', cause }
 }
@@ -68,7 +68,12 @@ function causeOf(pod: Pod, { driver }: Rules, { driverOf, sinceOf }: Facts): Cau
     const counts = driver === undefined || driverOf(pod, volume.name) === driver
     return since !== undefined && counts ? [{ volume, since }] : []
   })
-  return causes.toSorted((a, b) => a.since - b.since)[0]
+  return causes.toSorted(byTime)[0]
+}
+
+/** The cause that was seen first comes first. Of those that were seen together, the kubelets' times decide, which differ between nodes. */
+function byTime(a: Cause, b: Cause): number {
+  return a.since - b.since || (a.volume.lastTransition ?? Infinity) - (b.volume.lastTransition ?? Infinity) || 0
 }
 
 /** A pod with its verdict's cause. */
@@ -79,7 +84,7 @@ export interface Judged {
 
 /** How much of the limits is used up. Times are milliseconds of Clock.monotonic. */
 export interface Used {
-  /** Evicted pods that are neither gone nor replaced. */
+  /** Evicted pods whose replacements are waited for. */
   readonly atOnce: number
   /** The times of the evictions within the interval, in any order. */
   readonly withinInterval: readonly number[]
@@ -106,7 +111,7 @@ export function decide(pods: Iterable<Pod>, used: Used, rules: Rules, facts: Fac
     else if (verdict.kind === 'bare') bare.push({ pod, cause: verdict.cause })
     else if (verdict.kind === 'wait') times.push(verdict.until)
   }
-  ready.sort((a, b) => a.cause.since - b.cause.since)
+  ready.sort((a, b) => byTime(a.cause, b.cause))
   const roomOfInterval = rules.maxPerInterval - used.withinInterval.length
   const room = Math.max(Math.min(rules.maxAtOnce - used.atOnce, roomOfInterval), 0)
   if (ready.length > room && roomOfInterval <= room) {

@@ -26,18 +26,26 @@ const POD = object({
     labels: optional(record(string(), string()), {}),
     annotations: optional(record(string(), string()), {}),
     ownerReferences: optional(
-      array(object({ kind: string(), name: string(), uid: string(), controller: optional(boolean(), false) })),
+      array(
+        object({
+          apiVersion: optional(string(), ''),
+          kind: string(),
+          name: string(),
+          uid: string(),
+          controller: optional(boolean(), false),
+        }),
+      ),
       [],
     ),
   }),
   spec: object({
+    nodeName: optional(string(), ''),
     volumes: optional(
       array(
         object({
           name: string(),
           persistentVolumeClaim: optional(object({ claimName: string() })),
           ephemeral: optional(object({})),
-          csi: optional(object({ driver: string() })),
           hostPath: optional(object({ path: string() })),
         }),
       ),
@@ -63,15 +71,14 @@ const POD = object({
   ),
 })
 
-/** What a volume of a pod comes from: a claim in the pod's namespace, or a driver that the pod itself names (inline). */
-type VolumeSource = { readonly claim: string } | { readonly driver: string }
-
 /** A volume that the kubelet says cannot be accessed. */
 export interface InaccessibleVolume {
   /** Its name in pod.spec.volumes. */
   readonly name: string
-  /** The reasons of the conditions, such as `DaemonDead`. */
+  /** The reasons of these conditions, such as `DaemonDead`. */
   readonly reasons: readonly string[]
+  /** Tells sets of conditions apart as the kubelet does: by the statuses and reasons of all of them. */
+  readonly conditions: string
   /** When the kubelet saw this set of conditions first, by its clock: milliseconds since 1970; undefined if it does not say. */
   readonly lastTransition: number | undefined
 }
@@ -82,6 +89,8 @@ export interface Pod {
   readonly name: string
   readonly uid: string
   readonly resourceVersion: string
+  /** The name of its node; undefined before it has one. */
+  readonly node: string | undefined
   readonly created: number | undefined
   /** When it was told to end; undefined if it was not. */
   readonly deleted: number | undefined
@@ -89,16 +98,22 @@ export interface Pod {
   readonly gracePeriod: number
   /** It has succeeded or failed. */
   readonly over: boolean
+  readonly succeeded: boolean
   readonly ready: boolean
   /** The owner that makes a replacement. */
-  readonly controller: { readonly kind: string; readonly name: string; readonly uid: string } | undefined
+  readonly controller:
+    | { readonly apiVersion: string; readonly kind: string; readonly name: string; readonly uid: string }
+    | undefined
   /** The kubelet made it of a file or URL: the API server has a copy of it only. */
   readonly isStatic: boolean
   /** It is of a DaemonSet of the driver itself. */
   readonly isDriver: boolean
   readonly optedOut: boolean
-  /** By the volume's name: volumes of CSI drivers, as far as the pod tells. */
-  readonly volumes: ReadonlyMap<string, VolumeSource>
+  /**
+   * The claims of its volumes by the volume's name. The kubelet asks for the health of PersistentVolumes alone
+   * (pkg/kubelet/volumemanager/cache/volume_health.go), and not of inline ephemeral volumes.
+   */
+  readonly claims: ReadonlyMap<string, string>
   readonly inaccessible: readonly InaccessibleVolume[]
 }
 
@@ -120,13 +135,20 @@ export function parsePod(value: unknown, driver: string): Pod {
     name: metadata.name,
     uid: metadata.uid,
     resourceVersion: metadata.resourceVersion,
+    node: spec.nodeName === '' ? undefined : spec.nodeName,
     created: timeOf(metadata.creationTimestamp),
     // deletionTimestamp is the time at which the pod must have ended.
     deleted: deletion === undefined ? undefined : deletion - gracePeriod,
     gracePeriod,
     over: phase === 'Succeeded' || phase === 'Failed',
+    succeeded: phase === 'Succeeded',
     ready: conditions.some(({ type, status }) => type === 'Ready' && status === 'True'),
-    controller: controller && { kind: controller.kind, name: controller.name, uid: controller.uid },
+    controller: controller && {
+      apiVersion: controller.apiVersion,
+      kind: controller.kind,
+      name: controller.name,
+      uid: controller.uid,
+    },
     isStatic:
       annotations[MIRROR] !== undefined ||
       (annotations[SOURCE] ?? 'api') !== 'api' ||
@@ -135,17 +157,18 @@ export function parsePod(value: unknown, driver: string): Pod {
       controller?.kind === 'DaemonSet' &&
       (labels[DRIVER_LABEL.key] === DRIVER_LABEL.value || hostPaths.some((path) => path.endsWith(socketFolder))),
     optedOut: [labels, annotations].some((texts) => texts[OPT_OUT.key] === OPT_OUT.value),
-    volumes: new Map(
-      spec.volumes.flatMap(({ name, persistentVolumeClaim, ephemeral, csi }): (readonly [string, VolumeSource])[] => {
-        if (persistentVolumeClaim !== undefined) return [[name, { claim: persistentVolumeClaim.claimName }]]
+    claims: new Map(
+      spec.volumes.flatMap(({ name, persistentVolumeClaim, ephemeral }): (readonly [string, string])[] => {
+        if (persistentVolumeClaim !== undefined) return [[name, persistentVolumeClaim.claimName]]
         // A generic ephemeral volume's claim has the names of the pod and of the volume.
-        if (ephemeral !== undefined) return [[name, { claim: `${metadata.name}-${name}` }]]
-        return csi === undefined ? [] : [[name, { driver: csi.driver }]]
+        return ephemeral === undefined ? [] : [[name, `${metadata.name}-${name}`]]
       }),
     ),
     inaccessible: volumeHealth.flatMap(({ name, lastTransitionTime, healthConditions }) => {
       const reasons = healthConditions.filter(({ status }) => status === INACCESSIBLE).map(({ reason }) => reason)
-      return reasons.length === 0 ? [] : [{ name, reasons, lastTransition: timeOf(lastTransitionTime) }]
+      if (reasons.length === 0) return []
+      const conditions = healthConditions.map(({ status, reason }) => JSON.stringify([status, reason])).toSorted()
+      return [{ name, reasons, conditions: conditions.join(), lastTransition: timeOf(lastTransitionTime) }]
     }),
   }
 }

@@ -8,18 +8,18 @@ import { parsePod, type Pod } from './pod.ts'
 
 /** All pods of the cluster, as a watch tells of them. */
 export class Pods implements WatchSink {
-  readonly since: InaccessibleSince
+  readonly since = new InaccessibleSince()
   readonly #driver: string
   readonly #clock: Clock
   readonly #rateLimitedLog: RateLimitedLog
   readonly #byUid = new Map<string, Pod>()
   readonly #synced = Promise.withResolvers<undefined>()
-  #upToDate = 0
+  /** When the watch has told last that it is up to date; undefined after an interruption. Milliseconds of Clock.monotonic. */
+  #upToDate: number | undefined
   #onChange: () => void = () => undefined
 
   /** `driver`: the name of the CSI driver, by which {@link parsePod} knows the driver's own pods. */
   constructor(driver: string, clock: Clock, log: Logger) {
-    this.since = new InaccessibleSince(clock)
     this.#driver = driver
     this.#clock = clock
     this.#rateLimitedLog = new RateLimitedLog(log)
@@ -39,6 +39,11 @@ export class Pods implements WatchSink {
     return [...this.#byUid.values()].filter(({ inaccessible }) => inaccessible.length > 0).length
   }
 
+  /** Whether a list or an event of the watch has come within so many milliseconds, and no interruption since. */
+  isCurrent(age: number): boolean {
+    return this.#upToDate !== undefined && this.#clock.monotonic() < this.#upToDate + age
+  }
+
   get(uid: string): Pod | undefined {
     return this.#byUid.get(uid)
   }
@@ -50,8 +55,9 @@ export class Pods implements WatchSink {
 
   replace(objects: readonly unknown[]): void {
     const gone = new Set(this.#byUid.keys())
+    const now = this.#clock.monotonic()
     for (const object of objects) {
-      const pod = this.#take(object)
+      const pod = this.#take(object, now, true)
       if (pod !== undefined) gone.delete(pod.uid)
     }
     for (const uid of gone) this.#remove(uid)
@@ -60,7 +66,7 @@ export class Pods implements WatchSink {
   }
 
   changed(object: unknown): void {
-    const pod = this.#take(object)
+    const pod = this.#take(object, this.#clock.monotonic(), false)
     if (pod !== undefined && (pod.inaccessible.length > 0 || pod.ready || pod.deleted !== undefined)) this.#onChange()
   }
 
@@ -75,16 +81,20 @@ export class Pods implements WatchSink {
     this.#upToDate = this.#clock.monotonic()
   }
 
-  /** Takes a pod that was read apart from the watch. */
-  observe(pod: Pod): void {
-    this.since.observe(pod, this.#upToDate)
+  interrupted(): void {
+    this.#upToDate = undefined
   }
 
-  #take(object: unknown): Pod | undefined {
+  /** Takes a pod that was read apart from the watch. */
+  observe(pod: Pod): void {
+    this.since.observe(pod, this.#clock.monotonic(), true)
+  }
+
+  #take(object: unknown, now: number, afterGap: boolean): Pod | undefined {
     const pod = this.#parsed(object)
     if (pod === undefined) return undefined
     this.#byUid.set(pod.uid, pod)
-    this.observe(pod)
+    this.since.observe(pod, now, afterGap)
     return pod
   }
 

@@ -10,9 +10,11 @@ import type { Clock } from '../os/clock.ts'
 import { RateLimitedLog } from '../os/rate-limited-log.ts'
 import { oneLine } from '../printable.ts'
 import { checked } from '../schema.ts'
+import type { Controllers } from './controllers.ts'
 import { type Cause, decide, type Facts, judge, type Judged, type Rules } from './decision.ts'
 import { type EvictionLimits, Evictions } from './evictions.ts'
 import { parsePod, type Pod, podName } from './pod.ts'
+import type { Nodes } from './nodes.ts'
 import type { PodEvents } from './pod-events.ts'
 import type { Pods } from './pods.ts'
 import type { VolumeDrivers } from './volume-drivers.ts'
@@ -31,6 +33,8 @@ interface RestarterLimits extends EvictionLimits {
   readonly settle: number
   /** After which all pods are looked at again though none changes. */
   readonly look: number
+  /** After which what the watch has brought last is too old to evict by. */
+  readonly current: number
   /** From a refused eviction to the next attempt at the same pod. */
   readonly refused: BackoffLimits
 }
@@ -43,6 +47,8 @@ export interface RestarterParts {
   readonly api: ApiServer
   readonly pods: Pods
   readonly drivers: VolumeDrivers
+  readonly controllers: Controllers
+  readonly nodes: Nodes
   readonly events: PodEvents
   readonly rules: Rules
   /** The name of the driver, by which {@link parsePod} knows the driver's own pods. */
@@ -63,8 +69,8 @@ interface Refusal {
   until: number
 }
 
-/** What has become of an attempt: `again`: the pod has changed, and all are looked at anew. */
-type Outcome = 'evicted' | 'refused' | 'again'
+/** What has become of an attempt. `again`: the pod has changed, and all are looked at anew. `left`: its status may be old. */
+type Outcome = 'evicted' | 'refused' | 'again' | 'left'
 
 /** Evicts pods whose volumes stay inaccessible, during one term of leadership after the other. */
 export class Restarter {
@@ -74,6 +80,8 @@ export class Restarter {
   readonly #refusals = new Map<string, Refusal>()
   #wake: () => void = () => undefined
   #leading = false
+  /** The lease has an eviction that was refused. */
+  #outdated = false
 
   constructor(parts: RestarterParts) {
     this.#parts = parts
@@ -99,6 +107,7 @@ export class Restarter {
   async #lookOn(term: Term): Promise<never> {
     const { pods, limits, clock } = this.#parts
     const evictions = this.#earlierEvictions(term)
+    this.#outdated = false
     await unlessAborted(pods.synced, term.signal)
     for (;;) {
       // After a failure, soon.
@@ -131,21 +140,30 @@ export class Restarter {
 
   /** Returns when the next one is due at the latest, in milliseconds of Clock.monotonic. */
   async #round(term: Term, evictions: Evictions): Promise<number> {
-    const { pods, events, rules, limits, clock, log } = this.#parts
+    const { pods, rules, limits, clock, controllers } = this.#parts
     this.#forget()
-    for (const pod of pods.all) {
-      if (rules.driver !== undefined && pod.inaccessible.length > 0) await this.#findDrivers(pod, term.signal)
+    await this.#takeOut(term, evictions)
+    if (!pods.isCurrent(limits.current)) return clock.monotonic()
+    for (const pod of pods.all) if (pod.inaccessible.length > 0) await this.#findDrivers(pod, term.signal)
+    if (pods.inaccessible > 0) await this.#findControllers(evictions, term.signal)
+    for (;;) {
+      const used = evictions.used(pods, rules.interval, (uid) => controllers.wanted(uid))
+      const { evict, bare, next } = decide(pods.all, used, rules, this.#facts())
+      await this.#nameBare(bare, term.signal)
+      const [first] = evict
+      if (first === undefined) return next ?? clock.monotonic() + limits.look
+      const outcome = await this.#evict(first, term, evictions)
+      if (outcome === 'again' || outcome === 'refused') return clock.monotonic()
     }
-    const used = evictions.used(pods, rules.interval)
-    const { evict, bare, next } = decide(pods.all, used, rules, this.#facts())
+  }
+
+  /** Names the pods that are not evicted because they have no controller. */
+  async #nameBare(bare: readonly Judged[], signal: AbortSignal): Promise<void> {
+    const { events, log } = this.#parts
     for (const { pod, cause } of bare) {
       const note = `${this.#because(pod, cause)}. The pod is not evicted, because it has no controller that replaces it; delete it and create it again`
-      if (await events.write(pod, 'Warning', 'NotEvictedNoController', note, term.signal))
-        log.warning(`pod ${podName(pod)}: ${note}`)
+      if (await events.write(pod, 'Warning', 'NotEvictedNoController', note, signal)) log.warning(`pod ${podName(pod)}: ${note}`)
     }
-    let again = false
-    for (const judged of evict) again = (await this.#evict(judged, term, evictions)) !== 'evicted' || again
-    return again ? clock.monotonic() : (next ?? clock.monotonic() + limits.look)
   }
 
   /** A pod whose volumes' drivers cannot be found keeps no others from being looked at. Rejects if the API server does not answer. */
@@ -159,20 +177,33 @@ export class Restarter {
     }
   }
 
+  /** An eviction whose controller cannot be looked at counts until a replacement is ready. Rejects if the API server does not answer. */
+  async #findControllers(evictions: Evictions, signal: AbortSignal): Promise<void> {
+    try {
+      await this.#parts.controllers.find(evictions.controllers, signal)
+    } catch (error) {
+      if (error instanceof ApiError && error.status === undefined) throw error
+      signal.throwIfAborted()
+      this.#rateLimitedLog.warning('controllers', `cannot look at the controller of an evicted pod: ${messageOf(error)}`)
+    }
+  }
+
   /** Looks at the pod once more, and evicts it if it still must be. */
   async #evict({ pod: { namespace, name, uid } }: Judged, term: Term, evictions: Evictions): Promise<Outcome> {
-    const { api, events, log, pods, rules, onAttempt } = this.#parts
+    const { api, events, log, pods, rules, drivers, nodes, onAttempt } = this.#parts
     const pod = await this.#read(namespace, name, term.signal)
     if (pod?.uid !== uid) return 'again'
     pods.observe(pod)
     const verdict = judge(pod, rules, this.#facts())
     if (verdict.kind !== 'evict') return 'again'
-    evictions.add(uid)
+    if (await nodes.isSilent(pod, drivers.of(pod, verdict.cause.volume.name), term.signal)) return 'left'
+    evictions.add(pod, pods.all)
     try {
       // Another leader must know of it, and there must be none yet.
       await term.annotate({ [EVICTIONS]: evictions.text() })
     } catch (error) {
       evictions.remove(uid)
+      this.#outdated = true
       throw error
     }
     const because = this.#because(pod, verdict.cause)
@@ -188,8 +219,13 @@ export class Restarter {
       await api.request('POST', `${podPath(namespace, name)}/eviction`, { body, signal: term.signal })
     } catch (error) {
       // Without an answer it may have taken place, and counts until the pod shows it.
-      if (error instanceof ApiError && error.status !== undefined) evictions.remove(uid)
-      return await this.#notEvicted(pod, because, error, term.signal)
+      if (error instanceof ApiError && error.status !== undefined) {
+        evictions.remove(uid)
+        this.#outdated = true
+      }
+      const outcome = await this.#notEvicted(pod, because, error, term.signal)
+      await this.#takeOut(term, evictions)
+      return outcome
     }
     this.#refusals.delete(uid)
     onAttempt('evicted')
@@ -198,6 +234,13 @@ export class Restarter {
     const owner = controller === undefined ? 'nothing replaces it' : `${controller.kind} ${controller.name} replaces it`
     await events.write(pod, 'Normal', 'EvictedInaccessibleVolume', `Evicted: ${because}; ${owner}`, term.signal)
     return 'evicted'
+  }
+
+  /** Takes refused evictions out of the lease: they do not count for the next leader. */
+  async #takeOut(term: Term, evictions: Evictions): Promise<void> {
+    if (!this.#outdated) return
+    await term.annotate({ [EVICTIONS]: evictions.text() })
+    this.#outdated = false
   }
 
   async #notEvicted(pod: Pod, because: string, error: unknown, signal: AbortSignal): Promise<Outcome> {
@@ -230,12 +273,16 @@ export class Restarter {
   }
 
   #facts(): Facts {
-    const { clock, drivers, pods } = this.#parts
+    const { clock, drivers, nodes, pods } = this.#parts
     return {
       now: clock.monotonic(),
       driverOf: (pod, volume) => drivers.of(pod, volume),
       sinceOf: ({ uid }, volume) => pods.since.of(uid, volume),
-      retryAt: ({ uid }) => this.#refusals.get(uid)?.until,
+      retryAt: (pod, volume) => {
+        const until = this.#refusals.get(pod.uid)?.until
+        const look = nodes.lookAt(pod, drivers.of(pod, volume))
+        return until === undefined || look === undefined ? (until ?? look) : Math.max(until, look)
+      },
     }
   }
 
@@ -248,10 +295,11 @@ export class Restarter {
 
   /** Forgets what it knows of pods that are no more, or are well. */
   #forget(): void {
-    const { pods, drivers, events } = this.#parts
+    const { pods, drivers, nodes, events } = this.#parts
     const isThere = (uid: string): boolean => pods.get(uid) !== undefined
     drivers.keep(isThere)
     events.keep(isThere)
+    nodes.keep(new Set([...pods.all].filter(({ inaccessible }) => inaccessible.length > 0).map(({ node }) => node)))
     for (const uid of this.#refusals.keys()) if ((pods.get(uid)?.inaccessible ?? []).length === 0) this.#refusals.delete(uid)
   }
 
@@ -265,9 +313,9 @@ export class Restarter {
     }
   }
 
-  #because({ volumes }: Pod, { volume, since }: Cause): string {
-    const source = volumes.get(volume.name)
-    const claim = source !== undefined && 'claim' in source ? ` (claim ${source.claim})` : ''
+  #because({ claims }: Pod, { volume, since }: Cause): string {
+    const name = claims.get(volume.name)
+    const claim = name === undefined ? '' : ` (claim ${name})`
     const seconds = Math.round((this.#parts.clock.monotonic() - since) / 1000)
     const reasons = volume.reasons.map((reason) => oneLine(reason)).join(', ')
     return `volume ${volume.name}${claim} has been inaccessible for ${seconds} s: ${reasons}`

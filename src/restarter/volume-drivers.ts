@@ -38,12 +38,11 @@ export class VolumeDrivers {
     for (const uid of this.#known.keys()) if (!isThere(uid)) this.#known.delete(uid)
   }
 
-  async #driverOf({ namespace, volumes }: Pod, name: string, signal: AbortSignal): Promise<string | undefined> {
-    const source = volumes.get(name)
-    if (source === undefined) return undefined
-    if ('driver' in source) return source.driver
-    const claims = `/api/v1/namespaces/${encodeURIComponent(namespace)}/persistentvolumeclaims`
-    const claim = await this.#get(`${claims}/${encodeURIComponent(source.claim)}`, signal)
+  async #driverOf({ namespace, claims }: Pod, name: string, signal: AbortSignal): Promise<string | undefined> {
+    const claimName = claims.get(name)
+    if (claimName === undefined) return undefined
+    const collection = `/api/v1/namespaces/${encodeURIComponent(namespace)}/persistentvolumeclaims`
+    const claim = await this.#get(`${collection}/${encodeURIComponent(claimName)}`, signal)
     if (claim === undefined) return undefined
     const { volumeName } = checked(CLAIM, claim).spec
     if (volumeName === '') return undefined

@@ -160,6 +160,23 @@ void test('DeleteVolume leaves a volume that this node uses, and succeeds when i
   assert.deepEqual(await ids(plugin), [])
 })
 
+void test('DeleteVolume is ABORTED while the volume is being staged', async () => {
+  await using sandbox = new Sandbox()
+  using plugin = await Plugin.start(sandbox, { args: [...ROLE.args, '--inject', 'mount-delay=8'] })
+  const { volumeId } = await make(plugin, 'pvc-1')
+  const staging = sandbox.directory('staging')
+  const first = plugin.stage(volumeId, staging)
+  // The first to arrive has the lock once the second is refused.
+  assert.equal((await outcome(plugin.stage(volumeId, staging))).code, 'ABORTED')
+  const { code, details } = await outcome(plugin.call(deleteVolume, { volumeId }))
+  assert.equal(code, 'ABORTED', details)
+  assert.match(details, /^NodeStageVolume of volume .* is still under way; call DeleteVolume again later$/)
+  await first
+  assert.deepEqual(await ids(plugin), [volumeId])
+  await plugin.unstage(volumeId, staging)
+  await plugin.call(deleteVolume, { volumeId })
+})
+
 void test('ValidateVolumeCapabilities confirms what a volume can, says why not, and knows its volumes', async () => {
   await using sandbox = new Sandbox()
   using plugin = await Plugin.start(sandbox, ROLE)

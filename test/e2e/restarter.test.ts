@@ -26,6 +26,7 @@ class Restarting implements AsyncDisposable {
     const restarting = new Restarting()
     await restarting.api.listen()
     restarting.api.putVolume('dummy-fuse-csi')
+    restarting.api.putNode('node', true, ['dummy-fuse-csi'])
     return Object.assign(restarting, { restarter: restarting.start(...args) })
   }
 
@@ -40,6 +41,13 @@ class Restarting implements AsyncDisposable {
 
   holder(): unknown {
     return (this.api.get(LEASE)?.spec as { holderIdentity?: string } | undefined)?.holderIdentity
+  }
+
+  /** Resolves when it has looked at the pods so many times: it does one second after a change, and renews the lease every two seconds. */
+  async looks(times: number): Promise<void> {
+    const renewals = (): number => this.api.answered.filter(({ request }) => request === `PUT ${LEASE}`).length
+    const before = renewals()
+    await eventually('looks at the pods', () => renewals() >= before + times, 60_000)
   }
 
   async evicted(...names: readonly string[]): Promise<void> {
@@ -63,18 +71,27 @@ async function stopped(running: Running): Promise<Result> {
 }
 
 describe('dummy-fuse-csi restarter', () => {
-  it('evicts one pod after the other, the next when the last is gone, and says so by events', async () => {
+  it("evicts one pod after the other, the next when the last one's replacement is ready, and says so by events", async () => {
     await using it = await Restarting.begin()
+    it.api.putReplicaSet(4)
     it.pod({ name: 'young', inaccessibleFor: 0 })
     it.pod({ name: 'old', inaccessibleFor: 100 })
     it.pod({ name: 'older', inaccessibleFor: 200 })
     it.pod({ name: 'well' })
     await it.evicted('older')
-    // The young one's grace period passes, and the first one's slot is still taken.
-    await eventually('the grace period of the young one', () => JSON.stringify(it.api.get(LEASE)).includes('uid-older'))
+    assert.match(JSON.stringify(it.api.get(LEASE)), /uid-older/)
     it.api.delete(`${PODS}/older`)
+    it.pod({ name: 'first', createdFor: 0, ready: false, phase: 'Pending' })
+    // The young one's grace period passes, and the first one's slot is still taken.
+    await it.looks(5)
+    assert.deepEqual(it.api.evictions, ['older'])
+    it.pod({ name: 'first', createdFor: 0 })
     await it.evicted('older', 'old')
     it.api.delete(`${PODS}/old`)
+    await it.looks(2)
+    assert.deepEqual(it.api.evictions, ['older', 'old'])
+    // No replacement is wanted any more.
+    it.api.putReplicaSet(3)
     await it.evicted('older', 'old', 'young')
     await eventually('the last event', () => it.api.events.length === 3)
     assert.deepEqual(
@@ -84,18 +101,15 @@ describe('dummy-fuse-csi restarter', () => {
     const [event] = it.api.events
     assert.match(
       String(event?.note),
-      /^Evicted: volume data \(claim claim\) has been inaccessible for 20\d s: DaemonDead; ReplicaSet owner replaces it$/,
+      /^Evicted: volume data \(claim claim\) has been inaccessible for \d+ s: DaemonDead; ReplicaSet owner replaces it$/,
     )
     assert.equal((event?.regarding as { uid: string }).uid, 'uid-older')
   })
 
   it('leaves pods of other drivers and pods without a controller, and names those by an event', async () => {
     await using it = await Restarting.begin('--max-at-once', '9')
-    const other = {
-      ...podObject({ name: 'other', inaccessibleFor: 100 }),
-      spec: { volumes: [{ name: 'data', csi: { driver: 'other.example' } }] },
-    }
-    it.api.putPod(other)
+    it.api.putVolume('other.example', 'other-claim')
+    it.pod({ name: 'other', claim: 'other-claim', inaccessibleFor: 100 })
     it.pod({ name: 'bare', controller: null, inaccessibleFor: 100 })
     it.pod({ name: 'ours', inaccessibleFor: 50 })
     await it.evicted('ours')
@@ -111,6 +125,8 @@ describe('dummy-fuse-csi restarter', () => {
     await it.evicted('protected', 'free')
     await eventually('the events', () => it.api.events.length === 2)
     assert.deepEqual(reasons(it.api), ['EvictionRefusedByBudget protected', 'EvictedInaccessibleVolume free'])
+    await eventually('a lease without the refused eviction', () => !JSON.stringify(it.api.get(LEASE)).includes('uid-protected'))
+    assert.match(JSON.stringify(it.api.get(LEASE)), /uid-free/)
     it.api.delete(`${PODS}/free`)
     it.api.onEviction = () => undefined
     await it.evicted('protected', 'free', 'protected')
@@ -136,6 +152,25 @@ describe('dummy-fuse-csi restarter', () => {
     assert.equal(it.api.get(`${PODS}/healing`)?.metadata.deletionTimestamp, undefined)
     await eventually('the event', () => it.api.events.length > 0)
     assert.deepEqual(reasons(it.api), ['EvictedInaccessibleVolume last'])
+  })
+
+  it('leaves pods alone whose node is not ready or has no plugin, says so once, and evicts them when both are back', async () => {
+    await using it = await Restarting.begin()
+    it.api.putNode('down', false, ['dummy-fuse-csi'])
+    it.api.putNode('bare', true, ['other.example'])
+    it.pod({ name: 'lost', node: 'down', inaccessibleFor: 400 })
+    it.pod({ name: 'also', node: 'down', inaccessibleFor: 350 })
+    it.pod({ name: 'unasked', node: 'bare', inaccessibleFor: 300 })
+    it.pod({ name: 'asked', inaccessibleFor: 200 })
+    await it.evicted('asked')
+    const said = (): readonly string[] => it.restarter.output().match(/Pod .* is left alone.*/g) ?? []
+    assert.equal(said().length, 2, it.restarter.output())
+    assert.match(said()[0] ?? '', /^Pod default\/lost is left alone, as are others of node down: the node is not ready/)
+    assert.match(said()[1] ?? '', /^Pod default\/unasked .* of node bare: its kubelet has no plugin of driver dummy-fuse-csi/)
+    it.api.putNode('bare', true, ['dummy-fuse-csi'])
+    it.api.delete(`${PODS}/asked`)
+    await it.evicted('asked', 'unasked')
+    assert.equal(said().length, 2, it.restarter.output())
   })
 
   it('goes on when the API server is back, and after the history of its watch is lost', async () => {
@@ -165,14 +200,10 @@ describe('dummy-fuse-csi restarter', () => {
     assert.match(stderr, /The lease is given back/)
     await eventually('a new leader', () => successor.output().includes('Leading as'))
     assert.notEqual(it.holder(), '')
-    it.pod({ name: 'third', inaccessibleFor: 300 })
-    // It renews the lease every two seconds, and looks at pods one second after a change.
-    const renewals = (): number => it.api.answered.filter(({ request }) => request === `PUT ${LEASE}`).length
-    const before = renewals()
-    await eventually('a look at the third', () => renewals() >= before + 3)
+    await it.looks(5)
     assert.deepEqual(it.api.evictions, ['first'])
     it.api.delete(`${PODS}/first`)
-    await it.evicted('first', 'third')
+    await it.evicted('first', 'second')
   })
 
   it('ends at once though the API server does not answer', async () => {

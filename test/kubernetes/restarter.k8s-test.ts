@@ -161,14 +161,15 @@ describe('dummy-fuse-csi restarter at a real API server', { timeout: 1_800_000 }
 
   const start = (sandbox: Sandbox, ...args: readonly string[]): Running => {
     const given = ['--kubeconfig', kubeconfig, '--lease-namespace', 'default', '--lease-name', NAME]
-    return sandbox.start(EXECUTABLE, ['restarter', ...given, '--grace-period', '3', ...args])
+    // The evictions of one test are in the lease of the next.
+    return sandbox.start(EXECUTABLE, ['restarter', ...given, '--grace-period', '3', '--max-at-once', '9', ...args])
   }
 
   it('evicts one pod after the other with the rights of the chart, and writes events', async () => {
     await using sandbox = new Sandbox()
     for (const name of ['one', 'two', 'well']) await pods.createPod(name)
     await pods.setHealth('one', true)
-    const running = start(sandbox)
+    const running = start(sandbox, '--max-at-once', '1')
     await pods.evicted('one')
     const { note } = await pods.eventOf('one', 'EvictedInaccessibleVolume')
     assert.match(note ?? '', /volume data \(claim claim\) has been inaccessible for \d+ s: DaemonDead; ConfigMap owner replaces it/)
@@ -177,6 +178,8 @@ describe('dummy-fuse-csi restarter at a real API server', { timeout: 1_800_000 }
     assert.ok((await pods.lease()).includes(metadata.uid))
     assert.deepEqual(await pods.ending(), ['one'])
     await pods.release('one')
+    await pods.createPod('again')
+    await pods.setHealth('again', false)
     await pods.evicted('two')
     await pods.release('two')
     running.child.kill('SIGTERM')

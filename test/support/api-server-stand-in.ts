@@ -47,6 +47,8 @@ export class ApiServerStandIn implements AsyncDisposable {
   onCreate: (collection: string, object: ApiObject) => Refusal | undefined = () => undefined
   /** Whether a SelfSubjectAccessReview says that something is allowed. */
   allows: (attributes: Readonly<Record<string, string>>) => boolean = () => true
+  /** Whether a watch that asks for bookmarks gets one before its end. */
+  bookmarks = true
   /** Requests stay without an answer while it is set. */
   hangs = false
   #version = 1
@@ -113,11 +115,24 @@ export class ApiServerStandIn implements AsyncDisposable {
     this.put(`/api/v1/namespaces/${pod.metadata.namespace ?? ''}/pods/${pod.metadata.name ?? ''}`, pod)
   }
 
-  /** A claim `claim` in the namespace default, and its volume of a driver. */
-  putVolume(driver: string): void {
+  /** A claim in the namespace default, and its volume of a driver. */
+  putVolume(driver: string, claim = 'claim'): void {
     const metadata = {}
-    this.put('/api/v1/namespaces/default/persistentvolumeclaims/claim', { metadata, spec: { volumeName: 'volume' } })
-    this.put('/api/v1/persistentvolumes/volume', { metadata, spec: { csi: { driver } } })
+    this.put(`/api/v1/namespaces/default/persistentvolumeclaims/${claim}`, { metadata, spec: { volumeName: `volume-of-${claim}` } })
+    this.put(`/api/v1/persistentvolumes/volume-of-${claim}`, { metadata, spec: { csi: { driver } } })
+  }
+
+  /** A node with the drivers that its kubelet knows. */
+  putNode(name: string, ready: boolean, drivers: readonly string[]): void {
+    const conditions = [{ type: 'Ready', status: ready ? 'True' : 'Unknown' }]
+    this.put(`/api/v1/nodes/${name}`, { metadata: { name }, status: { conditions } })
+    const spec = { drivers: drivers.map((driver) => ({ name: driver })) }
+    this.put(`/apis/storage.k8s.io/v1/csinodes/${name}`, { metadata: { name }, spec })
+  }
+
+  /** A ReplicaSet `owner` in the namespace default, with the uid that the pods' owner has. */
+  putReplicaSet(replicas: number): void {
+    this.put('/apis/apps/v1/namespaces/default/replicasets/owner', { metadata: { uid: 'uid-owner' }, spec: { replicas } })
   }
 
   get(path: string): ApiObject | undefined {
@@ -161,7 +176,7 @@ export class ApiServerStandIn implements AsyncDisposable {
     const { pathname, searchParams } = url
     const { method = 'GET' } = request
     const object = body === '' ? undefined : (JSON.parse(body) as ApiObject)
-    if (method === 'GET' && searchParams.has('watch')) this.#watch(Number(searchParams.get('resourceVersion')), response)
+    if (method === 'GET' && searchParams.has('watch')) this.#watch(searchParams, response)
     else if (method === 'GET' && pathname.endsWith('/pods')) this.#list(pathname, searchParams, response)
     else if (method === 'GET' && COLLECTION.test(pathname)) this.#listAll(pathname, searchParams, response)
     else if (method === 'GET') reply(response, this.#objects.get(pathname) ?? NOT_FOUND)
@@ -173,7 +188,8 @@ export class ApiServerStandIn implements AsyncDisposable {
     this.answered.push({ request: `${method} ${pathname}`, body: object })
   }
 
-  #watch(version: number, response: ServerResponse): void {
+  #watch(query: URLSearchParams, response: ServerResponse): void {
+    const version = Number(query.get('resourceVersion'))
     response.writeHead(200, { 'content-type': 'application/json' })
     response.flushHeaders()
     if (version < this.#oldest) {
@@ -183,7 +199,18 @@ export class ApiServerStandIn implements AsyncDisposable {
     const missed = this.#changes.filter(({ object }) => Number(object.metadata.resourceVersion) > version)
     for (const change of missed) response.write(`${JSON.stringify(change)}\n`)
     this.#watchers.add(response)
-    response.once('close', () => this.#watchers.delete(response))
+    const end = setTimeout(
+      () => {
+        const object = { metadata: { resourceVersion: String(this.#version) } }
+        if (this.bookmarks) response.write(`${JSON.stringify({ type: 'BOOKMARK', object })}\n`)
+        response.end()
+      },
+      Number(query.get('timeoutSeconds') ?? 1800) * 1000,
+    )
+    response.once('close', () => {
+      clearTimeout(end)
+      this.#watchers.delete(response)
+    })
   }
 
   #list(path: string, query: URLSearchParams, response: ServerResponse): void {
@@ -246,7 +273,7 @@ export class ApiServerStandIn implements AsyncDisposable {
     const { uid, resourceVersion } = this.#objects.get(path)?.metadata ?? {}
     if (preconditions?.uid !== uid || preconditions?.resourceVersion !== resourceVersion)
       return { code: 409, message: 'the precondition does not match' }
-    const deletionTimestamp = new Date(Date.now() + 30_000).toISOString()
+    const deletionTimestamp = new Date(Date.now() + 30_000).toISOString().replace(/\.\d+/, '')
     this.put(path, { ...pod, metadata: { ...pod.metadata, deletionTimestamp, deletionGracePeriodSeconds: 30 } })
     return { metadata: {}, kind: 'Status', status: 'Success' }
   }

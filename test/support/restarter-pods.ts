@@ -3,10 +3,13 @@ export interface PodChoice {
   readonly name: string
   readonly namespace?: string
   readonly uid?: string
+  readonly node?: string
   readonly labels?: Readonly<Record<string, string>>
   readonly annotations?: Readonly<Record<string, string>>
   /** The kind of its controller; null for none. */
   readonly controller?: string | null
+  /** The uid of its controller. */
+  readonly ownerUid?: string
   readonly phase?: string
   readonly ready?: boolean
   /** Seconds since which it has been told to end. */
@@ -15,6 +18,10 @@ export interface PodChoice {
   readonly createdFor?: number
   /** Seconds since which its volume `data` is inaccessible; null: it is accessible again; undefined: it always was. */
   readonly inaccessibleFor?: number | null
+  /** The reason of the health condition; DaemonDead if it is left out. */
+  readonly reason?: string
+  /** The claim of its volume; `claim` if it is left out. */
+  readonly claim?: string
   readonly hostPath?: string
   readonly version?: number
   /** Milliseconds since 1970. */
@@ -30,7 +37,9 @@ export function podObject(choice: PodChoice): Record<string, unknown> {
     lastTransitionTime: ago(choice.inaccessibleFor ?? 0),
     ...(choice.inaccessibleFor === null
       ? {}
-      : { healthConditions: [{ status: 'Inaccessible', reason: 'DaemonDead', message: 'the FUSE daemon is gone' }] }),
+      : {
+          healthConditions: [{ status: 'Inaccessible', reason: choice.reason ?? 'DaemonDead', message: 'the FUSE daemon is gone' }],
+        }),
   }
   return {
     apiVersion: 'v1',
@@ -47,12 +56,15 @@ export function podObject(choice: PodChoice): Record<string, unknown> {
       labels: choice.labels ?? {},
       annotations: choice.annotations ?? {},
       ownerReferences:
-        controller === null ? [] : [{ apiVersion: 'apps/v1', kind: controller, name: 'owner', uid: 'uid-owner', controller: true }],
+        controller === null
+          ? []
+          : [{ apiVersion: 'apps/v1', kind: controller, name: 'owner', uid: choice.ownerUid ?? 'uid-owner', controller: true }],
     },
     spec: {
+      nodeName: choice.node ?? 'node',
       containers: [{ name: 'main', image: 'any' }],
       volumes: [
-        { name: 'data', persistentVolumeClaim: { claimName: 'claim' } },
+        { name: 'data', persistentVolumeClaim: { claimName: choice.claim ?? 'claim' } },
         ...(choice.hostPath === undefined ? [] : [{ name: 'host', hostPath: { path: choice.hostPath } }]),
       ],
     },

@@ -129,6 +129,15 @@ describe('the choice among pods', () => {
     assert.deepEqual(names(NONE, { maxAtOnce: 9 }), ['b', 'c', 'a'])
   })
 
+  it("takes by the kubelets' times those that were seen at the same time", () => {
+    const together = ['a', 'b', 'c'].map((name, index) => pod({ name, inaccessibleFor: [200, 400, 300][index] ?? 0 }))
+    const { evict } = decide(together, NONE, { ...RULES, maxAtOnce: 9 }, facts())
+    assert.deepEqual(
+      evict.map((judged) => judged.pod.name),
+      ['b', 'c', 'a'],
+    )
+  })
+
   it('takes no more than may be replaced at the same time', () => {
     assert.deepEqual(names({ ...NONE, atOnce: 1 }), [])
     assert.deepEqual(names({ ...NONE, atOnce: 1 }, { maxAtOnce: 3 }), ['b', 'c'])

@@ -77,6 +77,8 @@ export class Pods implements WatchSink {
 
   readonly upToDate = (): void => undefined
 
+  readonly interrupted = (): void => undefined
+
   #take(pod: PodState): void {
     this.#pods.set(pod.metadata.name, pod)
     for (const listener of this.#listeners) listener(pod)

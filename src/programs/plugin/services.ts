@@ -41,7 +41,7 @@ export interface ServerHooks {
 /** The gRPC server with the services that `--role` names. */
 export function openServer(
   { options, limits: all, log }: ServerParts,
-  { volumes, registry, cache, spec }: VolumeSystem,
+  { volumes, registry, locks, cache, spec }: VolumeSystem,
   { tidy, unavailableReason, around }: ServerHooks,
 ): GrpcServer {
   const { driverName, nodeId, roles, fuseBackend } = options
@@ -62,7 +62,7 @@ export function openServer(
     [
       { service: Identity, handlers: identity(driverName, versionText(), isController, unavailableReason) },
       ...(roles.has('node') ? [{ service: Node, handlers: node(nodeId, volumes, checks) }] : []),
-      { service: Controller, handlers: controller(registry, usedAt, checks, isController) },
+      { service: Controller, handlers: controller(registry, locks, usedAt, checks, isController) },
     ],
     tidyAfterCalls(around(requestLog(log, toStatus)), tidy, { quiet: tidyQuiet, latest: tidyLatest }),
     serverLimits(all),

@@ -67,6 +67,7 @@ import { ProgramShields, readOnlyByDefault } from './program-shields.ts'
 export interface VolumeSystem {
   readonly volumes: NodeVolumes
   readonly registry: VolumeRegistry
+  readonly locks: VolumeLocks
   readonly restorer: Restorer
   readonly restoration: Restoration
   readonly cache: MountCache
@@ -126,8 +127,9 @@ export function openVolumes(
   const namespaces = new MountNamespaces(own.mayBeOfType, limits.answerAge)
   const staleConsumers = new StaleConsumers({ namespaces, cache, states, prober, time: limits.search })
   const inspector = new Inspector({ states, reachability, cache, host, staleConsumers, maxAge: limits.answerAge })
+  const locks = new VolumeLocks()
   const checked = new CheckedVolumes({
-    locks: new VolumeLocks(),
+    locks,
     cache,
     states,
     reachability,
@@ -145,7 +147,7 @@ export function openVolumes(
   const volumes =
     options.daemonize === 'early' ? new EarlyReturnVolumes({ checked, host, points, binds, cache, bootId: boot, log }) : checked
   const restorer = new Restorer({ reachability, allowed, cache, stager, publisher, restoration, bootId: boot, limits, log })
-  return { volumes, registry, restorer, restoration, cache, spec, handOver: programs?.handOver ?? (() => Promise.resolve()) }
+  return { volumes, registry, locks, restorer, restoration, cache, spec, handOver: programs?.handOver ?? (() => Promise.resolve()) }
 }
 
 /** Throws ProgramError where volumes are staged that another program serves: this plugin could neither judge nor mount them. */

@@ -47,7 +47,8 @@ interface Parsed {
 /** The grace period in seconds. The kubelet asks once a minute: two further questions have had the same answer by then. */
 const GRACE_PERIOD = 150
 
-/** For --max-at-once and --max-per-interval: all of these evictions stand in an annotation of the Lease, which has 256 KiB for them. */
+/** For --max-at-once and --max-per-interval: these evictions stand in an annotation of the Lease, which has 256 KiB: 450 bytes for a slot, and 120 for each. */
+const MOST_AT_ONCE = 300
 const MOST_EVICTIONS = 1000
 
 /** What a namespace or a Lease may be called (RFC 1123). */
@@ -67,10 +68,13 @@ export function parseRestarterOptions(args: readonly string[], env: NodeJS.Proce
     )
     .option('--drivername <name>', 'the CSI driver whose volumes count', 'dummy-fuse-csi')
     .option('--all-drivers', 'volumes of all CSI drivers count')
-    .option('--grace-period <seconds>', 'how long a volume must have been inaccessible', seconds(), GRACE_PERIOD)
+    .option('--grace-period <seconds>', 'how long the restarter must have seen a volume inaccessible', seconds(), GRACE_PERIOD)
     .addOption(
-      new Option('--max-at-once <number>', 'how many evicted pods may wait for their replacements at the same time')
-        .argParser(count(MOST_EVICTIONS))
+      new Option(
+        '--max-at-once <number>',
+        'how many evicted pods may wait for their replacements at the same time; each waits until its replacement is ready, for --interval at the most',
+      )
+        .argParser(count(MOST_AT_ONCE))
         .default(1),
     )
     .addOption(

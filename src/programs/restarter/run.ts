@@ -5,6 +5,8 @@ import { LeaseObject } from '../../kubernetes/lease.ts'
 import { ObjectWatch } from '../../kubernetes/object-watch.ts'
 import type { Logger } from '../../log.ts'
 import { SYSTEM_CLOCK } from '../../os/clock.ts'
+import { Controllers } from '../../restarter/controllers.ts'
+import { Nodes } from '../../restarter/nodes.ts'
 import { PodEvents } from '../../restarter/pod-events.ts'
 import { Pods } from '../../restarter/pods.ts'
 import { Restarter } from '../../restarter/restarter.ts'
@@ -37,6 +39,7 @@ export async function runRestarter(
     limits: {
       page: limits.page,
       resync: limits.resync,
+      watch: limits.watch,
       shortest: limits.shortestWatch,
       retry: { first: limits.watchRetryFirst, longest: limits.watchRetryLongest },
     },
@@ -49,6 +52,8 @@ export async function runRestarter(
     api,
     pods,
     drivers: new VolumeDrivers(api),
+    controllers: new Controllers(api, clock, limits.controllers),
+    nodes: new Nodes(api, clock, limits.silentNode, log),
     events: new PodEvents(api, identity, limits.eventRepeat, clock, log),
     rules,
     driverName,
@@ -56,8 +61,8 @@ export async function runRestarter(
     limits: {
       settle: limits.settle,
       look: limits.look,
+      current: limits.current,
       unseen: limits.unseen,
-      overdue: limits.overdue,
       refused: { first: limits.refusedFirst, longest: limits.refusedLongest },
     },
     clock,
