@@ -25,4 +25,20 @@ await write(join(ROOT, 'examples/drivers/driver.schema.json'), toJsonSchema(DRIV
 const values = join(ROOT, 'chart/dummy-fuse-csi/values.schema.json')
 const chart = JSON.parse(await readFile(values, 'utf8'))
 const { $schema: _, ...definition } = program
-await write(values, { ...chart, definitions: { ...chart.definitions, program: definition } })
+await write(values, { ...chart, definitions: { ...chart.definitions, program: withPatterns(definition) } })
+
+/** The schema with patternProperties in place of propertyNames, for which Helm 4 names another value than the wrong one. */
+function withPatterns(schema) {
+  if (Array.isArray(schema)) return schema.map(withPatterns)
+  if (typeof schema !== 'object' || schema === null) return schema
+  const { propertyNames, additionalProperties, ...others } = Object.fromEntries(
+    Object.entries(schema).map(([key, value]) => [key, withPatterns(value)]),
+  )
+  if (propertyNames?.pattern === undefined)
+    return {
+      ...others,
+      ...(additionalProperties === undefined ? {} : { additionalProperties }),
+      ...(propertyNames === undefined ? {} : { propertyNames }),
+    }
+  return { ...others, patternProperties: { [propertyNames.pattern]: additionalProperties ?? {} }, additionalProperties: false }
+}
