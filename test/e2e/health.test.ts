@@ -264,12 +264,43 @@ void test('health of one target says nothing of another consumer’s', async () 
   assert.equal((await outcome(volume.publish(refused))).code, 'UNAVAILABLE')
 
   assert.deepEqual(await healthAt(plugin, volume, { target: well, staging }), [])
-  assert.deepEqual(await healthAt(plugin, volume, { target: unmounted, staging }), ['MountFailed', 'TargetNotMounted'])
+  assert.deepEqual(await healthAt(plugin, volume, { target: unmounted, staging }), ['TargetNotMounted'])
   assert.deepEqual(await healthAt(plugin, volume, { target: refused, staging }), ['MountFailed'])
-  assert.deepEqual(await healthAt(plugin, volume, { staging }), ['MountFailed'])
+  assert.deepEqual(await healthAt(plugin, volume, { staging }), [])
   assert.deepEqual(await healthAt(plugin, volume, {}), ['MountFailed', 'TargetNotMounted'])
+  const never = await outcome(healthAt(plugin, volume, { target: volume.another('fourth'), staging }))
+  assert.equal(never.code, 'NOT_FOUND')
   await volume.killDaemon()
-  assert.deepEqual(await healthAt(plugin, volume, { target: well, staging }), ['DaemonDead', 'MountFailed'])
+  assert.deepEqual(await healthAt(plugin, volume, { target: well, staging }), ['DaemonDead'])
+  assert.deepEqual(await healthAt(plugin, volume, { target: refused, staging }), ['MountFailed'])
+  await volume.unpublish(refused)
+  assert.equal((await outcome(healthAt(plugin, volume, { target: refused, staging }))).code, 'NOT_FOUND')
+  assert.deepEqual(await healthAt(plugin, volume, {}), ['DaemonDead', 'TargetNotMounted'])
+})
+
+void test('a failure to stage is that of its staging path, and of each target that is to be bound from it', async () => {
+  await using sandbox = new Sandbox()
+  using plugin = await Plugin.start(sandbox, { args: ['--inject', 'mount-fail'] })
+  const volume = new Volume(sandbox, plugin, 'volume')
+  const { staging, target } = volume
+  assert.equal((await outcome(volume.stage())).code, 'INTERNAL')
+  for (const asked of [{ staging }, { target, staging }, {}])
+    assert.deepEqual(await healthAt(plugin, volume, asked), ['MountFailed'], JSON.stringify(asked))
+  const elsewhere = sandbox.directory('elsewhere')
+  for (const asked of [{ target }, { staging: elsewhere }, { target, staging: elsewhere }])
+    assert.equal((await outcome(healthAt(plugin, volume, asked))).code, 'NOT_FOUND', JSON.stringify(asked))
+})
+
+void test('a staging path that is not that of the target makes no difference: the target decides', async () => {
+  await using sandbox = new Sandbox()
+  using plugin = await Plugin.start(sandbox)
+  const volume = new Volume(sandbox, plugin, 'volume')
+  const { target } = volume
+  await volume.publish()
+  const staging = sandbox.directory('elsewhere')
+  assert.deepEqual(await healthAt(plugin, volume, { target, staging }), [])
+  await volume.killDaemon()
+  assert.deepEqual(await healthAt(plugin, volume, { target, staging }), ['DaemonDead'])
 })
 
 void test('health of a path that the volume is not at is NOT_FOUND, and of one that is no path INVALID_ARGUMENT', async () => {
