@@ -124,7 +124,7 @@ export function openVolumes(
   const publisher = new Publisher({ ...mounting, stager, restoreMode: options.restoreMode })
   const restoration = new Restoration()
   const namespaces = new MountNamespaces(own.mayBeOfType, limits.answerAge)
-  const staleConsumers = new StaleConsumers({ namespaces, cache, states, prober, time: limits.search })
+  const staleConsumers = new StaleConsumers({ namespaces, cache, states, prober, bootId: boot, time: limits.search })
   const inspector = new Inspector({ states, reachability, cache, host, staleConsumers, maxAge: limits.answerAge })
   const checked = new CheckedVolumes({
     locks: new VolumeLocks(),
