@@ -32,10 +32,12 @@ export interface Finding {
 /** UNREACHABLE: a path lies on a mount that does not answer, or is no directory. UNKNOWN: its state could not be determined. */
 type Unclear = 'UNREACHABLE' | 'UNKNOWN'
 
-/** A path of a volume and its state. STALE: a bind of a session that is not mounted at the staging path any more. */
+/** A path of a volume and its state. STALE: a bind of a session that has ended, and is not mounted at the staging path any more. */
 export interface PathReport {
   readonly path: string
   readonly state: MountState['kind'] | 'STALE' | Unclear
+  /** A target that is bound to another session than its staging path has. */
+  readonly isSeparate?: true
   /** How many mounts of earlier sessions lie below the topmost one, if any: a restore by stacking leaves one. */
   readonly covers?: number
   /** The reason for UNREACHABLE and UNKNOWN. */
@@ -116,24 +118,28 @@ export class Inspector {
     const { staged, published } = this.#cache.of(volumeId)
     if (target !== undefined) {
       const atTarget = published.filter(({ targetPath }) => targetPath === target)
-      return await this.#reports([], atTarget, call)
+      return await this.#reports([], atTarget, call, true)
     }
     if (staging === undefined) return await this.#reports(staged, published, call)
     const atStaging = staged.filter(({ stagingPath }) => stagingPath === staging)
     return await this.#reports(atStaging, [], call)
   }
 
-  /** A target whose volume is not staged should have been unpublished: its staging path is reported too, as one where nothing is mounted. */
+  /**
+   * A target whose volume is not staged should have been unpublished: its staging path is reported too, as one where nothing is mounted. `targetAlone`: the staging
+   * path counts as far as the target is a bind of it.
+   */
   async #reports(
     staged: readonly StagedEntry[],
     published: readonly PublishedEntry[],
     call: CallContext,
+    targetAlone = false,
   ): Promise<readonly VolumeReport[]> {
     const places = new Map([...published, ...staged].map((entry) => [entry.stagingPath, entry]))
     const targets = Map.groupBy(published, ({ stagingPath }) => stagingPath)
     const reports: Promise<VolumeReport>[] = []
     for (const [stagingPath, entry] of places) {
-      reports.push(this.#report(entry, targets.get(stagingPath) ?? [], call))
+      reports.push(this.#report(entry, targets.get(stagingPath) ?? [], call, targetAlone))
       // Thousands at once keep the garbage collector busy. Most are done after a turn of the event loop; one that waits does not delay the next.
       if (reports.length % PORTION === 0) await setImmediate()
     }
@@ -144,6 +150,7 @@ export class Inspector {
     entry: StagedEntry | PublishedEntry,
     published: readonly PublishedEntry[],
     call: CallContext,
+    targetAlone: boolean,
   ): Promise<VolumeReport> {
     const { volumeId, stagingPath, ephemeral, capability } = entry
     const program = entry.kind === 'staged' ? entry.program : undefined
@@ -156,7 +163,7 @@ export class Inspector {
     )
     const pid = await this.#pidOf(staging, stagingPath, call)
     const findings = [
-      ...stagingFindings(stagingPath, staging),
+      ...(targetAlone && targets.every(({ isSeparate }) => isSeparate) ? [] : stagingFindings(stagingPath, staging)),
       ...targets.flatMap((target) => [...targetFindings(target), ...consumerFindings(target)]),
     ]
     return {
@@ -206,13 +213,18 @@ export class Inspector {
       const [mount, ...below] = this.#states.layersAt(path)
       const covers = below.length === 0 ? {} : { covers: below.length }
       const bound = mount !== undefined && this.#states.isOwn(path, mount) ? mount.device : undefined
-      const staleConsumers = staging.kind === 'HUNG' ? [] : await this.#staleConsumers.of(entry, bound, call)
-      const more = staleConsumers.length === 0 ? covers : { ...covers, staleConsumers }
+      const isSeparate = bound !== undefined && bound !== device
       // A bind has the state of its session.
-      if (mount !== undefined && mount.device === device)
-        return { path, state: staging.kind, ...more, ...('message' in staging ? { why: staging.message } : {}) }
-      const state = await this.#states.target(path, device, call)
-      return { path, state: state.kind === 'NOT_MOUNTED' || state.kind === 'FOREIGN' ? state.kind : 'STALE', ...more }
+      const state = mount !== undefined && mount.device === device ? staging : await this.#states.target(path, device, call)
+      const staleConsumers = state.kind === 'HUNG' ? [] : await this.#staleConsumers.of(entry, bound, call)
+      return {
+        path,
+        state: isSeparate && state.kind === 'DEAD' ? 'STALE' : state.kind,
+        ...(isSeparate ? { isSeparate } : {}),
+        ...covers,
+        ...(staleConsumers.length === 0 ? {} : { staleConsumers }),
+        ...('message' in state ? { why: state.message } : {}),
+      }
     } catch (error) {
       const { kind, message } = noState(error)
       return { path, state: kind, why: message }
@@ -262,11 +274,16 @@ function stagingFindings(path: string, state: MountState | NoState): readonly Fi
   }
 }
 
-function targetFindings({ path, state, why }: PathReport): readonly Finding[] {
+function targetFindings({ path, state, isSeparate, why }: PathReport): readonly Finding[] {
   const again = 'restart the consumer, so that the volume is unpublished and published again'
   switch (state) {
     case 'STALE':
-      return [{ reason: 'StaleBind', message: `${path} is bound to a session that its staging path no longer has; ${again}` }]
+      return [
+        {
+          reason: 'StaleBind',
+          message: `${path} is bound to a session that has ended, and that its staging path no longer has; ${again}`,
+        },
+      ]
     case 'NOT_MOUNTED':
       return [
         {
@@ -280,9 +297,12 @@ function targetFindings({ path, state, why }: PathReport): readonly Finding[] {
       return [{ reason: 'PathUnreachable', message: why ?? path }]
     case 'UNKNOWN':
       return [{ reason: 'StateUnknown', message: why ?? path }]
+    case 'HUNG':
+      return isSeparate
+        ? [{ reason: 'DaemonHung', message: `the FUSE daemon of ${path} does not answer; resume or kill it, then ${again}` }]
+        : []
     case 'MOUNTED':
     case 'DEAD':
-    case 'HUNG':
       return []
   }
 }
