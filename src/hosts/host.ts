@@ -80,9 +80,9 @@ export interface FuseHost {
   unmountedSession?(path: string): string | undefined
   /**
    * Why the session of super block `device` (`major:minor`) at a path does not answer, as a part of a sentence for people. Such a session is not replaced: its shield or
-   * dummy-fused has it served again. Undefined for a session that may be replaced. Never rejects. Left out by a host whose sessions may all be replaced.
+   * dummy-fused has it served again. Undefined for a session that may be replaced. `time`: milliseconds in which it says so. Never rejects. Left out by a host whose sessions may all be replaced.
    */
-  silence?(path: string, device: string): Promise<string | undefined>
+  silence?(path: string, device: string, time?: number): Promise<string | undefined>
   /** Why this host cannot serve any session, as a message for people; undefined if it can. */
   unavailableReason(): string | undefined
 }

@@ -1,7 +1,7 @@
 import { setImmediate, setTimeout as sleep } from 'node:timers/promises'
 import type { DescMessage, DescMethodUnary, MessageInitShape, MessageShape } from '@bufbuild/protobuf'
 import { CallError, GrpcClient } from '../grpc/client.ts'
-import { type CallContext, isCallEnded, RunningCall, unlessAborted } from '../call-context.ts'
+import { type CallContext, isCallEnded, RunningCall, timeToAnswer, unlessAborted } from '../call-context.ts'
 import { messageOf } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import { isRunnable } from '../os/processes/processes.ts'
@@ -81,7 +81,7 @@ export class ServiceHost implements FuseHost {
     // The answer to a question that is not asked yet is young enough for what is asked anew.
     const isNext = known !== undefined && known.pid === undefined && this.#next !== undefined
     if (maxAge !== undefined && this.#underWay !== undefined && !isNext) {
-      const stopped = await this.#unlessSilent(unlessAborted(this.#underWay, call.signal), device)
+      const stopped = await this.#unlessSilent(unlessAborted(this.#underWay, call.signal), device, call)
       if (stopped !== undefined) return stopped
       const answered = sessions.at(path)
       if (answered !== undefined && counts(answered)) return answered
@@ -92,7 +92,7 @@ export class ServiceHost implements FuseHost {
       await asked
       return sessions.at(path)
     }
-    return (await this.#unlessSilent(asked, device)) ?? sessions.at(path)
+    return (await this.#unlessSilent(asked, device, call)) ?? sessions.at(path)
   }
 
   /**
@@ -110,8 +110,8 @@ export class ServiceHost implements FuseHost {
   }
 
   /** A session that hangs while no dummy-fused can be asked: the next one, or a standby, may serve it soon. */
-  async silence(path: string, device: string): Promise<string | undefined> {
-    using question = new RunningCall(this.#limits.healthAnswer, { margin: 0 })
+  async silence(path: string, device: string, time = Infinity): Promise<string | undefined> {
+    using question = new RunningCall(Math.min(this.#limits.healthAnswer, time), { margin: 0 })
     try {
       await this.#hear([path], question)
     } catch (error) {
@@ -139,19 +139,20 @@ export class ServiceHost implements FuseHost {
 
   /**
    * Waits for the answer to a question about health. Resolves to the daemon of a device where it is seen to be stopped. Rejects with HostError `timeout` where it
-   * is silent and not seen to be busy; the question goes on.
+   * is silent; one that is seen to be busy has longer. The question goes on. As much time as an answer has is left for the mount.
    */
-  async #unlessSilent(answer: Promise<void>, device: string | undefined): Promise<Daemon | undefined> {
-    if ((await settledWithin(answer, this.#limits.healthAnswer)) !== 'late') return undefined
+  async #unlessSilent(answer: Promise<void>, device: string | undefined, call: CallContext): Promise<Daemon | undefined> {
+    const { healthAnswer } = this.#limits
+    const rest = (): number => Math.max(timeToAnswer(call) - healthAnswer, 0)
+    if ((await settledWithin(answer, Math.min(healthAnswer, rest()))) !== 'late') return undefined
     const serving = device === undefined ? undefined : findServing(device)
     const daemon = toDaemon(serving)
     if (daemon?.stopped === true && device !== undefined) return { ...daemon, device, serves: 'many' }
     for (let look = 1; serving === undefined || !isRunnable(serving.pid); look++) {
-      if (serving === undefined || look === this.#limits.idleLooks)
-        throw new HostError('timeout', `dummy-fused has not answered within ${this.#limits.healthAnswer / 1000} s`)
+      if (serving === undefined || look === this.#limits.idleLooks) throw notAnswered(healthAnswer)
       if ((await settledWithin(answer, this.#limits.retryPause)) !== 'late') return undefined
     }
-    await answer
+    if ((await settledWithin(answer, rest())) === 'late') throw notAnswered(healthAnswer)
     return undefined
   }
 
@@ -246,6 +247,10 @@ export class ServiceHost implements FuseHost {
 
 function nothing(): void {
   // The callers that asked handle the failure.
+}
+
+function notAnswered(time: number): HostError {
+  return new HostError('timeout', `dummy-fused has not answered within ${time / 1000} s`)
 }
 
 function asHostError(error: CallError): HostError {

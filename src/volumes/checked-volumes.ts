@@ -1,5 +1,5 @@
 import type { FuseHost } from '../hosts/host.ts'
-import type { CallContext } from '../call-context.ts'
+import { asQuestion, type CallContext } from '../call-context.ts'
 import type { Usage } from '../os/mounts/probe.ts'
 import type { AllowedPaths } from './allowed-paths.ts'
 import type { EphemeralPlaces } from './ephemeral-places.ts'
@@ -56,6 +56,8 @@ export interface VolumeParts {
   readonly registry: Pick<VolumeRegistry, 'get'>
   readonly host: Pick<FuseHost, 'unavailableReason'>
   readonly restoration: Restoration
+  /** Milliseconds in which a mount or a daemon answers a question about health, or counts as silent; Infinity: as for every call. */
+  readonly healthTime: number
 }
 
 /**
@@ -152,17 +154,19 @@ export class CheckedVolumes implements NodeVolumes {
   }
 
   async health(volumeId: string, named: AskedPaths, call: CallContext): Promise<readonly Finding[]> {
-    const { inspector, restoration } = this.#parts
-    const asked = await this.#asked(named, call)
+    const { inspector, restoration, healthTime } = this.#parts
+    let question = asQuestion(call, healthTime)
+    const asked = await this.#asked(named, question)
     if (restoration.has(volumeId)) {
       // Its daemon may have outlived the previous plugin.
-      const early = await inspector.volume(volumeId, call, asked)
+      const early = await inspector.volume(volumeId, question, asked)
       const found = early.flatMap(({ findings }) => findings)
       // No restore mends a daemon that hangs, and it would wait for longer than a kubelet should.
       if (early.length > 0 && found.every(({ reason }) => reason === 'DaemonHung')) return merge(found)
+      await restoration.of(volumeId, call)
+      question = asQuestion(call, healthTime)
     }
-    await this.#parts.restoration.of(volumeId, call)
-    const reports = await inspector.volume(volumeId, call, asked)
+    const reports = await inspector.volume(volumeId, question, asked)
     const failed = this.#failed(volumeId, asked)
     if (reports.length === 0 && failed.length === 0) this.#requireKnown(volumeId, named)
     const found = reports.flatMap((report) => report.findings)

@@ -1,7 +1,9 @@
 import { setImmediate } from 'node:timers/promises'
-import type { CallContext } from '../call-context.ts'
+import { type CallContext, timeToAnswer } from '../call-context.ts'
 import { messageOf } from '../errors.ts'
 import type { FuseHost } from '../hosts/host.ts'
+import type { Mount } from '../os/mounts/mount-table.ts'
+import { settledWithin } from '../os/processes/settled-within.ts'
 import type { ConsumerPod, PublishedEntry, StagedEntry } from './mount-cache-entry.ts'
 import { VolumeError } from './errors.ts'
 import type { MountCache } from './mount-cache.ts'
@@ -154,13 +156,15 @@ export class Inspector {
   ): Promise<VolumeReport> {
     const { volumeId, stagingPath, ephemeral, capability } = entry
     const program = entry.kind === 'staged' ? entry.program : undefined
-    const staging = await this.#staging(stagingPath, call)
+    const asked = this.#staging(stagingPath, call)
+    // At the same time: each has the call's whole time.
     const targets = await Promise.all(
       published.map(async (one) => {
-        const report = await this.#target(one, staging, call)
+        const report = await this.#target(one, asked, call)
         return one.pod === undefined ? report : { ...report, pod: one.pod }
       }),
     )
+    const staging = await asked
     const pid = await this.#pidOf(staging, stagingPath, call)
     const findings = [
       ...(targetAlone && targets.every(({ isSeparate }) => isSeparate) ? [] : stagingFindings(stagingPath, staging)),
@@ -182,8 +186,9 @@ export class Inspector {
   async #pidOf(staging: MountState | NoState, path: string, call: CallContext): Promise<number | undefined> {
     // The daemon of these was asked, and is named if it is known.
     if (staging.kind === 'MOUNTED' || staging.kind === 'HUNG') return staging.pid
-    const daemon = await this.#host.daemonAt(path, deviceIn(staging), call, this.#maxAge).catch(() => undefined)
-    return daemon?.pid
+    const asked = this.#host.daemonAt(path, deviceIn(staging), call, this.#maxAge).catch(() => undefined)
+    const daemon = await settledWithin(asked, timeToAnswer(call))
+    return daemon === 'late' ? undefined : daemon?.pid
   }
 
   async #staging(path: string, call: CallContext): Promise<MountState | NoState> {
@@ -205,18 +210,19 @@ export class Inspector {
     }
   }
 
-  async #target(entry: PublishedEntry, staging: MountState | NoState, call: CallContext): Promise<PathReport> {
+  async #target(entry: PublishedEntry, staging: Promise<MountState | NoState>, call: CallContext): Promise<PathReport> {
     const { targetPath: path } = entry
-    const device = deviceIn(staging)
     try {
       await this.#reachability.check(path, call)
       const [mount, ...below] = this.#states.layersAt(path)
       const covers = below.length === 0 ? {} : { covers: below.length }
       const bound = mount !== undefined && this.#states.isOwn(path, mount) ? mount.device : undefined
-      const isSeparate = bound !== undefined && bound !== device
-      // A bind has the state of its session.
-      const state = mount !== undefined && mount.device === device ? staging : await this.#states.target(path, device, call)
-      const staleConsumers = state.kind === 'HUNG' ? [] : await this.#staleConsumers.of(entry, bound, call)
+      const [state, stale] = await Promise.all([
+        this.#sessionOf(entry, mount, staging, call),
+        this.#staleConsumers.of(entry, bound, call),
+      ])
+      const isSeparate = bound !== undefined && state !== (await staging)
+      const staleConsumers = state.kind === 'HUNG' ? [] : stale
       return {
         path,
         state: isSeparate && state.kind === 'DEAD' ? 'STALE' : state.kind,
@@ -229,6 +235,20 @@ export class Inspector {
       const { kind, message } = noState(error)
       return { path, state: kind, why: message }
     }
+  }
+
+  /** A bind has the state of its session: that of the staging path, or one of its own. */
+  async #sessionOf(
+    { targetPath, stagingPath }: PublishedEntry,
+    mount: Mount | undefined,
+    staging: Promise<MountState | NoState>,
+    call: CallContext,
+  ): Promise<MountState | NoState> {
+    if (mount !== undefined && mount.device === this.#deviceAt(stagingPath)) {
+      const state = await staging
+      if (deviceIn(state) === mount.device) return state
+    }
+    return await this.#states.target(targetPath, undefined, call)
   }
 }
 

@@ -1,4 +1,4 @@
-import type { CallContext } from '../call-context.ts'
+import { type CallContext, timeToAnswer } from '../call-context.ts'
 import { settledWithin } from '../os/processes/settled-within.ts'
 import { type FoundNamespaces, type MountNamespace, type MountNamespaces, podOfPath } from '../os/mounts/mount-namespaces.ts'
 import type { Prober } from '../os/mounts/prober.ts'
@@ -71,7 +71,7 @@ export class StaleConsumers {
     const { namespaces, time } = this.#parts
     const found = await settledWithin(
       namespaces.search().catch(() => undefined),
-      Math.min(time, call.remaining()),
+      Math.min(time, call.remaining(), timeToAnswer(call)),
     )
     return found === 'late' ? undefined : found
   }

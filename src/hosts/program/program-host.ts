@@ -191,10 +191,10 @@ export class ProgramHost implements FuseHost {
     return record.device
   }
 
-  async silence(path: string, device: string): Promise<string | undefined> {
+  async silence(path: string, device: string, time?: number): Promise<string | undefined> {
     const { records, shields } = this.#parts
     if (this.#resuming.has(path) && records.at(path)?.device === device) return 'its shield is about to be started'
-    return records.isShielded(path, device) ? await shields.silence(path) : undefined
+    return records.isShielded(path, device) ? await shields.silence(path, time) : undefined
   }
 
   unavailableReason(): string | undefined {

@@ -141,6 +141,7 @@ export function openVolumes(
     registry,
     host,
     restoration,
+    healthTime: options.fuseHost === 'service' ? limits.health : Infinity,
   })
   const volumes =
     options.daemonize === 'early' ? new EarlyReturnVolumes({ checked, host, points, binds, cache, bootId: boot, log }) : checked
