@@ -9,7 +9,7 @@ import { settledWithin } from '../os/processes/settled-within.ts'
 import { hasListener } from '../os/sockets/unix-socket.ts'
 import { Fused } from '../rpc/fused_pb.ts'
 import { findServing, toDaemon } from './found-daemon.ts'
-import { type Daemon, type FuseHost, HostError, type HostErrorKind } from './host.ts'
+import { type Daemon, type FuseHost, HostError, type HostErrorKind, type SessionAdvice } from './host.ts'
 import { ServedSessions } from './served-sessions.ts'
 
 /** The limits of a service host; times are milliseconds. */
@@ -42,6 +42,10 @@ export class NotRunning extends HostError {
 
 /** `--fuse-host service`: dummy-fused serves the sessions. It survives the plugin, and its sessions survive dummy-fused. */
 export class ServiceHost implements FuseHost {
+  readonly advice: SessionAdvice = {
+    hung: 'wait: the watchdog of keep or systemd ends a dummy-fused or a standby that hangs, its successor goes on, and no consumer needs a restart',
+    dead: 'restart its consumers: the volume is mounted again when it is published',
+  }
   readonly #socket: string
   readonly #faults: readonly string[]
   readonly #limits: ServiceLimits
@@ -115,7 +119,8 @@ export class ServiceHost implements FuseHost {
     try {
       await this.#hear([path], question)
     } catch (error) {
-      return messageOf(error)
+      const standby = '; its standby has the session and does not serve it: resume that, or restart its container'
+      return `${messageOf(error)}${error instanceof NotRunning ? standby : ''}`
     }
     return this.#sessions.at(path)?.device === device ? 'dummy-fused serves it again; call again' : undefined
   }

@@ -1,7 +1,7 @@
 import { setImmediate } from 'node:timers/promises'
 import { type CallContext, timeToAnswer } from '../call-context.ts'
 import { messageOf } from '../errors.ts'
-import type { FuseHost } from '../hosts/host.ts'
+import type { FuseHost, SessionAdvice } from '../hosts/host.ts'
 import type { Mount } from '../os/mounts/mount-table.ts'
 import { settledWithin } from '../os/processes/settled-within.ts'
 import type { ConsumerPod, PublishedEntry, StagedEntry } from './mount-cache-entry.ts'
@@ -83,7 +83,7 @@ export interface InspectorParts {
   readonly states: Pick<MountStates, 'staging' | 'target' | 'mountAt' | 'layersAt' | 'isOwn'>
   readonly reachability: Pick<Reachability, 'check'>
   readonly cache: Pick<MountCache, 'staged' | 'published' | 'of'>
-  readonly host: Pick<FuseHost, 'daemonAt'>
+  readonly host: Pick<FuseHost, 'daemonAt' | 'advice'>
   readonly staleConsumers: Pick<StaleConsumers, 'of'>
   /** Milliseconds for which an answer of a daemon counts, while its process runs. */
   readonly maxAge: number
@@ -167,8 +167,10 @@ export class Inspector {
     const staging = await asked
     const pid = await this.#pidOf(staging, stagingPath, call)
     const findings = [
-      ...(targetAlone && targets.every(({ isSeparate }) => isSeparate) ? [] : stagingFindings(stagingPath, staging)),
-      ...targets.flatMap((target) => [...targetFindings(target), ...consumerFindings(target)]),
+      ...(targetAlone && targets.every(({ isSeparate }) => isSeparate)
+        ? []
+        : stagingFindings(stagingPath, staging, this.#host.advice)),
+      ...targets.flatMap((target) => [...targetFindings(target, this.#host.advice), ...consumerFindings(target)]),
     ]
     return {
       volumeId,
@@ -268,17 +270,22 @@ function deviceIn(state: MountState | NoState): string | undefined {
   return 'device' in state ? state.device : undefined
 }
 
-function stagingFindings(path: string, state: MountState | NoState): readonly Finding[] {
+function stagingFindings(path: string, state: MountState | NoState, advice: SessionAdvice | undefined): readonly Finding[] {
   const again = 'call NodeStageVolume or NodePublishVolume for the volume, or restart the plugin, then restart its consumers'
   switch (state.kind) {
     case 'MOUNTED':
       return []
     case 'DEAD':
-      return [{ reason: 'DaemonDead', message: `the FUSE daemon of ${path} is gone, every access gets ENOTCONN; ${again}` }]
+      return [
+        {
+          reason: 'DaemonDead',
+          message: `the FUSE daemon of ${path} is gone, every access gets ENOTCONN; ${advice?.dead ?? again}`,
+        },
+      ]
     case 'HUNG':
       return [
         state.waits === undefined
-          ? { reason: 'DaemonHung', message: `the FUSE daemon of ${path} does not answer; resume or kill it, then ${again}` }
+          ? hung(path, advice?.hung ?? `resume or kill it, then ${again}`)
           : { reason: 'DaemonHung', message: `${path} does not answer: ${state.waits}` },
       ]
     case 'NOT_MOUNTED':
@@ -294,7 +301,7 @@ function stagingFindings(path: string, state: MountState | NoState): readonly Fi
   }
 }
 
-function targetFindings({ path, state, isSeparate, why }: PathReport): readonly Finding[] {
+function targetFindings({ path, state, isSeparate, why }: PathReport, advice: SessionAdvice | undefined): readonly Finding[] {
   const again = 'restart the consumer, so that the volume is unpublished and published again'
   switch (state) {
     case 'STALE':
@@ -318,13 +325,15 @@ function targetFindings({ path, state, isSeparate, why }: PathReport): readonly 
     case 'UNKNOWN':
       return [{ reason: 'StateUnknown', message: why ?? path }]
     case 'HUNG':
-      return isSeparate
-        ? [{ reason: 'DaemonHung', message: `the FUSE daemon of ${path} does not answer; resume or kill it, then ${again}` }]
-        : []
+      return isSeparate ? [hung(path, advice?.hung ?? `resume or kill it, then ${again}`)] : []
     case 'MOUNTED':
     case 'DEAD':
       return []
   }
+}
+
+function hung(path: string, advice: string): Finding {
+  return { reason: 'DaemonHung', message: `the FUSE daemon of ${path} does not answer; ${advice}` }
 }
 
 function consumerFindings({ path, staleConsumers: stale = [] }: PathReport): readonly Finding[] {

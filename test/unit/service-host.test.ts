@@ -359,7 +359,7 @@ describe('ServiceHost', () => {
 
   it('says why a session hangs that is not to be replaced, and nothing of one that dummy-fused does not serve', async () => {
     await using used = new HostInTest()
-    assert.match((await used.host.silence('/a', '0:41')) ?? '', /^dummy-fused does not run: /)
+    assert.match((await used.host.silence('/a', '0:41')) ?? '', /^dummy-fused does not run: .*; its standby has the session/)
     await used.listen()
     used.sessions = [session('/a', 41)]
     assert.equal(await used.host.silence('/a', '0:41'), 'dummy-fused serves it again; call again')
