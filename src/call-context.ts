@@ -29,6 +29,19 @@ export interface CallContext {
   readonly awaited: boolean
   /** The time for undoing what the call began. It goes on after `signal` is aborted, and ends just before the answer is due. */
   readonly cleanUp: CallContext
+  /** When a mount or a daemon that was asked counts as silent (performance.now()). Left out by a call that acts on the answer. */
+  readonly silentAt?: number
+}
+
+/** The call as one that only asks: a mount or a daemon that has not answered within `time` milliseconds from now counts as silent. */
+export function asQuestion(call: CallContext, time: number): CallContext {
+  const { signal, time: all, awaited, cleanUp } = call
+  return { signal, time: all, remaining: () => call.remaining(), awaited, cleanUp, silentAt: performance.now() + time }
+}
+
+/** Milliseconds until a mount or a daemon that was asked counts as silent; Infinity for a call that acts on the answer. */
+export function timeToAnswer({ silentAt = Infinity }: CallContext): number {
+  return Math.max(silentAt - performance.now(), 0)
 }
 
 /**

@@ -21,6 +21,12 @@ export interface Daemon {
  */
 export type HostErrorKind = 'failed' | 'timeout' | 'unavailable' | 'exhausted' | 'precondition' | 'conflict'
 
+/** What to do about a session that hangs, and about one that is dead, as parts of a sentence for people. */
+export interface SessionAdvice {
+  readonly hung: string
+  readonly dead: string
+}
+
 export class HostError extends Error {
   override readonly name: string = 'HostError'
   readonly kind: HostErrorKind
@@ -80,9 +86,11 @@ export interface FuseHost {
   unmountedSession?(path: string): string | undefined
   /**
    * Why the session of super block `device` (`major:minor`) at a path does not answer, as a part of a sentence for people. Such a session is not replaced: its shield or
-   * dummy-fused has it served again. Undefined for a session that may be replaced. Never rejects. Left out by a host whose sessions may all be replaced.
+   * dummy-fused has it served again. Undefined for a session that may be replaced. `time`: milliseconds in which it says so. Never rejects. Left out by a host whose sessions may all be replaced.
    */
-  silence?(path: string, device: string): Promise<string | undefined>
+  silence?(path: string, device: string, time?: number): Promise<string | undefined>
+  /** Left out by a host whose daemons are resumed or ended by hand, and whose sessions end with them. */
+  readonly advice?: SessionAdvice
   /** Why this host cannot serve any session, as a message for people; undefined if it can. */
   unavailableReason(): string | undefined
 }

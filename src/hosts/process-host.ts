@@ -105,8 +105,7 @@ export class ProcessHost implements FuseHost {
       process === undefined
         ? await endDaemon(stat, grace, call.remaining())
         : await killAfter(process, isStopped(stat) ? 0 : grace, call.remaining())
-    if (!stopped)
-      throw new HostError('unavailable', `dummy-fuse[${stat.pid}] of ${path} was killed, but is still in the kernel; call again`)
+    if (!stopped) throw new HostError('unavailable', `the dummy-fuse of ${path} was killed, but is still in the kernel; call again`)
     this.#known.delete(path)
   }
 

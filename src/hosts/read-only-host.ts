@@ -59,8 +59,8 @@ export class ReadOnlyHost implements FuseHost {
     return Promise.resolve()
   }
 
-  async silence(path: string, device: string): Promise<string | undefined> {
-    return this.#recorded.isShielded(path, device) ? await this.#shields.silence(path) : undefined
+  async silence(path: string, device: string, time?: number): Promise<string | undefined> {
+    return this.#recorded.isShielded(path, device) ? await this.#shields.silence(path, time) : undefined
   }
 
   unavailableReason(): undefined {

@@ -1,7 +1,7 @@
 import { setImmediate, setTimeout as sleep } from 'node:timers/promises'
 import type { DescMessage, DescMethodUnary, MessageInitShape, MessageShape } from '@bufbuild/protobuf'
 import { CallError, GrpcClient } from '../grpc/client.ts'
-import { type CallContext, isCallEnded, RunningCall, unlessAborted } from '../call-context.ts'
+import { type CallContext, isCallEnded, RunningCall, timeToAnswer, unlessAborted } from '../call-context.ts'
 import { messageOf } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import { isRunnable } from '../os/processes/processes.ts'
@@ -9,7 +9,7 @@ import { settledWithin } from '../os/processes/settled-within.ts'
 import { hasListener } from '../os/sockets/unix-socket.ts'
 import { Fused } from '../rpc/fused_pb.ts'
 import { findServing, toDaemon } from './found-daemon.ts'
-import { type Daemon, type FuseHost, HostError, type HostErrorKind } from './host.ts'
+import { type Daemon, type FuseHost, HostError, type HostErrorKind, type SessionAdvice } from './host.ts'
 import { ServedSessions } from './served-sessions.ts'
 
 /** The limits of a service host; times are milliseconds. */
@@ -46,6 +46,10 @@ export class NotRunning extends HostError {
 
 /** `--fuse-host service`: dummy-fused serves the sessions. It survives the plugin, and its sessions survive dummy-fused. */
 export class ServiceHost implements FuseHost {
+  readonly advice: SessionAdvice = {
+    hung: 'wait: the watchdog of keep or systemd ends a dummy-fused or a standby that hangs, its successor goes on, and no consumer needs a restart',
+    dead: 'restart its consumers: the volume is mounted again when it is published',
+  }
   readonly #socket: string
   readonly #faults: readonly string[]
   readonly #limits: ServiceLimits
@@ -85,7 +89,7 @@ export class ServiceHost implements FuseHost {
     // The answer to a question that is not asked yet is young enough for what is asked anew.
     const isNext = known !== undefined && known.pid === undefined && this.#next !== undefined
     if (maxAge !== undefined && this.#underWay !== undefined && !isNext) {
-      const stopped = await this.#unlessSilent(unlessAborted(this.#underWay, call.signal), device)
+      const stopped = await this.#unlessSilent(unlessAborted(this.#underWay, call.signal), device, call)
       if (stopped !== undefined) return stopped
       const answered = sessions.at(path)
       if (answered !== undefined && counts(answered)) return answered
@@ -96,7 +100,7 @@ export class ServiceHost implements FuseHost {
     }
     // The health of one volume is asked together with that of others.
     const asked = this.#ask(path, call, { time: this.#limits.question, all: !sessions.complete })
-    return (await this.#unlessSilent(asked, device)) ?? sessions.at(path)
+    return (await this.#unlessSilent(asked, device, call)) ?? sessions.at(path)
   }
 
   /**
@@ -114,12 +118,13 @@ export class ServiceHost implements FuseHost {
   }
 
   /** A session that hangs while no dummy-fused can be asked: the next one, or a standby, may serve it soon. */
-  async silence(path: string, device: string): Promise<string | undefined> {
-    using question = new RunningCall(this.#limits.healthAnswer, { margin: 0 })
+  async silence(path: string, device: string, time = Infinity): Promise<string | undefined> {
+    using question = new RunningCall(Math.min(this.#limits.healthAnswer, time), { margin: 0 })
     try {
       await this.#hear([path], question)
     } catch (error) {
-      return messageOf(error)
+      const standby = '; its standby has the session and does not serve it: resume that, or restart its container'
+      return `${messageOf(error)}${error instanceof NotRunning ? standby : ''}`
     }
     return this.#sessions.at(path)?.device === device ? 'dummy-fused serves it again; call again' : undefined
   }
@@ -143,19 +148,20 @@ export class ServiceHost implements FuseHost {
 
   /**
    * Waits for the answer to a question about health. Resolves to the daemon of a device where it is seen to be stopped. Rejects with HostError `timeout` where it
-   * is silent and not seen to be busy; the question goes on.
+   * is silent; one that is seen to be busy has longer. The question goes on. As much time as an answer has is left for the mount.
    */
-  async #unlessSilent(answer: Promise<void>, device: string | undefined): Promise<Daemon | undefined> {
-    if ((await settledWithin(answer, this.#limits.healthAnswer)) !== 'late') return undefined
+  async #unlessSilent(answer: Promise<void>, device: string | undefined, call: CallContext): Promise<Daemon | undefined> {
+    const { healthAnswer } = this.#limits
+    const rest = (): number => Math.max(timeToAnswer(call) - healthAnswer, 0)
+    if ((await settledWithin(answer, Math.min(healthAnswer, rest()))) !== 'late') return undefined
     const serving = device === undefined ? undefined : findServing(device)
     const daemon = toDaemon(serving)
     if (daemon?.stopped === true && device !== undefined) return { ...daemon, device, serves: 'many' }
     for (let look = 1; serving === undefined || !isRunnable(serving.pid); look++) {
-      if (serving === undefined || look === this.#limits.idleLooks)
-        throw new HostError('timeout', `dummy-fused has not answered within ${this.#limits.healthAnswer / 1000} s`)
+      if (serving === undefined || look === this.#limits.idleLooks) throw notAnswered(healthAnswer)
       if ((await settledWithin(answer, this.#limits.retryPause)) !== 'late') return undefined
     }
-    await answer
+    if ((await settledWithin(answer, rest())) === 'late') throw notAnswered(healthAnswer)
     return undefined
   }
 
@@ -264,8 +270,12 @@ function notInTime(options?: ErrorOptions): HostError {
   return new HostError('timeout', 'dummy-fused has not answered in time', options)
 }
 
+function notAnswered(time: number): HostError {
+  return new HostError('timeout', `dummy-fused has not answered within ${time / 1000} s`)
+}
+
 function asHostError(error: CallError): HostError {
-  if (error.code === 'CANCELLED') return notInTime({ cause: error })
+  if (error.code === 'CANCELLED' || (error.code === 'DEADLINE_EXCEEDED' && !error.answered)) return notInTime({ cause: error })
   return new HostError(KINDS[error.code] ?? 'failed', `dummy-fused: ${error.details}`, { cause: error })
 }
 

@@ -190,7 +190,7 @@ export class SharedHost implements FuseHost {
         `dummy-fused[${stat.pid}] has answered nothing for ${silence / 1000} s and is killed; the sessions of all volumes end with it`,
       )
       if (!(await endDaemon(stat, 0, call.remaining())))
-        throw new HostError('unavailable', `dummy-fused[${stat.pid}] was killed, but is still in the kernel; call again`)
+        throw new HostError('unavailable', 'the dummy-fused of all volumes was killed, but is still in the kernel; call again')
     }
     this.#silentSince = undefined
   }

@@ -85,7 +85,7 @@ async function look(stateDir: string, fusedSocket: string): Promise<readonly Vol
   const states = new MountStates({ table: pinned, host, prober, silentMount: limits.silentMount, own })
   const reachability = new Reachability(new RememberedTable(table), prober)
   const namespaces = new MountNamespaces(own.mayBeOfType, limits.call)
-  const staleConsumers = new StaleConsumers({ namespaces, cache, states, prober, time: limits.call })
+  const staleConsumers = new StaleConsumers({ namespaces, cache, states, prober, bootId: boot, time: limits.call })
   using call = new RunningCall(limits.call, { margin: limits.callMargin })
   return await new Inspector({ states, reachability, cache, host, staleConsumers, maxAge: limits.answerAge }).all(call)
 }

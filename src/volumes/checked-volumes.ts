@@ -1,10 +1,10 @@
 import type { FuseHost } from '../hosts/host.ts'
-import type { CallContext } from '../call-context.ts'
+import { asQuestion, type CallContext } from '../call-context.ts'
 import type { Usage } from '../os/mounts/probe.ts'
 import type { AllowedPaths } from './allowed-paths.ts'
 import type { EphemeralPlaces } from './ephemeral-places.ts'
 import { VolumeError } from './errors.ts'
-import type { Failures } from './failures.ts'
+import type { Failure, Failures } from './failures.ts'
 import { type AskedPaths, type Finding, type Inspector, merge } from './health.ts'
 import type { VolumeLocks } from './locks.ts'
 import type { MountCache } from './mount-cache.ts'
@@ -56,6 +56,8 @@ export interface VolumeParts {
   readonly registry: Pick<VolumeRegistry, 'get'>
   readonly host: Pick<FuseHost, 'unavailableReason'>
   readonly restoration: Restoration
+  /** Milliseconds in which a mount or a daemon answers a question about health, or counts as silent; Infinity: as for every call. */
+  readonly healthTime: number
 }
 
 /**
@@ -78,7 +80,9 @@ export class CheckedVolumes implements NodeVolumes {
       using _ = locks.take(request.volumeId, 'NodeStageVolume', stagingPath)
       this.#refuse(stagingPath)
       this.#refuseOtherLifecycle(request)
-      await failures.watch(request.volumeId, () => stager.stage({ ...request, stagingPath }, call))
+      await failures.watch({ volumeId: request.volumeId, staging: stagingPath }, () =>
+        stager.stage({ ...request, stagingPath }, call),
+      )
     })
   }
 
@@ -89,7 +93,7 @@ export class CheckedVolumes implements NodeVolumes {
       using _ = this.#parts.locks.take(volumeId, 'NodeUnstageVolume', stagingPath)
       if (this.#isNobodys(stagingPath)) return
       await this.#parts.stager.unstage(volumeId, stagingPath, call)
-      this.#parts.failures.forget(volumeId)
+      this.#parts.failures.unstaged(volumeId, stagingPath)
     })
   }
 
@@ -113,7 +117,9 @@ export class CheckedVolumes implements NodeVolumes {
       using _ = locks.take(request.volumeId, 'NodePublishVolume', stagingPath, targetPath)
       for (const path of [stagingPath, targetPath]) this.#refuse(path)
       this.#refuseOtherLifecycle(request)
-      await failures.watch(request.volumeId, () => publisher.publish({ ...request, stagingPath, targetPath }, call))
+      await failures.watch({ volumeId: request.volumeId, staging: stagingPath, target: targetPath }, () =>
+        publisher.publish({ ...request, stagingPath, targetPath }, call),
+      )
     })
   }
 
@@ -123,6 +129,7 @@ export class CheckedVolumes implements NodeVolumes {
     await explaining({ [named]: targetPath }, async () => {
       using _ = this.#parts.locks.take(volumeId, 'NodeUnpublishVolume', targetPath)
       if (!this.#isNobodys(targetPath)) await this.#parts.publisher.unpublish(volumeId, targetPath, call)
+      this.#parts.failures.unpublished(volumeId, targetPath)
       await this.#endEphemeral(volumeId, call)
     })
   }
@@ -147,29 +154,44 @@ export class CheckedVolumes implements NodeVolumes {
   }
 
   async health(volumeId: string, named: AskedPaths, call: CallContext): Promise<readonly Finding[]> {
-    const { inspector, failures, restoration } = this.#parts
-    const asked = await this.#asked(named, call)
+    const { inspector, restoration, healthTime } = this.#parts
+    let question = asQuestion(call, healthTime)
+    const asked = await this.#asked(named, question)
     if (restoration.has(volumeId)) {
       // Its daemon may have outlived the previous plugin.
-      const early = await inspector.volume(volumeId, call, asked)
+      const early = await inspector.volume(volumeId, question, asked)
       const found = early.flatMap(({ findings }) => findings)
       // No restore mends a daemon that hangs, and it would wait for longer than a kubelet should.
       if (early.length > 0 && found.every(({ reason }) => reason === 'DaemonHung')) return merge(found)
+      await restoration.of(volumeId, call)
+      question = asQuestion(call, healthTime)
     }
-    await this.#parts.restoration.of(volumeId, call)
-    const reports = await inspector.volume(volumeId, call, asked)
-    const failure = failures.of(volumeId)
-    if (reports.length === 0 && failure === undefined) this.#requireKnown(volumeId, named)
+    const reports = await inspector.volume(volumeId, question, asked)
+    const failed = this.#failed(volumeId, asked)
+    if (reports.length === 0 && failed.length === 0) this.#requireKnown(volumeId, named)
     const found = reports.flatMap((report) => report.findings)
-    // The last failure may be that of another consumer's publish.
-    const isWell = asked.target !== undefined && reports.length > 0 && found.length === 0
-    const failed: readonly Finding[] =
-      failure === undefined || isWell ? [] : [{ reason: 'MountFailed', message: `the last attempt to mount it failed: ${failure}` }]
-    const findings = merge([...found, ...failed])
+    // A second call for a path may fail although the volume is well there.
+    const isWell = (asked.target ?? asked.staging) !== undefined && reports.length > 0 && found.length === 0
+    const findings = merge(isWell ? [] : [...found, ...failed])
     const unknown = findings.find(({ reason }) => reason === 'StateUnknown')
     // A controller restarts the consumers of a volume with findings. A state that could not be determined is no finding.
     if (unknown !== undefined) throw new VolumeError('unavailable', unknown.message)
     return findings
+  }
+
+  /** The failures that a question is about: those of its path, and of the staging path that its target is to be bound from. All if it names no path. */
+  #failed(volumeId: string, { staging, target }: AskedPaths): readonly Finding[] {
+    const all = this.#parts.failures.of(volumeId)
+    const { published } = this.#parts.cache.of(volumeId)
+    const from = [...published.map(({ targetPath, stagingPath }) => ({ target: targetPath, staging: stagingPath })), ...all]
+    const source = target === undefined ? staging : (from.find((one) => one.target === target)?.staging ?? staging)
+    const isAsked = (failure: Failure): boolean =>
+      failure.target === undefined ? failure.staging === source : failure.target === target
+    const asked = (target ?? staging) === undefined ? all : all.filter(isAsked)
+    return asked.map((failure) => ({
+      reason: 'MountFailed',
+      message: `the last attempt to mount it at ${failure.target ?? failure.staging} failed: ${failure.message}`,
+    }))
   }
 
   async #publishEphemeral(request: Parameters<NodeVolumes['publish']>[0], call: CallContext): Promise<void> {
@@ -189,7 +211,9 @@ export class CheckedVolumes implements NodeVolumes {
       this.#refuse(targetPath)
       this.#refuseOtherLifecycle(request)
       try {
-        await failures.watch(volumeId, () => publisher.publish({ ...request, stagingPath, targetPath }, call))
+        await failures.watch({ volumeId, staging: stagingPath, target: targetPath }, () =>
+          publisher.publish({ ...request, stagingPath, targetPath }, call),
+        )
       } catch (error) {
         // Where that fails the entry stays, and NodeUnpublishVolume or the next start of the plugin ends the session.
         await this.#endEphemeral(volumeId, call.cleanUp).catch(() => undefined)
@@ -200,13 +224,10 @@ export class CheckedVolumes implements NodeVolumes {
 
   /** Ends the session of an inline ephemeral volume that is published nowhere. Does nothing for any other volume. */
   async #endEphemeral(volumeId: string, call: CallContext): Promise<void> {
-    const { cache, stager, failures } = this.#parts
+    const { cache, stager } = this.#parts
     const { staged, published } = cache.of(volumeId)
     if (published.length > 0) return
-    for (const { stagingPath } of staged.filter(({ ephemeral }) => ephemeral)) {
-      await stager.unstage(volumeId, stagingPath, call)
-      failures.forget(volumeId)
-    }
+    for (const { stagingPath } of staged.filter(({ ephemeral }) => ephemeral)) await stager.unstage(volumeId, stagingPath, call)
   }
 
   /** Throws VolumeError `precondition` for a persistent volume with the id of an inline ephemeral one, or the other way round. */

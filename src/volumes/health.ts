@@ -1,7 +1,9 @@
 import { setImmediate } from 'node:timers/promises'
-import type { CallContext } from '../call-context.ts'
+import { type CallContext, timeToAnswer } from '../call-context.ts'
 import { messageOf } from '../errors.ts'
-import type { FuseHost } from '../hosts/host.ts'
+import type { FuseHost, SessionAdvice } from '../hosts/host.ts'
+import type { Mount } from '../os/mounts/mount-table.ts'
+import { settledWithin } from '../os/processes/settled-within.ts'
 import type { ConsumerPod, PublishedEntry, StagedEntry } from './mount-cache-entry.ts'
 import { VolumeError } from './errors.ts'
 import type { MountCache } from './mount-cache.ts'
@@ -32,10 +34,12 @@ export interface Finding {
 /** UNREACHABLE: a path lies on a mount that does not answer, or is no directory. UNKNOWN: its state could not be determined. */
 type Unclear = 'UNREACHABLE' | 'UNKNOWN'
 
-/** A path of a volume and its state. STALE: a bind of a session that is not mounted at the staging path any more. */
+/** A path of a volume and its state. STALE: a bind of a session that has ended, and is not mounted at the staging path any more. */
 export interface PathReport {
   readonly path: string
   readonly state: MountState['kind'] | 'STALE' | Unclear
+  /** A target that is bound to another session than its staging path has. */
+  readonly isSeparate?: true
   /** How many mounts of earlier sessions lie below the topmost one, if any: a restore by stacking leaves one. */
   readonly covers?: number
   /** The reason for UNREACHABLE and UNKNOWN. */
@@ -79,7 +83,7 @@ export interface InspectorParts {
   readonly states: Pick<MountStates, 'staging' | 'target' | 'mountAt' | 'layersAt' | 'isOwn'>
   readonly reachability: Pick<Reachability, 'check'>
   readonly cache: Pick<MountCache, 'staged' | 'published' | 'of'>
-  readonly host: Pick<FuseHost, 'daemonAt'>
+  readonly host: Pick<FuseHost, 'daemonAt' | 'advice'>
   readonly staleConsumers: Pick<StaleConsumers, 'of'>
   /** Milliseconds for which an answer of a daemon counts, while its process runs. */
   readonly maxAge: number
@@ -116,24 +120,28 @@ export class Inspector {
     const { staged, published } = this.#cache.of(volumeId)
     if (target !== undefined) {
       const atTarget = published.filter(({ targetPath }) => targetPath === target)
-      return await this.#reports([], atTarget, call)
+      return await this.#reports([], atTarget, call, true)
     }
     if (staging === undefined) return await this.#reports(staged, published, call)
     const atStaging = staged.filter(({ stagingPath }) => stagingPath === staging)
     return await this.#reports(atStaging, [], call)
   }
 
-  /** A target whose volume is not staged should have been unpublished: its staging path is reported too, as one where nothing is mounted. */
+  /**
+   * A target whose volume is not staged should have been unpublished: its staging path is reported too, as one where nothing is mounted. `targetAlone`: the staging
+   * path counts as far as the target is a bind of it.
+   */
   async #reports(
     staged: readonly StagedEntry[],
     published: readonly PublishedEntry[],
     call: CallContext,
+    targetAlone = false,
   ): Promise<readonly VolumeReport[]> {
     const places = new Map([...published, ...staged].map((entry) => [entry.stagingPath, entry]))
     const targets = Map.groupBy(published, ({ stagingPath }) => stagingPath)
     const reports: Promise<VolumeReport>[] = []
     for (const [stagingPath, entry] of places) {
-      reports.push(this.#report(entry, targets.get(stagingPath) ?? [], call))
+      reports.push(this.#report(entry, targets.get(stagingPath) ?? [], call, targetAlone))
       // Thousands at once keep the garbage collector busy. Most are done after a turn of the event loop; one that waits does not delay the next.
       if (reports.length % PORTION === 0) await setImmediate()
     }
@@ -144,20 +152,25 @@ export class Inspector {
     entry: StagedEntry | PublishedEntry,
     published: readonly PublishedEntry[],
     call: CallContext,
+    targetAlone: boolean,
   ): Promise<VolumeReport> {
     const { volumeId, stagingPath, ephemeral, capability } = entry
     const program = entry.kind === 'staged' ? entry.program : undefined
-    const staging = await this.#staging(stagingPath, call)
+    const asked = this.#staging(stagingPath, call)
+    // At the same time: each has the call's whole time.
     const targets = await Promise.all(
       published.map(async (one) => {
-        const report = await this.#target(one, staging, call)
+        const report = await this.#target(one, asked, call)
         return one.pod === undefined ? report : { ...report, pod: one.pod }
       }),
     )
+    const staging = await asked
     const pid = await this.#pidOf(staging, stagingPath, call)
     const findings = [
-      ...stagingFindings(stagingPath, staging),
-      ...targets.flatMap((target) => [...targetFindings(target), ...consumerFindings(target)]),
+      ...(targetAlone && targets.every(({ isSeparate }) => isSeparate)
+        ? []
+        : stagingFindings(stagingPath, staging, this.#host.advice)),
+      ...targets.flatMap((target) => [...targetFindings(target, this.#host.advice), ...consumerFindings(target)]),
     ]
     return {
       volumeId,
@@ -175,8 +188,9 @@ export class Inspector {
   async #pidOf(staging: MountState | NoState, path: string, call: CallContext): Promise<number | undefined> {
     // The daemon of these was asked, and is named if it is known.
     if (staging.kind === 'MOUNTED' || staging.kind === 'HUNG') return staging.pid
-    const daemon = await this.#host.daemonAt(path, deviceIn(staging), call, this.#maxAge).catch(() => undefined)
-    return daemon?.pid
+    const asked = this.#host.daemonAt(path, deviceIn(staging), call, this.#maxAge).catch(() => undefined)
+    const daemon = await settledWithin(asked, timeToAnswer(call))
+    return daemon === 'late' ? undefined : daemon?.pid
   }
 
   async #staging(path: string, call: CallContext): Promise<MountState | NoState> {
@@ -198,25 +212,45 @@ export class Inspector {
     }
   }
 
-  async #target(entry: PublishedEntry, staging: MountState | NoState, call: CallContext): Promise<PathReport> {
+  async #target(entry: PublishedEntry, staging: Promise<MountState | NoState>, call: CallContext): Promise<PathReport> {
     const { targetPath: path } = entry
-    const device = deviceIn(staging)
     try {
       await this.#reachability.check(path, call)
       const [mount, ...below] = this.#states.layersAt(path)
       const covers = below.length === 0 ? {} : { covers: below.length }
       const bound = mount !== undefined && this.#states.isOwn(path, mount) ? mount.device : undefined
-      const staleConsumers = staging.kind === 'HUNG' ? [] : await this.#staleConsumers.of(entry, bound, call)
-      const more = staleConsumers.length === 0 ? covers : { ...covers, staleConsumers }
-      // A bind has the state of its session.
-      if (mount !== undefined && mount.device === device)
-        return { path, state: staging.kind, ...more, ...('message' in staging ? { why: staging.message } : {}) }
-      const state = await this.#states.target(path, device, call)
-      return { path, state: state.kind === 'NOT_MOUNTED' || state.kind === 'FOREIGN' ? state.kind : 'STALE', ...more }
+      const [state, stale] = await Promise.all([
+        this.#sessionOf(entry, mount, staging, call),
+        this.#staleConsumers.of(entry, bound, call),
+      ])
+      const isSeparate = bound !== undefined && state !== (await staging)
+      const staleConsumers = state.kind === 'HUNG' ? [] : stale
+      return {
+        path,
+        state: isSeparate && state.kind === 'DEAD' ? 'STALE' : state.kind,
+        ...(isSeparate ? { isSeparate } : {}),
+        ...covers,
+        ...(staleConsumers.length === 0 ? {} : { staleConsumers }),
+        ...('message' in state ? { why: state.message } : {}),
+      }
     } catch (error) {
       const { kind, message } = noState(error)
       return { path, state: kind, why: message }
     }
+  }
+
+  /** A bind has the state of its session: that of the staging path, or one of its own. */
+  async #sessionOf(
+    { targetPath, stagingPath }: PublishedEntry,
+    mount: Mount | undefined,
+    staging: Promise<MountState | NoState>,
+    call: CallContext,
+  ): Promise<MountState | NoState> {
+    if (mount !== undefined && mount.device === this.#deviceAt(stagingPath)) {
+      const state = await staging
+      if (deviceIn(state) === mount.device) return state
+    }
+    return await this.#states.target(targetPath, undefined, call)
   }
 }
 
@@ -236,17 +270,22 @@ function deviceIn(state: MountState | NoState): string | undefined {
   return 'device' in state ? state.device : undefined
 }
 
-function stagingFindings(path: string, state: MountState | NoState): readonly Finding[] {
+function stagingFindings(path: string, state: MountState | NoState, advice: SessionAdvice | undefined): readonly Finding[] {
   const again = 'call NodeStageVolume or NodePublishVolume for the volume, or restart the plugin, then restart its consumers'
   switch (state.kind) {
     case 'MOUNTED':
       return []
     case 'DEAD':
-      return [{ reason: 'DaemonDead', message: `the FUSE daemon of ${path} is gone, every access gets ENOTCONN; ${again}` }]
+      return [
+        {
+          reason: 'DaemonDead',
+          message: `the FUSE daemon of ${path} is gone, every access gets ENOTCONN; ${advice?.dead ?? again}`,
+        },
+      ]
     case 'HUNG':
       return [
         state.waits === undefined
-          ? { reason: 'DaemonHung', message: `the FUSE daemon of ${path} does not answer; resume or kill it, then ${again}` }
+          ? hung(path, advice?.hung ?? `resume or kill it, then ${again}`)
           : { reason: 'DaemonHung', message: `${path} does not answer: ${state.waits}` },
       ]
     case 'NOT_MOUNTED':
@@ -262,11 +301,16 @@ function stagingFindings(path: string, state: MountState | NoState): readonly Fi
   }
 }
 
-function targetFindings({ path, state, why }: PathReport): readonly Finding[] {
+function targetFindings({ path, state, isSeparate, why }: PathReport, advice: SessionAdvice | undefined): readonly Finding[] {
   const again = 'restart the consumer, so that the volume is unpublished and published again'
   switch (state) {
     case 'STALE':
-      return [{ reason: 'StaleBind', message: `${path} is bound to a session that its staging path no longer has; ${again}` }]
+      return [
+        {
+          reason: 'StaleBind',
+          message: `${path} is bound to a session that has ended, and that its staging path no longer has; ${again}`,
+        },
+      ]
     case 'NOT_MOUNTED':
       return [
         {
@@ -280,11 +324,16 @@ function targetFindings({ path, state, why }: PathReport): readonly Finding[] {
       return [{ reason: 'PathUnreachable', message: why ?? path }]
     case 'UNKNOWN':
       return [{ reason: 'StateUnknown', message: why ?? path }]
+    case 'HUNG':
+      return isSeparate ? [hung(path, advice?.hung ?? `resume or kill it, then ${again}`)] : []
     case 'MOUNTED':
     case 'DEAD':
-    case 'HUNG':
       return []
   }
+}
+
+function hung(path: string, advice: string): Finding {
+  return { reason: 'DaemonHung', message: `the FUSE daemon of ${path} does not answer; ${advice}` }
 }
 
 function consumerFindings({ path, staleConsumers: stale = [] }: PathReport): readonly Finding[] {

@@ -1,4 +1,4 @@
-import type { CallContext } from '../call-context.ts'
+import { type CallContext, timeToAnswer } from '../call-context.ts'
 import { codeOf } from '../errors.ts'
 import { type Daemon, type FuseHost, HostError } from '../hosts/host.ts'
 import type { Layer, Mount, MountTable, PathState } from '../os/mounts/mount-table.ts'
@@ -89,10 +89,10 @@ export class MountStates {
     if (daemon?.device === device || (mustBeProbed && this.#answeredWithin(path, device, maxAge)))
       return { kind: 'MOUNTED', device, attributes, ...pid }
     const at = performance.now()
-    const answer = await this.#probe(path, device, attributes, call)
+    const answer = await this.#answerOf(path, device, attributes, call)
     if (answer.kind === 'MOUNTED' && mustBeProbed) this.#probed.set(path, { device, at })
     if (answer.kind === 'HUNG') {
-      const waits = await this.#host.silence?.(path, device)
+      const waits = await this.#host.silence?.(path, device, timeToAnswer(call))
       return { ...answer, ...pid, ...(waits === undefined ? {} : { waits }) }
     }
     return answer.kind === 'MOUNTED' ? { ...answer, ...pid } : answer
@@ -171,6 +171,14 @@ export class MountStates {
       if (maxAge !== undefined && error.kind === 'timeout') return 'silent'
       throw new VolumeError('unavailable', `${path}: ${error.message}`, { cause: error })
     }
+  }
+
+  /** Asks a mount, and leaves the host of a call that only asks the time to say why it is silent. */
+  async #answerOf(path: string, device: string, attributes: number, call: CallContext): Promise<MountState> {
+    const time = timeToAnswer(call)
+    const own = this.#host.silence === undefined ? time : Math.max(time - this.#silentMount, time / 2)
+    const answer = await settledWithin(this.#probe(path, device, attributes, call), own)
+    return answer === 'late' ? { kind: 'HUNG', device } : answer
   }
 
   async #probe(path: string, device: string, attributes: number, call: CallContext): Promise<MountState> {

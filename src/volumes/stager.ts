@@ -329,11 +329,11 @@ export class Stager {
 }
 
 /** Throws VolumeError `unavailable` for a session that hangs and is not to be replaced: its daemon serves other volumes too, or something else has it served again. */
-function refuseWaiting({ pid = 0, serves, waits }: MountState & { kind: 'HUNG' }, stagingPath: string): void {
+function refuseWaiting({ serves, waits }: MountState & { kind: 'HUNG' }, stagingPath: string): void {
   if (serves === 'many') {
     throw new VolumeError(
       'unavailable',
-      `${stagingPath} waits for process ${pid}, which is stopped and serves other volumes too; resume it (kill -CONT ${pid})`,
+      `${stagingPath} waits for a dummy-fused that is stopped and serves other volumes too; resume or end that (its process is in 'dummy-fuse-csi status')`,
     )
   }
   if (waits !== undefined) throw new VolumeError('unavailable', `${stagingPath} does not answer: ${waits}`)

@@ -1,4 +1,4 @@
-import type { CallContext } from '../call-context.ts'
+import { type CallContext, timeToAnswer } from '../call-context.ts'
 import { settledWithin } from '../os/processes/settled-within.ts'
 import { type FoundNamespaces, type MountNamespace, type MountNamespaces, podOfPath } from '../os/mounts/mount-namespaces.ts'
 import type { Prober } from '../os/mounts/prober.ts'
@@ -14,6 +14,8 @@ export interface StaleConsumersParts {
   readonly cache: Pick<MountCache, 'staged' | 'stagedAt' | 'publishedAt'>
   readonly states: Pick<MountStates, 'mountAt'>
   readonly prober: Pick<Prober, 'ask'>
+  /** /proc/sys/kernel/random/boot_id: no consumer outlives a reboot. */
+  readonly bootId: string
   /** Milliseconds for a search of /proc, after which the consumers count as unseen; and for a mount that is found, after which it counts as dead. */
   readonly time: number
 }
@@ -31,14 +33,17 @@ export class StaleConsumers {
 
   /**
    * The consumers of a target that have an earlier session than `device`, which is bound there: a text for each, which names its process; none if no consumer has
-   * one. `unseen` where consumers cannot be seen and one may have an earlier session. /proc is searched only for a target at which a session was replaced.
+   * one. `unseen` where consumers cannot be seen and one may have an earlier session. Without `device` nothing of the volume is bound there, and only a consumer that
+   * is seen counts. /proc is searched only for a target at which a session was replaced in this boot.
    */
   async of(entry: PublishedEntry, device: string | undefined, call: CallContext): Promise<readonly string[] | 'unseen'> {
-    const { bootId } = entry
+    const { bootId } = this.#parts
+    if (entry.bootId !== bootId) return []
     const { replaced = [] } = device === undefined ? entry : bound(entry, { bootId, device, found: undefined })
     if (replaced.length === 0) return []
     const found = await this.#search(call)
-    if (found === undefined || device === undefined || !found.whole(device)) return 'unseen'
+    const devices = device === undefined ? replaced : [device]
+    if (found === undefined || !devices.some(found.whole)) return device === undefined ? [] : 'unseen'
     const stale = await Promise.all(
       found.namespaces.map(async (namespace) => {
         const held = namespace.mounts.filter(
@@ -66,7 +71,7 @@ export class StaleConsumers {
     const { namespaces, time } = this.#parts
     const found = await settledWithin(
       namespaces.search().catch(() => undefined),
-      Math.min(time, call.remaining()),
+      Math.min(time, call.remaining(), timeToAnswer(call)),
     )
     return found === 'late' ? undefined : found
   }

@@ -236,6 +236,36 @@ describe('the health of many volumes of dummy-fused', () => {
     }
   })
 
+  it('is DaemonHung for a target whose session is no longer at the staging path, while dummy-fused is stopped', async () => {
+    await using sandbox = new Sandbox()
+    using both = await start(sandbox, [], ['--watchdog', '0'])
+    const { fused, plugin } = both
+    const volume = new Volume(sandbox, plugin, 'volume')
+    await volume.publish()
+    const reasons = async (): Promise<readonly string[]> => {
+      const asked = { volumeId: volume.id, volumePublishPath: volume.target, stagingTargetPath: volume.staging }
+      const { volumeHealth } = await plugin.call(Node.method.nodeGetVolumeHealth, asked)
+      const found = volumeHealth?.healthStatuses ?? []
+      for (const { message } of found) assert.match(message, /does not answer; wait: the watchdog .* no consumer needs a restart$/)
+      return found.map(({ reason }) => reason)
+    }
+    await sandbox.run('umount', [volume.staging])
+    const { pid } = fused
+    const hangs = async (): Promise<void> => {
+      await stop(pid)
+      try {
+        assert.deepEqual(await reasons(), ['DaemonHung'])
+      } finally {
+        process.kill(pid, 'SIGCONT')
+      }
+      await eventually('the target is well', async () => (await reasons()).length === 0)
+    }
+    await hangs()
+    await volume.stage()
+    assert.notEqual(mountAt(volume.staging).device, mountAt(volume.target).device)
+    await hangs()
+  })
+
   it('finds a session whose connection was aborted, and Publish mounts it anew', async () => {
     await using sandbox = new Sandbox()
     using both = await start(sandbox)
@@ -266,7 +296,7 @@ describe('the health of many volumes of dummy-fused', () => {
       for (const call of calls) {
         const { code, details } = await outcome(call())
         assert.equal(code, 'UNAVAILABLE', details)
-        assert.match(details, new RegExp(`resume it \\(kill -CONT ${pid}\\)`))
+        assert.match(details, /waits for a dummy-fused that is stopped and serves other volumes too; resume or end that/)
       }
     } finally {
       process.kill(pid, 'SIGCONT')

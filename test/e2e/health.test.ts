@@ -4,10 +4,12 @@ import { dirname } from 'node:path'
 import { test } from 'node:test'
 import { Controller, Node, StorageHealthErrorType, VolumeHealthErrorType, VolumeUsage_Unit as Unit } from '../../src/rpc/csi_pb.ts'
 import { outcome } from '../support/csi-client.ts'
-import { mount } from '../support/mounts.ts'
+import { mount, mountAt, serves } from '../support/mounts.ts'
 import { Plugin } from '../support/plugin.ts'
 import { Sandbox } from '../support/sandbox.ts'
+import { stop } from '../support/stopped.ts'
 import { Volume } from '../support/volume.ts'
+import { eventually } from '../support/wait.ts'
 
 interface Case {
   readonly title: string
@@ -28,12 +30,29 @@ const CASES: readonly Case[] = [
   {
     title: 'was unmounted from its staging path by hand',
     harm: (volume, sandbox) => sandbox.run('umount', [volume.staging]),
-    expected: { StagingNotMounted: /nothing is mounted at .*globalmount/, StaleBind: /restart the consumer/ },
+    expected: { StagingNotMounted: /nothing is mounted at .*globalmount/ },
+  },
+  {
+    title: 'was unmounted from its staging path, and whose daemon is killed',
+    harm: async (volume, sandbox) => {
+      await sandbox.run('umount', [volume.staging])
+      await volume.killDaemon()
+    },
+    expected: { StagingNotMounted: /nothing is mounted at .*globalmount/, StaleBind: /pod.*second.*restart the consumer/ },
+  },
+  {
+    title: 'was unmounted from its staging path, and whose daemon is stopped',
+    harm: async (volume, sandbox) => {
+      const pid = volume.daemon()
+      await sandbox.run('umount', [volume.staging])
+      await stop(pid)
+    },
+    expected: { StagingNotMounted: /nothing is mounted at .*globalmount/, DaemonHung: /pod.*does not answer.*second/ },
   },
   {
     title: 'has a tmpfs on its staging path',
     harm: async (volume, sandbox) => await sandbox.run('mount', ['-t', 'tmpfs', 'tmpfs', volume.staging]),
-    expected: { StagingWrongFileSystem: /tmpfs.*unmount it/, StaleBind: /restart the consumer/ },
+    expected: { StagingWrongFileSystem: /tmpfs.*unmount it/ },
   },
   {
     title: 'was mounted anew under its targets',
@@ -264,12 +283,70 @@ void test('health of one target says nothing of another consumer’s', async () 
   assert.equal((await outcome(volume.publish(refused))).code, 'UNAVAILABLE')
 
   assert.deepEqual(await healthAt(plugin, volume, { target: well, staging }), [])
-  assert.deepEqual(await healthAt(plugin, volume, { target: unmounted, staging }), ['MountFailed', 'TargetNotMounted'])
+  assert.deepEqual(await healthAt(plugin, volume, { target: unmounted, staging }), ['TargetNotMounted'])
   assert.deepEqual(await healthAt(plugin, volume, { target: refused, staging }), ['MountFailed'])
-  assert.deepEqual(await healthAt(plugin, volume, { staging }), ['MountFailed'])
+  assert.deepEqual(await healthAt(plugin, volume, { staging }), [])
   assert.deepEqual(await healthAt(plugin, volume, {}), ['MountFailed', 'TargetNotMounted'])
+  const never = await outcome(healthAt(plugin, volume, { target: volume.another('fourth'), staging }))
+  assert.equal(never.code, 'NOT_FOUND')
   await volume.killDaemon()
-  assert.deepEqual(await healthAt(plugin, volume, { target: well, staging }), ['DaemonDead', 'MountFailed'])
+  assert.deepEqual(await healthAt(plugin, volume, { target: well, staging }), ['DaemonDead'])
+  assert.deepEqual(await healthAt(plugin, volume, { target: refused, staging }), ['MountFailed'])
+  await volume.unpublish(refused)
+  assert.equal((await outcome(healthAt(plugin, volume, { target: refused, staging }))).code, 'NOT_FOUND')
+  assert.deepEqual(await healthAt(plugin, volume, {}), ['DaemonDead', 'TargetNotMounted'])
+})
+
+void test('a failure to stage is that of its staging path, and of each target that is to be bound from it', async () => {
+  await using sandbox = new Sandbox()
+  using plugin = await Plugin.start(sandbox, { args: ['--inject', 'mount-fail'] })
+  const volume = new Volume(sandbox, plugin, 'volume')
+  const { staging, target } = volume
+  assert.equal((await outcome(volume.stage())).code, 'INTERNAL')
+  for (const asked of [{ staging }, { target, staging }, {}])
+    assert.deepEqual(await healthAt(plugin, volume, asked), ['MountFailed'], JSON.stringify(asked))
+  const elsewhere = sandbox.directory('elsewhere')
+  for (const asked of [{ target }, { staging: elsewhere }, { target, staging: elsewhere }])
+    assert.equal((await outcome(healthAt(plugin, volume, asked))).code, 'NOT_FOUND', JSON.stringify(asked))
+})
+
+void test('a staging path that is not that of the target makes no difference: the target decides', async () => {
+  await using sandbox = new Sandbox()
+  using plugin = await Plugin.start(sandbox)
+  const volume = new Volume(sandbox, plugin, 'volume')
+  const { target } = volume
+  await volume.publish()
+  const staging = sandbox.directory('elsewhere')
+  assert.deepEqual(await healthAt(plugin, volume, { target, staging }), [])
+  await volume.killDaemon()
+  assert.deepEqual(await healthAt(plugin, volume, { target, staging }), ['DaemonDead'])
+})
+
+void test('a target whose own session still answers is well, whatever its staging path shows', async () => {
+  await using sandbox = new Sandbox()
+  using plugin = await Plugin.start(sandbox)
+  const volume = new Volume(sandbox, plugin, 'volume')
+  const { staging, target } = volume
+  await volume.publish()
+  const daemon = volume.daemon()
+  const { device } = mountAt(target)
+  await sandbox.run('umount', [staging])
+  assert.deepEqual(await healthAt(plugin, volume, { target, staging }), [])
+  await volume.stage()
+  assert.notEqual(mountAt(staging).device, device)
+  assert.ok(await serves(sandbox, target))
+  assert.deepEqual(await healthAt(plugin, volume, { target, staging }), [])
+  assert.deepEqual(await volume.reasons(), [])
+  process.kill(daemon, 'SIGKILL')
+  await eventually('its session has ended', async () => {
+    const reasons = await healthAt(plugin, volume, { target, staging })
+    assert.ok(
+      reasons.every((reason) => reason === 'StaleBind'),
+      reasons.join(),
+    )
+    return reasons.length === 1
+  })
+  assert.deepEqual(await healthAt(plugin, volume, { staging }), [])
 })
 
 void test('health of a path that the volume is not at is NOT_FOUND, and of one that is no path INVALID_ARGUMENT', async () => {

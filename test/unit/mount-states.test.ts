@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { RunningCall } from '../../src/call-context.ts'
-import { type Daemon, HostError } from '../../src/hosts/host.ts'
+import { asQuestion, RunningCall } from '../../src/call-context.ts'
+import { type Daemon, type FuseHost, HostError } from '../../src/hosts/host.ts'
 import type { MountTable } from '../../src/os/mounts/mount-table.ts'
 import type { Probe } from '../../src/os/mounts/probe.ts'
 import { MountStates } from '../../src/volumes/mount-states.ts'
@@ -34,14 +34,14 @@ function setUp() {
     }),
     layers: () => [],
   }
-  const host = {
+  const host: Pick<FuseHost, 'daemonAt' | 'silence'> = {
     daemonAt: (_path: string, _device: string | undefined, _call: unknown, maxAge?: number) => {
       seen.ages.push(maxAge)
       return seen.daemon instanceof Error ? Promise.reject(seen.daemon) : Promise.resolve(seen.daemon)
     },
   }
   const prober = new CountingProber()
-  return { seen, prober, states: new MountStates({ table, host, prober, silentMount: 50 }) }
+  return { seen, prober, host, states: new MountStates({ table, host, prober, silentMount: 50 }) }
 }
 
 describe('the state of a staging path', () => {
@@ -92,6 +92,19 @@ describe('the state of a staging path', () => {
     await assert.rejects(states.staging(PATH, call), { kind: 'unavailable', message: `${PATH}: no answer` })
     seen.daemon = new HostError('unavailable', 'not now')
     await assert.rejects(states.staging(PATH, call, 0), { kind: 'unavailable', message: `${PATH}: not now` })
+  })
+
+  it('is HUNG, with what the host says, where the mount is silent for as long as a question lasts', async () => {
+    const { prober, host, states } = setUp()
+    let time = Infinity
+    host.silence = (_path: string, _device: string, given = Infinity) => {
+      time = given
+      return Promise.resolve('nothing serves it')
+    }
+    prober.ask = () => new Promise(() => undefined)
+    const state = await states.staging(PATH, asQuestion(call, 100), 0)
+    assert.deepEqual(state, { kind: 'HUNG', device: '0:7', pid: 42, waits: 'nothing serves it' })
+    assert.ok(time <= 100, `${time} ms`)
   })
 
   it('is asked for when the host says that it serves another session there', async () => {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { setImmediate } from 'node:timers/promises'
-import { RunningCall } from '../../src/call-context.ts'
+import { asQuestion, RunningCall } from '../../src/call-context.ts'
 import type { Probe } from '../../src/os/mounts/probe.ts'
 import { Prober } from '../../src/os/mounts/prober.ts'
 
@@ -31,6 +31,16 @@ describe('Prober', () => {
     await setImmediate()
     questions.answers[1]?.(ABSENT)
     assert.equal(await again, ABSENT)
+  })
+
+  it('has a mount hung that is silent for as long as a question lasts, and waits on for others who ask', async () => {
+    const questions = new Questions()
+    const acting = questions.ask('0:1')
+    const { kind } = await questions.prober.ask('/somewhere', '0:1', asQuestion(questions.call, 1))
+    assert.equal(kind, 'hung')
+    assert.equal(questions.answers.length, 1)
+    questions.answers[0]?.(ABSENT)
+    assert.equal(await acting, ABSENT)
   })
 
   it('asks other connections meanwhile', async () => {

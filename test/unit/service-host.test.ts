@@ -311,10 +311,7 @@ describe('ServiceHost.daemonAt', () => {
     used.answering = () => new Promise(() => undefined)
     const timeout = { name: 'HostError', kind: 'timeout', message: 'dummy-fused has not answered in time' }
     await assert.rejects(used.host.daemonAt('/a', undefined, callOf()), timeout)
-    await assert.rejects(used.host.daemonAt('/a', undefined, callOf(), 0), {
-      ...timeout,
-      message: /^dummy-fused(?:: no answer within| has not answered in time)/,
-    })
+    await assert.rejects(used.host.daemonAt('/a', undefined, callOf(), 0), timeout)
     used.answering = () => undefined
     used.sessions = [session('/a', 41)]
     assert.equal((await used.host.daemonAt('/a', undefined, callOf()))?.device, '0:41')
@@ -385,7 +382,7 @@ describe('ServiceHost', () => {
 
   it('says why a session hangs that is not to be replaced, and nothing of one that dummy-fused does not serve', async () => {
     await using used = new HostInTest()
-    assert.match((await used.host.silence('/a', '0:41')) ?? '', /^dummy-fused does not run: /)
+    assert.match((await used.host.silence('/a', '0:41')) ?? '', /^dummy-fused does not run: .*; its standby has the session/)
     await used.listen()
     used.sessions = [session('/a', 41)]
     assert.equal(await used.host.silence('/a', '0:41'), 'dummy-fused serves it again; call again')
@@ -399,7 +396,7 @@ describe('ServiceHost', () => {
     used.answering = async () => await promise
     const silence = await used.host.silence('/a', '0:41')
     resolve(undefined)
-    assert.match(silence ?? '', /^dummy-fused(?: has not answered in time|: no answer within 0\.1 s)$/)
+    assert.equal(silence, 'dummy-fused has not answered in time')
   })
 
   it('has a session ended with its grace, and knows it no more', async () => {

@@ -261,7 +261,7 @@ describe('Stager.stage', () => {
     used.host.serves = { serves: 'many' }
     await assert.rejects(used.stager.stage(used.request, used.call), {
       kind: 'unavailable',
-      message: `${used.staging} waits for process ${process.pid}, which is stopped and serves other volumes too; resume it (kill -CONT ${process.pid})`,
+      message: `${used.staging} waits for a dummy-fused that is stopped and serves other volumes too; resume or end that (its process is in 'dummy-fuse-csi status')`,
     })
     assert.deepEqual([mountAt(used.staging).device, used.host.asked], [hung, []])
     used.host.serves = {}

@@ -35,7 +35,7 @@ function namespace(mounts: Readonly<Record<string, string>>, more: Partial<Mount
   return { own: false, pid: 7, name: 'reader', pod: undefined, mounts: shown, ...more }
 }
 
-/** What is found for a target, and how often /proc was searched. `staging`: the device that is mounted where the volume is staged. */
+/** What is found for a target, and how often /proc was searched. `device`: what is bound to it; `none` if nothing is. `staging`: the device that is mounted where the volume is staged. */
 async function found(
   namespaces: readonly MountNamespace[] | Error,
   {
@@ -69,10 +69,11 @@ async function found(
         return answer
       },
     },
+    bootId: 'boot',
     time: 100,
   })
   using call = new RunningCall(10_000, { margin: 0 })
-  return { stale: await consumers.of(of, device, call), searches }
+  return { stale: await consumers.of(of, device === 'none' ? undefined : device, call), searches }
 }
 
 describe('StaleConsumers', () => {
@@ -106,6 +107,21 @@ describe('StaleConsumers', () => {
   it('are none, and /proc is not searched, where no session was replaced', async () => {
     const { replaced: _replaced, ...of } = entry
     assert.deepEqual(await found([namespace({ '/mnt': '0:1' })], { of }), { stale: [], searches: 0 })
+  })
+
+  it('are none, and /proc is not searched, after a reboot', async () => {
+    const of = { ...entry, bootId: 'earlier boot' }
+    for (const device of ['0:9', 'none'])
+      assert.deepEqual(await found([namespace({ '/mnt': '0:1' })], { of, device }), { stale: [], searches: 0 })
+  })
+
+  it('are those that are seen where nothing is bound to the target', async () => {
+    const namespaces = [namespace({ '/mnt': '0:1' })]
+    assert.deepEqual((await found(namespaces, { device: 'none' })).stale, ['process 7 (reader)'])
+    assert.deepEqual((await found(namespaces, { device: 'none', answer: alive() })).stale, [])
+    assert.deepEqual((await found([], { device: 'none' })).stale, [])
+    assert.deepEqual((await found(namespaces, { device: 'none', whole: false })).stale, [])
+    assert.deepEqual((await found(new Error('no /proc'), { device: 'none' })).stale, [])
   })
 
   it('are found where the entry was not written after the bind', async () => {

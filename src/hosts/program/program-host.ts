@@ -170,13 +170,8 @@ export class ProgramHost implements FuseHost {
     if (grace > 0 && record.device !== undefined) await this.#ends(record, call)
     // What is in the kernel after a start that failed is waited for elsewhere.
     const left = await killAll(record, this.#lost.has(path) && grace === 0 ? 0 : call.remaining())
-    if (left.length > 0) {
-      const pids = left.map(({ pid }) => pid).join(', ')
-      throw new HostError(
-        'unavailable',
-        `${spec.name} of ${path} (process ${pids}) was killed, but is still in the kernel; call again`,
-      )
-    }
+    if (left.length > 0)
+      throw new HostError('unavailable', `the ${spec.name} of ${path} was killed, but is still in the kernel; call again`)
     this.#ending.delete(path)
     this.#detach(record, [])
     this.#forgetStart(path)
@@ -196,10 +191,10 @@ export class ProgramHost implements FuseHost {
     return record.device
   }
 
-  async silence(path: string, device: string): Promise<string | undefined> {
+  async silence(path: string, device: string, time?: number): Promise<string | undefined> {
     const { records, shields } = this.#parts
     if (this.#resuming.has(path) && records.at(path)?.device === device) return 'its shield is about to be started'
-    return records.isShielded(path, device) ? await shields.silence(path) : undefined
+    return records.isShielded(path, device) ? await shields.silence(path, time) : undefined
   }
 
   unavailableReason(): string | undefined {
@@ -528,7 +523,7 @@ export class ProgramHost implements FuseHost {
       return ''
     }
     this.#undoLater(record)
-    return ` (process ${left.map(({ pid }) => pid).join(', ')} is still in the kernel; what it mounts is unmounted)`
+    return ' (it is still in the kernel; what it mounts is unmounted)'
   }
 
   /** Waits for the end of processes that are in the kernel, and unmounts what they have mounted. */
@@ -605,7 +600,7 @@ export class ProgramHost implements FuseHost {
         const time = ((performance.now() - began) / 1000).toFixed(1)
         throw new HostError(
           'unavailable',
-          `${spec.name} of ${path} (process ${left.map(({ pid }) => pid).join(', ')}) is still ending after ${time} s, and its file gives it ${spec.stop.within / 1000} s; call again`,
+          `the ${spec.name} of ${path} is still ending after ${time} s, and its file gives it ${spec.stop.within / 1000} s; call again`,
         )
       }
       await sleep(limits.programLook)

@@ -1,6 +1,7 @@
-import { type CallContext, unlessAborted } from '../../call-context.ts'
+import { type CallContext, timeToAnswer, unlessAborted } from '../../call-context.ts'
 import { type Probe, probe as probeByStat } from './probe.ts'
 import { ConcurrencyLimit } from '../processes/concurrency-limit.ts'
+import { settledWithin } from '../processes/settled-within.ts'
 
 /** The limits of a prober; times are milliseconds. */
 export interface ProberLimits {
@@ -28,10 +29,14 @@ export class Prober {
     this.#turns = new ConcurrencyLimit(limits.probesAtOnce, limits.promptProbe)
   }
 
-  /** `device`: of the super block that is mounted at the path (`major:minor`). Rejects with the call's reason when it ends before. */
+  /**
+   * `device`: of the super block that is mounted at the path (`major:minor`). Resolves to `hung` when the mount counts as silent for the call. Rejects with the call's
+   * reason when it ends before.
+   */
   async ask(path: string, device: string, call: CallContext): Promise<Probe> {
     const asked = this.#inFlight.get(device) ?? this.#begin(path, device)
-    return await unlessAborted(asked, call.signal)
+    const answer = await settledWithin(unlessAborted(asked, call.signal), timeToAnswer(call))
+    return answer === 'late' ? { kind: 'hung', gone: asked.then(goneOf) } : answer
   }
 
   #begin(path: string, device: string): Promise<Probe> {
@@ -40,7 +45,11 @@ export class Prober {
     const end = (): void => {
       this.#inFlight.delete(device)
     }
-    asked.then((answer) => (answer.kind === 'hung' ? answer.gone : undefined)).then(end, end)
+    asked.then(goneOf).then(end, end)
     return asked
   }
+}
+
+async function goneOf(answer: Probe): Promise<void> {
+  if (answer.kind === 'hung') await answer.gone
 }

@@ -60,8 +60,8 @@ export class ProgramShields implements Shields {
     })
   }
 
-  async silence(path: string): Promise<string> {
-    return await whySilent(path)
+  async silence(path: string, time?: number): Promise<string> {
+    return await whySilent(path, time)
   }
 
   forget(path: string): void {

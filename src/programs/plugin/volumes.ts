@@ -125,7 +125,7 @@ export function openVolumes(
   const publisher = new Publisher({ ...mounting, stager, restoreMode: options.restoreMode })
   const restoration = new Restoration()
   const namespaces = new MountNamespaces(own.mayBeOfType, limits.answerAge)
-  const staleConsumers = new StaleConsumers({ namespaces, cache, states, prober, time: limits.search })
+  const staleConsumers = new StaleConsumers({ namespaces, cache, states, prober, bootId: boot, time: limits.search })
   const inspector = new Inspector({ states, reachability, cache, host, staleConsumers, maxAge: limits.answerAge })
   const locks = new VolumeLocks()
   const checked = new CheckedVolumes({
@@ -143,6 +143,7 @@ export function openVolumes(
     registry,
     host,
     restoration,
+    healthTime: options.fuseHost === 'service' ? limits.health : Infinity,
   })
   const volumes =
     options.daemonize === 'early' ? new EarlyReturnVolumes({ checked, host, points, binds, cache, bootId: boot, log }) : checked
