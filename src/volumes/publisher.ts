@@ -39,7 +39,7 @@ export interface PublishRequest {
 /** The dependencies of {@link Publisher}. */
 export interface PublisherParts {
   readonly states: Pick<MountStates, 'target' | 'mountAt' | 'layersAt'>
-  readonly points: Pick<MountPoints, 'makeDirectory' | 'removeMade' | 'removeDirectory' | 'unmountAll'>
+  readonly points: Pick<MountPoints, 'makeDirectory' | 'removeMade' | 'removeDirectory' | 'removeMountPoint' | 'unmountAll'>
   readonly reachability: Pick<Reachability, 'check'>
   readonly binds: Pick<Binds, 'bind' | 'rebind' | 'stack' | 'setAttributes'>
   readonly cache: MountCache
@@ -111,12 +111,43 @@ export class Publisher {
       throw new VolumeError('precondition', `${targetPath} is a staging path; unstage it`)
     }
     const ours = entry !== undefined || this.#left.has(targetPath) || this.#states.mountAt(targetPath) !== undefined
+    if (entry !== undefined && (await this.#hasPeers(entry, call))) this.#removeAlone(targetPath)
     await this.#points.unmountAll(targetPath, entry === undefined ? 'own' : 'any')
     // The volume is not published any more, even if its directory stays. With the entry, the next plugin would bind it again.
     if (entry !== undefined) this.#cache.remove(entry)
     if (ours) this.#left.add(targetPath)
     await this.#cache.removalsSynced()
     if (ours) this.#left.remove(targetPath, () => this.#points.removeDirectory(targetPath))
+  }
+
+  /**
+   * Whether a target's stacked mounts lie on mounts that are peers of those at another target of the volume: an unmount there would propagate to that one. Such binds
+   * are made before Linux 5.12, and were by earlier versions.
+   */
+  async #hasPeers({ volumeId, targetPath }: PublishedEntry, call: CallContext): Promise<boolean> {
+    const [, ...covered] = this.#states.layersAt(targetPath)
+    const groups = new Set(covered.map(({ peerGroup }) => peerGroup).filter((group) => group !== undefined))
+    if (groups.size === 0) return false
+    for (const other of this.#cache.of(volumeId).published) {
+      if (other.targetPath === targetPath) continue
+      try {
+        await this.#reachability.check(other.targetPath, call)
+        if (this.#states.layersAt(other.targetPath).some(({ peerGroup = '' }) => groups.has(peerGroup))) return true
+      } catch (error) {
+        // It cannot be looked at, which is no reason to leave this one mounted.
+        if (!(error instanceof VolumeError)) throw error
+      }
+    }
+    return false
+  }
+
+  /** Takes the mounts of a target off and leaves those of its peers. */
+  #removeAlone(targetPath: string): void {
+    const reason = this.#points.removeMountPoint(targetPath, this.#states.layersAt(targetPath).length)
+    if (reason !== undefined)
+      this.#log.warning(
+        `cannot unmount ${targetPath} alone: ${reason}; the volume's other targets, which are its peers, have the dead mount again`,
+      )
   }
 
   /** Binds the volume of a cache entry unless it is bound, for a plugin that starts. Returns whether it has bound. Throws VolumeError. */

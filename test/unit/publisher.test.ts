@@ -531,6 +531,35 @@ describe('Publisher.restore by stack, where mounts propagate', () => {
     }
   })
 
+  for (const [what, prepare, rest] of [
+    ['of that one alone', () => undefined, 2],
+    ['of all of them where its directory holds a file, and says so', (below) => writeFileSync(join(below, 'file'), ''), 1],
+  ] as const satisfies readonly (readonly [string, (below: string) => void, number])[]) {
+    it(`takes off the new mount ${what}, when a target of one peer group is unpublished`, async () => {
+      await using used = new PublisherInShared()
+      // Before anything is mounted there: the directory below the mounts.
+      prepare(used.sandbox.directory('pods', 'one'))
+      const [one, two] = [used.sharedTarget('one'), used.sharedTarget('two')]
+      using next = used.nextSession()
+      for (const entry of [one, two]) await used.restore(next, entry)
+      assert.deepEqual(
+        [one, two].map(({ targetPath }) => layersAt(targetPath).length),
+        [2, 2],
+      )
+      const unpublished = used.publisher.unpublish('v', one.targetPath, used.call)
+      if (rest === 2) await unpublished
+      else await assert.rejects(unpublished, { message: /holds files on the node's own disk/ })
+      assert.deepEqual([layersAt(one.targetPath), existsSync(one.targetPath)], [[], rest === 1])
+      assert.equal(layersAt(two.targetPath).length, rest)
+      assert.equal(
+        used.lines.filter((line) => line.startsWith(`cannot unmount ${one.targetPath} alone: ENOTEMPTY`)).length,
+        2 - rest,
+      )
+      await used.publisher.unpublish('v', two.targetPath, used.call)
+      assert.deepEqual([layersAt(two.targetPath), existsSync(two.targetPath), used.cache.published()], [[], false, []])
+    })
+  }
+
   it('goes on after a restore that ended before it took off the dead mounts', async () => {
     await using used = new PublisherInShared()
     await used.publish()
