@@ -16,9 +16,10 @@ const DEFAULT_NAMESPACE = 'default'
 
 /**
  * Reads a kubeconfig, or without one the service account of this pod (`inPod`: the environment names the API server). Contacts no server; a
- * credential plugin of the kubeconfig is run. Rejects with ProgramError, status 1, for what cannot be read or is not complete.
+ * credential plugin of the kubeconfig is run. Rejects with ProgramError, status 1, for what cannot be read or is not complete. `option`: what
+ * names the kubeconfig, for errors.
  */
-export async function openCluster(kubeconfig: string | undefined, inPod: boolean): Promise<Cluster> {
+export async function openCluster(kubeconfig: string | undefined, inPod: boolean, option = '--kubeconfig'): Promise<Cluster> {
   if (kubeconfig === undefined && !inPod)
     throw new ProgramError('no API server is named; run in a pod with a service account, or name a kubeconfig with --kubeconfig', 1)
   const config = new KubeConfig()
@@ -35,7 +36,7 @@ export async function openCluster(kubeconfig: string | undefined, inPod: boolean
     const message =
       kubeconfig === undefined
         ? `cannot use the service account of this pod: ${messageOf(error)}; set automountServiceAccountToken, or name a kubeconfig with --kubeconfig`
-        : `cannot use the kubeconfig ${kubeconfig}: ${messageOf(error)}; repair it, or name another with --kubeconfig`
+        : `cannot use the kubeconfig ${kubeconfig}: ${messageOf(error)}; repair it, or name another with ${option}`
     throw new ProgramError(message, 1, { cause: error })
   }
 }

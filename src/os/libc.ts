@@ -15,6 +15,7 @@ export const MS = {
   NOATIME: 1024,
   NODIRATIME: 2048,
   BIND: 4096,
+  REC: 16384,
   PRIVATE: 1 << 18,
   RELATIME: 1 << 21,
   STRICTATIME: 1 << 24,

@@ -4,6 +4,7 @@ import { type Libc, MNT_DETACH } from '../os/libc.ts'
 import { makeDirectories, removeDirectories, type Within } from '../os/mounts/directories.ts'
 import { isFuse, type Mount } from '../os/mounts/mount-table.ts'
 import type { PinnedPaths } from '../os/mounts/pinned-paths.ts'
+import { removeMountPoint } from '../os/mounts/removed-mount-point.ts'
 import { fromErrno, VolumeError } from './errors.ts'
 import type { MountStates } from './mount-states.ts'
 
@@ -81,6 +82,19 @@ export class MountPoints {
       await this.#unmount(path, mount)
     }
     throw new VolumeError('internal', `${path} has more than ${MOST_LAYERS} mounts on top of each other; unmount them by hand`)
+  }
+
+  /**
+   * Removes the directory of a path with the `count` mounts on it. No unmount propagates, so the peers of these mounts keep what lies on them. Returns why it
+   * cannot, as words for people; undefined if it has.
+   */
+  removeMountPoint(path: string, count: number): string | undefined {
+    try {
+      removeMountPoint(this.#libc, this.#pinnedPaths, path, count)
+      return undefined
+    } catch (error) {
+      return messageOf(error)
+    }
   }
 
   async #unmount(path: string, mount: Mount): Promise<void> {

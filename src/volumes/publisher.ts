@@ -16,7 +16,7 @@ import { VolumeError } from './errors.ts'
 import { LeftDirectories } from './left-directories.ts'
 import type { MountCache } from './mount-cache.ts'
 import type { MountPoints } from './mount-points.ts'
-import type { MountStates } from './mount-states.ts'
+import type { MountState, MountStates } from './mount-states.ts'
 import type { Reachability } from './reachability.ts'
 import type { Stager } from './stager.ts'
 
@@ -39,7 +39,7 @@ export interface PublishRequest {
 /** The dependencies of {@link Publisher}. */
 export interface PublisherParts {
   readonly states: Pick<MountStates, 'target' | 'mountAt' | 'layersAt'>
-  readonly points: Pick<MountPoints, 'makeDirectory' | 'removeMade' | 'removeDirectory' | 'unmountAll'>
+  readonly points: Pick<MountPoints, 'makeDirectory' | 'removeMade' | 'removeDirectory' | 'removeMountPoint' | 'unmountAll'>
   readonly reachability: Pick<Reachability, 'check'>
   readonly binds: Pick<Binds, 'bind' | 'rebind' | 'stack' | 'setAttributes'>
   readonly cache: MountCache
@@ -59,10 +59,8 @@ export type RestoreMode = 'stack' | 'replace'
 interface Bound {
   /** Whether something was changed. */
   readonly done: boolean
-  /** The first directory that was made for the target. */
-  readonly made?: string
-  /** The device of the session that was bound there before, in whatever state. */
-  readonly found?: string
+  /** The file of the entry that was saved. */
+  readonly file: string | undefined
 }
 
 /** Binds staged volumes to targets and unmounts them. The caller holds the volume's lock. */
@@ -98,17 +96,8 @@ export class Publisher {
     const known = this.#compatible(request)
     await this.#reachability.check(request.targetPath, call)
     const device = await this.#stager.ensure(request, call)
-    const { made, found } = await this.#bindIn(device, request, known !== undefined, call)
-    try {
-      const file = this.#save(strip(request), known, device, found)
-      if (file !== undefined) this.#log.info(`Saved publish mount entry to ${file}`)
-    } catch (error) {
-      if (known === undefined) {
-        await this.#points.unmountAll(request.targetPath, 'own')
-        if (made !== undefined) this.#points.removeMade(request.targetPath, made)
-      }
-      throw error
-    }
+    const { file } = await this.#bindIn(device, request, known, (entry) => this.#cache.save(entry), call)
+    if (file !== undefined) this.#log.info(`Saved publish mount entry to ${file}`)
   }
 
   /** NodeUnpublishVolume: unmounts every layer at the target, in any state, and removes the directory. Throws VolumeError. */
@@ -122,6 +111,7 @@ export class Publisher {
       throw new VolumeError('precondition', `${targetPath} is a staging path; unstage it`)
     }
     const ours = entry !== undefined || this.#left.has(targetPath) || this.#states.mountAt(targetPath) !== undefined
+    if (entry !== undefined && (await this.#hasPeers(entry, call))) this.#removeAlone(targetPath)
     await this.#points.unmountAll(targetPath, entry === undefined ? 'own' : 'any')
     // The volume is not published any more, even if its directory stays. With the entry, the next plugin would bind it again.
     if (entry !== undefined) this.#cache.remove(entry)
@@ -130,68 +120,146 @@ export class Publisher {
     if (ours) this.#left.remove(targetPath, () => this.#points.removeDirectory(targetPath))
   }
 
+  /**
+   * Whether a target's stacked mounts lie on mounts that are peers of those at another target of the volume: an unmount there would propagate to that one. Such binds
+   * are made before Linux 5.12, and were by earlier versions.
+   */
+  async #hasPeers({ volumeId, targetPath }: PublishedEntry, call: CallContext): Promise<boolean> {
+    const [, ...covered] = this.#states.layersAt(targetPath)
+    const groups = new Set(covered.map(({ peerGroup }) => peerGroup).filter((group) => group !== undefined))
+    if (groups.size === 0) return false
+    for (const other of this.#cache.of(volumeId).published) {
+      if (other.targetPath === targetPath) continue
+      try {
+        await this.#reachability.check(other.targetPath, call)
+        if (this.#states.layersAt(other.targetPath).some(({ peerGroup = '' }) => groups.has(peerGroup))) return true
+      } catch (error) {
+        // It cannot be looked at, which is no reason to leave this one mounted.
+        if (!(error instanceof VolumeError)) throw error
+      }
+    }
+    return false
+  }
+
+  /** Takes the mounts of a target off and leaves those of its peers. */
+  #removeAlone(targetPath: string): void {
+    const reason = this.#points.removeMountPoint(targetPath, this.#states.layersAt(targetPath).length)
+    if (reason !== undefined)
+      this.#log.warning(
+        `cannot unmount ${targetPath} alone: ${reason}; the volume's other targets, which are its peers, have the dead mount again`,
+      )
+  }
+
   /** Binds the volume of a cache entry unless it is bound, for a plugin that starts. Returns whether it has bound. Throws VolumeError. */
   async restore(entry: PublishedEntry, call: CallContext): Promise<boolean> {
     await this.#reachability.check(entry.targetPath, call)
     const device = await this.#stager.ensure(entry, call)
-    const { done, found } = await this.#bindIn(device, entry, true, call)
-    try {
-      this.#save(strip(entry), this.#cache.publishedAt(entry.targetPath) ?? entry, device, found)
-    } catch (error) {
-      // Health compares the entry with what is bound, and so does the next restore.
-      this.#log.warning(`cannot write the mount cache entry of ${entry.targetPath}, which is mounted: ${messageOf(error)}`)
+    const known = this.#cache.publishedAt(entry.targetPath) ?? entry
+    const save = (written: PublishedEntry): string | undefined => {
+      try {
+        return this.#cache.save(written)
+      } catch (error) {
+        // Health compares the entry with what is bound, and so does the next restore.
+        const { targetPath } = written
+        this.#log.warning(`cannot write the mount cache entry of ${targetPath}, which is mounted all the same: ${messageOf(error)}`)
+        return undefined
+      }
     }
+    const { done } = await this.#bindIn(device, entry, known, save, call)
     return done
   }
 
   /**
-   * Writes the entry of a target that `device` is bound to, unless `known` says the same. A second NodePublishVolume forgets no session that was replaced: a
-   * kubelet that has restarted publishes the targets of its running pods again. Only NodeUnpublishVolume says that the consumer has ended. Returns the file that
-   * was written.
+   * Has a target show the session `device`. The entry is saved before that, unless `known`, the entry that is there, says the same: a plugin that is killed in
+   * between finds its mount by it (own-mounts.ts). Rejects with VolumeError, or what `save` throws; then there is no entry if there was none.
    */
-  #save(request: PublishRequest, known: PublishedEntry | undefined, device: string, found: string | undefined): string | undefined {
-    const bootId = this.#bootId
-    if (known === undefined) return this.#cache.save({ version: 1, kind: 'published', bootId, ...request, device })
-    const { version, kind, capability } = known
-    const entry: PublishedEntry = { version, kind, bootId, ...request, capability, ...bound(known, { bootId, device, found }) }
-    return isDeepStrictEqual(entry, known) ? undefined : this.#cache.save(entry)
-  }
-
-  /** `ours`: whether the mount cache has the target, so that what is mounted there is a bind of this plugin. */
-  async #bindIn(device: string, request: PublishRequest, ours: boolean, call: CallContext): Promise<Bound> {
+  async #bindIn(
+    device: string,
+    request: PublishRequest,
+    known: PublishedEntry | undefined,
+    save: (entry: PublishedEntry) => string | undefined,
+    call: CallContext,
+  ): Promise<Bound> {
     const { stagingPath, targetPath } = request
     const state = await this.#states.target(targetPath, device, call)
-    const attributes = this.#attributes(request)
-    const order = { source: stagingPath, device, target: targetPath, attributes }
     call.signal.throwIfAborted()
+    if (state.kind === 'FOREIGN')
+      throw new VolumeError('precondition', `${targetPath} is a mount point of ${state.fsType} already; unmount that first`)
+    if (state.kind === 'MOUNTED' && state.device !== device && known === undefined)
+      throw new VolumeError('precondition', `${targetPath} is a mount point of another session already; unmount that first`)
+    const order = { source: stagingPath, device, target: targetPath, attributes: this.#attributes(request) }
+    const entry = this.#entryOf(request, known, device, state)
+    const file = entry === undefined ? undefined : save(entry)
+    try {
+      return { done: await this.#bindOver(state, order, known !== undefined, call), file }
+    } catch (error) {
+      if (known === undefined && entry !== undefined) this.#withdraw(entry)
+      throw error
+    }
+  }
+
+  /**
+   * The entry of a target that `device` is bound to in place of `state`; undefined if `known` says the same. A second NodePublishVolume forgets no session that was
+   * replaced: a kubelet that has restarted publishes the targets of its running pods again. Only NodeUnpublishVolume says that the consumer has ended.
+   */
+  #entryOf(
+    request: PublishRequest,
+    known: PublishedEntry | undefined,
+    device: string,
+    state: MountState,
+  ): PublishedEntry | undefined {
+    const bootId = this.#bootId
+    const asked = strip(request)
+    if (known === undefined) return { version: 1, kind: 'published', bootId, ...asked, device }
+    const { version, kind, capability } = known
+    const found = 'device' in state ? state.device : undefined
+    const entry: PublishedEntry = { version, kind, bootId, ...asked, capability, ...bound(known, { bootId, device, found }) }
+    return isDeepStrictEqual(entry, known) ? undefined : entry
+  }
+
+  /** Removes the entry of a target that could not be bound. */
+  #withdraw(entry: PublishedEntry): void {
+    try {
+      this.#cache.remove(entry)
+    } catch (error) {
+      this.#log.warning(
+        `cannot remove the mount cache entry of ${entry.targetPath}, which could not be mounted: ${messageOf(error)}`,
+      )
+    }
+  }
+
+  /** `ours`: whether the mount cache has the target, so that what is mounted there is a bind of this plugin. Resolves to whether something was changed. */
+  async #bindOver(
+    state: Exclude<MountState, { kind: 'FOREIGN' }>,
+    order: BindOrder,
+    ours: boolean,
+    call: CallContext,
+  ): Promise<boolean> {
+    const { source, target, device, attributes } = order
     switch (state.kind) {
       case 'MOUNTED':
-        if (state.device === device) return { done: await this.#setAttributes(targetPath, state.attributes, attributes, call) }
-        if (!ours)
-          throw new VolumeError('precondition', `${targetPath} is a mount point of another session already; unmount that first`)
-        this.#log.info(`mount --bind ${stagingPath} ${targetPath} (in place of another session)`)
+        if (state.device === device) return await this.#setAttributes(target, state.attributes, attributes, call)
+        this.#log.info(`mount --bind ${source} ${target} (in place of another session)`)
         await this.#binds.rebind(order)
-        return { done: true, found: state.device }
-      case 'FOREIGN':
-        throw new VolumeError('precondition', `${targetPath} is a mount point of ${state.fsType} already; unmount that first`)
+        return true
       case 'DEAD':
       case 'HUNG':
-        if (state.kind === 'DEAD' && ours && this.#stacksAt(targetPath)) await this.#stack(order)
+        if (state.kind === 'DEAD' && ours && this.#stacksAt(target)) await this.#stack(order)
         else {
-          this.#log.info(`umount ${targetPath} (${state.kind.toLowerCase()})`)
+          this.#log.info(`umount ${target} (${state.kind.toLowerCase()})`)
           await this.#binds.rebind(order)
         }
-        return { done: true, found: state.device }
+        return true
       case 'NOT_MOUNTED': {
-        const made = state.directory ? undefined : this.#points.makeDirectory(targetPath)
+        const made = state.directory ? undefined : this.#points.makeDirectory(target)
         try {
           await this.#binds.bind(order)
         } catch (error) {
-          if (made !== undefined) this.#points.removeMade(targetPath, made)
+          if (made !== undefined) this.#points.removeMade(target, made)
           throw error
         }
-        this.#left.forget(targetPath)
-        return { done: true, ...(made === undefined ? {} : { made }) }
+        this.#left.forget(target)
+        return true
       }
     }
   }

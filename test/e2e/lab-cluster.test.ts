@@ -92,6 +92,22 @@ describe('lab run --cluster', () => {
       says: /--kubelet-dir kubelet is not an absolute path/,
     },
     {
+      name: 'a --kubelet-dir with a slash at its end',
+      args: ['--cluster', 'x', '--kubelet-dir', '/var/lib/kubelet/'],
+      says: /--kubelet-dir \/var\/lib\/kubelet\/ is not an absolute path without blanks, colons and a slash at its end; name the/,
+    },
+    { name: 'an empty --cluster', args: ['--cluster', ''], says: /--cluster is empty; name the file of a kubeconfig/ },
+    ...['--node', '--image', '--kubelet-dir', '--beside'].map((option) => ({
+      name: `an empty ${option}`,
+      args: ['--cluster', 'x', option, ''],
+      says: new RegExp(`${option} is empty; name [^;]*, or leave it out$`, 'm'),
+    })),
+    {
+      name: 'a record that is not there',
+      args: ['--cluster', 'x', '--beside', '/nowhere/bare.json'],
+      says: /--beside \/nowhere\/bare\.json: ENOENT.*; name the file that lab run --json has written/,
+    },
+    {
       name: 'a record that is none',
       args: ['--cluster', 'x', '--beside', '/dev/null'],
       says: /--beside \/dev\/null: it is no record of the lab/,
@@ -111,12 +127,33 @@ describe('lab run --cluster', () => {
     })
   }
 
-  it('names a kubeconfig that cannot be read', async () => {
+  it('names a kubeconfig that cannot be used, and the option for another', async () => {
     await using sandbox = new Sandbox()
-    const file = join(sandbox.path, 'none')
-    const { status, stderr } = await sandbox.run(EXECUTABLE, ['lab', 'run', '--cluster', file, ...CELL])
-    assert.match(stderr, new RegExp(`cannot use the kubeconfig ${file}: ENOENT.*repair it`))
-    assert.equal(status, 3)
+    const file = (text: string, name: string): string => {
+      const path = join(sandbox.path, name)
+      writeFileSync(path, text)
+      return path
+    }
+    for (const [path, why] of [
+      [join(sandbox.path, 'none'), 'ENOENT'],
+      [sandbox.path, 'EISDIR'],
+      [file('', 'empty'), 'it is empty'],
+      [file('hello', 'text'), 'its current-context is missing'],
+    ] as const) {
+      const { status, stderr } = await sandbox.run(EXECUTABLE, ['lab', 'run', '--cluster', path, ...CELL])
+      assert.match(
+        stderr,
+        new RegExp(`cannot use the kubeconfig ${path}: ${why}.*; repair it, or name another with --cluster$`, 'm'),
+      )
+      assert.equal(status, 3)
+    }
+  })
+
+  it('refuses a folder for its record before it asks the cluster', async () => {
+    await using sandbox = new Sandbox()
+    const { status, stderr } = await sandbox.run(EXECUTABLE, ['lab', 'run', '--cluster', 'x', ...CELL, '--json', sandbox.path])
+    assert.match(stderr, new RegExp(`cannot write ${sandbox.path}: it is a folder; name a file$`, 'm'))
+    assert.equal(status, 1)
   })
 
   it('names an API server that does not answer', async () => {

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { processStat } from '../../src/os/processes/processes.ts'
 import { DUMMY_FUSE, EXECUTABLE } from '../support/paths.ts'
-import { GREETING, mount, mountAt, optionsAt } from '../support/mounts.ts'
+import { GREETING, layersAt, mount, mountAt, optionsAt } from '../support/mounts.ts'
 import { PodMounts, shareMounts } from '../support/pod-mounts.ts'
 import { Node } from '../../src/rpc/csi_pb.ts'
 import { outcome } from '../support/csi-client.ts'
@@ -13,6 +13,7 @@ import { EXAMPLES, keptOfPrograms, programFile, ProgramVolume, serveProgram, sho
 import { Sandbox } from '../support/sandbox.ts'
 import { SilentMount } from '../support/silent-mount.ts'
 import { stop } from '../support/stopped.ts'
+import { attach } from '../support/strace.ts'
 import { eventually } from '../support/wait.ts'
 
 const BINDFS = join(EXAMPLES, 'bindfs.yaml')
@@ -168,6 +169,40 @@ describe('serve --program', () => {
     assert.deepEqual([await volume.unpublish(), await volume.unstage()], [OK, OK])
     assert.deepEqual([sandbox.mounts(), keptOfPrograms(plugin)], [[sandbox.path], []])
   })
+
+  for (const moment of ['first', 'again, on top of a dead mount'] as const)
+    it(`knows a target after a plugin that was killed when it had bound it: ${moment}`, async () => {
+      await using sandbox = new Sandbox()
+      shareMounts(sandbox)
+      const files = sandbox.directory('files')
+      writeFileSync(join(files, 'dummy-file.txt'), GREETING)
+      const by = ['unshare', '--mount', '--propagation', 'unchanged', '--']
+      using plugin = await serveProgram(sandbox, BINDFS, { args: ['--restore-mounts=stack'], by })
+      const volume = new ProgramVolume(sandbox, plugin, { parameters: { source: files } })
+      assert.deepEqual(await volume.stage(), OK)
+      if (moment !== 'first') {
+        assert.deepEqual(await volume.publish(), OK)
+        const daemon = volume.daemon()
+        process.kill(daemon, 'SIGKILL')
+        await eventually('the daemon is gone', () => processStat(daemon) === undefined)
+      }
+      const before = layersAt(volume.target).length
+      const strace = await attach(sandbox, plugin.pid, ['-e', 'inject=move_mount:delay_exit=600s'], false)
+      const cut = volume.publish()
+      await eventually('the target is bound', () => layersAt(volume.target).length === before + 1)
+      process.kill(plugin.pid, 'SIGKILL')
+      // The kernel tells nobody of the end before its tracer has ended too.
+      strace.child.kill('SIGKILL')
+      await plugin.kill()
+      assert.equal((await cut).code, 'UNAVAILABLE')
+      await plugin.restart()
+      assert.doesNotMatch(plugin.log(), /failed to remount/)
+      assert.deepEqual(await volume.publish(), OK)
+      assert.equal(readFileSync(join(volume.target, 'dummy-file.txt'), 'utf8'), GREETING)
+      assert.deepEqual([layersAt(volume.target).length, await volume.reasons()], [2, []])
+      assert.deepEqual([await volume.unpublish(), await volume.unstage()], [OK, OK])
+      assert.deepEqual([sandbox.mounts(), keptOfPrograms(plugin)], [[sandbox.path], []])
+    })
 
   it('waits for a mount that comes after the command has returned with 0 (#1079)', async () => {
     await using sandbox = new Sandbox()

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
+import { existsSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { describe, it } from 'node:test'
 import { PodMounts, shareMounts } from '../support/pod-mounts.ts'
-import { layersAt, mountAt, optionsAt, serves } from '../support/mounts.ts'
+import { layersAt, mount, mountAt, optionsAt, serves } from '../support/mounts.ts'
 import { Plugin } from '../support/plugin.ts'
 import { EXECUTABLE } from '../support/paths.ts'
 import { Sandbox } from '../support/sandbox.ts'
@@ -137,6 +138,31 @@ describe('serve --restore-mounts', () => {
       ['rw', 'ro', 'rw', 'rw'],
     )
     await node.end(volume, ...targets)
+  })
+
+  it('takes the new mount off one target of a peer group, and leaves it at the others and in their pods', async () => {
+    await using node = await StackingNode.start('--restore-mounts=stack')
+    const volume = new Volume(node.sandbox, node.plugin, 'volume')
+    const targets = ['a', 'b', 'c'].map((pod) => volume.another(pod)) as [string, string, string]
+    for (const target of targets) {
+      await volume.publish(target)
+      // As earlier versions have bound them, and every version does before Linux 5.12.
+      assert.equal((await node.sandbox.run('umount', ['-l', target])).status, 0)
+      mount('--bind', volume.staging, target)
+    }
+    const pods = await Promise.all(targets.map(async (target) => await node.pod(target)))
+    await node.restart()
+    for (const pod of pods) await pod.recovers()
+    const [first, ...others] = targets
+    await volume.unpublish(first)
+    const inPlugin = readFileSync(`/proc/${node.plugin.pid}/mountinfo`, 'utf8')
+    assert.deepEqual([layersAt(first), existsSync(first), inPlugin.includes(` ${first} `)], [[], false, false])
+    for (const target of others) node.layers(volume, target, 2)
+    for (const target of others) assert.ok(await serves(node.sandbox, target))
+    // That of the first target has the new mount until it ends.
+    for (const pod of pods) assert.ok(await pod.reads())
+    assert.doesNotMatch(node.plugin.log(), /cannot unmount/)
+    await node.end(volume, ...others)
   })
 
   it('is what NodePublishVolume does with a dead target, and status and health know the layers', async () => {

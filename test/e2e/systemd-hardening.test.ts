@@ -1,15 +1,15 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { FUSED_UNIT, FusedMachine, NOTHING_LEFT, STANDBY_UNIT } from '../support/fused-machine.ts'
-import { UNIT } from '../support/installed-plugin.ts'
+import { InstalledPlugin, UNIT } from '../support/installed-plugin.ts'
 import { GREETING } from '../support/mounts.ts'
 
 /** include/uapi/linux/capability.h */
-const CAP = { DAC_OVERRIDE: 1, DAC_READ_SEARCH: 2, SYS_PTRACE: 19, SYS_ADMIN: 21 } as const
+const CAP = { DAC_OVERRIDE: 1, DAC_READ_SEARCH: 2, SYS_CHROOT: 18, SYS_PTRACE: 19, SYS_ADMIN: 21 } as const
 
 /** What each unit's process has, by proc_pid_status(5). */
 const NEEDED: Readonly<Record<string, readonly (keyof typeof CAP)[]>> = {
-  [UNIT]: ['DAC_OVERRIDE', 'DAC_READ_SEARCH', 'SYS_PTRACE', 'SYS_ADMIN'],
+  [UNIT]: ['DAC_OVERRIDE', 'DAC_READ_SEARCH', 'SYS_CHROOT', 'SYS_PTRACE', 'SYS_ADMIN'],
   [FUSED_UNIT]: ['DAC_OVERRIDE', 'DAC_READ_SEARCH', 'SYS_ADMIN'],
   [STANDBY_UNIT]: [],
 }
@@ -43,5 +43,21 @@ describe('the units', () => {
       // docs/systemd.md has the figures of systemd 252.
       assert.ok(Number(exposure) > 0 && Number(exposure) < 6.5, `${unit}: ${stdout}`)
     }
+  })
+
+  it('let the plugin make a mount namespace and no other, so that stacked restores leave one dead mount at a target', async () => {
+    await using plugin = await InstalledPlugin.start('--restore-mounts=stack')
+    const { machine } = plugin
+    const [target = ''] = await plugin.publish('volume', 'pod')
+    for (const _ of ['once', 'twice', 'three times']) {
+      await machine.systemctl('restart', UNIT)
+      await plugin.restored(target)
+    }
+    const layers = (await plugin.mounts()).filter((path) => path === target)
+    assert.equal(layers.length, 2, await machine.journal(UNIT))
+    assert.doesNotMatch(await machine.journal(UNIT), /cannot take off the dead mounts/)
+    assert.equal(await machine.property(UNIT, 'RestrictNamespaces'), 'mnt')
+    await plugin.unpublish('volume', 'pod')
+    assert.deepEqual(await plugin.mounts(), [])
   })
 })

@@ -25,6 +25,13 @@ const PLACEMENT = {
   kubelet: '/var/lib/kubelet',
 } as const
 
+const LAB_PAGE = readFileSync(join(ROOT, 'docs/lab.md'), 'utf8')
+
+/** The names in backticks of a cell of a table. */
+function namesIn(cell: string): readonly string[] {
+  return [...cell.matchAll(/`([^`]+)`/g)].map(([, name = '']) => name)
+}
+
 interface Container {
   readonly name: string
   readonly args: readonly string[]
@@ -202,8 +209,41 @@ describe('the lab on a cluster', () => {
     assert.equal(other?.bareNode, 'errors')
   })
 
+  it('has each disagreement of its model in docs/lab.md', () => {
+    const [, table = ''] = /^(\| failure +\| mitigation +\| consumers +\| bare node[^]*?)\n\n/m.exec(LAB_PAGE) ?? []
+    const rows = table
+      .split('\n')
+      .slice(2)
+      .map((row) => row.split('|').slice(1, -1))
+      .map(([failures = '', mitigations = '', consumers = '', , cluster = '']) => ({
+        ...{ failures: namesIn(failures), mitigations: namesIn(mitigations), consumers: namesIn(consumers) },
+        cluster: cluster.trim().split(', or '),
+      }))
+    assert.ok(rows.length > 0)
+    for (const { failure, mitigation, consumers } of planCluster(ALL).cells)
+      for (const consumer of Object.keys(consumers)) {
+        const line = CLUSTER_MODEL.find(
+          ([failures, mitigations, of]) => fits(failures, failure.id) && fits(mitigations, mitigation.id) && fits(of, consumer),
+        )
+        const { outcome, or = [] } = expectation(failure.id, mitigation.id, consumer)
+        const different = (line?.[3].split('|') ?? []).filter((one) => ![outcome, ...or].includes(one as typeof outcome))
+        if (different.length === 0) continue
+        const where = `${failure.id} / ${mitigation.id} / ${consumer}: ${outcome} and ${different.join(', ')}`
+        const row = rows.find(
+          // A row that names no consumer speaks of several ("some", "all that run before").
+          ({ failures, mitigations, consumers: of }) =>
+            failures.includes(failure.id) && mitigations.includes(mitigation.id) && (of.length === 0 || of.includes(consumer)),
+        )
+        assert.ok(row !== undefined, `no row for ${where}`)
+        assert.ok(
+          different.every((one) => row.cluster.includes(one)),
+          `the row for ${where} says ${row.cluster.join(', ')}`,
+        )
+      }
+  })
+
   it('has its rights in docs/lab.md', () => {
-    const [, yaml = ''] = /kind: ClusterRole\n[^]*?rules:\n([^]*?)```/.exec(readFileSync(join(ROOT, 'docs/lab.md'), 'utf8')) ?? []
+    const [, yaml = ''] = /kind: ClusterRole\n[^]*?rules:\n([^]*?)```/.exec(LAB_PAGE) ?? []
     const rules = parseAllDocuments(yaml)[0]?.toJS() as { apiGroups: string[]; resources: string[]; verbs: string[] }[]
     const shown = rules.flatMap(({ apiGroups, resources, verbs }) =>
       resources.flatMap((resource) => verbs.map((verb) => `${verb} ${resource} ${apiGroups.join()}`)),

@@ -272,7 +272,7 @@ describe('Publisher.publish', () => {
     used.nothingLeft()
   })
 
-  it('undoes a bind whose entry cannot be written, its directories too', async () => {
+  it('binds nothing whose entry cannot be written, and makes no directory', async () => {
     await using used = new PublisherInTest()
     rmdirSync(used.cache.folder('published'))
     writeFileSync(used.cache.folder('published'), 'a file where the folder was')
@@ -280,14 +280,32 @@ describe('Publisher.publish', () => {
     used.nothingLeft()
   })
 
-  it('keeps a bind that has an entry of an earlier boot, though that cannot be replaced', async () => {
+  it('binds nothing where the entry of an earlier boot cannot be replaced, and keeps that', async () => {
     await using used = new PublisherInTest()
     const old = used.entry({ bootId: 'the boot before' })
     used.cache.save(old)
     rmSync(used.cache.folder('published'), { recursive: true })
     writeFileSync(used.cache.folder('published'), 'a file where the folder was')
     await assert.rejects(used.publish(), { code: 'ENOTDIR' })
-    assert.deepEqual([mountAt(used.target).device, used.cache.published()], [used.device, [old]])
+    assert.deepEqual([layersAt(used.target), used.cache.published()], [[], [old]])
+  })
+
+  it('has the session in the entry before it is bound, and with it the one that it replaces', async () => {
+    await using used = new PublisherInTest()
+    const seen: (readonly PublishedEntry[])[] = []
+    const { binds } = used
+    const looking = (way: 'bind' | 'rebind') => async (order: Parameters<typeof binds.bind>[0]) => {
+      seen.push(used.cache.published())
+      await binds[way](order)
+    }
+    const { stack, setAttributes } = { stack: binds.stack.bind(binds), setAttributes: binds.setAttributes.bind(binds) }
+    const parts = { ...used.common, binds: { stack, setAttributes, bind: looking('bind'), rebind: looking('rebind') } }
+    const stager = { ensure: () => Promise.resolve(used.ensuring()) }
+    const publisher = new Publisher({ ...parts, restoreMode: 'replace', stager })
+    await publisher.publish(used.request, used.call)
+    using next = used.nextSession()
+    await publisher.publish(used.request, used.call)
+    assert.deepEqual(seen, [[used.entry()], [used.entry({ device: deviceOf(next.connection), replaced: [used.device] })]])
   })
 
   it('writes the entry anew in another boot, and of another staging path', async () => {
@@ -380,7 +398,10 @@ describe('Publisher.restore', () => {
     writeFileSync(used.cache.folder('published'), 'a file where the folder was')
     assert.equal(await used.publisher.restore(old, used.call), true)
     assert.deepEqual([mountAt(used.target).device, used.cache.published()], [used.device, [old]])
-    assert.match(used.lines.at(-1) ?? '', /^cannot write the mount cache entry of .*\/pods\/v, which is mounted: .*ENOTDIR/)
+    assert.match(
+      used.lines.join('\n'),
+      /^cannot write the mount cache entry of .*\/pods\/v, which is mounted all the same: .*ENOTDIR/,
+    )
   })
 })
 
@@ -509,6 +530,35 @@ describe('Publisher.restore by stack, where mounts propagate', () => {
       for (const { targetPath } of [one, two]) assert.deepEqual(devicesAt(targetPath), [used.device, deviceOf(next.connection)])
     }
   })
+
+  for (const [what, prepare, rest] of [
+    ['of that one alone', () => undefined, 2],
+    ['of all of them where its directory holds a file, and says so', (below) => writeFileSync(join(below, 'file'), ''), 1],
+  ] as const satisfies readonly (readonly [string, (below: string) => void, number])[]) {
+    it(`takes off the new mount ${what}, when a target of one peer group is unpublished`, async () => {
+      await using used = new PublisherInShared()
+      // Before anything is mounted there: the directory below the mounts.
+      prepare(used.sandbox.directory('pods', 'one'))
+      const [one, two] = [used.sharedTarget('one'), used.sharedTarget('two')]
+      using next = used.nextSession()
+      for (const entry of [one, two]) await used.restore(next, entry)
+      assert.deepEqual(
+        [one, two].map(({ targetPath }) => layersAt(targetPath).length),
+        [2, 2],
+      )
+      const unpublished = used.publisher.unpublish('v', one.targetPath, used.call)
+      if (rest === 2) await unpublished
+      else await assert.rejects(unpublished, { message: /holds files on the node's own disk/ })
+      assert.deepEqual([layersAt(one.targetPath), existsSync(one.targetPath)], [[], rest === 1])
+      assert.equal(layersAt(two.targetPath).length, rest)
+      assert.equal(
+        used.lines.filter((line) => line.startsWith(`cannot unmount ${one.targetPath} alone: ENOTEMPTY`)).length,
+        2 - rest,
+      )
+      await used.publisher.unpublish('v', two.targetPath, used.call)
+      assert.deepEqual([layersAt(two.targetPath), existsSync(two.targetPath), used.cache.published()], [[], false, []])
+    })
+  }
 
   it('goes on after a restore that ended before it took off the dead mounts', async () => {
     await using used = new PublisherInShared()

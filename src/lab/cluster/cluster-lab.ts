@@ -95,7 +95,7 @@ export class ClusterLab implements AsyncDisposable {
   }
 
   static async #open(options: ClusterOptions, signal: AbortSignal, { limits, clock, log, say }: ClusterMeans): Promise<ClusterLab> {
-    const cluster = await openCluster(options.kubeconfig, false).catch((error: unknown) => {
+    const cluster = await openCluster(options.kubeconfig, false, '--cluster').catch((error: unknown) => {
       throw new ProgramError(words(error), CANNOT_RUN, { cause: error })
     })
     const server = new ApiServer(cluster, limits.requests, clock)

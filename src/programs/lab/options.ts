@@ -184,10 +184,20 @@ function clusterChoice(
   kubeconfig: string,
   { node, image, imagePullPolicy, kubeletDir, beside }: ClusterOptionsParsed,
 ): ClusterChoice {
+  refuseEmpty('--cluster', kubeconfig, 'name the file of a kubeconfig, such as ~/.kube/config')
+  refuseEmpty('--node', node, 'name a node, or leave it out')
+  refuseEmpty('--image', image, 'name an image, or leave it out')
+  refuseEmpty('--kubelet-dir', kubeletDir, "name the kubelet's root folder, or leave it out")
   if (!/^\/[^\s:]*[^\s:/]$/.test(kubeletDir))
-    throw new UsageError(`--kubelet-dir ${kubeletDir} is not an absolute path; it has no blank and no colon`)
-  if (image === '') throw new UsageError('--image is empty; name an image, or leave it out')
+    throw new UsageError(
+      `--kubelet-dir ${kubeletDir} is not an absolute path without blanks, colons and a slash at its end; name the kubelet's root folder, such as /var/lib/kubelet`,
+    )
   return { kubeconfig: absolute(kubeconfig), node, image, pullPolicy: imagePullPolicy, kubelet: kubeletDir, beside }
+}
+
+/** Throws UsageError for an option that is given without a value: a variable of a script that is not set. */
+function refuseEmpty(option: string, value: string | undefined, remedy: string): void {
+  if (value === '') throw new UsageError(`${option} is empty; ${remedy}`)
 }
 
 function scenariosOf(names: readonly string[]): readonly Scenario[] {
@@ -223,10 +233,11 @@ function count(value: string): number {
 
 /** Throws UsageError if it cannot be read. */
 function readBeside(file: string): ClusterChoice['beside'] {
+  refuseEmpty('--beside', file, 'name the --json file of a run on a bare node, or leave it out')
   try {
     return { file, text: readFileSync(file, 'utf8') }
   } catch (error) {
-    throw new UsageError(`cannot read ${file}: ${messageOf(error)}`)
+    throw new UsageError(`--beside ${file}: ${messageOf(error)}; name the file that lab run --json has written on a bare node`)
   }
 }
 

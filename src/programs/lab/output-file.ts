@@ -1,9 +1,9 @@
-import { accessSync, constants, writeFileSync } from 'node:fs'
+import { accessSync, constants, statSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { messageOf, ProgramError } from '../../errors.ts'
 import { absolute } from '../absolute.ts'
 
-/** The absolute path of a file that is to be written at the end. Throws ProgramError if its folder cannot be written: better now than after the run. */
+/** The absolute path of a file that is to be written at the end. Throws ProgramError if its folder cannot be written, or it is a folder itself: better now than after the run. */
 export function writable(name: string | undefined): string | undefined {
   if (name === undefined) return undefined
   const file = absolute(name)
@@ -12,6 +12,8 @@ export function writable(name: string | undefined): string | undefined {
   } catch (error) {
     throw new ProgramError(`cannot write ${file}: ${messageOf(error)}`, 1)
   }
+  if (statSync(file, { throwIfNoEntry: false })?.isDirectory() === true)
+    throw new ProgramError(`cannot write ${file}: it is a folder; name a file`, 1)
   return file
 }
 
