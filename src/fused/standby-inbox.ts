@@ -6,11 +6,13 @@ import type { DescriptorWatch } from '../os/descriptors/descriptor-watch.ts'
 import type { Libc } from '../os/libc.ts'
 import { sameOpenFile } from '../os/descriptors/open-files.ts'
 import type { Standby } from './standby.ts'
+import type { StandbyCopies } from './standby-copies.ts'
 import { DAEMON, HANDOVER } from './standby-socket.ts'
 
 /** The dependencies of {@link StandbyInbox}. */
 export interface StandbyInboxParts {
   readonly standby: Standby
+  readonly copies: StandbyCopies
   readonly libc: Libc
   readonly watch: DescriptorWatch
   /** Milliseconds for which it serves without a daemon. */
@@ -20,7 +22,11 @@ export interface StandbyInboxParts {
   readonly log: Logger
 }
 
-/** Receives the messages of a standby's daemon, and notices that the daemon has ended. */
+/**
+ * Receives the messages of a standby's daemon, and notices that the daemon has ended. While a daemon lives, the standby's service manager has a copy of
+ * the pipe that tells it: a standby that is started anew learns by it whether it has to serve. It serves beside a daemon at most from that daemon's start until
+ * the daemon greets it.
+ */
 export class StandbyInbox {
   readonly #parts: StandbyInboxParts
   readonly #ended = Promise.withResolvers<undefined>()
@@ -28,6 +34,8 @@ export class StandbyInbox {
   #daemon: number | undefined
   /** Pipe ends that stay open while this process is the daemon's standby: the daemon notices their close. */
   #ties: number[] = []
+  /** Whether a daemon has introduced itself to this process. */
+  #greeted = false
   #over = false
   /** Pipes into which a byte is written once this process serves. */
   #toAcknowledge: number[] = []
@@ -40,6 +48,15 @@ export class StandbyInbox {
   /** Resolves when a successor of the daemon is there, or it has been waited for long enough. */
   get ended(): Promise<undefined> {
     return this.#ended.promise
+  }
+
+  /**
+   * Goes on where an earlier standby has ended. `daemon`: the pipe of its daemon, if one lived then. To be called when the standby's socket is there: a daemon that has come meanwhile
+   * finds it, and ends this standby's serving.
+   */
+  resume(daemon: number | undefined): void {
+    if (daemon === undefined) this.#serve(false)
+    else this.#attend(daemon)
   }
 
   /** Takes what came under a name over: a session's device, or what a daemon introduces itself by. */
@@ -63,6 +80,16 @@ export class StandbyInbox {
     if (!this.#over) for (const fd of descriptors) closeInThread(this.#parts.libc, fd)
   }
 
+  /** All that the daemon has sent before has been taken in. Closes the descriptors of the message once no copy is left of what it took back. */
+  passed(descriptors: readonly number[]): void {
+    const { standby, copies } = this.#parts
+    if (this.#greeted && !this.#over) standby.dropUnclaimed()
+    copies.closed().then(
+      () => this.taken(descriptors),
+      () => this.taken(descriptors),
+    )
+  }
+
   remove(name: string): void {
     if (!this.#over) this.#parts.standby.drop(name)
   }
@@ -75,17 +102,12 @@ export class StandbyInbox {
 
   /** `others`: what comes along, by which the daemon sees our end. */
   #introduced(fd: number, others: readonly number[]): void {
-    const { standby, libc, watch, log } = this.#parts
+    const { standby, copies, libc, log } = this.#parts
+    this.#greeted = true
     if (this.#daemon === undefined && !standby.serving) {
-      this.#daemon = fd
       this.#ties = [...others]
-      watch.add(fd, () => {
-        watch.closeWatched(fd)
-        this.taken(this.#ties.splice(0))
-        this.#daemon = undefined
-        if (this.#parts.standby.serving) this.#parts.standby.daemonEnded()
-        else this.#serve(false)
-      })
+      copies.keep(DAEMON, fd)
+      this.#attend(fd)
       return
     }
     if (this.#daemon !== undefined && sameOpenFile(libc, this.#daemon, fd)) {
@@ -97,7 +119,24 @@ export class StandbyInbox {
     // They stay open, so that the successor sees when there is nothing left of us.
     const time = standby.serving ? ` after ${(performance.now() - this.#since).toFixed(0)} ms` : ''
     log.info(`a successor serves${time}`)
+    // The next standby starts with the sessions, and with this daemon.
+    copies.drop(DAEMON)
+    copies.keep(DAEMON, fd)
     this.#end()
+  }
+
+  /** Waits for the end of a daemon, which its pipe tells. */
+  #attend(fd: number): void {
+    const { watch, standby, copies } = this.#parts
+    this.#daemon = fd
+    watch.add(fd, () => {
+      if (!this.#over) copies.drop(DAEMON)
+      watch.closeWatched(fd)
+      this.taken(this.#ties.splice(0))
+      this.#daemon = undefined
+      if (standby.serving) standby.daemonEnded()
+      else this.#serve(false)
+    })
   }
 
   #serve(drained: boolean): void {
@@ -106,6 +145,7 @@ export class StandbyInbox {
     this.#since = performance.now()
     setTimeout(() => {
       log.error(`no successor served within ${deadline / 1000} s: the sessions are given up, and their consumers get ENOTCONN`)
+      standby.giveUp()
       this.#end()
     }, deadline)
     this.#attempt(drained)

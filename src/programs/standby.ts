@@ -1,12 +1,14 @@
-import { existsSync, rmSync } from 'node:fs'
+import { closeSync, existsSync, rmSync } from 'node:fs'
 import { Option } from 'commander'
 import { messageOf, ProgramError } from '../errors.ts'
 import { drainedFile } from '../fused/drained-file.ts'
 import { sendDevices } from '../fused/fetched-devices.ts'
 import { Records, recordsFolder } from '../fused/session-records.ts'
+import { SESSION_ID } from '../fused/session-id.ts'
 import { Standby } from '../fused/standby.ts'
+import { StandbyCopies } from '../fused/standby-copies.ts'
 import { StandbyInbox } from '../fused/standby-inbox.ts'
-import { standbySocket } from '../fused/standby-socket.ts'
+import { DAEMON, standbySocket } from '../fused/standby-socket.ts'
 import { keepAlive } from '../sd/keep-alive.ts'
 import { type NotifyHandler, NotifySocket } from '../sd/notify-socket.ts'
 import { RateLimitedLog } from '../os/rate-limited-log.ts'
@@ -14,6 +16,7 @@ import { descriptorSink, type LogFormat, Logger } from '../log.ts'
 import { AddonLoader } from '../os/addons.ts'
 import { bootId } from '../os/processes/boot-id.ts'
 import { DescriptorWatch } from '../os/descriptors/descriptor-watch.ts'
+import { type InheritedDescriptor, inheritedDescriptors } from '../os/descriptors/inherited.ts'
 import { exitAtOnce } from '../os/processes/exit.ts'
 import { Libc } from '../os/libc.ts'
 import { shareHeap, tidyMemory } from '../os/processes/memory.ts'
@@ -45,6 +48,7 @@ export const standby: Program = async ({ args, env }) => {
   const stateDir = absolute(options.stateDir)
   const libc = new Libc(new AddonLoader())
   shareHeap(libc)
+  const inherited = inheritedDescriptors(env, libc)
   const log = new Logger(descriptorSink(2), options.logFormat)
   const manager = new ServiceManager(env, libc, log)
   const records = recordsFolder(stateDir)
@@ -57,12 +61,12 @@ export const standby: Program = async ({ args, env }) => {
   lockState(libc, records, 'dummy-fuse-csi standby')
   const lost = Promise.withResolvers<never>()
   const engine = openEngine(options.pollTime, libc, log, lost.reject)
-  // Readers are not to wait for it later.
-  await engine.up
   const watch = new DescriptorWatch(libc)
+  const copies = new StandbyCopies(manager, STANDBY_LIMITS.managerPatience, new RateLimitedLog(log))
   const holder = new Standby({
     engine,
     records: new Records(records, RECORD_LIMITS, log),
+    copies,
     libc,
     now: { bootId: bootId(), resends: kernelResends() },
     hasDrained: () => existsSync(drainedFile(stateDir)),
@@ -70,6 +74,7 @@ export const standby: Program = async ({ args, env }) => {
   })
   const inbox = new StandbyInbox({
     standby: holder,
+    copies,
     libc,
     watch,
     deadline: options.takeoverDeadline * 1000,
@@ -88,6 +93,9 @@ export const standby: Program = async ({ args, env }) => {
   let socket = listen(libc, path, inbox, fetched, log)
   watch.add(socket.fd, () => socket.drain())
   watch.run().catch(lost.reject)
+  inbox.resume(takeOver(inherited, holder))
+  // Readers are not to wait for it later.
+  await Promise.race([engine.up, lost.promise])
   let file = new SocketFile(path)
   const renew = async (): Promise<SocketFile> => {
     if (existsSync(path)) throw new ProgramError('remove that file, and the socket is made again', 1)
@@ -110,10 +118,22 @@ export const standby: Program = async ({ args, env }) => {
     await over
   }
   if (holder.serving) await holder.handBack(options.drainDeadline * 1000)
+  await copies.settled()
   guard[Symbol.dispose]()
   file.remove()
   exitAtOnce(libc)
   return 0
+}
+
+/** Has the standby hold the devices that an earlier one has left with the service manager. Returns the pipe of its daemon. */
+function takeOver(inherited: readonly InheritedDescriptor[], holder: Standby): number | undefined {
+  let daemon: number | undefined
+  for (const { fd, name } of inherited) {
+    if (SESSION_ID.test(name)) holder.inherit(name, fd)
+    else if (name === DAEMON && daemon === undefined) daemon = fd
+    else closeSync(fd)
+  }
+  return daemon
 }
 
 function parseStandby(args: readonly string[], env: NodeJS.ProcessEnv): Parsed {
@@ -151,9 +171,10 @@ function listen(libc: Libc, path: string, inbox: StandbyInbox, fetched: () => vo
     const handler: NotifyHandler = {
       // The daemon may be in another PID namespace, where it has no pid of ours.
       mayNotify: ({ uid }) => uid === process.getuid?.(),
-      notice: ({ store, remove, stopping, fetch }, descriptors) => {
+      notice: ({ store, remove, stopping, fetch, barrier }, descriptors) => {
         if (fetch) fetched()
         if (store !== undefined) inbox.store(store.name, descriptors)
+        else if (barrier) inbox.passed(descriptors)
         else inbox.taken(descriptors)
         if (remove !== undefined) inbox.remove(remove)
         if (stopping) inbox.serve()
