@@ -30,6 +30,7 @@ export interface StandbyInboxParts {
 export class StandbyInbox {
   readonly #parts: StandbyInboxParts
   readonly #ended = Promise.withResolvers<undefined>()
+  readonly #needed = Promise.withResolvers<undefined>()
   /** The pipe that hangs up when the daemon ends; undefined before the daemon has sent it. */
   #daemon: number | undefined
   /** Pipe ends that stay open while this process is the daemon's standby: the daemon notices their close. */
@@ -48,6 +49,11 @@ export class StandbyInbox {
   /** Resolves when a successor of the daemon is there, or it has been waited for long enough. */
   get ended(): Promise<undefined> {
     return this.#ended.promise
+  }
+
+  /** Resolves when there are sessions, and no daemon that serves them: it has ended, or is about to. */
+  get needed(): Promise<undefined> {
+    return this.#needed.promise
   }
 
   /**
@@ -142,6 +148,7 @@ export class StandbyInbox {
   #serve(drained: boolean): void {
     const { standby, deadline, log } = this.#parts
     if (this.#over || standby.serving || standby.empty) return
+    this.#needed.resolve(undefined)
     this.#since = performance.now()
     setTimeout(() => {
       log.error(`no successor served within ${deadline / 1000} s: the sessions are given up, and their consumers get ENOTCONN`)

@@ -1,4 +1,5 @@
 import { closeSync, existsSync, rmSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Option } from 'commander'
 import { messageOf, ProgramError } from '../errors.ts'
 import { drainedFile } from '../fused/drained-file.ts'
@@ -113,7 +114,10 @@ export const standby: Program = async ({ args, env }) => {
   const over = Promise.race([inbox.ended, lost.promise])
   const signal = await Promise.race([nextStopSignal(DAEMON_STOPPING), over])
   manager.announce('STOPPING=1')
-  if (signal !== undefined && options.onStop === 'serve' && holder.serving) {
+  // Its daemon may have been killed or stopped at the same moment, which takes longer to be seen than a signal.
+  const needed = inbox.needed.then(() => true)
+  const pause = holder.empty ? 0 : STANDBY_LIMITS.stopPause
+  if (signal !== undefined && options.onStop === 'serve' && (await Promise.race([needed, over, sleep(pause)])) === true) {
     log.info('stopped while it serves: it goes on until a successor serves')
     await over
   }

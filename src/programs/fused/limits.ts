@@ -76,6 +76,10 @@ export const RECORD_LIMITS = checkedLimits(
 export const STANDBY_LIMITS = checkedLimits(
   {
     retry: { value: 1000, why: 'Records that cannot be read (EIO, EMFILE) may be readable a moment later, and the readers wait.' },
+    stopPause: {
+      value: 500,
+      why: 'The daemon that is killed or stopped together with its standby has ended, or hands over, within that time; the runtime may kill after two seconds.',
+    },
     managerPatience: {
       value: 500,
       why: 'A service manager takes messages in within milliseconds; a daemon waits a second for a standby, and must not take it for one that hangs.',
