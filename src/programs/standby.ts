@@ -124,7 +124,8 @@ export const standby: Program = async ({ args, env }) => {
   if (holder.serving) await holder.handBack(options.drainDeadline * 1000)
   await copies.settled()
   guard[Symbol.dispose]()
-  file.remove()
+  // A daemon that starts meanwhile waits for the next standby where the socket of this one is left.
+  if (signal === 'SIGTERM' || signal === 'SIGINT' || manager.supervisor === 'none') file.remove()
   exitAtOnce(libc)
   return 0
 }

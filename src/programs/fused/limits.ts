@@ -18,6 +18,10 @@ export const FUSED_LIMITS = checkedLimits(
       value: 10_000,
       why: 'A standby hands over within milliseconds, on a busy machine within seconds; without its descriptors the sessions are lost.',
     },
+    standbyStart: {
+      value: 5000,
+      why: 'A standby that was killed is started again within 0.3 s, on a busy machine within seconds; it alone may have the sessions that lack a descriptor.',
+    },
     handoverPause: { value: 200, why: 'A new standby listens, and has been greeted, within that time.' },
     tidy: {
       value: 5000,
@@ -44,9 +48,10 @@ export const FUSED_LIMITS = checkedLimits(
     },
     hangUp: { value: 200, why: 'A client on the same machine takes its last answer within milliseconds.' },
   },
-  ({ standardCall, longestCall, callMargin, standbyPatience, tidy, tidyQuiet, tidyLatest }) => [
+  ({ standardCall, longestCall, callMargin, standbyPatience, fetch, standbyStart, tidy, tidyQuiet, tidyLatest }) => [
     ['a call without a deadline is not longer than the longest', standardCall <= longestCall],
     ['waiting for a standby leaves a call of the standard time most of it', standbyPatience * 5 <= standardCall],
+    ['a standby that is started again has time to answer', standbyStart < fetch],
     ['a start is over before a call of the standard time that waits for it', tidy < standardCall],
     ['memory is given back in a pause, where there is one', tidyQuiet < tidyLatest],
     ['the margin leaves most of a call to its work', callMargin * 5 <= standardCall],
