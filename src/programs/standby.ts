@@ -60,6 +60,8 @@ export const standby: Program = async ({ args, env }) => {
     )
   // The state folder itself is its daemon's.
   lockState(libc, records, 'dummy-fuse-csi standby')
+  // It may have to go on serving from the moment that it listens.
+  const stopSignal = nextStopSignal(DAEMON_STOPPING)
   const lost = Promise.withResolvers<never>()
   const engine = openEngine(options.pollTime, libc, log, lost.reject)
   const watch = new DescriptorWatch(libc)
@@ -112,7 +114,7 @@ export const standby: Program = async ({ args, env }) => {
   manager.announce('READY=1')
   keepAlive(manager, () => engine.inspect(), lost.reject)
   const over = Promise.race([inbox.ended, lost.promise])
-  const signal = await Promise.race([nextStopSignal(DAEMON_STOPPING), over])
+  const signal = await Promise.race([stopSignal, over])
   manager.announce('STOPPING=1')
   // Its daemon may have been killed or stopped at the same moment, which takes longer to be seen than a signal.
   const needed = inbox.needed.then(() => true)
