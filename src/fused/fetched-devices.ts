@@ -74,23 +74,25 @@ async function receiveUntilBarrier(
     const waited = performance.now() - start
     if (asked !== undefined && (await asked.state()) !== 'there') asked = undefined
     if (asked === undefined) {
-      asked = ask(libc, standby)
-      if (asked === undefined && waited >= absence) return
+      const outcome = ask(libc, standby)
+      if (outcome === 'absent' && waited >= absence) return
+      if (outcome instanceof SocketFile) asked = outcome
     }
     if (waited > deadline) throw new Error(`it does not answer within ${deadline / 1000} s`)
     await sleep(PAUSE)
   }
 }
 
-/** Asks the standby that listens now; undefined if none does. Throws SystemError. */
-function ask(libc: Libc, standby: string): SocketFile | undefined {
+/** Asks the standby that listens now, if one does, and if it has room for one more message. Throws SystemError. */
+function ask(libc: Libc, standby: string): SocketFile | 'absent' | 'full' {
   const file = new SocketFile(standby)
   try {
     sendDatagram(libc, standby, Buffer.from('X_FETCH=1'))
     return file
   } catch (error) {
-    // A standby that has died leaves its socket; another one removes that before it makes its own. A full queue is read soon.
-    if (codeOf(error) === 'ECONNREFUSED' || codeOf(error) === 'ENOENT' || isFull(error)) return undefined
+    // A standby that has died leaves its socket; another one removes that before it makes its own.
+    if (codeOf(error) === 'ECONNREFUSED' || codeOf(error) === 'ENOENT') return 'absent'
+    if (isFull(error)) return 'full'
     throw error
   }
 }

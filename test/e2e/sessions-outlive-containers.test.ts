@@ -345,6 +345,28 @@ describe('sessions in containers', () => {
     })
   }
 
+  it('are not given up when the standby hangs while a daemon starts: the next start has them', async () => {
+    const begun = await began()
+    await using pods = begun.pods
+    const { daemon, standby } = begun
+    const process2 = await pods.held()
+    await daemon.signal('SIGKILL')
+    await daemon.ended()
+    await standby.logged(/serving 2 sessions/)
+    // Its keep would kill it.
+    await standby.signal('SIGSTOP')
+    process.kill(process2, 'SIGSTOP')
+    const next = pods.daemon()
+    await next.logged(/it does not answer within 10 s[^]*the standby keeps the sessions until the next start asks it again/)
+    process.kill(process2, 'SIGCONT')
+    await standby.signal('SIGCONT')
+    await next.logged(/took over 2 sessions of 2 descriptors/)
+    await pods.answers()
+    await pods.read()
+    await pods.held()
+    await pods.end()
+  })
+
   it('end when they are unmounted while the standby is away, which holds them no longer when it is back', async () => {
     const begun = await began()
     await using pods = begun.pods
