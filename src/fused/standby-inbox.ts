@@ -4,7 +4,7 @@ import type { Logger } from '../log.ts'
 import { closeInThread } from '../os/descriptors/close-in-thread.ts'
 import type { DescriptorWatch } from '../os/descriptors/descriptor-watch.ts'
 import type { Libc } from '../os/libc.ts'
-import { sameOpenFile } from '../os/descriptors/open-files.ts'
+import { hungUp, sameOpenFile } from '../os/descriptors/open-files.ts'
 import type { Standby } from './standby.ts'
 import type { StandbyCopies } from './standby-copies.ts'
 import { DAEMON, HANDOVER } from './standby-socket.ts'
@@ -17,6 +17,8 @@ export interface StandbyInboxParts {
   readonly watch: DescriptorWatch
   /** Milliseconds for which it serves without a daemon. */
   readonly deadline: number
+  /** Milliseconds for which a daemon may introduce itself to a standby that goes on for an earlier one. */
+  readonly greeting: number
   /** Milliseconds until serving is tried again that failed. */
   readonly retry: number
   readonly log: Logger
@@ -25,7 +27,7 @@ export interface StandbyInboxParts {
 /**
  * Receives the messages of a standby's daemon, and notices that the daemon has ended. While a daemon lives, the standby's service manager has a copy of
  * the pipe that tells it: a standby that is started anew learns by it whether it has to serve. It serves beside a daemon at most from that daemon's start until
- * the daemon greets it.
+ * the daemon introduces itself.
  */
 export class StandbyInbox {
   readonly #parts: StandbyInboxParts
@@ -57,12 +59,23 @@ export class StandbyInbox {
   }
 
   /**
-   * Goes on where an earlier standby has ended. `daemon`: the pipe of its daemon, if one lived then. To be called when the standby's socket is there: a daemon that has come meanwhile
-   * finds it, and ends this standby's serving.
+   * Goes on where an earlier standby has ended. `daemon`: the pipe of its daemon, if the service manager had one. To be called when the standby's socket is there: a daemon that has
+   * come meanwhile finds that, and introduces itself. Throws SystemError.
    */
   resume(daemon: number | undefined): void {
-    if (daemon === undefined) this.#serve(false)
-    else this.#attend(daemon)
+    const { standby, copies, libc, greeting } = this.#parts
+    if (daemon !== undefined && hungUp(libc, [daemon]).length === 0) {
+      this.#attend(daemon)
+      return
+    }
+    if (daemon !== undefined) {
+      copies.drop(DAEMON)
+      this.taken([daemon])
+    }
+    if (standby.empty) return
+    setTimeout(() => {
+      if (this.#daemon === undefined) this.#serve(false)
+    }, greeting)
   }
 
   /** Takes what came under a name over: a session's device, or what a daemon introduces itself by. */

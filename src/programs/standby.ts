@@ -81,6 +81,7 @@ export const standby: Program = async ({ args, env }) => {
     libc,
     watch,
     deadline: options.takeoverDeadline * 1000,
+    greeting: STANDBY_LIMITS.greeting,
     retry: STANDBY_LIMITS.retry,
     log,
   })

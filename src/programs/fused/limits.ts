@@ -81,6 +81,10 @@ export const RECORD_LIMITS = checkedLimits(
 export const STANDBY_LIMITS = checkedLimits(
   {
     retry: { value: 1000, why: 'Records that cannot be read (EIO, EMFILE) may be readable a moment later, and the readers wait.' },
+    greeting: {
+      value: 200,
+      why: 'A daemon that came while there was no standby sees the next one within milliseconds, and is not served beside; where none came, the readers wait.',
+    },
     stopPause: {
       value: 500,
       why: 'The daemon that is killed or stopped together with its standby has ended, or hands over, within that time; the runtime may kill after two seconds.',
