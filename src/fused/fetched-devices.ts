@@ -4,55 +4,101 @@ import { codeOf, messageOf } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import type { InheritedDescriptor } from '../os/descriptors/inherited.ts'
 import type { Libc } from '../os/libc.ts'
+import { SocketFile } from '../os/sockets/socket-file.ts'
 import { type Datagram, DatagramSocket, sendDatagram } from '../os/sockets/unix-datagram.ts'
 import { LONGEST, parseNotice } from '../sd/notify-message.ts'
 import { isFull, storeMessage } from '../sd/notify-sender.ts'
 import { fetchSocket } from './standby-socket.ts'
 
 /** Milliseconds between two looks at the socket. */
-const PAUSE = 1
+const PAUSE = 2
+
+/** What a standby has handed over. */
+export interface Fetched {
+  readonly devices: readonly InheritedDescriptor[]
+  /** Whether these are all: false if a standby is there that has not answered in time, or something failed. */
+  readonly complete: boolean
+}
+
+/** The dependencies of {@link fetchDevices}; times are milliseconds. */
+export interface FetchParts {
+  readonly libc: Libc
+  /** The path of the standby's socket. */
+  readonly standby: string
+  /** For which a standby is waited for that does not answer. */
+  readonly deadline: number
+  /** For which the next standby is waited for, where one has left its socket; 0: not at all. */
+  readonly absence: number
+  readonly log: Logger
+}
 
 /**
- * Asks a standby for copies of all devices that it has. A successor calls this if there are records without a descriptor: its service manager may have
- * ended with the predecessor. It blocks this thread until the last copy is there, for up to `deadline` milliseconds; the standby serves the sessions
- * meanwhile. Returns fewer devices, or none, if there is no standby or a failure, which is logged.
+ * Asks a standby for copies of all devices that it has; the standby serves the sessions meanwhile. A standby that ends before it has answered is started
+ * again by its service manager, and asked again. Returns no devices if there is no standby. A failure is logged.
  */
-export function fetchDevices(libc: Libc, standby: string, deadline: number, log: Logger): readonly InheritedDescriptor[] {
-  if (!existsSync(standby)) return []
+export async function fetchDevices(parts: FetchParts): Promise<Fetched> {
+  const { libc, standby, log } = parts
+  if (!existsSync(standby)) return { devices: [], complete: true }
   const path = fetchSocket(standby)
-  const fetched: InheritedDescriptor[] = []
+  const fetched = new Map<string, number>()
   try {
     rmSync(path, { force: true })
     const socket = DatagramSocket.bind(libc, path, LONGEST)
     try {
-      sendDatagram(libc, standby, Buffer.from('X_FETCH=1'))
-      receiveUntilBarrier(socket, deadline, fetched)
+      await receiveUntilBarrier(socket, parts, fetched)
+      return { devices: devicesOf(fetched), complete: true }
     } finally {
       closeSync(socket.fd)
       rmSync(path, { force: true })
     }
   } catch (error) {
-    // A standby that has died leaves its socket.
-    if (codeOf(error) !== 'ECONNREFUSED')
-      log.error(`cannot get the sessions' descriptors from the standby: ${messageOf(error)}; it had handed over ${fetched.length}`)
+    log.error(`cannot get the sessions' descriptors from the standby: ${messageOf(error)}; it had handed over ${fetched.size}`)
+    return { devices: devicesOf(fetched), complete: false }
   }
-  return fetched
 }
 
-function receiveUntilBarrier(socket: DatagramSocket, deadline: number, fetched: InheritedDescriptor[]): void {
-  const pause = new Int32Array(new SharedArrayBuffer(4))
-  const end = performance.now() + deadline
+function devicesOf(fetched: ReadonlyMap<string, number>): readonly InheritedDescriptor[] {
+  return [...fetched].map(([name, fd]) => ({ name, fd }))
+}
+
+/** Resolves when the standby has sent all, or none is there. Rejects with Error. */
+async function receiveUntilBarrier(
+  socket: DatagramSocket,
+  { libc, standby, deadline, absence }: FetchParts,
+  fetched: Map<string, number>,
+): Promise<void> {
+  const start = performance.now()
+  let asked: SocketFile | undefined
   for (;;) {
-    const datagram = socket.receive()
-    if (datagram !== undefined) {
-      if (take(datagram, fetched)) return
-    } else if (performance.now() > end) throw new Error(`it does not answer within ${deadline / 1000} s`)
-    else Atomics.wait(pause, 0, 0, PAUSE)
+    for (let datagram = socket.receive(); datagram !== undefined; datagram = socket.receive()) if (take(datagram, fetched)) return
+    const waited = performance.now() - start
+    if (asked !== undefined && (await asked.state()) !== 'there') asked = undefined
+    if (asked === undefined) {
+      const outcome = ask(libc, standby)
+      if (outcome === 'absent' && waited >= absence) return
+      if (outcome instanceof SocketFile) asked = outcome
+    }
+    if (waited > deadline) throw new Error(`it does not answer within ${deadline / 1000} s`)
+    await sleep(PAUSE)
+  }
+}
+
+/** Asks the standby that listens now, if one does, and if it has room for one more message. Throws SystemError. */
+function ask(libc: Libc, standby: string): SocketFile | 'absent' | 'full' {
+  const file = new SocketFile(standby)
+  try {
+    sendDatagram(libc, standby, Buffer.from('X_FETCH=1'))
+    return file
+  } catch (error) {
+    // A standby that has died leaves its socket; another one removes that before it makes its own.
+    if (codeOf(error) === 'ECONNREFUSED' || codeOf(error) === 'ENOENT') return 'absent'
+    if (isFull(error)) return 'full'
+    throw error
   }
 }
 
 /** Adds what came; tells whether it was the last. */
-function take({ payload, descriptors: [fd, ...others] }: Datagram, fetched: InheritedDescriptor[]): boolean {
+function take({ payload, descriptors: [fd, ...others] }: Datagram, fetched: Map<string, number>): boolean {
   for (const other of others) closeSync(other)
   const notice = parseNotice(payload)
   if (typeof notice === 'string') {
@@ -60,8 +106,9 @@ function take({ payload, descriptors: [fd, ...others] }: Datagram, fetched: Inhe
     return false
   }
   if (fd !== undefined) {
-    if (notice.store === undefined) closeSync(fd)
-    else fetched.push({ fd, name: notice.store.name })
+    // One that was asked twice sends what has come already.
+    if (notice.store === undefined || fetched.has(notice.store.name)) closeSync(fd)
+    else fetched.set(notice.store.name, fd)
   }
   return notice.barrier
 }

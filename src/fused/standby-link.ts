@@ -140,7 +140,8 @@ export class StandbyLink {
         onEnd()
       })
       .catch((error: unknown) => this.#warn(error))
-    for (const session of sessions.all()) if (session.kind === 'served') this.store(idOf(session), session.running.fd)
+    // It lets go of what it has beside these.
+    for (const session of sessions.all()) this.store(idOf(session), session.kind === 'served' ? session.running.fd : session.fd)
     await this.#barrier()
   }
 

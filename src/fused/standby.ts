@@ -1,15 +1,18 @@
 import { closeSync } from 'node:fs'
 import type { RunningSession } from '../fuse/session/attached-session.ts'
 import type { SessionEngine } from '../fuse/session/engine.ts'
+import { sameOpenFile } from '../os/descriptors/open-files.ts'
 import type { Libc } from '../os/libc.ts'
 import type { Records } from './session-records.ts'
 import { storedDescriptors } from './device-states.ts'
+import type { StandbyCopies } from './standby-copies.ts'
 import { type Circumstances, planTakeover } from './takeover.ts'
 
 /** The dependencies of {@link Standby}. */
 export interface StandbyParts {
   readonly engine: SessionEngine
   readonly records: Records
+  readonly copies: Pick<StandbyCopies, 'keep' | 'drop'>
   readonly libc: Libc
   readonly now: Omit<Circumstances, 'drained'>
   /** Whether the daemon has reported that it answered all requests that it had read. */
@@ -31,6 +34,8 @@ interface Held {
 export class Standby {
   readonly #parts: StandbyParts
   readonly #held = new Map<string, Held>()
+  /** What an earlier standby has left, and no daemon has sent since. */
+  readonly #unclaimed = new Set<string>()
   #serving = false
 
   constructor(parts: StandbyParts) {
@@ -46,10 +51,37 @@ export class Standby {
     return this.#held.size === 0
   }
 
-  /** Takes a session's device over. */
+  /** Takes a session's device over from an earlier standby: the service manager has kept it. */
+  inherit(id: string, fd: number): void {
+    if (this.#held.has(id)) {
+      closeSync(fd)
+      return
+    }
+    this.#held.set(id, { fd })
+    this.#unclaimed.add(id)
+  }
+
+  /** Takes a session's device over from the daemon. */
   hold(id: string, fd: number): void {
+    const held = this.#held.get(id)
+    if (held !== undefined && sameOpenFile(this.#parts.libc, held.fd, fd)) {
+      this.#unclaimed.delete(id)
+      closeSync(fd)
+      return
+    }
     this.drop(id)
     this.#held.set(id, { fd })
+    this.#parts.copies.keep(id, fd)
+  }
+
+  /** Closes the devices that an earlier standby has left and no daemon has sent: their sessions have ended meanwhile. To be called when a daemon has sent all of its own. */
+  dropUnclaimed(): void {
+    for (const id of this.#unclaimed) this.drop(id)
+  }
+
+  /** Lets go of all sessions: the next standby is not to go on with them. Their devices stay open here until the process ends. */
+  giveUp(): void {
+    for (const id of this.#held.keys()) this.#parts.copies.drop(id)
   }
 
   /** Closes a session's device. */
@@ -57,6 +89,8 @@ export class Standby {
     const held = this.#held.get(id)
     if (held === undefined) return
     this.#held.delete(id)
+    this.#unclaimed.delete(id)
+    this.#parts.copies.drop(id)
     if (held.running === undefined) closeSync(held.fd)
     else held.running.detach()
   }
@@ -77,7 +111,9 @@ export class Standby {
       this.#held.set(id, { fd, running })
       running.ended
         .then(() => {
-          if (this.#held.get(id)?.running === running) this.#held.delete(id)
+          if (this.#held.get(id)?.running !== running) return
+          this.#held.delete(id)
+          this.#parts.copies.drop(id)
         })
         .catch(this.#parts.onLost)
     }

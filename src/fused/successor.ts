@@ -16,6 +16,9 @@ import type { Records } from './session-records.ts'
 import { storedDescriptors } from './device-states.ts'
 import { type Circumstances, planTakeover, type Step } from './takeover.ts'
 
+/** Which of the recorded sessions have come without a descriptor. */
+export type Lack = 'none' | 'some' | 'all'
+
 /** The dependencies of {@link Successor}. */
 export interface SuccessorParts {
   readonly daemon: Pick<FusedDaemon, 'adopt' | 'keepAgain' | 'hold' | 'release' | 'cleanUp'>
@@ -23,45 +26,55 @@ export interface SuccessorParts {
   readonly holders: Pick<FdHolders, 'store' | 'unstore'>
   readonly libc: Libc
   readonly now: Circumstances
-  /** Gets the descriptors that a standby has. */
-  readonly fetch: () => readonly InheritedDescriptor[]
+  /** Gets the descriptors that a standby has. `lack`: which of the recorded sessions end without them. What it rejects with ends the start. */
+  readonly fetch: (lack: Lack) => Promise<readonly InheritedDescriptor[]>
   readonly log: Logger
 }
 
 /** Takes over what a predecessor left. Nothing here, before sessions are served, asks anything of a path that one of them may be mounted at. */
 export class Successor {
   readonly #parts: SuccessorParts
-  #later: readonly Step[] = []
-  /** Sessions whose descriptors came from a standby. The service manager has none of them yet. */
-  readonly #fetched = new Set<string>()
+  readonly #later: Step[] = []
+  #inherited = new Set<string>()
+  /** Records without an inherited descriptor. */
+  #missing: readonly ReadRecord[] = []
 
   constructor(parts: SuccessorParts) {
     this.#parts = parts
   }
 
-  /** Serves every session with a record and a descriptor. {@link tidy} handles the others. */
+  /** Serves every session with a record and an inherited descriptor. {@link tidy} handles the others. */
   begin(inherited: readonly InheritedDescriptor[]): void {
-    const { daemon, records, now, libc, log } = this.#parts
-    const read = records.read()
-    const all = [...inherited, ...this.#fetch(inherited, read)]
-    const steps = planTakeover(storedDescriptors(libc, all), read, now)
-    const serve = steps.filter((step) => step.kind === 'serve')
-    for (const { record, fd } of serve) daemon.adopt(record, fd)
-    if (steps.length > 0) log.info(`took over ${serve.length} sessions of ${all.length} descriptors`)
-    this.#later = steps.filter((step) => step.kind !== 'serve' || step.storeAgain || this.#fetched.has(step.record.id))
+    this.#inherited = new Set(inherited.map(({ name }) => name))
+    const [there, missing] = split(this.#parts.records.read(), (one) => this.#inherited.has(recordId(one)))
+    this.#missing = missing
+    this.#take(inherited, there, (step) => step.kind !== 'serve' || step.storeAgain)
   }
 
-  /** Descriptors from a standby, for records that come without one: the process that kept them may have ended with the predecessor. */
-  #fetch(inherited: readonly InheritedDescriptor[], read: readonly ReadRecord[]): readonly InheritedDescriptor[] {
-    const names = new Set(inherited.map(({ name }) => name))
-    if (read.every((one) => one.kind === 'damaged' || names.has(recordId(one)))) return []
-    const fetched = this.#parts.fetch()
-    for (const { fd, name } of fetched) {
-      if (names.has(name)) closeSync(fd)
-      else this.#fetched.add(name)
-    }
-    if (this.#fetched.size > 0) this.#parts.log.info(`the standby has handed over ${this.#fetched.size} descriptors`)
-    return fetched.filter(({ name }) => !names.has(name))
+  /**
+   * Takes over what only a standby has: the process that kept the descriptors may have ended with the predecessor. To be called before the standby is told of this
+   * daemon, by which it ends. It asks if nothing was inherited, or not every record's descriptor. Rejects with what the parts' `fetch` rejects with.
+   */
+  async fetch(): Promise<void> {
+    const missing = this.#missing
+    const bare = this.#inherited.size === 0
+    if (missing.length === 0 && !bare) return
+    const lack = missing.length === 0 ? 'none' : bare ? 'all' : 'some'
+    const fetched = await this.#parts.fetch(lack)
+    const [known, others] = split(fetched, ({ name }) => this.#inherited.has(name))
+    for (const { fd } of known) closeSync(fd)
+    if (others.length > 0) this.#parts.log.info(`the standby has handed over ${others.length} descriptors`)
+    // The service manager has none of them yet.
+    this.#take(others, missing, () => true)
+  }
+
+  #take(descriptors: readonly InheritedDescriptor[], read: readonly ReadRecord[], hasLater: (step: Step) => boolean): void {
+    const { daemon, now, libc, log } = this.#parts
+    const steps = planTakeover(storedDescriptors(libc, descriptors), read, now)
+    const serve = steps.filter((step) => step.kind === 'serve')
+    for (const { record, fd } of serve) daemon.adopt(record, fd)
+    if (descriptors.length > 0) log.info(`took over ${serve.length} sessions of ${descriptors.length} descriptors`)
+    this.#later.push(...steps.filter(hasLater))
   }
 
   /**
@@ -81,7 +94,6 @@ export class Successor {
 
   async #do(step: Step, deadline: number, signal: AbortSignal): Promise<void> {
     const { daemon, records, holders, log } = this.#parts
-    if (step.kind === 'hold' && this.#fetched.has(step.id)) await daemon.keepAgain(step.id, step.fd, signal)
     switch (step.kind) {
       case 'serve':
         await daemon.keepAgain(step.record.id, step.fd, signal)
@@ -91,6 +103,7 @@ export class Successor {
         return
       case 'hold':
         this.#hold(step, deadline)
+        await daemon.keepAgain(step.id, step.fd, signal)
         return
       case 'release':
         log.warning(`descriptor ${step.name} is released: ${step.why}`)
@@ -133,11 +146,9 @@ export class Successor {
     } as const
     records.save(record)
     daemon.adopt(record, fd)
-    if (!keepsName) {
-      // In this order: no store takes a copy of what it holds already.
-      holders.unstore(name)
-      await holders.store(record.id, fd, signal)
-    }
+    // In this order: no store takes a copy of what it holds already.
+    holders.unstore(name)
+    await holders.store(record.id, fd, signal)
     log.warning(`the session of ${record.path} is served with default options: ${why}`)
   }
 
@@ -152,6 +163,11 @@ export class Successor {
       daemon.release(session, why)
     }, deadline).unref()
   }
+}
+
+/** Those that pass, and the others. */
+function split<T>(all: readonly T[], passes: (one: T) => boolean): [T[], T[]] {
+  return [all.filter(passes), all.filter((one) => !passes(one))]
 }
 
 function nameOf(step: Step): string {

@@ -42,6 +42,8 @@ export interface KeeperOptions {
 interface Life {
   readonly main: MainProcess
   readyAt?: number
+  /** Whether it has been watched. */
+  watched?: true
   status?: string
 }
 
@@ -146,11 +148,12 @@ export class Keeper {
 
   /**
    * To be called at SIGCHLD, by which the kernel tells that a child was stopped or goes on. A stopped program cannot answer SIGABRT, and sends nothing: it is not
-   * left to the watchdog, whose time is for a busy machine. One that is not watched may be stopped for as long as its user wants.
+   * left to the watchdog, whose time is for a busy machine, nor to the time for its start and for SIGHUP. One that is not to be watched may be stopped for as long as its
+   * user wants.
    */
   childChanged(): void {
     if (!this.#isStopped()) this.#stopped.clear()
-    else if (this.#watchdog.armed && !this.#stopped.armed) this.#stopped.set(this.#options.stopped)
+    else if (this.#isToBeWatched() && !this.#stopped.armed) this.#stopped.set(this.#options.stopped)
   }
 
   forward(signal: NodeJS.Signals): void {
@@ -202,6 +205,12 @@ export class Keeper {
     this.#log.info(`started ${this.#title()} with ${passed.length} descriptors`)
   }
 
+  /** From its start, or from its first sign of life. */
+  #isToBeWatched(): boolean {
+    const known = this.#options.watchedFrom === 'ready' || this.#life?.watched === true
+    return known && this.#watchdogInterval > 0 && this.#intent !== 'stop'
+  }
+
   #isStopped(): boolean {
     return this.#life !== undefined && processStat(this.#life.main.pid)?.state === 'T'
   }
@@ -227,6 +236,7 @@ export class Keeper {
 
   /** Begins to watch the program, or waits for its next sign. It may have been stopped since it sent this one. */
   #watch(): void {
+    if (this.#life !== undefined) this.#life.watched = true
     this.#watchdog.set(this.#watchdogInterval)
     this.childChanged()
   }

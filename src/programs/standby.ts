@@ -1,12 +1,15 @@
-import { existsSync, rmSync } from 'node:fs'
+import { closeSync, existsSync, rmSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Option } from 'commander'
 import { messageOf, ProgramError } from '../errors.ts'
 import { drainedFile } from '../fused/drained-file.ts'
 import { sendDevices } from '../fused/fetched-devices.ts'
 import { Records, recordsFolder } from '../fused/session-records.ts'
+import { SESSION_ID } from '../fused/session-id.ts'
 import { Standby } from '../fused/standby.ts'
+import { StandbyCopies } from '../fused/standby-copies.ts'
 import { StandbyInbox } from '../fused/standby-inbox.ts'
-import { standbySocket } from '../fused/standby-socket.ts'
+import { DAEMON, standbySocket } from '../fused/standby-socket.ts'
 import { keepAlive } from '../sd/keep-alive.ts'
 import { type NotifyHandler, NotifySocket } from '../sd/notify-socket.ts'
 import { RateLimitedLog } from '../os/rate-limited-log.ts'
@@ -14,6 +17,7 @@ import { descriptorSink, type LogFormat, Logger } from '../log.ts'
 import { AddonLoader } from '../os/addons.ts'
 import { bootId } from '../os/processes/boot-id.ts'
 import { DescriptorWatch } from '../os/descriptors/descriptor-watch.ts'
+import { type InheritedDescriptor, inheritedDescriptors } from '../os/descriptors/inherited.ts'
 import { exitAtOnce } from '../os/processes/exit.ts'
 import { Libc } from '../os/libc.ts'
 import { shareHeap, tidyMemory } from '../os/processes/memory.ts'
@@ -45,6 +49,7 @@ export const standby: Program = async ({ args, env }) => {
   const stateDir = absolute(options.stateDir)
   const libc = new Libc(new AddonLoader())
   shareHeap(libc)
+  const inherited = inheritedDescriptors(env, libc)
   const log = new Logger(descriptorSink(2), options.logFormat)
   const manager = new ServiceManager(env, libc, log)
   const records = recordsFolder(stateDir)
@@ -55,14 +60,16 @@ export const standby: Program = async ({ args, env }) => {
     )
   // The state folder itself is its daemon's.
   lockState(libc, records, 'dummy-fuse-csi standby')
+  // It may have to go on serving from the moment that it listens.
+  const stopSignal = nextStopSignal(DAEMON_STOPPING)
   const lost = Promise.withResolvers<never>()
   const engine = openEngine(options.pollTime, libc, log, lost.reject)
-  // Readers are not to wait for it later.
-  await engine.up
   const watch = new DescriptorWatch(libc)
+  const copies = new StandbyCopies(manager, STANDBY_LIMITS.managerPatience, new RateLimitedLog(log))
   const holder = new Standby({
     engine,
     records: new Records(records, RECORD_LIMITS, log),
+    copies,
     libc,
     now: { bootId: bootId(), resends: kernelResends() },
     hasDrained: () => existsSync(drainedFile(stateDir)),
@@ -70,9 +77,11 @@ export const standby: Program = async ({ args, env }) => {
   })
   const inbox = new StandbyInbox({
     standby: holder,
+    copies,
     libc,
     watch,
     deadline: options.takeoverDeadline * 1000,
+    greeting: STANDBY_LIMITS.greeting,
     retry: STANDBY_LIMITS.retry,
     log,
   })
@@ -88,6 +97,9 @@ export const standby: Program = async ({ args, env }) => {
   let socket = listen(libc, path, inbox, fetched, log)
   watch.add(socket.fd, () => socket.drain())
   watch.run().catch(lost.reject)
+  inbox.resume(takeOver(inherited, holder))
+  // Readers are not to wait for it later.
+  await Promise.race([engine.up, lost.promise])
   let file = new SocketFile(path)
   const renew = async (): Promise<SocketFile> => {
     if (existsSync(path)) throw new ProgramError('remove that file, and the socket is made again', 1)
@@ -103,17 +115,33 @@ export const standby: Program = async ({ args, env }) => {
   manager.announce('READY=1')
   keepAlive(manager, () => engine.inspect(), lost.reject)
   const over = Promise.race([inbox.ended, lost.promise])
-  const signal = await Promise.race([nextStopSignal(DAEMON_STOPPING), over])
+  const signal = await Promise.race([stopSignal, over])
   manager.announce('STOPPING=1')
-  if (signal !== undefined && options.onStop === 'serve' && holder.serving) {
+  // Its daemon may have been killed or stopped at the same moment, which takes longer to be seen than a signal.
+  const needed = inbox.needed.then(() => true)
+  const pause = holder.empty ? 0 : STANDBY_LIMITS.stopPause
+  if (signal !== undefined && options.onStop === 'serve' && (await Promise.race([needed, over, sleep(pause)])) === true) {
     log.info('stopped while it serves: it goes on until a successor serves')
     await over
   }
   if (holder.serving) await holder.handBack(options.drainDeadline * 1000)
+  await copies.settled()
   guard[Symbol.dispose]()
-  file.remove()
+  // A daemon that starts meanwhile waits for the next standby where the socket of this one is left.
+  if (signal === 'SIGTERM' || signal === 'SIGINT' || manager.supervisor === 'none') file.remove()
   exitAtOnce(libc)
   return 0
+}
+
+/** Has the standby hold the devices that an earlier one has left with the service manager. Returns the pipe of its daemon. */
+function takeOver(inherited: readonly InheritedDescriptor[], holder: Standby): number | undefined {
+  let daemon: number | undefined
+  for (const { fd, name } of inherited) {
+    if (SESSION_ID.test(name)) holder.inherit(name, fd)
+    else if (name === DAEMON && daemon === undefined) daemon = fd
+    else closeSync(fd)
+  }
+  return daemon
 }
 
 function parseStandby(args: readonly string[], env: NodeJS.ProcessEnv): Parsed {
@@ -151,9 +179,10 @@ function listen(libc: Libc, path: string, inbox: StandbyInbox, fetched: () => vo
     const handler: NotifyHandler = {
       // The daemon may be in another PID namespace, where it has no pid of ours.
       mayNotify: ({ uid }) => uid === process.getuid?.(),
-      notice: ({ store, remove, stopping, fetch }, descriptors) => {
+      notice: ({ store, remove, stopping, fetch, barrier }, descriptors) => {
         if (fetch) fetched()
         if (store !== undefined) inbox.store(store.name, descriptors)
+        else if (barrier) inbox.passed(descriptors)
         else inbox.taken(descriptors)
         if (remove !== undefined) inbox.remove(remove)
         if (stopping) inbox.serve()

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
-import { existsSync, readdirSync } from 'node:fs'
+import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { Fused } from '../../src/rpc/fused_pb.ts'
+import { processStat } from '../../src/os/processes/processes.ts'
 import { Reader } from '../support/c-reader.ts'
 import { Container } from '../support/container.ts'
 import { CsiClient } from '../support/csi-client.ts'
@@ -12,25 +13,43 @@ import { EXECUTABLE } from '../support/paths.ts'
 import { devicesOf, Sandbox } from '../support/sandbox.ts'
 import { eventually } from '../support/wait.ts'
 
+/** Volumes that are mounted, and so devices of each daemon and standby. */
+const VOLUMES = 2
+
 /** A daemon and a standby, each in a container of its own, as in two pods; and readers outside of both. */
 class Pods implements AsyncDisposable {
   readonly sandbox = new Sandbox()
   readonly #socket = join(this.sandbox.path, 'fused.sock')
   readonly #stateDir = join(this.sandbox.path, 'state')
   readonly #readers: Reader[] = []
+  /** Of the readers that hold a file or open it anew. */
   readonly path: string
+  /** Of the reader that maps a file: a reader beside it would bring its pages into the cache. */
+  readonly mapped: string
 
   constructor() {
     mount('--bind', this.sandbox.path, this.sandbox.path)
     mount('--make-private', this.sandbox.path)
     mount('--make-shared', this.sandbox.path)
     this.path = this.sandbox.directory('mnt')
+    this.mapped = this.sandbox.directory('mapped')
+  }
+
+  /** The records of all sessions. */
+  get records(): string[] {
+    const folder = join(this.#stateDir, 'sessions')
+    return readdirSync(folder)
+      .filter((name) => name.endsWith('.json'))
+      .map((name) => join(folder, name))
   }
 
   /** A container of dummy-fused under keep. It does not wait until the daemon answers. */
   daemon(...args: readonly string[]): Container {
     const own = ['--socket', this.#socket, '--state-dir', this.#stateDir, '--on-stop', 'hand-over', ...args]
-    return Container.start(this.sandbox, [EXECUTABLE, 'keep', '--socket', this.#socket, '--', DUMMY_FUSED, ...own])
+    return Container.start(this.sandbox, [
+      ...[EXECUTABLE, 'keep', '--watchdog', '30', '--socket', this.#socket, '--', DUMMY_FUSED],
+      ...own,
+    ])
   }
 
   standby(...args: readonly string[]): Container {
@@ -50,17 +69,31 @@ class Pods implements AsyncDisposable {
     })
   }
 
-  /** Resolves once a standby has the device. */
-  async held(): Promise<void> {
-    await eventually('a standby has the device', () => this.sandbox.processes('dummy-standby').some((pid) => devicesOf(pid) === 1))
+  /** Resolves once a standby has the devices; gives its pid. */
+  async held(): Promise<number> {
+    const has = (pid: number): boolean => devicesOf(pid) === VOLUMES
+    return await eventually('a standby has the devices', () => this.sandbox.processes('dummy-standby').find(has))
   }
 
-  /** Mounts the volume, and starts readers of it. */
+  /** The process of the daemon that runs, other than `former`. */
+  async daemonProcess(former?: number): Promise<number> {
+    const find = (): number | undefined => this.sandbox.processes('dummy-fused').find((pid) => pid !== former)
+    return await eventually('there is a daemon', find)
+  }
+
+  /** Unmounts the volume that its readers use. */
+  async unmountUsed(): Promise<void> {
+    using client = this.#client()
+    await client.call(Fused.method.unmount, { path: this.path })
+  }
+
+  /** Mounts the volumes, and starts readers of them. */
   async begin(): Promise<void> {
     using client = this.#client()
-    await client.call(Fused.method.mount, { path: this.path })
-    for (const mode of ['held', 'reopen'] as const) {
-      const reader = await Reader.start(this.sandbox, { mode, file: join(this.path, 'dummy-file.txt'), intervalUs: 10_000 })
+    for (const path of [this.path, this.mapped]) await client.call(Fused.method.mount, { path })
+    for (const mode of ['held', 'reopen', 'mmap'] as const) {
+      const file = join(mode === 'mmap' ? this.mapped : this.path, 'dummy-file.txt')
+      const reader = await Reader.start(this.sandbox, { mode, file, intervalUs: 10_000 })
       await reader.reading()
       this.#readers.push(reader)
     }
@@ -76,17 +109,17 @@ class Pods implements AsyncDisposable {
     }
   }
 
-  /** Resolves once every reader gets ENOTCONN. */
+  /** Resolves once the reader that holds a file gets ENOTCONN. */
   async cut(): Promise<void> {
-    for (const reader of this.#readers) await reader.until('it gets ENOTCONN', ({ failed }) => (failed.ENOTCONN ?? 0) > 0)
+    await this.#readers[0]?.until('it gets ENOTCONN', ({ failed }) => (failed.ENOTCONN ?? 0) > 0)
   }
 
-  /** Ends the readers and the volume, and looks at what is left. */
+  /** Ends the readers and the volumes, and looks at what is left. */
   async end(): Promise<void> {
     for (const reader of this.#readers) await reader.summary()
     using client = this.#client()
-    assert.equal((await client.call(Fused.method.unmount, { path: this.path })).wasMounted, true)
-    assert.deepEqual(readdirSync(join(this.#stateDir, 'sessions')), [])
+    for (const path of [this.path, this.mapped]) assert.equal((await client.call(Fused.method.unmount, { path })).wasMounted, true)
+    assert.deepEqual(this.records, [])
     assert.deepEqual(this.sandbox.mounts(), [this.sandbox.path])
   }
 
@@ -99,7 +132,7 @@ class Pods implements AsyncDisposable {
   }
 }
 
-/** Two containers, a volume and its readers. */
+/** Two containers, volumes and their readers. */
 async function began(): Promise<{ pods: Pods; daemon: Container; standby: Container }> {
   const pods = new Pods()
   const daemon = pods.daemon()
@@ -126,7 +159,7 @@ describe('sessions in containers', () => {
       await pods.read()
       daemon = pods.daemon()
       await pods.answers()
-      await daemon.logged(/the standby has handed over 1 descriptors/)
+      await daemon.logged(/the standby has handed over 2 descriptors/)
       await pods.held()
       await pods.read()
     }
@@ -181,7 +214,7 @@ describe('sessions in containers', () => {
     const standby = pods.standby()
     await daemon.ended()
     assert.match(daemon.log(), /A standby serves the sessions/)
-    await standby.logged(/dummy-fused ends: serving 1 sessions/)
+    await standby.logged(/dummy-fused ends: serving 2 sessions/)
     await pods.read()
     pods.daemon()
     await pods.answers()
@@ -201,5 +234,153 @@ describe('sessions in containers', () => {
     const next = pods.daemon()
     await pods.answers()
     await next.logged(/the session of .* is lost: its descriptor was not kept/)
+  })
+
+  it('outlive the processes of both containers, which are killed in turn', async () => {
+    const begun = await began()
+    await using pods = begun.pods
+    for (let round = 0; round < ROUNDS; round++) {
+      const former = await pods.daemonProcess()
+      process.kill(former, 'SIGKILL')
+      await pods.daemonProcess(former)
+      await pods.answers()
+      await pods.read()
+      process.kill(await pods.held(), 'SIGKILL')
+      await pods.read()
+      await pods.held()
+    }
+    await pods.end()
+  })
+
+  it('outlive a standby that serves alone, and is killed', async () => {
+    const begun = await began()
+    await using pods = begun.pods
+    const { daemon, standby } = begun
+    await daemon.signal('SIGKILL')
+    await daemon.ended()
+    await standby.logged(/dummy-fused is gone: serving 2 sessions/)
+    process.kill(await pods.held(), 'SIGKILL')
+    await standby.logged(/ended: SIGKILL[^]*started \S+ with 2 descriptors[^]*dummy-fused is gone: serving 2 sessions/)
+    await pods.read()
+    pods.daemon()
+    await pods.answers()
+    await pods.held()
+    await pods.read()
+    await pods.end()
+  })
+
+  it('outlive a daemon’s container that is killed as soon as it is ready', async () => {
+    const begun = await began()
+    await using pods = begun.pods
+    let { daemon } = begun
+    for (let round = 0; round < ROUNDS; round++) {
+      await daemon.signal('SIGKILL')
+      await daemon.ended()
+      daemon = pods.daemon()
+      await daemon.logged(/dummy-fused\[\d+\] is ready/)
+    }
+    await daemon.signal('SIGKILL')
+    await daemon.ended()
+    await pods.read()
+    pods.daemon()
+    await pods.answers()
+    await pods.held()
+    await pods.read()
+    await pods.end()
+  })
+
+  it('outlive a daemon that is stopped while it takes over', async () => {
+    const begun = await began()
+    await using pods = begun.pods
+    const { daemon, standby } = begun
+    const former = await pods.daemonProcess()
+    process.kill(former, 'SIGKILL')
+    await standby.logged(/a successor serves/)
+    const stopped = await pods.daemonProcess(former)
+    process.kill(stopped, 'SIGSTOP')
+    await eventually('it is stopped', () => processStat(stopped)?.state === 'T')
+    await daemon.logged(/was stopped for 3 s: SIGKILL/)
+    await pods.read()
+    await pods.daemonProcess(stopped)
+    await pods.answers()
+    await pods.held()
+    await pods.end()
+  })
+
+  it('outlive a daemon’s container that is killed while the standby’s is stopped', async () => {
+    const begun = await began()
+    await using pods = begun.pods
+    const { daemon, standby } = begun
+    await Promise.all([standby.signal('SIGTERM'), daemon.signal('SIGKILL')])
+    await daemon.ended()
+    await standby.logged(/serving 2 sessions[^]*stopped while it serves: it goes on until a successor serves/)
+    await pods.read()
+    pods.daemon()
+    await pods.answers()
+    await standby.ended()
+    await pods.read()
+    pods.standby()
+    await pods.held()
+    await pods.end()
+  })
+
+  for (const [title, spoil, why] of [
+    ['cut short', (record: string) => writeFileSync(record, ''), 'its record is damaged: it is not valid JSON'],
+    ['removed', (record: string) => rmSync(record), 'there is no record of it'],
+  ] as const) {
+    it(`outlive the daemon’s container also when their records are ${title}`, async () => {
+      const begun = await began()
+      await using pods = begun.pods
+      const { daemon } = begun
+      for (const record of pods.records) spoil(record)
+      await daemon.signal('SIGKILL')
+      await daemon.ended()
+      const next = pods.daemon()
+      await pods.answers()
+      await next.logged(/the standby has handed over 2 descriptors/)
+      assert.equal(next.log().split(`is served with default options: ${why}`).length, VOLUMES + 1)
+      await pods.read()
+      await pods.held()
+      await pods.end()
+    })
+  }
+
+  it('are not given up when the standby hangs while a daemon starts: the next start has them', async () => {
+    const begun = await began()
+    await using pods = begun.pods
+    const { daemon, standby } = begun
+    const process2 = await pods.held()
+    await daemon.signal('SIGKILL')
+    await daemon.ended()
+    await standby.logged(/serving 2 sessions/)
+    // Its keep would kill it.
+    await standby.signal('SIGSTOP')
+    process.kill(process2, 'SIGSTOP')
+    const next = pods.daemon()
+    await next.logged(/it does not answer within 10 s[^]*the standby keeps the sessions until the next start asks it again/)
+    process.kill(process2, 'SIGCONT')
+    await standby.signal('SIGCONT')
+    await next.logged(/took over 2 sessions of 2 descriptors/)
+    await pods.answers()
+    await pods.read()
+    await pods.held()
+    await pods.end()
+  })
+
+  it('end when they are unmounted while the standby is away, which holds them no longer when it is back', async () => {
+    const begun = await began()
+    await using pods = begun.pods
+    const { standby } = begun
+    const former = await pods.held()
+    await standby.signal('SIGSTOP')
+    process.kill(former, 'SIGKILL')
+    await pods.unmountUsed()
+    await standby.signal('SIGCONT')
+    await standby.logged(/started \S+ with 3 descriptors/)
+    await pods.cut()
+    const next = await eventually('there is another standby', () =>
+      pods.sandbox.processes('dummy-standby').find((pid) => pid !== former),
+    )
+    await eventually('it has let go of the device', () => devicesOf(next) === VOLUMES - 1)
   })
 })

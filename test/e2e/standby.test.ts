@@ -123,6 +123,7 @@ describe('dummy-fuse-csi standby', () => {
     const holds = (last?: number): number | undefined =>
       sandbox.processes('dummy-standby').find((pid) => pid !== last && devicesOf(pid) === 1)
     const stopped = await eventually(`there is a standby: ${keep.output()}`, () => holds())
+    await eventually('its keep watches it', () => keep.output().includes('is ready'))
     process.kill(stopped, 'SIGSTOP')
     await eventually(`there is another standby: ${keep.output()}`, () => holds(stopped), 20_000)
     assert.match(keep.output(), /missed its watchdog: SIGABRT/)

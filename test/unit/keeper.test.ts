@@ -69,6 +69,13 @@ class KeptScript implements AsyncDisposable {
     return Number(pid)
   }
 
+  /** Stops the program, and has the keeper know. */
+  async stopped(pid: number): Promise<void> {
+    process.kill(pid, 'SIGSTOP')
+    await this.#eventually('it is stopped', () => processStat(pid)?.state === 'T' || undefined)
+    this.keeper.childChanged()
+  }
+
   /** Waits until the script has made a file. */
   async made(name: string): Promise<void> {
     await this.#eventually(`it has made ${name}`, () => existsSync(join(this.sandbox.path, name)))
@@ -157,9 +164,10 @@ describe('Keeper', () => {
       kept.keeper.childChanged()
     }
     await becomes('SIGSTOP', 'T')
+    mock.timers.tick(OPTIONS.stopped - 1)
+    await becomes('SIGCONT', 'S')
     mock.timers.tick(VERY_LONG)
     kept.notify(['READY=1'])
-    await becomes('SIGCONT', 'S')
     await becomes('SIGSTOP', 'T')
     mock.timers.tick(OPTIONS.stopped - 1)
     kept.notify(['WATCHDOG=1'])
@@ -173,18 +181,37 @@ describe('Keeper', () => {
     assert.deepEqual(kept.lines.slice(2, 4), [`sh[${pid}] was stopped for 30 s: SIGKILL`, `sh[${pid}] ended: SIGKILL`])
   })
 
+  it('kills a program that was stopped before its first sign of life was heard, from which it is watched', async () => {
+    await using kept = new KeptScript(WAITS, { watchedFrom: 'first sign' })
+    const pid = await kept.started()
+    await kept.stopped(pid)
+    mock.timers.tick(VERY_LONG)
+    kept.notify(['READY=1', 'WATCHDOG=1'])
+    mock.timers.tick(OPTIONS.stopped)
+    await kept.started()
+    assert.equal(kept.lines[2], `sh[${pid}] was stopped for 30 s: SIGKILL`)
+  })
+
+  it('kills a program that is stopped before READY=1, from which it is to be watched', async () => {
+    await using kept = new KeptScript(WAITS)
+    const pid = await kept.started()
+    await kept.stopped(pid)
+    mock.timers.tick(OPTIONS.stopped)
+    await kept.logged(/ended: SIGKILL/)
+    assert.equal(kept.lines[1], `sh[${pid}] was stopped for 30 s: SIGKILL`)
+  })
+
   for (const watchedFrom of ['ready', 'first sign'] as const) {
-    it(`kills a program that was stopped before its ${watchedFrom} was heard, from which it is watched`, async () => {
-      await using kept = new KeptScript(WAITS, { watchedFrom })
+    it(`kills a program that was watched from its ${watchedFrom}, and is stopped when it is to end for an upgrade`, async () => {
+      await using kept = new KeptScript(ignoring('HUP'), { watchedFrom })
       const pid = await kept.started()
-      process.kill(pid, 'SIGSTOP')
-      await eventually('it is stopped', () => processStat(pid)?.state === 'T')
-      kept.keeper.childChanged()
-      mock.timers.tick(VERY_LONG)
-      kept.notify(['READY=1', ...(watchedFrom === 'ready' ? [] : ['WATCHDOG=1'])])
+      await kept.made('up')
+      kept.notify(['READY=1', 'WATCHDOG=1'])
+      kept.keeper.upgrade()
+      await kept.stopped(pid)
       mock.timers.tick(OPTIONS.stopped)
       await kept.started()
-      assert.equal(kept.lines[2], `sh[${pid}] was stopped for 30 s: SIGKILL`)
+      assert.equal(kept.lines[3], `sh[${pid}] was stopped for 30 s: SIGKILL`)
     })
   }
 

@@ -143,12 +143,12 @@ describe('StandbyLink', () => {
     assert.deepEqual([daemon.lines, daemon.ends], [[], 0])
   })
 
-  it('introduces itself, gives copies of what it serves, and waits until they are taken in', async () => {
+  it('introduces itself, gives copies of what it serves and holds, and waits until they are taken in', async () => {
     await using daemon = new LinkInTest()
     using standby = new StandbyInTest(daemon.socket)
     const begun = daemon.link.begin()
     assert.equal(await isSettled(begun), false)
-    assert.deepEqual(standby.read(), [store('daemon'), store('s'), 'BARRIER=1'])
+    assert.deepEqual(standby.read(), [store('daemon'), store('s'), store('h'), 'BARRIER=1'])
     await begun
     const [life, own] = standby.introduction
     assert.ok(life !== undefined && own !== undefined)
@@ -161,12 +161,12 @@ describe('StandbyLink', () => {
     await daemon.link.begin()
     using standby = new StandbyInTest(daemon.socket)
     const found = daemon.link.found()
-    await eventually('it is introduced', () => standby.read().length === 3)
+    await eventually('it is introduced', () => standby.read().length === 4)
     await found
-    assert.deepEqual(standby.messages, [store('daemon'), store('s'), 'BARRIER=1'])
+    assert.deepEqual(standby.messages, [store('daemon'), store('s'), store('h'), 'BARRIER=1'])
     daemon.link.store('t', daemon.fd)
     daemon.link.unstore('s')
-    assert.deepEqual(standby.read().slice(3), [store('t'), unstore('s')])
+    assert.deepEqual(standby.read().slice(4), [store('t'), unstore('s')])
   })
 
   it('asks for a barrier only after something was taken back, and once for each', async () => {
@@ -174,14 +174,14 @@ describe('StandbyLink', () => {
     using standby = new StandbyInTest(daemon.socket)
     await greeted(daemon, standby)
     await daemon.link.barrier(never)
-    assert.equal(standby.read().length, 3)
+    assert.equal(standby.read().length, 4)
     daemon.link.unstore('s')
     const passed = daemon.link.barrier(never)
     assert.equal(await isSettled(passed), false)
-    assert.deepEqual(standby.read().slice(3), [unstore('s'), 'BARRIER=1'])
+    assert.deepEqual(standby.read().slice(4), [unstore('s'), 'BARRIER=1'])
     await passed
     await daemon.link.barrier(never)
-    assert.equal(standby.read().length, 5)
+    assert.equal(standby.read().length, 6)
   })
 
   it('stops to wait with the call’s own reason, and the next call waits again', async () => {
@@ -214,7 +214,7 @@ describe('StandbyLink', () => {
       await greeted(daemon, standby)
       const handedOver = daemon.link.handOver()
       assert.equal(await isSettled(handedOver), false)
-      assert.deepEqual(standby.read().slice(3), [store(HANDOVER), 'STOPPING=1'])
+      assert.deepEqual(standby.read().slice(4), [store(HANDOVER), 'STOPPING=1'])
       standby.answer(answer)
       assert.equal(await handedOver, served)
       assert.deepEqual(daemon.lines, [])
@@ -229,7 +229,7 @@ describe('StandbyLink', () => {
     assert.deepEqual(daemon.lines, [warning])
     daemon.link.unstore('s')
     assert.equal(await isSettled(daemon.link.barrier(never)), true)
-    assert.deepEqual(standby.read(), [store('daemon'), store('s'), 'BARRIER=1', unstore('s')])
+    assert.deepEqual(standby.read(), [store('daemon'), store('s'), store('h'), 'BARRIER=1', unstore('s')])
     daemon.link.unstore('t')
     await eventually('it is waited for', async () => {
       daemon.link.unstore('t')
@@ -291,11 +291,11 @@ describe('StandbyLink', () => {
     rmSync(daemon.socket)
     using second = new StandbyInTest(daemon.socket)
     await begun
-    await eventually('the second is introduced', () => second.read().length >= 3)
-    assert.deepEqual(second.messages, [store('daemon'), store('s'), 'BARRIER=1'])
+    await eventually('the second is introduced', () => second.read().length >= 4)
+    assert.deepEqual(second.messages, [store('daemon'), store('s'), store('h'), 'BARRIER=1'])
     daemon.link.unstore('s')
-    assert.deepEqual(second.read().slice(3), [unstore('s')])
-    assert.deepEqual(first.read(), [store('daemon'), store('s'), 'BARRIER=1'])
+    assert.deepEqual(second.read().slice(4), [unstore('s')])
+    assert.deepEqual(first.read(), [store('daemon'), store('s'), store('h'), 'BARRIER=1'])
   })
 
   it('goes on where the folder cannot be watched', async () => {

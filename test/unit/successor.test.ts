@@ -66,17 +66,18 @@ class Takeover implements AsyncDisposable {
       },
       libc,
       now: { bootId: BOOT, drained: false, resends: true },
-      fetch: () => {
-        this.done.push('fetch')
-        return this.standby
+      fetch: async (lack) => {
+        this.done.push(`fetch: ${lack} are missing`)
+        return await Promise.resolve(this.standby)
       },
       log,
     })
   }
 
-  /** Takes over these descriptors; returns what was done at once. */
-  begin(...inherited: readonly InheritedDescriptor[]): string[] {
+  /** Takes over these descriptors, and what a standby has; returns what was done at once. */
+  async begin(...inherited: readonly InheritedDescriptor[]): Promise<string[]> {
     this.#successor.begin(inherited)
+    await this.#successor.fetch()
     return this.done.splice(0)
   }
 
@@ -123,7 +124,7 @@ describe('Successor', () => {
 
   it('says nothing where nothing was left', async () => {
     await using takeover = new Takeover()
-    assert.deepEqual(takeover.begin(), [])
+    assert.deepEqual(await takeover.begin(), ['fetch: none are missing'])
     assert.deepEqual([await takeover.tidy(), takeover.lines], [[], []])
   })
 
@@ -135,15 +136,18 @@ describe('Successor', () => {
     records.save(record)
     records.save(sessionRecord(OTHER, '/lost', 12_345))
     const stray = takeover.pipe()
-    assert.deepEqual(takeover.begin({ fd: mounted.fd, name: ID }, { fd: stray, name: 'stray' }), ['fetch', `adopt ${ID}`])
+    assert.deepEqual(await takeover.begin({ fd: mounted.fd, name: ID }, { fd: stray, name: 'stray' }), [
+      `adopt ${ID}`,
+      'fetch: some are missing',
+    ])
     assert.deepEqual(takeover.adopted, [{ record, fd: mounted.fd }])
     assert.deepEqual(takeover.lines, ['info took over 1 sessions of 2 descriptors'])
     assert.ok(isOpen(stray))
-    assert.deepEqual(await takeover.tidy(), ['clean up /lost', 'unstore stray'])
+    assert.deepEqual(await takeover.tidy(), ['unstore stray', 'clean up /lost'])
     assert.ok(!isOpen(stray))
     assert.deepEqual(takeover.lines.slice(1), [
-      'error the session of /lost is lost: its descriptor was not kept; its consumers get ENOTCONN',
       'warning descriptor stray is released: there is no record of it, and nothing of it is mounted here',
+      'error the session of /lost is lost: its descriptor was not kept; its consumers get ENOTCONN',
     ])
   })
 
@@ -161,22 +165,38 @@ describe('Successor', () => {
       { fd: copy, name: ID },
       { fd: other.fd, name: OTHER },
     ]
-    const done = takeover.begin({ fd: mounted.fd, name: ID })
-    assert.deepEqual(new Set(done), new Set(['fetch', `adopt ${ID}`, `adopt ${OTHER}`]))
+    const done = await takeover.begin({ fd: mounted.fd, name: ID })
+    assert.deepEqual(done, [`adopt ${ID}`, 'fetch: some are missing', `adopt ${OTHER}`])
     assert.deepEqual([isOpen(copy), isOpen(mounted.fd)], [false, true], 'what was handed over counts')
     assert.deepEqual(takeover.lines, [
+      'info took over 1 sessions of 1 descriptors',
       'info the standby has handed over 1 descriptors',
-      'info took over 2 sessions of 2 descriptors',
+      'info took over 1 sessions of 1 descriptors',
     ])
     assert.deepEqual(await takeover.tidy(), [`keep ${OTHER} again open`])
   })
+
+  for (const [title, record, lack, why] of [
+    ['has a damaged record', '{', 'all', 'its record is damaged: it is not valid JSON'],
+    ['has no record', undefined, 'none', 'there is no record of it'],
+  ] as const) {
+    it(`gets from a standby what ${title}, and keeps that anew`, async () => {
+      await using takeover = new Takeover()
+      using mounted = new SilentMount(takeover.sandbox.directory('mnt'))
+      if (record !== undefined) writeFileSync(join(takeover.folder, `${ID}.json`), record)
+      takeover.standby = [{ fd: mounted.fd, name: ID }]
+      assert.deepEqual(await takeover.begin(), [`fetch: ${lack} are missing`])
+      assert.deepEqual(await takeover.tidy(), [`adopt ${ID}`, `unstore ${ID}`, `store ${ID} open`])
+      assert.equal(takeover.lines.at(-1), `warning the session of ${mounted.path} is served with default options: ${why}`)
+    })
+  }
 
   it('keeps anew what a standby had and a newer version has to read', async () => {
     await using takeover = new Takeover()
     writeFileSync(join(takeover.folder, `${ID}.json`), JSON.stringify({ version: RECORD_VERSION + 1 }))
     takeover.standby = [{ fd: takeover.pipe(), name: ID }]
-    takeover.begin()
-    assert.deepEqual(await takeover.tidy(), [`keep ${ID} again open`, `hold ${ID}`])
+    await takeover.begin()
+    assert.deepEqual(await takeover.tidy(), [`hold ${ID}`, `keep ${ID} again open`])
   })
 
   it('keeps a session anew whose name stands for two descriptors, and closes the other one alone', async () => {
@@ -184,7 +204,7 @@ describe('Successor', () => {
     using mounted = new SilentMount(takeover.sandbox.directory('mnt'))
     takeover.records.save(sessionRecord(ID, mounted.path, mounted.connection))
     const second = takeover.pipe()
-    assert.deepEqual(takeover.begin({ fd: mounted.fd, name: ID }, { fd: second, name: ID }), [`adopt ${ID}`])
+    assert.deepEqual(await takeover.begin({ fd: mounted.fd, name: ID }, { fd: second, name: ID }), [`adopt ${ID}`])
     assert.deepEqual(await takeover.tidy(), [`keep ${ID} again open`])
     assert.deepEqual([isOpen(mounted.fd), isOpen(second)], [true, false])
     assert.match(takeover.lines.at(-1) ?? '', /^warning descriptor .* is released: the name .* was used twice$/)
@@ -196,7 +216,7 @@ describe('Successor', () => {
     const record = sessionRecord(ID, mounted.path, mounted.connection)
     takeover.records.save(record)
     libc.umount(mounted.path, MNT_DETACH)
-    assert.deepEqual(takeover.begin({ fd: mounted.give(), name: ID }), [])
+    assert.deepEqual(await takeover.begin({ fd: mounted.give(), name: ID }), [])
     assert.deepEqual(await takeover.tidy(), [`unstore ${ID}`, `clean up ${mounted.path}`])
     assert.ok(!isOpen(mounted.fd))
   })
@@ -204,8 +224,8 @@ describe('Successor', () => {
   it('serves a session without a record as the mount table has it, under its name', async () => {
     await using takeover = new Takeover()
     using mounted = new SilentMount(takeover.sandbox.directory('mnt'))
-    takeover.begin({ fd: mounted.fd, name: ID })
-    assert.deepEqual(await takeover.tidy(), [`adopt ${ID}`])
+    await takeover.begin({ fd: mounted.fd, name: ID })
+    assert.deepEqual(await takeover.tidy(), [`adopt ${ID}`, `unstore ${ID}`, `store ${ID} open`])
     const { path, connection } = mounted
     const record = sessionRecord(ID, path, connection, { options: DEFAULT_OPTIONS, negotiated: presumed() })
     assert.deepEqual(takeover.adopted, [{ record, fd: mounted.fd }])
@@ -216,7 +236,7 @@ describe('Successor', () => {
   it('gives a session a new id whose name is none, and takes the old copy back before it stores another', async () => {
     await using takeover = new Takeover()
     using mounted = new SilentMount(takeover.sandbox.directory('mnt'))
-    takeover.begin({ fd: mounted.fd, name: 'stored' })
+    await takeover.begin({ fd: mounted.fd, name: 'stored' })
     const done = await takeover.tidy()
     const [id = ''] = takeover.adopted.map(({ record }) => record.id)
     assert.match(id, /^[0-9a-f]{16}$/)
@@ -229,7 +249,7 @@ describe('Successor', () => {
     const paths = ['one', 'two'].map((name) => takeover.sandbox.directory(name))
     using one = new SilentMount(paths[0] ?? '')
     using two = new SilentMount(paths[1] ?? '')
-    takeover.begin({ fd: one.fd, name: ID }, { fd: two.fd, name: ID })
+    await takeover.begin({ fd: one.fd, name: ID }, { fd: two.fd, name: ID })
     const done = await takeover.tidy()
     const ids = takeover.adopted.map(({ record }) => record.id)
     assert.equal(new Set([...ids, ID]).size, 3)
@@ -246,7 +266,7 @@ describe('Successor', () => {
   it('does not serve what another file system has mounted', async () => {
     await using takeover = new Takeover()
     using mounted = new SilentMount(takeover.sandbox.directory('mnt'), 'fuse.other')
-    takeover.begin({ fd: mounted.give(), name: ID })
+    await takeover.begin({ fd: mounted.give(), name: ID })
     assert.deepEqual(await takeover.tidy(), [`unstore ${ID}`])
     assert.deepEqual([isOpen(mounted.fd), takeover.files()], [false, []])
   })
@@ -255,8 +275,8 @@ describe('Successor', () => {
     await using takeover = new Takeover()
     const fd = takeover.pipe()
     writeFileSync(join(takeover.folder, `${ID}.json`), JSON.stringify({ version: RECORD_VERSION + 1 }))
-    takeover.begin({ fd, name: ID })
-    assert.deepEqual(await takeover.tidy(), [`hold ${ID}`])
+    await takeover.begin({ fd, name: ID })
+    assert.deepEqual(await takeover.tidy(), [`hold ${ID}`, `keep ${ID} again open`])
     const why = `its record is of format ${RECORD_VERSION + 1}, which a newer dummy-fused wrote`
     assert.deepEqual(takeover.held, [{ kind: 'held', id: ID, fd, record: undefined, why }])
     assert.ok(takeover.lines.at(-1)?.startsWith(`error session ${ID} is held for 60 s: ${why}; install `))
@@ -271,11 +291,11 @@ describe('Successor', () => {
     await using takeover = new Takeover()
     writeFileSync(join(takeover.folder, `${ID}.json`), '{')
     takeover.records.save(sessionRecord(OTHER, '/mnt', 1, { bootId: 'the boot before' }))
-    takeover.begin()
+    await takeover.begin()
     assert.deepEqual(await takeover.tidy(), [])
     assert.deepEqual(takeover.files(), [`${ID}.damaged`])
     assert.deepEqual(
-      new Set(takeover.lines.slice(1)),
+      new Set(takeover.lines),
       new Set([
         `warning record ${ID} is discarded: its record is damaged: it is not valid JSON`,
         `warning record ${OTHER} is discarded: it is from before the last boot`,
@@ -288,20 +308,20 @@ describe('Successor', () => {
     using mounted = new SilentMount(takeover.sandbox.directory('mnt'))
     const paths = ['/one', '/two']
     paths.forEach((path, index) => takeover.records.save(sessionRecord(`${index}`.repeat(16), path, 12_345 + index)))
-    takeover.begin({ fd: mounted.fd, name: 'stored' })
+    await takeover.begin({ fd: mounted.fd, name: 'stored' })
     takeover.done.splice(0)
     takeover.failure = new Error('the path is gone')
     const done = await takeover.tidy()
-    assert.deepEqual(new Set(done.slice(0, 2)), new Set(['clean up /one', 'clean up /two']))
+    assert.deepEqual(new Set(done.slice(-2)), new Set(['clean up /one', 'clean up /two']))
     assert.equal(done.length, 5)
     assert.equal(takeover.lines.filter((line) => line.startsWith('error the takeover of ')).length, 1)
-    assert.match(takeover.lines.join('\n'), /^error the takeover of \/(one|two) has failed: the path is gone$/m)
+    assert.match(takeover.lines.join('\n'), /^error the takeover of stored has failed: the path is gone$/m)
   })
 
   it('says which descriptor the keepers do not take again', async () => {
     await using takeover = new Takeover()
     using mounted = new SilentMount(takeover.sandbox.directory('mnt'))
-    takeover.begin({ fd: mounted.fd, name: 'stored' })
+    await takeover.begin({ fd: mounted.fd, name: 'stored' })
     takeover.failure = new Error('no room')
     await takeover.tidy()
     assert.equal(takeover.lines.at(-1), 'error the takeover of stored has failed: no room')

@@ -18,6 +18,10 @@ export const FUSED_LIMITS = checkedLimits(
       value: 10_000,
       why: 'A standby hands over within milliseconds, on a busy machine within seconds; without its descriptors the sessions are lost.',
     },
+    standbyStart: {
+      value: 5000,
+      why: 'A standby that was killed is started again within 0.3 s, on a busy machine within seconds; it alone may have the sessions that lack a descriptor.',
+    },
     handoverPause: { value: 200, why: 'A new standby listens, and has been greeted, within that time.' },
     tidy: {
       value: 5000,
@@ -44,9 +48,10 @@ export const FUSED_LIMITS = checkedLimits(
     },
     hangUp: { value: 200, why: 'A client on the same machine takes its last answer within milliseconds.' },
   },
-  ({ standardCall, longestCall, callMargin, standbyPatience, tidy, tidyQuiet, tidyLatest }) => [
+  ({ standardCall, longestCall, callMargin, standbyPatience, fetch, standbyStart, tidy, tidyQuiet, tidyLatest }) => [
     ['a call without a deadline is not longer than the longest', standardCall <= longestCall],
     ['waiting for a standby leaves a call of the standard time most of it', standbyPatience * 5 <= standardCall],
+    ['a standby that is started again has time to answer', standbyStart < fetch],
     ['a start is over before a call of the standard time that waits for it', tidy < standardCall],
     ['memory is given back in a pause, where there is one', tidyQuiet < tidyLatest],
     ['the margin leaves most of a call to its work', callMargin * 5 <= standardCall],
@@ -76,6 +81,18 @@ export const RECORD_LIMITS = checkedLimits(
 export const STANDBY_LIMITS = checkedLimits(
   {
     retry: { value: 1000, why: 'Records that cannot be read (EIO, EMFILE) may be readable a moment later, and the readers wait.' },
+    greeting: {
+      value: 200,
+      why: 'A daemon that came while there was no standby sees the next one within milliseconds, and is not served beside; where none came, the readers wait.',
+    },
+    stopPause: {
+      value: 500,
+      why: 'The daemon that is killed or stopped together with its standby has ended, or hands over, within that time; the runtime may kill after two seconds.',
+    },
+    managerPatience: {
+      value: 500,
+      why: 'A service manager takes messages in within milliseconds; a daemon waits a second for a standby, and must not take it for one that hangs.',
+    },
   },
   () => [],
 )

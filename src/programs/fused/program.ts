@@ -11,7 +11,7 @@ import { Sessions } from '../../fused/sessions.ts'
 import { StandbyLink } from '../../fused/standby-link.ts'
 import { standbySocket } from '../../fused/standby-socket.ts'
 import { FdStoreCapacity } from '../../fused/fd-store-capacity.ts'
-import { Successor } from '../../fused/successor.ts'
+import { type Lack, Successor } from '../../fused/successor.ts'
 import type { SessionEngine } from '../../fuse/session/engine.ts'
 import { descriptorSink, Logger } from '../../log.ts'
 import { AddonLoader } from '../../os/addons.ts'
@@ -71,7 +71,6 @@ export const fused: Program = async ({ args, env }) => {
     const { listening, stored } = split(inherited)
     const lost = Promise.withResolvers<never>()
     const engine = openEngine(early.pollTime, libc, log, lost.reject)
-    const lock = new StateLock(libc, early.stateDir)
     const { daemon, successor, standby } = openSessions({
       early,
       libc,
@@ -79,7 +78,6 @@ export const fused: Program = async ({ args, env }) => {
       manager,
       log,
       expectsKeeper: starter === undefined,
-      lock,
     })
     successor.begin(stored)
     // Until the thread is up this one serves: nothing else may take its time.
@@ -96,7 +94,6 @@ export const fused: Program = async ({ args, env }) => {
       log,
       failed,
       starter,
-      lock,
       onLost: lost.reject,
     }
     return await Promise.race([serve(all, listening, stopSignal), lost.promise, ...(starter === undefined ? [] : [starter.lost])])
@@ -121,7 +118,6 @@ interface FusedContext {
   /** Undefined where a plugin waits for each start. */
   readonly failed: FailedStarts | undefined
   readonly starter: Starter | undefined
-  readonly lock: StateLock
   /** It cannot go on. */
   readonly onLost: (error: unknown) => void
 }
@@ -133,10 +129,11 @@ async function serve(
 ): Promise<number> {
   const { options, libc, engine, daemon, successor, standby, manager, log, failed, starter } = all
   log.info(`dummy-fused ${versionText()}, ${starter === undefined ? `kept by ${manager.supervisor}` : 'started by a plugin'}`)
-  all.lock.take()
+  lockState(libc, options.stateDir, 'dummy-fused')
   await startThreadPool()
   const sockets = await listen(all, listening)
   await engine.up
+  await successor.fetch()
   // One that served meanwhile: from its end on all that is read is counted here, and what is to end has no other holder.
   await standby.begin()
   await successor.tidy(options.takeoverDeadline, AbortSignal.timeout(FUSED_LIMITS.tidy))
@@ -214,17 +211,10 @@ interface Beginnings {
   readonly engine: SessionEngine
   readonly manager: ServiceManager
   readonly expectsKeeper: boolean
-  readonly lock: StateLock
   readonly log: Logger
 }
 
-function openSessions({
-  early,
-  engine,
-  manager,
-  lock,
-  ...others
-}: Beginnings): Pick<FusedContext, 'daemon' | 'successor' | 'standby'> {
+function openSessions({ early, engine, manager, ...others }: Beginnings): Pick<FusedContext, 'daemon' | 'successor' | 'standby'> {
   const { stateDir, withoutResend } = early
   const sessions = new Sessions()
   const onEnd = (): void => {
@@ -249,10 +239,16 @@ function openSessions({
   }
   const daemon = new FusedDaemon({ ...common, sessions, engine, table: openMountTable(common.libc), withoutResend })
   const now = { bootId: common.bootId, drained: takeDrained(early, others.log), resends: !withoutResend && kernelResends() }
-  const fetch = (): readonly InheritedDescriptor[] => {
-    // A second daemon must not read what the first one serves.
-    lock.take()
-    return fetchDevices(common.libc, standbySocket(stateDir), FUSED_LIMITS.fetch, common.log)
+  const fetch = async (lack: Lack): Promise<readonly InheritedDescriptor[]> => {
+    const { libc, log } = common
+    const times =
+      lack === 'none'
+        ? { deadline: FUSED_LIMITS.standbyPatience, absence: 0 }
+        : { deadline: FUSED_LIMITS.fetch, absence: FUSED_LIMITS.standbyStart }
+    const { devices, complete } = await fetchDevices({ libc, standby: standbySocket(stateDir), ...times, log })
+    if (!complete && lack === 'all')
+      throw new ProgramError('the standby keeps the sessions until the next start asks it again; if it hangs, end its process', 1)
+    return devices
   }
   return { daemon, standby, successor: new Successor({ ...common, daemon, now, fetch }) }
 }
@@ -345,24 +341,5 @@ async function endingOf(signal: NodeJS.Signals, { supervisor }: ServiceManager, 
       return signal === 'SIGHUP' ? 'drain' : forGood
     case 'systemd':
       return signal === 'SIGTERM' && (await (await import('./job.ts')).isStopped()) ? forGood : 'drain'
-  }
-}
-
-/** The lock of the state folder, taken once for as long as this process lives. */
-class StateLock {
-  readonly #libc: Libc
-  readonly #stateDir: string
-  #taken = false
-
-  constructor(libc: Libc, stateDir: string) {
-    this.#libc = libc
-    this.#stateDir = stateDir
-  }
-
-  /** Throws ProgramError, status 1, if another dummy-fused has it. */
-  take(): void {
-    if (this.#taken) return
-    lockState(this.#libc, this.#stateDir, 'dummy-fused')
-    this.#taken = true
   }
 }
