@@ -29,7 +29,9 @@ export function childRuns(dummyFuse: ProgramCommand, extra: readonly string[], e
 /** `--daemonize early`: the command that returns before it has mounted. EarlyReturnHost trusts its exit status. */
 export function earlyReturnExecution(dummyFuse: ProgramCommand, extra: readonly string[], env: NodeJS.ProcessEnv): MakeExecution {
   return (path, options) => {
-    const { executable, args, argv0 } = dummyFuse(['--daemonize', 'early', ...extra, ...optionArgs(options), path])
+    // Nobody waits for it: it may mount as late as the faults of the lab want.
+    const early = ['--daemonize', 'early', '--init-timeout', '600']
+    const { executable, args, argv0 } = dummyFuse([...early, ...extra, ...optionArgs(options), path])
     return { file: executable, args, argv0, detached: false, env }
   }
 }
