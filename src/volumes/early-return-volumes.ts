@@ -15,7 +15,7 @@ import type { StageRequest } from './stager.ts'
 export interface EarlyReturnParts {
   readonly checked: CheckedVolumes
   readonly host: Pick<FuseHost, 'start'>
-  readonly points: Pick<MountPoints, 'makeDirectory'>
+  readonly points: Pick<MountPoints, 'makeDirectory' | 'unmountAll'>
   readonly binds: Pick<Binds, 'bindBlindly'>
   readonly cache: MountCache
   readonly bootId: string
@@ -24,7 +24,7 @@ export interface EarlyReturnParts {
 
 /**
  * The flaw of the drivers of blobfuse2 #1079, for the lab (`serve --daemonize early`): Stage and Publish trust the exit status of dummy-fuse and
- * check no mount table. All other calls are those of {@link CheckedVolumes}.
+ * check no mount table, and Unpublish unmounts for all. All other calls are those of {@link CheckedVolumes}.
  */
 export class EarlyReturnVolumes implements NodeVolumes {
   readonly #checked: CheckedVolumes
@@ -64,7 +64,9 @@ export class EarlyReturnVolumes implements NodeVolumes {
     })
   }
 
+  /** It unmounts as those drivers do: where the mount has propagated from the staging path to all targets, its unmount does so too. */
   async unpublish(volumeId: string, targetPath: string, call: CallContext): Promise<void> {
+    await this.#points.unmountAll(targetPath, 'any')
     await this.#checked.unpublish(volumeId, targetPath, call)
   }
 
