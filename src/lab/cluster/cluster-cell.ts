@@ -27,7 +27,7 @@ import type { Pods } from './pods.ts'
 /** Images may have to be pulled, and a kubelet waits up to 10 s, then longer, before it starts a container again. */
 const PATIENCE: Patience = {
   ...{ start: 180_000, outage: 3000, watch: 5000, settle: 90_000, arrival: 5000, longRead: 2500, hang: 3800 },
-  // The pods of three cells need up to half of that on two busy processors.
+  // On two processors the pods of three cells take up to 20 s.
   mountDelay: 30,
 }
 

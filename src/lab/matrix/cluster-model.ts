@@ -10,23 +10,13 @@ export const CLUSTER_CLAIMS = {
   },
   keptMeanwhile: {
     reason:
-      'On a cluster the daemon is stopped for longer, because a pod takes seconds to come to the plugin. The keeper kills a daemon that is stopped after 3 s, and its successor serves the same sessions. Until then the call of the plugin fails, and the kubelet repeats it.',
+      'On a cluster the daemon is stopped for longer, because a pod takes seconds to come to the plugin. The keeper kills a daemon that is stopped after 3 s, and its successor serves the same sessions. Until then the call of the plugin waits.',
     source: 'docs/keep.md',
   },
   stagedOnce: {
     reason:
       'The kubelet stages a volume once for all pods of a node. The failed attempt stands in the events of the pod for which it was made, and the other pods wait without a failed attempt of their own.',
     source: 'kubernetes pkg/volume/util/operationexecutor',
-  },
-  askedAgain: {
-    reason:
-      "A call that comes while the daemon's successor starts, and is silent for a second, is answered UNAVAILABLE, and the kubelet repeats it. On the bare node the successor is there sooner.",
-    source: 'docs/hosts.md; kubernetes pkg/volume/util/operationexecutor',
-  },
-  cameLater: {
-    reason:
-      'Pods take seconds to come, the later the more of them there are. One whose container starts after the mount has landed finds the volume there.',
-    source: 'pkg/kubelet/kubelet.go, SyncPod',
   },
 } as const satisfies Record<string, Claim>
 
@@ -44,11 +34,7 @@ type ClusterLine = readonly [
 /** Where a cluster comes to something else than the bare node. The first line that fits counts; where none fits, the model of the bare node does. */
 export const CLUSTER_MODEL: readonly ClusterLine[] = [
   ['daemon-replaced', 'KEPT', 'RUNNING', 'waits', 'keptMeanwhile'],
-  ['daemon-killed', 'KEPT', 'starts-during', 'works|waits|starts-late', 'askedAgain'],
   ['mount-fails', 'waiting-parent,sync-init', '*', 'starts-late|works', 'stagedOnce'],
-  ['mount-late', 'none', 'keeps-open,mapped', 'writes-to-host-recovers|works', 'cameLater'],
-  ['mount-late', 'none', 'exits-on-error', 'writes-to-host|writes-to-host-recovers|works', 'cameLater'],
-  ['mount-late', 'none', '*', 'writes-to-host|works', 'cameLater'],
   ['PLUGIN_ENDS', 'SEPARATE', 'exits-on-error', 'restarted|writes-to-host-recovers', 'inContainer'],
   ['PLUGIN_ENDS', 'SEPARATE', 'opens-anew,slave-folder', 'recovers|writes-to-host-recovers', 'inContainer'],
   ['PLUGIN_ENDS', 'SEPARATE', 'RUNNING', 'errors', 'inContainer'],
