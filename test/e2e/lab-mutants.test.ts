@@ -156,7 +156,7 @@ describe('a cell with a product that is not what it should be', () => {
   it('shows what an entry brings back that was not removed from the mount cache', async () => {
     const source = {
       file: 'src/volumes/publisher.ts',
-      from: 'this.#cache.remove(',
+      from: 'if (entry !== undefined) this.#cache.remove(',
       to: 'void (',
     }
     // One consumer is enough here.

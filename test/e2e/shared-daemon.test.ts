@@ -167,6 +167,8 @@ describe('--fuse-host detached --daemons shared, as with child', () => {
     await one.stage()
     await one.publish()
     assert.equal(mountAt(one.target).device, session, 'no other volume has cost it its session')
+    assert.deepEqual(await one.reasons(), ['MountFailed'], 'of the second target')
+    await one.unpublish(one.another('second'))
     assert.deepEqual(await one.reasons(), [])
     await end(sandbox, plugin, [one, two])
   })
