@@ -7,7 +7,7 @@ import { Fused } from '../../src/rpc/fused_pb.ts'
 import { CsiClient, outcome, untilDone } from '../support/csi-client.ts'
 import { mountAt, read, serves } from '../support/mounts.ts'
 import { EXECUTABLE } from '../support/paths.ts'
-import { Plugin, type PluginOptions } from '../support/plugin.ts'
+import { Plugin } from '../support/plugin.ts'
 import { argumentsOf, Sandbox } from '../support/sandbox.ts'
 import { Volume } from '../support/volume.ts'
 import { stop } from '../support/stopped.ts'
@@ -15,13 +15,9 @@ import { eventually } from '../support/wait.ts'
 
 const HOSTS = ['child', 'detached'] as const
 
-async function start(
-  sandbox: Sandbox,
-  host: (typeof HOSTS)[number],
-  args: readonly string[] = [],
-  options: Pick<PluginOptions, 'callDeadline'> = {},
-): Promise<Plugin> {
-  return await Plugin.start(sandbox, { ...options, args: ['--fuse-host', host, '--daemons', 'shared', ...args] })
+/** The first call starts dummy-fused, which may take longer than the ten seconds of a call on a busy machine. `args` may name another --call-deadline. */
+async function start(sandbox: Sandbox, host: (typeof HOSTS)[number], args: readonly string[] = []): Promise<Plugin> {
+  return await Plugin.start(sandbox, { callDeadline: 60, args: ['--fuse-host', host, '--daemons', 'shared', ...args] })
 }
 
 function volumesOf(sandbox: Sandbox, plugin: Plugin, ...ids: string[]): Volume[] {
@@ -133,7 +129,7 @@ describe('--fuse-host detached --daemons shared, as with child', () => {
   it('stages and publishes 110 volumes at the same time', async () => {
     await using sandbox = new Sandbox()
     // A busy machine takes longer than ten seconds from the start of the daemon to the last of so many mounts.
-    using plugin = await start(sandbox, 'detached', [], { callDeadline: 60 })
+    using plugin = await start(sandbox, 'detached')
     const volumes = volumesOf(sandbox, plugin, ...Array.from({ length: 110 }, (_, index) => `volume-${index}`))
     const staged = await Promise.all(volumes.map((volume) => outcome(volume.stage())))
     assert.deepEqual([...new Set(staged.map(({ code, details }) => `${code} ${details}`))], ['OK '])
