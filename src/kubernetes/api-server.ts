@@ -93,6 +93,16 @@ export class ApiServer {
     }
   }
 
+  /** An object; undefined if there is none at the path. Rejects as {@link request} does. */
+  async find(path: string, request: ApiRequest): Promise<unknown> {
+    try {
+      return await this.request('GET', path, request)
+    } catch (error) {
+      if (hasStatus(error, 404)) return undefined
+      throw error
+    }
+  }
+
   /** Ends the connections that no request uses. */
   close(): void {
     this.#closeConnections()

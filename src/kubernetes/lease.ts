@@ -1,6 +1,6 @@
 import { looseObject, nullish, number, optional, record, string, type InferOutput } from 'valibot'
 import { checked } from '../schema.ts'
-import { type ApiServer, hasStatus } from './api-server.ts'
+import type { ApiServer } from './api-server.ts'
 
 /** A Lease (k8s.io/api, coordination/v1/types.go). Fields that this file does not name stay as they are when it is written again. */
 const LEASE = looseObject({
@@ -62,12 +62,8 @@ export class LeaseObject {
 
   /** Undefined if there is no such lease. */
   async read(request: RequestTime): Promise<Lease | undefined> {
-    try {
-      return checked(LEASE, await this.#api.request('GET', this.path, request))
-    } catch (error) {
-      if (hasStatus(error, 404)) return undefined
-      throw error
-    }
+    const found = await this.#api.find(this.path, request)
+    return found === undefined ? undefined : checked(LEASE, found)
   }
 
   /** Status 409 if there is such a lease. */

@@ -1,5 +1,5 @@
 import { array, boolean, nullish, number, object, optional, string } from 'valibot'
-import { type ApiServer, hasStatus } from '../kubernetes/api-server.ts'
+import type { ApiServer } from '../kubernetes/api-server.ts'
 import type { Clock } from '../os/clock.ts'
 import { checked } from '../schema.ts'
 import type { Pod } from './pod.ts'
@@ -80,14 +80,9 @@ export class Controllers {
   }
 
   async #look(uid: string, path: string, signal: AbortSignal): Promise<number> {
-    let answer: unknown
-    try {
-      answer = await this.#api.request('GET', path, { signal })
-    } catch (error) {
-      if (hasStatus(error, 404)) return 0
-      throw error
-    }
-    const { metadata, spec, status } = checked(CONTROLLER, answer)
+    const found = await this.#api.find(path, { signal })
+    if (found === undefined) return 0
+    const { metadata, spec, status } = checked(CONTROLLER, found)
     const isOver = status.conditions.some((condition) => OVER.has(condition.type) && condition.status === 'True')
     if (metadata.uid !== uid || typeof metadata.deletionTimestamp === 'string' || spec.suspend || isOver) return 0
     // A Job that is not over makes pods until it is.

@@ -1,5 +1,5 @@
 import { array, object, optional, string } from 'valibot'
-import { type ApiServer, hasStatus } from '../kubernetes/api-server.ts'
+import type { ApiServer } from '../kubernetes/api-server.ts'
 import { messageOf } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import type { Clock } from '../os/clock.ts'
@@ -77,10 +77,9 @@ export class Nodes {
 
   async #get(collection: string, name: string, signal: AbortSignal): Promise<unknown> {
     try {
-      return await this.#api.request('GET', `${collection}/${encodeURIComponent(name)}`, { signal })
+      return await this.#api.find(`${collection}/${encodeURIComponent(name)}`, { signal })
     } catch (error) {
       signal.throwIfAborted()
-      if (hasStatus(error, 404)) return undefined
       throw new Error(`cannot get ${collection}/${name}: ${messageOf(error)}`, { cause: error })
     }
   }

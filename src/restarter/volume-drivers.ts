@@ -1,5 +1,5 @@
 import { object, optional, string } from 'valibot'
-import { type ApiServer, hasStatus } from '../kubernetes/api-server.ts'
+import type { ApiServer } from '../kubernetes/api-server.ts'
 import { checked } from '../schema.ts'
 import type { Pod } from './pod.ts'
 
@@ -42,20 +42,11 @@ export class VolumeDrivers {
     const claimName = claims.get(name)
     if (claimName === undefined) return undefined
     const collection = `/api/v1/namespaces/${encodeURIComponent(namespace)}/persistentvolumeclaims`
-    const claim = await this.#get(`${collection}/${encodeURIComponent(claimName)}`, signal)
+    const claim = await this.#api.find(`${collection}/${encodeURIComponent(claimName)}`, { signal })
     if (claim === undefined) return undefined
     const { volumeName } = checked(CLAIM, claim).spec
     if (volumeName === '') return undefined
-    const volume = await this.#get(`/api/v1/persistentvolumes/${encodeURIComponent(volumeName)}`, signal)
+    const volume = await this.#api.find(`/api/v1/persistentvolumes/${encodeURIComponent(volumeName)}`, { signal })
     return volume === undefined ? undefined : checked(VOLUME, volume).spec.csi?.driver
-  }
-
-  async #get(path: string, signal: AbortSignal): Promise<unknown> {
-    try {
-      return await this.#api.request('GET', path, { signal })
-    } catch (error) {
-      if (hasStatus(error, 404)) return undefined
-      throw error
-    }
   }
 }

@@ -59,12 +59,8 @@ export class ClusterApi {
 
   /** An object; undefined if there is none. */
   async get(path: string, name: string): Promise<Stored | undefined> {
-    try {
-      return checked(NAMED, await this.read(`${path}/${name}`))
-    } catch (error) {
-      if (hasStatus(error, 404)) return undefined
-      throw error
-    }
+    const found = await this.server.find(`${path}/${name}`, { signal: this.signal })
+    return found === undefined ? undefined : checked(NAMED, found)
   }
 
   /** The objects that a label selector or a field selector chooses. */
