@@ -31,14 +31,8 @@ await write(values, { ...chart, definitions: { ...chart.definitions, program: wi
 function withPatterns(schema) {
   if (Array.isArray(schema)) return schema.map(withPatterns)
   if (typeof schema !== 'object' || schema === null) return schema
-  const { propertyNames, additionalProperties, ...others } = Object.fromEntries(
-    Object.entries(schema).map(([key, value]) => [key, withPatterns(value)]),
-  )
-  if (propertyNames?.pattern === undefined)
-    return {
-      ...others,
-      ...(additionalProperties === undefined ? {} : { additionalProperties }),
-      ...(propertyNames === undefined ? {} : { propertyNames }),
-    }
-  return { ...others, patternProperties: { [propertyNames.pattern]: additionalProperties ?? {} }, additionalProperties: false }
+  const mapped = Object.fromEntries(Object.entries(schema).map(([key, value]) => [key, withPatterns(value)]))
+  if (mapped.propertyNames === undefined) return mapped
+  const { propertyNames, additionalProperties, ...others } = mapped
+  return { ...others, patternProperties: { [propertyNames.pattern]: additionalProperties }, additionalProperties: false }
 }

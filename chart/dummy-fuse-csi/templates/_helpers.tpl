@@ -67,21 +67,23 @@ imagePullPolicy: {{ .Values.image.pullPolicy }}
 /etc/dummy-fuse-csi/program.yaml
 {{- end -}}
 
-{{/* What every pod of a node has. */}}
+{{/* Where pods may run: (list $ values), with the priority class, node selector, affinity and tolerations of these values. */}}
 {{- define "dummy-fuse-csi.scheduling" -}}
-{{- with .Values.imagePullSecrets }}
+{{- with (index . 0).Values.imagePullSecrets }}
 imagePullSecrets: {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with .Values.priorityClassName }}
+{{- with index . 1 }}
+{{- with .priorityClassName }}
 priorityClassName: {{ . | quote }}
 {{- end }}
-{{- with .Values.nodeSelector }}
+{{- with .nodeSelector }}
 nodeSelector: {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with .Values.affinity }}
+{{- with .affinity }}
 affinity: {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with .Values.tolerations }}
+{{- with .tolerations }}
 tolerations: {{- toYaml . | nindent 2 }}
+{{- end }}
 {{- end }}
 {{- end -}}
