@@ -226,7 +226,7 @@ export class KubeletRegistration {
       why.next()
       this.#anotherName(why)
     }
-    this.#rename = setTimeout(rename, why.after(why.failures + 1)).unref()
+    this.#rename = setTimeout(rename, pauseOf(why)).unref()
   }
 
   /** If it fails, the name after that is tried, after the pause of `why`. */
@@ -244,7 +244,7 @@ export class KubeletRegistration {
       .catch((error: unknown) => {
         this.#rateLimitedLog.warning(
           'rename',
-          `cannot make another socket for the kubelet in ${this.#parts.folder}: ${messageOf(error)}; the next name is tried in ${why.after(why.failures + 1) / 1000} s`,
+          `cannot make another socket for the kubelet in ${this.#parts.folder}: ${messageOf(error)}; the next name is tried in ${pauseOf(why) / 1000} s`,
         )
         this.#renameAfter(why)
       })
@@ -269,4 +269,9 @@ export class KubeletRegistration {
     this.#parts.record.write(state)
     this.#parts.onChange(state)
   }
+}
+
+/** Milliseconds until another name is tried. */
+function pauseOf(why: Backoff): number {
+  return why.after(why.failures + 1)
 }

@@ -223,6 +223,7 @@ export class Inspector {
         this.#sessionOf(entry, mount, staging, call),
         this.#staleConsumers.of(entry, bound, call),
       ])
+      // A bind of the staging path's session has that very state.
       const isSeparate = bound !== undefined && state !== (await staging)
       const staleConsumers = state.kind === 'HUNG' ? [] : stale
       return {
