@@ -45,6 +45,20 @@ async function nothingLeft(sandbox: Sandbox, plugin: Plugin): Promise<void> {
   assert.deepEqual(left, [])
 }
 
+/** A plugin in a mount namespace of its own, from which mounts propagate to the sandbox, that restores by stacking. */
+async function serveStacking(sandbox: Sandbox): Promise<Plugin> {
+  shareMounts(sandbox)
+  const by = ['unshare', '--mount', '--propagation', 'unchanged', '--']
+  return await serveProgram(sandbox, BINDFS, { args: ['--restore-mounts=stack'], by })
+}
+
+/** A volume of bindfs with the file that consumers read. */
+function greetingVolume(sandbox: Sandbox, plugin: Plugin): ProgramVolume {
+  const files = sandbox.directory('files')
+  writeFileSync(join(files, 'dummy-file.txt'), GREETING)
+  return new ProgramVolume(sandbox, plugin, { parameters: { source: files } })
+}
+
 describe('serve --program', () => {
   for (const host of ['child', 'detached']) {
     it(`has bindfs serve a volume through its life with --fuse-host ${host}, and mounts it again when its daemon dies`, async () => {
@@ -151,12 +165,8 @@ describe('serve --program', () => {
 
   it('stacks a new session on a dead target: a HostToContainer consumer reads again, and one without propagation is stale', async () => {
     await using sandbox = new Sandbox()
-    shareMounts(sandbox)
-    const files = sandbox.directory('files')
-    writeFileSync(join(files, 'dummy-file.txt'), GREETING)
-    const by = ['unshare', '--mount', '--propagation', 'unchanged', '--']
-    using plugin = await serveProgram(sandbox, BINDFS, { args: ['--restore-mounts=stack'], by })
-    const volume = new ProgramVolume(sandbox, plugin, { parameters: { source: files } })
+    using plugin = await serveStacking(sandbox)
+    const volume = greetingVolume(sandbox, plugin)
     assert.deepEqual([await volume.stage(), await volume.publish()], [OK, OK])
     const slave = await PodMounts.start(sandbox, volume.target, 'slave')
     const alone = await PodMounts.start(sandbox, volume.target, 'private')
@@ -173,12 +183,8 @@ describe('serve --program', () => {
   for (const moment of ['first', 'again, on top of a dead mount'] as const)
     it(`knows a target after a plugin that was killed when it had bound it: ${moment}`, async () => {
       await using sandbox = new Sandbox()
-      shareMounts(sandbox)
-      const files = sandbox.directory('files')
-      writeFileSync(join(files, 'dummy-file.txt'), GREETING)
-      const by = ['unshare', '--mount', '--propagation', 'unchanged', '--']
-      using plugin = await serveProgram(sandbox, BINDFS, { args: ['--restore-mounts=stack'], by })
-      const volume = new ProgramVolume(sandbox, plugin, { parameters: { source: files } })
+      using plugin = await serveStacking(sandbox)
+      const volume = greetingVolume(sandbox, plugin)
       assert.deepEqual(await volume.stage(), OK)
       if (moment !== 'first') {
         assert.deepEqual(await volume.publish(), OK)

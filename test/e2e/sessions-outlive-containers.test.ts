@@ -115,6 +115,14 @@ class Pods implements AsyncDisposable {
     await this.#readers[0]?.until('it gets ENOTCONN', ({ failed }) => (failed.ENOTCONN ?? 0) > 0)
   }
 
+  /** Starts a daemon, and resolves once it serves the readers and a standby has the devices. */
+  async succeed(): Promise<void> {
+    this.daemon()
+    await this.answers()
+    await this.held()
+    await this.read()
+  }
+
   /** Ends the readers and the volumes, and looks at what is left. */
   async end(): Promise<void> {
     for (const reader of this.#readers) await reader.summary()
@@ -155,8 +163,7 @@ describe('sessions in containers', () => {
     await using pods = begun.pods
     let { daemon } = begun
     for (const signal of ENDS) {
-      await daemon.signal(signal)
-      await daemon.ended()
+      await daemon.end(signal)
       await pods.read()
       daemon = pods.daemon()
       await pods.answers()
@@ -172,8 +179,7 @@ describe('sessions in containers', () => {
     await using pods = begun.pods
     let { standby } = begun
     for (const signal of ENDS) {
-      await standby.signal(signal)
-      await standby.ended()
+      await standby.end(signal)
       await pods.read()
       standby = pods.standby()
       await pods.held()
@@ -228,8 +234,7 @@ describe('sessions in containers', () => {
     const daemon = pods.daemon('--handover-deadline', '1')
     await pods.answers()
     await pods.begin()
-    await daemon.signal('SIGTERM')
-    await daemon.ended()
+    await daemon.end('SIGTERM')
     assert.match(daemon.log(), /no standby has taken the sessions over within 1 s: their consumers get ENOTCONN/)
     await pods.cut()
     const next = pods.daemon()
@@ -257,16 +262,12 @@ describe('sessions in containers', () => {
     const begun = await began()
     await using pods = begun.pods
     const { daemon, standby } = begun
-    await daemon.signal('SIGKILL')
-    await daemon.ended()
+    await daemon.end('SIGKILL')
     await standby.logged(/serving 2 sessions/)
     process.kill(await pods.held(), 'SIGKILL')
     await standby.logged(/ended: SIGKILL[^]*started \S+ with 2 descriptors[^]*dummy-fused is gone: serving 2 sessions/)
     await pods.read()
-    pods.daemon()
-    await pods.answers()
-    await pods.held()
-    await pods.read()
+    await pods.succeed()
     await pods.end()
   })
 
@@ -275,18 +276,13 @@ describe('sessions in containers', () => {
     await using pods = begun.pods
     let { daemon } = begun
     for (let round = 0; round < ROUNDS; round++) {
-      await daemon.signal('SIGKILL')
-      await daemon.ended()
+      await daemon.end('SIGKILL')
       daemon = pods.daemon()
       await daemon.logged(/dummy-fused\[\d+\] is ready/)
     }
-    await daemon.signal('SIGKILL')
-    await daemon.ended()
+    await daemon.end('SIGKILL')
     await pods.read()
-    pods.daemon()
-    await pods.answers()
-    await pods.held()
-    await pods.read()
+    await pods.succeed()
     await pods.end()
   })
 
@@ -334,8 +330,7 @@ describe('sessions in containers', () => {
       await using pods = begun.pods
       const { daemon } = begun
       for (const record of pods.records) spoil(record)
-      await daemon.signal('SIGKILL')
-      await daemon.ended()
+      await daemon.end('SIGKILL')
       const next = pods.daemon()
       await pods.answers()
       await next.logged(/the standby has handed over 2 descriptors/)
@@ -351,8 +346,7 @@ describe('sessions in containers', () => {
     await using pods = begun.pods
     const { daemon, standby } = begun
     const process2 = await pods.held()
-    await daemon.signal('SIGKILL')
-    await daemon.ended()
+    await daemon.end('SIGKILL')
     await standby.logged(/serving 2 sessions/)
     // Its keep would kill it.
     await standby.signal('SIGSTOP')

@@ -42,6 +42,12 @@ export class Container {
     process.kill(init, signal)
   }
 
+  /** Sends a signal that ends it, and resolves once nothing of it is left. */
+  async end(signal: NodeJS.Signals): Promise<Result> {
+    await this.signal(signal)
+    return await this.ended()
+  }
+
   /** Resolves once nothing of it is left. Throws if it goes on. */
   async ended(): Promise<Result> {
     const { child } = this.#running
