@@ -265,7 +265,8 @@ describe('sessions in containers', () => {
     await daemon.end('SIGKILL')
     await standby.logged(/serving 2 sessions/)
     process.kill(await pods.held(), 'SIGKILL')
-    await standby.logged(/ended: SIGKILL[^]*started \S+ with 2 descriptors[^]*dummy-fused is gone: serving 2 sessions/)
+    // The third descriptor is the pipe of the daemon: the standby serves from the daemon's word, and may be killed before it sees the end of that pipe.
+    await standby.logged(/ended: SIGKILL[^]*started \S+ with [23] descriptors[^]*dummy-fused is gone: serving 2 sessions/)
     await pods.read()
     await pods.succeed()
     await pods.end()

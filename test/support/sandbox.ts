@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { isFuseDevice } from '../../src/os/mounts/fuse-connections.ts'
 import { parseMountinfo } from '../../src/os/mounts/mountinfo.ts'
+import { allShields } from '../../src/shield/control-folder.ts'
 import { eventually } from './wait.ts'
 
 /** How a program that was run to its end came out. */
@@ -26,7 +27,7 @@ export interface Running {
 /**
  * A temporary folder and everything a test starts or mounts in it. `await using` it: at the end, also of a failing test, each process
  * it started is killed, so is each process of ours that names the folder in its arguments (daemons), all below the folder is
- * unmounted, and the folder removed.
+ * unmounted, and the folder removed, with those that shields below it have left in /run.
  */
 export class Sandbox implements AsyncDisposable {
   readonly path: string = mkdtempSync(join(tmpdir(), 'dummy-fuse-test-'))
@@ -99,6 +100,8 @@ export class Sandbox implements AsyncDisposable {
     await eventually(`the sandbox's processes are gone: ${this.processes().join(' ')}`, () => this.#killAll() === 0)
     this.#unmountAll()
     if (this.mounts().length > 0) throw new Error(`still mounted: ${this.mounts().join(' ')}`)
+    for (const { folder, record } of allShields())
+      if (record.mountpoint.startsWith(`${this.path}/`)) rmSync(folder, { recursive: true, force: true })
     rmSync(this.path, { recursive: true, force: true })
   }
 
