@@ -105,6 +105,14 @@ export class KubeletRegistration {
     }
   }
 
+  /** Why the plugin is not registered now, in words; undefined if it is. */
+  get unregisteredReason(): string | undefined {
+    const { driverName } = this.#parts
+    return (
+      this.unavailableReason ?? (this.#state.kind === 'registered' ? undefined : `the kubelet has not registered ${driverName} yet`)
+    )
+  }
+
   /** Makes the folder if it is missing, removes sockets of this driver on which nobody listens, and serves. Rejects with ProgramError, status 1. */
   async begin(): Promise<void> {
     const { folder, limits, log } = this.#parts
@@ -164,7 +172,8 @@ export class KubeletRegistration {
     const { libc, folder, driverName, server: limits, intercept, log } = this.#parts
     const path = join(folder, socketName(driverName, this.#names++ % MOST_SOCKETS))
     await claimSocket(path, INSTEAD)
-    const socket = await ListeningSocket.open(libc, path, log, { instead: INSTEAD, onLost: (problem) => this.#lost(problem) })
+    const loss = { instead: INSTEAD, onLost: (problem: string) => this.#lost(problem), onRenewed: () => this.#renewed() }
+    const socket = await ListeningSocket.open(libc, path, log, loss)
     const server = new GrpcServer([{ service: Registration, handlers: this.#handlers() }], intercept, limits, log)
     server.serve(socket)
     return { path, server }
@@ -209,6 +218,13 @@ export class KubeletRegistration {
     this.#renameAfter(this.#refused)
   }
 
+  /** The kubelet has deregistered the driver, and asks by the new socket unless it waits because of the former one. */
+  #renewed(): void {
+    if (this.#ended) return
+    if (this.#state.kind !== 'unseen') this.#become(this.#refusal ?? { kind: 'waiting' })
+    this.#renameAfter(this.#overlooked)
+  }
+
   /** A kubelet that sees no socket at all needs its restart first, and that stays the reason. */
   #lost(problem: string): void {
     if (this.#ended) return
@@ -223,6 +239,11 @@ export class KubeletRegistration {
     clearTimeout(this.#rename)
     if (this.#ended) return
     const rename = (): void => {
+      // A kubelet that does not see the folder sees no other name.
+      if (this.#state.kind === 'unseen') {
+        this.#renameAfter(why)
+        return
+      }
       why.next()
       this.#anotherName(why)
     }

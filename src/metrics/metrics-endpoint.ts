@@ -14,15 +14,18 @@ export interface MetricsAddress {
 
 /**
  * Serves metrics by HTTP at /metrics, in the text format of Prometheus: those of the process, and those that are added to the registry before
- * {@link listen}. It keeps no program running.
+ * {@link listen}. Says at /readyz whether the program can be used: status 200, or 503 and the reason. It keeps no program running.
  */
 export class MetricsEndpoint {
   readonly registry = new Registry()
   readonly #log: Logger
+  readonly #unavailableReason: () => string | undefined
   readonly #server: Server
 
-  constructor(log: Logger) {
+  /** `unavailableReason`: why the program cannot be used; undefined if it can. */
+  constructor(log: Logger, unavailableReason: () => string | undefined) {
     this.#log = log
+    this.#unavailableReason = unavailableReason
     const { request: time, loopLook } = METRICS_LIMITS
     collectDefaultMetrics({ register: this.registry, eventLoopMonitoringPrecision: loopLook })
     this.#server = createServer({ requestTimeout: time, headersTimeout: time }, (request, response) => {
@@ -73,9 +76,13 @@ export class MetricsEndpoint {
       response.writeHead(code, { 'content-type': type })
       response.end(method === 'HEAD' ? undefined : text)
     }
-    if (url.split('?')[0] !== '/metrics') answer(404, 'text/plain', 'there is /metrics\n')
+    const [path = ''] = url.split('?')
+    if (path !== '/metrics' && path !== '/readyz') answer(404, 'text/plain', 'there are /metrics and /readyz\n')
     else if (method !== 'GET' && method !== 'HEAD') answer(405, 'text/plain', 'there are GET and HEAD\n')
-    else
+    else if (path === '/readyz') {
+      const reason = this.#unavailableReason()
+      answer(reason === undefined ? 200 : 503, 'text/plain; charset=utf-8', `${reason ?? 'ready'}\n`)
+    } else
       this.registry.metrics().then(
         (text) => {
           answer(200, this.registry.contentType, text)

@@ -65,7 +65,7 @@ export function repeated(value: string, all: readonly string[]): readonly string
 export function metricsAddressOption(): Option {
   return new Option(
     '--metrics-address <host:port>',
-    'serve metrics for Prometheus by HTTP at /metrics there; without a host, on all addresses of this machine',
+    'serve metrics for Prometheus by HTTP at /metrics there, and whether the program is ready at /readyz; without a host, on all addresses of this machine',
   ).argParser(parseAddress)
 }
 

@@ -7,7 +7,7 @@ import { Identity } from '../../src/rpc/csi_pb.ts'
 import { Registration } from '../../src/rpc/pluginregistration_pb.ts'
 import { CallError, CsiClient } from '../support/csi-client.ts'
 import { EXECUTABLE } from '../support/paths.ts'
-import { Plugin } from '../support/plugin.ts'
+import { metricsPort, Plugin } from '../support/plugin.ts'
 import { Sandbox } from '../support/sandbox.ts'
 import { eventually } from '../support/wait.ts'
 
@@ -90,6 +90,28 @@ test('serve --kubelet-registration-dir registers, and says in log, Probe and sta
   await plugin.stop()
   assert.deepEqual(readdirSync(folder), [])
   assert.deepEqual((await recorded(sandbox, plugin)).slice(0, 2), [undefined, undefined])
+})
+
+test('/readyz beside the metrics answers 200 while the plugin is registered, and else 503 with the reason', async () => {
+  await using sandbox = new Sandbox()
+  const folder = sandbox.directory('plugins_registry')
+  using plugin = await Plugin.start(sandbox, {
+    args: ['--kubelet-registration-dir', folder, '--metrics-address', '127.0.0.1:0'],
+  })
+  const port = await metricsPort(plugin)
+  const answered = async (): Promise<string> => {
+    const answer = await fetch(`http://127.0.0.1:${port}/readyz`, { signal: AbortSignal.timeout(5000) })
+    return `${answer.status} ${await answer.text()}`
+  }
+  assert.equal(await answered(), '503 the kubelet has not registered dummy-fuse-csi yet\n')
+  await register(folder, 'no room')
+  assert.equal(await answered(), '503 the kubelet refuses to register the plugin: no room\n')
+  const socket = await register(folder)
+  assert.equal(await answered(), '200 ready\n')
+  rmSync(socket)
+  await eventually('it is not ready without its socket', async () => (await answered()).startsWith('503 '))
+  await register(folder)
+  assert.equal(await answered(), '200 ready\n')
 })
 
 test('a plugin whose socket is lost says so in log, Probe and status, and registers by another name', async () => {

@@ -4,15 +4,9 @@ import type { AddressInfo } from 'node:net'
 import { connect } from 'node:net'
 import { describe, it } from 'node:test'
 import { EXECUTABLE } from '../support/paths.ts'
-import { Plugin } from '../support/plugin.ts'
+import { metricsPort, Plugin } from '../support/plugin.ts'
 import { Sandbox } from '../support/sandbox.ts'
 import { Volume } from '../support/volume.ts'
-import { eventually } from '../support/wait.ts'
-
-async function portOf(plugin: Plugin): Promise<number> {
-  const line = await eventually('metrics are served', () => /Metrics are served on port (\d+)/.exec(plugin.log()))
-  return Number(line[1])
-}
 
 /** The value of the sample of a name that has these labels, in whatever order. */
 function sample(text: string, name: string, labels: Readonly<Record<string, string>> = {}): number | undefined {
@@ -25,7 +19,7 @@ describe('serve --metrics-address', () => {
   it('counts calls by method and status, and the volumes, also while a daemon hangs', async () => {
     await using sandbox = new Sandbox()
     const plugin = await Plugin.start(sandbox, { args: ['--metrics-address', '127.0.0.1:0', '--drivername', 'metrics.test'] })
-    const port = await portOf(plugin)
+    const port = await metricsPort(plugin)
     const scrape = async (): Promise<string> => {
       const answer = await fetch(`http://127.0.0.1:${port}/metrics`, { signal: AbortSignal.timeout(5000) })
       assert.equal(answer.status, 200)
@@ -65,8 +59,10 @@ describe('serve --metrics-address', () => {
   it('refuses what it does not serve, and is not kept from ending by a client that says nothing', async () => {
     await using sandbox = new Sandbox()
     const plugin = await Plugin.start(sandbox, { args: ['--metrics-address', '[::1]:0'] })
-    const port = await portOf(plugin)
+    const port = await metricsPort(plugin)
     assert.equal((await fetch(`http://[::1]:${port}/`)).status, 404)
+    // Nobody is to register it.
+    assert.equal((await fetch(`http://[::1]:${port}/readyz`)).status, 200)
     assert.equal((await fetch(`http://[::1]:${port}/metrics`, { method: 'POST' })).status, 405)
     assert.equal(await (await fetch(`http://[::1]:${port}/metrics`, { method: 'HEAD' })).text(), '')
     const silent = connect(port, '::1')

@@ -82,6 +82,32 @@ describe('the registration with a real kubelet', { timeout: 900_000 }, () => {
     assert.equal((await sockets()).length, 1)
   })
 
+  it('is what the plugin’s readiness probe waits for, where metrics are served', async () => {
+    const metrics = 'csi.plugin.metrics.port=9809'
+    const wrong = 'csi.plugin.extraArgs[0]=--kubelet-registration-path=/var/lib/kubelet/plugins/none/csi.sock'
+    const upgrade = async (...values: readonly string[]): Promise<void> => {
+      const set = values.flatMap((value) => ['--set', value])
+      await cluster.helm('upgrade', '--reset-values', DRIVER, join(ROOT, 'chart/dummy-fuse-csi'), ...set)
+      // The pods of this node have no network of their own by which the kubelet reaches them.
+      const patch = { spec: { template: { spec: { hostNetwork: true } } } }
+      await cluster.kubectl('patch', 'daemonset', DRIVER, '--patch', JSON.stringify(patch))
+    }
+    const rolledOut = async (time: string): Promise<boolean> =>
+      (await cluster.tryKubectl(['rollout', 'status', `daemonset/${DRIVER}`, `--timeout=${time}`])).status === 0
+    await upgrade(metrics, wrong)
+    await state('refused')
+    assert.equal(await rolledOut('5s'), false)
+    const probed = await cluster.kubectl('describe', 'pod', await driver.pod('plugin'))
+    assert.match(probed, /Readiness probe failed: HTTP probe failed with statuscode: 503/)
+    await upgrade(metrics)
+    assert.equal(await rolledOut('120s'), true)
+    await driver.registered(true)
+    // An upgrade would leave the patch.
+    await driver.uninstall()
+    await driver.install()
+    await state('registered')
+  })
+
   it('waits for the kubelet’s restart when the folder itself is replaced, and says so', async () => {
     await cluster.enter('sh', '-c', `mv ${REGISTRY} ${REGISTRY}.away && mkdir -m 750 ${REGISTRY}`)
     await state('unseen')

@@ -261,3 +261,9 @@ export function mountCapability(
 ): Capability {
   return { accessType: { case: 'mount', value: { mountFlags: [...mountFlags], fsType } }, accessMode: { mode: Mode[mode] } }
 }
+
+/** The port on which a plugin with `--metrics-address` serves metrics. */
+export async function metricsPort(plugin: Plugin): Promise<number> {
+  const line = await eventually('metrics are served', () => /Metrics are served on port (\d+)/.exec(plugin.log()))
+  return Number(line[1])
+}

@@ -174,6 +174,19 @@ describe('KubeletRegistration', () => {
     await eventually('it has the third name', () => registering.sockets().join() === 'dummy-reg-3.sock')
   })
 
+  it('waits again when its socket was removed, and takes another name when the kubelet does not ask by the new one', async () => {
+    await using sandbox = new Sandbox()
+    await using registering = await Registering.begin(sandbox, { overlooked: { first: 3000, longest: 3_600_000 } })
+    await registering.find('dummy-reg.sock')
+    assert.equal(registering.registration.unregisteredReason, undefined)
+    rmSync(join(registering.folder, 'dummy-reg.sock'))
+    await eventually('it waits', () => registering.kinds().join() === 'waiting,asked,registered,waiting')
+    assert.equal(registering.registration.unregisteredReason, 'the kubelet has not registered dummy yet')
+    await eventually('it has another name', () => registering.sockets().join() === 'dummy-reg-2.sock')
+    await registering.find('dummy-reg-2.sock')
+    assert.equal(registering.registration.unregisteredReason, undefined)
+  })
+
   it('removes its socket when it ends, also one that was renamed', async () => {
     await using sandbox = new Sandbox()
     const registering = await Registering.begin(sandbox, { rename: { first: 1, longest: 3_600_000 } })

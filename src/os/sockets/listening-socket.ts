@@ -14,6 +14,7 @@ export interface LossParts {
   readonly instead: string
   /** See SocketGuardParts of socket-guard.ts. */
   readonly onLost: (problem: string) => void
+  readonly onRenewed: () => void
 }
 
 /** A unix socket that listens before a server serves it: clients connect at once and wait until they are served. */
@@ -45,7 +46,7 @@ export class ListeningSocket {
     const { fd, file } = BoundSocket.listen(libc, path)
     const socket = new ListeningSocket(path, await serverOf(fd), file, log)
     const renew = async (): Promise<SocketFile> => await socket.#renew(libc, loss?.instead)
-    socket.#guard = new SocketGuard({ file, renew, onLost: loss?.onLost, log })
+    socket.#guard = new SocketGuard({ file, renew, onLost: loss?.onLost, onRenewed: loss?.onRenewed, log })
     return socket
   }
 

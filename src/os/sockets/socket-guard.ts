@@ -19,6 +19,8 @@ export interface SocketGuardParts {
    * the same. Undefined: the guard logs it.
    */
   readonly onLost?: ((problem: string) => void) | undefined
+  /** Called when the socket has been made again. */
+  readonly onRenewed?: (() => void) | undefined
   readonly log: Logger
 }
 
@@ -26,6 +28,7 @@ export interface SocketGuardParts {
 export class SocketGuard implements Disposable {
   readonly #renew: SocketGuardParts['renew']
   readonly #onLost: SocketGuardParts['onLost']
+  readonly #onRenewed: SocketGuardParts['onRenewed']
   readonly #rateLimitedLog: RateLimitedLog
   readonly #log: Logger
   readonly #timer: NodeJS.Timeout
@@ -37,10 +40,11 @@ export class SocketGuard implements Disposable {
   /** What was said last of a socket that is missing. */
   #said: string | undefined
 
-  constructor({ file, renew, onLost, log }: SocketGuardParts) {
+  constructor({ file, renew, onLost, onRenewed, log }: SocketGuardParts) {
     this.#file = file
     this.#renew = renew
     this.#onLost = onLost
+    this.#onRenewed = onRenewed
     this.#log = log
     this.#rateLimitedLog = new RateLimitedLog(log)
     this.#timer = setInterval(() => this.#look(), SHARED_LIMITS.socketPeriod).unref()
@@ -114,6 +118,7 @@ export class SocketGuard implements Disposable {
     this.#log.info(`Listening again on ${path}`)
     this.#said = undefined
     this.#watch()
+    this.#onRenewed?.()
   }
 
   #say(problem: string): void {

@@ -11,16 +11,22 @@ export interface PluginMetrics {
   readonly close: () => Promise<void>
 }
 
-/** Serves the plugin's metrics. Rejects with ProgramError if the address cannot be used. */
+/** What the plugin's metrics and its readiness tell. */
+export interface PluginState extends VolumeCounts {
+  /** Why the kubelet has not registered the plugin; undefined if it has, or where another program registers it. */
+  readonly unregisteredReason: () => string | undefined
+}
+
+/** Serves the plugin's metrics and its readiness. Rejects with ProgramError if the address cannot be used. */
 export async function openMetrics(
   address: MetricsAddress,
   driverName: string,
-  counts: VolumeCounts,
+  state: PluginState,
   log: Logger,
 ): Promise<PluginMetrics> {
-  const endpoint = new MetricsEndpoint(log)
+  const endpoint = new MetricsEndpoint(log, state.unregisteredReason)
   const calls = new CallMetrics(endpoint.registry, driverName)
-  addVolumeMetrics(endpoint.registry, counts)
+  addVolumeMetrics(endpoint.registry, state)
   await endpoint.listen(address)
   return {
     around: (inner) => calls.around(inner),

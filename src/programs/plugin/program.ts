@@ -15,7 +15,7 @@ import { versionText } from '../../version.ts'
 import { print } from '../print.ts'
 import type { Program } from '../program.ts'
 import { pluginLimits } from './limits.ts'
-import type { PluginMetrics } from './metrics.ts'
+import type { PluginMetrics, PluginState } from './metrics.ts'
 import { parsePluginOptions, type PluginOptions } from './options.ts'
 import { lockState } from '../state-lock.ts'
 import { StatusLine } from '../status-line.ts'
@@ -64,7 +64,8 @@ export const plugin: Program = async (context) => {
   })
   const registration = newRegistration(parts, libc, status.changed)
   const unavailableReason = (): string | undefined => registration?.unavailableReason
-  const metrics = await serveMetrics(options, system, unavailableReason, log)
+  const unregisteredReason = (): string | undefined => registration?.unregisteredReason
+  const metrics = await serveMetrics(options, system, { unavailableReason, unregisteredReason }, log)
   const server = openServer(parts, system, {
     tidy: () => tidyMemory(libc),
     unavailableReason,
@@ -110,7 +111,7 @@ async function programOf({ program, fuseHost }: PluginOptions, env: NodeJS.Proce
 async function serveMetrics(
   { metricsAddress, driverName }: PluginOptions,
   { cache, restoration }: VolumeSystem,
-  unavailableReason: () => string | undefined,
+  reasons: Pick<PluginState, 'unavailableReason' | 'unregisteredReason'>,
   log: Logger,
 ): Promise<PluginMetrics | undefined> {
   if (metricsAddress === undefined) return undefined
@@ -119,7 +120,7 @@ async function serveMetrics(
     staged: () => cache.staged().length,
     published: () => cache.published().length,
     restoring: () => restoration.left,
-    unavailableReason,
+    ...reasons,
   }
   return await openMetrics(metricsAddress, driverName, counts, log)
 }

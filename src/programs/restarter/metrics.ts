@@ -16,7 +16,7 @@ export async function openMetrics(
   log: Logger,
 ): Promise<RestarterMetrics | undefined> {
   if (address === undefined) return undefined
-  const endpoint = new MetricsEndpoint(log)
+  const endpoint = new MetricsEndpoint(log, () => undefined)
   const count = addRestarterMetrics(endpoint.registry, counts)
   await endpoint.listen(address)
   return {
