@@ -109,6 +109,8 @@ describe('dummy-fuse-csi standby', () => {
     }
     assert.equal(keep.output().split('serving 1 sessions').length, 3)
     assert.deepEqual(await complaints(sandbox, reader), [])
+    // Before it is ready it does not heed the signal, and the socket of the one before is left.
+    await eventually('the third standby is ready', () => keep.output().split('is ready').length === 4)
     keep.child.kill('SIGTERM')
     assert.equal((await keep.ended).status, 0)
     assert.ok(!existsSync(join(fused.stateDir, 'standby.sock')))
