@@ -1,6 +1,4 @@
 import assert from 'node:assert/strict'
-import { writeFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { Cluster } from './support/cluster.ts'
 import { LabRuns, oddities } from './support/lab-runs.ts'
@@ -13,8 +11,6 @@ describe('the whole matrix of the lab on a cluster', () => {
     await using cluster = await Cluster.start()
     const lab = new LabRuns(cluster)
     const { result, record } = await lab.cells(['--jobs', '3'], PATIENCE)
-    if (process.env.KUBERNETES_LOGS !== undefined)
-      writeFileSync(join(process.env.KUBERNETES_LOGS, 'lab-matrix.json'), JSON.stringify(record))
     const { cells, disagreements = [] } = record
     const consumers = cells.reduce((sum, cell) => sum + cell.consumers.length, 0)
     t.diagnostic(`${cells.length} cells with ${consumers} consumers; ${disagreements.length} disagree with the bare node`)

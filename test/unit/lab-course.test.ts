@@ -53,6 +53,24 @@ describe('the wait for consumers before a failure', () => {
   })
 
   it('fails where none comes', async () => {
-    await assert.rejects(allRead(...starting(undefined)), /^Error: these did not read right before the failure: \S+$/)
+    await assert.rejects(
+      allRead(...starting(undefined)),
+      /^Error: these did not read right before the failure: \S+ \(it has not started\)$/,
+    )
+  })
+
+  it('fails with what is known of a consumer that runs and does not read right', async () => {
+    const [kind] = DRIVER_CONSUMERS
+    const reads = new ReadLog()
+    assert.ok(kind !== undefined)
+    reads.begin(1000)
+    reads.end(1100, 'EIO')
+    reads.begin(1200)
+    let now = 1000
+    const clock = (): number => (now += 100)
+    await assert.rejects(
+      allRead([{ kind, reads, startedAt: 900 }], { clock, deadline: DEADLINE }),
+      /: \S+ \(started 1\d\.\d s ago, 1 reads have ended, the last one: EIO, one is under way for \d+\.\d s\)$/,
+    )
   })
 })

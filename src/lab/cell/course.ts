@@ -104,7 +104,24 @@ export async function allRead<C extends Pick<Consumer, 'kind' | 'reads' | 'start
   const those = late()
   if (those.length === 0) return
   if (unready !== undefined && those.length < consumers.length) unready(those)
-  else throw new Error(`these did not read right before the failure: ${those.map(({ kind }) => kind.id).join(', ')}`)
+  else
+    throw new Error(
+      `these did not read right before the failure: ${those.map((one) => `${one.kind.id} (${seenOf(one, clock())})`).join(', ')}`,
+    )
+}
+
+/** What is known of a consumer that has not read right often enough. */
+function seenOf({ reads, startedAt }: Pick<Consumer, 'reads' | 'startedAt'>, nowMs: number): string {
+  if (startedAt === undefined) return 'it has not started'
+  const { underWay } = reads
+  const seconds = (sinceMs: number): string => `${((nowMs - sinceMs) / 1000).toFixed(1)} s`
+  const ended = reads.ended(-Infinity)
+  return [
+    `started ${seconds(startedAt)} ago`,
+    `${ended.length} reads have ended`,
+    ...(ended.length === 0 ? [] : [`the last one: ${ended.at(-1)?.saw}`]),
+    ...(underWay === undefined ? [] : [`one is under way for ${seconds(underWay)}`]),
+  ].join(', ')
 }
 
 /** Waits until each of them that runs has met the failure, at most `most` milliseconds. */

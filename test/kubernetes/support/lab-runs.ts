@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
-import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { copyFileSync, existsSync, readFileSync } from 'node:fs'
+import { basename, join } from 'node:path'
 import type { LabRecord } from '../../../src/lab/matrix/lab-record.ts'
 import { EXECUTABLE } from '../../support/paths.ts'
 import type { Result, Running } from '../../support/sandbox.ts'
@@ -34,6 +34,8 @@ export class LabRuns {
     const { path } = this.#cluster.sandbox
     const [json, report] = [join(path, 'lab.json'), join(path, 'lab.html')]
     const result = await this.run(['--json', json, '--report', report, ...args], timeout)
+    const logs = process.env.KUBERNETES_LOGS
+    if (logs !== undefined) for (const file of [json, report]) if (existsSync(file)) copyFileSync(file, join(logs, basename(file)))
     const told = `${result.stdout}${result.stderr}`
     assert.ok(result.status === 0 || result.status === 1, told)
     return { result, record: JSON.parse(readFileSync(json, 'utf8')) as LabRecord, report: readFileSync(report, 'utf8') }
