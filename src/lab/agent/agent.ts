@@ -1,10 +1,12 @@
-import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { closeSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { codeOf, messageOf } from '../../errors.ts'
-import { MNT_DETACH, MS, type Libc } from '../../os/libc.ts'
+import { MNT_DETACH, type Libc } from '../../os/libc.ts'
+import { DetachedBind } from '../../os/mounts/detached-bind.ts'
 import { makeDirectories } from '../../os/mounts/directories.ts'
 import { connectionOfDevice } from '../../os/mounts/mount-table.ts'
 import { parseMountinfo, topmostAt } from '../../os/mounts/mountinfo.ts'
+import { O_PATH } from '../../os/mounts/pinned-paths.ts'
 import { processesNamed, processIds, processStat, sendSignal } from '../../os/processes/processes.ts'
 import { hasListener } from '../../os/sockets/unix-socket.ts'
 import { version } from '../../version.ts'
@@ -117,25 +119,34 @@ export class NodeAgent {
     const mount = topmostAt(parseMountinfo(readFileSync('/proc/1/mountinfo', 'utf8')), path)
     if (mount === undefined) throw new Error(`nothing is mounted at ${path} of the node`)
     const connection = connectionOfDevice(mount.device)
-    this.#withMount('fusectl', 'none', 'fusectl', 0, (control) => {
+    this.#withFusectl((control) => {
       writeFileSync(join(control, String(connection), 'abort'), '1')
     })
     return connection
   }
 
-  /** A bind of the kubelet's folder alone, without what is mounted in it, shows what lies on the disk. */
+  /**
+   * A bind of the kubelet's folder alone, without what is mounted in it, shows what lies on the disk. It is not attached: an attached one is a peer of the node's mount,
+   * so what is mounted in the folder meanwhile comes to it, and goes from the node with it (fs/pnode.c, propagate_umount).
+   */
   #disk(folders: readonly string[], remove: string | undefined): readonly string[] {
     const { kubelet } = this.#places
-    return this.#withMount('beneath', kubelet, null, MS.BIND, (beneath) =>
-      folders
+    const source = openSync(kubelet, O_PATH)
+    try {
+      using bind = DetachedBind.of(this.#libc, source)
+      if (bind === undefined)
+        throw new Error(`cannot look below the mounts in ${kubelet}: open_tree(2) needs Linux 5.2 and a privileged pod`)
+      const root = bind.path
+      return folders
         .filter((folder) => folder.startsWith(`${kubelet}/`))
         .flatMap((folder) => {
-          const below = join(beneath, folder.slice(kubelet.length))
-          const files = filesBelow(below)
+          const files = filesBelow(join(root, folder.slice(kubelet.length)))
           for (const file of files) if (remove !== undefined && file.endsWith(`/${remove}`)) rmSync(file)
-          return files.map((file) => join(kubelet, file.slice(beneath.length)))
-        }),
-    )
+          return files.map((file) => join(kubelet, file.slice(root.length)))
+        })
+    } finally {
+      closeSync(source)
+    }
   }
 
   #remove(folders: readonly string[]): readonly string[] {
@@ -147,12 +158,12 @@ export class NodeAgent {
     return mounted
   }
 
-  #withMount<T>(name: string, source: string, type: string | null, flags: number, act: (at: string) => T): T {
-    const at = join(this.#places.scratch, name)
+  #withFusectl(act: (at: string) => void): void {
+    const at = join(this.#places.scratch, 'fusectl')
     makeDirectories(at)
-    this.#libc.mount(source, at, type, flags, null)
+    this.#libc.mount('none', at, 'fusectl', 0, null)
     try {
-      return act(at)
+      act(at)
     } finally {
       this.#libc.umount(at, MNT_DETACH)
     }

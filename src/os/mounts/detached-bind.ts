@@ -42,6 +42,11 @@ export class DetachedBind implements Disposable {
     }
   }
 
+  /** A path to its root while it is open. No mount that is made meanwhile comes to it (fs/pnode.c, propagate_one), and its end takes no mount off. */
+  get path(): string {
+    return `/proc/self/fd/${this.#fd}`
+  }
+
   /**
    * Sets its MOUNT_ATTR_* to exactly these, and takes it out of the peer group of its source: attached below a shared mount, it has a peer group of its
    * own, and what is mounted on it reaches no other bind of the source. Returns whether the kernel can (Linux 5.12). Throws SystemError.
