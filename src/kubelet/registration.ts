@@ -8,7 +8,7 @@ import { Backoff, type BackoffLimits } from '../os/backoff.ts'
 import type { Libc } from '../os/libc.ts'
 import { RateLimitedLog } from '../os/rate-limited-log.ts'
 import { ListeningSocket } from '../os/sockets/listening-socket.ts'
-import { claimSocket, hasListener } from '../os/sockets/unix-socket.ts'
+import { claimSocket, willListen } from '../os/sockets/unix-socket.ts'
 import { Registration } from '../rpc/pluginregistration_pb.ts'
 import { PluginsFolder } from './plugins-folder.ts'
 import type { RegistrationRecord } from './registration-record.ts'
@@ -158,7 +158,7 @@ export class KubeletRegistration {
       const { name } = entry
       if (!entry.isSocket() || !isSocketOf(driverName, name)) continue
       const path = join(folder, name)
-      if (await hasListener(path))
+      if (await willListen(path))
         throw new ProgramError(
           `another process registers ${driverName} with the kubelet by ${path}; stop it (no registrar is needed beside the plugin), or leave out --kubelet-registration-dir`,
           1,

@@ -1,11 +1,16 @@
-import { lstatSync, unlinkSync } from 'node:fs'
+import { lstatSync, readFileSync, unlinkSync } from 'node:fs'
 import { connect } from 'node:net'
 import { dirname, isAbsolute, posix } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { codeOf, messageOf, ProgramError, UsageError } from '../../errors.ts'
 import { makeDirectories } from '../mounts/directories.ts'
 
 /** Bytes of a unix socket's path that fit a struct sockaddr_un with its NUL (unix(7)). */
 export const LONGEST_SOCKET_PATH = 107
+
+/** Milliseconds for which a process may take from bind(2) to listen(2), and between two looks. */
+const BOUND = 1000
+const LOOK = 5
 
 /** The path in an endpoint such as `unix:///run/x.sock`, `unix:/run/x.sock` or `/run/x.sock`. Throws UsageError. */
 export function socketPath(endpoint: string): string {
@@ -29,7 +34,7 @@ export async function claimSocket(path: string, instead = 'name another endpoint
     const there = lstatSync(path, { throwIfNoEntry: false })
     if (there === undefined) return
     if (!there.isSocket()) throw new ProgramError(`${path} exists and is no socket; remove it, or ${instead}`, 1)
-    if (await hasListener(path)) throw new ProgramError(`another process listens on ${path}; stop it, or ${instead}`, 1)
+    if (await willListen(path)) throw new ProgramError(`another process listens on ${path}; stop it, or ${instead}`, 1)
     unlinkSync(path)
   } catch (error) {
     if (error instanceof ProgramError) throw error
@@ -37,6 +42,25 @@ export async function claimSocket(path: string, instead = 'name another endpoint
       cause: error,
     })
   }
+}
+
+/** Whether a process listens on a unix socket, or does so in a moment: connect(2) refuses a socket that is bound and does not listen yet as it refuses a dead one. */
+export async function willListen(path: string): Promise<boolean> {
+  const end = performance.now() + BOUND
+  for (;;) {
+    // Asked before the connect(2): it may begin to listen in between.
+    const maySoon = isBound(path)
+    if (await hasListener(path)) return true
+    if (!maySoon || performance.now() > end) return false
+    await sleep(LOOK)
+  }
+}
+
+/** Whether a process of this network namespace has a stream socket bound to a path, and neither listens nor is connected (proc_net(5), net/unix/af_unix.c). */
+function isBound(path: string): boolean {
+  return readFileSync('/proc/net/unix', 'utf8')
+    .split('\n')
+    .some((line) => line.endsWith(` ${path}`) && /^\S+ \S+ \S+ 00000000 0001 01 /.test(line))
 }
 
 /** Whether a process listens on a unix socket. Rejects with Node's error where that cannot be determined (EACCES). */
