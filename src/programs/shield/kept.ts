@@ -4,7 +4,7 @@ import { detachDead } from '../../os/mounts/leftover.ts'
 import { deviceAt, openMountTable } from '../../os/mounts/mount-table.ts'
 import { STATUS } from '../../os/processes/exit-status.ts'
 import { setProcessName } from '../../os/processes/process-name.ts'
-import { allShields, forgetKilled } from '../../shield/control-folder.ts'
+import { allShields, forgetKilled, mountNamespace } from '../../shield/control-folder.ts'
 import { StarterChannel } from '../dummy-fuse/channel.ts'
 import { preflight } from '../dummy-fuse/preflight.ts'
 import { keepProgram } from '../keep/program.ts'
@@ -67,7 +67,8 @@ export async function keepShield(
   })
   // A shield that was killed while it was being stopped, or before it could heed the signal, has not unmounted.
   if (status === STATUS.ok || status > KILLED) await detachDead(table, () => libc, mountpoint, before)
-  for (const found of allShields()) if (found.record.keeper?.pid === process.pid) forgetKilled(libc, found)
+  for (const found of allShields())
+    if (found.record.keeper?.pid === process.pid && found.record.mountNamespace === mountNamespace()) forgetKilled(libc, found)
   return status
 }
 
