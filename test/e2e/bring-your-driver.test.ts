@@ -25,7 +25,7 @@ async function follow(sandbox: Sandbox, blocks: readonly string[]): Promise<stri
   const script = join(sandbox.path, 'blocks.sh')
   writeFileSync(script, ['set -euo pipefail', `cd ${sandbox.path}`, ...blocks].join('\n'))
   const env = { ...process.env, PATH: `${dirname(EXECUTABLE)}:${dirname(GO_DRIVER)}:${process.env.PATH ?? ''}` }
-  const { status, stdout, stderr } = await sandbox.run('bash', [script], { timeout: 120_000, env })
+  const { status, stdout, stderr } = await sandbox.run('bash', [script], { timeout: 240_000, env })
   assert.equal(status, 0, stdout + stderr)
   return stdout
 }

@@ -162,7 +162,7 @@ void test('DeleteVolume leaves a volume that this node uses, and succeeds when i
 
 void test('DeleteVolume is ABORTED while the volume is being staged', async () => {
   await using sandbox = new Sandbox()
-  using plugin = await Plugin.start(sandbox, { args: [...ROLE.args, '--inject', 'mount-delay=8'] })
+  using plugin = await Plugin.start(sandbox, { args: [...ROLE.args, '--inject', 'mount-delay=8'], callDeadline: 30 })
   const { volumeId } = await make(plugin, 'pvc-1')
   const staging = sandbox.directory('staging')
   const first = plugin.stage(volumeId, staging)

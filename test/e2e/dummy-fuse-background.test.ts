@@ -15,7 +15,10 @@ async function daemonOf(sandbox: Sandbox, parent: Running): Promise<number> {
 
 /** Waits until a daemon has looked at everything and is about to mount: it leaves its working directory last. */
 async function isMounting(daemon: number): Promise<void> {
-  await eventually('the daemon is about to mount', () => readlinkSync(`/proc/${daemon}/cwd`) === '/')
+  await eventually('the daemon is about to mount', () => {
+    // It looks at what is mounted there after that, and then waits.
+    return readlinkSync(`/proc/${daemon}/cwd`) === '/' && readFileSync(`/proc/${daemon}/wchan`, 'utf8').includes('poll')
+  })
 }
 
 async function nothingIsLeft(sandbox: Sandbox): Promise<void> {
@@ -55,7 +58,7 @@ describe('dummy-fuse in the background', () => {
     it(`returns 137 and a line when the daemon is killed with ${fault}, and leaves nothing mounted`, async () => {
       await using sandbox = new Sandbox()
       const path = sandbox.directory('mnt')
-      const parent = sandbox.start(DUMMY_FUSE, ['--inject', fault, path])
+      const parent = sandbox.start(DUMMY_FUSE, ['--inject', fault, '--init-timeout', '60', path])
       const daemon = await daemonOf(sandbox, parent)
       if (fault === 'init-hang') await mountCalled(sandbox)
       process.kill(daemon, 'SIGKILL')
@@ -67,7 +70,7 @@ describe('dummy-fuse in the background', () => {
     it(`returns 1 and a line when the daemon is told to end with ${fault}`, async () => {
       await using sandbox = new Sandbox()
       const path = sandbox.directory('mnt')
-      const parent = sandbox.start(DUMMY_FUSE, ['--inject', fault, path])
+      const parent = sandbox.start(DUMMY_FUSE, ['--inject', fault, '--init-timeout', '60', path])
       const daemon = await daemonOf(sandbox, parent)
       await isMounting(daemon)
       process.kill(daemon, 'SIGTERM')
@@ -83,7 +86,7 @@ describe('dummy-fuse in the background', () => {
       it(`takes the daemon along when ${signal} ends it while it waits with ${fault}`, async () => {
         await using sandbox = new Sandbox()
         const path = sandbox.directory('mnt')
-        const parent = sandbox.start(DUMMY_FUSE, ['--inject', fault, path])
+        const parent = sandbox.start(DUMMY_FUSE, ['--inject', fault, '--init-timeout', '60', path])
         await daemonOf(sandbox, parent)
         if (fault === 'init-hang') await mountCalled(sandbox)
         parent.child.kill(signal)
@@ -148,7 +151,7 @@ describe('dummy-fuse in the background', () => {
   it('leaves what another has mounted at the same place meanwhile, when its own daemon is killed', async () => {
     await using sandbox = new Sandbox()
     const path = sandbox.directory('mnt')
-    const slow = sandbox.start(DUMMY_FUSE, ['--inject', 'mount-delay=60', path])
+    const slow = sandbox.start(DUMMY_FUSE, ['--inject', 'mount-delay=60', '--init-timeout', '60', path])
     const daemon = await daemonOf(sandbox, slow)
     // Before, it would see the other's mount, and refuse.
     await isMounting(daemon)

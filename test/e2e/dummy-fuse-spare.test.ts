@@ -65,11 +65,12 @@ describe('a spare dummy-fuse', () => {
         ),
         true,
       )
+      // Before it is idle, when it waits for an order for two seconds: orders are queued.
+      spare.order({ do: 'wait' })
       assert.equal((await sandbox.run('umount', [path])).status, 0)
       assert.equal(await spare.word(3 + 2 * round), 'idle')
       assert.deepEqual([argumentsOf(spare.pid), commOf(spare.pid), devicesOf(spare.pid)], [ARGUMENTS, SPARE_NAME, 0])
       if (round === 1) assert.match(spare.running.output().slice(said.length), /FUSE|LOOKUP|was unmounted/)
-      spare.order({ do: 'wait' })
     }
     const traced = spare.running.output().lastIndexOf('LOOKUP')
     assert.ok(traced < spare.running.output().indexOf(`${sandbox.path}/mnt1 was unmounted`), 'nothing is traced after its order')
@@ -86,6 +87,7 @@ describe('a spare dummy-fuse', () => {
     for (let round = 0; round < 100; round++) {
       await spare.serve([...CHILD, path])
       if (round % 10 === 0) assert.ok(await serves(sandbox, path))
+      spare.order({ do: 'wait' })
       await sandbox.run('umount', [path])
       assert.equal(await spare.word(3 + 2 * round), 'idle')
     }

@@ -18,7 +18,8 @@ function limited(files: number): readonly string[] {
 /** Which process lacks descriptors, and the plugin that stages with it. */
 const HOSTS: Readonly<Record<string, (sandbox: Sandbox) => Promise<Plugin>>> = {
   'serve, child': (sandbox) => Plugin.start(sandbox, { by: limited(64) }),
-  'serve and its dummy-fused': (sandbox) => Plugin.start(sandbox, { by: limited(64), args: ['--daemons', 'shared'] }),
+  'serve and its dummy-fused': (sandbox) =>
+    Plugin.start(sandbox, { by: limited(64), args: ['--daemons', 'shared'], callDeadline: 60 }),
   'dummy-fused': async (sandbox) => {
     const { socket } = await FusedProcess.start(sandbox, { by: limited(64) })
     return await Plugin.start(sandbox, { args: ['--fuse-host', 'service', '--fused-socket', socket] })

@@ -45,7 +45,7 @@ const CASES: readonly Case[] = (['child', 'detached'] as const).flatMap((host) =
     {
       title: `Stage with a ${host} daemon that is stopped as it starts`,
       // Shorter than the call. A busy machine takes most of the call until the daemon has its name, by which it is found, and is stopped.
-      args: inject('mount-delay=4.5', 7),
+      args: inject('mount-delay=15', 18),
       rpc: 'stage',
       ...TIMEOUT,
       stop: true,

@@ -63,6 +63,8 @@ async function fail(
     // What is held elsewhere outlives the daemon.
     if (standby !== undefined) await standby.holdsAll()
   } else {
+    // The log of keep may be behind its daemon's answer.
+    await fused.logged(`dummy-fused[${fused.pid}] is ready`)
     const ready = (): number => fused.log().split(' is ready').length
     const before = ready()
     await fused.kill()

@@ -233,7 +233,7 @@ describe('a start of dummy-fused', () => {
     await using sandbox = new Sandbox()
     const socket = join(sandbox.path, 'taken.sock')
     const stateDir = join(sandbox.path, 'state')
-    const taken = createServer().listen(socket)
+    const taken = createServer().listen(socket).unref()
     const attempt = async (): Promise<{ stderr: string; time: number }> => {
       const begun = performance.now()
       const { status, stderr } = await fail(sandbox, ['--socket', socket, '--state-dir', stateDir])
@@ -261,7 +261,7 @@ describe('a start of dummy-fused', () => {
     await eventually('it serves', () => good.output().includes('Listening for connections'))
     good.child.kill('SIGTERM')
     assert.equal((await endOf(good)).status, 0)
-    const again = createServer().listen(socket)
+    const again = createServer().listen(socket).unref()
     assert.doesNotMatch((await attempt()).stderr, /waiting/)
     again.close()
   })

@@ -153,7 +153,7 @@ describe('a successor of dummy-fused that finds', () => {
 
   it('a connection that was aborted lets go of it, takes its mount off, and serves the others', async () => {
     await using sandbox = new Sandbox()
-    const fused = await FusedProcess.start(sandbox, { keep: [] })
+    const fused = await FusedProcess.start(sandbox, { keep: ['--watchdog', '0'] })
     const [path, other] = [sandbox.directory('mnt'), sandbox.directory('other')]
     const { connection } = await fused.mount(path)
     await fused.mount(other)

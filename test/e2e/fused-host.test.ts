@@ -211,10 +211,12 @@ describe('the health of many volumes of dummy-fused', () => {
     await first.unpublish()
     await first.unstage()
     const beforeOthers = await listCalls(both.fused)
+    const begunOthers = performance.now()
     for (const volume of others) assert.deepEqual(await volume.reasons(), [])
     const askedOfOthers = (await listCalls(both.fused)) - beforeOthers
     // Not one for each volume. An answer counts for half a second, and on a busy machine the calls take longer than that together.
-    assert.ok(askedOfOthers < others.length / 2, `${askedOfOthers} questions for ${others.length} volumes`)
+    const most = Math.max(others.length / 2, 2 + (performance.now() - begunOthers) / 500)
+    assert.ok(askedOfOthers < most, `${askedOfOthers} questions for ${others.length} volumes`)
   })
 
   it('tells at once of a session that ends, and of a daemon that is stopped, however young the last answer is', async () => {

@@ -45,10 +45,11 @@ describe('a successor of dummy-fused', () => {
 
   it('takes over in an upgrade by SIGHUP, having answered what was read', async () => {
     await using sandbox = new Sandbox()
-    const fused = await FusedProcess.start(sandbox, { keep: [] })
+    // Longer than the slow reads, however busy the machine is.
+    const fused = await FusedProcess.start(sandbox, { keep: [], args: ['--drain-deadline', '60'] })
     const [path, slow] = [sandbox.directory('mnt'), sandbox.directory('slow')]
     await fused.mount(path)
-    await fused.mount(slow, { faults: ['read-delay=2'] })
+    await fused.mount(slow, { faults: ['read-delay=4'] })
     const reader = steadyReader(sandbox, path)
     await reading(reader)
     for (let round = 0; round < 2; round++) {
@@ -76,7 +77,7 @@ describe('a successor of dummy-fused', () => {
     await fused.logged('init-hang')
     fused.running.child.kill('SIGHUP')
     assert.notEqual((await call).code, 'OK')
-    await eventually('there is a successor', () => fused.running.output().split('is ready').length === 3, 20_000)
+    await eventually('there is a successor', () => fused.running.output().split('is ready').length === 3, 60_000)
     await fused.answers()
     assert.doesNotMatch(fused.log(), /SIGKILL/)
     assert.deepEqual(layersAt(hung), [])

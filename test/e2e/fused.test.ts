@@ -104,7 +104,7 @@ for (const { title, options, keptBy } of HOSTS) {
         assert.notEqual(second.id, first.id)
         assert.ok(await serves(sandbox, path))
         assert.deepEqual(await fused.paths(), [path, path])
-        const { stdout } = await sandbox.run('cat', [`/proc/${holder.pid}/cwd/dummy-file.txt`], { timeout: 5000 })
+        const { stdout } = await sandbox.run('cat', [`/proc/${holder.pid}/cwd/dummy-file.txt`])
         assert.equal(stdout, GREETING)
         holder.child.kill('SIGKILL')
         await eventually('the first session is forgotten', () => fused.records().length === 1)

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { rmSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { test } from 'node:test'
+import { processStat } from '../../src/os/processes/processes.ts'
 import { Controller, Node, StorageHealthErrorType, VolumeHealthErrorType, VolumeUsage_Unit as Unit } from '../../src/rpc/csi_pb.ts'
 import { outcome } from '../support/csi-client.ts'
 import { mount, mountAt, serves } from '../support/mounts.ts'
@@ -338,14 +339,9 @@ void test('a target whose own session still answers is well, whatever its stagin
   assert.deepEqual(await healthAt(plugin, volume, { target, staging }), [])
   assert.deepEqual(await volume.reasons(), [])
   process.kill(daemon, 'SIGKILL')
-  await eventually('its session has ended', async () => {
-    const reasons = await healthAt(plugin, volume, { target, staging })
-    assert.ok(
-      reasons.every((reason) => reason === 'StaleBind'),
-      reasons.join(),
-    )
-    return reasons.length === 1
-  })
+  // Until its last thread has ended, the session does not answer.
+  await eventually('its daemon is gone', () => processStat(daemon) === undefined)
+  assert.deepEqual(await healthAt(plugin, volume, { target, staging }), ['StaleBind'])
   assert.deepEqual(await healthAt(plugin, volume, { staging }), [])
 })
 

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
 import { describe, it } from 'node:test'
 import { Fused } from '../../src/rpc/fused_pb.ts'
@@ -59,6 +60,8 @@ describe('a client that only connects', () => {
   it('is cut off at once where a thousand are connected, and not when they have gone', async () => {
     await using sandbox = new Sandbox()
     const fused = await FusedProcess.start(sandbox)
+    const connected = (): number => readFileSync('/proc/net/unix', 'utf8').split(`${fused.socket}\n`).length - 1
+    await eventually('the client that waited for its start has gone: the listening socket is left', () => connected() === 1)
     const clients = Array.from({ length: 1000 }, () => spoken(fused))
     await eventually('all are connected', () => clients.every(({ connecting }) => !connecting))
     const next = silent(fused)

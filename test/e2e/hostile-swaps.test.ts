@@ -16,7 +16,7 @@ describe('directories that are swapped for symbolic links while volumes are moun
       const tally = await attackPaths({ ...one, seed, calls: 150, workers: 3 })
       const text = pathsReport(`${one.mode}, DUMMY_FUSE_SEED=${seed}`, tally)
       assert.deepEqual(tally.findings, [], text)
-      assert.ok(tally.swaps > 100, text)
+      assert.ok(tally.swaps >= 100, text)
       for (const rpc of ['Stage', 'Publish', 'Unpublish', 'Unstage']) assert.ok((tally.codes.get(`${rpc} OK`) ?? 0) > 0, text)
       t.diagnostic(text)
     })

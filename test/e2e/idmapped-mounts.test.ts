@@ -36,7 +36,7 @@ interface Host {
 const HOSTS: Readonly<Record<string, (sandbox: Sandbox) => Promise<Host>>> = {
   child: async (sandbox) => ({ plugin: await Plugin.start(sandbox), takeOver: () => Promise.resolve() }),
   shared: async (sandbox) => ({
-    plugin: await Plugin.start(sandbox, { args: ['--daemons', 'shared'] }),
+    plugin: await Plugin.start(sandbox, { args: ['--daemons', 'shared'], callDeadline: 60 }),
     takeOver: () => Promise.resolve(),
   }),
   service: async (sandbox) => {

@@ -9,7 +9,7 @@ import { DIST, EXECUTABLE } from '../support/paths.ts'
 import { type Running, Sandbox } from '../support/sandbox.ts'
 import { eventually } from '../support/wait.ts'
 
-const LIMIT = 20_000
+const LIMIT = 60_000
 
 interface Mounted {
   readonly kept: Kept

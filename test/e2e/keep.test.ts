@@ -189,7 +189,8 @@ wait()`
     const kept = startKeep(sandbox, code)
     const [stray] = (await kept.hear(1)) as [number]
     await kept.logs(/is ready/)
-    const first = childrenOf(kept.running.pid).find((pid) => pid !== stray) ?? 0
+    const first = childrenOf(kept.running.pid).find((pid) => pid !== stray)
+    assert.ok(first !== undefined)
     await eventually('the orphans are reaped', () => childrenOf(kept.running.pid).length === 2)
     process.kill(first, 'SIGKILL')
     await kept.logs(/killed 1 processes/)

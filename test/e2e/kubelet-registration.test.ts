@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { test } from 'node:test'
 import type { MessageShape } from '@bufbuild/protobuf'
 import { Identity } from '../../src/rpc/csi_pb.ts'
@@ -135,18 +135,16 @@ test('a plugin whose socket is lost says so in log, Probe and status, and regist
   assert.equal((await recorded(sandbox, plugin))[0], 'registered')
 
   await plugin.stop()
-  assert.deepEqual(readdirSync(folder), ['dummy-fuse-csi-reg.sock'])
+  assert.deepEqual(readdirSync(folder), [basename(lost)])
 })
 
 test('a plugin that was killed leaves a socket, and the next one takes its place', async () => {
   await using sandbox = new Sandbox()
   const folder = sandbox.directory('plugins_registry')
-  const socket = join(folder, 'dummy-fuse-csi-reg.sock')
   using plugin = await Plugin.start(sandbox, { args: ['--kubelet-registration-dir', folder] })
-  await eventually('the socket is there', () => existsSync(socket))
-  await register(folder)
+  const socket = await register(folder)
   await plugin.kill()
-  assert.deepEqual(readdirSync(folder), ['dummy-fuse-csi-reg.sock'])
+  assert.deepEqual(readdirSync(folder), [basename(socket)])
   await plugin.restart()
   await plugin.logged('on which nobody listens')
   await plugin.logged('Waiting for the kubelet to register')

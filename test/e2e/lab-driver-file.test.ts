@@ -20,7 +20,13 @@ describe('the file of a driver that wants much', () => {
     const command = (line: string): readonly string[] => ['/bin/sh', '-c', line]
     const helpers = [
       { name: 'on-node', command: command('echo "$STORE_PLACE"; : > {state}/on-node; sleep 1000'), belongs: 'node' },
-      { name: 'service', command: command('test -e {state}/on-node && : > {state}/service; sleep 1'), belongs: 'service' },
+      {
+        name: 'service',
+        command: command(
+          'test -e {state}/on-node && : > {state}/service; until test -e {state}/beside; do sleep 0.1; done; sleep 1',
+        ),
+        belongs: 'service',
+      },
       { name: 'beside', command: command('test -e {state}/service && : > {state}/beside; sleep 1000'), belongs: 'container' },
     ].map((helper) => ({ ...helper, ready: `test -e {state}/${helper.name}` }))
     const cells = ['--failure', 'plugin-killed', '--mitigation', 'as-is', '--consumer', 'keeps-open,opens-anew']

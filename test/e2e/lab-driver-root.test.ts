@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { PROBE } from '../../src/lab/consumer/probe.ts'
 import type { Finding } from '../../src/lab/driver/findings.ts'
+import { pidNamespace } from '../../src/os/processes/processes.ts'
 import { peer, runDriver } from '../support/driver-run.ts'
 import { DUMMY_FUSE, EXECUTABLE } from '../support/paths.ts'
 import { type Result, Sandbox } from '../support/sandbox.ts'
@@ -140,7 +141,7 @@ describe('the node of a driver', () => {
 
   /** The paths of the cgroups of a lab's nodes. The hierarchy may not be mounted here. */
   async function cgroupsOf(sandbox: Sandbox, pid: number): Promise<string> {
-    const find = `mount -n -t cgroup2 cgroup2 /sys/fs/cgroup && find /sys/fs/cgroup -name 'dummy-fuse-lab-node-*-${pid}-*'`
+    const find = `mount -n -t cgroup2 cgroup2 /sys/fs/cgroup && find /sys/fs/cgroup -name 'dummy-fuse-lab-node-${pidNamespace()}-${pid}-*'`
     const { status, stdout, stderr } = await sandbox.run('unshare', ['--mount', '--propagation', 'private', 'sh', '-c', find])
     // A cgroup may go while they are looked through.
     assert.ok(status === 0 || stderr.includes('No such file'), stderr)

@@ -23,9 +23,11 @@ done
 case $way in MODES esac
 folder=$(mktemp -d FOLDER/XXXXXX)
 echo "$way $file" >"$folder/who"
-READER --file "$file" --mode "$mode" --interval-us 5000 >"$folder/figures" 2>/dev/null </dev/null &
+READER --file "$file" --mode "$mode" --interval-us 5000 >"$folder/figures" 2>"$folder/said" </dev/null &
 reader=$!
-(while sleep 0.1 && kill -USR1 "$reader" 2>/dev/null; do :; done) >/dev/null 2>&1 </dev/null &
+# It blocks the signal before it says that it has started.
+(until grep -qs started "$folder/said"; do sleep 0.1; done
+while sleep 0.1 && kill -USR1 "$reader" 2>/dev/null; do :; done) >/dev/null 2>&1 </dev/null &
 exec -a dummy-fuse-csi EXECUTABLE $words
 `
 

@@ -67,7 +67,7 @@ describe("the lab's report in a browser", () => {
   })
 
   after(async () => {
-    await browser[Symbol.asyncDispose]()
+    await browser?.[Symbol.asyncDispose]()
     await sandbox[Symbol.asyncDispose]()
   })
 
@@ -298,7 +298,7 @@ describe("a driver's report, and two runs side by side, in a browser", () => {
   })
 
   after(async () => {
-    await browser[Symbol.asyncDispose]()
+    await browser?.[Symbol.asyncDispose]()
     await sandbox[Symbol.asyncDispose]()
   })
 

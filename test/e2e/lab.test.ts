@@ -96,7 +96,7 @@ describe('dummy-fuse-csi lab run', () => {
     const kubelet = existsSync('/var/lib/kubelet')
     const { status, stdout } = await sandbox.run(EXECUTABLE, ['lab', 'run', 'demonstrations', '--keep', '--json', json], {
       env: { ...process.env, TMPDIR: sandbox.directory('tmp') },
-      timeout: 60_000,
+      timeout: 240_000,
     })
     assert.equal(status, 0, stdout)
 
@@ -196,7 +196,7 @@ describe('a lab on another machine', () => {
       const look = 'ls -lAR /var/lib/kubelet 2>&1 || true; grep -E " /(var/lib|mnt)" /proc/self/mountinfo'
       const script = `set -e\n${prepare}\nbefore=$(${look})\n"$1" lab run plugin-restart\n[ "$before" = "$(${look})" ]`
       const args = ['--mount', '--propagation', 'private', 'sh', '-c', script, EXECUTABLE, executable]
-      const { status, stdout, stderr } = await sandbox.run('unshare', args)
+      const { status, stdout, stderr } = await sandbox.run('unshare', args, { timeout: 120_000 })
       assert.equal(status, 0, stdout + stderr)
     })
   }

@@ -74,7 +74,7 @@ describe('serve --metrics-address', () => {
 
   it('ends with one line where the address is taken or is none', async () => {
     await using sandbox = new Sandbox()
-    const taken = createServer()
+    await using taken = createServer()
     await new Promise<void>((resolve) => taken.listen(0, '127.0.0.1', resolve))
     const { port } = taken.address() as AddressInfo
     const run = async (address: string): Promise<string> => {
@@ -84,6 +84,5 @@ describe('serve --metrics-address', () => {
     }
     assert.match(await run(`127.0.0.1:${port}`), /^1: .*cannot serve metrics on 127\.0\.0\.1:\d+: .*EADDRINUSE.*--metrics-address/)
     for (const wrong of ['9809', 'here', '1.2.3.4:65536', '::1:9809', '']) assert.match(await run(wrong), /^2: .*127\.0\.0\.1:9809/)
-    taken.close()
   })
 })

@@ -81,7 +81,7 @@ for program in serve fuse fused keep standby workload lab status; do for word in
   case $word in --version) [[ $said =~ ^[a-z\\ -]+\\ [0-9] ]] ;; --help) [[ $said == Usage:* ]] ;; esac || echo "$program $word: $said"
 done; done
 mkdir /run/mnt; dummy-fuse /run/mnt; echo $?; dummy-fuse -f /run/mnt; echo $?; dummy-fuse-csi fused; echo $?`
-    const { stdout, stderr } = await root.run(script)
+    const { stdout, stderr } = await root.run(script, 240_000)
     assert.equal(stdout, '1\n1\n1\n', stderr)
     assert.match(stderr, /^(dummy-fused?: \/proc is not mounted; mount it \(mount -t proc proc \/proc\)\n){3}$/)
   })

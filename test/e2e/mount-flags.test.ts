@@ -11,7 +11,7 @@ import { Volume } from '../support/volume.ts'
 const HOSTS: Readonly<Record<string, (sandbox: Sandbox) => Promise<Plugin>>> = {
   child: (sandbox) => Plugin.start(sandbox, { args: ['--fuse-host', 'child'] }),
   detached: (sandbox) => Plugin.start(sandbox, { args: ['--fuse-host', 'detached'] }),
-  shared: (sandbox) => Plugin.start(sandbox, { args: ['--fuse-host', 'child', '--daemons', 'shared'] }),
+  shared: (sandbox) => Plugin.start(sandbox, { args: ['--fuse-host', 'child', '--daemons', 'shared'], callDeadline: 60 }),
   service: async (sandbox) => {
     const fused = await FusedProcess.start(sandbox)
     return await Plugin.start(sandbox, { args: ['--fuse-host', 'service', '--fused-socket', fused.socket] })

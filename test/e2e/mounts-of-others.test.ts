@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
+import { isDeepStrictEqual } from 'node:util'
 import { Node } from '../../src/rpc/csi_pb.ts'
 import { outcome } from '../support/csi-client.ts'
 import { FusedProcess } from '../support/fused.ts'
@@ -108,14 +109,14 @@ describe(`beside ${MOUNTS} mounts of others`, () => {
       await plugin.kill()
       await plugin.restart()
       assert.ok(await serves(sandbox, kept.target))
-      assert.deepEqual(await kept.reasons(), [])
-      const status = await sandbox.run(EXECUTABLE, ['status', '--json', '--state-dir', plugin.stateDir])
-      assert.equal(status.status, 0, status.stderr)
-      const { volumes } = JSON.parse(status.stdout) as { volumes: readonly { state: string; findings: readonly unknown[] }[] }
-      assert.deepEqual(
-        volumes.map(({ state, findings }) => [state, findings]),
-        [['MOUNTED', []]],
-      )
+      await kept.becomesWell()
+      await eventually('status says so', async () => {
+        const status = await sandbox.run(EXECUTABLE, ['status', '--json', '--state-dir', plugin.stateDir])
+        assert.equal(status.status, 0, status.stderr)
+        const { volumes } = JSON.parse(status.stdout) as { volumes: readonly { state: string; findings: readonly unknown[] }[] }
+        const shown = volumes.map(({ state, findings }) => [state, findings])
+        return isDeepStrictEqual(shown, [['MOUNTED', []]])
+      })
       await kept.unpublish()
       await kept.unstage()
       assert.deepEqual(plugin.entries(), [])

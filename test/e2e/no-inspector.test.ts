@@ -126,9 +126,9 @@ describe('no inspector listens, whatever the environment says, and SIGUSR1 is wi
 const DUMPER = `
 import os, resource, sys
 os.chdir(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_CORE, (resource.RLIM_INFINITY,) * 2)
 pid = os.fork()
 if pid == 0:
-    resource.setrlimit(resource.RLIMIT_CORE, (resource.RLIM_INFINITY,) * 2)
     os.execvp(sys.argv[2], sys.argv[2:])
 print('pid', pid, flush=True)
 print('dumped' if os.WCOREDUMP(os.waitpid(pid, 0)[1]) else 'not dumped', flush=True)

@@ -18,7 +18,7 @@ describe('a staging path and a target that are not empty', () => {
 
 async function mountOver(mode: (typeof MODES)[number]): Promise<void> {
   await using sandbox = new Sandbox()
-  const { plugin } = await startHosted(mode, sandbox)
+  const { plugin } = await startHosted(mode, sandbox, [], { callDeadline: 60 })
   using _plugin = plugin
   const volume = new Volume(sandbox, plugin, 'volume')
   mkdirSync(volume.target)

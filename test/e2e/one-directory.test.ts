@@ -9,6 +9,7 @@ import { outcome } from '../support/csi-client.ts'
 import { layersAt, mountAt, serves } from '../support/mounts.ts'
 import { Plugin } from '../support/plugin.ts'
 import { Sandbox } from '../support/sandbox.ts'
+import { eventually } from '../support/wait.ts'
 
 /** Other names of the folder `kubelet` of a sandbox, and of what is in it. */
 function aliases(sandbox: Sandbox): readonly string[] {
@@ -66,7 +67,7 @@ describe('a directory with several names', () => {
           await plugin.restart()
         }
         assert.ok(await serves(sandbox, target), plugin.log())
-        assert.deepEqual(await plugin.reasons('volume'), [])
+        await eventually('the volume is well', async () => (await plugin.reasons('volume')).length === 0)
         assert.equal((await outcome(plugin.unstage('volume', `${name}/staging`))).code, 'FAILED_PRECONDITION')
         await persist(() => plugin.unpublish('volume', `${third}/pods/mount`))
         await persist(() => plugin.unstage('volume', `${third}/staging`))

@@ -155,7 +155,7 @@ describe('the OOM killer', { skip, concurrency: true }, () => {
       await volume.stage()
       await volume.publish()
       assert.ok(await serves(sandbox, volume.target))
-      assert.deepEqual(await volume.reasons(), [])
+      await volume.becomesWell()
     }
     await endVolumes(plugin, sandbox, old, fresh)
   })

@@ -556,7 +556,8 @@ describe('the end of a program', () => {
     const slow = shell('bindfs -f "$0" "$1"; echo flushing; sleep 1000', { stop: { within: 4 } })
     using plugin = await serveProgram(sandbox, programFile(sandbox, slow), { args: ['--call-deadline', '2'] })
     const volume = new ProgramVolume(sandbox, plugin, { parameters: { source: source(sandbox) } })
-    assert.deepEqual(await volume.stage(), OK)
+    // The two seconds are for the end of the program: a busy machine may need several calls to start it.
+    await eventually('it is staged', async () => (await volume.stage()).code === 'OK', 60_000)
     const first = await volume.unstage()
     assert.equal(first.code, 'UNAVAILABLE')
     assert.match(first.details, /the peer of .* is still ending after \d\.\d s, and its file gives it 4 s; call again$/)

@@ -83,7 +83,7 @@ const COMBINATIONS: readonly (readonly [
 void test('a repeated Publish leaves a mount that serves as it is, whatever Stage and Publish were told', async (t) => {
   await using sandbox = new Sandbox()
   // The binds are the same in each host mode, and one process serves so many volumes sooner.
-  using plugin = await Plugin.start(sandbox, { args: ['--daemons', 'shared'] })
+  using plugin = await Plugin.start(sandbox, { args: ['--daemons', 'shared'], callDeadline: 60 })
   for (const [index, [stage, publish, readonly, expected]] of COMBINATIONS.entries()) {
     await t.test(`Stage ${stage.join() || '-'}, Publish ${publish.join() || '-'}${readonly ? ', readonly' : ''}`, async () => {
       const volume = new Volume(sandbox, plugin, `volume-${index}`, mountCapability('MULTI_NODE_READER_ONLY', stage))

@@ -26,7 +26,7 @@ class StackingNode implements AsyncDisposable {
     const sandbox = new Sandbox()
     try {
       shareMounts(sandbox)
-      return new StackingNode(sandbox, await Plugin.start(sandbox, { args, by: IN_CONTAINER }))
+      return new StackingNode(sandbox, await Plugin.start(sandbox, { args, by: IN_CONTAINER, callDeadline: 60 }))
     } catch (error) {
       await sandbox[Symbol.asyncDispose]()
       throw error

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
+import { connectionsOf } from '../../src/os/mounts/fuse-connections.ts'
 import { parentOf } from '../../src/os/processes/child-processes.ts'
 import { Fused } from '../../src/rpc/fused_pb.ts'
 import { processStat } from '../../src/os/processes/processes.ts'
@@ -72,7 +73,8 @@ class Pods implements AsyncDisposable {
 
   /** Resolves once a standby has the devices, and its keep, from which the next standby gets them; gives the standby's pid. */
   async held(): Promise<number> {
-    const has = (pid: number): boolean => [pid, parentOf(pid) ?? 0].every((one) => devicesOf(one) === VOLUMES)
+    // One that has ended meanwhile has none.
+    const has = (pid: number): boolean => [pid, parentOf(pid) ?? 0].every((one) => connectionsOf(one)?.length === VOLUMES)
     return await eventually('a standby has the devices', () => this.sandbox.processes('dummy-standby').find(has))
   }
 
@@ -144,12 +146,17 @@ class Pods implements AsyncDisposable {
 /** Two containers, volumes and their readers. */
 async function began(): Promise<{ pods: Pods; daemon: Container; standby: Container }> {
   const pods = new Pods()
-  const daemon = pods.daemon()
-  await pods.answers()
-  const standby = pods.standby()
-  await pods.begin()
-  await pods.held()
-  return { pods, daemon, standby }
+  try {
+    const daemon = pods.daemon()
+    await pods.answers()
+    const standby = pods.standby()
+    await pods.begin()
+    await pods.held()
+    return { pods, daemon, standby }
+  } catch (error) {
+    await pods[Symbol.asyncDispose]()
+    throw error
+  }
 }
 
 /** How a container is ended in each round. */
@@ -309,7 +316,7 @@ describe('sessions in containers', () => {
     const begun = await began()
     await using pods = begun.pods
     const { daemon, standby } = begun
-    await Promise.all([standby.signal('SIGTERM'), daemon.signal('SIGKILL')])
+    await Promise.all([daemon.signal('SIGKILL'), standby.signal('SIGTERM')])
     await daemon.ended()
     await standby.logged(/serving 2 sessions[^]*stopped while it serves: it goes on until a successor serves/)
     await pods.read()

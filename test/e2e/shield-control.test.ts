@@ -50,7 +50,8 @@ describe('shield --background', () => {
     assert.deepEqual([started.status, started.stdout], [0, ''], started.stderr)
     assert.equal((await sandbox.run('cat', [join(mountpoint, 'f')])).stdout, 'text')
     const first = await shieldStatus(sandbox, mountpoint)
-    process.kill(first.daemon?.pid ?? 0, 'SIGKILL')
+    assert.ok(first.daemon != null)
+    process.kill(first.daemon.pid, 'SIGKILL')
     assert.equal((await sandbox.run('cat', [join(mountpoint, 'f')], { timeout: 120_000 })).stdout, 'text')
     const logged = /ended with SIGKILL; it is started again\n[^]* sh: the daemon starts\n/
     await eventually('the log says so', () => logged.test(readFileSync(log, 'utf8')))
@@ -147,7 +148,8 @@ describe('shield status', () => {
       const shielded = await Shielded.start(sandbox, ['bindfs', '-f', folderWith(sandbox, 'filled', 'text'), '{target}'])
       const { mountpoint, running } = shielded
       const hang = async (): Promise<number> => {
-        const { shield = 0 } = shielded
+        const { shield } = shielded
+        assert.ok(shield !== undefined)
         // It would kill a shield that is stopped for longer than three seconds.
         process.kill(running.pid, 'SIGSTOP')
         process.kill(shield, 'SIGSTOP')
@@ -412,7 +414,8 @@ describe('shield upgrade', () => {
   it('is refused, and the old daemon goes on, if the old one owes an answer', { timeout: 280_000 }, async () => {
     await using sandbox = new Sandbox()
     const shielded = await Shielded.start(sandbox, ['bindfs', '-f', folderWith(sandbox, 'filled', 'text'), '{target}'])
-    const { mountpoint, daemon = 0 } = shielded
+    const { mountpoint, daemon } = shielded
+    assert.ok(daemon !== undefined)
     process.kill(daemon, 'SIGSTOP')
     await eventually('the daemon is stopped', () => processStat(daemon)?.state === 'T')
     const reader = sandbox.start('cat', [join(mountpoint, 'f')])

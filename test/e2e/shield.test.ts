@@ -143,7 +143,8 @@ describe('shield', () => {
     writeFileSync(wish, '')
     const script = `test -e ${wish} && exec bindfs -f ${folder} "$0"`
     const shielded = await Shielded.start(sandbox, ['sh', '-c', script, '{target}'], ['--read-only'])
-    const { daemon = 0 } = shielded
+    const { daemon } = shielded
+    assert.ok(daemon !== undefined)
     await killWaitingConsumers(sandbox, shielded, async () => {
       process.kill(daemon, 'SIGSTOP')
       await eventually('the daemon is stopped', () => processStat(daemon)?.state === 'T')

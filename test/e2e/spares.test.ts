@@ -42,7 +42,7 @@ describe('the spare of a plugin', () => {
     const spare = await spareOf(plugin)
     assert.deepEqual(argumentsOf(spare), ['dummy-fuse', ...SPARE_ARGS])
     assert.equal(volume.daemon() === spare, false)
-    assert.deepEqual(await volume.reasons(), [])
+    await volume.becomesWell()
     const { stdout } = await sandbox.run(EXECUTABLE, ['status', '--json', '--state-dir', plugin.stateDir])
     const { volumes } = JSON.parse(stdout) as { volumes: { daemon: { pid: number } | null }[] }
     assert.deepEqual(

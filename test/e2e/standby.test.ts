@@ -106,11 +106,11 @@ describe('dummy-fuse-csi standby', () => {
       const last = standby
       await fused.replace()
       standby = await eventually(`there is another standby: ${keep.output()}`, () => holds(last))
+      // Before, it may take the next daemon for its own, and serve nothing; nor does it heed a signal.
+      await eventually('it is ready', () => keep.output().split('is ready').length === round + 3)
     }
     assert.equal(keep.output().split('serving 1 sessions').length, 3)
     assert.deepEqual(await complaints(sandbox, reader), [])
-    // Before it is ready it does not heed the signal, and the socket of the one before is left.
-    await eventually('the third standby is ready', () => keep.output().split('is ready').length === 4)
     keep.child.kill('SIGTERM')
     assert.equal((await keep.ended).status, 0)
     assert.ok(!existsSync(join(fused.stateDir, 'standby.sock')))
@@ -160,7 +160,8 @@ describe('dummy-fuse-csi standby', () => {
     assert.equal((await sandbox.run('umount', [byHand])).status, 0)
     await standby.holdsAll()
     assert.equal(await fused.unmount(used, 100), true)
-    assert.equal(devicesOf(standby.pid), 0)
+    // A standby that a busy machine keeps from an answer is not waited for longer.
+    if (devicesOf(standby.pid) > 0) await fused.logged('the standby has not answered within 1 s')
     await getsCut(reader)
   })
 
@@ -244,8 +245,8 @@ describe('dummy-fuse-csi standby', () => {
     const standby = await StandbyProcess.start(sandbox, fused)
     const reader = await holding(sandbox, path)
     await fused.replace()
-    assert.match(standby.log(), /serving 0 sessions/)
     assert.equal((await standby.ended()).status, 0)
+    assert.match(standby.log(), /serving 0 sessions/)
     await getsCut(reader)
     await eventually('what is dead is taken off', () => layersAt(path).length === 0)
   })

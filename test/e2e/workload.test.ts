@@ -192,7 +192,10 @@ describe('dummy-fuse-workload', { concurrency: 4 }, () => {
       const path = await mountDummyFuse(sandbox)
       const running = start(sandbox, `${path}/dummy-file.txt`)
       await lines(running, 6)
+      // A request that the daemon has read and not answered is waited for whatever signal comes: none is under way while the reader is stopped.
+      await stop(running.pid)
       await stop(daemonIn(sandbox))
+      running.child.kill('SIGCONT')
       await eventually('it waits in the kernel', () => waitsForFuse(running.pid))
       running.child.kill(signal)
       assert.equal((await endOf(running)).signal, signal)

@@ -78,7 +78,8 @@ export async function attackPaths({ mode, attacker, seed, calls, workers }: Path
   const watching = watchOutside(outside, before[1] ?? '', findings, watch.signal)
   let left = calls
   const worker = async (): Promise<void> => {
-    while (left-- > 0) {
+    // A swapper that has had no turn has tried nothing.
+    while (left-- > 0 || !swapper.many) {
       const place = places[random.between(0, places.length - 1)]
       if (place === undefined) continue
       const [name, act] = pick(plugin, place, random.roll())

@@ -1,6 +1,9 @@
 import type { Running, Sandbox } from '../support/sandbox.ts'
 import { eventually } from '../support/wait.ts'
 
+/** Swaps of which {@link Swapper.many} tells. */
+const MANY = 100
+
 /**
  * A process that puts symbolic links in place of directories for up to ten milliseconds, again and again, each time in one step (renameat2(2),
  * RENAME_EXCHANGE). Of each pair `PATH` is the directory, and `PATH.link` the link.
@@ -30,6 +33,7 @@ export class Swapper {
       '    global swaps',
       '    if libc.syscall(316, -100, path.encode(), -100, (path + ".link").encode(), 2) != 0: return',
       '    swaps += 1',
+      `    if swaps == ${MANY}: print("many", flush=True)`,
       '    away.symmetric_difference_update([path])',
       'print("swapping", flush=True)',
       'while not over:',
@@ -49,6 +53,11 @@ export class Swapper {
     const running = sandbox.start('python3', ['-c', code, String(user), String(seed), ...paths])
     await eventually('the swapper begins', () => running.output().includes('swapping'))
     return new Swapper(running)
+  }
+
+  /** Whether it has swapped a hundred times. */
+  get many(): boolean {
+    return this.#running.output().includes('many')
   }
 
   /** From now on every path stays what it is. Links may still be in place of directories. */

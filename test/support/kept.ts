@@ -1,5 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { setImmediate } from 'node:timers/promises'
 import { EXECUTABLE } from './paths.ts'
 import type { Running, Sandbox } from './sandbox.ts'
 import { eventually } from './wait.ts'
@@ -87,7 +88,10 @@ export function observe(sandbox: Sandbox, running: Running): Kept {
     said,
     hear: async (count) => {
       await within(`the program has said ${count} things`, () => said().length >= count)
-      return said()
+      const all = said()
+      // What keep has logged before that is in its pipe until the next turn of the event loop.
+      await setImmediate()
+      return all
     },
     logs: async (what) => {
       await within(`keep logs ${String(what)}`, () => what.test(running.output()))

@@ -22,5 +22,7 @@ exec bash -c "$4"`
 export async function withHelper(sandbox: Sandbox, helper: Helper, script: string): Promise<Result> {
   const folder = sandbox.directory(`root-of-${HELPERS.indexOf(helper)}`)
   const inside = ['bash', '-c', ENTER, 'bash', folder, helper, EXECUTABLE, script]
-  return await sandbox.run('unshare', ['--mount', '--pid', '--fork', '--kill-child', '--mount-proc', ...inside])
+  return await sandbox.run('unshare', ['--mount', '--pid', '--fork', '--kill-child', '--mount-proc', ...inside], {
+    timeout: 240_000,
+  })
 }

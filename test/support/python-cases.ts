@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Running, Sandbox } from './sandbox.ts'
 
 /** Seconds that one piece of code may take. */
-const LIMIT = 20
+const LIMIT = 60
 
 /**
  * Each line of standard input is a mount point and a piece of code, as JSON. The code runs in a fork of its own, which is killed when its time is

@@ -4,6 +4,7 @@ import type { VolumeCapabilitySchema } from '../../src/rpc/csi_pb.ts'
 import { mountCapability, type Plugin } from './plugin.ts'
 import type { Sandbox } from './sandbox.ts'
 import { stop } from './stopped.ts'
+import { eventually } from './wait.ts'
 
 /** One volume's id and paths below a sandbox. The staging directory is made, as the kubelet makes it, the target's parent too. */
 export class Volume {
@@ -42,6 +43,11 @@ export class Volume {
 
   async unstage(): Promise<void> {
     await this.#plugin.unstage(this.id, this.staging)
+  }
+
+  /** Resolves once health finds nothing. A daemon that a busy machine keeps from an answer within a second counts as hung. */
+  async becomesWell(): Promise<void> {
+    await eventually(`the volume ${this.id} is well`, async () => (await this.reasons()).length === 0)
   }
 
   async reasons(): Promise<string[]> {
