@@ -31,9 +31,21 @@ export class CallError extends Error {
 /** The longest time that Node has a timer for, in milliseconds. */
 const LONGEST_TIMER = 2 ** 31 - 1
 
-/** The error of a call that was cancelled at its deadline, as DEADLINE_EXCEEDED. */
-function missed(error: ServiceError, deadline: number): ServiceError {
-  return Object.assign(error, { code: status.DEADLINE_EXCEEDED, details: `no answer within ${(deadline / 1000).toFixed(1)} s` })
+/** Whether the program was killed with the call under way: grpc-js says INTERNAL where it sees the end of the call's stream before that of the connection. A program that answers sends a status. */
+function isCutOff({ code, details }: ServiceError): boolean {
+  return code === status.INTERNAL && details.startsWith('Received RST_STREAM with code 0')
+}
+
+/** What kept a call from its answer, by this program's knowledge of it. */
+function named(error: ServiceError, late: boolean, deadline: number): ServiceError {
+  if (late && error.code === status.CANCELLED)
+    return Object.assign(error, {
+      code: status.DEADLINE_EXCEEDED,
+      details: `no answer within ${(deadline / 1000).toFixed(1)} s`,
+    })
+  return isCutOff(error)
+    ? Object.assign(error, { code: status.UNAVAILABLE, details: 'the connection broke before the answer' })
+    : error
 }
 
 /** Calls any unary method that protobuf-es describes, over a unix socket. */
@@ -73,7 +85,7 @@ export class GrpcClient implements Disposable {
         (error, response) => {
           clearTimeout(timer)
           signal?.removeEventListener('abort', cancel)
-          if (error !== null) reject(new CallError(path, late && error.code === status.CANCELLED ? missed(error, deadline) : error))
+          if (error !== null) reject(new CallError(path, named(error, late, deadline)))
           else if (response === undefined) reject(new Error(`${path}: neither an answer nor an error`))
           else resolve(response)
         },
