@@ -67,8 +67,11 @@ describe("the lab's report in a browser", () => {
   })
 
   after(async () => {
-    await browser?.[Symbol.asyncDispose]()
-    await sandbox[Symbol.asyncDispose]()
+    try {
+      await browser[Symbol.asyncDispose]()
+    } finally {
+      await sandbox[Symbol.asyncDispose]()
+    }
   })
 
   function saved(name: string, record: LabRecord): string {
@@ -298,8 +301,11 @@ describe("a driver's report, and two runs side by side, in a browser", () => {
   })
 
   after(async () => {
-    await browser?.[Symbol.asyncDispose]()
-    await sandbox[Symbol.asyncDispose]()
+    try {
+      await browser[Symbol.asyncDispose]()
+    } finally {
+      await sandbox[Symbol.asyncDispose]()
+    }
   })
 
   for (const name of ['changes', 'driver'] as const) {
