@@ -31,21 +31,20 @@ export class CallError extends Error {
 /** The longest time that Node has a timer for, in milliseconds. */
 const LONGEST_TIMER = 2 ** 31 - 1
 
-/** Whether the program was killed with the call under way: grpc-js says INTERNAL where it sees the end of the call's stream before that of the connection. A program that answers sends a status. */
+/**
+ * Whether the program was killed while the call was under way. grpc-js says INTERNAL if it sees the call's stream end before the connection does. A program that
+ * answers sends a status.
+ */
 function isCutOff({ code, details }: ServiceError): boolean {
   return code === status.INTERNAL && details.startsWith('Received RST_STREAM with code 0')
 }
 
-/** What kept a call from its answer, by this program's knowledge of it. */
-function named(error: ServiceError, late: boolean, deadline: number): ServiceError {
+/** The error with the status that fits: DEADLINE_EXCEEDED for a call that was cancelled at its deadline (`late`), UNAVAILABLE for one that was cut off. */
+function withFittingStatus(error: ServiceError, late: boolean, deadline: number): ServiceError {
   if (late && error.code === status.CANCELLED)
-    return Object.assign(error, {
-      code: status.DEADLINE_EXCEEDED,
-      details: `no answer within ${(deadline / 1000).toFixed(1)} s`,
-    })
-  return isCutOff(error)
-    ? Object.assign(error, { code: status.UNAVAILABLE, details: 'the connection broke before the answer' })
-    : error
+    return Object.assign(error, { code: status.DEADLINE_EXCEEDED, details: `no answer within ${(deadline / 1000).toFixed(1)} s` })
+  if (isCutOff(error)) return Object.assign(error, { code: status.UNAVAILABLE, details: 'the connection broke before the answer' })
+  return error
 }
 
 /** Calls any unary method that protobuf-es describes, over a unix socket. */
@@ -85,7 +84,7 @@ export class GrpcClient implements Disposable {
         (error, response) => {
           clearTimeout(timer)
           signal?.removeEventListener('abort', cancel)
-          if (error !== null) reject(new CallError(path, named(error, late, deadline)))
+          if (error !== null) reject(new CallError(path, withFittingStatus(error, late, deadline)))
           else if (response === undefined) reject(new Error(`${path}: neither an answer nor an error`))
           else resolve(response)
         },

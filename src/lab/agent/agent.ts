@@ -126,8 +126,8 @@ export class NodeAgent {
   }
 
   /**
-   * A bind of the kubelet's folder alone, without what is mounted in it, shows what lies on the disk. It is not attached: an attached one is a peer of the node's mount,
-   * so what is mounted in the folder meanwhile comes to it, and goes from the node with it (fs/pnode.c, propagate_umount).
+   * A bind of the kubelet's folder alone, without what is mounted in it, shows what lies on the disk. It is not attached. An attached bind is a peer of the node's mount:
+   * mounts that are made meanwhile propagate to it, and its unmount takes them off the node too (fs/pnode.c, propagate_umount).
    */
   #disk(folders: readonly string[], remove: string | undefined): readonly string[] {
     const { kubelet } = this.#places

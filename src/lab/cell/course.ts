@@ -116,10 +116,11 @@ function seenOf({ reads, startedAt }: Pick<Consumer, 'reads' | 'startedAt'>, now
   const { underWay } = reads
   const seconds = (sinceMs: number): string => `${((nowMs - sinceMs) / 1000).toFixed(1)} s`
   const ended = reads.ended(-Infinity)
+  const last = ended.at(-1)
   return [
     `started ${seconds(startedAt)} ago`,
     `${ended.length} reads have ended`,
-    ...(ended.length === 0 ? [] : [`the last one: ${ended.at(-1)?.saw}`]),
+    ...(last === undefined ? [] : [`the last one: ${last.saw}`]),
     ...(underWay === undefined ? [] : [`one is under way for ${seconds(underWay)}`]),
   ].join(', ')
 }

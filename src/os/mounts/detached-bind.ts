@@ -42,7 +42,7 @@ export class DetachedBind implements Disposable {
     }
   }
 
-  /** A path to its root while it is open. No mount that is made meanwhile comes to it (fs/pnode.c, propagate_one), and its end takes no mount off. */
+  /** A path to its root while it is open. Mounts do not propagate to it (fs/pnode.c, propagate_one), and nothing is unmounted when it is closed. */
   get path(): string {
     return `/proc/self/fd/${this.#fd}`
   }

@@ -8,7 +8,7 @@ import { makeDirectories } from '../mounts/directories.ts'
 /** Bytes of a unix socket's path that fit a struct sockaddr_un with its NUL (unix(7)). */
 export const LONGEST_SOCKET_PATH = 107
 
-/** Milliseconds for which a process may take from bind(2) to listen(2), and between two looks. */
+/** Milliseconds that a process may take from bind(2) to listen(2), and between two looks. */
 const BOUND = 1000
 const LOOK = 5
 
@@ -44,7 +44,7 @@ export async function claimSocket(path: string, instead = 'name another endpoint
   }
 }
 
-/** Whether a process listens on a unix socket, or does so in a moment: connect(2) refuses a socket that is bound and does not listen yet as it refuses a dead one. */
+/** Whether a process listens on a unix socket, or is about to: it has bound the socket, and connect(2) is refused as for a dead one. Rejects as {@link hasListener} does. */
 export async function willListen(path: string): Promise<boolean> {
   const end = performance.now() + BOUND
   for (;;) {
@@ -56,7 +56,7 @@ export async function willListen(path: string): Promise<boolean> {
   }
 }
 
-/** Whether a process of this network namespace has a stream socket bound to a path, and neither listens nor is connected (proc_net(5), net/unix/af_unix.c). */
+/** Whether a path has a stream socket of this network namespace that neither listens nor is connected (/proc/net/unix; net/unix/af_unix.c, unix_seq_show). */
 function isBound(path: string): boolean {
   return readFileSync('/proc/net/unix', 'utf8')
     .split('\n')

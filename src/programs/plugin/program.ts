@@ -116,13 +116,13 @@ async function serveMetrics(
 ): Promise<PluginMetrics | undefined> {
   if (metricsAddress === undefined) return undefined
   const { openMetrics } = await import('./metrics.ts')
-  const counts = {
+  const state = {
     staged: () => cache.staged().length,
     published: () => cache.published().length,
     restoring: () => restoration.left,
     ...reasons,
   }
-  return await openMetrics(metricsAddress, driverName, counts, log)
+  return await openMetrics(metricsAddress, driverName, state, log)
 }
 
 function openState<T>(libc: Libc, stateDir: string, open: () => T): T {
