@@ -5,7 +5,7 @@ import { outcome } from '../support/csi-client.ts'
 import { FusedProcess } from '../support/fused.ts'
 import { serves } from '../support/mounts.ts'
 import { DUMMY_FUSE, EXECUTABLE } from '../support/paths.ts'
-import { Plugin } from '../support/plugin.ts'
+import { Plugin, SHARED_DAEMON } from '../support/plugin.ts'
 import { Sandbox } from '../support/sandbox.ts'
 import { Volume } from '../support/volume.ts'
 import { eventually } from '../support/wait.ts'
@@ -18,8 +18,7 @@ function limited(files: number): readonly string[] {
 /** Which process lacks descriptors, and the plugin that stages with it. */
 const HOSTS: Readonly<Record<string, (sandbox: Sandbox) => Promise<Plugin>>> = {
   'serve, child': (sandbox) => Plugin.start(sandbox, { by: limited(64) }),
-  'serve and its dummy-fused': (sandbox) =>
-    Plugin.start(sandbox, { by: limited(64), args: ['--daemons', 'shared'], callDeadline: 60 }),
+  'serve and its dummy-fused': (sandbox) => Plugin.start(sandbox, { by: limited(64), ...SHARED_DAEMON }),
   'dummy-fused': async (sandbox) => {
     const { socket } = await FusedProcess.start(sandbox, { by: limited(64) })
     return await Plugin.start(sandbox, { args: ['--fuse-host', 'service', '--fused-socket', socket] })

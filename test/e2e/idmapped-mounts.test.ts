@@ -5,7 +5,7 @@ import { SystemError } from '../../src/errors.ts'
 import { FusedProcess } from '../support/fused.ts'
 import { MAPPED_ROOT, mountIdmapped } from '../support/idmap.ts'
 import { GREETING } from '../support/mounts.ts'
-import { mountCapability, Plugin } from '../support/plugin.ts'
+import { mountCapability, Plugin, SHARED_DAEMON } from '../support/plugin.ts'
 import { Sandbox } from '../support/sandbox.ts'
 import { Volume } from '../support/volume.ts'
 
@@ -36,7 +36,7 @@ interface Host {
 const HOSTS: Readonly<Record<string, (sandbox: Sandbox) => Promise<Host>>> = {
   child: async (sandbox) => ({ plugin: await Plugin.start(sandbox), takeOver: () => Promise.resolve() }),
   shared: async (sandbox) => ({
-    plugin: await Plugin.start(sandbox, { args: ['--daemons', 'shared'], callDeadline: 60 }),
+    plugin: await Plugin.start(sandbox, SHARED_DAEMON),
     takeOver: () => Promise.resolve(),
   }),
   service: async (sandbox) => {

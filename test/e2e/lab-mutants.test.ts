@@ -117,6 +117,17 @@ describe('a cell with a product that is not what it should be', () => {
     return cell
   }
 
+  /** The first of so many cells at the most that is not as modelled, where that is a matter of chance. */
+  async function differingCellOf(attempts: number, ...cell: Parameters<typeof cellOf>): Promise<Cell> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await cellOf(...cell)
+      } catch (error) {
+        if (attempt === attempts) throw error
+      }
+    }
+  }
+
   /** The consumers that the model names, with what each must be seen as. */
   function seen(cell: Cell): Record<string, string> {
     const differing = cell.consumers.filter(
@@ -160,34 +171,20 @@ describe('a cell with a product that is not what it should be', () => {
       to: 'void (',
     }
     // One consumer is enough here. On a busy machine the lab may have seen it recover before the other target is mounted again.
-    for (let attempt = 1; ; attempt++) {
-      const cell = await cellOf({ source }, 'plugin-killed', 'restore', '--consumer', 'opens-anew').catch((error: unknown) => {
-        if (attempt === 4) throw error
-        return undefined
-      })
-      if (cell === undefined) continue
-      assert.equal(cell.verdict, 'worse', cell.why)
-      assert.match(cell.why ?? '', /the volume is mounted again at .*, where it was unpublished before the failure/)
-      return
-    }
+    const cell = await differingCellOf(4, { source }, 'plugin-killed', 'restore', '--consumer', 'opens-anew')
+    assert.equal(cell.verdict, 'worse', cell.why)
+    assert.match(cell.why ?? '', /the volume is mounted again at .*, where it was unpublished before the failure/)
   })
 
   it('is worse where the successor does not have requests sent again', async () => {
     // Whether a request is with the daemon at the very moment of its death is a matter of chance: readers without a pause make it likely.
     const mutation = { fused: '--inject no-resend', consumer: '--interval 0' }
-    for (let attempt = 1; ; attempt++) {
-      const lost = await cellOf(mutation, 'daemon-killed', 'keep').catch((error: unknown) => {
-        if (attempt === 8) throw error
-        return undefined
-      })
-      if (lost === undefined) continue
-      assert.equal(lost.verdict, 'worse', lost.why)
-      const outcomes = Object.entries(seen(lost))
-      // A pod that the kubelet starts meanwhile may come after the dead session was replaced, and on a busy machine a later one too.
-      const late = outcomes.filter(([consumer, outcome]) => consumer.startsWith('starts-') && outcome === 'starts-late')
-      const dead = outcomes.filter(([, outcome]) => outcome === 'hangs' || outcome === 'errors')
-      assert.ok(dead.length > 0 && dead.length + late.length === outcomes.length, lost.why)
-      return
-    }
+    const lost = await differingCellOf(8, mutation, 'daemon-killed', 'keep')
+    assert.equal(lost.verdict, 'worse', lost.why)
+    const outcomes = Object.entries(seen(lost))
+    // A pod that the kubelet starts meanwhile may come after the dead session was replaced, and on a busy machine a later one too.
+    const late = outcomes.filter(([consumer, outcome]) => consumer.startsWith('starts-') && outcome === 'starts-late')
+    const dead = outcomes.filter(([, outcome]) => outcome === 'hangs' || outcome === 'errors')
+    assert.ok(dead.length > 0 && dead.length + late.length === outcomes.length, lost.why)
   })
 })

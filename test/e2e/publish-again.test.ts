@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { outcome } from '../support/csi-client.ts'
 import { layersAt, mount, mountAt, optionsAt, serves } from '../support/mounts.ts'
-import { mountCapability, Plugin } from '../support/plugin.ts'
+import { mountCapability, Plugin, SHARED_DAEMON } from '../support/plugin.ts'
 import { type Running, Sandbox } from '../support/sandbox.ts'
 import { Volume } from '../support/volume.ts'
 import { eventually } from '../support/wait.ts'
@@ -83,7 +83,7 @@ const COMBINATIONS: readonly (readonly [
 void test('a repeated Publish leaves a mount that serves as it is, whatever Stage and Publish were told', async (t) => {
   await using sandbox = new Sandbox()
   // The binds are the same in each host mode, and one process serves so many volumes sooner.
-  using plugin = await Plugin.start(sandbox, { args: ['--daemons', 'shared'], callDeadline: 60 })
+  using plugin = await Plugin.start(sandbox, SHARED_DAEMON)
   for (const [index, [stage, publish, readonly, expected]] of COMBINATIONS.entries()) {
     await t.test(`Stage ${stage.join() || '-'}, Publish ${publish.join() || '-'}${readonly ? ', readonly' : ''}`, async () => {
       const volume = new Volume(sandbox, plugin, `volume-${index}`, mountCapability('MULTI_NODE_READER_ONLY', stage))

@@ -5,7 +5,7 @@ import { test } from 'node:test'
 import { Node } from '../../src/rpc/csi_pb.ts'
 import { outcome, untilDone } from '../support/csi-client.ts'
 import { layersAt, mount, mountAt, read, serves } from '../support/mounts.ts'
-import { mountCapability, Plugin } from '../support/plugin.ts'
+import { mountCapability, Plugin, SHARED_DAEMON } from '../support/plugin.ts'
 import { argumentsOf, Sandbox } from '../support/sandbox.ts'
 import { Volume } from '../support/volume.ts'
 import { eventually } from '../support/wait.ts'
@@ -342,7 +342,7 @@ function change(file: string, part: object): void {
 void test('a damaged or foreign entry is reported, kept aside and skipped, and never fatal', async (t) => {
   await using sandbox = new Sandbox()
   // The entries are the same in each host mode, and one process serves so many volumes sooner.
-  using plugin = await Plugin.start(sandbox, { args: ['--daemons', 'shared'], callDeadline: 60 })
+  using plugin = await Plugin.start(sandbox, SHARED_DAEMON)
   const well = new Volume(sandbox, plugin, 'well')
   await well.publish()
   const wellEntries = plugin.entries()

@@ -3,8 +3,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { Reader } from '../support/c-reader.ts'
-import { Container, NAMESPACES } from '../support/container.ts'
-import { childrenOf } from '../support/kept.ts'
+import { Container, NAMESPACES, processOneOf } from '../support/container.ts'
 import { GREETING, mount, mountAt } from '../support/mounts.ts'
 import { EXECUTABLE } from '../support/paths.ts'
 import type { Plugin } from '../support/plugin.ts'
@@ -83,7 +82,7 @@ class Pods implements AsyncDisposable {
 
   /** Sends a signal to process 1 of the plugin's container. */
   signal(name: NodeJS.Signals): void {
-    const [init] = childrenOf(this.plugin.pid)
+    const init = processOneOf(this.plugin.pid)
     assert.ok(init !== undefined, 'the container has a process 1')
     process.kill(init, name)
   }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { VolumeHealthErrorType, Node } from '../../src/rpc/csi_pb.ts'
 import { FusedProcess } from '../support/fused.ts'
-import { childrenOf } from '../support/kept.ts'
+import { processOneOf } from '../support/container.ts'
 import { mount } from '../support/mounts.ts'
 import { EXECUTABLE } from '../support/paths.ts'
 import { Plugin, type PluginOptions } from '../support/plugin.ts'
@@ -192,8 +192,7 @@ describe('a target that was bound anew', () => {
     await volume.publish(second)
     assert.deepEqual(await published.health(), {})
     for (let round = 0; round < 2; round++) {
-      // The plugin is process 1 of its container, whose end unshare(1) waits for.
-      const [init] = childrenOf(plugin.pid)
+      const init = processOneOf(plugin.pid)
       assert.ok(init !== undefined)
       process.kill(init, 'SIGKILL')
       await eventually('the container has ended', () => !plugin.running)

@@ -9,6 +9,11 @@ export const NAMESPACES: readonly string[] = [
   ...['sh', '-c', 'mount -t proc proc /proc && exec "$@"', 'container'],
 ]
 
+/** Process 1 of a container, by the process of the unshare(1) that made it; undefined as long as there is none. unshare(1) ends after it. */
+export function processOneOf(unshare: number): number | undefined {
+  return childrenOf(unshare)[0]
+}
+
 /** A program as process 1 of a container. */
 export class Container {
   readonly #running: Running
@@ -38,7 +43,7 @@ export class Container {
 
   /** Sends a signal to process 1, as its runtime does; SIGKILL ends all that is in the container. */
   async signal(signal: NodeJS.Signals): Promise<void> {
-    const init = await eventually('the container has a process 1', () => childrenOf(this.#running.pid)[0])
+    const init = await eventually('the container has a process 1', () => processOneOf(this.#running.pid))
     process.kill(init, signal)
   }
 

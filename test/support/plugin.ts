@@ -262,6 +262,9 @@ export function mountCapability(
   return { accessType: { case: 'mount', value: { mountFlags: [...mountFlags], fsType } }, accessMode: { mode: Mode[mode] } }
 }
 
+/** A plugin with one daemon for all volumes. Its first call starts the daemon, for which a busy machine needs longer than the ten seconds of a call. */
+export const SHARED_DAEMON = { args: ['--daemons', 'shared'], callDeadline: 60 } as const satisfies PluginOptions
+
 /** The port on which a plugin with `--metrics-address` serves metrics. */
 export async function metricsPort(plugin: Plugin): Promise<number> {
   const line = await eventually('metrics are served', () => /Metrics are served on port (\d+)/.exec(plugin.log()))
