@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { stringify } from 'yaml'
 import { eventually } from '../support/wait.ts'
-import { Cluster, type Pod } from './support/cluster.ts'
+import { Cluster, IMAGE, type Pod } from './support/cluster.ts'
 import { Driver, DRIVER } from './support/driver.ts'
 import { claimSpec, Provisioner } from './support/provisioner.ts'
 
@@ -20,7 +20,7 @@ function podSpec(sources: readonly object[]): object {
     containers: [
       {
         name: 'main',
-        image: 'localhost/dummy-fuse-csi:1.0.0',
+        image: IMAGE,
         imagePullPolicy: 'Never',
         command: ['sleep', '1000000'],
         volumeMounts: sources.map((_, index) => ({ name: `v${index}`, mountPath: `/mnt/${index}` })),

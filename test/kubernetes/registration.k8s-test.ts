@@ -5,7 +5,7 @@ import { after, before, describe, it } from 'node:test'
 import { stringify } from 'yaml'
 import { ROOT } from '../support/paths.ts'
 import { eventually } from '../support/wait.ts'
-import { Cluster, PROGRAMS } from './support/cluster.ts'
+import { Cluster, IMAGE, PROGRAMS } from './support/cluster.ts'
 import { Driver, DRIVER } from './support/driver.ts'
 
 const REGISTRY = '/var/lib/kubelet/plugins_registry'
@@ -155,7 +155,7 @@ function withRegistrar(): string {
           containers: [
             {
               name: 'plugin',
-              image: 'localhost/dummy-fuse-csi:1.0.0',
+              image: IMAGE,
               securityContext: { privileged: true },
               args: ['serve', `--endpoint=unix://${folder}/csi.sock`, `--state-dir=${folder}/state`, '--nodeid=node'],
               volumeMounts: [{ name: 'plugin', mountPath: folder }],

@@ -5,7 +5,7 @@ import { after, before, describe, it } from 'node:test'
 import { EXECUTABLE } from '../support/paths.ts'
 import { type Running, Sandbox } from '../support/sandbox.ts'
 import { eventually } from '../support/wait.ts'
-import { Cluster } from './support/cluster.ts'
+import { Cluster, IMAGE } from './support/cluster.ts'
 import { CHART, Driver, DRIVER } from './support/driver.ts'
 
 /** The name that the chart gives the restarter's objects in tests, its Lease included. */
@@ -340,7 +340,7 @@ function workload(): object {
           containers: [
             {
               name: 'workload',
-              image: 'localhost/dummy-fuse-csi:1.0.0',
+              image: IMAGE,
               imagePullPolicy: 'IfNotPresent',
               command: ['dummy-fuse-workload', '--file=/mnt/dummy-file.txt', '--keep-open'],
               volumeMounts: [{ name: 'volume', mountPath: '/mnt' }],

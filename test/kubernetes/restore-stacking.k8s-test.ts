@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import { stringify } from 'yaml'
+import { GREETING } from '../support/mounts.ts'
 import { eventually } from '../support/wait.ts'
-import { Cluster } from './support/cluster.ts'
+import { Cluster, IMAGE, type Pod } from './support/cluster.ts'
 import { Driver } from './support/driver.ts'
 import { ReaderPod } from './support/readers.ts'
 
@@ -16,6 +18,37 @@ async function reopened(pod: ReaderPod): Promise<{ readonly right: number; reado
 async function layers({ cluster }: Driver): Promise<Readonly<Record<string, number>>> {
   const places = Map.groupBy(await cluster.mounts(), (path) => (path.endsWith('/globalmount') ? 'staging' : path))
   return Object.fromEntries([...places].map(([path, all]) => [path, all.length]))
+}
+
+/** A pod whose container has one file of the volume by a subPath, and ends when it cannot read it. */
+function subPathPod(name: string): string {
+  return stringify({
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { name, labels: { app: 'readers' } },
+    spec: {
+      terminationGracePeriodSeconds: 1,
+      containers: [
+        {
+          name: 'reader',
+          image: IMAGE,
+          imagePullPolicy: 'Never',
+          command: ['sh', '-c', 'while cat /file; do sleep 1; done'],
+          volumeMounts: [{ name: 'volume', mountPath: '/file', subPath: 'dummy-file.txt' }],
+        },
+      ],
+      volumes: [{ name: 'volume', persistentVolumeClaim: { claimName: 'dummy-fuse-pvc' } }],
+    },
+  })
+}
+
+/** Whether the container of {@link subPathPod} runs, was started again at least once since `restarts`, and has read its file. */
+async function readsAgain(cluster: Cluster, name: string, restarts: number): Promise<boolean> {
+  const { status } = await cluster.get<Pod>('pod', name)
+  const [container] = status.containerStatuses ?? []
+  if (container === undefined || !container.ready || container.restartCount <= restarts) return false
+  const { status: exit, stdout } = await cluster.tryKubectl(['logs', name])
+  return exit === 0 && stdout.includes(GREETING)
 }
 
 describe('the chart with daemons in the plugin’s container', () => {
@@ -50,4 +83,30 @@ describe('the chart with daemons in the plugin’s container', () => {
     await driver.deleteVolume('app=readers')
     await driver.uninstall()
   })
+
+  for (const mode of ['stack', 'replace']) {
+    it(`starts a container with a subPath again after a restart of the plugin: ${mode}`, { timeout: 900_000 }, async (t) => {
+      await using cluster = await Cluster.start()
+      const driver = new Driver(cluster)
+      await driver.install('csi.plugin.fuseHost=child', `csi.plugin.restoreMode=${mode}`)
+      await driver.createVolume()
+      await cluster.apply(subPathPod('part'))
+      await eventually('the container reads', async () => await readsAgain(cluster, 'part', -1), 120_000)
+      for (const restart of [1, 2]) {
+        const { status } = await cluster.get<Pod>('pod', 'part')
+        const restarts = status.containerStatuses?.[0]?.restartCount ?? 0
+        await cluster.kubectl('delete', 'pod', await driver.pod('plugin'), '--wait', '--timeout=120s')
+        await driver.ready()
+        const begun = Date.now()
+        try {
+          await eventually('the container reads again', async () => await readsAgain(cluster, 'part', restarts), 120_000)
+        } catch (error) {
+          throw new Error(await cluster.kubectl('describe', 'pod', 'part'), { cause: error })
+        }
+        t.diagnostic(`restart ${restart}: reads again ${Date.now() - begun} ms after the plugin is registered`)
+      }
+      await driver.deleteVolume('app=readers')
+      await driver.uninstall()
+    })
+  }
 })

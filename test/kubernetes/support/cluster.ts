@@ -11,7 +11,10 @@ export const PROGRAMS = join(process.env.KUBERNETES ?? join(ROOT, '.cache/kubern
 const NODE_SCRIPTS = join(ROOT, 'test/kubernetes/node')
 
 /** The image that `node build.mjs --image` makes. */
-const IMAGE = join(ROOT, 'dist/dummy-fuse-csi.oci.tar')
+const ARCHIVE = join(ROOT, 'dist/dummy-fuse-csi.oci.tar')
+
+/** The reference of that image, by which a pod names it. */
+export const IMAGE = 'localhost/dummy-fuse-csi:1.0.0'
 
 /** Milliseconds that a command of a cluster may take. */
 const PATIENCE = 180_000
@@ -69,7 +72,7 @@ export class Cluster implements AsyncDisposable {
       const on = gates.map((gate) => `${gate}=true`).join(',')
       const options = ['--feature-gates', on, '--health-interval', healthInterval]
       await cluster.#script('up', [...options, PROGRAMS, cluster.#work])
-      await cluster.loadImage(IMAGE)
+      await cluster.loadImage(ARCHIVE)
       return cluster
     } catch (error) {
       await cluster[Symbol.asyncDispose]()

@@ -2,11 +2,9 @@ import { dirname } from 'node:path'
 import { stringify } from 'yaml'
 import { type ReaderMode, readerProgram, type ReaderSummary } from '../../support/c-reader.ts'
 import { eventually } from '../../support/wait.ts'
-import type { Cluster, Pod } from './cluster.ts'
+import { type Cluster, IMAGE, type Pod } from './cluster.ts'
 
 const MODES = ['held', 'reopen', 'mmap'] as const satisfies readonly ReaderMode[]
-
-const IMAGE = 'localhost/dummy-fuse-csi:1.0.0'
 
 /** How the readers' pod uses the volume. */
 export interface ReaderPodOptions {
