@@ -63,7 +63,7 @@ export class Machine implements AsyncDisposable {
     const folder = mkdtempSync(join(parent, `${PREFIX}${pidNamespace()}-${process.pid}-`))
     const commands = commandsFor(folder)
     const [file, ...args] = commands.hold
-    const holding = new ChildProgram({ file, args, stdio: ['ignore', 'pipe', 'pipe'], detached: true })
+    const holding = new ChildProgram({ file, args, stdio: 'pipe', detached: true })
     const held = outputOf(holding)
     let holder: number | undefined
     try {

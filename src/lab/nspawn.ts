@@ -33,8 +33,8 @@ lay_root
 export const LAYERS_INSIDE = '/run/dummy-fuse-lab'
 
 /**
- * Mounts for a machine that nobody else sees: a root, and a cgroup tree of version 2 alone, as on an ordinary Debian. The shell stays, as the first process of
- * a process namespace: when it ends, all ends.
+ * Mounts for a machine that nobody else sees: a root, and a cgroup tree of version 2 alone, as on an ordinary Debian. The shell becomes the first process of
+ * a process namespace, and lives as long as its standard input is open: when it ends, all ends.
  */
 const hold = (root: string): string => `${WITHOUT_VOLUMES}
 set -e
@@ -42,7 +42,7 @@ ${root}
 mount -t cgroup2 cgroup2 ${CGROUPS}
 mkdir "${CGROUPS}/$2"
 echo ready
-exec sleep infinity`
+exec cat >/dev/null`
 
 /** systemd-nspawn puts its machine below the cgroup that it finds itself in. */
 const BOOT = `echo $$ > "${CGROUPS}/$1/cgroup.procs"
@@ -59,7 +59,7 @@ export interface MachinePlace {
 
 /**
  * The command that makes namespaces for a machine. It prints `ready`; from then on its only child is the process that holds them, and
- * it ends with its parent process.
+ * it ends with its parent process, or when its standard input does: the parent may have died before the kernel was told to kill it.
  */
 export function holdCommand(place: MachinePlace): readonly [string, ...string[]] {
   return holding(OVER_ROOT, place)

@@ -174,6 +174,32 @@ describe('the node of a driver', () => {
     )
   })
 
+  it('has its cgroup removed when the lab is killed at the moment when it is made', async () => {
+    await using sandbox = new Sandbox()
+    const file = join(sandbox.path, 'driver.yaml')
+    writeFileSync(file, JSON.stringify({ ...UNTIDY, podCgroups: true }))
+    // The name says the process id of the lab. Its descriptors are closed when /proc shows none.
+    const mkdir = join(sandbox.directory('bin'), 'mkdir')
+    writeFileSync(
+      mkdir,
+      `#!/bin/sh
+PATH=\${PATH#*:}
+mkdir "$@" || exit
+case $* in
+  dummy-fuse-lab-node-*) lab=\${1#dummy-fuse-lab-node-*-}; lab=\${lab%%-*}
+    kill -KILL "$lab"
+    while [ -n "$(ls "/proc/$lab/fd" 2>/dev/null)" ]; do sleep 0.01; done ;;
+esac
+`,
+    )
+    chmodSync(mkdir, 0o755)
+    const env = { ...process.env, PATH: `${join(sandbox.path, 'bin')}:${process.env.PATH ?? ''}` }
+    const lab = sandbox.start(EXECUTABLE, ['lab', 'run', '--driver', file], { env })
+    const pid = lab.child.pid ?? 0
+    assert.equal((await lab.ended).signal, 'SIGKILL')
+    await eventually('the cgroup is gone', async () => (await cgroupsOf(sandbox, pid)) === '')
+  })
+
   it('reaches the network of the machine only if the file says so, and the check says that it may have to', async () => {
     await using sandbox = new Sandbox()
     const server = createServer((connection) => connection.destroy())
