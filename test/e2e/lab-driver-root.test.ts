@@ -178,7 +178,7 @@ describe('the node of a driver', () => {
     await using sandbox = new Sandbox()
     const file = join(sandbox.path, 'driver.yaml')
     writeFileSync(file, JSON.stringify({ ...UNTIDY, podCgroups: true }))
-    // The name says the process id of the lab. Its descriptors are closed when /proc shows none.
+    // The name says the process id of the lab. The last of its threads has ended when its parent, this process, has waited for it.
     const mkdir = join(sandbox.directory('bin'), 'mkdir')
     writeFileSync(
       mkdir,
@@ -188,7 +188,7 @@ mkdir "$@" || exit
 case $* in
   dummy-fuse-lab-node-*) lab=\${1#dummy-fuse-lab-node-*-}; lab=\${lab%%-*}
     kill -KILL "$lab"
-    while [ -n "$(ls "/proc/$lab/fd" 2>/dev/null)" ]; do sleep 0.01; done ;;
+    while [ -e "/proc/$lab" ]; do sleep 0.01; done ;;
 esac
 `,
     )
