@@ -37,8 +37,6 @@ export class StandbyInbox {
   #daemon: number | undefined
   /** Pipe ends that stay open while this process is the daemon's standby: the daemon notices their close. */
   #ties: number[] = []
-  /** Whether a daemon has introduced itself to this process. */
-  #greeted = false
   #over = false
   /** Pipes into which a byte is written once this process serves. */
   #toAcknowledge: number[] = []
@@ -102,7 +100,7 @@ export class StandbyInbox {
   /** All that the daemon has sent before has been taken in. Closes the descriptors of the message once no copy is left of what it took back. */
   passed(descriptors: readonly number[]): void {
     const { standby, copies } = this.#parts
-    if (this.#greeted && !this.#over) standby.dropUnclaimed()
+    if (!this.#over) standby.dropUnclaimed()
     copies.closed().then(
       () => this.taken(descriptors),
       () => this.taken(descriptors),
@@ -122,7 +120,7 @@ export class StandbyInbox {
   /** `others`: what comes along, by which the daemon sees our end. */
   #introduced(fd: number, others: readonly number[]): void {
     const { standby, copies, libc, log } = this.#parts
-    this.#greeted = true
+    standby.expectAll()
     if (this.#daemon === undefined && !standby.serving) {
       this.#ties = [...others]
       copies.keep(DAEMON, fd)

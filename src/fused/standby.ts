@@ -34,7 +34,7 @@ interface Held {
 export class Standby {
   readonly #parts: StandbyParts
   readonly #held = new Map<string, Held>()
-  /** What an earlier standby has left, and no daemon has sent since. */
+  /** What the daemon has not sent since it introduced itself. */
   readonly #unclaimed = new Set<string>()
   #serving = false
 
@@ -58,7 +58,11 @@ export class Standby {
       return
     }
     this.#held.set(id, { fd })
-    this.#unclaimed.add(id)
+  }
+
+  /** A daemon has introduced itself, and sends all devices of its own from now on, also those that are here already. */
+  expectAll(): void {
+    for (const id of this.#held.keys()) this.#unclaimed.add(id)
   }
 
   /** Takes a session's device over from the daemon. */
@@ -74,7 +78,7 @@ export class Standby {
     this.#parts.copies.keep(id, fd)
   }
 
-  /** Closes the devices that an earlier standby has left and no daemon has sent: their sessions have ended meanwhile. To be called when a daemon has sent all of its own. */
+  /** Closes the devices that the daemon has not sent since {@link expectAll}: their sessions have ended. To be called when it has sent all of its own. */
   dropUnclaimed(): void {
     for (const id of this.#unclaimed) this.drop(id)
   }

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { existsSync } from 'node:fs'
+import { chmodSync, existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -9,9 +9,10 @@ import { Reader } from '../support/c-reader.ts'
 import { FusedProcess, sleepsOf } from '../support/fused.ts'
 import { GREETING, layersAt, serves } from '../support/mounts.ts'
 import { EXECUTABLE } from '../support/paths.ts'
-import { devicesOf, Sandbox } from '../support/sandbox.ts'
+import { descriptorsOf, devicesOf, Sandbox } from '../support/sandbox.ts'
 import { StandbyProcess } from '../support/standby.ts'
 import { complaints, reading, steadyReader, steadyReaders } from '../support/steady-reader.ts'
+import { stop } from '../support/stopped.ts'
 import { eventually } from '../support/wait.ts'
 
 function fileIn(path: string): string {
@@ -45,6 +46,11 @@ async function killForLong(fused: FusedProcess): Promise<void> {
 async function letSucceed(fused: FusedProcess): Promise<void> {
   fused.running.child.kill('SIGCONT')
   await fused.answers()
+}
+
+/** How many ends of pipes a process has. */
+function pipesOf(pid: number): number {
+  return descriptorsOf(pid).filter(({ target }) => target.startsWith('pipe:')).length
 }
 
 describe('dummy-fuse-csi standby', () => {
@@ -220,6 +226,31 @@ describe('dummy-fuse-csi standby', () => {
     assert.ok(await serves(sandbox, second))
     await letSucceed(fused)
     assert.equal((await standby.ended()).status, 0)
+  })
+
+  it('lets go of a session that ends while it is greeted again, and has no room for more messages', async () => {
+    await using sandbox = new Sandbox()
+    const fused = await FusedProcess.start(sandbox, { keep: [] })
+    const paths = ['one', 'two', 'three'].map((name) => sandbox.directory(name))
+    for (const path of paths) await fused.mount(path)
+    const standby = await StandbyProcess.start(sandbox, fused)
+    await stop(standby.pid)
+    // The daemon greets it whenever its socket changes. It has a pipe of its own for each greeting, which is five messages.
+    const room = Number(readFileSync('/proc/sys/net/unix/max_dgram_qlen', 'utf8')) + 1
+    for (let sent = 0; sent <= room; sent += 5) {
+      const pipes = pipesOf(fused.pid)
+      chmodSync(join(fused.stateDir, 'standby.sock'), sent % 2 === 0 ? 0o700 : 0o600)
+      await eventually('it is greeted', () => pipesOf(fused.pid) > pipes)
+    }
+    const [first = '', ...others] = paths
+    assert.equal(await fused.unmount(first), true)
+    standby.signal('SIGCONT')
+    await standby.holdsAll()
+    await killForLong(fused)
+    for (const path of others) assert.ok(await serves(sandbox, path))
+    await standby.logged(/dummy-fused is gone: serving 2 sessions/)
+    await letSucceed(fused)
+    for (const path of others) assert.equal(await fused.unmount(path), true)
   })
 
   it('may come before its daemon, and outlive it when there is nothing to serve', async () => {
