@@ -117,8 +117,10 @@ export class HolderLink {
     const session = this.#session
     const life = this.#life
     if (session === undefined || life === undefined) return
-    this.#sender?.drop(new Error('there is another holder'))
-    const sender = new NotifySender(libc, socket, (error) => this.#warn(error))
+    // Perhaps it is the same one.
+    const former = this.#sender
+    former?.drop(new Error('there is another holder'))
+    const sender = new NotifySender(libc, socket, (error) => this.#warn(error), former)
     this.#sender = sender
     try {
       const stored = Promise.all([sender.store(name, [session.device, session.state, life[0]]), sender.barrier()])

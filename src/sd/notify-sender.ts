@@ -32,8 +32,8 @@ export class NotifySender {
   readonly #address: string
   readonly #onFailure: (error: unknown) => void
   readonly #changes = new Map<string, Change>()
-  /** Names of which the receiver has been sent a descriptor from here. */
-  readonly #stored = new Set<string>()
+  /** Names of which the receiver has been sent a descriptor, from here or from the sender before. */
+  readonly #stored: Set<string>
   #queued: string[] = []
   #wanted: Barrier | undefined
   #underWay: Barrier | undefined
@@ -42,11 +42,13 @@ export class NotifySender {
 
   /**
    * `address`: a path, or an abstract name with a leading `@`. `onFailure` is called for a message that cannot be sent and has no promise of its own.
+   * `former`: a sender to that address before this one. Its receiver may still be there, and have what was sent.
    */
-  constructor(libc: Libc, address: string, onFailure: (error: unknown) => void) {
+  constructor(libc: Libc, address: string, onFailure: (error: unknown) => void, former?: NotifySender) {
     this.#libc = libc
     this.#address = address
     this.#onFailure = onFailure
+    this.#stored = new Set(former === undefined ? [] : former.#stored)
   }
 
   /** Sends a message now, or not at all when the receiver has no room; tells whether it was sent. Throws SystemError for other failures. */

@@ -77,6 +77,27 @@ describe('NotifySender', () => {
     assert.deepEqual(pair.failures, [])
   })
 
+  it('takes back what a sender before has stored, though its own store was never sent', async () => {
+    await using pair = new Pair()
+    await pair.sender.store('a', [pair.fd])
+    pair.fill()
+    pair.sender.drop(new Error('there is another sender'))
+    const sender = new NotifySender(libc, pair.path, (error) => pair.failures.push(error), pair.sender)
+    const stored = sender.store('a', [pair.fd])
+    const other = sender.store('b', [pair.fd])
+    for (const name of ['a', 'b']) sender.unstore(name)
+    await assert.rejects(stored, /not to be kept any more/)
+    await assert.rejects(other, /not to be kept any more/)
+    const passed = sender.barrier()
+    const messages = await pair.readUntil(passed)
+    await passed
+    assert.deepEqual(
+      messages.filter((message) => message !== 'X=1'),
+      [STORE('a'), REMOVE('a'), 'BARRIER=1'],
+    )
+    assert.deepEqual(pair.failures, [])
+  })
+
   it('never waits for a receiver that does not read, and sends what is left when it does', async () => {
     await using pair = new Pair()
     pair.fill()
