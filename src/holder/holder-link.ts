@@ -117,7 +117,7 @@ export class HolderLink {
     const session = this.#session
     const life = this.#life
     if (session === undefined || life === undefined) return
-    // Perhaps it is the same one.
+    // The holder may be the same as before, and have what the former sender stored.
     const former = this.#sender
     former?.drop(new Error('there is another holder'))
     const sender = new NotifySender(libc, socket, (error) => this.#warn(error), former)

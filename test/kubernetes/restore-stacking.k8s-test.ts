@@ -1,11 +1,10 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { stringify } from 'yaml'
 import { GREETING } from '../support/mounts.ts'
 import { eventually } from '../support/wait.ts'
 import { Cluster, IMAGE, type Pod } from './support/cluster.ts'
 import { Driver } from './support/driver.ts'
-import { ReaderPod } from './support/readers.ts'
+import { claimPod, ReaderPod } from './support/readers.ts'
 
 /** The reads of the container that opens its file for each one: right, and failed. */
 async function reopened(pod: ReaderPod): Promise<{ readonly right: number; readonly failed: number }> {
@@ -22,27 +21,18 @@ async function layers({ cluster }: Driver): Promise<Readonly<Record<string, numb
 
 /** A pod whose container has one file of the volume by a subPath, and ends when it cannot read it. */
 function subPathPod(name: string): string {
-  return stringify({
-    apiVersion: 'v1',
-    kind: 'Pod',
-    metadata: { name, labels: { app: 'readers' } },
-    spec: {
-      terminationGracePeriodSeconds: 1,
-      containers: [
-        {
-          name: 'reader',
-          image: IMAGE,
-          imagePullPolicy: 'Never',
-          command: ['sh', '-c', 'while cat /file; do sleep 1; done'],
-          volumeMounts: [{ name: 'volume', mountPath: '/file', subPath: 'dummy-file.txt' }],
-        },
-      ],
-      volumes: [{ name: 'volume', persistentVolumeClaim: { claimName: 'dummy-fuse-pvc' } }],
+  return claimPod(name, [
+    {
+      name: 'reader',
+      image: IMAGE,
+      imagePullPolicy: 'Never',
+      command: ['sh', '-c', 'while cat /file; do sleep 1; done'],
+      volumeMounts: [{ name: 'volume', mountPath: '/file', subPath: 'dummy-file.txt' }],
     },
-  })
+  ])
 }
 
-/** Whether the container of {@link subPathPod} runs, was started again at least once since `restarts`, and has read its file. */
+/** Whether the container of {@link subPathPod} runs, has been started again more than `restarts` times, and has read its file since. */
 async function readsAgain(cluster: Cluster, name: string, restarts: number): Promise<boolean> {
   const { status } = await cluster.get<Pod>('pod', name)
   const [container] = status.containerStatuses ?? []

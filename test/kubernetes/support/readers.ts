@@ -100,17 +100,19 @@ function manifest(program: string, name: string, mountPropagation: string): stri
       { name: 'program', mountPath: dirname(program), readOnly: true },
     ],
   })
+  return claimPod(name, MODES.map(container), [{ name: 'program', hostPath: { path: dirname(program), type: 'Directory' } }])
+}
+
+/** A pod of the readers, as YAML. Its containers have the claim of manifests/volume.yaml as `volume`, and these volumes beside it. */
+export function claimPod(name: string, containers: readonly object[], volumes: readonly object[] = []): string {
   return stringify({
     apiVersion: 'v1',
     kind: 'Pod',
     metadata: { name, labels: { app: 'readers' } },
     spec: {
       terminationGracePeriodSeconds: 1,
-      containers: MODES.map(container),
-      volumes: [
-        { name: 'volume', persistentVolumeClaim: { claimName: 'dummy-fuse-pvc' } },
-        { name: 'program', hostPath: { path: dirname(program), type: 'Directory' } },
-      ],
+      containers,
+      volumes: [{ name: 'volume', persistentVolumeClaim: { claimName: 'dummy-fuse-pvc' } }, ...volumes],
     },
   })
 }
