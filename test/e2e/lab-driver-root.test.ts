@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { chmodSync, existsSync, writeFileSync } from 'node:fs'
+import { existsSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
@@ -35,6 +35,13 @@ async function check(sandbox: Sandbox, file: object): Promise<Result & { readonl
   writeFileSync(path, JSON.stringify(file))
   const result = await sandbox.run(EXECUTABLE, ['lab', 'driver', 'check', '--json', path], { timeout: 120_000 })
   return { ...result, findings: (JSON.parse(result.stdout) as { findings: readonly Finding[] }).findings }
+}
+
+/** The environment in which a script of sh(1) is executed in place of a program. The script finds the program itself by its name. */
+function inPlaceOf(sandbox: Sandbox, program: string, script: string): NodeJS.ProcessEnv {
+  const folder = sandbox.directory('bin')
+  writeFileSync(join(folder, program), `#!/bin/sh\nPATH=\${PATH#*:}\n${script}`, { mode: 0o755 })
+  return { ...process.env, PATH: `${folder}:${process.env.PATH ?? ''}` }
 }
 
 describe('the node of a driver', () => {
@@ -125,15 +132,9 @@ describe('the node of a driver', () => {
 
   it('is refused where the kernel makes no overlay', async () => {
     await using sandbox = new Sandbox()
-    const mount = join(sandbox.directory('bin'), 'mount')
-    writeFileSync(
-      mount,
-      '#!/bin/sh\ncase $* in *overlay*) echo "no overlay" >&2; exit 32 ;; esac\nPATH=${PATH#*:}\nexec mount "$@"\n',
-    )
-    chmodSync(mount, 0o755)
+    const env = inPlaceOf(sandbox, 'mount', 'case $* in *overlay*) echo "no overlay" >&2; exit 32 ;; esac\nexec mount "$@"\n')
     const path = join(sandbox.path, 'driver.yaml')
     writeFileSync(path, JSON.stringify(UNTIDY))
-    const env = { ...process.env, PATH: `${join(sandbox.path, 'bin')}:${process.env.PATH ?? ''}` }
     const { status, stderr } = await sandbox.run(EXECUTABLE, ['lab', 'driver', 'check', path], { env, timeout: 60_000 })
     assert.equal(status, 1)
     assert.match(stderr, /the driver untidy-driver cannot be tried: no overlay.*needs an overlay of \/, .*\(modprobe overlay\)/)
@@ -159,13 +160,7 @@ describe('the node of a driver', () => {
     await lab.ended
     await eventually('the cgroup is gone', async () => (await cgroupsOf(sandbox, pid)) === '')
 
-    const mount = join(sandbox.directory('bin'), 'mount')
-    writeFileSync(
-      mount,
-      '#!/bin/sh\ncase $* in *cgroup2*) echo "read-only" >&2; exit 32 ;; esac\nPATH=${PATH#*:}\nexec mount "$@"\n',
-    )
-    chmodSync(mount, 0o755)
-    const env = { ...process.env, PATH: `${join(sandbox.path, 'bin')}:${process.env.PATH ?? ''}` }
+    const env = inPlaceOf(sandbox, 'mount', 'case $* in *cgroup2*) echo "read-only" >&2; exit 32 ;; esac\nexec mount "$@"\n')
     const { status, stderr } = await sandbox.run(EXECUTABLE, ['lab', 'run', '--driver', file], { env, timeout: 60_000 })
     assert.equal(status, 1)
     assert.match(
@@ -178,22 +173,15 @@ describe('the node of a driver', () => {
     await using sandbox = new Sandbox()
     const file = join(sandbox.path, 'driver.yaml')
     writeFileSync(file, JSON.stringify({ ...UNTIDY, podCgroups: true }))
-    // The name says the process id of the lab. The last of its threads has ended when its parent, this process, has waited for it.
-    const mkdir = join(sandbox.directory('bin'), 'mkdir')
-    writeFileSync(
-      mkdir,
-      `#!/bin/sh
-PATH=\${PATH#*:}
-mkdir "$@" || exit
+    // The name of the cgroup has the process id of the lab in it. When that is gone from /proc, the last of its threads has closed its descriptors.
+    const script = `mkdir "$@" || exit
 case $* in
   dummy-fuse-lab-node-*) lab=\${1#dummy-fuse-lab-node-*-}; lab=\${lab%%-*}
     kill -KILL "$lab"
     while [ -e "/proc/$lab" ]; do sleep 0.01; done ;;
 esac
-`,
-    )
-    chmodSync(mkdir, 0o755)
-    const env = { ...process.env, PATH: `${join(sandbox.path, 'bin')}:${process.env.PATH ?? ''}` }
+`
+    const env = inPlaceOf(sandbox, 'mkdir', script)
     const lab = sandbox.start(EXECUTABLE, ['lab', 'run', '--driver', file], { env })
     const pid = lab.child.pid ?? 0
     assert.equal((await lab.ended).signal, 'SIGKILL')
