@@ -10,6 +10,12 @@ import type { Rediscovery } from './rediscovery.ts'
 
 const { EIO, ENOENT, ENOSYS, ESTALE } = constants.errno
 
+/**
+ * What the kernel is not told of an open file. It would put the listings of several readers together in its cache by their places (fs/fuse/readdir.c), which are
+ * good within the snapshot of one reader alone.
+ */
+const NOT_TAKEN = FOPEN.CACHE_DIR
+
 /** The dependencies of {@link Answers}. */
 interface AnswersParts {
   readonly nodes: NodeTable
@@ -128,7 +134,7 @@ export class Answers {
     this.#handles.opened(handle, pending.sentTo, body?.readBigUInt64LE(0))
     const { buffer } = this.#replies
     buffer.writeBigUInt64LE(handle.id, OUT.body)
-    buffer.writeUInt32LE(body?.readUInt32LE(8) ?? FOPEN.KEEP_CACHE, OUT.body + 8)
+    buffer.writeUInt32LE((body?.readUInt32LE(8) ?? FOPEN.KEEP_CACHE) & ~NOT_TAKEN, OUT.body + 8)
     buffer.writeUInt32LE(0, OUT.body + 12)
     if (!this.#replies.respond(pending, OUT.body + OPEN_SIZE, 0)) this.#unlearnt(handle)
   }

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
-import { chmodSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdirSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs'
+import { opendir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { processStat } from '../../src/os/processes/processes.ts'
@@ -79,6 +80,43 @@ describe('shield', () => {
     assert.deepEqual(readdirSync(folder).toSorted(), ShieldedHolder.left)
     last.child.stdin?.end()
     await last.ended
+  })
+
+  it('has each name once in every listing where each daemon lists in another order, and wants the kernel to cache listings', async () => {
+    await using sandbox = new Sandbox()
+    const layers = [0, 1].map((layer) => sandbox.directory(`layer-${layer}`))
+    // Of several lengths: where the kernel begins the next part of a listing is another place in the daemon's order in each directory.
+    const directories = [40, 60, 80, 100].map((length) => ({
+      name: `names-${length}`,
+      names: Array.from({ length: 1000 }, (_, number) => `${String(number).padStart(4, '0')}-${'x'.repeat(length)}`),
+    }))
+    for (const { name, names } of directories) {
+      for (const layer of layers) mkdirSync(join(layer, name))
+      for (const [number, file] of names.entries()) writeFileSync(join(layers[number % 2] ?? '', name, file), '')
+    }
+    // fuse-overlayfs lists the layers' names in an order that depends on which layer comes first.
+    const order = join(sandbox.path, 'order')
+    writeFileSync(order, layers.join(':'))
+    const script = `exec fuse-overlayfs -f -o lowerdir=$(cat ${order}) "$0"`
+    const shielded = await Shielded.start(sandbox, ['sh', '-c', script, '{target}'], ['--read-only'])
+    const listings = await Promise.all(
+      directories.map(async ({ name, names }) => {
+        const path = join(shielded.mountpoint, name)
+        const begun = await opendir(path)
+        return { path, names, begun, first: await begun.read() }
+      }),
+    )
+    writeFileSync(order, layers.toReversed().join(':'))
+    await shielded.killDaemon()
+    for (const { path, names, begun, first } of listings) {
+      const list = async (): Promise<readonly string[]> => (await sandbox.run('ls', ['-U', path])).stdout.trimEnd().split('\n')
+      const whole = [await list(), await list()]
+      const rest = [first?.name]
+      for await (const { name } of begun) rest.push(name)
+      assert.notDeepEqual(rest, whole[0])
+      for (const listed of [rest, ...whole, await list()]) assert.deepEqual(listed.toSorted(), names)
+    }
+    await shielded.stop(sandbox)
   })
 
   it('has the kernel read four times as far ahead as of the daemon alone, also after an upgrade', async () => {

@@ -28,6 +28,15 @@ ending = False
 # Read once more for each check, at the least.
 turns = 0
 
+def compare(who, listed):
+    if sorted(listed) == names:
+        return
+    missing, more, unknown = sorted(set(names) - set(listed)), len(listed) - len(set(listed)), sorted(set(listed) - set(names))
+    problems.append('%s has %d names of %d: without %s, %d more than once, beside %s' % (who, len(listed), len(names), some(missing), more, some(unknown)))
+
+def some(what):
+    return '%d (%s)' % (len(what), ', '.join([*what[:2], '...', *what[-2:]] if len(what) > 4 else what))
+
 def begin():
     global walk
     walk = os.scandir(root + '/names')
@@ -40,8 +49,7 @@ def read_on():
         try:
             if whole(fd) != want[2]:
                 problems.append('the thread has read something else')
-            if sorted(os.listdir(root + '/names')) != names:
-                problems.append('the thread has listed something else')
+            compare('a listing of the thread', os.listdir(root + '/names'))
         except OSError as error:
             problems.append('the thread: %s' % error)
         turns += 1
@@ -53,9 +61,7 @@ print('ok', flush=True)
 for line in sys.stdin:
     try:
         before = turns
-        listed = begun + [entry.name for entry in walk]
-        if sorted(listed) != names:
-            problems.append('a listing of %d names has %d, %d of them different' % (len(names), len(listed), len(set(listed))))
+        compare('a listing that was begun before', begun + [entry.name for entry in walk])
         if whole(held) != want[2]:
             problems.append('the held descriptor has read something else')
         mapped.madvise(mmap.MADV_DONTNEED)
