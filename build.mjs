@@ -206,9 +206,14 @@ async function cacheCode(name) {
     throw new Error(`${name}.cjs has a character outside of ASCII in a tagged template; write an entity instead: ${other}`)
   await writeFile(file, `(function(module,require,__dirname){var exports=module.exports;${code}\n})`, 'latin1')
   const what = MOSTLY_LIBRARIES.includes(name) ? 'loads' : 'all'
-  const words = ['--predictable', join(root, 'packaging/code-cache.mjs'), `${name}.cjs`, `${name}.cache`, what]
+  // V8 takes a cache only where it has the options with which the cache was made (--predictable makes no difference).
+  runForCache(name, ['--predictable', ...EXEC_ARGV], 'packaging/code-cache.mjs', what)
+  runForCache(name, EXEC_ARGV, 'packaging/check-code-cache.mjs')
+}
+
+function runForCache(name, options, script, ...words) {
   // Libraries ask what their output is as they are loaded, and V8 counts what is run for that: it is always a pipe.
-  const { status, stdout, stderr } = spawnSync(node, words, {
+  const { status, stdout, stderr } = spawnSync(node, [...options, join(root, script), `${name}.cjs`, `${name}.cache`, ...words], {
     cwd: build,
     stdio: ['ignore', 'pipe', 'pipe'],
     env: {},
