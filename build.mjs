@@ -206,11 +206,12 @@ async function cacheCode(name) {
     throw new Error(`${name}.cjs has a character outside of ASCII in a tagged template; write an entity instead: ${other}`)
   await writeFile(file, `(function(module,require,__dirname){var exports=module.exports;${code}\n})`, 'latin1')
   const what = MOSTLY_LIBRARIES.includes(name) ? 'loads' : 'all'
-  // V8 takes a cache only where it has the options with which the cache was made (--predictable makes no difference).
+  // V8 takes a cache only in a process with the options with which the cache was made. --predictable makes no difference to that.
   runForCache(name, ['--predictable', ...EXEC_ARGV], 'packaging/code-cache.mjs', what)
   runForCache(name, EXEC_ARGV, 'packaging/check-code-cache.mjs')
 }
 
+/** Runs a script of packaging in Node with options. Its words: the bundle's file, that of its cache, and others. */
 function runForCache(name, options, script, ...words) {
   // Libraries ask what their output is as they are loaded, and V8 counts what is run for that: it is always a pipe.
   const { status, stdout, stderr } = spawnSync(node, [...options, join(root, script), `${name}.cjs`, `${name}.cache`, ...words], {

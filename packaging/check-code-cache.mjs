@@ -1,5 +1,5 @@
-// Ends with 1 if V8 does not take a code cache in a process with the options of this one. The executable would say nothing of that, and compile everything at
-// each start. Words: the bundle, the file of its cache.
+// Ends with 1 if V8 does not take a code cache in this process, which is to have the executable's options. The executable would compile everything at each
+// start, and say nothing of it. Words: the bundle, the file of its cache.
 import { readFileSync } from 'node:fs'
 import { Script } from 'node:vm'
 

@@ -1,6 +1,6 @@
-// Makes V8's code cache of a bundle, in a process of its own that is to be run with the executable's options, without which V8 does not take the cache there, and
-// with --predictable: the bytes of a cache depend on all that V8 has done before. Words: the bundle, a file of the working directory, for the cache holds its name as it is given; the file to write; `all`, or `loads` for what
-// loading the bundle calls.
+// Makes V8's code cache of a bundle, in a process of its own. That is to have the executable's options: V8 takes a cache only in a process with the options
+// with which it was made. It is to have --predictable too: the bytes of a cache depend on all that V8 has done before. Words: the bundle, a file of the working
+// directory, for the cache holds its name as it is given; the file to write; `all`, or `loads` for what loading the bundle calls.
 import { readFileSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { setFlagsFromString } from 'node:v8'

@@ -11,8 +11,8 @@ import type { Rediscovery } from './rediscovery.ts'
 const { EIO, ENOENT, ENOSYS, ESTALE } = constants.errno
 
 /**
- * What the kernel is not told of an open file. It would put the listings of several readers together in its cache by their places (fs/fuse/readdir.c), which are
- * good within the snapshot of one reader alone.
+ * The flags of a daemon's answer to OPEN and OPENDIR that the kernel does not get. With CACHE_DIR it puts the listings of several readers together in its cache by
+ * their places (fs/fuse/readdir.c). A place is good within the snapshot of one reader alone.
  */
 const NOT_TAKEN = FOPEN.CACHE_DIR
 

@@ -31,11 +31,12 @@ turns = 0
 def compare(who, listed):
     if sorted(listed) == names:
         return
-    missing, more, unknown = sorted(set(names) - set(listed)), len(listed) - len(set(listed)), sorted(set(listed) - set(names))
-    problems.append('%s has %d names of %d: without %s, %d more than once, beside %s' % (who, len(listed), len(names), some(missing), more, some(unknown)))
+    missing, unknown, repeated = sorted(set(names) - set(listed)), sorted(set(listed) - set(names)), len(listed) - len(set(listed))
+    problems.append('%s has %d names and not %d: missing %s, unknown %s, repeated %d' % (who, len(listed), len(names), some(missing), some(unknown), repeated))
 
+# How many there are, and up to four of them.
 def some(what):
-    return '%d (%s)' % (len(what), ', '.join([*what[:2], '...', *what[-2:]] if len(what) > 4 else what))
+    return '%d %s' % (len(what), what if len(what) <= 4 else [*what[:2], '...', *what[-2:]])
 
 def begin():
     global walk
